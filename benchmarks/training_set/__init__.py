@@ -1,0 +1,1 @@
+"""The training set of the bundled weights, built from public material."""

@@ -1,0 +1,116 @@
+"""docs/manifest.md: every object of the manifest, from its JSON Schema, and every reason code."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from typing import Any
+
+from stemclean import manifest
+
+PATH = "docs/manifest.md"
+
+HEAD = """\
+<!-- Written by docs/_tools/manifest_page.py; change stemclean/manifest.py instead. -->
+# The manifest
+
+A manifest says what a dataset holds, what was found in it, and why. Every verb takes one (or a folder, which is scanned
+into one) and most give one back. This page describes the schema `{schema}`; the
+[JSON Schema](https://json-schema.org) itself is shipped in the package as `stemclean/manifest.schema.json`.
+
+```python
+from stemclean import manifest
+
+data = manifest.read("refined.json")            # refused, with the address, where a rule is broken
+drums = [stem for stem in data.stems if stem.labels == ["drums"]]
+manifest.write(data.with_stems(drums), "drums.jsonl.gz")
+```
+
+## Rules
+
+- `.json` is one document. `.jsonl` and `.jsonl.gz` have the header object on the first line, then one stem a line:
+  `manifest.iter_stems(path)` reads millions of them without holding more than one.
+- Times are seconds, counts begin with `num_`, other numbers carry their unit (`_db`, `_dbfs`, `_lufs`, `_hz`).
+- Paths are POSIX and relative to `root`, which is relative to the manifest's own folder. A path that leaves `root` is
+  refused.
+- There is `null` and never NaN. Keys are sorted and floats are rounded to what they mean, so that equal manifests
+  have equal bytes.
+- `claimed` is what the dataset said and is never overwritten; `labels` is what is believed now, a set of any size.
+- Keys that a version does not know survive reading and writing.
+"""
+
+ORDER = ("Manifest", "Created", "Input", "Model", "Stem", "Source", "Region", "Verdict", "Issue", "Skip")
+
+
+def render() -> str:
+    """The page's text."""
+    schema = manifest.json_schema()
+    objects = {"Manifest": schema, **schema["$defs"]}
+    missing = set(objects) - set(ORDER)
+    if missing:
+        raise ValueError(f"docs/_tools/manifest_page.py: put {sorted(missing)} into ORDER")
+    parts = [HEAD.format(schema=manifest.SCHEMA)]
+    parts += [_object(name, objects[name]) for name in ORDER]
+    parts.append(_reasons("Reasons of a verdict", manifest.VERDICT_REASONS))
+    parts.append(_reasons("Reasons of a skipped file", manifest.SKIP_REASONS))
+    return "\n".join(parts)
+
+
+def _object(name: str, schema: dict[str, Any]) -> str:
+    required = set(schema.get("required", ()))
+    rows = [
+        f"## {name}\n",
+        _markdown(inspect.getdoc(getattr(manifest, name)) or ""),
+        "\n| key | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for key, field in schema["properties"].items():
+        default = "required" if key in required else f"`{_json(field.get('default', _empty(field)))}`"
+        rows.append(f"| `{key}` | {_type(field)} | {default} | {_markdown(field['description'])} |")
+    return "\n".join(rows) + "\n"
+
+
+def _markdown(docstring: str) -> str:
+    """A docstring as Markdown."""
+    return re.sub(r"``(.+?)``", r"`\1`", docstring)
+
+
+def _type(field: dict[str, Any]) -> str:
+    """A field's type in words, with links to the objects of this page."""
+    if "$ref" in field:
+        name = field["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in field:
+        return " or ".join(_type(option) for option in field["anyOf"])
+    if "const" in field:
+        return f"`{_json(field['const'])}`"
+    if "enum" in field:
+        return " or ".join(f"`{_json(value)}`" for value in field["enum"])
+    kind = str(field.get("type", "anything"))
+    if kind == "array":
+        if "prefixItems" in field:
+            return "pair (" + ", ".join(_type(item) for item in field["prefixItems"]) + ")"
+        return "list of " + _type(field["items"])
+    if kind == "object":
+        values = field.get("additionalProperties")
+        return f"object of {_type(values)}" if isinstance(values, dict) else "object"
+    low = field.get("minimum", field.get("exclusiveMinimum"))
+    bounds = [f"{'>' if 'exclusiveMinimum' in field else '≥'} {low:g}"] if low is not None else []
+    bounds += [f"≤ {field['maximum']:g}"] if "maximum" in field else []
+    return kind + (f" {', '.join(bounds)}" if bounds else "")
+
+
+def _empty(field: dict[str, Any]) -> Any:
+    return [] if field.get("type") == "array" else {}
+
+
+def _json(value: Any) -> str:
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _reasons(title: str, reasons: dict[str, str]) -> str:
+    rows = [f"## {title}\n", "| code | meaning |", "|---|---|"]
+    rows += [f"| `{code}` | {meaning} |" for code, meaning in reasons.items()]
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,1 @@
+"""Sound: files, activity, loudness and spectrograms. Waveforms are float32, channel-first ``(channel, time)``."""

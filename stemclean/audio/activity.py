@@ -1,0 +1,196 @@
+"""Where a stem sounds: two passes of level gating.
+
+Source: Koo et al., ISMIR 2023 (arXiv 2307.12576), section 4.1: drop what lies 30 dB below the maximum peak amplitude,
+join what is left, "repeat with the threshold of 60 dB [...] in case of stems that are almost silent". The paper
+leaves open what follows.
+
+*Level* (ours). Frames of 50 ms that do not overlap (two periods of a bass guitar's lowest note; whole frames are kept
+or dropped, so that the frames of a trimmed file are frames of its source, and trimming twice removes nothing more). A
+frame's level is its RMS, of the loudest channel.
+
+*Peak* (ours). One click at full scale would silence a quiet stem if the peak were its largest sample. So the
+reference is the level that the stem reaches for half a second in total: its tenth loudest frame. ``detector="peak"``
+takes the paper at its word: a frame's level is its largest sample, the reference the largest of all.
+
+*Second pass* (our reading). All that is left is within 30 dB of the peak, which the joined sound has too: nothing in
+it can be 60 dB below its own peak. What the first pass cannot see is a stem that is noise throughout: hiss lies
+within 30 dB of itself. So the 60 dB count from digital full scale: what is left must reach -60 dBFS. With
+``detector="peak"`` they count from the joined sound's own peak, and the pass does nothing.
+
+*Joining* (ours). Silence counts from one second on: the pause between two beats of a slow kick drum stays. Each kept
+region begins and ends 0.1 s beyond its first and last loud frame, for attacks and tails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemclean.audio.waveform import Sound, Waveform, as_blocks
+from stemclean.errors import ConfigError
+from stemclean.units import seconds_to_samples
+
+__all__ = ["Detector", "Levels", "active_regions", "frame_samples", "levels", "regions_of"]
+
+FRAME_LENGTH = 0.05
+"""Seconds."""
+
+HOP_LENGTH = FRAME_LENGTH
+"""Seconds; frames do not overlap."""
+
+FIRST_DB = 30.0
+"""First pass: dB below the stem's own reference."""
+
+SECOND_DB = 60.0
+"""Second pass: dB below full scale."""
+
+MIN_GAP = 1.0
+"""Seconds; shorter silence is kept."""
+
+PAD = 0.1
+"""Seconds kept before the first and after the last loud frame of a region."""
+
+REFERENCE_DURATION = 0.5
+"""Seconds that a stem must reach its reference level for, in total."""
+
+Detector = Literal["sustained", "peak"]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of a sound's frames, linear, full scale = 1.
+
+    Args:
+        rms: of the loudest channel. Shape: (frame,)
+        peak: largest sample of any channel. Shape: (frame,)
+        num_samples: length of the sound; the last frame may be short.
+        sample_rate: per second.
+    """
+
+    rms: NDArray[np.float64]
+    peak: NDArray[np.float64]
+    num_samples: int
+    sample_rate: int
+
+
+def active_regions(
+    sound: Sound,
+    sample_rate: int,
+    *,
+    first_db: float = FIRST_DB,
+    second_db: float = SECOND_DB,
+    min_gap: float = MIN_GAP,
+    pad: float = PAD,
+    detector: Detector = "sustained",
+) -> list[tuple[int, int]]:
+    """Where a sound is loud enough to be kept; see the module for what that means.
+
+    Costs two numbers a frame, whatever the sound's length.
+
+    Args:
+        sound: a waveform or its blocks.
+        sample_rate: per second.
+        first_db: first pass, dB below the reference.
+        second_db: second pass, dB below full scale.
+        min_gap: seconds; silence shorter than this is kept.
+        pad: seconds kept around what is loud; less than half of ``min_gap``.
+        detector: ``"sustained"``, or ``"peak"`` for the paper's letter.
+
+    Returns:
+        Start and end sample of each region, in order, apart from each other; empty for silence.
+
+    Raises:
+        ConfigError: ``pad`` and ``min_gap`` do not fit.
+    """
+    return regions_of(
+        levels(sound, sample_rate),
+        first_db=first_db,
+        second_db=second_db,
+        min_gap=min_gap,
+        pad=pad,
+        detector=detector,
+    )
+
+
+def levels(sound: Sound, sample_rate: int) -> Levels:
+    """RMS and peak of each frame, measured block by block."""
+    length = frame_samples(sample_rate)
+    rest: Waveform = np.zeros((1, 0), np.float32)
+    rms: list[NDArray[np.float64]] = []
+    peak: list[NDArray[np.float64]] = []
+    num_samples = 0
+    for block in as_blocks(sound):
+        num_samples += block.shape[1]
+        waiting = np.concatenate([rest, block], axis=1) if rest.shape[1] else block
+        whole = waiting.shape[1] // length * length
+        frames = waiting[:, :whole].reshape(waiting.shape[0], -1, length)  # (channel, time) -> (channel, frame, sample)
+        rms.append(_rms(frames))
+        peak.append(np.abs(frames).max(axis=(0, 2), initial=0.0).astype(np.float64))
+        rest = waiting[:, whole:]
+    if rest.shape[1]:
+        rms.append(_rms(rest[:, None]))
+        peak.append(np.array([np.abs(rest).max()], np.float64))
+    empty = np.zeros(0)
+    return Levels(np.concatenate([empty, *rms]), np.concatenate([empty, *peak]), num_samples, sample_rate)
+
+
+def regions_of(
+    measured: Levels,
+    *,
+    first_db: float = FIRST_DB,
+    second_db: float = SECOND_DB,
+    min_gap: float = MIN_GAP,
+    pad: float = PAD,
+    detector: Detector = "sustained",
+) -> list[tuple[int, int]]:
+    """:func:`active_regions` of levels that were measured before."""
+    gap_frames, pad_frames = round(min_gap / HOP_LENGTH), round(pad / HOP_LENGTH)
+    if pad_frames < 0 or gap_frames < 2 * pad_frames + 1:
+        hint = "otherwise the kept edges of two regions would meet, and trimming twice would remove more"
+        raise ConfigError(f"a pad of {pad:g} s needs a min_gap of more than {2 * pad:g} s, not {min_gap:g} s", hint)
+    loud = _loud(measured, first_db, second_db, detector)
+    length = frame_samples(measured.sample_rate)
+    regions: list[tuple[int, int]] = []
+    for first, last in _runs(loud, gap_frames):
+        start = max(0, first - pad_frames) * length
+        end = min(measured.num_samples, (last + 1 + pad_frames) * length)
+        regions.append((start, end))
+    return regions
+
+
+def frame_samples(sample_rate: int) -> int:
+    """Samples of a frame."""
+    return max(1, seconds_to_samples(FRAME_LENGTH, sample_rate))
+
+
+def _rms(frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    """RMS of the loudest channel. Shape: (channel, frame, sample) -> (frame,)."""
+    power = np.einsum("cfs,cfs->cf", frames, frames, dtype=np.float64) / frames.shape[2]
+    return np.asarray(np.sqrt(power.max(axis=0)), np.float64)
+
+
+def _loud(measured: Levels, first_db: float, second_db: float, detector: Detector) -> NDArray[np.bool_]:
+    """Frames that pass both gates; digital silence never does."""
+    if detector == "peak":
+        level, reference = measured.peak, measured.peak.max(initial=0.0)
+        second_reference = reference
+    else:
+        level, second_reference = measured.rms, 1.0
+        rank = min(len(level), round(REFERENCE_DURATION / HOP_LENGTH))
+        reference = np.partition(level, -rank)[-rank] if rank else 0.0
+    threshold = max(reference * 10 ** (-first_db / 20), second_reference * 10 ** (-second_db / 20))
+    return np.asarray((level >= threshold) & (level > 0.0))
+
+
+def _runs(loud: NDArray[np.bool_], gap_frames: int) -> list[tuple[int, int]]:
+    """First and last frame of each run of loud frames; pauses of fewer than ``gap_frames`` are bridged."""
+    frames = np.flatnonzero(loud)
+    if not len(frames):
+        return []
+    breaks = np.flatnonzero(np.diff(frames) - 1 >= gap_frames)
+    firsts = frames[np.concatenate([[0], breaks + 1])]
+    lasts = frames[np.concatenate([breaks, [len(frames) - 1]])]
+    return [(int(first), int(last)) for first, last in zip(firsts, lasts, strict=True)]

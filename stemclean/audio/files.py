@@ -1,0 +1,231 @@
+"""Audio files in and out: any container, any rate, any number of channels; float32, channel-first.
+
+Reading is blockwise, so that a file of three hours costs no more memory than one of three minutes. Rates are changed
+by soxr (its streaming form gives the same samples as its whole-file form). What can be wrong with a file has a
+reason code (:data:`stemclean.manifest.SKIP_REASONS`) and ends in an :class:`stemclean.errors.AudioError`:
+
+* at once, in :func:`probe`: ``not_found``, ``no_permission``, ``empty``, ``not_audio``, ``wrong_extension``,
+  ``no_audio_stream``, ``unreadable``, and ``truncated`` where header and size disagree;
+* when met, in :func:`read` and :func:`blocks`: ``truncated``, ``non_finite``, ``unreadable``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr  # type: ignore[import-untyped]
+
+from stemclean.audio.decoders import AudioInfo, Decoder, open_decoder
+from stemclean.audio.formats import ENDINGS, ending_family
+from stemclean.audio.waveform import Waveform, mix_channels
+from stemclean.errors import AudioError, ConfigError
+from stemclean.units import seconds_to_samples
+
+__all__ = ["ENDINGS", "AudioInfo", "AudioWriter", "blocks", "create", "mix_channels", "probe", "read", "write"]
+
+DEFAULT_SUBTYPES = {"flac": "PCM_24", "wav": "PCM_24", "aiff": "PCM_24"}
+"""Sample format by family where the caller names none. 24 bits, not float: float wav holds a time stamp (``PEAK``
+chunk), so that equal sound would not give equal bytes."""
+
+RESAMPLE_MARGIN = 0.05
+"""Seconds read beyond an excerpt's edges before its rate is changed; soxr's filter is some 10 ms long."""
+
+
+def probe(path: str | Path, stream: int = 0) -> AudioInfo:
+    """What a file is, from its header; no sound is decoded.
+
+    Args:
+        path: the file.
+        stream: which audio stream of a container.
+
+    Raises:
+        AudioError: the file cannot be used; ``reason`` says why.
+    """
+    with open_decoder(Path(path), stream) as decoder:
+        return decoder.info
+
+
+def read(
+    path: str | Path,
+    *,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    start: float = 0.0,
+    duration: float | None = None,
+    stream: int = 0,
+) -> Waveform:
+    """A file or an excerpt of it.
+
+    Args:
+        path: the file.
+        sample_rate: rate of the result; None: the file's.
+        channels: channels of the result, as in :func:`mix_channels`; None: the file's.
+        start: seconds.
+        duration: seconds; None: to the end. What lies beyond the file's end is left out.
+        stream: which audio stream of a container.
+
+    Returns:
+        Shape: (channel, time), ``round(samples * sample_rate / file's rate)`` long.
+
+    Raises:
+        AudioError: as :func:`probe`, or damage met in the excerpt.
+    """
+    path = Path(path)
+    with open_decoder(path, stream) as decoder:
+        info = decoder.info
+        rate = sample_rate or info.sample_rate
+        first = min(seconds_to_samples(start, info.sample_rate), info.num_samples)
+        wanted = info.num_samples if duration is None else seconds_to_samples(duration, info.sample_rate)
+        last = min(first + wanted, info.num_samples)
+        unit = info.sample_rate // math.gcd(info.sample_rate, rate)  # samples that are whole samples at both rates
+        margin = 0 if rate == info.sample_rate else math.ceil(RESAMPLE_MARGIN * info.sample_rate / unit) * unit
+        before, after = min(margin, first // unit * unit), min(margin, info.num_samples - last)
+        parts = list(_finite_chunks(path, decoder, first - before, last + after, channels))
+    if not parts:
+        return np.zeros((channels or info.channels, 0), np.float32)
+    waveform = np.concatenate(parts, axis=1)
+    if rate != info.sample_rate:
+        waveform = soxr.resample(waveform.T, info.sample_rate, rate).T
+        cut = before * rate // info.sample_rate
+        waveform = waveform[:, cut : cut + resampled_length(last - first, info.sample_rate, rate)]
+    return np.ascontiguousarray(waveform)
+
+
+def blocks(
+    path: str | Path,
+    *,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    block_duration: float = 30.0,
+    stream: int = 0,
+) -> Iterator[Waveform]:
+    """A whole file in blocks; put together they are what :func:`read` gives.
+
+    Memory is bounded by the block, whatever the file's length. All blocks but the last have
+    ``round(block_duration * sample_rate)`` samples.
+
+    Args:
+        path: the file.
+        sample_rate: rate of the result; None: the file's.
+        channels: channels of the result, as in :func:`mix_channels`; None: the file's.
+        block_duration: seconds.
+        stream: which audio stream of a container.
+
+    Yields:
+        Shape: (channel, time).
+
+    Raises:
+        AudioError: as :func:`probe` before the first block; damage when it is met.
+    """
+    path = Path(path)
+    with open_decoder(path, stream) as decoder:
+        info = decoder.info
+        rate = sample_rate or info.sample_rate
+        pieces = _finite_chunks(path, decoder, 0, info.num_samples, channels)
+        if rate != info.sample_rate:
+            pieces = _resampled(pieces, info.sample_rate, rate, channels or info.channels)
+        yield from _rechunked(pieces, max(1, seconds_to_samples(block_duration, rate)))
+
+
+def resampled_length(num_samples: int, rate: int, new_rate: int) -> int:
+    """How many samples a stretch has after its rate was changed."""
+    return round(num_samples * new_rate / rate)
+
+
+def _finite_chunks(path: Path, decoder: Decoder, start: int, stop: int, channels: int | None) -> Iterator[Waveform]:
+    at = start
+    for chunk in decoder.chunks(start, stop):
+        if not np.isfinite(chunk).all():
+            broken = at + int(np.argmin(np.isfinite(chunk).all(axis=0)))
+            seconds = broken / decoder.info.sample_rate
+            raise AudioError(path, "non_finite", f"NaN or infinite samples at {seconds:.3f} s")
+        at += chunk.shape[1]
+        yield chunk if channels is None else mix_channels(chunk, channels)
+
+
+def _resampled(pieces: Iterator[Waveform], rate: int, new_rate: int, channels: int) -> Iterator[Waveform]:
+    stream = soxr.ResampleStream(rate, new_rate, channels, dtype="float32")
+    for piece in pieces:
+        yield stream.resample_chunk(np.ascontiguousarray(piece.T)).T  # soxr wants (time, channel)
+    yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T
+
+
+def _rechunked(pieces: Iterator[Waveform], length: int) -> Iterator[Waveform]:
+    waiting: list[Waveform] = []
+    num_waiting = 0
+    for piece in pieces:
+        waiting.append(piece)
+        num_waiting += piece.shape[1]
+        while num_waiting >= length:
+            whole = np.concatenate(waiting, axis=1)
+            yield np.ascontiguousarray(whole[:, :length])
+            waiting, num_waiting = [whole[:, length:]], num_waiting - length
+    if num_waiting:
+        yield np.ascontiguousarray(np.concatenate(waiting, axis=1))
+
+
+class AudioWriter:
+    """An audio file in the making; see :func:`create`."""
+
+    def __init__(self, file: soundfile.SoundFile) -> None:
+        self._file = file
+        self.num_samples = 0
+
+    def write(self, waveform: Waveform) -> None:
+        """Append samples. Shape: (channel, time). What exceeds full scale is clipped by integer formats."""
+        self._file.write(np.ascontiguousarray(waveform.T))  # soundfile wants (time, channel)
+        self.num_samples += waveform.shape[1]
+
+
+@contextlib.contextmanager
+def create(path: str | Path, sample_rate: int, channels: int, *, subtype: str | None = None) -> Iterator[AudioWriter]:
+    """Write a file bit by bit; it appears whole when the block ends, and not at all if the block fails.
+
+    Args:
+        path: the ending says the format: wav, flac, ogg, aiff …; missing folders are made.
+        sample_rate: per second.
+        channels: 1 to 8 for FLAC.
+        subtype: soundfile's name of the sample format (``"PCM_16"``); None: 24 bits where the format has them.
+
+    Raises:
+        ConfigError: the format cannot be written, or not like that.
+    """
+    path = Path(path)
+    family = ending_family(path) or ""
+    subtype = subtype or DEFAULT_SUBTYPES.get(family)
+    if not soundfile.check_format(family.upper(), subtype):
+        raise ConfigError(f'{path}: cannot write "{path.suffix}" {subtype or ""}'.rstrip(), "write .flac or .wav")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            file = soundfile.SoundFile(temporary, "w", sample_rate, channels, subtype, format=family.upper())
+        except soundfile.LibsndfileError as error:
+            message = f"{path}: cannot write {channels} channels at {sample_rate} Hz: {error.error_string}"
+            raise ConfigError(message, "write .wav, or fewer channels") from None
+        with file:
+            yield AudioWriter(file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(path: str | Path, waveform: Waveform, sample_rate: int, *, subtype: str | None = None) -> Path:
+    """Write a waveform, whole or not at all.
+
+    Args:
+        path: as in :func:`create`.
+        waveform: Shape: (channel, time) or (time,), full scale ±1.
+        sample_rate: per second.
+        subtype: as in :func:`create`.
+    """
+    waveform = np.atleast_2d(np.asarray(waveform, np.float32))
+    with create(path, sample_rate, waveform.shape[0], subtype=subtype) as file:
+        file.write(waveform)
+    return Path(path)

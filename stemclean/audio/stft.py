@@ -1,0 +1,71 @@
+"""Spectrograms; every STFT convention of stemclean is written here once.
+
+Frame k is centred at sample ``k * hop_length``; the signal is zero outside its ends; the window is
+a periodic Hann window of ``n_fft`` samples; magnitudes are divided by the window's sum, so that a sine of
+amplitude A in the middle of a bin shows A / 2 at any ``n_fft``. A segment of ``n * hop_length`` samples has n frames: the
+last centred frame, which would sit on the segment's end, belongs to the segment that follows.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["mel_filterbank", "mel_frequencies", "spectrogram"]
+
+
+def spectrogram(waveform: Tensor, *, n_fft: int, hop_length: int, power: float = 1.0) -> Tensor:
+    """Magnitudes of the STFT, or their squares.
+
+    Args:
+        waveform: any real waveform.
+        n_fft: window and transform length in samples.
+        hop_length: samples between frame centres; the waveform's length should be a multiple.
+        power: 1 for magnitudes, 2 for powers.
+
+    Shape:
+        ``(..., time)`` -> ``(..., n_fft // 2 + 1, time // hop_length)``.
+
+    Returns:
+        float32 >= 0, in the waveform's own amplitude unit to the given power.
+    """
+    window = torch.hann_window(n_fft, device=waveform.device, dtype=torch.float32)
+    padded = functional.pad(waveform.float(), (n_fft // 2, n_fft - n_fft // 2))
+    num_frames = waveform.shape[-1] // hop_length
+    frames = padded.unfold(-1, n_fft, hop_length)[..., :num_frames, :]  # (..., time) -> (..., frame, sample)
+    spectrum = torch.fft.rfft(frames * (window / window.sum()))
+    squares = torch.view_as_real(spectrum).square().sum(-1)
+    return (squares if power == 2 else squares.pow(power / 2)).transpose(-1, -2)  # -> (..., freq, frame)
+
+
+def mel_frequencies(n_mels: int, low_hz: float, high_hz: float) -> np.ndarray:
+    """Edges and centres of ``n_mels`` triangular bands, ``n_mels + 2`` frequencies in Hz.
+
+    Equally spaced on the mel scale of O'Shaughnessy (1987), 2595 log10(1 + f / 700), as in HTK.
+    """
+    mel = np.linspace(2595 * np.log10(1 + low_hz / 700), 2595 * np.log10(1 + high_hz / 700), n_mels + 2)
+    return 700 * (10 ** (mel / 2595) - 1)
+
+
+@lru_cache(maxsize=8)
+def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int, low_hz: float, high_hz: float) -> Tensor:
+    """Triangular mel bands that sum bins to band energies.
+
+    Each band has unit sum, so that a flat power spectrum has a flat mel spectrum; bands narrower than a bin take
+    the nearest bin, so that no band is empty.
+
+    Shape:
+        ``(n_mels, n_fft // 2 + 1)``, float32, rows sum to 1.
+    """
+    edges = mel_frequencies(n_mels, low_hz, high_hz)
+    bins = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
+    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    bank = np.maximum(0, np.minimum(rising, falling))
+    for row in np.flatnonzero(bank.sum(1) < 1e-3):
+        bank[row, np.argmin(np.abs(bins - edges[row + 1]))] = 1
+    return torch.from_numpy((bank / bank.sum(1, keepdims=True)).astype(np.float32))

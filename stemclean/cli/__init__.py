@@ -1,0 +1,48 @@
+"""The command line: a skin over the verbs. A command parses, calls one verb and prints what came back.
+
+Verbs are imported inside the commands, so that ``stemclean --help`` needs no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stemclean import __version__
+from stemclean.cli import _shared, corrupt, eval, export, refine, train_classifier, trim  # noqa: A004  `eval` is a command
+
+__all__ = ["app", "main"]
+
+app = _shared.new_app(
+    cls=_shared.Edge,
+    help="Find the wrong stems of a music dataset, say why, and write a dataset that a separator can be trained on.",
+    epilog=_shared.example("stemclean refine my_stems"),
+)
+_shared.add(app, refine)
+_shared.add(app, export)
+_shared.add(app, trim)
+_shared.add(app, train_classifier)
+_shared.add(app, corrupt)
+app.add_typer(eval.app, name="eval")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"stemclean {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> None:
+    """What stands before the command; :class:`_shared.Edge` reads ``debug``."""
+
+
+def main() -> None:
+    """Run the command line on ``sys.argv`` and exit."""
+    app(prog_name="stemclean")

@@ -1,0 +1,229 @@
+"""What every command shares: the way out for data and talk, errors, and exit codes.
+
+stdout carries data: tables, or one JSON object with ``--json``. stderr carries talk: progress, remarks, errors.
+Exit codes: 0 done; 1 findings, with ``--fail-on``; 2 usage or configuration; 3 finished, but some inputs
+failed; 130 interrupted; 70 (``EX_SOFTWARE``) a bug of ours, so that no caller takes it for a finding.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from stemclean import __version__
+from stemclean.errors import StemcleanError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = [
+    "BUG",
+    "FAILED_INPUTS",
+    "FINDINGS",
+    "INTERRUPTED",
+    "USAGE",
+    "Edge",
+    "Json",
+    "Quiet",
+    "add",
+    "clock",
+    "data",
+    "example",
+    "new_app",
+    "remark",
+    "report_failures",
+    "table",
+]
+
+FINDINGS = 1
+USAGE = 2
+FAILED_INPUTS = 3
+BUG = 70
+INTERRUPTED = 130
+
+ISSUES = "https://github.com/stemclean/stemclean/issues"
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks; errors are still told.")]
+
+
+class Edge(TyperGroup):
+    """The outermost group: turns every way to fail into a message on stderr and an exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run; with ``standalone_mode`` it ends in :class:`SystemExit`. Nothing typed is ``--help``."""
+        args = list(sys.argv[1:] if args is None else args) or ["--help"]
+        run = functools.partial(super().main, args, prog_name, complete_var, False, windows_expand_args, **extra)
+        if not standalone_mode:
+            return run()
+        try:
+            code = run()
+        except typer.TyperException as error:
+            _complain(error.format_message().rstrip("."), _usage(error))
+            code = error.exit_code
+        except typer.Abort:
+            code = INTERRUPTED
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; the context is vendored Click's, whose name is private."""
+        try:
+            return super().invoke(ctx)
+        except (typer.TyperException, typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            _complain("interrupted", "what is finished stays; run the same command again to go on")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:  # `stemclean … | head`: no fault
+                raise
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            raise typer.Exit(_explain(error)) from None
+
+
+def new_app(**options: Any) -> typer.Typer:
+    """A Typer group in the house style."""
+    return typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **options,
+    )
+
+
+def add(app: typer.Typer, module: ModuleType) -> None:
+    """Register ``module.command`` under the module's name; its ``EXAMPLE`` ends the help."""
+    name = module.__name__.rpartition(".")[2].replace("_", "-")
+    app.command(name, epilog=example(module.EXAMPLE))(module.command)
+
+
+def example(command: str) -> str:
+    """The last lines of a help text: a command to copy."""
+    return f"\b\nExample:\n  {command}"  # \b: the lines below are not filled
+
+
+def data(report: Mapping[str, Any], tables: Iterable[Table | str] = (), *, as_json: bool) -> None:
+    """Print a report on stdout: as JSON, or as the tables and lines that show it."""
+    if as_json:
+        typer.echo(json.dumps(report, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False))
+        return
+    console = _console()
+    for index, shown in enumerate(tables):
+        if index:
+            console.print()
+        if not isinstance(shown, str) and shown.title:
+            console.print(shown.title, style="bold", markup=False, highlight=False)
+            shown.title = None  # rich would fold it to the table's width
+        console.print(shown, markup=False, highlight=False)
+
+
+def remark(text: str, *, quiet: bool = False) -> None:
+    """Say something on stderr."""
+    if not quiet:
+        _console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def report_failures(failures: Sequence[Mapping[str, str]], *, quiet: bool = False) -> None:
+    """List the inputs that failed, one a line, and leave with exit code 3; none: go on.
+
+    ``quiet`` keeps the count alone.
+
+    Raises:
+        typer.Exit: with :data:`FAILED_INPUTS`, if there is any.
+    """
+    if not failures:
+        return
+    console = _console(stderr=True)
+    many = "1 file" if len(failures) == 1 else f"{len(failures)} files"
+    console.print(f"[yellow]skipped[/] {many} that could not be used", highlight=False)
+    for failure in () if quiet else failures:
+        line = f"  {failure['path']}: {failure['reason']}" + (
+            f" ({failure['detail']})" if failure.get("detail") else ""
+        )
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(FAILED_INPUTS)
+
+
+def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
+    """An empty table; the columns named in ``numbers`` are flush right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return made
+
+
+def clock(seconds: float) -> str:
+    """A duration to be read at a glance.
+
+    >>> clock(7384.4), clock(61.0), clock(0.0)
+    ('2:03:04', '1:01', '0:00')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """Where rich prints; not a terminal: no colour, and no line is ever cut to a width."""
+    from rich.console import Console
+
+    console = Console(stderr=stderr)
+    if not console.is_terminal:
+        console.width = 10_000
+    return console
+
+
+def _explain(error: Exception) -> int:
+    """Tell an error and say which exit code it has."""
+    if isinstance(error, StemcleanError):
+        _complain(error.message, error.hint)
+        return error.exit_code
+    if isinstance(error, OSError) and error.filename is not None:
+        _complain(f"{error.filename}: {error.strerror or error}", "is the path right, writable, and the disk not full?")
+        return USAGE
+    _complain(
+        f"{type(error).__name__}: {error}",
+        "this is a bug in stemclean: run the command again as `stemclean --debug COMMAND …` and\n"
+        f"send what it prints with version {__version__} to {ISSUES}",
+    )
+    return BUG
+
+
+def _complain(message: str, hint: str = "") -> None:
+    console = _console(stderr=True)
+    console.print("[bold red]error:[/] ", end="")
+    console.print(message, markup=False, highlight=False, soft_wrap=True)
+    for line in hint.splitlines():
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _usage(error: Exception) -> str:
+    ctx = getattr(error, "ctx", None)
+    if ctx is None:
+        return ""
+    usage = re.sub(r"\s+", " ", ctx.get_usage()).removeprefix("Usage: ").strip()
+    return f"usage: {usage}\nhelp: {ctx.command_path} --help"

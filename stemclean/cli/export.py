@@ -1,0 +1,84 @@
+"""``stemclean export``."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stemclean.cli._shared import Json, Quiet, clock, data, remark, report_failures, table
+
+EXAMPLE = "stemclean export refined.json --to zfturbo training_set"
+
+
+def command(
+    refined: Annotated[Path, typer.Argument(metavar="REFINED", help="A manifest that refine wrote.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="A new folder for the training set.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Whose format: zfturbo.")],
+    sample_rate: Annotated[int, typer.Option(metavar="HZ", min=8000, help="Rate that the trainer reads.")] = 44100,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Go on although a class has no stem left; take it out of the trainer.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Another setting of the format, as chunk_size=352800. Repeatable."
+        ),
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a refined dataset for a separator's trainer.
+
+    zfturbo is Music-Source-Separation-Training, dataset type 3. Audio goes to a class only where exactly that class
+    was found. Files that need another rate or two channels are written below DST; the others are named where they lie.
+    """
+    from stemclean.export import export
+
+    options = parse_settings(settings or []) | ({"allow_empty": True} if allow_empty else {})
+    report = export(refined, to, destination, sample_rate=sample_rate, quiet=quiet, **options).to_dict()
+    shown = table("Hours per class (h:mm:ss)", "class", "kept", "lost", "why lost", numbers=("kept", "lost"))
+    for label, hours in report["classes"].items():
+        why = ", ".join(f"{reason.replace('_', ' ')} {_clock(lost)}" for reason, lost in hours["why"].items())
+        shown.add_row(label, _clock(hours["kept"]), _clock(hours["lost"]), why)
+    data(report, [shown], as_json=as_json)
+    remark("\n".join(_next_steps(report)), quiet=quiet)
+    report_failures(report["skipped"], quiet=quiet)
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` pairs; a value is TOML, and a bare word is text.
+
+    >>> parse_settings(["chunk_size=352800", "name=mine", "allow_empty=true"])
+    {'chunk_size': 352800, 'name': 'mine', 'allow_empty': True}
+
+    Raises:
+        typer.BadParameter: no ``=``.
+    """
+    parsed: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise typer.BadParameter(f"{setting!r} is no KEY=VALUE", param_hint="--set")
+        try:
+            parsed[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed[key.strip()] = value.strip()
+    return parsed
+
+
+def _next_steps(report: dict[str, Any]) -> list[str]:
+    files = report["files"]
+    lines = [f"wrote {files[0]}" + (f" and {len(files) - 1} audio files" if len(files) > 1 else "")] if files else []
+    settings = report["extra"].get("next", {})
+    return lines + [f"in the trainer: {name} {_plain(value)}" for name, value in settings.items()]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _clock(hours: float) -> str:
+    return clock(hours * 3600)

@@ -1,0 +1,187 @@
+"""``stemclean refine``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stemclean.cli._shared import FINDINGS, Json, Quiet, clock, data, remark, report_failures, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+EXAMPLE = "stemclean refine my_stems -o refined.json"
+
+ROWS = 20
+"""Findings that the table shows; the manifest and ``--json`` hold all."""
+
+
+class FailOn(StrEnum):
+    """What ``--fail-on`` may name."""
+
+    WRONG = "wrong"
+    MIXED = "mixed"
+    DROP = "drop"
+    ANY = "any"
+
+
+def command(
+    stems: Annotated[Path, typer.Argument(metavar="DATA", help="A folder of stems, a CSV, or a manifest.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The manifest to write: .json, .jsonl or .jsonl.gz.")
+    ] = Path("refined.json"),
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="bundled:NAME, hub:ORG/REPO or file:PATH. Without it, the bundled weights."),
+    ] = None,
+    by_itself: Annotated[
+        bool, typer.Option("--self", help="Train the classifier on DATA itself, faults and all; needs no weights.")
+    ] = False,
+    rounds: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="With --self: how often to train and judge; 2.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --self: small, paper, or a TOML file; small.")
+    ] = None,
+    workdir: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="With --self: for each round's weights; beside FILE.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(metavar="SCORE", min=0, max=1, help="A class is present above this score.")
+    ] = 0.9,
+    claimed_threshold: Annotated[
+        float,
+        typer.Option(
+            metavar="SCORE",
+            min=0,
+            max=1,
+            help="The same for the class that the dataset claims; the paper's is 0.9 too.",
+        ),
+    ] = 0.5,
+    windows: Annotated[
+        bool, typer.Option("--windows", help="Judge every window by itself, as the paper does: far slower.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stems judged at once; one a core.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on where a killed run was, or start afresh.")
+    ] = True,
+    fail_on: Annotated[
+        list[FailOn] | None,
+        typer.Option(
+            metavar="WHAT",
+            help="Exit with 1 if a stem is wrong (another class than claimed), mixed (more classes than claimed), "
+            "to drop (none), or any of these. May be repeated.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the stems whose labels are wrong, and say why.
+
+    Every stem is listened to in overlapping windows; a class is present where its score reaches the threshold. The
+    manifest holds labels, scores, regions over time and a verdict with its reason for each stem: keep, relabel, mixed
+    or drop. No audio is changed.
+    """
+    from stemclean.refine import RefineConfig, refine, refine_self
+    from stemclean.report import describe_refined
+
+    config = RefineConfig(threshold=threshold, claimed_threshold=claimed_threshold, plain_windows=windows)
+    ways: dict[str, Any] = {"workers": workers, "resume": resume, "quiet": quiet}
+    alone = given({"rounds": rounds, "recipe": recipe, "workdir": workdir})
+    if by_itself:
+        refuse(given({"weights": weights}), "makes its own weights with --self")
+        refined = refine_self(stems, output, config, **alone, **ways)
+    else:
+        refuse(alone, "is for --self")
+        refined = refine(stems, output, config, **given({"weights_uri": weights}), **ways)
+    report = describe_refined(refined)
+    report["output"] = str(output)
+    data(report, tables(report), as_json=as_json)
+    remark(next_steps(report), quiet=quiet)
+    if any(matches(finding, kind) for finding in report["findings"] for kind in fail_on or ()):
+        raise typer.Exit(FINDINGS)
+    report_failures(report["failures"], quiet=quiet)
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were typed; the verb has defaults for the others."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def refuse(options: dict[str, Any], why: str) -> None:
+    """Refuse the first of some options that contradict the others.
+
+    Raises:
+        typer.BadParameter: there is one.
+    """
+    for name in options:
+        raise typer.BadParameter(f"refine {why}" if name == "weights" else f"it {why}", param_hint=f"--{name}")
+
+
+def matches(finding: dict[str, Any], kind: FailOn) -> bool:
+    """Whether a finding is of the kind that ``--fail-on`` names."""
+    absent = not set(finding["claimed"]) & set(finding["found"])
+    if kind is FailOn.WRONG:
+        return absent and bool(finding["found"])
+    return kind is FailOn.ANY or finding["action"] == kind
+
+
+def tables(report: dict[str, Any]) -> list[Table | str]:
+    """What is wrong, worst first; how many of each verdict; seconds per class."""
+    findings = report["findings"]
+    wrong = table(
+        "What is wrong, worst first", "stem", "claimed", "found", "quality", "verdict", "why", numbers=("quality",)
+    )
+    for finding in findings[:ROWS]:
+        wrong.add_row(*_row(finding))
+    if len(findings) > ROWS:
+        wrong.caption = f"and {len(findings) - ROWS} more in {report['output']}"
+    held_out = table(
+        "Declared test and validation stems, left as they are",
+        "stem",
+        "claimed",
+        "heard",
+        "quality",
+        numbers=("quality",),
+    )
+    for finding in report["held_out"][:ROWS]:
+        held_out.add_row(*_row(finding)[:4])
+    classes = table("Sound per class (h:mm:ss)", "class", "claimed", "kept", numbers=("claimed", "kept"))
+    for label, seconds in report["classes"].items():
+        classes.add_row(label, clock(seconds["claimed"]), clock(seconds["kept"]))
+    counts = ", ".join(f"{count} {action}" for action, count in report["verdicts"].items())
+    shown = [*([wrong] if findings else []), *([held_out] if report["held_out"] else [])]
+    return [*shown, f"{report['stems']} stems: {counts}", classes]
+
+
+def next_steps(report: dict[str, Any]) -> str:
+    """What to do now, with the next command."""
+    lines = [f"wrote {report['output']}"]
+    if report["findings"]:
+        worst = report["findings"][0]
+        found = " and ".join(worst["found"]) or "nothing that is known"
+        lines.append(f"listen to {worst['path']} first: it claims {' and '.join(worst['claimed'])} and holds {found}")
+    else:
+        lines.append("every stem holds what it claims")
+    if any(seconds["kept"] for seconds in report["classes"].values()):
+        lines.append(f"next: stemclean export {report['output']} --to zfturbo training_set")
+    return "\n".join(lines)
+
+
+def _row(finding: dict[str, Any]) -> tuple[str, ...]:
+    quality = finding["label_quality"]
+    return (
+        finding["id"],
+        " + ".join(finding["claimed"]),
+        " + ".join(_scored(label, finding["scores"]) for label in finding["found"]) or "nothing",
+        "–" if quality is None else f"{quality:.2f}",
+        finding["action"],
+        finding["reason"].replace("_", " "),
+    )
+
+
+def _scored(label: str, scores: dict[str, float]) -> str:
+    return f"{label} {scores[label]:.2f}" if label in scores else label

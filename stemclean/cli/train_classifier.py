@@ -1,0 +1,69 @@
+"""``stemclean train-classifier``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stemclean.cli._shared import Json, Quiet, clock, data, remark, report_failures, table
+
+EXAMPLE = "stemclean train-classifier my_stems -o my_classifier.safetensors --recipe small --seed 1"
+
+
+def command(
+    stems: Annotated[Path, typer.Argument(metavar="DATA", help="A folder of stems, a CSV, or a manifest.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The weights to write, a .safetensors file.")
+    ],
+    recipe: Annotated[
+        str, typer.Option(metavar="NAME", help="small (two CPU cores), paper (Koo et al. 2023), or a TOML file.")
+    ] = "small",
+    loss: Annotated[
+        str | None, typer.Option(metavar="NAME", help="l1, bce or gce, instead of the recipe's loss.")
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Mixtures to train on, instead of the recipe's number.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Of all that is drawn, instead of the recipe's seed.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any other key of the recipe, as loop.batch_size=32. Repeatable."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that mix ahead of the network.")] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on where a killed run was, or start afresh.")
+    ] = True,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a classifier on a dataset's own stems, clean or not.
+
+    It learns from random mixtures of stems. Whole tracks are held out for validation. A card, a .json of the same
+    name, says what the weights were trained on and how well. A run that was killed goes on where it was. For several
+    GPUs: accelerate launch -m stemclean train-classifier DATA -o FILE.
+    """
+    from stemclean.report import describe_training
+    from stemclean.train_classifier import train_classifier
+
+    given = {"loss": loss, "loop.examples": examples, "seed": seed}
+    overrides = [*(f"{key}={value}" for key, value in given.items() if value is not None), *(settings or [])]
+    report = describe_training(
+        train_classifier(stems, output, recipe=recipe, overrides=overrides, resume=resume, workers=workers, quiet=quiet)
+    )
+    shown = table("Trained", "", "", numbers=())
+    for name, value in report["metrics"].items():
+        shown.add_row(name.replace("_", " "), f"{value:.3f}")
+    shown.add_row("classes", ", ".join(report["labels"]))
+    shown.add_row(
+        "hours of sound", ", ".join(f"{label} {hours:.2f}" for label, hours in report["data"]["hours"].items())
+    )
+    shown.add_row("time (h:mm:ss)", clock(report["seconds"]))
+    data(report, [shown], as_json=as_json)
+    remark(f"wrote {output}\nnext: stemclean refine DATA --weights file:{output}", quiet=quiet)
+    report_failures(report["failures"], quiet=quiet)

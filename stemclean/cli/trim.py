@@ -1,0 +1,46 @@
+"""``stemclean trim``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stemclean.cli._shared import Json, Quiet, clock, data, remark, report_failures, table
+
+EXAMPLE = "stemclean trim my_stems trimmed"
+
+
+def command(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder of stems, or a manifest.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="A new folder for the trimmed stems.")],
+    regions_only: Annotated[
+        bool, typer.Option("--regions-only", help="Write the manifest with the regions, and no audio.")
+    ] = False,
+    first_db: Annotated[
+        float, typer.Option(metavar="DB", min=0, help="First pass: what is this much below the stem's peak is silence.")
+    ] = 30.0,
+    second_db: Annotated[
+        float, typer.Option(metavar="DB", min=0, help="Second pass, over what the first one left.")
+    ] = 60.0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Cut the silence out of every stem.
+
+    The stems go to DST as FLAC with short cross-fades at the joins, together with manifest.json, which says for every
+    kept sample where in the source it stood. Nothing in SRC is touched.
+    """
+    from stemclean.report import describe_trimmed
+    from stemclean.trim import TrimConfig, trim
+
+    config = TrimConfig(first_db=first_db, second_db=second_db)
+    report = describe_trimmed(trim(source, destination, config, regions_only=regions_only, quiet=quiet))
+    report["output"] = str(destination / "manifest.json")
+    shown = table("Trimmed", "class", "stems", "before", "after", numbers=("stems", "before", "after"))
+    for label, numbers in report["classes"].items():
+        shown.add_row(label, str(round(numbers["stems"])), clock(numbers["before"]), clock(numbers["after"]))
+    data(report, [shown], as_json=as_json)
+    remark(f"wrote {report['output']}\nnext: stemclean refine {report['output']}", quiet=quiet)
+    report_failures(report["failures"], quiet=quiet)

@@ -1,0 +1,177 @@
+"""Random effects on single stems, in the order of Koo et al. 2023, section 3.1.1.
+
+Dynamic range compression, algorithmic reverb, stereo imaging, loudness. The paper leaves the ranges
+open; the chain that it cites (FXNorm and music mixing style transfer) draws uniformly from wide ones,
+which are :data:`PAPER` here and an upper bound (-80 dB at 40:1 flattens anything). :data:`MILD` is ours: what a
+mixing engineer might do, each effect on a share of the segments, and distortion, which scraped music is full of.
+
+pedalboard is licensed under the GPL-3.0 and imported in this file alone, at first use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stemclean.units import db_to_amplitude
+
+__all__ = ["CHAINS", "MILD", "PAPER", "EffectsChain", "equalizer_curve"]
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class EffectsChain:
+    """Ranges from which effects are drawn uniformly; a chance in [0, 1] that each is applied at all.
+
+    Args:
+        threshold_db, ratio, attack_ms, release_ms: compressor, hard knee.
+        room_size, damping, wet_level, dry_level, width: Freeverb, each in [0, 1].
+        side_gain: factor on the side signal, 0 (mono) to 2; the mid signal gets 2 minus it, then the RMS is restored.
+        gain_db: loudness.
+        drive_db: soft clipping.
+        shelves_db: low shelf below 100 to 400 Hz and high shelf above 2 to 6 kHz.
+        lowpass_hz: band limit.
+    """
+
+    threshold_db: Range = (-40.0, -5.0)
+    ratio: Range = (2.0, 12.0)
+    attack_ms: Range = (1.0, 20.0)
+    release_ms: Range = (50.0, 500.0)
+    room_size: Range = (0.05, 0.7)
+    damping: Range = (0.0, 1.0)
+    wet_level: Range = (0.0, 0.35)
+    dry_level: Range = (0.6, 1.0)
+    width: Range = (0.0, 1.0)
+    side_gain: Range = (0.0, 1.6)
+    gain_db: Range = (-6.0, 9.0)
+    drive_db: Range = (5.0, 25.0)
+    lowpass_hz: Range = (2500.0, 16000.0)
+    compressor_chance: float = 0.5
+    reverb_chance: float = 0.4
+    imaging_chance: float = 0.6
+    polarity_chance: float = 0.5
+    shelves_db: Range = (-9.0, 9.0)
+    shelves_chance: float = 0.5
+    drive_chance: float = 0.06
+    lowpass_chance: float = 0.15
+
+    def __call__(self, waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        """One segment through a chain drawn anew.
+
+        Shape:
+            ``(2, time)`` -> ``(2, time)``, float32.
+        """
+        for chance, effect in (
+            (self.drive_chance, self._distort),
+            (self.compressor_chance, self._compress),
+            (self.reverb_chance, self._reverberate),
+            (self.shelves_chance, self._tilt),
+            (self.lowpass_chance, self._band_limit),
+            (self.imaging_chance, self._image),
+        ):
+            if rng.random() < chance:
+                waveform = _same_rms(effect(waveform, sample_rate, rng), waveform)
+        gain = db_to_amplitude(rng.uniform(*self.gain_db))
+        return waveform * np.float32(-gain if rng.random() < self.polarity_chance else gain)
+
+    def _compress(self, waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        plugin = _pedalboard().Compressor(
+            threshold_db=rng.uniform(*self.threshold_db),
+            ratio=rng.uniform(*self.ratio),
+            attack_ms=rng.uniform(*self.attack_ms),
+            release_ms=rng.uniform(*self.release_ms),
+        )
+        return _run(plugin, waveform, sample_rate)
+
+    def _reverberate(self, waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        plugin = _pedalboard().Reverb(
+            room_size=rng.uniform(*self.room_size),
+            damping=rng.uniform(*self.damping),
+            wet_level=rng.uniform(*self.wet_level),
+            dry_level=rng.uniform(*self.dry_level),
+            width=rng.uniform(*self.width),
+        )
+        return _run(plugin, waveform, sample_rate)
+
+    def _distort(self, waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        peak = float(np.abs(waveform).max()) or 1.0
+        drive = db_to_amplitude(rng.uniform(*self.drive_db)) / peak
+        return np.tanh(waveform * np.float32(drive)) * np.float32(peak)
+
+    def _tilt(self, waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        shelves = _pedalboard().Pedalboard(
+            [
+                _pedalboard().LowShelfFilter(rng.uniform(100.0, 400.0), rng.uniform(*self.shelves_db)),
+                _pedalboard().HighShelfFilter(rng.uniform(2000.0, 6000.0), rng.uniform(*self.shelves_db)),
+            ]
+        )
+        return _run(shelves, waveform, sample_rate)
+
+    def _band_limit(self, waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        cutoff = np.exp(rng.uniform(*np.log(self.lowpass_hz)))
+        plugin = _pedalboard().LowpassFilter(cutoff_frequency_hz=float(cutoff))
+        return _run(plugin, waveform, sample_rate)
+
+    def _image(self, waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        side_gain = np.float32(rng.uniform(*self.side_gain))
+        mid, side = waveform[0] + waveform[1], (waveform[0] - waveform[1]) * side_gain
+        return np.stack([mid + side, mid - side])
+
+
+PAPER = EffectsChain(
+    threshold_db=(-80.0, -5.0),
+    ratio=(4.0, 40.0),
+    room_size=(0.05, 0.85),
+    wet_level=(0.0, 1.0),
+    dry_level=(0.0, 1.0),
+    side_gain=(0.0, 2.0),
+    compressor_chance=1.0,
+    reverb_chance=1.0,
+    imaging_chance=1.0,
+    shelves_chance=0.0,
+    drive_chance=0.0,
+    lowpass_chance=0.0,
+)
+MILD = EffectsChain()
+CHAINS = {"paper": PAPER, "mild": MILD, "none": None}
+
+
+def equalizer_curve(frequencies: np.ndarray, rng: np.random.Generator, *, depth_db: float = 6.0, lowpass_chance: float = 0.4) -> np.ndarray:
+    """A random smooth equaliser with, by chance, the steep band limit of lossy copies.
+
+    Args:
+        frequencies: in Hz, any shape.
+        depth_db: standard deviation of the gain at each of eight points on a logarithmic axis.
+        lowpass_chance: chance that everything above 3 to 16 kHz is gone.
+
+    Returns:
+        Gains in dB, same shape, <= 0 dB far above a band limit (-60 dB).
+    """
+    points = np.linspace(np.log(30.0), np.log(20000.0), 8)
+    octaves = np.log(np.maximum(frequencies, 30.0))
+    gains = np.interp(octaves, points, rng.normal(0.0, depth_db / 2, 8))
+    if rng.random() < lowpass_chance:
+        cutoff = np.exp(rng.uniform(np.log(3000.0), np.log(16000.0)))
+        gains = gains + np.clip((cutoff - frequencies) / (0.03 * cutoff), -1, 0) * 60.0
+    return gains
+
+
+def _same_rms(changed: np.ndarray, original: np.ndarray) -> np.ndarray:
+    before, after = float(np.mean(original**2)), float(np.mean(changed**2))
+    if not np.isfinite(after) or after <= 1e-14:
+        return original
+    return changed * np.float32(np.sqrt(before / after))
+
+
+def _run(plugin: Any, waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+    processed: np.ndarray = plugin(np.ascontiguousarray(waveform, np.float32), sample_rate, reset=True)
+    return processed
+
+
+def _pedalboard() -> Any:
+    import pedalboard
+
+    return pedalboard

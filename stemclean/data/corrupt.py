@@ -1,0 +1,253 @@
+"""Faults as sound: a bleed at a known level, a channel that recorded nothing, sound that is no music.
+
+Pure functions on ``(channel, time)`` float32 waveforms; :mod:`stemclean.corrupt` decides where they go.
+
+Level of a stem
+    The paper that this project follows says nothing of bleed levels; ours. A level is the RMS over the *active* part,
+    all channels together, found by gating as loudness meters do it (ITU-R BS.1770-4, without its frequency weighting):
+    the RMS of frames of 0.4 s; frames below -70 dBFS are silence; of the rest, those more than 20 dB below
+    the mean power are pauses (20 dB is the relative gate of EBU Tech 3342). What remains is active.
+    It is not the trimming's gate on purpose: that one is relative to the peak, and a single click would move it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfilt
+
+from stemclean.units import amplitude_to_db, db_to_amplitude
+
+__all__ = ["FOREIGN", "Level", "add_bleed", "foreign", "level", "near_silence", "without_clipping"]
+
+Waveform = NDArray[np.float32]
+
+FRAME = 0.4
+"""Seconds of a frame of the gate."""
+
+SILENCE_DBFS = -70.0
+"""A frame below is silence."""
+
+PAUSE_DB = 20.0
+"""A frame this far below the mean power of what is no silence is a pause."""
+
+HIGHEST = 1.0 - 2.0**-15
+"""The peak that a waveform is turned down to: the highest value of 16-bit audio."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """How loud a stem is where it plays.
+
+    Args:
+        rms: over its active frames and all channels, full scale = 1; 0 where nothing is active.
+        active: seconds that are active.
+        share: active part of the whole, in [0, 1].
+        frames: which frames of :data:`FRAME` seconds are active, ``(frame,)``.
+    """
+
+    rms: float
+    active: float
+    share: float
+    frames: NDArray[np.bool_] = field(repr=False, compare=False)
+
+    def share_within(self, duration: float) -> float:
+        """Active part of the first ``duration`` seconds, in [0, 1]; what lies after the end is silence."""
+        num_frames = max(1, round(duration / FRAME))
+        return float(self.frames[:num_frames].sum()) / num_frames
+
+
+def level(waveform: Waveform, sample_rate: int) -> Level:
+    """Level of a stem; see the head of this module.
+
+    Shape:
+        waveform: ``(channel, time)``, any length.
+
+    >>> tone = np.full((1, 16000), 0.5, np.float32)
+    >>> level(np.concatenate([tone, 0 * tone], axis=1), 8000)
+    Level(rms=0.5, active=2.0, share=0.5)
+    """
+    num_samples = waveform.shape[-1]
+    starts = np.arange(0, num_samples, round(FRAME * sample_rate))
+    if not len(starts):
+        return Level(0.0, 0.0, 0.0, np.zeros(0, np.bool_))
+    lengths = np.diff(starts, append=num_samples)
+    squares = (
+        np.einsum("ct,ct->t", waveform, waveform, dtype=np.float64) / waveform.shape[0]
+    )  # (channel, time) -> (time,)
+    powers = np.add.reduceat(squares, starts) / lengths
+    active = powers >= db_to_amplitude(SILENCE_DBFS) ** 2
+    if not active.any():
+        return Level(0.0, 0.0, 0.0, active)
+    mean_power = np.average(powers[active], weights=lengths[active])
+    active &= powers >= mean_power * db_to_amplitude(-PAUSE_DB) ** 2
+    num_active = int(lengths[active].sum())
+    rms = float(np.sqrt(np.average(powers[active], weights=lengths[active])))
+    return Level(rms, num_active / sample_rate, num_active / num_samples, active)
+
+
+def add_bleed(stem: Waveform, donor: Waveform, sample_rate: int, level_db: float) -> Waveform:
+    """The stem with a donor mixed in, ``level_db`` above the stem, both by :func:`level`.
+
+    Args:
+        stem: what stays; its own level is not changed.
+        donor: of the same rate and channel count; cut or padded with silence to the stem's length. Its level is
+            that of the part which is used.
+        level_db: donor's level relative to the stem's, in dB; negative = softer.
+
+    Shape:
+        stem, donor: ``(channel, time)``; returns the stem's shape. It may exceed full scale.
+
+    Raises:
+        ValueError: one of the two is silent, so that no level is defined.
+    """
+    used = donor[:, : stem.shape[-1]]
+    used = np.pad(used, ((0, 0), (0, stem.shape[-1] - used.shape[-1])))
+    stem_rms, donor_rms = level(stem, sample_rate).rms, level(used, sample_rate).rms
+    if stem_rms == 0.0 or donor_rms == 0.0:
+        raise ValueError(f"{'the stem' if stem_rms == 0.0 else 'the donor'} is silent: no level is defined")
+    gain = stem_rms / donor_rms * db_to_amplitude(level_db)
+    return (stem + np.float32(gain) * used).astype(np.float32)
+
+
+def near_silence(shape: tuple[int, int], level_dbfs: float | None, random: np.random.Generator) -> Waveform:
+    """What an empty channel records: white noise at an RMS of ``level_dbfs``; None: zeros.
+
+    Shape:
+        returns ``(channel, time)``, channels independent.
+    """
+    if level_dbfs is None:
+        return np.zeros(shape, np.float32)
+    return (random.standard_normal(shape) * db_to_amplitude(level_dbfs)).astype(np.float32)
+
+
+def without_clipping(waveform: Waveform) -> tuple[Waveform, float]:
+    """The waveform, turned down as a whole where its peak passes full scale, and the gain in dB (0 = untouched).
+
+    >>> quiet, gain_db = without_clipping(np.array([[0.5, -2.0]], np.float32))
+    >>> float(abs(quiet).max()), round(gain_db, 2)
+    (0.999969482421875, -6.02)
+    """
+    peak = float(np.abs(waveform).max(initial=0.0))
+    if peak <= 1.0:
+        return waveform, 0.0
+    gain = HIGHEST / peak
+    return (waveform * np.float32(gain)).astype(np.float32), amplitude_to_db(gain)
+
+
+def foreign(kind: str, shape: tuple[int, int], sample_rate: int, rms: float, random: np.random.Generator) -> Waveform:
+    """Sound that is no music, of a given loudness.
+
+    Args:
+        kind: a key of :data:`FOREIGN`.
+        rms: of the result where it sounds (see :func:`level`), full scale = 1.
+
+    Shape:
+        returns ``(channel, time)``; mono sources are the same in all channels, noises differ between them.
+    """
+    sound = np.asarray(FOREIGN[kind](shape, sample_rate, random), np.float32)
+    loudness = level(sound, sample_rate).rms
+    return sound * np.float32(rms / loudness) if loudness else sound
+
+
+# Each source below gives (channel, time) at any level; `foreign` sets it.
+
+
+def _noise(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
+    """Steady noise between white and brown: a power spectrum of 1 / f ** 0..2."""
+    return _coloured(shape, sample_rate, random.uniform(0.0, 2.0), random)
+
+
+def _hum(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
+    """Mains hum: 50 or 60 Hz, its harmonics up to 2 kHz falling off, a little hiss."""
+    mains_hz = random.choice([50.0, 60.0])
+    harmonics = np.arange(1, int(min(2000.0, sample_rate / 2.2) / mains_hz) + 1)
+    strengths = random.uniform(0.3, 1.0, len(harmonics)) / harmonics ** random.uniform(0.7, 1.5)
+    cycles = mains_hz * np.arange(shape[1]) / sample_rate
+    phases = random.uniform(0.0, 1.0, len(harmonics))
+    hum = np.zeros(shape[1])
+    for number, strength, phase in zip(harmonics, strengths, phases, strict=True):
+        hum += strength * np.sin(2 * np.pi * (number * cycles + phase))
+    return hum + 0.02 * random.standard_normal(shape)
+
+
+def _wind(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
+    """Wind on a microphone: low-passed noise in gusts of seconds."""
+    sections = butter(2, random.uniform(200.0, 700.0), fs=sample_rate, output="sos")
+    rumble: NDArray[np.floating] = sosfilt(sections, _coloured(shape, sample_rate, 1.0, random))
+    return rumble * _slow(shape[1], sample_rate, 0.6, random)
+
+
+def _beeps(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
+    """An alarm: one tone, on and off."""
+    tone = np.sin(2 * np.pi * random.uniform(700.0, 3000.0) * np.arange(shape[1]) / sample_rate)
+    period = random.uniform(0.4, 1.2)
+    return np.broadcast_to(tone * _switched(shape[1], sample_rate, period, random.uniform(0.3, 0.6)), shape)
+
+
+def _telephone(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
+    """Ringing tone of 440 + 480 Hz or 425 Hz, 1 to 2 s every 3 to 5 s, over line noise of 300 to 3400 Hz."""
+    time = np.arange(shape[1]) / sample_rate
+    pair = (440.0, 480.0) if random.random() < 0.5 else (425.0, 425.0)
+    ring = sum(np.sin(2 * np.pi * hz * time) for hz in pair)
+    period = random.uniform(3.0, 5.0)
+    ring = ring * _switched(shape[1], sample_rate, period, random.uniform(1.0, 2.0) / period)
+    line = _band(random.standard_normal(shape[1]), 300.0, 3400.0, sample_rate)
+    return np.broadcast_to(ring + 0.05 * line, shape)
+
+
+def _crowd(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
+    """A room full of people: many noises in the bands of speech, each swelling at the rate of syllables."""
+    crowd = np.zeros(shape)
+    for _ in range(12):
+        centre_hz = random.uniform(250.0, min(3000.0, sample_rate / 3))
+        talker = _band(random.standard_normal(shape[1]), centre_hz / 1.3, centre_hz * 1.3, sample_rate)
+        talker *= _slow(shape[1], sample_rate, 4.0, random)
+        pan = random.uniform(0.2, 1.0, (shape[0], 1))  # (channel, 1)
+        crowd += pan * talker
+    return crowd
+
+
+FOREIGN: dict[str, Callable[[tuple[int, int], int, np.random.Generator], NDArray[np.floating]]] = {
+    "noise": _noise,
+    "hum": _hum,
+    "wind": _wind,
+    "beeps": _beeps,
+    "telephone": _telephone,
+    "crowd": _crowd,
+}
+"""Kind of foreign sound -> how it is made."""
+
+
+def _coloured(
+    shape: tuple[int, int], sample_rate: int, slope: float, random: np.random.Generator
+) -> NDArray[np.floating]:
+    """Noise with a power spectrum of ``1 / f ** slope`` above 20 Hz, flat below."""
+    spectrum = np.fft.rfft(random.standard_normal(shape))  # (channel, time) -> (channel, freq)
+    frequencies_hz = np.fft.rfftfreq(shape[1], 1 / sample_rate)
+    return np.fft.irfft(spectrum * np.maximum(frequencies_hz, 20.0) ** (-slope / 2), shape[1])
+
+
+def _band(sound: NDArray[np.floating], low_hz: float, high_hz: float, sample_rate: int) -> NDArray[np.floating]:
+    high_hz = min(high_hz, 0.45 * sample_rate)
+    filtered: NDArray[np.floating] = sosfilt(
+        butter(2, (low_hz, high_hz), "bandpass", fs=sample_rate, output="sos"), sound
+    )
+    return filtered
+
+
+def _slow(num_samples: int, sample_rate: int, rate_hz: float, random: np.random.Generator) -> NDArray[np.floating]:
+    """A random envelope in [0.05, 1] that takes a new value ``rate_hz`` times a second, joined by lines."""
+    num_points = int(num_samples / sample_rate * rate_hz) + 3
+    at = np.arange(num_samples) * (rate_hz / sample_rate) + random.random()
+    return np.asarray(np.interp(at, np.arange(num_points), random.uniform(0.05, 1.0, num_points)))
+
+
+def _switched(num_samples: int, sample_rate: int, period: float, share: float) -> NDArray[np.floating]:
+    """1 for the first ``share`` of each period of so many seconds, else 0, with edges of 5 ms."""
+    at = (np.arange(num_samples) / sample_rate) % period
+    edge = 0.005
+    return np.asarray(np.clip(np.minimum(at, share * period - at) / edge, 0.0, 1.0))

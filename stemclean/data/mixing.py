@@ -1,0 +1,168 @@
+"""Random mixing (Koo et al. 2023, section 3.1.1): noisy stems in, labelled mixtures out.
+
+Each class is drawn with a chance, independently, from any song; each drawn stem goes through random
+effects; the sum is the example and the union of the stems' labels its target. A wrongly labelled stem is sometimes right by
+luck, since the class it really holds is often drawn as well, which is why a model can learn from noisy stems at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stemclean.data.augment import CHAINS
+from stemclean.data.pool import PooledStem, StemPool
+from stemclean.errors import ConfigError
+from stemclean.units import db_to_amplitude
+
+__all__ = ["MixingConfig", "RandomMixer"]
+
+
+@dataclass(frozen=True)
+class MixingConfig:
+    """How mixtures are drawn.
+
+    Args:
+        chance: of each class, independently; the empty draw is rejected. 0.5 is derived from the paper's figures.
+        effects: ``paper``, ``mild`` or ``none``, see :mod:`stemclean.data.augment`.
+        level: True: segments are brought to one RMS level before their loudness is drawn.
+        quiet_chance: chance that a source other than the first is a quiet one, as bleed is.
+        quiet_db: level of a quiet source in dB relative to the first; needs ``level``.
+        noise_chance: chance of background noise, 15 to 45 dB below the mixture (ours).
+        empty_chance: chance of an example of noise alone, which holds no class (ours).
+        reuse: how many examples hear one processed segment, on average, each with another loudness and
+            other company; 1 is the paper's fresh draw, more saves time on effects.
+        peak_db: levels of the mixture, RMS in dB relative to the model's ``level_dbfs``, drawn uniformly.
+    """
+
+    chance: float = 0.5
+    effects: str = "mild"
+    level: bool = True
+    quiet_chance: float = 0.4
+    quiet_db: tuple[float, float] = (-24.0, -6.0)
+    noise_chance: float = 0.1
+    empty_chance: float = 0.02
+    reuse: int = 4
+    peak_db: tuple[float, float] = (-12.0, 6.0)
+
+
+class RandomMixer:
+    """An endless source of labelled mixtures.
+
+    Args:
+        pool: where stems are drawn from.
+        labels: the classes, in the order of the targets.
+        config: how.
+        segment: samples of an example.
+        seed: the same seed gives the same examples.
+        level_dbfs: RMS level of the examples; None: as they come out.
+    """
+
+    SHELF = 48
+    """Processed segments kept per class for reuse."""
+
+    def __init__(
+        self, pool: StemPool, labels: Sequence[str], config: MixingConfig, segment: int, *, seed: int | Sequence[int], level_dbfs: float | None = None
+    ) -> None:
+        if config.effects not in CHAINS:
+            raise ConfigError(f'no effects chain named "{config.effects}"', f"known: {', '.join(CHAINS)}")
+        self.pool, self.labels, self.config, self.segment = pool, tuple(labels), config, segment
+        self.rng = np.random.default_rng(seed)
+        self.level_dbfs = level_dbfs
+        self._chain = CHAINS[config.effects]
+        self._by_label = {label: [s for s in pool.stems if label in s.labels] for label in self.labels}
+        self._odds = {label: _odds(stems) for label, stems in self._by_label.items() if stems}
+        self._shelf: dict[str, list[tuple[np.ndarray, PooledStem]]] = {label: [] for label in self._odds}
+        if not self._odds:
+            raise ConfigError("no stem holds any of the classes " + ", ".join(self.labels))
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        while True:
+            yield self.example()
+
+    def example(self) -> tuple[np.ndarray, np.ndarray]:
+        """One mixture and its target.
+
+        Shape:
+            ``(2, segment)`` float32 and ``(label,)`` float32 of 0 and 1.
+        """
+        if self.rng.random() < self.config.empty_chance:
+            return self._leveled(_noise(self.segment, self.pool.sample_rate, self.rng)), np.zeros(len(self.labels), np.float32)
+        mixture = np.zeros((2, self.segment), np.float32)
+        held: set[str] = set()
+        for position, label in enumerate(self._draw_labels()):
+            segment, stem = self._processed(label)
+            mixture += segment * np.float32(db_to_amplitude(self._gain_db(position)))
+            held.update(stem.labels)
+        if self.rng.random() < self.config.noise_chance:
+            mixture += _at_level(_noise(self.segment, self.pool.sample_rate, self.rng), _rms(mixture), self.rng.uniform(-45, -15))
+        return self._leveled(mixture), np.array([label in held for label in self.labels], np.float32)
+
+    def _draw_labels(self) -> list[str]:
+        while True:
+            drawn = [label for label in self._odds if self.rng.random() < self.config.chance]
+            if drawn:
+                self.rng.shuffle(drawn)  # the first is the loud one
+                return drawn
+
+    def _processed(self, label: str) -> tuple[np.ndarray, PooledStem]:
+        """A segment through the effects: a new one once in ``reuse`` times, else one from the shelf."""
+        shelf = self._shelf[label]
+        full = len(shelf) >= min(self.SHELF, 4 * len(self._by_label[label]))
+        if full and self.rng.random() >= 1 / self.config.reuse:
+            return shelf[int(self.rng.integers(len(shelf)))]
+        stem = self._by_label[label][int(self.rng.choice(len(self._by_label[label]), p=self._odds[label]))]
+        segment = self.pool.random_segment(stem, self.segment, self.rng)
+        if self._chain is not None:
+            segment = self._chain(segment, self.pool.sample_rate, self.rng)
+        if self.config.level:
+            segment = segment * np.float32(0.1 / max(_rms(segment), 0.02 * stem.rms, 1e-5))
+        if full:
+            shelf[int(self.rng.integers(len(shelf)))] = (segment, stem)
+        else:
+            shelf.append((segment, stem))
+        return segment, stem
+
+    def _gain_db(self, position: int) -> float:
+        if not self.config.level:
+            return 0.0
+        if position and self.rng.random() < self.config.quiet_chance:
+            return float(self.rng.uniform(*self.config.quiet_db))
+        return float(self.rng.uniform(-5.0, 5.0))
+
+    def _leveled(self, mixture: np.ndarray) -> np.ndarray:
+        if self.level_dbfs is None:
+            return mixture
+        return _at_level(mixture, db_to_amplitude(self.level_dbfs), self.rng.uniform(*self.config.peak_db))
+
+
+def _odds(stems: Sequence[PooledStem]) -> np.ndarray:
+    """Chance of each stem: its weight times the square root of its length, so that long ones do not take all."""
+    odds = np.array([stem.weight * stem.num_samples**0.5 for stem in stems])
+    return odds / odds.sum()
+
+
+def _rms(waveform: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(waveform**2)))
+
+
+def _at_level(waveform: np.ndarray, reference: float, level_db: float) -> np.ndarray:
+    return waveform * np.float32(reference * db_to_amplitude(level_db) / max(_rms(waveform), 1e-7))
+
+
+def _noise(num_samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Coloured noise (slope 0 to -9 dB per octave), by chance with mains hum or beeps: sound of no class."""
+    spectrum = np.fft.rfft(rng.standard_normal((2, num_samples)).astype(np.float32))
+    frequencies = np.maximum(np.fft.rfftfreq(num_samples, 1 / sample_rate), 20.0)
+    noise = np.fft.irfft(spectrum * frequencies ** -rng.uniform(0.0, 1.5), num_samples).astype(np.float32)
+    if rng.random() < 0.5:
+        noise[1] = noise[0]
+    noise /= max(_rms(noise), 1e-9)
+    if rng.random() < 0.4:
+        time = np.arange(num_samples) / sample_rate
+        base = rng.choice([50.0, 60.0]) if rng.random() < 0.5 else rng.uniform(200.0, 3000.0)
+        harmonics = sum(rng.uniform(0, 1) / k * np.sin(2 * np.pi * k * base * time) for k in range(1, int(rng.integers(2, 8))))
+        noise = noise + np.asarray(harmonics, np.float32) * np.float32(rng.uniform(0.3, 3.0))
+    return noise

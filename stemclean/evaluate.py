@@ -1,0 +1,148 @@
+"""The verb ``eval``: hold a refined manifest against the truth.
+
+The truth is a manifest too: its ``labels`` are what each stem really holds, its ``claimed`` what the dataset
+says, and ``extra.fault`` the kind of fault that :func:`stemclean.corrupt.corrupt` planted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemclean import manifest
+from stemclean.errors import ConfigError
+from stemclean.manifest import Manifest, Stem
+from stemclean.metrics import tagging
+
+__all__ = ["BAND_WIDTH_DB", "evaluate_labels"]
+
+BAND_WIDTH_DB = 10
+"""Width of the level bands by which the recall of bleeds is told."""
+
+
+def evaluate_labels(refined: Manifest | str | Path, truth: Manifest | str | Path) -> dict[str, Any]:
+    """How right the labels of a refined manifest are, and how well it tells wrong stems.
+
+    Stems are matched by id. A stem is *wrong* where its true labels are not exactly the claimed ones; it is
+    *flagged* where the verdict is not ``keep``. The ranking is by ``1 - label_quality``; a verdict without
+    a quality (a silent stem has none) ranks by its action: first where it acts, last where it keeps.
+
+    Args:
+        refined: a manifest whose stems have verdicts, or where it lies.
+        truth: a manifest whose ``labels`` are true, or where it lies.
+
+    Returns:
+        One flat dict, ready for JSON; ``None`` where a value is undefined. Shares are in [0, 1].
+
+        - ``stems/matched``, ``stems/wrong``, ``stems/flagged``: counts; ``stems/unmatched_refined`` and
+          ``stems/unmatched_truth``: lists of ids that only one side has, which count in no metric.
+        - ``labels/METRIC/CLASS`` and ``labels/METRIC/average`` for accuracy, precision, recall and f1;
+          ``labels/exact_match``: stems whose whole set is right.
+        - ``claims/METRIC/…``: the same for the claimed labels, that is, without any cleaning.
+        - ``detection/precision``, ``recall``, ``f1``, ``average_precision``, ``roc_auc``.
+        - ``fault/KIND/num``, ``fault/KIND/recall`` (share flagged) and ``fault/KIND/labels_right`` (share whose
+          labels are exactly the truth) for each kind of fault; ``none`` are the right stems (their "recall"
+          stands as ``fault/none/flagged``: false alarms), ``unplanted`` those that were wrong before.
+        - ``fault/bleed/-10..0_db/num`` and ``…/recall``: the same by level; a band holds its upper end.
+
+    Raises:
+        ConfigError: no stem matches, the classes differ, or the refined manifest has no verdicts.
+    """
+    refined = _manifest(refined)
+    truth = _manifest(truth)
+    if set(refined.labels) != set(truth.labels):
+        theirs, ours = ", ".join(refined.labels), ", ".join(truth.labels)
+        raise ConfigError(
+            f"the classes differ: {theirs} in the refined manifest, {ours} in the truth",
+            "refine with weights of the same classes",
+        )
+    by_id = {stem.id: stem for stem in refined.stems}
+    pairs = [(by_id[stem.id], stem) for stem in truth.stems if stem.id in by_id]
+    if not pairs:
+        raise ConfigError(
+            "no stem of the refined manifest is in the truth",
+            f"ids look like {_example(refined)} there and {_example(truth)} here\n"
+            "refine the folder in which the truth lies: stemclean refine CORRUPTED -o refined.json",
+        )
+    unjudged = [stem.id for stem, _ in pairs if stem.verdict is None]
+    if unjudged:
+        raise ConfigError(
+            f"stems that were never judged: {len(unjudged)}, {unjudged[0]} among them",
+            "give the output of: stemclean refine DATA -o refined.json",
+        )
+    labels = truth.labels
+    true = _mask([t.labels for _, t in pairs], labels)
+    found = _mask([r.labels for r, _ in pairs], labels)
+    claimed = _mask([t.claimed for _, t in pairs], labels)
+    wrong = (true != claimed).any(1)
+    flagged = np.array([_flagged(stem) for stem, _ in pairs])
+    score = np.array([1.0 - _quality(stem) for stem, _ in pairs])
+    report: dict[str, Any] = {
+        "stems/matched": len(pairs),
+        "stems/wrong": int(wrong.sum()),
+        "stems/flagged": int(flagged.sum()),
+        "stems/unmatched_refined": sorted(set(by_id) - {stem.id for _, stem in pairs}),
+        "stems/unmatched_truth": sorted(stem.id for stem in truth.stems if stem.id not in by_id),
+    }
+    report |= _under("labels", tagging.evaluate(true, found, labels))
+    report |= _under("claims", tagging.evaluate(true, claimed, labels))
+    report |= _under("detection", tagging.evaluate_detection(wrong, flagged, score))
+    groups = _groups([t for _, t in pairs], wrong)
+    for name, members in groups.items():
+        report[f"fault/{name}/num"] = len(members)
+        report[f"fault/{name}/{'flagged' if name == 'none' else 'recall'}"] = float(flagged[members].mean())
+        report[f"fault/{name}/labels_right"] = tagging.exact_match(true[members], found[members])
+    return report
+
+
+def level_band(level_db: float) -> str:
+    """Name of the band that a level falls into; the upper end belongs to it.
+
+    >>> level_band(-3.0), level_band(-10.0), level_band(0.0)
+    ('-10..0_db', '-20..-10_db', '-10..0_db')
+    """
+    high = math.ceil(level_db / BAND_WIDTH_DB) * BAND_WIDTH_DB
+    return f"{high - BAND_WIDTH_DB}..{high}_db"
+
+
+def _groups(truth: list[Stem], wrong: np.ndarray) -> dict[str, list[int]]:
+    """Kind of fault -> indices, in the order of their names; a stem with two faults counts in both."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, (stem, is_wrong) in enumerate(zip(truth, wrong, strict=True)):
+        planted = stem.extra.get("fault")
+        kinds = str(planted).split("+") if planted else ["unplanted" if is_wrong else "none"]
+        for kind in kinds:
+            groups[kind].append(index)
+        level = (stem.extra.get("bleed") or {}).get("level_db")
+        if level is not None:
+            groups[f"bleed/{level_band(float(level))}"].append(index)
+    return dict(sorted(groups.items()))
+
+
+def _manifest(given: Manifest | str | Path) -> Manifest:
+    return given if isinstance(given, Manifest) else manifest.read(given)
+
+
+def _mask(sets: list[list[str]], labels: list[str]) -> np.ndarray:
+    return np.array([[label in members for label in labels] for members in sets], dtype=np.bool_)
+
+
+def _flagged(stem: Stem) -> bool:
+    return stem.verdict is not None and stem.verdict.action != "keep"
+
+
+def _quality(stem: Stem) -> float:
+    quality = stem.verdict.label_quality if stem.verdict else None
+    return (0.0 if _flagged(stem) else 1.0) if quality is None else quality
+
+
+def _under(prefix: str, report: dict[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}/{name}": value for name, value in report.items()}
+
+
+def _example(data: Manifest) -> str:
+    return f'"{data.stems[0].id}"' if data.stems else "(no stem at all)"

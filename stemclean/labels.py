@@ -1,0 +1,187 @@
+"""Instrument classes: what they are called, and which words in a file name mean them.
+
+A *profile* is a list of classes with the words that people use for them. A name is told by whole
+words, longest phrase first ("bass drum" is drums, "bass" is bass); a name whose words point to two
+classes is not guessed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+from stemclean.errors import ConfigError
+
+__all__ = ["FOUR_STEMS", "MIXTURE", "PROFILES", "Profile", "profile"]
+
+MIXTURE = "mixture"
+"""What :meth:`Profile.find` says of a file that holds the whole song."""
+
+_MIXTURE_WORDS = frozenset(
+    "mixture;mix;full mix;fullmix;mixdown;mix down;master;mastered;full song;song;stereo mix;premaster"
+    .split(";")
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Classes and the words that mean them.
+
+    Args:
+        name: how the profile is called on the command line.
+        aliases: class -> words and phrases in lower case, single spaces; the class's own name
+            is always among them.
+    """
+
+    name: str
+    aliases: Mapping[str, frozenset[str]]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order in which scores are written."""
+        return tuple(self.aliases)
+
+    @cached_property
+    def _phrases(self) -> dict[tuple[str, ...], str]:
+        phrases = {_phrase(word): MIXTURE for word in _MIXTURE_WORDS}
+        for label, words in self.aliases.items():
+            for word in (label, *words):
+                phrases[_phrase(word)] = label
+        return phrases
+
+    def find(self, name: str) -> str | None:
+        """The class that a name claims: a label, :data:`MIXTURE`, or None where it cannot be told.
+
+        >>> FOUR_STEMS.find("03 Lead Vox_2"), FOUR_STEMS.find("Bass Drum"), FOUR_STEMS.find("Stem 4")
+        ('vocals', 'drums', None)
+        """
+        found = {label for label, _, _ in self._matches(_words(name))}
+        if len(found) > 1:
+            found.discard(MIXTURE)  # "drum mix" is drums
+        return found.pop() if len(found) == 1 else None
+
+    def exact(self, name: str) -> str | None:
+        """The class that a name is and nothing else, but for numbers and words such as "stems" or "clean".
+
+        It is what a *folder* must satisfy to speak for the files in it, since songs are called "Piano Man" too.
+
+        >>> FOUR_STEMS.exact("01 Drum Loops"), FOUR_STEMS.exact("Piano Man")
+        ('drums', None)
+        """
+        words = [word for word in _words(name) if not word.text.isdigit() and word.text not in _NEUTRAL_WORDS]
+        matches = self._matches(words)
+        covered = sum(stop - start for _, start, stop in matches)
+        return self.find(name) if covered == len(words) else None
+
+    def before(self, name: str) -> str:
+        """What stands before the first word that tells a class: the song, in ``songname_drums``.
+
+        >>> FOUR_STEMS.before("My Song_Lead Vox 2"), FOUR_STEMS.before("drums")
+        ('My Song', '')
+        """
+        name = unicodedata.normalize("NFC", name)
+        words = _words(name)
+        classes = [start for label, start, _ in self._matches(words) if label != MIXTURE]
+        return name[: words[classes[0]].start].strip(" _-.([") if classes else name
+
+    def _matches(self, words: Sequence[_Word]) -> list[tuple[str, int, int]]:
+        """Classes with the first word and the word after the last that tell them; the longest phrase wins."""
+        texts = [word.text for word in words]
+        longest = max(map(len, self._phrases))
+        found = []
+        at = 0
+        while at < len(texts):
+            for length in range(min(longest, len(texts) - at), 0, -1):
+                label = self._phrases.get(tuple(texts[at : at + length]))
+                if label is not None:
+                    found.append((label, at, at + length))
+                    at += length
+                    break
+            else:
+                at += 1
+        return found
+
+
+class _Word(NamedTuple):
+    text: str
+    start: int
+
+
+_NEUTRAL_WORDS = frozenset(
+    "stem stems sample samples loop loops audio wav files only clean dry wet raw solo all".split()
+)
+
+
+def _words(name: str) -> list[_Word]:
+    """Lower-case words of a name and where they start: cut at anything but letters and digits and at case changes."""
+    name = unicodedata.normalize("NFC", name)
+    words = []
+    for run in re.finditer(r"[^\W\d_]+|\d+", name):
+        cuts = [0, *(cut.start() for cut in re.finditer(r"(?<=[a-z])(?=[A-Z])", run.group())), len(run.group())]
+        words += [_Word(run.group()[i:j].lower(), run.start() + i) for i, j in pairwise(cuts)]
+    return words
+
+
+def _phrase(text: str) -> tuple[str, ...]:
+    return tuple(word.text for word in _words(text))
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(" ".join(part.split()) for part in text.replace("\n", " ").split(";") if part.strip())
+
+
+FOUR_STEMS = Profile(
+    "4stems",
+    {
+        "vocals": _set(
+            """vocal; vox; voc; vocs; voice; voices; lead vocal; lead vocals; lead vox; lead voice;
+            backing vocal; backing vocals; backing vox; background vocals; bgv; bgvs; bv; bvs;
+            choir; singer; singing; acapella; a cappella; acappella; harmony vocal; harmony vocals;
+            vocal harmony; vocal harmonies; female vocal; male vocal; rap; rapper; adlib; adlibs; ad libs; chant;
+            vocal chop; vocal chops; vocal double; vocal doubles; vocal fx; vocal fxs; talkbox"""
+        ),
+        "bass": _set(
+            """bass di; bass amp; bass guitar; bassguitar; bass gtr; ebass; electric bass; upright bass;
+            double bass; doublebass; contrabass; synth bass; synthbass; bass synth; sub; sub bass; subbass;
+            fretless; slap bass; bassline; bass line; reese; moog bass; acid bass; 808 bass; bass 808"""
+        ),
+        "drums": _set(
+            """drum; drumset; drum set; drum kit; drumkit; kit; kick; kick drum; kickdrum; kik; bd; bass drum; bassdrum;
+            snare; snare drum; snr; sd; hat; hats; hi hat; hihat; hihats; hi hats; hh; tom; toms; floor tom; rack tom;
+            cymbal; cymbals; ride; crash; overhead; overheads; oh; ohs; room mics; drum room; drum bus;
+            percussion; perc; percs; percussions; shaker; tambourine; conga; congas; bongo; bongos; cowbell; clap;
+            claps; handclap; snap; snaps; rimshot; rim; cajon; djembe; tabla; timbale; timbales; timpani; beat; beats;
+            drum loop; breakbeat; drum machine; tr 808; tr 909; 808 kick; 909; kick in; kick out; snare top;
+            snare bottom"""
+        ),
+        "other": _set(
+            """others; guitar; guitars; gtr; gtrs; gt; acoustic guitar; electric guitar; ac gtr; el gtr; lead guitar;
+            rhythm guitar; agtr; egtr; piano; pianos; pno; keys; keyboard; keyboards; rhodes; wurli; wurlitzer;
+            epiano; e piano; electric piano; organ; hammond; synth; synths; synthesizer; synth lead; synth pad;
+            lead synth; pad; pads; lead; arp; arps; pluck; strings; string; violin; violins; viola; cello; orchestra;
+            brass; horn; horns; trumpet; trombone; tuba; sax; saxophone; woodwind; woodwinds; flute; clarinet; oboe;
+            harp; banjo; mandolin; ukulele; accordion; harmonica; bells; glockenspiel; marimba; xylophone;
+            vibraphone; clav; clavinet; mellotron; sitar; melody; chords; music; instruments; accompaniment; bass
+            clarinet; bass flute; fx; sfx; sound effects"""
+        ),
+    },
+)
+
+PROFILES: Mapping[str, Profile] = {FOUR_STEMS.name: FOUR_STEMS}
+
+
+def profile(name: str) -> Profile:
+    """A profile by name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise ConfigError(f'no class profile named "{name}"', f"known: {', '.join(PROFILES)}") from None

@@ -1,0 +1,80 @@
+"""How people keep stems on disk: every shape is one module here, read and written both ways.
+
+:func:`load` is where every verb starts: a folder, a list or a manifest becomes a manifest.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stemclean import manifest as manifests
+from stemclean.labels import FOUR_STEMS, Profile
+from stemclean.layouts.looking import found_to_manifest, not_named
+from stemclean.manifest import Manifest
+
+__all__ = ["load", "scan"]
+
+MANIFEST_NAMES = ("manifest.json", "manifest.jsonl", "manifest.jsonl.gz")
+"""A folder that holds one of these is read through it by :func:`load`."""
+
+
+def scan(
+    path: str | Path, *, profile: Profile = FOUR_STEMS, root: str | Path | None = None, quiet: bool = False
+) -> Manifest:
+    """A dataset on disk as a manifest: what there is, which class each file claims, what cannot be used and why.
+
+    Only names, headers and checksums are looked at; no sound is decoded. The order and the bytes of the result
+    depend on the files alone.
+
+    Args:
+        path: a folder (of tracks, of classes, or flat), a CSV ``instrum,path``, or a manifest.
+        profile: the classes and the words that mean them.
+        root: folder that paths are relative to; None: the folder itself, or of a CSV the folder that holds all of
+            its files.
+        quiet: no progress bar.
+
+    Returns:
+        A manifest whose ``root`` is a folder as seen from here (use :func:`stemclean.manifest.relative_root` to
+        write it). A manifest is returned as it is, but for its ``root``.
+
+    Raises:
+        ConfigError: no such path, a shape that is not known, or no audio file at all.
+        ManifestError: a broken manifest.
+    """
+    path = Path(path)
+    if path.is_file() and _is_manifest_name(path):
+        manifest = manifests.read(path)
+        return manifest.model_copy(update={"root": manifest.folder(path).as_posix()})
+    return found_to_manifest(path, profile, Path(root) if root is not None else None, quiet=quiet)
+
+
+def load(path: str | Path, *, profile: Profile = FOUR_STEMS, quiet: bool = False) -> tuple[Manifest, Path]:
+    """A manifest and the folder that its paths are relative to; every verb starts here.
+
+    A manifest is read, everything else is scanned. A folder that holds ``manifest.json`` (or ``.jsonl``) is read
+    through it, since the manifest may know more than the names do: the classes of a trimmed dataset, where each sample
+    came from, declared splits. Audio files in such a folder that the manifest does not name are listed in ``skipped``
+    as ``not_in_manifest``.
+
+    Args:
+        path: a folder, a CSV ``instrum,path`` or a manifest.
+        profile: as in :func:`scan`.
+        quiet: no progress bar.
+
+    Raises:
+        ConfigError: as :func:`scan`.
+        ManifestError: a broken manifest.
+    """
+    path = Path(path)
+    inside = next((path / name for name in MANIFEST_NAMES if (path / name).is_file()), None)
+    if inside is None:
+        manifest = scan(path, profile=profile, quiet=quiet)
+        return manifest, Path(manifest.root)
+    manifest = scan(inside, profile=profile, quiet=quiet)
+    folder = Path(manifest.root)
+    skipped = [*manifest.skipped, *not_named(manifest, folder, path)]
+    return manifest.model_copy(update={"skipped": skipped}), folder
+
+
+def _is_manifest_name(path: Path) -> bool:
+    return path.name.endswith((".json", ".jsonl", ".jsonl.gz"))

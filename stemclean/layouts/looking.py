@@ -1,0 +1,161 @@
+"""From the files that a layout found to a manifest: headers, checksums, streams, ids, and what is skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stemclean import __version__
+from stemclean.audio import files
+from stemclean.audio.files import AudioInfo
+from stemclean.errors import AudioError, ConfigError
+from stemclean.labels import MIXTURE, Profile
+from stemclean.layouts.base import Found, reader_for
+from stemclean.layouts.naming import common_folder, names, tracks
+from stemclean.layouts.walk import audio_files
+from stemclean.manifest import Created, Input, Issue, Manifest, Skip, Stem, file_sha256
+
+__all__ = ["found_to_manifest", "not_named"]
+
+_MAY_HOLD_STREAMS = frozenset({".mp4", ".m4a", ".m4b", ".mov", ".mkv", ".mka", ".webm"})
+_NO_CLASS = "the name tells no class, or two; a CSV instrum,path can tell it"
+
+
+def found_to_manifest(path: Path, profile: Profile, root: Path | None, *, quiet: bool) -> Manifest:
+    """Scan a folder or a list; see :func:`stemclean.layouts.scan`."""
+    reader = reader_for(path, profile)
+    found = list(reader.read(path, profile))
+    if not found:
+        raise ConfigError(f"{path}: no audio files", f"looked for {' '.join(sorted(files.ENDINGS))}")
+    if path.is_dir() and root is None:
+        root = path
+    else:
+        found = [replace(item, path=Path(os.path.abspath(item.path))) for item in found]  # noqa: PTH100 - keeps links
+        root = Path(os.path.abspath(root)) if root else common_folder([item.path for item in found])  # noqa: PTH100
+    inputs = [] if path.is_dir() else [Input(path=path.as_posix(), sha256=file_sha256(path))]
+    created = Created(
+        by=f"stemclean {__version__}",
+        command="scan",
+        config={"layout": reader.name, "profile": profile.name},
+        inputs=inputs,
+    )
+    stems, skipped = _look_into(_with_tracks(found, root, profile), root, profile, quiet=quiet)
+    return Manifest(
+        created=created, labels=list(profile.labels), root=root.as_posix(), stems=stems, skipped=skipped
+    )
+
+
+def not_named(manifest: Manifest, folder: Path, beside: Path) -> list[Skip]:
+    """Audio files in the folder of a manifest that it says nothing about; none where its stems lie elsewhere."""
+    if folder.resolve() != beside.resolve():
+        return []
+    named = {stem.path for stem in manifest.stems} | {skip.path.split("#")[0] for skip in manifest.skipped}
+    found = (path.relative_to(beside).as_posix() for path in audio_files(beside))
+    detail = "scan the folder anew, or move the file"
+    return [Skip(path=path, reason="not_in_manifest", detail=detail) for path in found if path not in named]
+
+
+def _with_tracks(found: list[Found], root: Path, profile: Profile) -> list[Found]:
+    """Songs by folder where a layout named none."""
+    songless = [item.path for item in found if item.track is None and item.path.is_relative_to(root)]
+    song_of = tracks(songless, root, profile)
+    return [item if item.track else replace(item, track=song_of.get(item.path, "")) for item in found]
+
+
+def _look_into(found: list[Found], root: Path, profile: Profile, *, quiet: bool) -> tuple[list[Stem], list[Skip]]:
+    stems: dict[str, Stem] = {}
+    skipped: list[Skip] = []
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        looked = pool.map(lambda item: _look(item, root, profile), found)
+        for item in tqdm(looked, total=len(found), desc="scan", unit="file", disable=True if quiet else None):
+            for one in item:
+                if isinstance(one, Skip):
+                    skipped.append(one)
+                elif one.id in stems:
+                    detail = f'the id "{one.id}" stands for {stems[one.id].path}'
+                    skipped.append(Skip(path=one.path, reason="duplicate_id", detail=detail))
+                else:
+                    stems[one.id] = one
+    return sorted(stems.values(), key=lambda stem: stem.id), sorted(skipped, key=lambda skip: (skip.path, skip.reason))
+
+
+def _look(found: Found, root: Path, profile: Profile) -> list[Stem | Skip]:
+    """The stems of one file: one, or one per stream, or a skip."""
+    path = _readable(found.path, root)
+    may_hold_streams = found.path.suffix.lower() in _MAY_HOLD_STREAMS
+    if not found.path.is_relative_to(root):
+        return [Skip(path=path, reason="outside_root", detail=f"it is not below {root}")]
+    if "\\" in path and path != found.path.relative_to(root).as_posix():
+        return [Skip(path=path, reason="unreadable", detail="the name is not UTF-8; rename the file")]
+    try:
+        if not may_hold_streams:
+            refusal = _refusal(path, found.label, found.detail)
+            return [refusal] if refusal else [_stem(found, path, files.probe(found.path), 0, file_sha256(found.path))]
+        first = files.probe(found.path)
+        if first.num_streams == 1:
+            refusal = _refusal(path, found.label, found.detail)
+            return [refusal] if refusal else [_stem(found, path, first, 0, file_sha256(found.path))]
+        return list(_streams(found, path, first, profile))
+    except AudioError as error:
+        return [Skip(path=path, reason=error.reason, detail=error.detail)]
+    except OSError as error:
+        return [Skip(path=path, reason="unreadable", detail=error.strerror or str(error))]
+
+
+def _streams(found: Found, path: str, first: AudioInfo, profile: Profile) -> Iterator[Stem | Skip]:
+    """Each audio stream by its title; the song is the file."""
+    sha256 = file_sha256(found.path)
+    for stream, title in enumerate(first.titles):
+        label = profile.find(title)
+        refusal = _refusal(f"{path}#{stream}", label, f'stream {stream} is called "{title}"')
+        if refusal:
+            yield refusal
+            continue
+        try:
+            info = files.probe(found.path, stream)
+        except AudioError as error:
+            yield Skip(path=f"{path}#{stream}", reason=error.reason, detail=error.detail)
+            continue
+        track = f"{Path(path).parent.as_posix()}/{names(found.path)}".removeprefix("./")
+        yield _stem(replace(found, label=label, track=track), path, info, stream, sha256)
+
+
+def _refusal(path: str, label: str | None, detail: str) -> Skip | None:
+    if label is None:
+        return Skip(path=path, reason="class_unknown", detail=detail or _NO_CLASS)
+    if label == MIXTURE:
+        return Skip(path=path, reason="mixture", detail="kept apart: it holds the whole song")
+    return None
+
+
+def _stem(found: Found, path: str, info: AudioInfo, stream: int, sha256: str) -> Stem:
+    identity = str(Path(path).with_suffix("").as_posix())
+    claimed = [str(found.label)]
+    issues = [Issue(code="downmixed", detail=f"{info.channels} channels are read as 2")] if info.channels > 2 else []
+    return Stem(
+        id=f"{identity}#{stream}" if stream else identity,
+        track=found.track or "",
+        path=path,
+        stream=stream,
+        sha256=sha256,
+        sample_rate=info.sample_rate,
+        channels=info.channels,
+        num_samples=info.num_samples,
+        split=found.split,
+        claimed=claimed,
+        labels=list(claimed),
+        issues=issues,
+    )
+
+
+def _readable(path: Path, root: Path) -> str:
+    """A path as the manifest names it; bytes that are no UTF-8 become escapes."""
+    text = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+

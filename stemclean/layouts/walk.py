@@ -1,0 +1,48 @@
+"""Which files of a folder are looked at, in a fixed order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from stemclean.audio.files import ENDINGS
+
+__all__ = ["audio_files"]
+
+_PASSED_OVER = frozenset({"__MACOSX"})
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """Every file below a folder whose ending is audio's, folder by folder, sorted by name.
+
+    Hidden files and folders and ``__MACOSX`` are passed over. Links to folders are followed after everything else,
+    each real folder once, so that a loop of links ends and the real place of a file wins.
+    """
+    seen: set[tuple[int, int]] = set()
+    links: list[Path] = []
+    found = list(_walk(folder, seen, links))
+    while links:
+        found += _walk(links.pop(0), seen, links)
+    return sorted(found, key=lambda path: (path.parent.as_posix(), path.name))
+
+
+def _walk(folder: Path, seen: set[tuple[int, int]], links: list[Path]) -> Iterator[Path]:
+    try:
+        status = folder.stat()
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:  # no permission, or a link that leads nowhere
+        return
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    for entry in entries:
+        path = folder / entry.name
+        if entry.name.startswith(".") or entry.name in _PASSED_OVER:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(path, seen, links)
+        elif entry.is_symlink() and path.is_dir():
+            links.append(path)
+        elif path.suffix.lower() in ENDINGS:
+            yield path

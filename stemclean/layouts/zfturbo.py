@@ -1,0 +1,247 @@
+"""Music-Source-Separation-Training of R. Solovyev (ZFTurbo), dataset type 3: one CSV ``instrum,path``. Written only.
+
+What its reader does (``utils/dataset.py``, read at commit 0c9e18d; the CSV is read with pandas), and what follows:
+
+- It reads files with soundfile as they are: nothing is resampled, and a mono file has one channel where a batch needs
+  two. So every row is two channels at one rate.
+- It draws a row of the class at random, then ``chunk_size`` samples of it, and draws again while their mean absolute
+  value is below ``min_mean_abs``; a file shorter than a chunk is padded with zeros. A class without a
+  chunk as loud as that keeps it drawing for ever. So a stem without one is left out.
+- A class of ``training.instruments`` without rows ends in an IndexError at the first batch. So an empty class is
+  refused.
+- Of several CSVs only the last is kept. So there is one.
+- Paths are looked up from the trainer's working directory. So they are absolute.
+- Lengths are remembered by path between runs (``metadata_3.pkl``), and a stale length reads past the end. So a
+  written file's name holds a hash of what it was made from.
+- A list in its documentation calls the first column ``type``; the code reads ``instrum``.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from stemclean.audio import files
+from stemclean.errors import AudioError, ConfigError
+from stemclean.layouts.base import WriteReport
+from stemclean.manifest import Manifest, Skip, Stem
+from stemclean.units import db_to_amplitude
+
+__all__ = ["LAYOUT", "ZFTurbo"]
+
+LIST, AUDIO = "zfturbo.csv", "audio"
+
+READ_RIGHT = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "VORBIS"})
+"""libsndfile's names of the codecs in which it seeks to the very sample; other files are decoded once and written."""
+
+_ODD_BYTES = re.compile("[\ud800-\udfff]")
+"""How Python spells the bytes of a file name that is no UTF-8."""
+
+FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE"})
+"""Codecs of which 24 bits are kept; 16 are all that the others have."""
+
+HOPS = 100
+"""A chunk is slid over a file in steps of a hundredth of its length to find how loud it can be."""
+
+PEAK = db_to_amplitude(-0.1)
+"""What a written file is turned down to where its peak passes full scale (resampling and lossy codecs overshoot)."""
+
+
+@dataclass
+class Loudness:
+    """What the trainer would hear of a stem at the wanted rate and with two channels.
+
+    Args:
+        peak: highest absolute value.
+        loudest: mean absolute value of the loudest chunk; a lower bound, at most 1 % below it.
+        loud_share: share of the chunks that are loud enough, in [0, 1]: the chance that a draw is taken.
+    """
+
+    peak: float
+    loudest: float
+    loud_share: float
+
+
+@dataclass
+class ZFTurbo:
+    """Writes the CSV, and the audio that cannot be read where it lies.
+
+    Args:
+        chunk_size: ``audio.chunk_size`` of the trainer's config, in samples; the default is the most common one.
+        min_mean_abs: ``audio.min_mean_abs`` there.
+        allow_empty: export although a class has no stem; it must then be left out of ``training.instruments``.
+    """
+
+    chunk_size: int = 485_100
+    min_mean_abs: float = 0.001
+    allow_empty: bool = False
+    name: str = field(default="zfturbo", init=False)
+
+    def write(
+        self, manifest: Manifest, folder: Path, destination: Path, *, sample_rate: int = 44100, quiet: bool = False
+    ) -> WriteReport:
+        """Write ``zfturbo.csv`` and, below ``audio/``, 16- or 24-bit FLAC for what must be converted.
+
+        A stem goes to a class only if its labels are exactly that class, it is not dropped, and it is no declared
+        validation or test stem. Why others do not: a verdict's reason, ``several_classes``, ``no_class``,
+        ``held_out``, ``too_quiet``, or the reason code of a file that cannot be read.
+
+        Returns:
+            The report; ``extra`` holds ``num_stems`` (class -> rows), ``num_written`` (files converted),
+            ``loud_share`` (class -> chance that a draw is loud enough) and ``next``, the trainer's settings.
+
+        Raises:
+            ConfigError: a class has no stem left (unless ``allow_empty``), or ``destination`` lies in the source.
+        """
+        ours, theirs = destination.resolve(), folder.resolve()
+        if ours.is_relative_to(theirs) or theirs.is_relative_to(ours / AUDIO):
+            raise ConfigError(f"{destination} lies in the source {folder}", "give a folder outside of it")
+        report = WriteReport(kept_seconds=dict.fromkeys(manifest.labels, 0.0))
+        shares: dict[str, list[float]] = {label: [] for label in manifest.labels}
+        rows: list[tuple[str, Stem, Loudness]] = []
+        for stem in tqdm(manifest.stems, "listen", unit="stem", disable=True if quiet else None):
+            label, why = _class_of(stem)
+            if not why:
+                try:
+                    heard = self._listen(folder / stem.path, stem.stream, sample_rate)
+                    why = "" if heard.loudest >= max(self.min_mean_abs, 1e-9) else "too_quiet"
+                except AudioError as error:
+                    why = error.reason
+                    report.skipped.append(Skip(path=stem.path, reason=error.reason, detail=error.detail))
+            if why:
+                for lost in stem.labels or stem.claimed:
+                    reasons = report.lost_seconds.setdefault(lost, {})
+                    reasons[why] = reasons.get(why, 0.0) + stem.duration
+                continue
+            rows.append((label, stem, heard))
+            shares[label].append(heard.loud_share)
+            report.kept_seconds[label] += stem.duration
+        self._check_empty(report)
+
+        paths = []
+        for label, stem, heard in tqdm(rows, "write", unit="stem", disable=True if quiet else None):
+            source = folder / stem.path
+            if not _reads_right(source, stem.stream, sample_rate):
+                source = _converted(stem, source, destination, sample_rate, heard)
+                report.files.append(source)
+            paths.append((label, source.absolute()))
+        report.files.insert(0, _write_list(destination / LIST, paths))
+        usable = [label for label in manifest.labels if shares[label]]
+        report.extra = {
+            "num_stems": {label: len(shares[label]) for label in manifest.labels},
+            "num_written": len(report.files) - 1,
+            "loud_share": {label: round(float(np.mean(shares[label])), 3) for label in usable},
+            "next": {"--dataset_type": 3, "--data_path": str(report.files[0]), "training.instruments": usable},
+        }
+        return report
+
+    def _listen(self, path: Path, stream: int, sample_rate: int) -> Loudness:
+        return listen(
+            files.blocks(path, sample_rate=sample_rate, channels=2, stream=stream), self.chunk_size, self.min_mean_abs
+        )
+
+    def _check_empty(self, report: WriteReport) -> None:
+        empty = [label for label, kept in report.kept_seconds.items() if not kept]
+        if not empty or (self.allow_empty and len(empty) < len(report.kept_seconds)):
+            return
+        lines = []
+        for label in empty:
+            lost = ", ".join(
+                f"{seconds / 3600:.2f} h {why}" for why, seconds in report.lost_seconds.get(label, {}).items()
+            )
+            lines.append(f"{label}: {lost or 'no stem of it in the manifest'}")
+        raise ConfigError(
+            f"no stem is left for: {', '.join(empty)}; the trainer would crash on it",
+            "\n".join(
+                [
+                    *lines,
+                    "add stems of that class and refine again, or export the others with --allow-empty and",
+                    "take the class out of training.instruments in the trainer's config",
+                ]
+            ),
+        )
+
+
+LAYOUT = ZFTurbo()
+
+
+def listen(blocks: Iterable[NDArray[np.float32]], chunk_size: int, min_mean_abs: float) -> Loudness:
+    """How loud a stem's chunks are.
+
+    Shape:
+        blocks: each ``(channel, time)``, together the whole stem.
+    """
+    hop = max(1, chunk_size // HOPS)
+    sums = np.zeros(0)  # of absolute values, averaged over channels, per hop
+    num_samples, peak = 0, 0.0
+    for block in blocks:
+        size = np.abs(block)
+        peak = max(peak, float(size.max(initial=0.0)))
+        hops = np.arange(num_samples, num_samples + block.shape[1]) // hop
+        num_samples += block.shape[1]
+        sums = np.pad(sums, (0, -(-num_samples // hop) - len(sums)))
+        sums += np.bincount(hops, weights=size.mean(0), minlength=len(sums))
+    if num_samples < chunk_size:
+        chunks = np.array([sums.sum()])  # the rest is padding
+    else:
+        whole = np.concatenate([[0.0], np.cumsum(sums[: num_samples // hop])])
+        width = chunk_size // hop
+        chunks = whole[width:] - whole[:-width]
+    means = chunks / chunk_size
+    return Loudness(peak, float(means.max()), float((means >= min_mean_abs).mean()))
+
+
+def _class_of(stem: Stem) -> tuple[str, str]:
+    """The class that a stem belongs to, and why it does not."""
+    if stem.verdict and stem.verdict.action == "drop":
+        return "", stem.verdict.reason
+    if stem.split in ("validation", "test"):
+        return "", "held_out"
+    if len(set(stem.labels)) != 1:
+        return "", "several_classes" if stem.labels else "no_class"
+    return stem.labels[0], ""
+
+
+def _reads_right(path: Path, stream: int, sample_rate: int) -> bool:
+    """Whether soundfile gives the trainer what we heard, under a name that a CSV in UTF-8 can hold."""
+    info = files.probe(path, stream)
+    return (
+        (info.sample_rate, info.channels, info.num_streams) == (sample_rate, 2, 1)
+        and info.subtype in READ_RIGHT
+        and not _ODD_BYTES.search(str(path.absolute()))
+    )
+
+
+def _converted(stem: Stem, source: Path, destination: Path, sample_rate: int, heard: Loudness) -> Path:
+    """A file at the wanted rate with two channels; one that is there is of the same content, and stays."""
+    contents = f"{stem.sha256 or source.stat().st_mtime_ns} {stem.stream} {sample_rate}"
+    mark = hashlib.sha256(contents.encode()).hexdigest()[:8]
+    parts = [re.sub(r"[^\w #()+,=-]", "_", part).strip() or "_" for part in stem.id.split("/")]
+    path = destination / AUDIO / "/".join(parts[:-1]) / f"{parts[-1]}.{mark}.flac"
+    if not path.exists():
+        gain = np.float32(PEAK / heard.peak if heard.peak > 1.0 else 1.0)
+        subtype = "PCM_24" if files.probe(source, stem.stream).subtype in FINE else "PCM_16"
+        with files.create(path, sample_rate, 2, subtype=subtype) as file:
+            for block in files.blocks(source, sample_rate=sample_rate, channels=2, stream=stem.stream):
+                file.write(block * gain)
+    return path
+
+
+def _write_list(path: Path, rows: Iterable[tuple[str, Path]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(["instrum", "path"])
+        lines.writerows((label, str(audio)) for label, audio in rows)
+    os.replace(temporary, path)
+    return path

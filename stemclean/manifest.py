@@ -1,0 +1,450 @@
+"""The manifest: what a dataset holds, what was found in it, and why. Schema ``stemclean.manifest/1``.
+
+Two shapes on disk, one model. ``.json`` is one document; ``.jsonl`` (also ``.jsonl.gz``) has the
+header object on its first line and then one stem a line, so that millions can be read lazily with
+:func:`iter_stems`. Keys are sorted, paths are POSIX and relative to ``root``, which itself is relative to
+the manifest's folder; there is ``null`` and never NaN; unknown keys survive a round trip. Equal
+manifests give equal bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import math
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stemclean.errors import ManifestError
+from stemclean.units import SECONDS_DECIMALS
+
+__all__ = [
+    "SCHEMA",
+    "SKIP_REASONS",
+    "VERDICT_REASONS",
+    "Created",
+    "Input",
+    "Issue",
+    "Manifest",
+    "Model",
+    "Region",
+    "Skip",
+    "Source",
+    "Stem",
+    "Verdict",
+    "file_sha256",
+    "iter_stems",
+    "json_schema",
+    "read",
+    "relative_root",
+    "write",
+]
+
+SCHEMA: Final = "stemclean.manifest/1"
+
+SKIP_REASONS: dict[str, str] = {
+    "class_unknown": "the name tells no class, or tells two",
+    "mixture": "the file holds the whole song, not a stem",
+    "not_found": "the manifest names a file that does not exist",
+    "no_permission": "the file may not be read",
+    "empty": "no bytes, or no samples",
+    "not_audio": "the content is no audio that can be decoded",
+    "wrong_extension": "the content is another format than the extension says",
+    "truncated": "the file ends before its header says",
+    "non_finite": "NaN or infinite samples",
+    "no_audio_stream": "a container without sound",
+    "unreadable": "decoding failed for another reason",
+    "too_short": "shorter than any window that can be judged",
+    "duplicate_id": "a second stem with the same id",
+    "outside_root": "the path leaves the dataset's folder",
+    "not_in_manifest": "an audio file beside a manifest that does not name it",
+    "silent": "nothing in the file is loud enough to be kept",
+}
+"""Reason code of a skipped file -> what it means."""
+
+VERDICT_REASONS: dict[str, str] = {
+    "as_claimed": "exactly the claimed classes were found",
+    "other_class_found": "another single class was found instead of the claimed one",
+    "unclaimed_class_present": "the claimed class and others were found",
+    "claimed_class_absent": "several classes were found, the claimed one not among them",
+    "no_class": "no class reached the threshold",
+    "silent": "nothing in the file is loud enough to be judged",
+    "held_out": "a declared test or validation stem: reported on, never relabelled",
+}
+"""Reason code of a verdict -> what it means."""
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number; write null where there is none")
+    return value
+
+
+Number = Annotated[float, AfterValidator(_finite)]
+Score = Annotated[float, Field(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Field(ge=0.0), AfterValidator(_finite)]
+
+
+class _Noun(BaseModel):
+    """Unknown keys are kept, so that a newer file survives an older reader."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True, use_attribute_docstrings=True)
+
+
+class Input(_Noun):
+    """A file that the manifest was made from."""
+
+    path: str
+    """as it was given, or relative to the manifest's folder"""
+    sha256: str | None = None
+    """of its bytes; of a folder, of what it holds"""
+
+
+class Model(_Noun):
+    """The weights that judged the stems."""
+
+    uri: str
+    """as ``--weights`` takes it"""
+    sha256: str | None = None
+    """of the weights"""
+
+
+class Created(_Noun):
+    """Where a manifest comes from; holds no date, so that equal runs give equal bytes."""
+
+    by: str
+    """the program and its version"""
+    command: str
+    """the verb that wrote the manifest"""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """every setting of the run, resolved"""
+    inputs: list[Input] = Field(default_factory=list)
+    """what it was made from"""
+    model: Model | None = None
+    """the weights that judged, where any did"""
+
+
+class Region(_Noun):
+    """A stretch of a stem that holds the same classes throughout; times in seconds."""
+
+    start: Seconds
+    """seconds"""
+    end: Seconds
+    """seconds, after ``start`` and not after the file's end"""
+    labels: list[str]
+    """the classes that sound; none: nothing known does"""
+
+
+class Verdict(_Noun):
+    """What to do with a stem and why.
+
+    ``label_quality`` in [0, 1] is low where the claimed labels are likely wrong; it ranks stems.
+    """
+
+    action: Literal["keep", "relabel", "mixed", "drop"]
+    """``keep`` as claimed, ``relabel`` to one other class, ``mixed`` of several, ``drop``"""
+    reason: str
+    """a code, see the reasons of a verdict"""
+    label_quality: Score | None = None
+    """low where the claim is likely wrong; null where nothing could be judged"""
+
+
+class Issue(_Noun):
+    """A remark on one stem that changes no label (down-mixed channels, clipping, …)."""
+
+    code: str
+    """what it is: ``downmixed``, ``clipped``, …"""
+    detail: str = ""
+    """what was found, in one line"""
+
+
+class Source(_Noun):
+    """The recording that a trimmed or otherwise derived file was cut from.
+
+    A stem that has one holds the stem's ``active`` regions *of the source*, one after the other:
+    sample n of the file is the n-th sample of those regions put together.
+    """
+
+    path: str
+    """where it was found"""
+    sha256: str | None = None
+    """of its bytes"""
+    sample_rate: int = Field(gt=0)
+    """in Hz"""
+    num_samples: int = Field(ge=0)
+    """per channel"""
+
+
+class Stem(_Noun):
+    """One recording that claims to hold one class."""
+
+    id: str
+    """the path without its ending, and ``#n`` for the n-th stream of a file"""
+    track: str
+    """the song that it belongs to"""
+    path: str
+    """relative to ``root``, POSIX"""
+    stream: int = 0
+    """which audio stream of the file"""
+    sha256: str | None = None
+    """of the file's bytes"""
+    sample_rate: int = Field(gt=0)
+    """in Hz"""
+    channels: int = Field(gt=0)
+    """of the file, before any down-mix"""
+    num_samples: int = Field(ge=0)
+    """per channel"""
+    split: Literal["train", "validation", "test"] | None = None
+    """as declared; test and validation stems are reported on, never relabelled"""
+    claimed: list[str]
+    """what the dataset said; never overwritten"""
+    labels: list[str]
+    """what is believed now: the classes that it holds, any number"""
+    scores: dict[str, Score] = Field(default_factory=dict)
+    """class -> how sure it is that the class is present"""
+    active: list[tuple[Seconds, Seconds]] | None = None
+    """where it sounds, start and end in seconds, of the ``source`` where there is one"""
+    regions: list[Region] = Field(default_factory=list)
+    """what sounds when"""
+    loudness_lufs: Number | None = None
+    """integrated, ITU-R BS.1770; null: silent or too short"""
+    peak_dbfs: Number | None = None
+    """of the samples; null: silent"""
+    verdict: Verdict | None = None
+    """what to do with it; null: not judged yet"""
+    source: Source | None = None
+    """what it was cut from; null: it is a recording as it came"""
+    issues: list[Issue] = Field(default_factory=list)
+    """remarks that change no label"""
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """anything else; of a planted dataset, what was planted"""
+
+    @property
+    def duration(self) -> float:
+        """Length of the file in seconds."""
+        return self.num_samples / self.sample_rate
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Stem:
+        if _leaves_root(self.path):
+            raise ValueError(f'path: "{self.path}" leaves the root folder')
+        line, what = (self.source, "source") if self.source else (self, "file")
+        end_of_file = line.num_samples / line.sample_rate
+        _check_spans("active", self.active or [], end_of_file, what)
+        _check_spans("regions", [(r.start, r.end) for r in self.regions], self.duration, "file")
+        return self
+
+
+class Skip(_Noun):
+    """A file that was passed over, and why; ``reason`` is a key of :data:`SKIP_REASONS`."""
+
+    path: str
+    """relative to ``root`` where it lies below"""
+    reason: str
+    """a code, see the reasons of a skipped file"""
+    detail: str = ""
+    """what was found, in one line"""
+
+
+class Manifest(_Noun):
+    """A dataset: a header and its stems."""
+
+    schema_: Literal["stemclean.manifest/1"] = Field(default=SCHEMA, alias="schema")
+    """the version of this contract"""
+    created: Created
+    """where it comes from"""
+    labels: list[str]
+    """the classes, in their order"""
+    root: str = "."
+    """the folder of the stems, relative to the manifest's own"""
+    stems: list[Stem] = Field(default_factory=list)
+    """what there is"""
+    skipped: list[Skip] = Field(default_factory=list)
+    """what was passed over, and why"""
+    summary: dict[str, Any] = Field(default_factory=dict)
+    """counts that the verb found worth telling"""
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Manifest:
+        seen: dict[str, int] = {}
+        known = set(self.labels)
+        for index, stem in enumerate(self.stems):
+            if stem.id in seen:
+                raise ValueError(f'stems[{index}].id: "{stem.id}" stands at stems[{seen[stem.id]}] too')
+            seen[stem.id] = index
+            for field, labels in (("claimed", stem.claimed), ("labels", stem.labels), ("scores", stem.scores)):
+                unknown = sorted(set(labels) - known)
+                if unknown:
+                    raise ValueError(f'stems[{index}].{field}: "{unknown[0]}" is not among the labels {self.labels}')
+        return self
+
+    def with_stems(self, stems: Sequence[Stem], **changes: Any) -> Manifest:
+        """A copy with other stems and, by keyword, other header fields."""
+        return self.model_copy(update={"stems": list(stems), **changes})
+
+    def folder(self, manifest_path: Path | None) -> Path:
+        """The folder that stem paths are relative to, as seen from here.
+
+        Args:
+            manifest_path: where the manifest was read from; None: ``root`` stands for itself.
+        """
+        return Path(self.root) if manifest_path is None else manifest_path.parent / self.root
+
+
+def _leaves_root(path: str) -> bool:
+    return posixpath.isabs(path) or posixpath.normpath(path).split("/")[0] == ".."
+
+
+def _check_spans(field: str, spans: Sequence[tuple[float, float]], end_of_file: float, what: str) -> None:
+    previous = 0.0
+    for index, (start, end) in enumerate(spans):
+        at = f"{field}[{index}]"
+        if end <= start:
+            raise ValueError(f"{at}: end {end:g} s is not after start {start:g} s")
+        if start < previous - 1e-6:
+            raise ValueError(f"{at}: start {start:g} s is before the previous end ({previous:g} s)")
+        if end > end_of_file + 1e-5:
+            raise ValueError(f"{at}: end {end:g} s is after the {what}'s end ({end_of_file:g} s)")
+        previous = end
+
+
+def read(path: str | Path) -> Manifest:
+    """Read a manifest of either shape.
+
+    Raises:
+        ManifestError: no such file, no JSON, or a broken rule; the message holds the address,
+            as in ``stems[412].active[0]: end 41.2 s is after the file's end (40.9 s)``.
+    """
+    path = Path(path)
+    if _is_lines(path):
+        with _open_text(path) as lines:
+            header = _parse(path, lines.readline())
+            stems = [_parse(path, line, number) for number, line in enumerate(lines, 2) if line.strip()]
+        document = {**header, "stems": stems}
+    else:
+        with _open_text(path) as file:
+            document = _parse(path, file.read())
+    return _validate(path, document)
+
+
+def iter_stems(path: str | Path) -> Iterator[Stem]:
+    """The stems of a manifest one by one; of a ``.jsonl`` without holding more than one line.
+
+    Raises:
+        ManifestError: as :func:`read`, at the line concerned.
+    """
+    path = Path(path)
+    if not _is_lines(path):
+        yield from read(path).stems
+        return
+    with _open_text(path) as lines:
+        header = _validate(path, _parse(path, lines.readline()))
+        for number, line in enumerate(lines, 2):
+            if line.strip():
+                document = _parse(path, line, number)
+                yield _validate(path, {"created": header.created, "labels": header.labels, "stems": [document]}, number).stems[0]
+
+
+def write(manifest: Manifest, path: str | Path) -> Path:
+    """Write a manifest; the ending (``.json``, ``.jsonl``, ``.jsonl.gz``) says the shape.
+
+    The file appears whole or not at all (temporary name, then rename).
+    """
+    path = Path(path)
+    document = manifest.model_dump(mode="json", by_alias=True)
+    for stem in document["stems"]:
+        for optional in ("source", "stream"):
+            if not stem.get(optional):
+                stem.pop(optional, None)
+    document = _rounded(document)
+    if _is_lines(path):
+        stems = document.pop("stems")
+        text = "".join(json.dumps(line, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n" for line in (document, *stems))
+    else:
+        text = json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    data = text.encode()
+    if path.suffix == ".gz":
+        data = gzip.compress(data, mtime=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+    return path
+
+
+def relative_root(folder: str | Path, manifest_path: str | Path) -> str:
+    """``root`` of a manifest at ``manifest_path`` for stems below ``folder``: POSIX, relative where possible."""
+    try:
+        return Path(os.path.relpath(folder, Path(manifest_path).parent)).as_posix()
+    except ValueError:  # another drive
+        return Path(folder).resolve().as_posix()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the published contract."""
+    schema = Manifest.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_DECIMALS = {"loudness_lufs": 2, "peak_dbfs": 2, "scores": 4, "label_quality": 4, "start": SECONDS_DECIMALS, "end": SECONDS_DECIMALS, "active": SECONDS_DECIMALS}
+
+
+def _rounded(value: Any, decimals: int = 6) -> Any:
+    """Floats rounded to what they mean, by the key that they stand under."""
+    if isinstance(value, float):
+        return round(value, decimals) + 0.0  # + 0.0: no "-0.0"
+    if isinstance(value, dict):
+        return {key: _rounded(item, _DECIMALS.get(key, decimals)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item, decimals) for item in value]
+    return value
+
+
+def _is_lines(path: Path) -> bool:
+    return path.name.endswith((".jsonl", ".jsonl.gz"))
+
+
+def _open_text(path: Path) -> Any:
+    try:
+        return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
+    except OSError as error:
+        raise ManifestError(f"{path}: {error.strerror or error}", "give a manifest (.json, .jsonl) or a folder of stems") from None
+
+
+def _parse(path: Path, text: str, number: int | None = None) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"{path}: line {number or error.lineno}: no JSON: {error.msg}", "was the file cut off? write it again") from None
+    if not isinstance(document, dict):
+        raise ManifestError(f"{path}: a manifest is a JSON object, this is a {type(document).__name__}")
+    return document
+
+
+def _validate(path: Path, document: dict[str, Any], line: int | None = None) -> Manifest:
+    declared = document.get("schema", SCHEMA)
+    if declared != SCHEMA:
+        raise ManifestError(f'{path}: schema "{declared}" is not known', f"this version reads {SCHEMA}")
+    try:
+        return Manifest.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        address = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+        what = first["msg"].removeprefix("Value error, ")
+        if line is not None:
+            address = f"line {line}" + address.removeprefix("stems[0]")
+        separator = "." if address and what.startswith(("active", "regions", "path")) else ": " if address else ""
+        more = f"and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+        raise ManifestError(f"{path}: {address}{separator}{what}", more) from None

@@ -1,0 +1,127 @@
+"""ConvNeXt over a spectrogram: the classifier of Koo et al. 2023 (arXiv 2307.12576, section 3.1).
+
+The paper's network is timm's ``convnext_tiny`` with two input channels on the stereo linear
+magnitude spectrogram (FFT 2048, hop 512) of 2.97 s. Ours adds a log-mel front end and lets the caller
+choose the hop, the patch and the backbone, which is what makes two CPU cores enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import timm
+import torch
+from torch import Tensor, nn
+
+from stemclean.audio.stft import mel_filterbank, mel_frequencies, spectrogram
+from stemclean.errors import ConfigError
+from stemclean.models.contract import ModelSpec
+
+__all__ = ["ConvNeXtClassifier", "build"]
+
+POWER_FLOOR = 1e-10
+"""-100 dB: what a mel band of digital silence reads, so that the logarithm exists."""
+DB_OFFSET, DB_SCALE = 70.0, 20.0
+"""Log-mel features are (dB + offset) / scale: music at -20 dBFS RMS spreads over about [-1.5, 2]."""
+LOWEST_HZ = 20.0
+
+
+class ConvNeXtClassifier(nn.Module):
+    """Multi-label instrument classifier.
+
+    Args:
+        spec: sample rate, channels, labels and segment of the model.
+        backbone: a timm model name of the ConvNeXt family.
+        n_fft: samples of the STFT window.
+        hop_length: samples between frames.
+        n_mels: mel bands of the log-mel front end, 20 Hz to Nyquist; None: linear magnitude, as in the paper.
+        patch: size (freq, frame) of the first convolution; (4, 4) is timm's own.
+        drop_path: stochastic depth rate in training.
+        level_dbfs: see :class:`~stemclean.models.contract.Classifier`.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        backbone: str = "convnext_tiny",
+        n_fft: int = 2048,
+        hop_length: int = 512,
+        n_mels: int | None = None,
+        patch: Sequence[int] = (4, 4),
+        drop_path: float = 0.0,
+        level_dbfs: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.n_fft, self.hop_length, self.n_mels = n_fft, hop_length, n_mels
+        self.level_dbfs = level_dbfs
+        self.net = timm.create_model(
+            backbone, pretrained=False, in_chans=spec.channels, num_classes=len(spec.labels), drop_path_rate=drop_path
+        )
+        first = self.net.stem[0]
+        if tuple(first.kernel_size) != tuple(patch):
+            self.net.stem[0] = nn.Conv2d(spec.channels, first.out_channels, tuple(patch), tuple(patch))
+        self.stride = hop_length * patch[1] * 8  # samples between trunk frames: three halvings after the patch
+        if spec.segment % self.stride:
+            raise ConfigError(
+                f"a segment of {spec.segment} samples is no multiple of the trunk's stride, {self.stride} samples",
+                "choose segment, hop_length and patch so that it is",
+            )
+
+    def features(self, waveform: Tensor) -> Tensor:
+        """See :class:`~stemclean.models.contract.Classifier`; dB scaled to about [-2, 2], or magnitudes."""
+        with torch.autocast(waveform.device.type, enabled=False):
+            if self.n_mels is None:  # times half of n_fft: torch.stft's own scale, as in the paper
+                return spectrogram(waveform, n_fft=self.n_fft, hop_length=self.hop_length) * (self.n_fft / 2)
+            power = spectrogram(waveform, n_fft=self.n_fft, hop_length=self.hop_length, power=2)
+            bank = mel_filterbank(self.spec.sample_rate, self.n_fft, self.n_mels, LOWEST_HZ, self.spec.sample_rate / 2)
+            power = bank.to(power) @ power
+            return (10 * torch.log10(power + POWER_FLOOR) + DB_OFFSET) / DB_SCALE
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        """Centre of each row of the features in Hz, ``(freq,)``."""
+        high_hz = self.spec.sample_rate / 2
+        if self.n_mels is None:
+            return np.linspace(0, high_hz, self.n_fft // 2 + 1)
+        return mel_frequencies(self.n_mels, LOWEST_HZ, high_hz)[1:-1]
+
+    def amplify(self, features: Tensor, gains_db: Tensor) -> Tensor:
+        """See :class:`~stemclean.models.contract.Classifier`."""
+        if self.n_mels is None:
+            return features * 10 ** (gains_db / 20)
+        return (features + gains_db / DB_SCALE).clamp_min(_scaled(POWER_FLOOR))
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Logits ``(batch, label)`` of ``(batch, channel, segment)``."""
+        logits: Tensor = self.net(self.features(waveform))
+        return logits.float()
+
+    def windows(self, waveform: Tensor, hop: int) -> Tensor:
+        """See :class:`~stemclean.models.contract.Classifier`.
+
+        The trunk is convolutional: run once over the long spectrogram, it gives for each window what it would have
+        given for the window alone, but for the borders, where it sees the neighbouring sound instead of zeros. Each window's
+        frames are then averaged and judged by the head. ``hop`` must be a multiple of the trunk's stride.
+        """
+        if hop % self.stride:
+            raise ConfigError(f"a hop of {hop} samples is no multiple of the trunk's stride, {self.stride} samples")
+        trunk = self.net.forward_features(self.features(waveform))  # (batch, channel, freq, trunk frame)
+        frames = trunk.float().mean(2)  # -> (batch, channel, trunk frame)
+        pooled = nn.functional.avg_pool1d(frames, self.spec.segment // self.stride, hop // self.stride)
+        batch, channels, num_windows = pooled.shape
+        rows = pooled.transpose(1, 2).reshape(batch * num_windows, channels, 1, 1)  # one row a window
+        logits: Tensor = self.net.forward_head(rows).float()
+        return logits.reshape(batch, num_windows, -1)
+
+
+def _scaled(power: float) -> float:
+    return (10 * math.log10(power) + DB_OFFSET) / DB_SCALE
+
+
+def build(spec: ModelSpec, **options: object) -> ConvNeXtClassifier:
+    """The model of this file; options as for :class:`ConvNeXtClassifier`."""
+    return ConvNeXtClassifier(spec, **options)  # type: ignore[arg-type]

@@ -1,0 +1,81 @@
+"""What a model must offer, whoever wrote it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor, nn
+
+__all__ = ["Classifier", "ModelSpec"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model eats and speaks of.
+
+    Args:
+        sample_rate: in Hz.
+        channels: audio channels.
+        labels: classes, in the order of the outputs.
+        segment: samples of one judged or separated segment.
+    """
+
+    sample_rate: int
+    channels: int
+    labels: tuple[str, ...]
+    segment: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able fields."""
+        return {**asdict(self), "labels": list(self.labels)}
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """Tells which classes sound in a waveform. Also a ``torch.nn.Module``.
+
+    A class name is registered by its file in ``models/classifiers`` or by an entry point of the group
+    ``stemclean.classifiers``; it is built as ``build(spec, **options)``.
+    """
+
+    spec: ModelSpec
+    level_dbfs: float | None
+    """RMS level in dBFS that a stem is brought to before it is judged; None: left as it is."""
+    net: nn.Module
+    """What is trained: features of one segment each in, logits ``(batch, label)`` out."""
+    frequencies: np.ndarray
+    """Centre of each row of the features in Hz."""
+
+    def __call__(self, waveform: Tensor) -> Tensor:
+        """Logits of one segment each.
+
+        Shape:
+            ``(batch, channel, segment)`` -> ``(batch, label)``.
+        """
+
+    def features(self, waveform: Tensor) -> Tensor:
+        """The network's input.
+
+        Shape:
+            ``(batch, channel, time)`` -> ``(batch, channel, freq, frame)``.
+        """
+
+    def amplify(self, features: Tensor, gains_db: Tensor) -> Tensor:
+        """Features as if the sound had gone through an equaliser.
+
+        Args:
+            gains_db: broadcast against the features, usually ``(batch, 1, freq, 1)``.
+        """
+
+    def windows(self, waveform: Tensor, hop: int) -> Tensor:
+        """Logits of all overlapping segments of a long waveform, the trunk run once.
+
+        Args:
+            waveform: ``segment + k * hop`` samples give ``k + 1`` windows.
+            hop: samples between windows.
+
+        Shape:
+            ``(batch, channel, time)`` -> ``(batch, window, label)``.
+        """

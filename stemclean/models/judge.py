@@ -1,0 +1,243 @@
+"""Which classes sound in a recording, and when: a classifier run over a whole file in bounded memory.
+
+Windows of the model's segment stand at every quarter of a segment from the file's start (Koo et al. 2023, section 3.1.2). The
+trunk is run once over long chunks and pooled per window; :meth:`Judge.plain` runs every window by itself, as
+the paper does, about four times slower.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stemclean.audio import files
+from stemclean.audio.activity import active_regions
+from stemclean.audio.loudness import integrated_lufs, peak_dbfs
+from stemclean.models.contract import Classifier
+from stemclean.units import db_to_amplitude
+
+__all__ = ["Judge", "Judgement", "Recording"]
+
+CHUNK_WINDOWS = 120
+"""Windows per run of the trunk: 90 s at a hop of 0.74 s, about 100 MB of activations for ConvNeXt-atto."""
+HELD_IN_MEMORY = 600.0
+"""Recordings up to this many seconds are decoded once and kept; longer ones are decoded anew for every pass."""
+MIN_ACTIVE_SHARE = 0.25
+"""Windows with less active sound than this share say nothing about the stem."""
+
+
+@dataclass
+class Recording:
+    """A file as a model hears it, decoded in blocks as often as asked.
+
+    Args:
+        path, stream: the audio.
+        sample_rate, channels: what it is brought to.
+        duration: of the file in seconds; decides whether it is held in memory.
+    """
+
+    path: Path
+    sample_rate: int
+    channels: int
+    duration: float
+    stream: int = 0
+    _held: list[np.ndarray] | None = None
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """``(channel, time)`` float32 blocks in order. Raises AudioError where decoding fails."""
+        if self._held is not None:
+            yield from self._held
+            return
+        held = []
+        for block in files.blocks(self.path, sample_rate=self.sample_rate, channels=self.channels, stream=self.stream):
+            if self.duration <= HELD_IN_MEMORY:
+                held.append(block)
+            yield block
+        if self.duration <= HELD_IN_MEMORY:
+            self._held = held
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was heard in a recording.
+
+    Args:
+        windows: scores of each window, ``(window, label)``, in [0, 1].
+        weights: seconds of active sound in each window, ``(window,)``; 0 where there is too little.
+        active: active regions in samples at ``sample_rate``.
+        hop, segment: of the windows, in samples.
+        num_samples: of the recording at ``sample_rate``.
+        loudness_lufs, peak_dbfs: None for silence and, for the loudness, under 0.4 s.
+    """
+
+    windows: np.ndarray
+    weights: np.ndarray
+    active: list[tuple[int, int]]
+    sample_rate: int
+    hop: int
+    segment: int
+    num_samples: int
+    loudness_lufs: float | None
+    peak_dbfs: float | None
+
+    def mean(self) -> np.ndarray:
+        """Scores of the stem, ``(label,)``: the mean of its windows by active seconds; zeros for silence."""
+        total = self.weights.sum()
+        return self.weights @ self.windows / total if total > 0 else np.zeros(self.windows.shape[1])
+
+    def over_time(self) -> np.ndarray:
+        """Scores at each hop, ``(step, label)``: the mean of the active windows that cover it; NaN where none does."""
+        num_steps = -(-self.num_samples // self.hop)
+        per_window = self.segment // self.hop
+        total = np.zeros((num_steps + per_window, self.windows.shape[1]))
+        count = np.zeros(num_steps + per_window)
+        for index, (scores, weight) in enumerate(zip(self.windows, self.weights, strict=True)):
+            total[index : index + per_window] += weight * scores
+            count[index : index + per_window] += weight
+        with np.errstate(invalid="ignore"):
+            return (total / count[:, None])[:num_steps]
+
+
+class Judge:
+    """A classifier at work.
+
+    Args:
+        model: in evaluation mode.
+        device: where it runs.
+    """
+
+    def __init__(self, model: Classifier, device: str | torch.device = "cpu") -> None:
+        self.model = model
+        self.device = torch.device(device)
+        model.to(self.device)  # type: ignore[attr-defined]
+        self.hop = model.spec.segment // 4
+        self.seconds: dict[str, float] = defaultdict(float)
+        """Time spent by stage: decode, measure, network."""
+
+    def recording(self, path: Path, duration: float, stream: int = 0) -> Recording:
+        """A file as this judge hears it."""
+        return Recording(path, self.model.spec.sample_rate, self.model.spec.channels, duration, stream)
+
+    def __call__(self, recording: Recording, *, plain: bool = False) -> Judgement:
+        """Judge a recording.
+
+        Args:
+            plain: run every window by itself.
+
+        Raises:
+            AudioError: the recording cannot be decoded to its end.
+        """
+        spec = self.model.spec
+        num_samples, energy, kept = 0, 0.0, []
+        with self._timed("decode"):
+            for block in recording.blocks():
+                num_samples += block.shape[1]
+        with self._timed("measure"):
+            regions = active_regions(recording.blocks(), spec.sample_rate)
+            loudness = integrated_lufs(recording.blocks(), spec.sample_rate)
+            peak = peak_dbfs(recording.blocks())
+            energy, kept = _energy_within(recording.blocks(), regions)
+        weights = _active_seconds(regions, num_samples, self.hop, spec.segment, spec.sample_rate)
+        if not weights.any() or energy <= 0:
+            scores = np.zeros((len(weights), len(spec.labels)), np.float32)
+            weights = np.zeros_like(weights)
+        else:
+            gain = 1.0
+            if self.model.level_dbfs is not None:
+                gain = db_to_amplitude(self.model.level_dbfs) / np.sqrt(energy / kept)
+            with self._timed("network"):
+                scores = self._windows(recording.blocks(), num_samples, gain, plain)
+        return Judgement(scores, weights, regions, spec.sample_rate, self.hop, spec.segment, num_samples, loudness, peak)
+
+    def _windows(self, blocks: Iterable[np.ndarray], num_samples: int, gain: float, plain: bool) -> np.ndarray:
+        """Scores ``(window, label)`` of the whole recording."""
+        segment = self.model.spec.segment
+        num_windows = count_windows(num_samples, self.hop)
+        context = 0 if plain else segment // self.hop
+        scores = []
+        for first, waveform in _chunks(blocks, num_windows, self.hop, segment, context):
+            count = min(CHUNK_WINDOWS, num_windows - first)
+            before = min(first, context)
+            batch = torch.from_numpy(waveform * np.float32(gain)).to(self.device)[None]  # (1, channel, time)
+            with torch.inference_mode():
+                if plain:
+                    pieces = batch[0].unfold(-1, segment, self.hop).transpose(0, 1)  # -> (window, channel, segment)
+                    logits = torch.cat([self.model(piece) for piece in pieces.split(8)])
+                else:
+                    logits = self.model.windows(batch, self.hop)[0]
+            scores.append(torch.sigmoid(logits)[before : before + count].cpu().numpy())
+        return np.concatenate(scores)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - began
+
+
+def count_windows(num_samples: int, hop: int) -> int:
+    """Windows of a recording: one starts at each hop that still has half a hop of sound."""
+    return max(1, -(-(num_samples - hop // 2) // hop))
+
+
+def _chunks(
+    blocks: Iterable[np.ndarray], num_windows: int, hop: int, segment: int, context: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Stretches of a recording with ``context`` windows more on each side where there are any.
+
+    Yields:
+        (index of the first window meant, waveform from the first context window's start to the last one's end;
+        zeros stand after the recording's end)
+    """
+    source = iter(blocks)
+    held = np.zeros((0, 0), np.float32)
+    held_from = 0  # sample of the recording that held[:, 0] is
+    for first in range(0, num_windows, CHUNK_WINDOWS):
+        start = max(0, first - context) * hop
+        last = min(first + CHUNK_WINDOWS + context, num_windows) - 1
+        end = last * hop + segment
+        parts = [held[:, start - held_from :]] if held.size else []
+        length = parts[0].shape[1] if parts else 0
+        while length < end - start:
+            block = next(source, None)
+            if block is None:
+                channels = parts[0].shape[0]
+                parts.append(np.zeros((channels, end - start - length), np.float32))
+            else:
+                parts.append(block)
+            length += parts[-1].shape[1]
+        held, held_from = np.concatenate(parts, axis=1), start
+        yield first, held[:, : end - start]
+
+
+def _energy_within(blocks: Iterable[np.ndarray], regions: Sequence[tuple[int, int]]) -> tuple[float, int]:
+    """Sum of squares per channel within the regions, and the samples that it was taken over."""
+    energy, kept, at = 0.0, 0, 0
+    for block in blocks:
+        for start, end in regions:
+            piece = block[:, max(0, start - at) : max(0, end - at)]
+            if piece.shape[1]:
+                energy += float(np.mean(np.square(piece, dtype=np.float64), axis=0).sum())
+                kept += piece.shape[1]
+        at += block.shape[1]
+    return energy, max(kept, 1)
+
+
+def _active_seconds(regions: Sequence[tuple[int, int]], num_samples: int, hop: int, segment: int, sample_rate: int) -> np.ndarray:
+    """Active seconds of each window, 0 where they are under :data:`MIN_ACTIVE_SHARE` of the sound that it could hold."""
+    marks = np.zeros(num_samples + 1)
+    for start, end in regions:
+        marks[start] += 1
+        marks[min(end, num_samples)] -= 1
+    active = np.concatenate([[0], np.cumsum(np.cumsum(marks)[:-1] > 0)])  # active samples before each sample
+    starts = np.arange(count_windows(num_samples, hop)) * hop
+    ends = np.minimum(starts + segment, num_samples)
+    held = active[ends] - active[np.minimum(starts, num_samples)]
+    return np.where(held >= MIN_ACTIVE_SHARE * np.minimum(segment, num_samples), held, 0) / sample_rate

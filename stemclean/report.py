@@ -1,0 +1,146 @@
+"""The verb ``report``: what a manifest says, short enough to be read.
+
+Every function here is pure: a manifest goes in, plain JSON-able objects come out. The command line prints
+them as tables or, with ``--json``, as they are. Times are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stemclean.manifest import Manifest, Stem
+from stemclean.verdicts import found_labels
+
+__all__ = [
+    "NO_FAILURE",
+    "describe_planted",
+    "describe_refined",
+    "describe_training",
+    "describe_trimmed",
+    "failures",
+]
+
+NO_FAILURE = frozenset({"mixture"})
+"""Skip reasons that are no failure: the file was recognised, and it is no stem."""
+
+
+def failures(manifest: Manifest) -> list[dict[str, str]]:
+    """The files that a run could not use: ``path``, ``reason``, ``detail``.
+
+    Recognised mixtures are left out: nothing failed there.
+    """
+    return [
+        {"path": skip.path, "reason": skip.reason, "detail": skip.detail}
+        for skip in manifest.skipped
+        if skip.reason not in NO_FAILURE
+    ]
+
+
+def describe_refined(manifest: Manifest) -> dict[str, Any]:
+    """What :func:`stemclean.refine.refine` gave, in short.
+
+    Returns:
+        - ``stems``: how many there are; ``verdicts``: action -> how many.
+        - ``classes``: class -> seconds ``claimed``, and seconds ``kept``: what holds this class and no other.
+        - ``findings``: the stems that are not as claimed, worst first: the lowest label quality, then the id. Silent
+          ones come last: they do no harm. Each has ``id``, ``path``, ``claimed``, ``found``, ``scores``,
+          ``label_quality``, ``action``, ``reason``.
+        - ``held_out``: the same for declared test and validation stems, whose labels stay as they are.
+        - ``mixtures``: whole songs that were passed over; ``failures``: see :func:`failures`.
+    """
+    summary = manifest.summary
+    held_out = [stem for stem in manifest.stems if stem.verdict and stem.verdict.reason == "held_out"]
+    return {
+        "stems": summary["stems"],
+        "verdicts": summary["verdicts"],
+        "classes": summary["seconds"],
+        "findings": _worst_first(
+            [_finding(s, s.labels) for s in manifest.stems if s.verdict and s.verdict.action != "keep"]
+        ),
+        "held_out": _worst_first(
+            [_finding(s, heard) for s in held_out if (heard := _heard(s, manifest.created.config)) != s.claimed]
+        ),
+        "mixtures": sum(skip.reason == "mixture" for skip in manifest.skipped),
+        "failures": failures(manifest),
+    }
+
+
+def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
+    """A trimmed manifest in short.
+
+    Returns:
+        ``stems``; ``classes``: class -> number of ``stems``, seconds ``before`` and ``after``; ``failures``.
+    """
+    classes: dict[str, dict[str, float]] = {
+        label: {"stems": 0, "before": 0.0, "after": 0.0} for label in manifest.labels
+    }
+    for stem in manifest.stems:
+        before = stem.source.num_samples / stem.source.sample_rate if stem.source else stem.duration
+        after = before if stem.active is None else sum(end - start for start, end in stem.active)
+        for label in stem.claimed:
+            classes[label]["stems"] += 1
+            classes[label]["before"] += before
+            classes[label]["after"] += after
+    return {
+        "stems": len(manifest.stems),
+        "classes": {label: _rounded(numbers) for label, numbers in classes.items()},
+        "failures": failures(manifest),
+    }
+
+
+def describe_planted(truth: Manifest) -> dict[str, Any]:
+    """The truth about a corrupted dataset in short.
+
+    Returns:
+        ``stems``; ``faults``: kind of fault -> how many stems have it (``none``: left alone); ``failures``.
+    """
+    return {"stems": len(truth.stems), "faults": truth.summary.get("faults", {}), "failures": failures(truth)}
+
+
+def describe_training(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`stemclean.train_classifier.train_classifier` gives back, without its history and recipe.
+
+    Returns:
+        ``output``, ``labels``, ``parameters``, ``metrics`` of the validation, ``data``, ``seconds``, ``failures``.
+    """
+    return {
+        "output": card["output"],
+        "labels": list(card["spec"]["labels"]),
+        "parameters": card["parameters"],
+        "metrics": dict(card["metrics"]["validation"]),
+        "data": card["data"],
+        "seconds": round(card["seconds"], 1),
+        "failures": [skip for skip in card["skipped"] if skip["reason"] not in NO_FAILURE],
+    }
+
+
+def _heard(stem: Stem, config: Mapping[str, Any]) -> list[str]:
+    """The classes above the thresholds of the run, whatever the labels are."""
+    return found_labels(stem.scores, stem.claimed, config["threshold"], config["claimed_threshold"])
+
+
+def _finding(stem: Stem, found: list[str]) -> dict[str, Any]:
+    assert stem.verdict is not None
+    return {
+        "id": stem.id,
+        "path": stem.path,
+        "claimed": stem.claimed,
+        "found": found,
+        "scores": stem.scores,
+        "label_quality": stem.verdict.label_quality,
+        "action": stem.verdict.action,
+        "reason": stem.verdict.reason,
+    }
+
+
+def _worst_first(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def badness(finding: dict[str, Any]) -> tuple[bool, float, str]:
+        quality = finding["label_quality"]
+        return (finding["reason"] == "silent", 1.0 if quality is None else quality, finding["id"])
+
+    return sorted(findings, key=badness)
+
+
+def _rounded(numbers: dict[str, float]) -> dict[str, float]:
+    return {key: round(number, 2) for key, number in numbers.items()}

@@ -1,0 +1,137 @@
+"""One classifier from stems to a weights file: pool, split, task, loop, card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import stemclean
+from stemclean.data.pool import StemPool
+from stemclean.errors import ConfigError
+from stemclean.manifest import Manifest, Stem
+from stemclean.models import registry, weights
+from stemclean.models.contract import ModelSpec
+from stemclean.training.classify import LOSSES, ClassifyTask
+from stemclean.training.loop import fit
+from stemclean.training.recipe import ClassifierRecipe
+from stemclean.training.split import split_tracks
+
+__all__ = ["fit_classifier"]
+
+
+def fit_classifier(
+    manifest: Manifest,
+    folder: Path,
+    output: Path,
+    recipe: ClassifierRecipe,
+    *,
+    cache: Path | None = None,
+    card: dict[str, Any] | None = None,
+    resume: bool = True,
+    workers: int = 1,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Train a classifier on a manifest's stems and write its weights and card.
+
+    Stems whose verdict is ``drop``, stems without labels and declared test stems are left out.
+
+    Args:
+        folder: what stem paths are relative to.
+        output: the ``.safetensors`` file.
+        cache: folder for decoded audio.
+        card: more to say in the card (data, licences, …).
+        resume: go on from a checkpoint of the same data and recipe beside the output.
+        workers: processes that mix ahead of the model; 0 mixes in this one.
+
+    Returns:
+        The card, with ``output``, ``seconds`` and ``skipped``.
+
+    Raises:
+        ConfigError: a recipe that cannot be meant, or too few stems to learn from.
+    """
+    if recipe.loss not in LOSSES:
+        raise ConfigError(f'no loss named "{recipe.loss}"', f"known: {', '.join(LOSSES)}")
+    stems = [s for s in manifest.stems if s.split != "test" and s.labels and (s.verdict is None or s.verdict.action != "drop")]
+    labels = _labels(manifest, stems)
+    train_tracks, validation_tracks = split_tracks(stems, share=recipe.validation_share, seed=recipe.seed)
+    if not validation_tracks:
+        raise ConfigError(f"{len(train_tracks)} track(s) are too few to hold one out for validation", "give at least two tracks of each class")
+    pool = StemPool.build(
+        manifest.with_stems(stems),
+        folder,
+        sample_rate=recipe.spec["sample_rate"],
+        channels=recipe.spec["channels"],
+        cache=cache,
+        quiet=quiet,
+    )
+    torch.manual_seed(recipe.seed)
+    spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], labels, recipe.spec["segment"])
+    model = registry.build("classifiers", recipe.architecture, spec, dict(recipe.options))
+    task = ClassifyTask(
+        model,
+        train=pool.where([s.track in train_tracks for s in pool.stems]),
+        validation=pool.where([s.track in validation_tracks for s in pool.stems]),
+        mixing=recipe.mixing,
+        loss=recipe.loss,
+        batch_size=recipe.loop.batch_size,
+        equalizer_db=recipe.equalizer_db,
+        seed=recipe.seed,
+        workers=workers,
+    )
+    checkpoint = output.with_suffix(f".{_run_key(manifest, recipe)}.checkpoint")
+    model.net, progress = fit(task, model.net, recipe.loop, checkpoint, resume=resume, quiet=quiet)
+    written = {
+        "kind": "classifiers",
+        "architecture": recipe.architecture,
+        "spec": spec.to_dict(),
+        "options": dict(recipe.options),
+        "recipe": recipe.to_dict(),
+        "created_by": f"stemclean {stemclean.__version__}",
+        "torch": torch.__version__,
+        "parameters": sum(p.numel() for p in model.net.parameters()),
+        "data": _data(pool, train_tracks, validation_tracks),
+        "metrics": {"validation": progress.best},
+        "history": progress.history,
+        **(card or {}),
+    }
+    weights.save(output, model, written)
+    return {**written, "output": str(output), "seconds": progress.seconds, "skipped": [s.model_dump() for s in pool.skipped]}
+
+
+def _labels(manifest: Manifest, stems: Sequence[Stem]) -> tuple[str, ...]:
+    """The manifest's classes that have stems; a classifier needs two."""
+    counts = Counter(label for stem in stems for label in stem.labels)
+    labels = tuple(label for label in manifest.labels if counts[label])
+    if len(labels) < 2:
+        raise ConfigError(
+            f"{len(stems)} usable stems of {len(labels)} class(es): a classifier needs two classes at least",
+            "check the folder, or `stemclean refine --weights` with weights that exist",
+        )
+    return labels
+
+
+def _run_key(manifest: Manifest, recipe: ClassifierRecipe) -> str:
+    """Names a run by its data and recipe, but for its length: a longer run goes on from a shorter one."""
+    plain = recipe.to_dict()
+    plain["loop"] = {k: v for k, v in plain["loop"].items() if k not in {"examples", "validations", "decay"}}
+    what = [plain, [[s.id, s.sha256, s.labels] for s in manifest.stems]]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _data(pool: StemPool, train_tracks: set[str], validation_tracks: set[str]) -> dict[str, Any]:
+    """Hours per class and tracks per split, for the card."""
+    hours: Counter[str] = Counter()
+    for stem in pool.stems:
+        for label in stem.labels:
+            hours[label] += stem.num_samples / pool.sample_rate / 3600
+    return {
+        "hours": {label: round(value, 3) for label, value in sorted(hours.items())},
+        "stems": len(pool.stems),
+        "tracks": {"train": len(train_tracks), "validation": len(validation_tracks)},
+    }

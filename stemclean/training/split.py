@@ -1,0 +1,50 @@
+"""Which tracks train and which validate. Whole tracks, never stems: two stems of a song share its room and its player."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from stemclean.manifest import Stem
+
+__all__ = ["split_tracks"]
+
+
+def split_tracks(stems: Sequence[Stem], *, share: float, seed: int) -> tuple[set[str], set[str]]:
+    """Tracks to train and to validate on.
+
+    Declared splits are obeyed: test stems are in neither set, and where any stem is declared ``validation``, these tracks
+    are the validation set. Otherwise tracks are drawn so that each class has about ``share`` of its stems in
+    validation, the rarest class first; a class with one track alone stays in training.
+
+    Args:
+        share: of each class, in (0, 1).
+        seed: of the draw.
+
+    Returns:
+        (training tracks, validation tracks), disjoint.
+    """
+    usable = [stem for stem in stems if stem.split != "test"]
+    tracks = {stem.track for stem in usable}
+    declared = {stem.track for stem in usable if stem.split == "validation"}
+    if declared:
+        return tracks - declared, declared
+    classes_of: dict[str, Counter[str]] = {track: Counter() for track in tracks}
+    for stem in usable:
+        classes_of[stem.track].update(stem.labels)
+    total = Counter(label for classes in classes_of.values() for label in classes.elements())
+    order = sorted(tracks)
+    np.random.default_rng(seed).shuffle(order)
+    chosen: set[str] = set()
+    held: Counter[str] = Counter()
+    for label, count in sorted(total.items(), key=lambda item: (item[1], item[0])):
+        for track in order:
+            if held[label] >= share * count:
+                break
+            left = [t for t in order if t not in chosen and classes_of[t][label]]
+            if track not in chosen and classes_of[track][label] and len(left) > 1:
+                chosen.add(track)
+                held.update(classes_of[track])
+    return tracks - chosen, chosen

@@ -1,0 +1,96 @@
+"""From what was heard to what to do: labels, regions over time, verdict and label quality of one stem. Pure logic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from stemclean.manifest import Region, Verdict
+from stemclean.units import round_seconds
+
+__all__ = ["found_labels", "label_quality", "labelled_regions", "verdict"]
+
+
+def found_labels(scores: Mapping[str, float], claimed: Sequence[str], threshold: float, claimed_threshold: float) -> list[str]:
+    """Classes that are present, in the order of the scores.
+
+    Args:
+        scores: class -> score in [0, 1].
+        threshold: a class is present above it; the paper's is 0.9.
+        claimed_threshold: a class that the dataset claims is present above this one already: the claim is evidence
+            too, as most claims are right. Equal to ``threshold`` it is the paper's rule. Ours.
+    """
+    return [label for label, score in scores.items() if score > (claimed_threshold if label in claimed else threshold)]
+
+
+def label_quality(scores: Mapping[str, float], claimed: Sequence[str]) -> float:
+    """How well the claim fits the scores, in [0, 1]: the worst of its classes.
+
+    The smallest of the scores of the claimed classes and of one minus the scores of the others (the multi-label
+    self-confidence of Thyagarajan et al. 2022, arXiv 2211.13895, pooled by the minimum).
+    """
+    return min(score if label in claimed else 1 - score for label, score in scores.items())
+
+
+def verdict(claimed: Sequence[str], found: Sequence[str], quality: float) -> Verdict:
+    """What to do with a stem. Reasons are explained in :data:`stemclean.manifest.VERDICT_REASONS`."""
+    expected, heard = set(claimed), set(found)
+    if not heard:
+        return Verdict(action="drop", reason="no_class", label_quality=quality)
+    if heard == expected:
+        return Verdict(action="keep", reason="as_claimed", label_quality=quality)
+    if len(heard) == 1:
+        return Verdict(action="relabel", reason="other_class_found", label_quality=quality)
+    reason = "unclaimed_class_present" if expected <= heard else "claimed_class_absent"
+    return Verdict(action="mixed", reason=reason, label_quality=quality)
+
+
+def labelled_regions(
+    scores: np.ndarray,
+    labels: Sequence[str],
+    active: Sequence[tuple[float, float]],
+    step: float,
+    *,
+    on: float,
+    off: float,
+    found: Sequence[str] | None = None,
+) -> list[Region]:
+    """Stretches with the same classes throughout, inside the active regions.
+
+    A class begins where its score rises above ``on``, and reaches back and forth as long as the score stays above ``off``
+    (hysteresis), so that it does not flicker. Only classes ``found`` in the whole stem are placed.
+
+    Args:
+        scores: ``(step, label)`` over time, NaN where nothing is known.
+        active: regions in seconds.
+        step: seconds between scores.
+    """
+    present = np.stack([_hysteresis(scores[:, column], on, off) for column in range(len(labels))], axis=1)
+    if found is not None:
+        present &= np.array([label in found for label in labels])
+    regions: list[Region] = []
+    for start, end in active:
+        first, last = int(start / step), min(int(np.ceil(end / step)), len(present))
+        for index in range(first, last):
+            held = [label for label, there in zip(labels, present[index], strict=True) if there]
+            begin = round_seconds(max(start, index * step))
+            until = round_seconds(min(end, (index + 1) * step) if index < last - 1 else end)
+            if until <= begin:
+                continue
+            if regions and regions[-1].labels == held and abs(regions[-1].end - begin) < 1e-5:
+                regions[-1] = Region(start=regions[-1].start, end=until, labels=held)
+            else:
+                regions.append(Region(start=begin, end=until, labels=held))
+    return regions
+
+
+def _hysteresis(scores: np.ndarray, on: float, off: float) -> np.ndarray:
+    """Runs above ``off`` that reach above ``on`` somewhere."""
+    with np.errstate(invalid="ignore"):
+        loose, strict = scores > off, scores > on
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], loose, [False]])))
+    present = np.zeros(len(scores), bool)
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        present[start:end] = strict[start:end].any()
+    return present

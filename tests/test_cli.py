@@ -1,0 +1,440 @@
+"""The command line: what it prints where, and how it exits. The verbs are stood in for, under their own signatures."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock, create_autospec
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner, Result
+
+import stemclean
+from stemclean import evaluate, export, manifest, refine
+from stemclean.cli import app
+from stemclean.cli import refine as refine_command
+from stemclean.errors import ConfigError
+from stemclean.export import ClassHours, ExportReport
+from stemclean.manifest import Created, Manifest, Skip, Stem, Verdict
+
+HEAVY = {"torch", "numpy", "scipy", "soundfile", "av", "timm", "pedalboard", "huggingface_hub"}
+
+
+def run(command: str) -> Result:
+    return CliRunner().invoke(app, shlex.split(command), prog_name="stemclean", env={"NO_COLOR": "1"})
+
+
+def commands() -> dict[tuple[str, ...], Any]:
+    """Every command that does something, by the words that call it."""
+
+    def below(command: Any, words: tuple[str, ...]) -> dict[tuple[str, ...], Any]:
+        children = getattr(command, "commands", None)
+        if children is None:
+            return {words: command}
+        return {key: leaf for word, child in children.items() for key, leaf in below(child, (*words, word)).items()}
+
+    return below(get_command(app), ())
+
+
+def stem(name: str, claimed: str, scores: dict[str, float], verdict: Verdict, **more: Any) -> Stem:
+    held = [label for label, score in scores.items() if score > 0.9]
+    fields = {"sample_rate": 44100, "channels": 2, "num_samples": 44100 * 60, "labels": held, **more}
+    return Stem(id=name, track="song", path=f"{name}.wav", claimed=[claimed], scores=scores, verdict=verdict, **fields)
+
+
+def judged(**changes: Any) -> Manifest:
+    """What refine gives: one stem of each kind."""
+    stems = [
+        stem(
+            "song/drums",
+            "drums",
+            {"drums": 0.99, "vocals": 0.02},
+            Verdict(action="keep", reason="as_claimed", label_quality=0.98),
+        ),
+        stem(
+            "song/vocals",
+            "vocals",
+            {"drums": 0.97, "vocals": 0.03},
+            Verdict(action="relabel", reason="other_class_found", label_quality=0.03),
+        ),
+        stem(
+            "song/drums_2",
+            "drums",
+            {"drums": 0.98, "vocals": 0.95},
+            Verdict(action="mixed", reason="unclaimed_class_present", label_quality=0.05),
+        ),
+        stem("song/vocals_2", "vocals", {}, Verdict(action="drop", reason="silent", label_quality=0.0)),
+        stem(
+            "song/vocals_3",
+            "vocals",
+            {"drums": 0.96, "vocals": 0.01},
+            Verdict(action="keep", reason="held_out", label_quality=0.01),
+            split="test",
+            labels=["vocals"],
+        ),
+    ]
+    fields = {
+        "created": Created(by="stemclean", command="refine", config={"threshold": 0.9, "claimed_threshold": 0.5}),
+        "labels": ["vocals", "drums"],
+        "stems": stems,
+        "summary": {
+            "stems": 5,
+            "verdicts": {"keep": 2, "relabel": 1, "mixed": 1, "drop": 1},
+            "seconds": {"vocals": {"claimed": 180.0, "kept": 60.0}, "drums": {"claimed": 120.0, "kept": 3720.4}},
+        },
+    }
+    return Manifest(**{**fields, **changes})
+
+
+def clean() -> Manifest:
+    return judged(stems=judged().stems[:1])
+
+
+@pytest.fixture
+def refining(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mock]:
+    """Puts something in the place of refine, which must be called as refine can be."""
+
+    def stand_in(result: Any) -> Mock:
+        mock = create_autospec(refine.refine, side_effect=result if not isinstance(result, Manifest) else None)
+        mock.return_value = result
+        monkeypatch.setattr(refine, "refine", mock)
+        return mock
+
+    return stand_in
+
+
+class TestHelp:
+    def test_no_help_imports_anything_heavy(self) -> None:
+        names = [" ".join(words) for words in commands()]
+        program = (
+            "import sys; from typer.testing import CliRunner; from stemclean.cli import app\n"
+            f"codes = [CliRunner().invoke(app, [*name.split(), '--help']).exit_code for name in ['', *{names!r}]]\n"
+            f"print(codes, sorted({HEAVY!r} & set(sys.modules)))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout.split("] ") == [f"[{', '.join(['0'] * (len(names) + 1))}", "[]\n"]
+
+    def test_help_comes_in_a_blink(self) -> None:
+        # Processor time of the quickest of three: wall time is that of whatever else the machine does.
+        program = (
+            "import resource, subprocess, sys; subprocess.run([sys.executable, '-m', 'stemclean', '--help'],"
+            " stdout=subprocess.DEVNULL, check=True); used = resource.getrusage(resource.RUSAGE_CHILDREN);"
+            " print(used.ru_utime + used.ru_stime)"
+        )
+        runs = [
+            subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+            for _ in range(3)
+        ]
+        assert min(float(done.stdout) for done in runs) < 0.4
+
+    @pytest.mark.parametrize("words", commands(), ids=" ".join)
+    def test_ends_with_an_example_that_parses(self, words: tuple[str, ...]) -> None:
+        lines = run(f"{' '.join(words)} --help").stdout.rstrip().splitlines()
+        program, *example = shlex.split(lines[-1])
+        assert lines[-2].strip() == "Example:"
+        assert (program, *example[: len(words)]) == ("stemclean", *words)
+        context = commands()[words].make_context("example", example[len(words) :])
+        assert context.params  # parsed: every option and argument is known and complete
+
+    @pytest.mark.parametrize("words", commands(), ids=" ".join)
+    def test_every_option_says_what_it_does(self, words: tuple[str, ...]) -> None:
+        assert [option.name for option in commands()[words].params if not option.help] == []
+
+    @pytest.mark.parametrize("words", commands(), ids=" ".join)
+    def test_every_command_can_be_quiet_and_speak_json(self, words: tuple[str, ...]) -> None:
+        options = {name for option in commands()[words].params for name in option.opts}
+        assert {"--json", "--quiet", "-q"} <= options
+
+    def test_nothing_typed_is_help(self) -> None:
+        assert run("").stdout == run("--help").stdout
+
+    def test_version(self) -> None:
+        assert run("--version").stdout == f"stemclean {stemclean.__version__}\n"
+
+
+class TestExitCodes:
+    def test_done(self, refining: Callable[..., Mock]) -> None:
+        refining(judged())
+        assert run("refine stems").exit_code == 0
+
+    @pytest.mark.parametrize(
+        ("kinds", "left", "code"),
+        [
+            ("wrong", [1], 1),
+            ("wrong", [0, 2, 3, 4], 0),
+            ("mixed", [2], 1),
+            ("mixed", [0, 1, 3, 4], 0),
+            ("drop", [3], 1),
+            ("drop", [0, 1, 2, 4], 0),
+            ("any", [3], 1),
+            ("any", [0, 4], 0),  # a declared test stem is reported on, no more
+            ("drop,mixed", [2], 1),
+        ],
+    )
+    def test_findings_count_where_they_are_asked_for(
+        self, refining: Callable[..., Mock], kinds: str, left: list[int], code: int
+    ) -> None:
+        refining(judged(stems=[judged().stems[index] for index in left]))
+        asked = " ".join(f"--fail-on {kind}" for kind in kinds.split(","))
+        assert run(f"refine stems {asked}").exit_code == code
+
+    def test_our_errors_say_what_where_and_what_next(self, refining: Callable[..., Mock]) -> None:
+        refining(ConfigError('no weights named "x"', "known: atto\nor: --weights hub:ORG/REPO"))
+        result = run("refine stems --weights bundled:x")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == 'error: no weights named "x"\n  known: atto\n  or: --weights hub:ORG/REPO\n'
+
+    @pytest.mark.parametrize(
+        ("command", "told"),
+        [
+            ("refin stems", "No such command 'refin'. Did you mean 'refine'?"),
+            ("refine", "Missing argument 'DATA'"),
+            ("refine stems --treshold 1", "No such option: --treshold"),
+            ("refine stems --rounds 2", "Invalid value for --rounds: it is for --self"),
+            ("refine stems --self --weights a", "refine makes its own weights with --self"),
+            ("corrupt a b --bleed-db 0:-20", "'0:-20' is no LOW:HIGH"),
+            ("export a b --to zfturbo --set c", "'c' is no KEY=VALUE"),
+        ],
+    )
+    def test_usage(self, command: str, told: str) -> None:
+        result = run(command)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith("error: ")
+        assert told in result.stderr.splitlines()[0]
+        assert result.stderr.splitlines()[-1].startswith("  help: stemclean")
+
+    def test_a_path_that_cannot_be_written(self, refining: Callable[..., Mock]) -> None:
+        refining(PermissionError(13, "Permission denied", "/out.json"))
+        result = run("refine stems")
+        assert (result.exit_code, result.stderr.splitlines()[0]) == (2, "error: /out.json: Permission denied")
+
+    def test_failed_inputs_are_listed(self, refining: Callable[..., Mock]) -> None:
+        skipped = [
+            Skip(path="song/a.wav", reason="truncated", detail="ends at 2 s of 5 s"),
+            Skip(path="song/mixture.wav", reason="mixture"),
+            Skip(path="song/stem 4.wav", reason="class_unknown"),
+        ]
+        refining(judged(skipped=skipped))
+        result = run("refine stems")
+        assert result.exit_code == 3
+        assert result.stderr.splitlines()[-3:] == [
+            "skipped 2 files that could not be used",
+            "  song/a.wav: truncated (ends at 2 s of 5 s)",
+            "  song/stem 4.wav: class_unknown",
+        ]
+        assert run("refine stems -q").stderr == "skipped 2 files that could not be used\n"
+
+    def test_a_mixture_is_no_failure(self, refining: Callable[..., Mock]) -> None:
+        refining(judged(skipped=[Skip(path="song/mixture.wav", reason="mixture")]))
+        assert run("refine stems").exit_code == 0
+
+    def test_interrupted(self, refining: Callable[..., Mock]) -> None:
+        refining(KeyboardInterrupt())
+        result = run("refine stems")
+        assert (result.exit_code, result.stderr.splitlines()[0]) == (130, "error: interrupted")
+
+    def test_a_bug_is_short_unless_asked(self, refining: Callable[..., Mock]) -> None:
+        refining(ZeroDivisionError("oh"))
+        result = run("refine stems")
+        assert (result.exit_code, result.stdout) == (70, "")
+        assert result.stderr.startswith("error: ZeroDivisionError: oh\n  this is a bug in stemclean")
+        assert "Traceback" not in result.stderr
+        told = run("--debug refine stems").stderr
+        assert told.startswith("Traceback")
+        assert "ZeroDivisionError: oh" in told
+
+
+class TestRefine:
+    def test_what_is_wrong_stands_first_and_silence_last(self, refining: Callable[..., Mock]) -> None:
+        refining(judged())
+        lines = [" ".join(line.split()) for line in run("refine stems").stdout.splitlines()]
+        assert lines[0] == "What is wrong, worst first"
+        assert lines[3:6] == [
+            "song/vocals vocals drums 0.97 0.03 relabel other class found",
+            "song/drums_2 drums drums 0.98 + vocals 0.95 0.05 mixed unclaimed class present",
+            "song/vocals_2 vocals nothing 0.00 drop silent",
+        ]
+        assert "song/vocals_3 vocals drums 0.96 0.01" in lines  # held out
+        assert "5 stems: 2 keep, 1 relabel, 1 mixed, 1 drop" in lines
+        assert {"vocals 3:00 1:00", "drums 2:00 1:02:00"} <= set(lines)
+
+    def test_nothing_wrong_shows_no_empty_table(self, refining: Callable[..., Mock]) -> None:
+        refining(clean())
+        result = run("refine stems")
+        assert "What is wrong" not in result.stdout
+        assert "every stem holds what it claims" in result.stderr
+
+    def test_tells_the_next_command(self, refining: Callable[..., Mock]) -> None:
+        refining(judged())
+        assert run("refine stems -o out.json").stderr.splitlines() == [
+            "wrote out.json",
+            "listen to song/vocals.wav first: it claims vocals and holds drums",
+            "next: stemclean export out.json --to zfturbo training_set",
+        ]
+        assert run("refine stems -q").stderr == ""
+
+    def test_no_line_of_a_pipe_is_cut(self, refining: Callable[..., Mock]) -> None:
+        long = judged().stems[1].model_copy(update={"id": "x" * 300})
+        refining(judged(stems=[long]))
+        assert "x" * 300 in run("refine stems").stdout
+
+    def test_a_long_list_is_cut_and_says_so(self, refining: Callable[..., Mock]) -> None:
+        many = [judged().stems[1].model_copy(update={"id": f"song/{n}"}) for n in range(refine_command.ROWS + 5)]
+        refining(judged(stems=many))
+        assert "and 5 more in out.json" in run("refine stems -o out.json").stdout
+        assert len(json.loads(run("refine stems --json").stdout)["findings"]) == refine_command.ROWS + 5
+
+    def test_json(self, refining: Callable[..., Mock]) -> None:
+        refining(judged(skipped=[Skip(path="a.wav", reason="empty"), Skip(path="mix.wav", reason="mixture")]))
+        result = run("refine stems --json")
+        report = json.loads(result.stdout)
+        assert [(found["id"], found["action"]) for found in report["findings"]] == [
+            ("song/vocals", "relabel"),
+            ("song/drums_2", "mixed"),
+            ("song/vocals_2", "drop"),
+        ]
+        assert [found["id"] for found in report["held_out"]] == ["song/vocals_3"]
+        assert report["verdicts"] == {"keep": 2, "relabel": 1, "mixed": 1, "drop": 1}
+        assert report["failures"] == [{"path": "a.wav", "reason": "empty", "detail": ""}]
+        assert (report["mixtures"], report["output"], result.exit_code) == (1, "refined.json", 3)
+
+    def test_options_reach_the_verb(self, refining: Callable[..., Mock]) -> None:
+        verb = refining(judged())
+        run("refine stems -o o.json --threshold 0.8 --claimed-threshold 0.8 --windows --weights file:w -q --workers 3")
+        data, output, config = verb.call_args.args
+        assert (data, output) == (Path("stems"), Path("o.json"))
+        assert (config.threshold, config.claimed_threshold, config.plain_windows) == (0.8, 0.8, True)
+        assert verb.call_args.kwargs == {"weights_uri": "file:w", "workers": 3, "resume": True, "quiet": True}
+
+    def test_without_weights_the_verb_chooses(self, refining: Callable[..., Mock]) -> None:
+        verb = refining(judged())
+        run("refine stems")
+        assert "weights_uri" not in verb.call_args.kwargs
+
+    def test_by_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        verb = create_autospec(refine.refine_self, return_value=judged())
+        monkeypatch.setattr(refine, "refine_self", verb)
+        assert run("refine stems --self --rounds 3 --recipe mine.toml --workdir w").exit_code == 0
+        given = {name: verb.call_args.kwargs[name] for name in ("rounds", "recipe", "workdir")}
+        assert given == {"rounds": 3, "recipe": "mine.toml", "workdir": Path("w")}
+
+
+class TestExport:
+    @pytest.fixture
+    def exporting(self, monkeypatch: pytest.MonkeyPatch) -> Mock:
+        classes = {"vocals": ClassHours(1.5, 0.25, {"several_classes": 0.25}), "drums": ClassHours(2.0, 0.0, {})}
+        report = ExportReport(
+            "zfturbo",
+            classes,
+            [Path("set/zfturbo.csv"), Path("set/audio/a.flac")],
+            [],
+            {"next": {"--dataset_type": 3, "training.instruments": ["vocals", "drums"]}},
+        )
+        verb = create_autospec(export.export, return_value=report)
+        monkeypatch.setattr(export, "export", verb)
+        return verb
+
+    def test_hours_and_what_next(self, exporting: Mock) -> None:
+        result = run("export refined.json --to zfturbo set")
+        lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
+        assert {"vocals 1:30:00 15:00 several classes 15:00", "drums 2:00:00 0:00"} <= lines
+        assert result.stderr.splitlines() == [
+            "wrote set/zfturbo.csv and 1 audio files",
+            "in the trainer: --dataset_type 3",
+            "in the trainer: training.instruments vocals, drums",
+        ]
+
+    def test_settings_reach_the_layout(self, exporting: Mock) -> None:
+        run("export refined.json --to zfturbo set --allow-empty --set chunk_size=5 --sample-rate 48000 -q")
+        assert exporting.call_args.kwargs == {
+            "sample_rate": 48000,
+            "quiet": True,
+            "allow_empty": True,
+            "chunk_size": 5,
+        }
+
+    def test_json_is_the_report(self, exporting: Mock) -> None:
+        assert json.loads(run("export refined.json --to zfturbo set --json").stdout)["classes"]["vocals"]["kept"] == 1.5
+
+
+class TestTrainClassifier:
+    @pytest.fixture
+    def training(self, monkeypatch: pytest.MonkeyPatch) -> Mock:
+        from stemclean import train_classifier
+
+        card = {
+            "output": "w.safetensors",
+            "spec": {"labels": ["vocals", "drums"]},
+            "parameters": 7,
+            "metrics": {"validation": {"score": 0.91234}},
+            "data": {"hours": {"vocals": 0.5, "drums": 1.25}},
+            "seconds": 61.0,
+            "skipped": [],
+            "history": ["long"],
+        }
+        verb = create_autospec(train_classifier.train_classifier, return_value=card)
+        monkeypatch.setattr(train_classifier, "train_classifier", verb)
+        return verb
+
+    def test_options_become_recipe_settings(self, training: Mock) -> None:
+        run(
+            "train-classifier stems -o w.safetensors --loss bce --examples 9 --seed 4 --set loop.decay=2 --no-resume"
+        )
+        assert training.call_args.kwargs == {
+            "recipe": "small",
+            "overrides": ["loss=bce", "loop.examples=9", "seed=4", "loop.decay=2"],
+            "resume": False,
+            "workers": 1,
+            "quiet": False,
+        }
+
+    def test_tells_how_good_and_what_next(self, training: Mock) -> None:
+        result = run("train-classifier stems -o w.safetensors")
+        lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
+        assert {"score 0.912", "hours of sound vocals 0.50, drums 1.25"} <= lines
+        assert result.stderr.splitlines()[-1] == "next: stemclean refine DATA --weights file:w.safetensors"
+
+    def test_json_leaves_the_history_to_the_card(self, training: Mock) -> None:
+        report = json.loads(run("train-classifier stems -o w.safetensors --json").stdout)
+        assert (report["metrics"], "history" in report) == ({"score": 0.91234}, False)
+
+
+class TestEval:
+    def test_labels_of_manifests_on_disk(self, tmp_path: Path) -> None:
+        stems = judged().stems
+        truth = [s.model_copy(update={"labels": s.claimed, "verdict": None, "scores": {}}) for s in stems]
+        truth[1] = truth[1].model_copy(update={"labels": ["drums"], "extra": {"fault": "swapped"}})
+        refined_path = manifest.write(judged(), tmp_path / "refined.json")
+        truth_path = manifest.write(judged(stems=truth), tmp_path / "truth.json")
+        asked = f"eval labels {shlex.quote(str(refined_path))} --truth {shlex.quote(str(truth_path))}"
+        result = run(asked)
+        lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
+        assert result.exit_code == 0
+        assert {"wrong of all 1 of 5", "recall 1.000", "precision 0.333", "swapped 1 1.000 1.000"} <= lines
+        assert json.loads(run(f"{asked} --json").stdout) == evaluate.evaluate_labels(refined_path, truth_path)
+
+
+class TestLibrary:
+    def test_public_names_are_there(self) -> None:
+        assert [name for name in stemclean.__all__ if getattr(stemclean, name, None) is None] == []
+        assert set(stemclean.__all__) <= set(dir(stemclean))
+
+    def test_importing_the_package_imports_nothing_else(self) -> None:
+        program = "import sys, stemclean; print([m for m in sys.modules if m.startswith('stemclean.')])"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout == "[]\n"
+
+    def test_a_verbs_name_is_its_module_in_any_order(self) -> None:
+        program = "import stemclean; from stemclean.refine import refine; print(stemclean.refine.refine is refine)"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout == "True\n"
+
+    def test_an_unknown_name_is_an_attribute_error(self) -> None:
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            _ = stemclean.nothing

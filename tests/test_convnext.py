@@ -1,0 +1,72 @@
+"""The classifier: sizes of the paper, one trunk against plain windows, features."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stemclean.errors import ConfigError
+from stemclean.models import registry
+from stemclean.models.contract import Classifier, ModelSpec
+from stemclean.training.recipe import names, read
+
+SPEC = ModelSpec(44100, 2, ("vocals", "bass", "drums", "other"), 131072)
+
+
+def small(**options):
+    torch.manual_seed(0)
+    return registry.build("classifiers", "convnext", SPEC, {"backbone": "convnext_atto", "hop_length": 1024, "n_mels": 64, **options}).eval()
+
+
+def test_paper_recipe_is_the_papers_network():
+    recipe = read("paper")
+    spec = ModelSpec(**recipe.spec, labels=SPEC.labels)
+    model = registry.build("classifiers", recipe.architecture, spec, dict(recipe.options))
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(27.8e6, rel=0.002)
+    assert model.features(torch.zeros(1, 2, 131072)).shape == (1, 2, 1025, 256)
+    assert (recipe.loss, recipe.mixing.chance, recipe.mixing.effects, recipe.mixing.reuse) == ("l1", 0.5, "paper", 1)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_recipe_builds_a_classifier(name):
+    recipe = read(name)
+    model = registry.build("classifiers", recipe.architecture, ModelSpec(**recipe.spec, labels=SPEC.labels), dict(recipe.options)).eval()
+    assert isinstance(model, Classifier)
+    with torch.inference_mode():
+        assert model(torch.randn(1, 2, model.spec.segment)).shape == (1, 4)
+
+
+def test_windows_of_one_segment_are_the_segment():
+    model, waveform = small(), torch.randn(1, 2, 131072, generator=torch.Generator().manual_seed(1)) * 0.1
+    with torch.inference_mode():
+        torch.testing.assert_close(model.windows(waveform, 32768)[:, 0], model(waveform), atol=1e-4, rtol=1e-4)
+
+
+def test_windows_see_the_sound_at_their_place():
+    """A trained-free check of alignment: a loud stretch changes only the windows near it."""
+    model = small()
+    waveform = torch.randn(1, 2, 131072 + 11 * 32768, generator=torch.Generator().manual_seed(1)) * 0.01
+    louder = waveform.clone()
+    louder[..., -32768:] *= 100
+    with torch.inference_mode():
+        change = (model.windows(louder, 32768) - model.windows(waveform, 32768)).abs().amax(-1)[0]
+    assert change.shape == (12,)
+    assert change[-1] > 10 * change[:6].max()
+
+
+def test_amplify_is_what_a_gain_does_to_the_features():
+    waveform = torch.randn(1, 2, 131072, generator=torch.Generator().manual_seed(2)) * 0.1
+    for model in (small(), small(n_mels=None)):
+        gains = torch.full((1, 1, len(model.frequencies), 1), -6.0)
+        by_ear = model.features(waveform * 10 ** (-6 / 20))
+        torch.testing.assert_close(model.amplify(model.features(waveform), gains), by_ear, atol=2e-3, rtol=2e-3)
+        assert len(model.frequencies) == by_ear.shape[2]
+
+
+def test_impossible_shapes_and_names_are_refused():
+    with pytest.raises(ConfigError, match="stride"):
+        small(hop_length=1000)
+    with pytest.raises(ConfigError, match="known: convnext"):
+        registry.build("classifiers", "resnet", SPEC, {})
+    with pytest.raises(ConfigError, match="cannot be built"):
+        registry.build("classifiers", "convnext", SPEC, {"colour": "red"})

@@ -1,0 +1,318 @@
+"""The export really loads: a restatement of the trainer's reader draws from it, and fails on what we guard against."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from stemclean import manifest
+from stemclean.audio import files
+from stemclean.errors import ConfigError
+from stemclean.export import export
+from stemclean.layouts import base, zfturbo
+from stemclean.manifest import Created, Manifest, Stem, Verdict
+
+RATE = 8000  # of the export in these tests: light, and other than every default
+CHUNK = 2 * RATE
+LABELS = ["vocals", "bass", "drums", "other"]
+HZ = {"vocals": 440.0, "bass": 60.0, "drums": 1500.0, "other": 900.0}
+
+
+class EndlessError(Exception):
+    """The trainer would still be drawing."""
+
+
+class Trainer:
+    """What Music-Source-Separation-Training does with dataset type 3, see stemclean/layouts/zfturbo.py."""
+
+    def __init__(self, lists: list[Path], instruments: list[str], min_mean_abs: float = 0.001) -> None:
+        self.instruments, self.min_mean_abs = instruments, min_mean_abs
+        self.random = random.Random(0)
+        self.rows: dict[str, list[tuple[str, int]]] = {}
+        for path in lists:
+            with open(path, encoding="utf-8", newline="") as file:
+                table = list(csv.DictReader(file))
+            for instrument in instruments:  # each list replaces the one before
+                paths = [row["path"] for row in table if row["instrum"] == instrument]
+                self.rows[instrument] = [(p, soundfile.info(p).frames) for p in paths if Path(p).is_file()]
+
+    def source(self, instrument: str) -> np.ndarray:
+        for _ in range(500):  # the trainer has no such limit
+            path, length = self.random.choice(self.rows[instrument])
+            if length >= CHUNK:
+                start = self.random.randrange(length - CHUNK + 1)
+                sound = soundfile.read(path, dtype="float32", start=start, frames=CHUNK)[0]
+            else:
+                sound = soundfile.read(path, dtype="float32")[0]
+                sound = np.concatenate([sound, np.zeros((CHUNK - length, *sound.shape[1:]), np.float32)])
+            sound = sound[:, None].T if sound.ndim == 1 else sound.T  # (time, channel) -> (channel, time)
+            if np.abs(sound).mean() >= self.min_mean_abs:
+                return sound
+        raise EndlessError(instrument)
+
+    def example(self) -> np.ndarray:
+        """Shape: (stem, channel, time)."""
+        return np.stack([self.source(instrument) for instrument in self.instruments])
+
+
+def tone(hz: float, seconds: float = 6.0, rate: int = RATE, peak: float = 0.3, channels: int = 2) -> np.ndarray:
+    wave = peak * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
+    return np.tile(wave, (channels, 1)).astype(np.float32)
+
+
+def pitch(sound: np.ndarray) -> float:
+    """Strongest frequency of a chunk at the rate that the trainer believes in."""
+    return float(np.argmax(np.abs(np.fft.rfft(sound[0])))) * RATE / sound.shape[1]
+
+
+class Dataset:
+    """Files below a folder and the refined manifest that lists them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.stems = folder / "stems", []
+
+    def add(
+        self,
+        path: str,
+        sound: np.ndarray,
+        labels: list[str],
+        rate: int = RATE,
+        action: str = "keep",
+        reason: str = "as_claimed",
+        **fields: object,
+    ) -> None:
+        where = self.folder / path
+        where.parent.mkdir(parents=True, exist_ok=True)
+        if where.suffix in (".mp3", ".ogg"):
+            soundfile.write(where, sound.T, rate)
+        else:
+            files.write(where, sound, rate)
+        self.stems.append(
+            Stem(
+                id=path.rpartition(".")[0], track="song", path=path, sha256=manifest.file_sha256(where),
+                sample_rate=rate, channels=len(sound), num_samples=sound.shape[1],
+                claimed=[where.stem.split("_")[0]], labels=labels,
+                verdict=Verdict(action=action, reason=reason, label_quality=0.5), **fields,
+            )
+        )  # fmt: skip
+
+    def write(self) -> Path:
+        data = Manifest(created=Created(by="test", command="refine"), labels=LABELS, root="stems", stems=self.stems)
+        return manifest.write(data, self.folder.parent / "refined.json")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Dataset:
+    """One good stem a class."""
+    dataset = Dataset(tmp_path)
+    for label, hz in HZ.items():
+        dataset.add(f"song/{label}.flac", tone(hz), [label])
+    return dataset
+
+
+def rows(folder: Path) -> list[tuple[str, Path]]:
+    with open(folder / "zfturbo.csv", encoding="utf-8", newline="") as file:
+        return [(row["instrum"], Path(row["path"])) for row in csv.DictReader(file)]
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+OPTIONS = {"sample_rate": RATE, "quiet": True, "chunk_size": CHUNK}
+
+
+def test_what_reads_right_stays_where_it_is(data: Dataset, tmp_path: Path) -> None:
+    data.add("song/bass_2.ogg", tone(60), ["bass"])
+    report = export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS)
+    assert {path for _, path in rows(tmp_path / "out")} == {data.folder / stem.path for stem in data.stems}
+    assert report.files == [tmp_path / "out" / "zfturbo.csv"]
+    assert Trainer(report.files, LABELS).example().shape == (4, 2, CHUNK)
+
+
+@pytest.mark.parametrize(
+    ("path", "rate", "channels"),
+    [
+        ("song/other.wav", RATE, 1),
+        ("song/other.wav", 3 * RATE, 2),
+        ("song/other.flac", 11025, 1),
+        ("song/other.wav", RATE, 6),
+        ("song/other.mp3", RATE, 2),
+    ],
+)
+def test_what_would_be_read_wrong_is_written_beside_the_list(
+    path: str, rate: int, channels: int, tmp_path: Path
+) -> None:
+    data = Dataset(tmp_path)
+    data.add(path, tone(900, rate=rate, channels=channels), ["other"], rate)
+    before = snapshot(data.folder)
+    report = export(data.write(), "zfturbo", tmp_path / "out", allow_empty=True, **OPTIONS)
+    assert snapshot(data.folder) == before
+    [(_, written)] = rows(tmp_path / "out")
+    assert written.is_relative_to(tmp_path / "out" / "audio")
+    assert soundfile.info(written).subtype in ("PCM_16", "PCM_24")
+    chunk = Trainer(report.files[:1], ["other"]).source("other")
+    assert chunk.shape == (2, CHUNK)
+    assert pitch(chunk) == pytest.approx(900, abs=1.0)  # bins are 0.5 Hz wide
+
+
+def test_the_restated_trainer_has_the_traps_that_are_guarded_against(data: Dataset, tmp_path: Path) -> None:
+    data.add("bad/mono.wav", tone(900, channels=1), ["other"])
+    data.add("bad/rate.wav", tone(900, rate=3 * RATE, seconds=8.0), ["other"], 3 * RATE)
+    data.add("bad/quiet.wav", tone(900, peak=0.001), ["other"])
+
+    def listing(name: str, *labelled: tuple[str, str]) -> Path:
+        lines = ["instrum,path", *(f"{label},{data.folder / path}" for label, path in labelled)]
+        (tmp_path / name).write_text("\n".join(lines))
+        return tmp_path / name
+
+    good = ("bass", "song/bass.flac")
+    with pytest.raises(ValueError, match="same shape"):
+        Trainer([listing("a.csv", good, ("other", "bad/mono.wav"))], ["bass", "other"]).example()
+    assert pitch(Trainer([listing("b.csv", ("other", "bad/rate.wav"))], ["other"]).source("other")) == 300
+    with pytest.raises(EndlessError):
+        Trainer([listing("c.csv", ("other", "bad/quiet.wav"))], ["other"]).source("other")
+    with pytest.raises(IndexError):
+        Trainer([listing("d.csv", good)], ["bass", "other"]).example()
+    with pytest.raises(IndexError):
+        Trainer([listing("e.csv", ("other", "song/other.flac")), listing("f.csv", good)], ["bass", "other"]).example()
+
+
+def test_a_stem_goes_to_a_class_only_if_its_labels_are_exactly_that_class(data: Dataset, tmp_path: Path) -> None:
+    data.add("x/drums_1.wav", tone(60), ["bass"], action="relabel", reason="other_class_found")
+    data.add("x/drums_2.wav", tone(60), ["bass", "drums"], action="mixed", reason="unclaimed_class_present")
+    data.add("x/drums_3.wav", tone(60), [], action="drop", reason="no_class")
+    data.add("x/drums_4.wav", tone(60), ["drums"], action="drop", reason="silent")
+    data.add("x/drums_5.wav", tone(60), ["drums"], split="test")
+    data.add("x/drums_6.wav", tone(60, peak=0.001), ["drums"])
+    report = export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS)
+    assert [(label, path.name) for label, path in rows(tmp_path / "out")] == [
+        *((label, f"{label}.flac") for label in LABELS),
+        ("bass", "drums_1.wav"),
+    ]
+    six = pytest.approx(6 / 3600, abs=1e-6)
+    assert report.classes["drums"].kept == six
+    assert report.classes["drums"].why == {
+        "held_out": six, "no_class": six, "several_classes": six, "silent": six, "too_quiet": six,
+    }  # fmt: skip
+    assert report.classes["drums"].lost == pytest.approx(30 / 3600, abs=1e-6)
+    assert report.classes["bass"].kept == pytest.approx(12 / 3600, abs=1e-6)
+    assert report.classes["bass"].why == {"several_classes": six}
+    assert report.extra["num_stems"] == {"vocals": 1, "bass": 2, "drums": 1, "other": 1}
+    assert json.loads(json.dumps(report.to_dict(), allow_nan=False)) == report.to_dict()
+
+
+def test_an_empty_class_is_refused_by_name_before_anything_is_written(data: Dataset, tmp_path: Path) -> None:
+    data.stems = [stem for stem in data.stems if stem.labels not in (["bass"], ["drums"])]
+    data.add("song/bass.wav", tone(60, peak=0.001), ["bass"])
+    refined = data.write()
+    with pytest.raises(ConfigError, match="no stem is left for: bass, drums") as caught:
+        export(refined, "zfturbo", tmp_path / "out", **OPTIONS)
+    for line in ("bass: 0.00 h too_quiet", "drums: no stem of it in the manifest", "--allow-empty"):
+        assert line in caught.value.hint
+    assert not (tmp_path / "out").exists()
+    report = export(refined, "zfturbo", tmp_path / "out", allow_empty=True, **OPTIONS)
+    usable = report.extra["next"]["training.instruments"]
+    assert usable == ["vocals", "other"]
+    assert Trainer(report.files, usable).example().shape == (2, 2, CHUNK)
+
+
+@pytest.mark.parametrize(
+    ("sound", "found"),
+    [
+        (tone(900, seconds=0.2, peak=0.3), True),  # padded: 0.19 * 0.1 is loud enough
+        (tone(900, seconds=0.2, peak=0.01), False),  # loud for a moment, too quiet as a chunk
+        (np.concatenate([tone(900, 60.0, peak=0.0), tone(900, 1.0)], axis=1), True),  # one loud second at the end
+    ],
+)
+def test_a_stem_counts_as_the_trainer_will_draw_it(sound: np.ndarray, found: bool, tmp_path: Path) -> None:
+    data = Dataset(tmp_path)
+    data.add("song/other.wav", sound, ["other"])
+    data.add("song/bass.wav", tone(60), ["bass"])
+    report = export(data.write(), "zfturbo", tmp_path / "out", allow_empty=True, **OPTIONS)
+    assert (report.extra["num_stems"]["other"] == 1) is found
+    if found:
+        assert Trainer(report.files, ["other"]).source("other").shape == (2, CHUNK)
+
+
+def test_the_loudest_chunk_is_a_lower_bound_close_to_the_truth() -> None:
+    random_ = np.random.default_rng(0)
+    sound = (random_.standard_normal((2, 5 * CHUNK + 77)) * np.linspace(0, 1, 5 * CHUNK + 77)).astype(np.float32)
+    pieces = np.split(sound, [1000, 1001, 40_000], axis=1)
+    heard = zfturbo.listen(pieces, CHUNK, 0.1)
+    means = np.convolve(np.abs(sound).mean(0), np.ones(CHUNK) / CHUNK, "valid")
+    assert 0.98 * means.max() <= heard.loudest <= means.max()
+    assert heard.loud_share == pytest.approx((means >= 0.1).mean(), abs=0.01)  # a chunk slides in steps of 1 %
+    assert heard.peak == np.abs(sound).max()
+
+
+def test_exporting_twice_writes_nothing_new_and_other_audio_gets_another_name(data: Dataset, tmp_path: Path) -> None:
+    data.add("song/bass_2.wav", tone(60, channels=1), ["bass"])
+    first = export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS)
+    before = {path: path.stat().st_mtime_ns for path in first.files[1:]}
+    bytes_before = snapshot(tmp_path / "out")
+    assert export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS) == first
+    assert {path: path.stat().st_mtime_ns for path in first.files[1:]} == before
+    assert snapshot(tmp_path / "out") == bytes_before
+    data.stems.pop()
+    data.add("song/bass_2.wav", tone(60, seconds=3.0, channels=1), ["bass"])
+    assert export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS).files[1] != first.files[1]
+
+
+def test_what_passes_full_scale_is_turned_down_not_clipped(tmp_path: Path) -> None:
+    data = Dataset(tmp_path)
+    where = data.folder / "song" / "other.wav"
+    where.parent.mkdir(parents=True)
+    files.write(where, tone(900, peak=1.5, channels=1), RATE, subtype="FLOAT")
+    data.stems = [
+        Stem(id="song/other", track="song", path="song/other.wav", sample_rate=RATE, channels=1,
+             num_samples=6 * RATE, claimed=["other"], labels=["other"])
+    ]  # fmt: skip
+    export(data.write(), "zfturbo", tmp_path / "out", allow_empty=True, **OPTIONS)
+    sound = files.read(rows(tmp_path / "out")[0][1])
+    np.testing.assert_allclose(sound, tone(900, peak=zfturbo.PEAK), atol=1e-3)
+
+
+def test_a_file_that_cannot_be_read_is_listed_and_the_rest_goes_on(data: Dataset, tmp_path: Path) -> None:
+    data.add("song/bass_2.wav", tone(60), ["bass"])
+    (data.folder / "song" / "bass_2.wav").write_text("no wave")
+    report = export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS)
+    assert [(skip.path, skip.reason) for skip in report.skipped] == [("song/bass_2.wav", "not_audio")]
+    assert list(report.classes["bass"].why) == ["not_audio"]
+
+
+def test_names_with_commas_quotes_and_letters_of_the_world_survive(data: Dataset, tmp_path: Path) -> None:
+    data.add('Ella, "live" ü/other_日.wav', tone(900), ["other"])
+    report = export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS)
+    assert len(Trainer(report.files, LABELS).rows["other"]) == 2
+
+
+def test_paths_are_absolute_wherever_one_stands(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data.add("song/bass_2.wav", tone(60, channels=1), ["bass"])
+    data.write()
+    monkeypatch.chdir(tmp_path)
+    export("refined.json", "zfturbo", "out", **OPTIONS)
+    assert all(path.is_absolute() and path.is_file() for _, path in rows(tmp_path / "out"))
+
+
+def test_the_source_is_never_written_to(data: Dataset) -> None:
+    refined = data.write()
+    for destination in (data.folder, data.folder / "out"):
+        with pytest.raises(ConfigError, match="lies in the source"):
+            export(refined, "zfturbo", destination, **OPTIONS)
+
+
+def test_unknown_layouts_and_options_are_refused_with_the_known_ones(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='no layout named "zfturb"') as caught:
+        export(data.write(), "zfturb", tmp_path / "out")
+    assert "zfturbo" in caught.value.hint
+    with pytest.raises(ConfigError, match='no option "alow_empty"') as caught:
+        export(data.write(), "zfturbo", tmp_path / "out", alow_empty=True)
+    assert "allow_empty" in caught.value.hint
+    assert base.writer("zfturbo") == zfturbo.ZFTurbo()  # options of one export do not stay

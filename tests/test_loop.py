@@ -1,0 +1,66 @@
+"""The training loop on a problem with a known answer: it learns, resumes where it was killed, keeps the best."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from stemclean.training.loop import LoopConfig, fit
+
+
+class Line:
+    """Learn y = 2 x; counts the steps it was asked for."""
+
+    def __init__(self, stop_after: int | None = None):
+        self.stop_after = stop_after
+        self.taken = 0
+        self.started_at = None
+
+    def batches(self, rank, start_step):
+        self.started_at = start_step
+        generator = torch.Generator().manual_seed(start_step)
+        while True:
+            x = torch.randn(16, 1, generator=generator)
+            yield x, 2 * x
+
+    def losses(self, model, batch):
+        if self.stop_after is not None and self.taken >= self.stop_after:
+            raise KeyboardInterrupt
+        self.taken += 1
+        x, y = batch
+        return {"loss": (model(x) - y).square().mean()}
+
+    def validate(self, model):
+        return {"score": -abs(float(next(model.parameters()).detach()) - 2)}
+
+
+CONFIG = LoopConfig(examples=16 * 120, batch_size=16, learning_rate=0.1, validations=6, precision="no", weight_decay=0.0, ema=0.9)
+
+
+def model():
+    torch.manual_seed(0)
+    return nn.Linear(1, 1, bias=False)
+
+
+def test_it_learns_and_the_best_comes_back(tmp_path):
+    fitted, progress = fit(Line(), model(), CONFIG, tmp_path / "run.checkpoint", quiet=True)
+    assert float(fitted.weight.detach()) == pytest.approx(2, abs=0.05)
+    assert progress.step == 120 and len(progress.history) == 6
+    assert progress.best["score"] == max(figures["score"] for figures in progress.history)
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
+    checkpoint = tmp_path / "run.checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        fit(Line(stop_after=70), model(), CONFIG, checkpoint, quiet=True)
+    task = Line()
+    _, progress = fit(task, model(), CONFIG, checkpoint, quiet=True)
+    assert 0 < task.started_at <= 70 and task.taken == 120 - task.started_at
+    assert progress.step == 120
+    again = Line()
+    fit(again, model(), CONFIG, checkpoint, quiet=True)
+    assert again.taken == 0
+    fresh = Line()
+    fit(fresh, model(), CONFIG, checkpoint, resume=False, quiet=True)
+    assert fresh.taken == 120

@@ -1,0 +1,115 @@
+"""Random mixing: targets are what was mixed, levels are what was drawn, the same seed gives the same sound."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stemclean.data.augment import CHAINS, MILD, PAPER, equalizer_curve
+from stemclean.data.mixing import MixingConfig, RandomMixer
+from stemclean.data.pool import FULL_SCALE, PooledStem, StemPool
+from stemclean.errors import ConfigError
+
+RATE = 8000
+SEGMENT = 8192
+TONES = {"vocals": 440.0, "bass": 55.0, "drums": 2000.0, "other": 1100.0}
+QUIET = {"effects": "none", "noise_chance": 0.0, "empty_chance": 0.0}
+
+
+@pytest.fixture
+def pool() -> StemPool:
+    """One stem a class, a tone each, so that a mixture's spectrum tells what is in it; and a stem of two classes."""
+    time = np.arange(RATE * 4) / RATE
+    sounds = {(label,): np.sin(2 * np.pi * hz * time) for label, hz in TONES.items()}
+    sounds[("bass", "drums")] = (sounds[("bass",)] + sounds[("drums",)]) / 2
+    stems, pieces, at = [], [], 0
+    for labels, sound in sounds.items():
+        stems.append(PooledStem("+".join(labels), "t", labels, at, len(sound), float(np.sqrt(np.mean(sound**2)) * 0.5), 1.0))
+        pieces.append(np.stack([sound, sound], axis=1) * 0.5 * FULL_SCALE)
+        at += len(sound)
+    return StemPool(stems, np.concatenate(pieces).astype(np.int16), RATE)
+
+
+def heard(waveform: np.ndarray) -> list[bool]:
+    spectrum = np.abs(np.fft.rfft(waveform.mean(0) * np.hanning(waveform.shape[1])))
+    bins = [round(hz * waveform.shape[1] / RATE) for hz in TONES.values()]
+    powers = [spectrum[b - 1 : b + 2].max() for b in bins]
+    return [power > 0.01 * max(powers) for power in powers]  # -40 dB: under the quietest source drawn
+
+
+def test_target_is_the_union_of_what_sounds(pool):
+    mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0, level_dbfs=-20)
+    targets = []
+    for _ in range(200):
+        waveform, target = mixer.example()
+        assert heard(waveform) == list(target > 0.5)
+        targets.append(target)
+    assert 1 <= np.sum(targets, axis=1).min()  # the empty draw is rejected
+    assert np.mean(targets) == pytest.approx(0.55, abs=0.08)  # 0.533 by chance 0.5, more by the stem of two classes
+
+
+def test_mixtures_have_the_level_that_was_asked_for(pool):
+    mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET, peak_db=(-3.0, 3.0)), SEGMENT, seed=1, level_dbfs=-20)
+    levels = [20 * np.log10(np.sqrt(np.mean(mixer.example()[0] ** 2))) for _ in range(50)]
+    assert -23.01 < min(levels) and max(levels) < -16.99
+
+
+def test_same_seed_same_examples_and_another_seed_others(pool):
+    def first(seed):
+        return RandomMixer(pool, list(TONES), MixingConfig(), SEGMENT, seed=seed).example()[0]
+
+    assert np.array_equal(first(3), first(3))
+    assert not np.array_equal(first(3), first(4))
+
+
+def test_empty_examples_hold_no_class(pool):
+    waveform, target = RandomMixer(pool, list(TONES), MixingConfig(empty_chance=1.0), SEGMENT, seed=0, level_dbfs=-20).example()
+    assert target.sum() == 0 and np.isfinite(waveform).all() and np.abs(waveform).max() > 0.01
+
+
+def test_reuse_draws_new_company_and_new_places(pool):
+    mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET, reuse=8), SEGMENT, seed=0)
+    examples = [mixer.example()[0] for _ in range(40)]
+    assert len({waveform.tobytes() for waveform in examples}) == 40
+
+
+@pytest.mark.parametrize("name", sorted(CHAINS))
+def test_chains_keep_shape_and_stay_finite(name):
+    rng = np.random.default_rng(0)
+    sound = (rng.standard_normal((2, 44100)) * 0.1).astype(np.float32)
+    chain = CHAINS[name]
+    for _ in range(8):
+        out = sound if chain is None else chain(sound, 44100, rng)
+        assert out.shape == sound.shape and out.dtype == np.float32 and np.isfinite(out).all()
+    silent = np.zeros((2, 1000), np.float32)
+    assert chain is None or np.isfinite(chain(silent, 44100, rng)).all()
+
+
+def test_effects_do_what_their_names_say():
+    """Physics of each effect alone: a compressor lowers the crest, a low-pass removes highs, imaging changes the side."""
+    rng = np.random.default_rng(0)
+    burst = (rng.standard_normal((2, 44100)) * np.repeat([0.02, 0.5], 22050)).astype(np.float32)
+    squashed = PAPER._compress(burst, 44100, np.random.default_rng(1))
+    ratio = lambda x: np.std(x[:, 30000:]) / np.std(x[:, :20000])  # noqa: E731
+    assert ratio(squashed) < 0.7 * ratio(burst)
+    dull = MILD._band_limit(burst, 44100, np.random.default_rng(1))
+    highs = lambda x: np.sum(np.abs(np.fft.rfft(x[0]))[18000:] ** 2)  # noqa: E731
+    assert highs(dull) < 0.5 * highs(burst)
+    mono = np.repeat(burst[:1], 2, axis=0)
+    assert np.allclose(MILD._image(mono, 44100, rng)[0], MILD._image(mono, 44100, rng)[1], atol=1e-6)
+
+
+def test_equalizer_curve_is_smooth_and_cuts_above_a_limit():
+    frequencies = np.linspace(20, 22050, 512)
+    rng = np.random.default_rng(0)
+    plain = equalizer_curve(frequencies, rng, lowpass_chance=0.0)
+    assert np.abs(np.diff(plain)).max() < 2 and np.abs(plain).max() < 20
+    limited = equalizer_curve(frequencies, rng, lowpass_chance=1.0)
+    assert limited[-1] < -40
+
+
+def test_unknown_effects_and_missing_classes_are_refused(pool):
+    with pytest.raises(ConfigError, match="known: paper, mild, none"):
+        RandomMixer(pool, list(TONES), MixingConfig(effects="loud"), SEGMENT, seed=0)
+    with pytest.raises(ConfigError, match="no stem holds"):
+        RandomMixer(pool, ["kazoo"], MixingConfig(), SEGMENT, seed=0)

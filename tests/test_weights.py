@@ -1,0 +1,81 @@
+"""Weights by URI: what is written comes back, and what cannot be trusted is refused in one clear line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stemclean.errors import WeightsError
+from stemclean.models import registry, weights
+from stemclean.models.contract import ModelSpec
+
+SPEC = ModelSpec(44100, 2, ("vocals", "bass", "drums", "other"), 131072)
+OPTIONS = {"backbone": "convnext_atto", "hop_length": 1024, "n_mels": 32}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    torch.manual_seed(0)
+    model = registry.build("classifiers", "convnext", SPEC, OPTIONS).eval()
+    card = {"kind": "classifiers", "architecture": "convnext", "spec": SPEC.to_dict(), "options": OPTIONS, "seed": 7}
+    path = weights.save(tmp_path_factory.mktemp("weights") / "mine.v1.safetensors", model, card)
+    return model, path
+
+
+def test_round_trip(saved):
+    model, path = saved
+    loaded = weights.load(path)
+    waveform = torch.randn(1, 2, 131072, generator=torch.Generator().manual_seed(0)) * 0.1
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded.model(waveform), model(waveform), atol=2e-2, rtol=2e-2)  # stored in float16
+    assert loaded.card["seed"] == 7 and loaded.model.spec == SPEC
+    assert loaded.uri == "file:mine.v1.safetensors"  # no machine's path
+    assert json.loads(path.with_suffix(".json").read_text())["sha256"] == loaded.sha256
+    assert weights.load(f"file:{path}").sha256 == loaded.sha256
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("bundled:atto.v999", 'no weights named "atto.v999"'),
+        ("bundled:../../etc/passwd", "no weights named"),
+        ("hub:just-a-name", "is no hub address"),
+        ("hub:org/repo/model.pt", "pickled"),
+        ("file:model.ckpt", "pickled"),
+        ("nowhere.safetensors", "no such weights file"),
+    ],
+)
+def test_refusals(uri, message):
+    with pytest.raises(WeightsError, match=message):
+        weights.load(uri)
+
+
+def test_unknown_bundled_names_tell_the_known():
+    with pytest.raises(WeightsError) as caught:
+        weights.load("bundled:atto.v999")
+    for name in weights.bundled():
+        assert f"bundled:{name}" in caught.value.hint
+
+
+def test_files_that_are_no_weights(tmp_path, saved):
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(saved[1].read_bytes()[:5000])
+    with pytest.raises(WeightsError, match="no readable safetensors"):
+        weights.load(broken)
+    bare = tmp_path / "bare.safetensors"
+    save_file({"x": torch.zeros(1)}, bare)
+    with pytest.raises(WeightsError, match="no stemclean card"):
+        weights.load(bare)
+    with pytest.raises(WeightsError, match="these are classifiers"):
+        weights.load(saved[1], kind="separators")
+
+
+def test_tensors_of_another_architecture_are_refused(tmp_path, saved):
+    model, _ = saved
+    card = {"kind": "classifiers", "architecture": "convnext", "spec": SPEC.to_dict(), "options": {**OPTIONS, "backbone": "convnext_femto"}}
+    path = weights.save(tmp_path / "odd.safetensors", model, card)
+    with pytest.raises(WeightsError, match="tensors and architecture differ"):
+        weights.load(path)

@@ -39,7 +39,9 @@ def main() -> None:
         path = HERE / track / f"{label}.ogg"
         path.parent.mkdir(parents=True, exist_ok=True)
         with soundfile.SoundFile(path, "w", rate, 2, format="OGG", subtype="VORBIS", compression_level=0.6) as file:
-            for start in range(0, len(waveform), rate):  # in pieces: libsndfile's encoder overflows its stack on long writes
+            for start in range(
+                0, len(waveform), rate
+            ):  # in pieces: libsndfile's encoder overflows its stack on long writes
                 file.write(waveform[start : start + rate])
     whole = HERE / "rubidium" / "backing vocals.flac"
     soundfile.write(whole, stems["rubidium", "vocals"][: 8 * rate], rate, subtype="PCM_16")

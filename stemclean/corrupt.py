@@ -144,7 +144,8 @@ def _measure(data: Manifest, folder: Path, quiet: bool) -> tuple[dict[str, sound
             continue
         levels[stem.id] = sound.level(audio, stem.sample_rate)
     if not levels:
-        raise ConfigError(f"{folder}: no stem can be used", "stemclean scan lists what was passed over, and why")
+        why = [f"{skip.path}: {skip.detail or skip.reason}" for skip in [*skipped, *data.skipped][:5]]
+        raise ConfigError(f"{folder}: no stem can be used", "\n".join(why))
     return levels, skipped
 
 
@@ -215,24 +216,25 @@ def _created(data: Manifest, folder: Path, destination: Path, config: CorruptCon
     contents = [[stem.id, stem.sha256 or manifest.file_sha256(folder / stem.path)] for stem in data.stems]
     digest = hashlib.sha256(json.dumps(contents).encode()).hexdigest()
     path = manifest.relative_root(folder, destination / TRUTH)
-    settings = json.loads(json.dumps(asdict(config)))  # tuples -> lists, as they are read back
+    # As it will be read back: tuples are lists, floats have the six decimals of a manifest.
+    settings = json.loads(json.dumps(asdict(config)), parse_float=lambda text: round(float(text), 6))
     by = f"stemclean {__version__}"
     return Created(by=by, command="corrupt", config=settings, inputs=[Input(path=path, sha256=digest)])
 
 
 def _claim(destination: Path, created: Created) -> None:
     """Make the destination ours, or find that it already is."""
-    mark = created.model_dump_json()
+    found: Created | None = None
     if (destination / TRUTH).exists():
-        found = manifest.read(destination / TRUTH).created.model_dump_json()
+        found = manifest.read(destination / TRUTH).created
     elif (destination / UNFINISHED).exists():
-        found = (destination / UNFINISHED).read_text()
-    else:
-        found = mark if not destination.exists() or not any(destination.iterdir()) else ""
-    if found != mark:
+        found = Created.model_validate_json((destination / UNFINISHED).read_bytes())
+    elif not destination.exists() or not any(destination.iterdir()):
+        found = created
+    if found != created:
         raise ConfigError(f"{destination} holds something else", "give a new folder, or remove this one first")
     destination.mkdir(parents=True, exist_ok=True)
-    (destination / UNFINISHED).write_text(mark)
+    (destination / UNFINISHED).write_text(created.model_dump_json(), encoding="utf-8")
 
 
 def _safe(track: str) -> str:

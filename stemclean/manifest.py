@@ -179,6 +179,8 @@ class Source(_Noun):
     """in Hz"""
     num_samples: int = Field(ge=0)
     """per channel"""
+    stream: int = 0
+    """which audio stream of the file"""
 
 
 class Stem(_Noun):
@@ -348,7 +350,9 @@ def iter_stems(path: str | Path) -> Iterator[Stem]:
         for number, line in enumerate(lines, 2):
             if line.strip():
                 document = _parse(path, line, number)
-                yield _validate(path, {"created": header.created, "labels": header.labels, "stems": [document]}, number).stems[0]
+                yield _validate(
+                    path, {"created": header.created, "labels": header.labels, "stems": [document]}, number
+                ).stems[0]
 
 
 def write(manifest: Manifest, path: str | Path) -> Path:
@@ -362,10 +366,14 @@ def write(manifest: Manifest, path: str | Path) -> Path:
         for optional in ("source", "stream"):
             if not stem.get(optional):
                 stem.pop(optional, None)
+        if "source" in stem and not stem["source"]["stream"]:
+            del stem["source"]["stream"]
     document = _rounded(document)
     if _is_lines(path):
         stems = document.pop("stems")
-        text = "".join(json.dumps(line, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n" for line in (document, *stems))
+        text = "".join(
+            json.dumps(line, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n" for line in (document, *stems)
+        )
     else:
         text = json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
     data = text.encode()
@@ -398,7 +406,15 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-_DECIMALS = {"loudness_lufs": 2, "peak_dbfs": 2, "scores": 4, "label_quality": 4, "start": SECONDS_DECIMALS, "end": SECONDS_DECIMALS, "active": SECONDS_DECIMALS}
+_DECIMALS = {
+    "loudness_lufs": 2,
+    "peak_dbfs": 2,
+    "scores": 4,
+    "label_quality": 4,
+    "start": SECONDS_DECIMALS,
+    "end": SECONDS_DECIMALS,
+    "active": SECONDS_DECIMALS,
+}
 
 
 def _rounded(value: Any, decimals: int = 6) -> Any:
@@ -420,14 +436,18 @@ def _open_text(path: Path) -> Any:
     try:
         return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
     except OSError as error:
-        raise ManifestError(f"{path}: {error.strerror or error}", "give a manifest (.json, .jsonl) or a folder of stems") from None
+        raise ManifestError(
+            f"{path}: {error.strerror or error}", "give a manifest (.json, .jsonl) or a folder of stems"
+        ) from None
 
 
 def _parse(path: Path, text: str, number: int | None = None) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ManifestError(f"{path}: line {number or error.lineno}: no JSON: {error.msg}", "was the file cut off? write it again") from None
+        raise ManifestError(
+            f"{path}: line {number or error.lineno}: no JSON: {error.msg}", "was the file cut off? write it again"
+        ) from None
     if not isinstance(document, dict):
         raise ManifestError(f"{path}: a manifest is a JSON object, this is a {type(document).__name__}")
     return document

@@ -21,14 +21,14 @@ __all__ = [
     "failures",
 ]
 
-NO_FAILURE = frozenset({"mixture"})
-"""Skip reasons that are no failure: the file was recognised, and it is no stem."""
+NO_FAILURE = frozenset({"mixture", "silent"})
+"""Skip reasons that are no failure: the file was read and understood, and it is no stem or holds no sound."""
 
 
 def failures(manifest: Manifest) -> list[dict[str, str]]:
     """The files that a run could not use: ``path``, ``reason``, ``detail``.
 
-    Recognised mixtures are left out: nothing failed there.
+    Recognised mixtures and silent stems are left out: nothing failed there.
     """
     return [
         {"path": skip.path, "reason": skip.reason, "detail": skip.detail}
@@ -70,7 +70,8 @@ def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
     """A trimmed manifest in short.
 
     Returns:
-        ``stems``; ``classes``: class -> number of ``stems``, seconds ``before`` and ``after``; ``failures``.
+        ``stems``; ``classes``: class -> number of ``stems``, seconds ``before`` and ``after``; ``silent``: paths of
+        stems in which nothing was left; ``failures``.
     """
     classes: dict[str, dict[str, float]] = {
         label: {"stems": 0, "before": 0.0, "after": 0.0} for label in manifest.labels
@@ -85,6 +86,7 @@ def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
     return {
         "stems": len(manifest.stems),
         "classes": {label: _rounded(numbers) for label, numbers in classes.items()},
+        "silent": [skip.path for skip in manifest.skipped if skip.reason == "silent"],
         "failures": failures(manifest),
     }
 

@@ -49,4 +49,6 @@ def train_classifier(
     chosen = recipe if isinstance(recipe, ClassifierRecipe) else read(recipe, overrides)
     manifest, folder = layouts.load(data)
     where = Path(cache) if cache else None
-    return fit_classifier(manifest, folder, Path(output), chosen, cache=where, card=card, resume=resume, workers=workers, quiet=quiet)
+    return fit_classifier(
+        manifest, folder, Path(output), chosen, cache=where, card=card, resume=resume, workers=workers, quiet=quiet
+    )

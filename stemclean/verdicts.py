@@ -12,7 +12,9 @@ from stemclean.units import round_seconds
 __all__ = ["found_labels", "label_quality", "labelled_regions", "verdict"]
 
 
-def found_labels(scores: Mapping[str, float], claimed: Sequence[str], threshold: float, claimed_threshold: float) -> list[str]:
+def found_labels(
+    scores: Mapping[str, float], claimed: Sequence[str], threshold: float, claimed_threshold: float
+) -> list[str]:
     """Classes that are present, in the order of the scores.
 
     Args:

@@ -383,9 +383,7 @@ class TestTrainClassifier:
         return verb
 
     def test_options_become_recipe_settings(self, training: Mock) -> None:
-        run(
-            "train-classifier stems -o w.safetensors --loss bce --examples 9 --seed 4 --set loop.decay=2 --no-resume"
-        )
+        run("train-classifier stems -o w.safetensors --loss bce --examples 9 --seed 4 --set loop.decay=2 --no-resume")
         assert training.call_args.kwargs == {
             "recipe": "small",
             "overrides": ["loss=bce", "loop.examples=9", "seed=4", "loop.decay=2"],

@@ -15,7 +15,9 @@ SPEC = ModelSpec(44100, 2, ("vocals", "bass", "drums", "other"), 131072)
 
 def small(**options):
     torch.manual_seed(0)
-    return registry.build("classifiers", "convnext", SPEC, {"backbone": "convnext_atto", "hop_length": 1024, "n_mels": 64, **options}).eval()
+    return registry.build(
+        "classifiers", "convnext", SPEC, {"backbone": "convnext_atto", "hop_length": 1024, "n_mels": 64, **options}
+    ).eval()
 
 
 def test_paper_recipe_is_the_papers_network():
@@ -30,7 +32,9 @@ def test_paper_recipe_is_the_papers_network():
 @pytest.mark.parametrize("name", names())
 def test_every_recipe_builds_a_classifier(name):
     recipe = read(name)
-    model = registry.build("classifiers", recipe.architecture, ModelSpec(**recipe.spec, labels=SPEC.labels), dict(recipe.options)).eval()
+    model = registry.build(
+        "classifiers", recipe.architecture, ModelSpec(**recipe.spec, labels=SPEC.labels), dict(recipe.options)
+    ).eval()
     assert isinstance(model, Classifier)
     with torch.inference_mode():
         assert model(torch.randn(1, 2, model.spec.segment)).shape == (1, 4)

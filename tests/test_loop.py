@@ -35,7 +35,9 @@ class Line:
         return {"score": -abs(float(next(model.parameters()).detach()) - 2)}
 
 
-CONFIG = LoopConfig(examples=16 * 120, batch_size=16, learning_rate=0.1, validations=6, precision="no", weight_decay=0.0, ema=0.9)
+CONFIG = LoopConfig(
+    examples=16 * 120, batch_size=16, learning_rate=0.1, validations=6, precision="no", weight_decay=0.0, ema=0.9
+)
 
 
 def model():

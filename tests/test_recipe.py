@@ -9,7 +9,9 @@ from stemclean.training.recipe import read
 
 
 def test_overrides_reach_their_place():
-    recipe = read("small", ["loop.batch_size=8", "loss=l1", "mixing.quiet_db=[-30.0, -10.0]", "options.backbone=convnext_femto"])
+    recipe = read(
+        "small", ["loop.batch_size=8", "loss=l1", "mixing.quiet_db=[-30.0, -10.0]", "options.backbone=convnext_femto"]
+    )
     assert (recipe.loop.batch_size, recipe.loss, recipe.mixing.quiet_db) == (8, "l1", (-30.0, -10.0))
     assert recipe.options["backbone"] == "convnext_femto"
     assert read("small").loop.batch_size != 8

@@ -8,13 +8,22 @@ from stemclean.training.split import split_tracks
 
 def stem(track: str, label: str, split: str | None = None) -> Stem:
     return Stem(
-        id=f"{track}/{label}", track=track, path=f"{track}/{label}.wav", sample_rate=44100, channels=2, num_samples=100,
-        claimed=[label], labels=[label], split=split,
+        id=f"{track}/{label}",
+        track=track,
+        path=f"{track}/{label}.wav",
+        sample_rate=44100,
+        channels=2,
+        num_samples=100,
+        claimed=[label],
+        labels=[label],
+        split=split,
     )
 
 
 def test_each_class_is_validated_on_and_trained_on():
-    stems = [stem(f"song{n}", label) for n in range(20) for label in ("vocals", "drums")] + [stem(f"rare{n}", "bass") for n in range(2)]
+    stems = [stem(f"song{n}", label) for n in range(20) for label in ("vocals", "drums")] + [
+        stem(f"rare{n}", "bass") for n in range(2)
+    ]
     train, validation = split_tracks(stems, share=0.1, seed=0)
     assert not train & validation
     assert train | validation == {s.track for s in stems}
@@ -25,10 +34,17 @@ def test_each_class_is_validated_on_and_trained_on():
 
 
 def test_a_class_with_one_track_stays_in_training():
-    train, validation = split_tracks([stem("only", "vocals"), stem("a", "drums"), stem("b", "drums")], share=0.5, seed=0)
+    train, validation = split_tracks(
+        [stem("only", "vocals"), stem("a", "drums"), stem("b", "drums")], share=0.5, seed=0
+    )
     assert "only" in train and len(validation) == 1
 
 
 def test_declared_splits_are_obeyed():
-    stems = [stem("a", "vocals", "train"), stem("b", "vocals", "validation"), stem("c", "vocals", "test"), stem("d", "vocals")]
+    stems = [
+        stem("a", "vocals", "train"),
+        stem("b", "vocals", "validation"),
+        stem("c", "vocals", "test"),
+        stem("d", "vocals"),
+    ]
     assert split_tracks(stems, share=0.1, seed=0) == ({"a", "d"}, {"b"})

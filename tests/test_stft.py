@@ -30,7 +30,9 @@ def test_agrees_with_torch_stft():
     theirs = torch.stft(waveform, 2048, 512, window=window, center=True, pad_mode="constant", return_complex=True)
     ours = spectrogram(waveform, n_fft=2048, hop_length=512)
     torch.testing.assert_close(ours, theirs.abs()[..., :32] / window.sum(), atol=1e-6, rtol=1e-4)
-    torch.testing.assert_close(spectrogram(waveform, n_fft=2048, hop_length=512, power=2), ours**2, atol=1e-9, rtol=1e-4)
+    torch.testing.assert_close(
+        spectrogram(waveform, n_fft=2048, hop_length=512, power=2), ours**2, atol=1e-9, rtol=1e-4
+    )
 
 
 def test_a_click_lands_in_the_frame_at_its_time():

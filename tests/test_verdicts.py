@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from stemclean.manifest import VERDICT_REASONS
 from stemclean.verdicts import found_labels, label_quality, labelled_regions, verdict
+import itertools
 
 LABELS = ["vocals", "bass", "drums", "other"]
 
@@ -72,5 +73,5 @@ def test_regions_tile_the_active_parts(scores, cuts):
     active = [(a, min(b, duration)) for a, b in zip(cuts[::2], cuts[1::2], strict=False) if a < min(b, duration) - 1e-3]
     regions = labelled_regions(np.array(scores), ["x", "y"], active, 0.7, on=0.9, off=0.5)
     assert sum(r.end - r.start for r in regions) == pytest.approx(sum(b - a for a, b in active), abs=1e-4)
-    for before, after in zip(regions, regions[1:], strict=False):
+    for before, after in itertools.pairwise(regions):
         assert before.end <= after.start + 1e-9

@@ -75,7 +75,12 @@ def test_files_that_are_no_weights(tmp_path, saved):
 
 def test_tensors_of_another_architecture_are_refused(tmp_path, saved):
     model, _ = saved
-    card = {"kind": "classifiers", "architecture": "convnext", "spec": SPEC.to_dict(), "options": {**OPTIONS, "backbone": "convnext_femto"}}
+    card = {
+        "kind": "classifiers",
+        "architecture": "convnext",
+        "spec": SPEC.to_dict(),
+        "options": {**OPTIONS, "backbone": "convnext_femto"},
+    }
     path = weights.save(tmp_path / "odd.safetensors", model, card)
     with pytest.raises(WeightsError, match="tensors and architecture differ"):
         weights.load(path)

@@ -11,7 +11,7 @@ import soundfile
 from stemclean.manifest import Created, Manifest, Stem, file_sha256, write
 
 LABELS = ["vocals", "bass", "drums", "other"]
-WEIGHTS = {"song": 4.0, "songs": 4.0, "singing": 2.0, "voices": 2.0, "speech": 0.3, "band": 0.5}
+WEIGHTS = {"songs": 8.0, "band": 2.0, "singing": 2.0, "speech": 0.3}
 """Real recordings are drawn more often than rendered ones, plain speech less."""
 
 

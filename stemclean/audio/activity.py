@@ -33,7 +33,7 @@ from stemclean.audio.waveform import Sound, Waveform, as_blocks
 from stemclean.errors import ConfigError
 from stemclean.units import seconds_to_samples
 
-__all__ = ["Detector", "Levels", "active_regions", "frame_samples", "levels", "regions_of"]
+__all__ = ["Detector", "Levels", "active_regions", "frame_samples", "gap_and_pad_frames", "levels", "regions_of"]
 
 FRAME_LENGTH = 0.05
 """Seconds."""
@@ -147,10 +147,7 @@ def regions_of(
     detector: Detector = "sustained",
 ) -> list[tuple[int, int]]:
     """:func:`active_regions` of levels that were measured before."""
-    gap_frames, pad_frames = round(min_gap / HOP_LENGTH), round(pad / HOP_LENGTH)
-    if pad_frames < 0 or gap_frames < 2 * pad_frames + 1:
-        hint = "otherwise the kept edges of two regions would meet, and trimming twice would remove more"
-        raise ConfigError(f"a pad of {pad:g} s needs a min_gap of more than {2 * pad:g} s, not {min_gap:g} s", hint)
+    gap_frames, pad_frames = gap_and_pad_frames(min_gap, pad)
     loud = _loud(measured, first_db, second_db, detector)
     length = frame_samples(measured.sample_rate)
     regions: list[tuple[int, int]] = []
@@ -159,6 +156,19 @@ def regions_of(
         end = min(measured.num_samples, (last + 1 + pad_frames) * length)
         regions.append((start, end))
     return regions
+
+
+def gap_and_pad_frames(min_gap: float, pad: float) -> tuple[int, int]:
+    """Frames of a pause that counts as silence, and frames kept around what is loud.
+
+    Raises:
+        ConfigError: twice the pad is not shorter than the pause.
+    """
+    gap_frames, pad_frames = round(min_gap / HOP_LENGTH), round(pad / HOP_LENGTH)
+    if pad_frames < 0 or gap_frames < 2 * pad_frames + 1:
+        hint = "otherwise the kept edges of two regions would meet, and trimming twice would remove more"
+        raise ConfigError(f"a pad of {pad:g} s needs a min_gap of more than {2 * pad:g} s, not {min_gap:g} s", hint)
+    return gap_frames, pad_frames
 
 
 def frame_samples(sample_rate: int) -> int:

@@ -21,8 +21,9 @@ import numpy as np
 import soundfile
 import soxr  # type: ignore[import-untyped]
 
-from stemclean.audio.decoders import AudioInfo, Decoder, open_decoder
+from stemclean.audio.decoders import open_decoder
 from stemclean.audio.formats import ENDINGS, ending_family
+from stemclean.audio.stream import AudioInfo, Decoder
 from stemclean.audio.waveform import Waveform, mix_channels
 from stemclean.errors import AudioError, ConfigError
 from stemclean.units import seconds_to_samples

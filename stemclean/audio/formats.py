@@ -42,6 +42,10 @@ _DECODER_NAMES: dict[str, str] = {
 }  # fmt: skip
 
 
+MAX_CHUNKS = 10_000
+"""Chunks of a file that are looked through; a gigabyte of zeros is no reason to wait."""
+
+
 def ending_family(path: Path) -> str | None:
     """The family that a file's ending promises; None for an ending that is not audio's."""
     ending = path.suffix.lower().removeprefix(".")
@@ -123,7 +127,9 @@ def _wav_missing(file: BinaryIO, size: int) -> int:
         return 0
     data_in_ds64: int | None = None
     at = 12
-    while at + 8 <= size:
+    for _ in range(MAX_CHUNKS):
+        if at + 8 > size:
+            break
         file.seek(at)
         name, length = struct.unpack("<4sI", file.read(8))
         if name == b"ds64":
@@ -140,7 +146,9 @@ def _wav_missing(file: BinaryIO, size: int) -> int:
 
 def _aiff_missing(file: BinaryIO, size: int) -> int:
     at = 12
-    while at + 8 <= size:
+    for _ in range(MAX_CHUNKS):
+        if at + 8 > size:
+            break
         file.seek(at)
         name, length = struct.unpack(">4sI", file.read(8))
         if name == b"SSND":
@@ -156,7 +164,9 @@ def _au_missing(file: BinaryIO, size: int) -> int:
 
 def _caf_missing(file: BinaryIO, size: int) -> int:
     at = 8
-    while at + 12 <= size:
+    for _ in range(MAX_CHUNKS):
+        if at + 12 > size:
+            break
         file.seek(at)
         name, length = struct.unpack(">4sq", file.read(12))
         if name == b"data" or length < 0:
@@ -220,7 +230,9 @@ def _id3_length(file: BinaryIO) -> int:
 def _mp4_missing(file: BinaryIO, size: int) -> int:
     at = 0
     has_index = False
-    while at + 8 <= size:
+    for _ in range(MAX_CHUNKS):
+        if at + 8 > size:
+            break
         file.seek(at)
         length, name = struct.unpack(">I4s", file.read(8))
         if name == b"moov":

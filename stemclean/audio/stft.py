@@ -1,9 +1,9 @@
 """Spectrograms; every STFT convention of stemclean is written here once.
 
 Frame k is centred at sample ``k * hop_length``; the signal is zero outside its ends; the window is
-a periodic Hann window of ``n_fft`` samples; magnitudes are divided by the window's sum, so that a sine of
-amplitude A in the middle of a bin shows A / 2 at any ``n_fft``. A segment of ``n * hop_length`` samples has n frames: the
-last centred frame, which would sit on the segment's end, belongs to the segment that follows.
+a periodic Hann window of ``n_fft`` samples; magnitudes are divided by the window's sum, so that a sine of amplitude A
+in the middle of a bin shows A / 2 at any ``n_fft``. A segment of ``n * hop_length`` samples has n frames: the last
+centred frame, which would sit on the segment's end, belongs to the segment that follows.
 """
 
 from __future__ import annotations

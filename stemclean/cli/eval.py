@@ -65,7 +65,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
         at = f"fault/{name}"
         flagged = report.get(f"{at}/recall", report.get(f"{at}/flagged"))
         faults.add_row(
-            name.replace("_db", " dB").replace("/", " "),
+            {"none": "none (false alarms)"}.get(name, name.replace("_db", " dB").replace("/", " ")),
             str(report[f"{at}/num"]),
             _share(flagged),
             _share(report.get(f"{at}/labels_right")),

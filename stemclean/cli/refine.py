@@ -137,8 +137,7 @@ def tables(report: dict[str, Any]) -> list[Table | str]:
     )
     for finding in findings[:ROWS]:
         wrong.add_row(*_row(finding))
-    if len(findings) > ROWS:
-        wrong.caption = f"and {len(findings) - ROWS} more in {report['output']}"
+    more = [f"and {len(findings) - ROWS} more in {report['output']}"] if len(findings) > ROWS else []
     held_out = table(
         "Declared test and validation stems, left as they are",
         "stem",
@@ -153,7 +152,9 @@ def tables(report: dict[str, Any]) -> list[Table | str]:
     for label, seconds in report["classes"].items():
         classes.add_row(label, clock(seconds["claimed"]), clock(seconds["kept"]))
     counts = ", ".join(f"{count} {action}" for action, count in report["verdicts"].items())
-    shown = [*([wrong] if findings else []), *([held_out] if report["held_out"] else [])]
+    shown: list[Table | str] = [wrong, *more] if findings else []
+    if report["held_out"]:
+        shown.append(held_out)
     return [*shown, f"{report['stems']} stems: {counts}", classes]
 
 

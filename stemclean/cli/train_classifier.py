@@ -56,9 +56,9 @@ def command(
     report = describe_training(
         train_classifier(stems, output, recipe=recipe, overrides=overrides, resume=resume, workers=workers, quiet=quiet)
     )
-    shown = table("Trained", "", "", numbers=())
+    shown = table("Trained", "measure", "value")
     for name, value in report["metrics"].items():
-        shown.add_row(name.replace("_", " "), f"{value:.3f}")
+        shown.add_row(name.replace("_", " "), f"{value:.0f}" if float(value).is_integer() else f"{value:.3f}")
     shown.add_row("classes", ", ".join(report["labels"]))
     shown.add_row(
         "hours of sound", ", ".join(f"{label} {hours:.2f}" for label, hours in report["data"]["hours"].items())

@@ -19,10 +19,10 @@ def command(
         bool, typer.Option("--regions-only", help="Write the manifest with the regions, and no audio.")
     ] = False,
     first_db: Annotated[
-        float, typer.Option(metavar="DB", min=0, help="First pass: what is this much below the stem's peak is silence.")
+        float, typer.Option(metavar="DB", min=0, help="First pass: silence is this far below the stem's level.")
     ] = 30.0,
     second_db: Annotated[
-        float, typer.Option(metavar="DB", min=0, help="Second pass, over what the first one left.")
+        float, typer.Option(metavar="DB", min=0, help="Second pass: what is left must come this near to full scale.")
     ] = 60.0,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -42,5 +42,7 @@ def command(
     for label, numbers in report["classes"].items():
         shown.add_row(label, str(round(numbers["stems"])), clock(numbers["before"]), clock(numbers["after"]))
     data(report, [shown], as_json=as_json)
+    if report["silent"]:
+        remark(f"left out as silent: {', '.join(report['silent'])}", quiet=quiet)
     remark(f"wrote {report['output']}\nnext: stemclean refine {report['output']}", quiet=quiet)
     report_failures(report["failures"], quiet=quiet)

@@ -99,7 +99,8 @@ class EffectsChain:
     def _distort(self, waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         peak = float(np.abs(waveform).max()) or 1.0
         drive = db_to_amplitude(rng.uniform(*self.drive_db)) / peak
-        return np.tanh(waveform * np.float32(drive)) * np.float32(peak)
+        driven: np.ndarray = np.tanh(waveform * np.float32(drive)) * np.float32(peak)
+        return driven
 
     def _tilt(self, waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         shelves = _pedalboard().Pedalboard(
@@ -139,7 +140,9 @@ MILD = EffectsChain()
 CHAINS = {"paper": PAPER, "mild": MILD, "none": None}
 
 
-def equalizer_curve(frequencies: np.ndarray, rng: np.random.Generator, *, depth_db: float = 6.0, lowpass_chance: float = 0.4) -> np.ndarray:
+def equalizer_curve(
+    frequencies: np.ndarray, rng: np.random.Generator, *, depth_db: float = 6.0, lowpass_chance: float = 0.4
+) -> np.ndarray:
     """A random smooth equaliser with, by chance, the steep band limit of lossy copies.
 
     Args:
@@ -152,7 +155,7 @@ def equalizer_curve(frequencies: np.ndarray, rng: np.random.Generator, *, depth_
     """
     points = np.linspace(np.log(30.0), np.log(20000.0), 8)
     octaves = np.log(np.maximum(frequencies, 30.0))
-    gains = np.interp(octaves, points, rng.normal(0.0, depth_db / 2, 8))
+    gains: np.ndarray = np.interp(octaves, points, rng.normal(0.0, depth_db / 2, 8))
     if rng.random() < lowpass_chance:
         cutoff = np.exp(rng.uniform(np.log(3000.0), np.log(16000.0)))
         gains = gains + np.clip((cutoff - frequencies) / (0.03 * cutoff), -1, 0) * 60.0

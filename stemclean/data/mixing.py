@@ -1,8 +1,8 @@
 """Random mixing (Koo et al. 2023, section 3.1.1): noisy stems in, labelled mixtures out.
 
-Each class is drawn with a chance, independently, from any song; each drawn stem goes through random
-effects; the sum is the example and the union of the stems' labels its target. A wrongly labelled stem is sometimes right by
-luck, since the class it really holds is often drawn as well, which is why a model can learn from noisy stems at all.
+Each class is drawn with a chance, independently, from any song; each drawn stem goes through random effects; the sum is
+the example and the union of the stems' labels its target. A wrongly labelled stem is sometimes right by luck, since the
+class it really holds is often drawn as well, which is why a model can learn from noisy stems at all.
 """
 
 from __future__ import annotations
@@ -64,7 +64,14 @@ class RandomMixer:
     """Processed segments kept per class for reuse."""
 
     def __init__(
-        self, pool: StemPool, labels: Sequence[str], config: MixingConfig, segment: int, *, seed: int | Sequence[int], level_dbfs: float | None = None
+        self,
+        pool: StemPool,
+        labels: Sequence[str],
+        config: MixingConfig,
+        segment: int,
+        *,
+        seed: int | Sequence[int],
+        level_dbfs: float | None = None,
     ) -> None:
         if config.effects not in CHAINS:
             raise ConfigError(f'no effects chain named "{config.effects}"', f"known: {', '.join(CHAINS)}")
@@ -89,7 +96,9 @@ class RandomMixer:
             ``(2, segment)`` float32 and ``(label,)`` float32 of 0 and 1.
         """
         if self.rng.random() < self.config.empty_chance:
-            return self._leveled(_noise(self.segment, self.pool.sample_rate, self.rng)), np.zeros(len(self.labels), np.float32)
+            return self._leveled(_noise(self.segment, self.pool.sample_rate, self.rng)), np.zeros(
+                len(self.labels), np.float32
+            )
         mixture = np.zeros((2, self.segment), np.float32)
         held: set[str] = set()
         for position, label in enumerate(self._draw_labels()):
@@ -97,7 +106,9 @@ class RandomMixer:
             mixture += segment * np.float32(db_to_amplitude(self._gain_db(position)))
             held.update(stem.labels)
         if self.rng.random() < self.config.noise_chance:
-            mixture += _at_level(_noise(self.segment, self.pool.sample_rate, self.rng), _rms(mixture), self.rng.uniform(-45, -15))
+            mixture += _at_level(
+                _noise(self.segment, self.pool.sample_rate, self.rng), _rms(mixture), self.rng.uniform(-45, -15)
+            )
         return self._leveled(mixture), np.array([label in held for label in self.labels], np.float32)
 
     def _draw_labels(self) -> list[str]:
@@ -141,7 +152,8 @@ class RandomMixer:
 def _odds(stems: Sequence[PooledStem]) -> np.ndarray:
     """Chance of each stem: its weight times the square root of its length, so that long ones do not take all."""
     odds = np.array([stem.weight * stem.num_samples**0.5 for stem in stems])
-    return odds / odds.sum()
+    share: np.ndarray = odds / odds.sum()
+    return share
 
 
 def _rms(waveform: np.ndarray) -> float:
@@ -163,6 +175,8 @@ def _noise(num_samples: int, sample_rate: int, rng: np.random.Generator) -> np.n
     if rng.random() < 0.4:
         time = np.arange(num_samples) / sample_rate
         base = rng.choice([50.0, 60.0]) if rng.random() < 0.5 else rng.uniform(200.0, 3000.0)
-        harmonics = sum(rng.uniform(0, 1) / k * np.sin(2 * np.pi * k * base * time) for k in range(1, int(rng.integers(2, 8))))
+        harmonics = sum(
+            rng.uniform(0, 1) / k * np.sin(2 * np.pi * k * base * time) for k in range(1, int(rng.integers(2, 8)))
+        )
         noise = noise + np.asarray(harmonics, np.float32) * np.float32(rng.uniform(0.3, 3.0))
     return noise

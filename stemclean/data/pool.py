@@ -144,12 +144,24 @@ class StemPool:
 
 
 def _key(manifest: Manifest, sample_rate: int, channels: int) -> str:
-    what = [FORMAT, sample_rate, channels, [[s.id, s.sha256, s.stream, None if s.source else s.active] for s in manifest.stems]]
+    what = [
+        FORMAT,
+        sample_rate,
+        channels,
+        [[s.id, s.sha256, s.stream, None if s.source else s.active] for s in manifest.stems],
+    ]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]
 
 
 def _decode_all(
-    stems: Sequence[Stem], folder: Path, audio_path: Path, index_path: Path, sample_rate: int, channels: int, workers: int, quiet: bool
+    stems: Sequence[Stem],
+    folder: Path,
+    audio_path: Path,
+    index_path: Path,
+    sample_rate: int,
+    channels: int,
+    workers: int,
+    quiet: bool,
 ) -> None:
     places, skipped, at = [], [], 0
     temporary = audio_path.with_suffix(f".{os.getpid()}.tmp")
@@ -203,8 +215,13 @@ def _decode(stem: Stem, folder: Path, sample_rate: int, channels: int) -> np.nda
     kept = np.concatenate([waveform[:, a:b] for a, b in regions], axis=1) if regions else waveform[:, :0]
     if kept.shape[1] == 0:
         return AudioError(path, "silent", "nothing in it is loud enough to be used")
-    return np.clip(np.rint(kept * FULL_SCALE), -FULL_SCALE, FULL_SCALE).astype(np.int16)
+    integers: np.ndarray = np.clip(np.rint(kept * FULL_SCALE), -FULL_SCALE, FULL_SCALE).astype(np.int16)
+    return integers
 
 
 def _first(index: dict[str, list[dict[str, str]]]) -> str:
-    return f"the first: {index['skipped'][0]['path']}: {index['skipped'][0]['detail']}" if index["skipped"] else "it holds no stems"
+    return (
+        f"the first: {index['skipped'][0]['path']}: {index['skipped'][0]['detail']}"
+        if index["skipped"]
+        else "it holds no stems"
+    )

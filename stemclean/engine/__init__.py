@@ -1,0 +1,1 @@
+"""Runs verbs over shards; verbs never name it."""

@@ -45,9 +45,7 @@ def found_to_manifest(path: Path, profile: Profile, root: Path | None, *, quiet:
         inputs=inputs,
     )
     stems, skipped = _look_into(_with_tracks(found, root, profile), root, profile, quiet=quiet)
-    return Manifest(
-        created=created, labels=list(profile.labels), root=root.as_posix(), stems=stems, skipped=skipped
-    )
+    return Manifest(created=created, labels=list(profile.labels), root=root.as_posix(), stems=stems, skipped=skipped)
 
 
 def not_named(manifest: Manifest, folder: Path, beside: Path) -> list[Skip]:
@@ -157,5 +155,3 @@ def _readable(path: Path, root: Path) -> str:
     """A path as the manifest names it; bytes that are no UTF-8 become escapes."""
     text = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
     return os.fsencode(text).decode("utf-8", "backslashreplace")
-
-

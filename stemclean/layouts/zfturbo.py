@@ -24,6 +24,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +43,6 @@ LIST, AUDIO = "zfturbo.csv", "audio"
 
 READ_RIGHT = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "VORBIS"})
 """libsndfile's names of the codecs in which it seeks to the very sample; other files are decoded once and written."""
-
-_ODD_BYTES = re.compile("[\ud800-\udfff]")
-"""How Python spells the bytes of a file name that is no UTF-8."""
 
 FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE"})
 """Codecs of which 24 bits are kept; 16 are all that the others have."""
@@ -140,7 +138,11 @@ class ZFTurbo:
             "num_stems": {label: len(shares[label]) for label in manifest.labels},
             "num_written": len(report.files) - 1,
             "loud_share": {label: round(float(np.mean(shares[label])), 3) for label in usable},
-            "next": {"--dataset_type": 3, "--data_path": str(report.files[0]), "training.instruments": usable},
+            "next": {
+                "--dataset_type": 3,
+                "--data_path": str(report.files[0].absolute()),
+                "training.instruments": usable,
+            },
         }
         return report
 
@@ -155,9 +157,8 @@ class ZFTurbo:
             return
         lines = []
         for label in empty:
-            lost = ", ".join(
-                f"{seconds / 3600:.2f} h {why}" for why, seconds in report.lost_seconds.get(label, {}).items()
-            )
+            why = report.lost_seconds.get(label, {}).items()
+            lost = ", ".join(f"{timedelta(seconds=round(seconds))} {reason}" for reason, seconds in why)
             lines.append(f"{label}: {lost or 'no stem of it in the manifest'}")
         raise ConfigError(
             f"no stem is left for: {', '.join(empty)}; the trainer would crash on it",
@@ -212,13 +213,10 @@ def _class_of(stem: Stem) -> tuple[str, str]:
 
 
 def _reads_right(path: Path, stream: int, sample_rate: int) -> bool:
-    """Whether soundfile gives the trainer what we heard, under a name that a CSV in UTF-8 can hold."""
+    """Whether soundfile gives the trainer the rate, the channels and the samples that we heard."""
     info = files.probe(path, stream)
-    return (
-        (info.sample_rate, info.channels, info.num_streams) == (sample_rate, 2, 1)
-        and info.subtype in READ_RIGHT
-        and not _ODD_BYTES.search(str(path.absolute()))
-    )
+    shape = (info.sample_rate, info.channels, info.num_streams)
+    return shape == (sample_rate, 2, 1) and info.subtype in READ_RIGHT
 
 
 def _converted(stem: Stem, source: Path, destination: Path, sample_rate: int, heard: Loudness) -> Path:

@@ -1,0 +1,1 @@
+"""What judges, separates and tracks, and the weights that it needs."""

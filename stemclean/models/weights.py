@@ -1,8 +1,8 @@
 """Weights by URI: safetensors and a card, never a pickle.
 
 ``bundled:NAME.TAG`` comes with the package, ``file:PATH`` (or a bare path) from disk, and
-``hub:ORG/REPO[@REVISION][/FILE]`` from the Hugging Face Hub, through its own cache. The card travels inside the file, in the safetensors
-header, and stands beside it as JSON for people to read.
+``hub:ORG/REPO[@REVISION][/FILE]`` from the Hugging Face Hub, through its own cache. The card travels inside the file,
+in the safetensors header, and stands beside it as JSON for people to read.
 """
 
 from __future__ import annotations
@@ -85,11 +85,15 @@ def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
     try:
         with safe_open(path, framework="pt") as file:
             card = json.loads((file.metadata() or {}).get("card", "null"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118: safe_open is no mapping
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise WeightsError(f"{name}: no readable safetensors file: {error}", "was the download cut off? fetch it again") from None
+        raise WeightsError(
+            f"{name}: no readable safetensors file: {error}", "was the download cut off? fetch it again"
+        ) from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise WeightsError(f"{name}: the file holds no stemclean card", "use weights that `stemclean train-classifier` wrote")
+        raise WeightsError(
+            f"{name}: the file holds no stemclean card", "use weights that `stemclean train-classifier` wrote"
+        )
     if card["kind"] != kind:
         raise WeightsError(f"{name}: these are {card['kind']}, but {kind} are needed here")
     spec = ModelSpec(**{**card["spec"], "labels": tuple(card["spec"]["labels"])})
@@ -103,7 +107,11 @@ def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
 
 def bundled() -> list[str]:
     """Names of the weights that come with the package."""
-    return sorted(p.name.removesuffix(".safetensors") for p in (files("stemclean") / "weights").iterdir() if p.name.endswith(".safetensors"))
+    return sorted(
+        p.name.removesuffix(".safetensors")
+        for p in (files("stemclean") / "weights").iterdir()
+        if p.name.endswith(".safetensors")
+    )
 
 
 def resolve(uri: str | Path) -> tuple[Path, str]:
@@ -118,13 +126,17 @@ def resolve(uri: str | Path) -> tuple[Path, str]:
         with as_file(files("stemclean") / "weights" / f"{rest}.safetensors") as path:
             if not re.fullmatch(r"[\w.-]+", rest) or not path.exists():
                 known = ", ".join(f"bundled:{name}" for name in bundled()) or "none"
-                raise WeightsError(f'no weights named "{rest}"', f"known: {known}\nfrom the hub: --weights hub:ORG/REPO")
+                raise WeightsError(
+                    f'no weights named "{rest}"', f"known: {known}\nfrom the hub: --weights hub:ORG/REPO"
+                )
             return path, text
     if scheme == "hub":
         return _from_hub(rest), text
     path = Path(rest if scheme == "file" else text)
     if path.suffix in _PICKLES:
-        raise WeightsError(f"{path}: pickled weights are not loaded: they can run any code", "convert them to safetensors")
+        raise WeightsError(
+            f"{path}: pickled weights are not loaded: they can run any code", "convert them to safetensors"
+        )
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file", "give bundled:NAME, hub:ORG/REPO or a .safetensors file")
     return path, f"file:{path.name}"
@@ -136,14 +148,20 @@ def _from_hub(rest: str) -> Path:
 
     match = re.fullmatch(r"(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?", rest)
     if not match:
-        raise WeightsError(f'"hub:{rest}" is no hub address', "write hub:ORG/REPO, hub:ORG/REPO@REVISION or hub:ORG/REPO/FILE")
+        raise WeightsError(
+            f'"hub:{rest}" is no hub address', "write hub:ORG/REPO, hub:ORG/REPO@REVISION or hub:ORG/REPO/FILE"
+        )
     file = match["file"] or "model.safetensors"
     if Path(file).suffix in _PICKLES:
-        raise WeightsError(f"hub:{rest}: pickled weights are not loaded: they can run any code", "ask for a .safetensors file")
+        raise WeightsError(
+            f"hub:{rest}: pickled weights are not loaded: they can run any code", "ask for a .safetensors file"
+        )
     try:
         return Path(hf_hub_download(match["repo"], file, revision=match["revision"]))
     except LocalEntryNotFoundError:
-        raise WeightsError(f"hub:{rest}: the hub cannot be reached and the file is not in the cache", "download it once while online") from None
+        raise WeightsError(
+            f"hub:{rest}: the hub cannot be reached and the file is not in the cache", "download it once while online"
+        ) from None
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise WeightsError(f"hub:{rest}: {first}", "check organisation, repository, revision and file") from None

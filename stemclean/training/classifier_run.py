@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest, Stem
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec
+from stemclean.training.calibrate import calibrate
 from stemclean.training.classify import LOSSES, ClassifyTask
 from stemclean.training.loop import fit
 from stemclean.training.recipe import ClassifierRecipe
@@ -57,11 +58,18 @@ def fit_classifier(
     """
     if recipe.loss not in LOSSES:
         raise ConfigError(f'no loss named "{recipe.loss}"', f"known: {', '.join(LOSSES)}")
-    stems = [s for s in manifest.stems if s.split != "test" and s.labels and (s.verdict is None or s.verdict.action != "drop")]
+    stems = [
+        s
+        for s in manifest.stems
+        if s.split != "test" and s.labels and (s.verdict is None or s.verdict.action != "drop")
+    ]
     labels = _labels(manifest, stems)
     train_tracks, validation_tracks = split_tracks(stems, share=recipe.validation_share, seed=recipe.seed)
     if not validation_tracks:
-        raise ConfigError(f"{len(train_tracks)} track(s) are too few to hold one out for validation", "give at least two tracks of each class")
+        raise ConfigError(
+            f"{len(train_tracks)} track(s) are too few to hold one out for validation",
+            "give at least two tracks of each class",
+        )
     pool = StemPool.build(
         manifest.with_stems(stems),
         folder,
@@ -86,6 +94,10 @@ def fit_classifier(
     )
     checkpoint = output.with_suffix(f".{_run_key(manifest, recipe)}.checkpoint")
     model.net, progress = fit(task, model.net, recipe.loop, checkpoint, resume=resume, quiet=quiet)
+    calibration = {}
+    if recipe.calibration.excerpts:
+        fitted = calibrate(model.eval(), task.validation, recipe.calibration, seed=recipe.seed, quiet=quiet)
+        calibration = {"calibration": fitted.to_card(labels)}
     written = {
         "kind": "classifiers",
         "architecture": recipe.architecture,
@@ -98,10 +110,16 @@ def fit_classifier(
         "data": _data(pool, train_tracks, validation_tracks),
         "metrics": {"validation": progress.best},
         "history": progress.history,
+        **calibration,
         **(card or {}),
     }
     weights.save(output, model, written)
-    return {**written, "output": str(output), "seconds": progress.seconds, "skipped": [s.model_dump() for s in pool.skipped]}
+    return {
+        **written,
+        "output": str(output),
+        "seconds": progress.seconds,
+        "skipped": [s.model_dump() for s in pool.skipped],
+    }
 
 
 def _labels(manifest: Manifest, stems: Sequence[Stem]) -> tuple[str, ...]:
@@ -120,13 +138,14 @@ def _run_key(manifest: Manifest, recipe: ClassifierRecipe) -> str:
     """Names a run by its data and recipe, but for its length: a longer run goes on from a shorter one."""
     plain = recipe.to_dict()
     plain["loop"] = {k: v for k, v in plain["loop"].items() if k not in {"examples", "validations", "decay"}}
+    del plain["calibration"]
     what = [plain, [[s.id, s.sha256, s.labels] for s in manifest.stems]]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _data(pool: StemPool, train_tracks: set[str], validation_tracks: set[str]) -> dict[str, Any]:
     """Hours per class and tracks per split, for the card."""
-    hours: Counter[str] = Counter()
+    hours: dict[str, float] = defaultdict(float)
     for stem in pool.stems:
         for label in stem.labels:
             hours[label] += stem.num_samples / pool.sample_rate / 3600

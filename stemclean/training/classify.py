@@ -72,7 +72,11 @@ class ClassifyTask:
         stream = _Stream(self, rank, start_step)
         context = "fork" if self.workers and hasattr(os, "fork") else None
         loader = DataLoader(
-            stream, batch_size=None, num_workers=self.workers, prefetch_factor=4 if self.workers else None, multiprocessing_context=context
+            stream,
+            batch_size=None,
+            num_workers=self.workers,
+            prefetch_factor=4 if self.workers else None,
+            multiprocessing_context=context,
         )
         yield from loader
 
@@ -84,9 +88,9 @@ class ClassifyTask:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Macro F1 on fixed mixtures at 0.5 (``score``) and at 0.9, and the loss."""
         if not self._validation:
-            mixer = self._mixer(self.validation, (self.seed, 0xF1))
+            mixer = self.mixer(self.validation, (self.seed, 0xF1))
             for _ in range(max(1, self.validation_examples // 32)):
-                self._validation.append(self._batch(mixer, 32, equalize=False))
+                self._validation.append(self.batch(mixer, 32, equalize=False))
         device = next(model.parameters()).device
         logits = torch.cat([model(features.to(device)).float().cpu() for features, _ in self._validation])
         target = torch.cat([target for _, target in self._validation])
@@ -97,11 +101,13 @@ class ClassifyTask:
             "val_loss": float(LOSSES[self.loss](logits, target)),
         }
 
-    def _mixer(self, pool: StemPool, seed: Sequence[int]) -> RandomMixer:
+    def mixer(self, pool: StemPool, seed: Sequence[int]) -> RandomMixer:
+        """Mixtures of a pool as the model hears them."""
         spec = self.model.spec
         return RandomMixer(pool, spec.labels, self.mixing, spec.segment, seed=seed, level_dbfs=self.model.level_dbfs)
 
-    def _batch(self, mixer: RandomMixer, size: int, *, equalize: bool = True) -> tuple[Tensor, Tensor]:
+    def batch(self, mixer: RandomMixer, size: int, *, equalize: bool = True) -> tuple[Tensor, Tensor]:
+        """Features ``(batch, channel, freq, frame)`` and targets ``(batch, label)`` of so many mixtures."""
         examples = [mixer.example() for _ in range(size)]
         with torch.inference_mode():
             features = torch.cat([self.model.features(torch.from_numpy(waveform)[None]) for waveform, _ in examples])
@@ -128,9 +134,11 @@ class _Stream(IterableDataset[tuple[Tensor, Tensor]]):
         worker = get_worker_info()
         if worker is not None:
             torch.set_num_threads(1)
-        mixer = self.task._mixer(self.task.train, (self.task.seed, self.rank, worker.id if worker else 0, self.start_step))
+        mixer = self.task.mixer(
+            self.task.train, (self.task.seed, self.rank, worker.id if worker else 0, self.start_step)
+        )
         while True:
-            features, target = self.task._batch(mixer, self.task.batch_size)
+            features, target = self.task.batch(mixer, self.task.batch_size)
             yield features.clone(), target  # out of inference mode
 
 
@@ -143,4 +151,6 @@ def multilabel_f1(predicted: Tensor, target: Tensor) -> float:
     truth = target > 0.5
     hits = (predicted & truth).sum(0).float()
     errors = (predicted ^ truth).sum(0).float()
-    return float(torch.where(hits + errors > 0, 2 * hits / (2 * hits + errors).clamp_min(1), torch.ones_like(hits)).mean())
+    return float(
+        torch.where(hits + errors > 0, 2 * hits / (2 * hits + errors).clamp_min(1), torch.ones_like(hits)).mean()
+    )

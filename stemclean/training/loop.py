@@ -82,7 +82,9 @@ class Progress:
     seconds: float
 
 
-def fit(task: Task, model: nn.Module, config: LoopConfig, checkpoint: Path, *, resume: bool = True, quiet: bool = False) -> tuple[nn.Module, Progress]:
+def fit(
+    task: Task, model: nn.Module, config: LoopConfig, checkpoint: Path, *, resume: bool = True, quiet: bool = False
+) -> tuple[nn.Module, Progress]:
     """Train a model; the best average of its weights comes back.
 
     Args:
@@ -93,7 +95,9 @@ def fit(task: Task, model: nn.Module, config: LoopConfig, checkpoint: Path, *, r
         (the model with the weights that validated best, what happened)
     """
     accelerator = Accelerator(mixed_precision=_precision(config.precision))
-    optimizer = torch.optim.AdamW(_parameter_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        _parameter_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98)
+    )
     average = AveragedModel(model, avg_fn=_moving(config.ema)).to(accelerator.device)
     step, best, history, best_weights = 0, {}, [], None
     if resume and checkpoint.exists():
@@ -105,7 +109,13 @@ def fit(task: Task, model: nn.Module, config: LoopConfig, checkpoint: Path, *, r
     model, optimizer = accelerator.prepare(model, optimizer)
     validate_every = max(1, config.steps // config.validations)
     began = time.monotonic()
-    bar = tqdm(total=config.steps, initial=step, desc="train", unit="step", disable=True if quiet or not accelerator.is_main_process else None)
+    bar = tqdm(
+        total=config.steps,
+        initial=step,
+        desc="train",
+        unit="step",
+        disable=True if quiet or not accelerator.is_main_process else None,
+    )
     batches = task.batches(accelerator.process_index, step)
     loss_mean = 0.0
     while step < config.steps:
@@ -124,7 +134,9 @@ def fit(task: Task, model: nn.Module, config: LoopConfig, checkpoint: Path, *, r
             average.update_parameters(accelerator.unwrap_model(model))
         loss_mean += (float(losses["loss"].detach()) - loss_mean) / min(step, 100)
         bar.update()
-        bar.set_postfix(loss=f"{loss_mean:.4f}", **{k: f"{v:.3f}" for k, v in best.items() if k == "score"}, refresh=False)
+        bar.set_postfix(
+            loss=f"{loss_mean:.4f}", **{k: f"{v:.3f}" for k, v in best.items() if k == "score"}, refresh=False
+        )
         at_validation = step % validate_every == 0 or step == config.steps
         if at_validation:
             figures = {"step": float(step), "loss": loss_mean, **_validated(task, average, accelerator)}
@@ -186,7 +198,10 @@ def _precision(asked: str) -> str:
 
 def _cpu_has_bf16() -> bool:
     """Native bf16 arithmetic on this CPU; without it autocast is slower than float32."""
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)() or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+    return bool(
+        getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+        or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    )
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from stemclean.data.mixing import MixingConfig
 from stemclean.errors import ConfigError
+from stemclean.training.calibrate import CalibrationConfig
 from stemclean.training.loop import LoopConfig
 
 __all__ = ["ClassifierRecipe", "names", "read"]
@@ -29,7 +30,8 @@ class ClassifierRecipe:
         loss: ``l1``, ``bce`` or ``gce``.
         equalizer_db: depth of the random equaliser on mixtures; 0: none.
         validation_share: of each class's stems, whole tracks, where the data declares no split.
-        mixing, loop: see :class:`~stemclean.data.mixing.MixingConfig`, :class:`~stemclean.training.loop.LoopConfig`.
+        mixing, loop, calibration: see :class:`~stemclean.data.mixing.MixingConfig`,
+            :class:`~stemclean.training.loop.LoopConfig` and :class:`~stemclean.training.calibrate.CalibrationConfig`.
         seed: of everything that is drawn.
     """
 
@@ -43,6 +45,7 @@ class ClassifierRecipe:
     validation_share: float = 0.1
     mixing: MixingConfig = field(default_factory=MixingConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,7 +55,9 @@ class ClassifierRecipe:
 
 def names() -> list[str]:
     """The recipes that come with the package."""
-    return sorted(p.name.removesuffix(".toml") for p in (files("stemclean") / "recipes").iterdir() if p.name.endswith(".toml"))
+    return sorted(
+        p.name.removesuffix(".toml") for p in (files("stemclean") / "recipes").iterdir() if p.name.endswith(".toml")
+    )
 
 
 def read(name: str | Path, overrides: Sequence[str] = ()) -> ClassifierRecipe:
@@ -71,6 +76,7 @@ def read(name: str | Path, overrides: Sequence[str] = ()) -> ClassifierRecipe:
     try:
         document["mixing"] = _typed(MixingConfig, document.get("mixing", {}), "mixing")
         document["loop"] = _typed(LoopConfig, document.get("loop", {}), "loop")
+        document["calibration"] = _typed(CalibrationConfig, document.get("calibration", {}), "calibration")
         recipe: ClassifierRecipe = _typed(ClassifierRecipe, document, "")
     except TypeError as error:
         raise ConfigError(f"recipe {name}: {error}") from None
@@ -122,10 +128,14 @@ def _typed(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
     for key, value in values.items():
         if key not in known:
             prefix = f"{where}." if where else ""
-            raise ConfigError(f'recipe: no setting named "{prefix}{key}"', f"known: {', '.join(prefix + k for k in known)}")
+            raise ConfigError(
+                f'recipe: no setting named "{prefix}{key}"', f"known: {', '.join(prefix + k for k in known)}"
+            )
         default = known[key].default
         if isinstance(default, bool) != isinstance(value, bool) and isinstance(default, bool | int | float):
             raise ConfigError(f"recipe: {key} should be {type(default).__name__}, not {value!r}")
         if isinstance(default, int | float) and not isinstance(value, int | float):
             raise ConfigError(f"recipe: {key} should be a number, not {value!r}")
-    return kind(**{k: tuple(v) if isinstance(v, list) and kind is not ClassifierRecipe else v for k, v in values.items()})
+    return kind(
+        **{k: tuple(v) if isinstance(v, list) and kind is not ClassifierRecipe else v for k, v in values.items()}
+    )

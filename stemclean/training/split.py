@@ -1,4 +1,4 @@
-"""Which tracks train and which validate. Whole tracks, never stems: two stems of a song share its room and its player."""
+"""Which tracks train and which validate: whole tracks, since two stems of a song share its room and its player."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["split_tracks"]
 def split_tracks(stems: Sequence[Stem], *, share: float, seed: int) -> tuple[set[str], set[str]]:
     """Tracks to train and to validate on.
 
-    Declared splits are obeyed: test stems are in neither set, and where any stem is declared ``validation``, these tracks
-    are the validation set. Otherwise tracks are drawn so that each class has about ``share`` of its stems in
+    Declared splits are obeyed: test stems are in neither set, and where any stem is declared ``validation``, these
+    tracks are the validation set. Otherwise tracks are drawn so that each class has about ``share`` of its stems in
     validation, the rarest class first; a class with one track alone stays in training.
 
     Args:

@@ -1,0 +1,1 @@
+"""Which classes sound: one architecture a file."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import timm
@@ -58,12 +59,14 @@ class ConvNeXtClassifier(nn.Module):
         self.spec = spec
         self.n_fft, self.hop_length, self.n_mels = n_fft, hop_length, n_mels
         self.level_dbfs = level_dbfs
-        self.net = timm.create_model(
+        net: Any = timm.create_model(
             backbone, pretrained=False, in_chans=spec.channels, num_classes=len(spec.labels), drop_path_rate=drop_path
         )
-        first = self.net.stem[0]
+        first = net.stem[0]
         if tuple(first.kernel_size) != tuple(patch):
-            self.net.stem[0] = nn.Conv2d(spec.channels, first.out_channels, tuple(patch), tuple(patch))
+            size = (patch[0], patch[1])
+            net.stem[0] = nn.Conv2d(spec.channels, first.out_channels, size, size)
+        self.net: Any = net
         self.stride = hop_length * patch[1] * 8  # samples between trunk frames: three halvings after the patch
         if spec.segment % self.stride:
             raise ConfigError(

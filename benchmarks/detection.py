@@ -1,0 +1,382 @@
+"""How many planted faults are found in songs that the weights never saw.
+
+    python -m benchmarks.detection HELDOUT OUT.json [--weights URI] [--seeds 5] [--singers MATERIAL]
+
+``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). For each seed it is corrupted, refined, and held against
+the truth (the verbs ``corrupt``, ``refine`` and ``eval labels``). The report has mean and standard deviation over the
+seeds, all draws pooled, real and sung songs apart; the same with the paper's literal rule; false alarms where nothing
+was planted; and with ``--singers`` what is said of MIR-1K's voices and of their accompaniments.
+
+``HELDOUT.work`` (or ``--work``) holds what was written on the way. A stopped run goes on from there. Scores are kept
+there by weights and by the bytes of a file: what a fault left as it was is not judged again, since a verdict needs the
+scores and the claim alone. That this is what ``refine`` says is checked for every file that it judges. Remove the
+folder when the code that judges has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import heldout
+from stemclean import layouts, manifest, verdicts
+from stemclean.audio import files
+from stemclean.corrupt import CorruptConfig, corrupt
+from stemclean.errors import StemcleanError
+from stemclean.evaluate import evaluate_labels
+from stemclean.manifest import Manifest, Stem, Verdict
+from stemclean.models import weights
+from stemclean.refine import RefineConfig, refine
+
+RULES = {
+    "default": (RefineConfig().threshold, RefineConfig().claimed_threshold),
+    "paper": (0.9, 0.9),  # Koo et al. 2023, section 3.1.2: one threshold, and a claim counts for nothing
+}
+"""Rule -> threshold, threshold of the claimed class."""
+KINDS = {"all": "", "real": "real__", "sung": "sung__"}
+"""Kind of song -> how the names of its tracks begin."""
+BAND_DB = 5
+"""Width of the level bands of bleeds."""
+PRECISION = 0.9
+"""Precision at which the ranking is looked at."""
+SINGER_CLIPS = 10
+"""Clips of each MIR-1K singer that are joined to one recording."""
+
+Record = dict[str, Any]
+
+
+class Scores:
+    """What the weights said of a file, by its SHA-256: class -> score, empty for silence.
+
+    Args:
+        weights_uri: the classifier.
+        work: folder of the scores.
+    """
+
+    def __init__(self, weights_uri: str, work: Path) -> None:
+        self.uri = weights_uri
+        self.work = work
+        self.weights = weights.load(weights_uri)
+        self.path = work / f"scores-{self.weights.sha256[:12]}.json"
+        self.known: dict[str, dict[str, float]] = json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def judge(self, data: Manifest, folder: Path, name: str) -> None:
+        """Refine those stems of a dataset whose bytes are new.
+
+        Raises:
+            RuntimeError: a stem cannot be judged, or refine's verdict is not that of its own scores.
+        """
+        new = {stem.sha256: stem for stem in data.stems if stem.sha256 not in self.known}
+        if not new:
+            return
+        part = self.work / f"{name}-{self.weights.sha256[:12]}.json"
+        stems = [stem.model_copy(update={"labels": stem.claimed, "extra": {}}) for stem in new.values()]
+        manifest.write(data.with_stems(stems, root=manifest.relative_root(folder, part), skipped=[]), part)
+        refined = refine(part, part.with_suffix(".refined.json"), weights_uri=self.uri)
+        if refined.skipped:
+            raise RuntimeError(f"{refined.skipped[0].path} could not be judged: {refined.skipped[0].detail}")
+        self.known |= {str(stem.sha256): stem.scores for stem in refined.stems}
+        for theirs, ours in zip(refined.stems, self.decide(refined, *RULES["default"]).stems, strict=True):
+            if (theirs.labels, theirs.verdict) != (ours.labels, ours.verdict):
+                raise RuntimeError(f"{theirs.id}: refine says {theirs.verdict}, its scores say {ours.verdict}")
+        write_json(self.path, self.known)
+
+    def decide(self, data: Manifest, threshold: float, claimed_threshold: float) -> Manifest:
+        """Labels and verdicts of a dataset whose stems were judged, by any rule."""
+        return data.with_stems([self._decided(stem, threshold, claimed_threshold) for stem in data.stems])
+
+    def _decided(self, stem: Stem, threshold: float, claimed_threshold: float) -> Stem:
+        scores = self.known[str(stem.sha256)]
+        if not scores:
+            silent = Verdict(action="drop", reason="silent", label_quality=0.0)
+            return stem.model_copy(update={"labels": [], "scores": {}, "verdict": silent})
+        found = verdicts.found_labels(scores, stem.claimed, threshold, claimed_threshold)
+        quality = verdicts.label_quality(scores, stem.claimed)
+        verdict = verdicts.verdict(stem.claimed, found, quality)
+        return stem.model_copy(update={"labels": found, "scores": scores, "verdict": verdict})
+
+
+def measure(clean: Path, seeds: int, config: CorruptConfig, scores: Scores) -> Record:
+    """Everything about a clean dataset, with faults planted and without."""
+    data, folder = layouts.load(clean)
+    scores.judge(data, folder, "clean")
+    truths = []
+    for seed in range(seeds):
+        seeded = CorruptConfig(**{**asdict(config), "seed": seed})
+        planted = scores.work / f"seed{seed}-{_digest(data, seeded)}"
+        truth = (
+            manifest.read(planted / "truth.json")
+            if (planted / "truth.json").exists()
+            else corrupt(clean, planted, seeded)
+        )
+        scores.judge(truth, planted, planted.name)
+        truths.append(truth)
+    rule = RULES["default"]
+    pairs = [pair for truth in truths for pair in zip(scores.decide(truth, *rule).stems, truth.stems, strict=True)]
+    untouched = zip(scores.decide(data, *rule).stems, data.stems, strict=True)
+    swaps = [pair for pair in pairs if "swapped" in str(pair[1].extra["fault"])]
+    return {
+        "data": describe(data, clean),
+        "planted": by_kind_and_rule(truths, scores, planted_report),
+        "clean": by_kind_and_rule([data], scores, clean_report),
+        "missed_swaps": cases(pair for pair in swaps if not flagged(pair[0])),
+        "false_alarms": cases(pair for pair in untouched if flagged(pair[0])),
+    }
+
+
+def by_kind_and_rule(
+    truths: Sequence[Manifest], scores: Scores, report: Callable[[Sequence[Manifest], Sequence[Manifest]], Record]
+) -> Record:
+    """A report for every kind of song and every rule: ``kind -> rule -> report``."""
+    result: Record = defaultdict(dict)
+    for kind, prefix in KINDS.items():
+        chosen = [t.with_stems([stem for stem in t.stems if stem.track.startswith(prefix)]) for t in truths]
+        if not any(truth.stems for truth in chosen):
+            continue
+        for rule, thresholds in RULES.items():
+            result[kind][rule] = report([scores.decide(truth, *thresholds) for truth in chosen], chosen)
+    return dict(result)
+
+
+def planted_report(refined: Sequence[Manifest], truths: Sequence[Manifest]) -> Record:
+    """Faults found: ``mean`` and ``sd`` over the draws, ``pooled``, the ranking, and bleeds in detail."""
+    reports = [evaluate_labels(r, t) for r, t in zip(refined, truths, strict=True)]
+    every, truth = _pooled(refined), _pooled(truths)
+    pooled = {key: rounded(value) for key, value in evaluate_labels(every, truth).items() if key in shown(reports)}
+    values = {key: [report[key] for report in reports if report.get(key) is not None] for key in pooled}
+    pairs = list(zip(every.stems, truth.stems, strict=True))
+    return {
+        "mean": {key: rounded(np.mean(known)) if known else None for key, known in values.items()},
+        "sd": {key: rounded(np.std(known, ddof=1)) if len(known) > 1 else None for key, known in values.items()},
+        "pooled": pooled,
+        "ranking": ranking(pairs),
+        "bleeds": bleeds(pairs),
+    }
+
+
+def shown(reports: Sequence[Record]) -> set[str]:
+    """Names of the numbers that are told: of the claims, the averages alone."""
+    names = {name for report in reports for name, value in report.items() if not isinstance(value, list)}
+    return {name for name in names if not name.startswith("claims/") or name.endswith(("/average", "exact_match"))}
+
+
+def ranking(pairs: Sequence[tuple[Stem, Stem]]) -> Record:
+    """What is found by whoever goes through the stems by label quality for as long as 0.9 of them are wrong."""
+    quality = np.array([refined.verdict.label_quality or 0.0 for refined, _ in pairs if refined.verdict])
+    wrong = np.array([truth.labels != truth.claimed for _, truth in pairs])
+    swapped = np.array(["swapped" in str(truth.extra.get("fault")) for _, truth in pairs])
+    limits = [limit for limit in np.unique(quality) if wrong[quality <= limit].mean() >= PRECISION]
+    above = quality <= max(limits, default=-1.0)
+    return {
+        "precision_wanted": PRECISION,
+        "label_quality": rounded(max(limits)) if limits else None,
+        "recall": rounded(above[wrong].mean()) if wrong.any() else None,
+        "swapped_recall": rounded(above[swapped].mean()) if swapped.any() else None,
+    }
+
+
+def clean_report(refined: Sequence[Manifest], truths: Sequence[Manifest]) -> Record:
+    """False alarms where nothing was planted: how many of the stems of each class."""
+    pairs = [pair for r, t in zip(refined, truths, strict=True) for pair in zip(r.stems, t.stems, strict=True)]
+    alarms = [pair for pair in pairs if flagged(pair[0])]
+    stems, false = (Counter(t.claimed[0] for _, t in group) for group in (pairs, alarms))
+    return {
+        "stems": len(pairs),
+        "false_alarms": len(alarms),
+        "by_class": {label: {"stems": stems[label], "false_alarms": false[label]} for label in truths[0].labels},
+    }
+
+
+def bleeds(pairs: Sequence[tuple[Stem, Stem]]) -> Record:
+    """Bleeds by level, by what bleeds and by where it bleeds into: how many, flagged, labels exactly right."""
+    result: dict[str, dict[str, Counter[str]]] = {name: defaultdict(Counter) for name in ("level_db", "from", "into")}
+    for refined, truth in pairs:
+        bleed = truth.extra.get("bleed")
+        if not bleed:
+            continue
+        low = int(np.floor(bleed["level_db"] / BAND_DB)) * BAND_DB
+        into = [label for label in truth.labels if label != bleed["label"]]
+        groups = {"level_db": f"{low}..{low + BAND_DB}", "from": bleed["label"], "into": "+".join(into)}
+        for name, group in groups.items():
+            result[name][group].update(
+                num=1, flagged=int(flagged(refined)), labels_right=int(set(refined.labels) == set(truth.labels))
+            )
+    order: dict[str, Callable[[str], Any]] = {"level_db": lambda band: int(band.split("..")[0])}
+    return {
+        name: {group: dict(groups[group]) for group in sorted(groups, key=order.get(name))}
+        for name, groups in result.items()
+    }
+
+
+def unseen_singers(material: Path, scores: Scores) -> Record:
+    """What is said of each MIR-1K singer's voice, of the accompaniment, and of both together as they were recorded."""
+    folders = {kind: scores.work / "singers" / kind for kind in ("voice", "accompaniment", "both")}
+    for name, clips in heldout.mir1k(material).items():
+        paths = {kind: folder / name / "vocals.flac" for kind, folder in folders.items()}
+        if not all(path.exists() for path in paths.values()):
+            _write_singer(clips[:SINGER_CLIPS], paths)
+    said: dict[str, dict[str, float]] = defaultdict(dict)
+    for kind, folder in folders.items():
+        data, _ = layouts.load(folder)
+        scores.judge(data, folder, f"singers-{kind}")
+        for stem in data.stems:
+            said[stem.track][kind] = round(scores.known[str(stem.sha256)].get("vocals", 0.0), 4)
+    threshold, claimed_threshold = RULES["default"]
+    above = {
+        kind: {
+            "threshold": sum(scores[kind] > threshold for scores in said.values()),
+            "claimed_threshold": sum(scores[kind] > claimed_threshold for scores in said.values()),
+        }
+        for kind in folders
+    }
+    return {"clips": SINGER_CLIPS, "singers": len(said), "vocals_found": above, "scores": dict(sorted(said.items()))}
+
+
+def describe(data: Manifest, folder: Path) -> Record:
+    """What the dataset holds, and whose performers the training set knows."""
+    origins: dict[str, heldout.Origin] = {}
+    if (folder / "sources.csv").exists():
+        origins = {origin.path: origin for origin in heldout.origins(folder / "sources.csv")}
+    report: Record = {}
+    for kind, prefix in KINDS.items():
+        stems = [stem for stem in data.stems if stem.track.startswith(prefix)]
+        if stems:
+            known = [origins[stem.path].performer_in_training == "yes" for stem in stems if stem.path in origins]
+            report[kind] = {
+                "songs": len({stem.track for stem in stems}),
+                "stems": len(stems),
+                "minutes": round(sum(stem.duration for stem in stems) / 60, 1),
+                "by_class": {label: sum(stem.claimed == [label] for stem in stems) for label in data.labels},
+                "performers_in_training": sum(known) if known else None,
+            }
+    return report
+
+
+def describe_weights(loaded: weights.Weights) -> Record:
+    """What judged, from its card."""
+    recipe = loaded.card.get("recipe") or {}
+    return {
+        "uri": loaded.uri,
+        "sha256": loaded.sha256,
+        "architecture": loaded.card["architecture"],
+        "options": loaded.card["options"],
+        "parameters": loaded.card.get("parameters"),
+        "recipe": recipe.get("name"),
+        "loss": recipe.get("loss"),
+        "examples": (recipe.get("loop") or {}).get("examples"),
+        "seed": recipe.get("seed"),
+        "calibrated": bool(loaded.card.get("calibration")),
+    }
+
+
+def flagged(stem: Stem) -> bool:
+    """Whether the verdict is another than ``keep``."""
+    return stem.verdict is not None and stem.verdict.action != "keep"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a document, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _write_singer(clips: Sequence[Path], paths: Mapping[str, Path]) -> None:
+    """The clips of a singer, joined: voice, accompaniment and both, at their own rate."""
+    rate = files.probe(clips[0] / "vocals.ogg").sample_rate
+    parts: dict[str, list[Any]] = defaultdict(list)
+    for clip in clips:
+        voice, accompaniment = (
+            files.read(clip / f"{name}.ogg", sample_rate=rate) for name in ("vocals", "accompaniment")
+        )
+        num_samples = min(voice.shape[1], accompaniment.shape[1])
+        parts["voice"].append(voice[:, :num_samples])
+        parts["accompaniment"].append(accompaniment[:, :num_samples])
+        parts["both"].append(voice[:, :num_samples] + accompaniment[:, :num_samples])
+    for kind, path in paths.items():
+        heldout.write(heldout.joined(parts[kind], rate), path, rate)
+
+
+def _pooled(manifests: Sequence[Manifest]) -> Manifest:
+    """Several draws as one dataset."""
+    return manifests[0].with_stems(
+        [stem.model_copy(update={"id": f"{n}/{stem.id}"}) for n, data in enumerate(manifests) for stem in data.stems]
+    )
+
+
+def cases(pairs: Iterable[tuple[Stem, Stem]]) -> list[Record]:
+    """Wrong verdicts by the stem of the clean dataset, the most frequent first."""
+    cases: dict[tuple[Any, ...], Record] = {}
+    for refined, truth in pairs:
+        case = {
+            "stem": truth.extra.get("from", truth.id),
+            "claimed": truth.claimed,
+            "truth": truth.labels,
+            "found": refined.labels,
+            "scores": {label: round(score, 3) for label, score in refined.scores.items()},
+        }
+        known = cases.setdefault((case["stem"], *truth.claimed, *truth.labels), {**case, "times": 0})
+        known["times"] += 1
+    return sorted(cases.values(), key=lambda case: (-case["times"], case["stem"]))
+
+
+def rounded(value: Any) -> Any:
+    """Four decimals; counts stay counts."""
+    return round(float(value), 4) if isinstance(value, (float, np.floating)) else value
+
+
+def _digest(data: Manifest, config: CorruptConfig) -> str:
+    what = [[[stem.id, stem.sha256] for stem in data.stems], asdict(config)]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]
+
+
+def levels(text: str) -> tuple[float, float]:
+    """``-20:0`` as two numbers."""
+    low, high = text.split(":")
+    return float(low), float(high)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("heldout", type=Path, metavar="HELDOUT")
+    parser.add_argument("output", type=Path, metavar="OUT.json")
+    parser.add_argument("--weights", default=weights.DEFAULT_CLASSIFIER, metavar="URI")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N")
+    parser.add_argument("--mislabel", type=float, default=0.2)
+    parser.add_argument("--bleed", type=float, default=0.2)
+    parser.add_argument("--bleed-db", type=levels, default=(-20.0, 0.0), metavar="LOW:HIGH")
+    parser.add_argument("--singers", type=Path, metavar="MATERIAL", help="the folder that holds mir1k/")
+    parser.add_argument("--work", type=Path, metavar="DIR")
+    given = parser.parse_args()
+    work = given.work or given.heldout.with_name(given.heldout.name + ".work")
+    work.mkdir(parents=True, exist_ok=True)
+    config = CorruptConfig(mislabel=given.mislabel, bleed=given.bleed, bleed_db=given.bleed_db)
+    try:
+        scores = Scores(given.weights, work)
+        report = measure(given.heldout, given.seeds, config, scores)
+        report["singers"] = unseen_singers(given.singers, scores) if given.singers else None
+    except StemcleanError as error:
+        parser.error(str(error))
+    report["weights"] = describe_weights(scores.weights)
+    report["config"] = {key: value for key, value in asdict(config).items() if key != "seed"} | {"seeds": given.seeds}
+    report["rules"] = {name: {"threshold": a, "claimed_threshold": b} for name, (a, b) in RULES.items()}
+    write_json(given.output, report)
+    for kind, rules in report["planted"].items():
+        pooled = rules["default"]["pooled"]
+        print(kind, {key: pooled[f"detection/{key}"] for key in ("precision", "recall", "average_precision")})
+    print(f"wrote {given.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Regions of a sound joined into one, with cross-fades that cost no sample and make no click."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from stemclean.audio.waveform import Sound, Waveform, as_blocks
+
+__all__ = ["splice", "subregions"]
+
+Regions = Sequence[tuple[int, int]]
+"""Start and end samples, in order, without overlap."""
+
+
+def splice(sound: Sound, regions: Regions, num_samples: int, fade_samples: int) -> Iterator[Waveform]:
+    """The regions of a sound one after the other: sample n of the result is the n-th sample of the regions.
+
+    At a join the sound that ends goes on, and the sound that begins sets in earlier, by half a fade each: both are
+    borrowed from what was dropped, so that the length is the sum of the regions' lengths exactly. The curves have equal
+    power (sine and cosine). Where the result's first or last sample is not its source's, it fades in or out over
+    half a fade.
+
+    Args:
+        sound: a waveform or its blocks.
+        regions: what to keep.
+        num_samples: length of the sound.
+        fade_samples: length of a cross-fade; shorter where a region or the gap between two is shorter.
+
+    Yields:
+        Shape: (channel, time).
+    """
+    tape = _Tape(sound)
+    halves = _halves(regions, fade_samples // 2)
+    ending: Waveform | None = None  # the faded end of the region before
+    for index, (start, end) in enumerate(regions):
+        before = halves[index - 1] if index else 0
+        after = halves[index] if index + 1 < len(regions) else 0
+        if ending is not None and before:
+            beginning = tape.take(start - before, start + before)
+            yield ending + beginning * _rise(2 * before)
+        first, last = start + before, end - after
+        edge = min(fade_samples // 2, (end - start) // 2)
+        if not index and start > 0 and edge:
+            yield tape.take(first, first + edge) * _rise(edge)
+            first += edge
+        if index + 1 == len(regions) and end < num_samples and edge:
+            yield from tape.play(first, last - edge)
+            yield tape.take(last - edge, last) * _rise(edge)[::-1]
+        else:
+            yield from tape.play(first, last)
+        ending = tape.take(last, end + after) * _rise(2 * after)[::-1] if after else None
+
+
+def subregions(outer: Regions, inner: Regions) -> list[tuple[int, int]]:
+    """Where the parts of a spliced sound lie in its source.
+
+    Args:
+        outer: the regions of the source that were joined.
+        inner: regions of what they were joined to.
+
+    Returns:
+        Regions of the source, whose samples are those of ``inner``.
+
+    >>> subregions([(10, 20), (50, 60)], [(2, 5), (8, 12)])
+    [(12, 15), (18, 20), (50, 52)]
+    """
+    found = []
+    for start, end in inner:
+        at = 0
+        for outer_start, outer_end in outer:
+            first, last = max(start, at), min(end, at + outer_end - outer_start)
+            if first < last:
+                found.append((outer_start + first - at, outer_start + last - at))
+            at += outer_end - outer_start
+    return found
+
+
+def _halves(regions: Regions, half: int) -> list[int]:
+    """Half a cross-fade at each join, in samples."""
+    halves = []
+    for (start, end), (next_start, next_end) in pairwise(regions):
+        halves.append(min(half, (end - start) // 2, (next_end - next_start) // 2, (next_start - end) // 2))
+    return halves
+
+
+def _rise(length: int) -> Waveform:
+    """A quarter of a sine; with its mirror image it has equal power. Shape: (length,)."""
+    return np.asarray(np.sin((np.arange(length) + 0.5) * (math.pi / 2 / max(1, length))), np.float32)
+
+
+class _Tape:
+    """A sound that runs forwards: each stretch that is asked for begins where the last one ended, or later."""
+
+    def __init__(self, sound: Iterable[Waveform] | Waveform) -> None:
+        self._blocks = as_blocks(sound)
+        self._block: Waveform | None = None
+        self._start = 0  # of the block
+
+    def play(self, start: int, stop: int) -> Iterator[Waveform]:
+        """Samples ``start`` to ``stop``, in pieces as they come."""
+        at = start
+        while at < stop:
+            if self._block is None:
+                self._block = next(self._blocks)
+            piece = self._block[:, max(0, at - self._start) : max(0, stop - self._start)]
+            if piece.shape[1]:
+                yield piece
+                at += piece.shape[1]
+            if at < stop:
+                self._start += self._block.shape[1]
+                self._block = None
+
+    def take(self, start: int, stop: int) -> Waveform:
+        """Samples ``start`` to ``stop``, at once."""
+        return np.concatenate(list(self.play(start, stop)), axis=1)

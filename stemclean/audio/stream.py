@@ -1,0 +1,57 @@
+"""An open audio stream: what its header says, and its samples in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from stemclean.audio.waveform import Waveform
+
+__all__ = ["AudioInfo", "Decoder"]
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says.
+
+    Args:
+        sample_rate: per second.
+        channels: of the stream that was asked for.
+        num_samples: samples per channel.
+        num_streams: audio streams in the file; more than one only in containers.
+        format: family of the format, as in ``"wav"``, ``"flac"``, ``"mp4"``.
+        subtype: sample format or codec, as in ``"PCM_16"``, ``"FLOAT"``, ``"aac"``.
+        titles: what each audio stream calls itself, "" where it does not.
+    """
+
+    sample_rate: int
+    channels: int
+    num_samples: int
+    num_streams: int
+    format: str
+    subtype: str = ""
+    titles: tuple[str, ...] = ("",)
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / self.sample_rate
+
+
+class Decoder(Protocol):
+    """An open audio stream."""
+
+    info: AudioInfo
+
+    def chunks(self, start: int, stop: int) -> Iterator[Waveform]:
+        """Samples ``start`` to ``stop`` in chunks of any length.
+
+        Raises:
+            AudioError: ``truncated`` or ``unreadable``, when the damage is met.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...

@@ -1,0 +1,217 @@
+"""One stem without its silence: which regions stay, the file that holds them, and where each sample came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from stemclean import manifest
+from stemclean.audio import activity, files
+from stemclean.audio.activity import Detector
+from stemclean.audio.files import AudioInfo
+from stemclean.audio.loudness import LoudnessMeter
+from stemclean.audio.splicing import splice, subregions
+from stemclean.audio.waveform import Waveform
+from stemclean.errors import AudioError, ConfigError
+from stemclean.manifest import Issue, Source, Stem
+from stemclean.units import samples_to_seconds, seconds_to_samples
+
+__all__ = ["Cutter", "TrimConfig"]
+
+MAX_CHANNELS = 8
+"""FLAC holds no more; files with more are down-mixed to stereo."""
+
+TRIMMED_FROM = "trimmed_from_sha256"
+"""In ``extra`` of a stem that was trimmed twice: the file between it and its ``source``."""
+
+SIXTEEN_BITS = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"})
+"""Sample formats that 16 bits hold; everything else, lossy formats too, becomes 24 bits."""
+
+_CARRIED = ("track", "split", "claimed", "labels", "scores", "verdict")
+"""What trimming leaves as it was."""
+
+
+@dataclass(frozen=True)
+class TrimConfig:
+    """What is silence, and how the rest is joined; the terms are those of :mod:`stemclean.audio.activity`.
+
+    Args:
+        first_db: first pass: what lies this many dB below the stem's own level goes.
+        second_db: second pass: what lies this many dB below full scale goes.
+        fade: seconds of a cross-fade.
+        min_gap: seconds; shorter silence stays.
+        pad: seconds kept before and after what is loud.
+        detector: ``"sustained"``, or ``"peak"`` for the paper's letter.
+
+    Raises:
+        ConfigError: a value that cannot be meant.
+    """
+
+    first_db: float = activity.FIRST_DB
+    second_db: float = activity.SECOND_DB
+    fade: float = 0.01
+    min_gap: float = activity.MIN_GAP
+    pad: float = activity.PAD
+    detector: Detector = "sustained"
+
+    def __post_init__(self) -> None:
+        for name in ("first_db", "second_db", "fade", "min_gap", "pad"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"trim: {name} is {value:g}", "give a number that is not negative")
+        if self.fade > activity.FRAME_LENGTH:
+            raise ConfigError(f"trim: a fade of {self.fade:g} s", f"at most one frame, {activity.FRAME_LENGTH:g} s")
+        activity.gap_and_pad_frames(self.min_gap, self.pad)
+
+
+class Cutter:
+    """Cuts one stem after the other.
+
+    Args:
+        config: what is silence, and how the rest is joined.
+        folder: what paths of stems are relative to.
+        destination: where the files go, each under its own path.
+        regions_only: write no file; say only what would be kept.
+    """
+
+    def __init__(self, config: TrimConfig, folder: Path, destination: Path, *, regions_only: bool = False) -> None:
+        self._config = config
+        self._folder = folder
+        self._destination = destination
+        self._regions_only = regions_only
+        self._written: dict[str, str] = {}  # path -> id
+
+    def cut(self, stem: Stem, known: Stem | None = None) -> Stem:
+        """The stem without its silence.
+
+        Args:
+            stem: what to cut.
+            known: what an earlier run with the same settings made of it; taken over where nothing has changed since.
+
+        Raises:
+            AudioError: the file cannot be used, or (``silent``) nothing in it is to be kept.
+        """
+        path = self._folder / stem.path
+        info = files.probe(path, stem.stream)
+        sha256 = manifest.file_sha256(path)
+        target = self._target(stem, path)
+        if known is not None and self._input_sha256(known) == sha256 and self._is_there(known):
+            return known.model_copy(update={name: getattr(stem, name) for name in _CARRIED})
+        regions, loudness = self._listen(path, stem, info)
+        if not regions:
+            raise AudioError(path, "silent", "nothing in it is loud enough to be kept")
+        if self._regions_only:
+            measured = {"loudness_lufs": loudness.integrated_lufs(), "peak_dbfs": loudness.peak_dbfs()}
+            active = stem.active if stem.source else _seconds(regions, info.sample_rate)
+            return stem.model_copy(update={**measured, "sha256": sha256, "active": active})
+        written = self._write(path, stem, info, regions, self._destination / target)
+        return _described(stem, {**written, "path": target, **self._origin(stem, path, info, regions, sha256)})
+
+    def _target(self, stem: Stem, path: Path) -> str:
+        relative = PurePosixPath(stem.path)
+        name = relative.stem + (f"#{stem.stream}" if stem.stream else "") + ".flac"
+        target = relative.with_name(name).as_posix()
+        if self._written.setdefault(target, stem.id) != stem.id:
+            raise AudioError(path, "duplicate_id", f'the stem "{self._written[target]}" is written to {target} too')
+        return target
+
+    def _input_sha256(self, known: Stem) -> str | None:
+        """Checksum of the file that a stem of an earlier run was made from."""
+        if self._regions_only:
+            return known.sha256
+        cut_twice = known.extra.get(TRIMMED_FROM)
+        return str(cut_twice) if cut_twice else known.source.sha256 if known.source else None
+
+    def _is_there(self, known: Stem) -> bool:
+        """Whether what an earlier run wrote is still what it wrote."""
+        if self._regions_only:
+            return True
+        path = self._destination / known.path
+        return path.is_file() and manifest.file_sha256(path) == known.sha256
+
+    def _listen(self, path: Path, stem: Stem, info: AudioInfo) -> tuple[list[tuple[int, int]], LoudnessMeter]:
+        meter = LoudnessMeter(info.sample_rate)
+        blocks = (_metered(block, meter) for block in files.blocks(path, stream=stem.stream))
+        regions = activity.active_regions(
+            blocks,
+            info.sample_rate,
+            first_db=self._config.first_db,
+            second_db=self._config.second_db,
+            min_gap=self._config.min_gap,
+            pad=self._config.pad,
+            detector=self._config.detector,
+        )
+        return regions, meter
+
+    def _write(
+        self, path: Path, stem: Stem, info: AudioInfo, regions: Sequence[tuple[int, int]], target: Path
+    ) -> dict[str, Any]:
+        """Write the regions and say what stands there now."""
+        channels = info.channels if info.channels <= MAX_CHANNELS else 2
+        subtype = "PCM_16" if info.subtype in SIXTEEN_BITS else "PCM_24"
+        meter = LoudnessMeter(info.sample_rate)
+        num_clipped = 0
+        fade = seconds_to_samples(self._config.fade, info.sample_rate)
+        sound = files.blocks(path, channels=channels, stream=stem.stream)
+        with files.create(target, info.sample_rate, channels, subtype=subtype) as file:
+            for block in splice(sound, regions, info.num_samples, fade):
+                num_clipped += int((np.abs(block) > 1.0).sum())
+                meter.add(block)
+                file.write(block)
+            num_samples = file.num_samples
+        return {
+            "stream": 0,
+            "sha256": manifest.file_sha256(target),
+            "sample_rate": info.sample_rate,
+            "channels": channels,
+            "num_samples": num_samples,
+            "loudness_lufs": meter.integrated_lufs(),
+            "peak_dbfs": meter.peak_dbfs(),
+            "issues": _issues(stem, num_clipped),
+        }
+
+    def _origin(
+        self, stem: Stem, path: Path, info: AudioInfo, regions: Sequence[tuple[int, int]], sha256: str
+    ) -> dict[str, Any]:
+        """``source`` and ``active``: of the file, or of the file that *it* was cut from."""
+        first = stem.source
+        if first is not None and first.sample_rate == info.sample_rate:
+            outer = [tuple(seconds_to_samples(time, first.sample_rate) for time in span) for span in stem.active or []]
+            if sum(end - start for start, end in outer) == info.num_samples:
+                spans = subregions([(start, end) for start, end in outer], regions)
+                extra = {**stem.extra, TRIMMED_FROM: sha256}
+                return {"source": first, "active": _seconds(spans, info.sample_rate), "extra": extra}
+        source = Source(
+            path=manifest.relative_root(path, self._destination / "manifest.json"),
+            sha256=sha256,
+            sample_rate=info.sample_rate,
+            num_samples=info.num_samples,
+            stream=stem.stream,
+        )
+        return {"source": source, "active": _seconds(regions, info.sample_rate), "extra": stem.extra}
+
+
+def _described(stem: Stem, written: dict[str, Any]) -> Stem:
+    """The stem with what was written of it; regions of an earlier verdict stood on another time line."""
+    return stem.model_copy(update={**written, "regions": []})
+
+
+def _metered(block: Waveform, meter: LoudnessMeter) -> Waveform:
+    meter.add(block)
+    return block
+
+
+def _issues(stem: Stem, num_clipped: int) -> list[Issue]:
+    issues = [issue for issue in stem.issues if issue.code != "clipped"]
+    if num_clipped:
+        issues.append(Issue(code="clipped", detail=f"{num_clipped} samples exceed full scale"))
+    return issues
+
+
+def _seconds(regions: Sequence[tuple[int, int]], sample_rate: int) -> list[tuple[float, float]]:
+    return [(samples_to_seconds(start, sample_rate), samples_to_seconds(end, sample_rate)) for start, end in regions]

@@ -1,0 +1,68 @@
+"""What an unfinished run has done already, stem by stem, so that the next one need not do it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from stemclean.manifest import Skip, Stem
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """Results of single stems, one JSON line each, beside the output; a context manager.
+
+    A result is found again for the same stem (all its fields, its checksum among them) under the same settings. The
+    file goes when the run ends well, and stays when it does not.
+
+    Args:
+        output: the file that the run will write.
+        settings: JSON-able; whatever else the results depend on.
+        resume: False: what an earlier run has done is forgotten.
+    """
+
+    def __init__(self, output: Path, settings: Any, *, resume: bool = True) -> None:
+        self.path = output.with_name(output.name + ".partial.jsonl")
+        self.settings = settings
+        self._known = {entry["key"]: entry for entry in self._lines()} if resume and self.path.exists() else {}
+        output.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("a" if resume else "w", encoding="utf-8")
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if kind is None:
+            self.path.unlink(missing_ok=True)
+
+    def get(self, stem: Stem) -> Stem | Skip | None:
+        """The result of an earlier run; None where there is none."""
+        entry = self._known.get(self._key(stem))
+        if entry is None:
+            return None
+        return Stem.model_validate(entry["stem"]) if "stem" in entry else Skip.model_validate(entry["skip"])
+
+    def put(self, stem: Stem, result: Stem | Skip) -> Stem | Skip:
+        """Remember a result at once; returns it. Safe from several threads."""
+        kind = "stem" if isinstance(result, Stem) else "skip"
+        self._file.write(json.dumps({"key": self._key(stem), kind: result.model_dump(mode="json")}) + "\n")
+        self._file.flush()
+        return result
+
+    def _key(self, stem: Stem) -> str:
+        what = json.dumps([self.settings, stem.model_dump(mode="json")], sort_keys=True)
+        return hashlib.sha256(what.encode()).hexdigest()
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        with self.path.open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.endswith("\n"):  # a killed run may leave half a line
+                    yield json.loads(line)

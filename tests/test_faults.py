@@ -1,0 +1,163 @@
+"""Faults as sound and as a plan: the level that was asked for is there, and so is the number."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemclean.data import corrupt as sound
+from stemclean.data.faults import Fault, plan
+from stemclean.errors import ConfigError
+from stemclean.manifest import Stem
+from stemclean.units import amplitude_to_db
+
+RATE = 8000
+LABELS = ["vocals", "bass", "drums", "other"]
+
+
+def tone(hz: float, seconds: float = 4.0, peak: float = 0.2, channels: int = 2) -> np.ndarray:
+    wave = peak * np.sin(2 * np.pi * hz * np.arange(round(seconds * RATE)) / RATE)
+    return np.tile(wave, (channels, 1)).astype(np.float32)
+
+
+# Level and bleed
+
+
+def test_a_level_is_that_of_the_part_that_plays() -> None:
+    sparse = np.concatenate([tone(440, 4.0), np.zeros((2, 9 * RATE), np.float32)], axis=1)
+    assert sound.level(sparse, RATE).rms == pytest.approx(sound.level(tone(440), RATE).rms)
+    assert sound.level(sparse, RATE).active == pytest.approx(4.0)
+    assert sound.level(sparse, RATE).share_within(8.0) == pytest.approx(0.5)
+
+
+def test_a_click_does_not_move_the_level() -> None:
+    clicked = tone(440, 20.0, peak=0.05)
+    clicked[:, 20] = 1.0
+    moved_db = amplitude_to_db(sound.level(clicked, RATE).rms / sound.level(tone(440, 20.0, peak=0.05), RATE).rms)
+    assert abs(moved_db) < 0.2  # its energy spread over 20 s; a gate relative to the peak would be off by 20 dB
+
+
+@given(level_db=st.floats(-40.0, 12.0), gap=st.floats(0.0, 3.0), length=st.floats(1.0, 9.0))
+@settings(max_examples=30, deadline=None)
+def test_a_bleed_has_the_level_that_was_asked_for(level_db: float, gap: float, length: float) -> None:
+    stem = np.concatenate([np.zeros((2, round(gap * RATE)), np.float32), tone(440)], axis=1)
+    donor = tone(1000, length, peak=0.7)
+    mixed = sound.add_bleed(stem, donor, RATE, level_db)
+    added = mixed - stem
+    assert mixed.shape == stem.shape
+    measured_db = amplitude_to_db(sound.level(added, RATE).rms / sound.level(stem, RATE).rms)
+    # 0.02 dB: float32 at -40 dB; softer bleeds would meet the -70 dBFS gate. The frames of a gap's edge are
+    # half silent and are weighed the same on both sides.
+    assert measured_db == pytest.approx(level_db, abs=0.02)
+
+
+def test_no_level_is_defined_against_silence() -> None:
+    silence = np.zeros((2, RATE), np.float32)
+    with pytest.raises(ValueError, match="donor is silent"):
+        sound.add_bleed(tone(440), silence, RATE, -3.0)
+    with pytest.raises(ValueError, match="stem is silent"):
+        sound.add_bleed(silence, tone(440), RATE, -3.0)
+
+
+def test_clipping_is_prevented_by_one_gain() -> None:
+    loud = tone(440, peak=1.0) + tone(900, peak=0.9)
+    quiet, gain_db = sound.without_clipping(loud)
+    assert np.abs(quiet).max() == pytest.approx(sound.HIGHEST)
+    np.testing.assert_allclose(quiet, loud * 10 ** (gain_db / 20), atol=1e-6)
+    assert sound.without_clipping(tone(440, peak=1.0))[1] == 0.0
+
+
+@pytest.mark.parametrize("kind", sound.FOREIGN)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_foreign_sound_has_the_asked_loudness_and_changes_with_the_seed(kind: str, channels: int) -> None:
+    first, second = (
+        sound.foreign(kind, (channels, 6 * RATE), RATE, 0.1, np.random.default_rng(seed)) for seed in (1, 2)
+    )
+    assert first.shape == (channels, 6 * RATE)
+    assert first.dtype == np.float32
+    assert sound.level(first, RATE).rms == pytest.approx(0.1, rel=1e-4)
+    assert not np.allclose(first, second)
+    np.testing.assert_array_equal(first, sound.foreign(kind, (channels, 6 * RATE), RATE, 0.1, np.random.default_rng(1)))
+
+
+def test_near_silence_is_below_the_gate() -> None:
+    hiss = sound.near_silence((2, RATE), -75.0, np.random.default_rng(0))
+    assert amplitude_to_db(float(np.sqrt(np.mean(hiss**2)))) == pytest.approx(-75.0, abs=0.2)
+    assert sound.level(hiss, RATE).rms == 0.0
+    assert not sound.near_silence((2, RATE), None, np.random.default_rng(0)).any()
+
+
+# Which stem gets what
+
+
+def pool(num_songs: int, classes: list[str]) -> list[Stem]:
+    return [
+        Stem(
+            id=f"{song}/{label}", track=str(song), path=f"{song}/{label}.wav", sample_rate=RATE, channels=2,
+            num_samples=4 * RATE, claimed=[label], labels=[label],
+        )
+        for song in range(num_songs)
+        for label in classes
+    ]  # fmt: skip
+
+
+def deal(stems: list[Stem], seed: int = 0, *, coincide: bool = False, **nums: int) -> dict[str, Fault]:
+    levels = {stem.id: sound.level(tone(440), RATE) for stem in stems}
+    counts = {"mislabel": 0, "bleed": 0, "silence": 0, "foreign": 0} | nums
+    return plan(stems, levels, LABELS, counts, (-20.0, 0.0), coincide, np.random.default_rng(seed))
+
+
+@given(
+    num_songs=st.integers(1, 6),
+    classes=st.lists(st.sampled_from(LABELS), min_size=1, max_size=4, unique=True),
+    share=st.floats(0.0, 1.0),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None)
+def test_exactly_as_many_stems_are_mislabelled_as_were_asked_for(
+    num_songs: int, classes: list[str], share: float, seed: int
+) -> None:
+    stems = pool(num_songs, classes)
+    wanted = round(share * len(stems))
+    faults = deal(stems, seed, mislabel=wanted)
+    wrong = [stem for stem in stems if faults[stem.id].claimed != stem.claimed[0]]
+    assert len(wrong) == wanted
+    assert {stem.id for stem in wrong} == {name for name, fault in faults.items() if fault.kinds == ["swapped"]}
+
+
+@pytest.mark.parametrize("wanted", [2, 3, 4, 5, 7, 12, 13])
+def test_claims_are_exchanged_within_the_song(wanted: int) -> None:
+    stems = pool(5, LABELS)
+    faults = deal(stems, mislabel=wanted)
+    for song in {stem.track for stem in stems}:
+        names = [stem.id for stem in stems if stem.track == song]
+        assert sorted(faults[name].claimed for name in names) == sorted(LABELS)  # each name still occurs once
+
+
+def test_one_fault_a_stem_and_every_donor_of_the_same_song_and_another_class() -> None:
+    stems = {stem.id: stem for stem in pool(5, LABELS)}
+    faults = deal(list(stems.values()), mislabel=5, bleed=6, silence=4, foreign=5)
+    kinds = Counter("+".join(fault.kinds) for fault in faults.values())
+    assert kinds == {"swapped": 5, "bleed": 6, "silence": 4, "foreign": 5}
+    for name, fault in faults.items():
+        if fault.donor:
+            assert fault.donor.track == stems[name].track
+            assert fault.donor.labels != stems[name].labels
+            assert -20.0 <= fault.level_db <= 0.0
+
+
+def test_faults_coincide_only_when_asked() -> None:
+    faults = deal(pool(5, LABELS), coincide=True, mislabel=20, bleed=20)
+    assert {"+".join(fault.kinds) for fault in faults.values()} == {"swapped+bleed"}
+    with pytest.raises(ConfigError, match="mislabel: 20 stems are wanted, 0 can take it"):
+        deal(pool(5, LABELS), mislabel=20, bleed=20)
+
+
+def test_a_bleed_needs_a_second_class_in_the_song() -> None:
+    with pytest.raises(ConfigError, match="bleed: 1 stems are wanted, 0 can take it") as caught:
+        deal(pool(5, ["drums"]), bleed=1)
+    assert "second sounding stem" in caught.value.hint

@@ -1,0 +1,88 @@
+"""The judge: windows at their places, active seconds, bounded chunks, one trunk against plain windows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from stemclean.models import judge as judging
+from stemclean.models import registry
+from stemclean.models.contract import ModelSpec
+from stemclean.models.judge import Judge, count_windows
+
+RATE = 44100
+SEGMENT = 131072
+HOP = SEGMENT // 4
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    spec = ModelSpec(RATE, 2, ("vocals", "bass", "drums", "other"), SEGMENT)
+    return registry.build(
+        "classifiers",
+        "convnext",
+        spec,
+        {"backbone": "convnext_atto", "hop_length": 1024, "n_mels": 32, "level_dbfs": -20.0},
+    ).eval()
+
+
+def write(path, seconds, silent=()):
+    sound = np.random.default_rng(0).standard_normal((int(seconds * RATE), 2)) * 0.1
+    for start, end in silent:
+        sound[int(start * RATE) : int(end * RATE)] = 0
+    soundfile.write(path, sound, RATE, subtype="PCM_16")
+    return path
+
+
+def test_silent_windows_have_no_weight_and_no_say(tmp_path, model):
+    path = write(tmp_path / "a.wav", 20, silent=[(6, 14)])
+    heard = Judge(model)(Judge(model).recording(path, 20.0))
+    starts = np.arange(len(heard.weights)) * HOP / RATE
+    inside = (starts >= 6.5) & (starts + SEGMENT / RATE <= 13.5)
+    assert inside.any() and not heard.weights[inside].any()
+    assert heard.weights[0] == pytest.approx(SEGMENT / RATE)
+    loud = heard.weights > 0
+    assert np.allclose(heard.mean(), np.average(heard.windows[loud], axis=0, weights=heard.weights[loud]))
+    over_time = heard.over_time()
+    assert np.isnan(over_time[int(10 * RATE / HOP)]).all() and np.isfinite(over_time[0]).all()
+    assert -30 < heard.loudness_lufs < -10 and -10 < heard.peak_dbfs < 0
+
+
+def test_silence_is_no_sound(tmp_path, model):
+    heard = Judge(model)(Judge(model).recording(write(tmp_path / "a.wav", 4, silent=[(0, 4)]), 4.0))
+    assert not heard.weights.any() and not heard.mean().any()
+    assert heard.loudness_lufs is None and heard.peak_dbfs is None
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 2.9, 3.1, 7.0])
+def test_any_length_is_judged(tmp_path, model, seconds):
+    path = write(tmp_path / "a.wav", seconds)
+    for plain in (False, True):
+        heard = Judge(model)(Judge(model).recording(path, seconds), plain=plain)
+        assert len(heard.windows) == count_windows(round(seconds * RATE), HOP) >= 1
+        assert np.isfinite(heard.mean()).all() and heard.weights.any()
+
+
+def test_the_level_of_the_file_does_not_matter(tmp_path, model):
+    sound, _ = soundfile.read(write(tmp_path / "a.wav", 5))
+    soundfile.write(tmp_path / "b.wav", sound * 0.05, RATE, subtype="FLOAT")
+    judge = Judge(model)
+    loud, soft = (judge(judge.recording(tmp_path / name, 5.0)).mean() for name in ("a.wav", "b.wav"))
+    assert np.allclose(loud, soft, atol=1e-3)
+
+
+@pytest.mark.parametrize("held", [600.0, 0.0])
+def test_chunks_join_without_a_seam(tmp_path, model, monkeypatch, held):
+    """Chunks of seven windows give what one run over everything gives, from memory or decoded anew."""
+    path = write(tmp_path / "a.wav", 30)
+    judge = Judge(model)
+    whole = judge(judge.recording(path, 30.0)).windows
+    monkeypatch.setattr(judging, "CHUNK_WINDOWS", 7)
+    monkeypatch.setattr(judging, "HELD_IN_MEMORY", held)
+    chunked = judge(judge.recording(path, 30.0)).windows
+    assert chunked.shape == whole.shape
+    # The context is one segment, a little less than the deepest layers can see.
+    assert np.abs(chunked - whole).max() < 2e-3

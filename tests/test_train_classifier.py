@@ -1,0 +1,119 @@
+"""Training on small but different sounds: it learns, writes a card that tells the truth, resumes, and heals a noisy set."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from stemclean.errors import ConfigError
+from stemclean.models import weights
+from stemclean.refine import RefineConfig, refine_self
+from stemclean.train_classifier import train_classifier
+
+RATE = 44100
+QUICK = [
+    "options.n_mels=32", "options.hop_length=2048", "spec.segment=65536", "options.patch=[4, 2]", "loss=bce", "mixing.effects=none",
+    "equalizer_db=0.0", "loop.examples=640", "loop.batch_size=16", "loop.validations=2", "loop.precision=no", "validation_share=0.25",
+    "loop.learning_rate=2e-3",
+]  # fmt: skip
+
+
+def hit(rng, seconds):
+    """Drum-like: a click of decaying noise four times a second."""
+    time = np.arange(int(seconds * RATE)) / RATE
+    return rng.standard_normal(len(time)) * np.exp(-40 * (time % 0.25)) * 0.4
+
+
+def drone(rng, seconds):
+    """Bass-like: a low note with overtones that glides."""
+    time = np.arange(int(seconds * RATE)) / RATE
+    hz = rng.uniform(50, 90)
+    return sum(np.sin(2 * np.pi * hz * k * time + rng.uniform(0, 6)) / k for k in range(1, 6)) * 0.15
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Eight songs of bass and drums; in the last one the two names are swapped."""
+    folder, rng = tmp_path_factory.mktemp("data") / "stems", np.random.default_rng(0)
+    for number in range(8):
+        sounds = {"drums": hit(rng, 5), "bass": drone(rng, 5)}
+        if number == 7:
+            sounds = {"drums": sounds["bass"], "bass": sounds["drums"]}
+        for label, sound in sounds.items():
+            path = folder / f"song{number}" / f"{label}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, np.stack([sound, sound], 1), RATE)
+    return folder
+
+
+def test_it_learns_and_says_what_it_did(dataset, tmp_path):
+    card = train_classifier(
+        dataset, tmp_path / "mine.safetensors", overrides=QUICK, cache=tmp_path, workers=0, quiet=True
+    )
+    assert card["metrics"]["validation"]["score"] > 0.85  # one of eight songs lies, and may be the one that validates
+    written = json.loads((tmp_path / "mine.json").read_text())
+    assert written["spec"]["labels"] == ["bass", "drums"]  # only classes that have stems
+    assert written["data"]["tracks"] == {"train": 6, "validation": 2}
+    assert written["recipe"]["loop"]["examples"] == 640
+    assert str(tmp_path) not in json.dumps(written)
+    assert weights.load(tmp_path / "mine.safetensors").model.spec.segment == 65536
+
+
+def test_a_finished_run_is_not_trained_again_but_can_be_made_longer(dataset, tmp_path):
+    short = [*QUICK, "loop.examples=64"]
+    first = train_classifier(
+        dataset, tmp_path / "a.safetensors", overrides=short, cache=tmp_path, workers=0, quiet=True
+    )
+    again = train_classifier(
+        dataset, tmp_path / "a.safetensors", overrides=short, cache=tmp_path, workers=0, quiet=True
+    )
+    assert again["metrics"] == first["metrics"] and again["seconds"] < first["seconds"]
+    longer = train_classifier(
+        dataset, tmp_path / "a.safetensors", overrides=QUICK, cache=tmp_path, workers=0, quiet=True
+    )
+    assert longer["history"][0] == first["history"][0] and longer["history"][-1]["step"] == 40
+
+
+def test_a_worker_mixes_as_the_process_itself_does(dataset, tmp_path):
+    short = [*QUICK, "loop.examples=48"]
+    runs = [
+        train_classifier(
+            dataset, tmp_path / f"{workers}.safetensors", overrides=short, cache=tmp_path, workers=workers, quiet=True
+        )
+        for workers in (0, 1)
+    ]
+    assert runs[0]["history"] == runs[1]["history"]
+
+
+def test_too_little_data_is_refused(tmp_path, dataset):
+    for label in ("bass", "drums"):
+        (tmp_path / "one").mkdir(exist_ok=True)
+        (tmp_path / "one" / f"{label}.wav").write_bytes((dataset / "song0" / f"{label}.wav").read_bytes())
+    with pytest.raises(ConfigError, match="too few to hold one out"):
+        train_classifier(tmp_path, tmp_path / "x.safetensors", overrides=QUICK, cache=tmp_path, quiet=True)
+    (tmp_path / "one" / "bass.wav").unlink()
+    with pytest.raises(ConfigError, match="needs two classes"):
+        train_classifier(tmp_path, tmp_path / "x.safetensors", overrides=QUICK, cache=tmp_path, quiet=True)
+    with pytest.raises(ConfigError, match='no loss named "l3"'):
+        train_classifier(dataset, tmp_path / "x.safetensors", overrides=[*QUICK, "loss=l3"], cache=tmp_path, quiet=True)
+
+
+def test_a_noisy_set_heals_itself(dataset, tmp_path, monkeypatch):
+    """Two rounds without any weights: the song with swapped names is found, and nothing else."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    output = tmp_path / "refined.json"
+    config = RefineConfig(threshold=0.7, claimed_threshold=0.3)  # 40 steps of training leave scores timid
+    refined = refine_self(dataset, output, config, overrides=QUICK, quiet=True)
+    wrong = {stem.id: stem.labels for stem in refined.stems if stem.verdict.action != "keep"}
+    assert wrong == {"song7/bass": ["drums"], "song7/drums": ["bass"]}
+    rounds = refined.summary["rounds"]
+    assert [told["round"] for told in rounds] == [1, 2]
+    assert rounds[0]["labels_changed"] == 2 and rounds[1]["labels_changed"] == 0
+    for number in (1, 2):
+        assert (tmp_path / "refined.work" / f"round{number}.safetensors").exists()
+    before = output.read_bytes()
+    refine_self(dataset, output, config, overrides=QUICK, quiet=True)  # trains nothing again
+    assert output.read_bytes() == before

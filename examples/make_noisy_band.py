@@ -2,7 +2,8 @@
 
     python examples/make_noisy_band.py SONGS
 
-SONGS holds ``everythingisfree__Sodium`` and ``everythingisfree__Rubidium`` with ``vocals, bass, drums, other`` as ``.ogg``.
+SONGS holds ``everythingisfree__Sodium`` and ``everythingisfree__Rubidium`` with ``vocals, bass, drums, other`` as
+``.ogg``.
 """
 
 from __future__ import annotations

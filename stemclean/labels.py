@@ -23,7 +23,7 @@ MIXTURE = "mixture"
 """What :meth:`Profile.find` says of a file that holds the whole song."""
 
 _MIXTURE_WORDS = frozenset(
-    "mixture;mix;full mix;fullmix;mixdown;mix down;master;mastered;full song;song;stereo mix;premaster".split(";")
+    "mixture;mix;full mix;fullmix;mixdown;mix down;master;mastered;full song;whole song;stereo mix;premaster".split(";")
 )
 
 

@@ -9,12 +9,14 @@ manifests give equal bytes.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
 import math
 import os
 import posixpath
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -324,14 +326,15 @@ def read(path: str | Path) -> Manifest:
             as in ``stems[412].active[0]: end 41.2 s is after the file's end (40.9 s)``.
     """
     path = Path(path)
-    if _is_lines(path):
-        with _open_text(path) as lines:
-            header = _parse(path, lines.readline())
-            stems = [_parse(path, line, number) for number, line in enumerate(lines, 2) if line.strip()]
-        document = {**header, "stems": stems}
-    else:
-        with _open_text(path) as file:
-            document = _parse(path, file.read())
+    with _readable(path):
+        if _is_lines(path):
+            with _open_text(path) as lines:
+                header = _parse(path, lines.readline())
+                stems = [_parse(path, line, number) for number, line in enumerate(lines, 2) if line.strip()]
+            document = {**header, "stems": stems}
+        else:
+            with _open_text(path) as file:
+                document = _parse(path, file.read())
     return _validate(path, document)
 
 
@@ -345,7 +348,7 @@ def iter_stems(path: str | Path) -> Iterator[Stem]:
     if not _is_lines(path):
         yield from read(path).stems
         return
-    with _open_text(path) as lines:
+    with _readable(path), _open_text(path) as lines:
         header = _validate(path, _parse(path, lines.readline()))
         for number, line in enumerate(lines, 2):
             if line.strip():
@@ -430,6 +433,14 @@ def _rounded(value: Any, decimals: int = 6) -> Any:
 
 def _is_lines(path: Path) -> bool:
     return path.name.endswith((".jsonl", ".jsonl.gz"))
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ManifestError(f"{path}: no UTF-8 text: {error}", "was the file cut off, or is it none?") from None
 
 
 def _open_text(path: Path) -> Any:

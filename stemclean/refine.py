@@ -85,7 +85,7 @@ def refine(
         ``verdict`` are new.
     """
     loaded = weights.load(weights_uri)
-    source, folder = layouts.load(data)
+    source, folder = layouts.load(data, quiet=quiet)
     return _relabel(source, folder, data, Path(output), config, loaded, workers, device, resume, quiet)
 
 
@@ -125,7 +125,7 @@ def refine_self(
     output = Path(output)
     work = Path(workdir) if workdir else output.with_suffix(".work")
     chosen = recipe if isinstance(recipe, ClassifierRecipe) else read_recipe(recipe, overrides)
-    source, folder = layouts.load(data)
+    source, folder = layouts.load(data, quiet=quiet)
     training, refined, told = source, source, []
     for number in range(1, rounds + 1):
         path = work / f"round{number}.safetensors"

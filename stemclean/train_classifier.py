@@ -27,11 +27,12 @@ def train_classifier(
 ) -> dict[str, Any]:
     """Train a classifier and write its weights and card.
 
-    Random mixtures of the stems, as labelled, are the examples (Koo et al. 2023, section 3.1); whole tracks are held out for
-    validation; the running mean of the weights that validates best is kept.
+    Random mixtures of the stems, as labelled, are the examples (Koo et al. 2023, section 3.1); whole tracks are held out
+    for validation; the running mean of the weights that validates best is kept.
 
     Args:
-        data: a folder, a list or a manifest of stems; stems whose verdict is ``drop`` and declared test stems are left out.
+        data: a folder, a list or a manifest of stems; stems whose verdict is ``drop`` and declared test stems are left
+            out.
         output: the ``.safetensors`` file to write; the card stands beside it as ``.json``.
         recipe: a name (``small``, ``paper``), a ``.toml`` file or a recipe.
         overrides: ``key=value`` settings over the recipe.
@@ -47,7 +48,7 @@ def train_classifier(
         ConfigError: a recipe that cannot be meant, or too few stems to learn from.
     """
     chosen = recipe if isinstance(recipe, ClassifierRecipe) else read(recipe, overrides)
-    manifest, folder = layouts.load(data)
+    manifest, folder = layouts.load(data, quiet=quiet)
     where = Path(cache) if cache else None
     return fit_classifier(
         manifest, folder, Path(output), chosen, cache=where, card=card, resume=resume, workers=workers, quiet=quiet

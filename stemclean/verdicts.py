@@ -60,8 +60,8 @@ def labelled_regions(
 ) -> list[Region]:
     """Stretches with the same classes throughout, inside the active regions.
 
-    A class begins where its score rises above ``on``, and reaches back and forth as long as the score stays above ``off``
-    (hysteresis), so that it does not flicker. Only classes ``found`` in the whole stem are placed.
+    A class begins where its score rises above ``on``, and reaches back and forth as long as the score stays above
+    ``off`` (hysteresis), so that it does not flicker. Only classes ``found`` in the whole stem are placed.
 
     Args:
         scores: ``(step, label)`` over time, NaN where nothing is known.

@@ -140,7 +140,7 @@ def encode() -> Encode:
 
 @pytest.fixture
 def add_stem_names() -> Callable[[Path, Sequence[str]], None]:
-    """Put the box ``moov/udta/stem`` into an MP4 whose index stands at its end, as Native Instruments' files have it."""
+    """Put the box ``moov/udta/stem`` into an MP4 whose index stands at its end, as Native Instruments have it."""
 
     def box(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I4s", 8 + len(content), name) + content

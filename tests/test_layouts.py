@@ -84,9 +84,9 @@ class TestTrackFolders:
         assert skips(found) == {"two/mystery/0001.wav": "class_unknown"}
 
     def test_a_song_called_like_a_class_is_a_song(self, tmp_path: Path) -> None:
-        put(tmp_path, "Bass/drums.wav", "Bass/vocals.wav", "Bass/take 3.wav")
+        put(tmp_path, "Bass/drums.wav", "Bass/vocals.wav", "Bass/take 3.wav", "Hello/drums.wav")
         found = layouts.scan(tmp_path)
-        assert claims(found) == {"Bass/drums.wav": "drums", "Bass/vocals.wav": "vocals"}
+        assert claims(found) == {"Bass/drums.wav": "drums", "Bass/vocals.wav": "vocals", "Hello/drums.wav": "drums"}
         assert skips(found) == {"Bass/take 3.wav": "class_unknown"}
 
     def test_one_song_alone(self, tmp_path: Path) -> None:
@@ -138,6 +138,12 @@ class TestWhatIsPassedOver:
         found = layouts.scan(tmp_path)
         assert skips(found) == {"song/mixture.wav": "mixture", "song/Full Mix.wav": "mixture"}
         assert claims(found) == {"song/drums.wav": "drums", "song/drum mix.wav": "drums"}
+
+    def test_a_folder_of_mixtures(self, tmp_path: Path) -> None:
+        put(tmp_path, "drums/song1.wav", "bass/song1.wav", "mixture/song1.wav")
+        found = layouts.scan(tmp_path)
+        assert claims(found) == {"bass/song1.wav": "bass", "drums/song1.wav": "drums"}
+        assert skips(found) == {"mixture/song1.wav": "mixture"}
 
     def test_two_classes_or_none_are_not_guessed(self, tmp_path: Path) -> None:
         put(tmp_path, "song/drums and bass.wav", "song/stem 4.wav", "song/vocals.wav")

@@ -90,7 +90,7 @@ def test_chains_keep_shape_and_stay_finite(name):
 
 
 def test_effects_do_what_their_names_say():
-    """Physics of each effect alone: a compressor lowers the crest, a low-pass removes highs, imaging changes the side."""
+    """Physics of each effect alone: a compressor lowers the crest, a low-pass removes highs, imaging the side."""
     rng = np.random.default_rng(0)
     burst = (rng.standard_normal((2, 44100)) * np.repeat([0.02, 0.5], 22050)).astype(np.float32)
     squashed = PAPER._compress(burst, 44100, np.random.default_rng(1))

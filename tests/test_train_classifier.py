@@ -1,4 +1,4 @@
-"""Training on small but different sounds: it learns, writes a card that tells the truth, resumes, and heals a noisy set."""
+"""Training on small but different sounds: it learns, tells the truth in its card, resumes, and heals a noisy set."""
 
 from __future__ import annotations
 
@@ -15,10 +15,20 @@ from stemclean.train_classifier import train_classifier
 
 RATE = 44100
 QUICK = [
-    "options.n_mels=32", "options.hop_length=2048", "spec.segment=65536", "options.patch=[4, 2]", "loss=bce", "mixing.effects=none",
-    "equalizer_db=0.0", "loop.examples=640", "loop.batch_size=16", "loop.validations=2", "loop.precision=no", "validation_share=0.25",
+    "options.n_mels=32",
+    "options.hop_length=1024",
+    "spec.segment=65536",
+    "options.patch=[4, 2]",
+    "loss=bce",
+    "mixing.effects=none",
+    "equalizer_db=0.0",
+    "loop.examples=640",
+    "loop.batch_size=16",
+    "loop.validations=2",
+    "loop.precision=no",
+    "validation_share=0.25",
     "loop.learning_rate=2e-3",
-]  # fmt: skip
+]
 
 
 def hit(rng, seconds):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,6 @@ from hypothesis import strategies as st
 
 from stemclean.manifest import VERDICT_REASONS
 from stemclean.verdicts import found_labels, label_quality, labelled_regions, verdict
-import itertools
 
 LABELS = ["vocals", "bass", "drums", "other"]
 

@@ -58,7 +58,7 @@ class ContainerDecoder:
         if stream >= len(streams):
             raise AudioError(self.path, "no_audio_stream", f"stream {stream} of {len(streams)} does not exist")
         self._stream = streams[stream]
-        context = self._stream.codec_context
+        context: Any = self._stream.codec_context  # None where FFmpeg knows no such codec
         if context is None or not context.sample_rate or not context.channels:
             raise AudioError(self.path, "unreadable", "no sample rate or channels")
         return AudioInfo(

@@ -30,7 +30,7 @@ def speaks_for(folder: str, files: Sequence[Path], profile: Profile) -> str | No
     label = profile.exact(folder)
     if label is None:
         return None
-    objections = sum(profile.find(names(path)) not in (None, label) for path in files)
+    objections = sum(profile.find(names(path)) not in (None, MIXTURE, label) for path in files)
     return label if objections * 2 < len(files) or not files else None
 
 

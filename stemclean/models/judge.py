@@ -254,7 +254,7 @@ def _energy_within(blocks: Iterable[np.ndarray], regions: Sequence[tuple[int, in
 def _active_seconds(
     regions: Sequence[tuple[int, int]], num_samples: int, hop: int, segment: int, sample_rate: int
 ) -> np.ndarray:
-    """Active seconds of each window, 0 where they are under :data:`MIN_ACTIVE_SHARE` of the sound that it could hold."""
+    """Active seconds of each window, 0 where they are under :data:`MIN_ACTIVE_SHARE` of what it could hold."""
     marks = np.zeros(num_samples + 1)
     for start, end in regions:
         marks[start] += 1

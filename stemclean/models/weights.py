@@ -53,7 +53,8 @@ def save(path: str | Path, model: nn.Module, card: dict[str, Any], *, dtype: tor
     """Write a model and its card; the card also as ``PATH`` with the ending ``.json``.
 
     Args:
-        card: JSON-able; must hold ``kind``, ``architecture``, ``spec`` and ``options``, so that :func:`load` can build the model.
+        card: JSON-able; must hold ``kind``, ``architecture``, ``spec`` and ``options``, so that :func:`load` can build
+            the model.
         dtype: of the floating-point tensors on disk.
     """
     path = Path(path)

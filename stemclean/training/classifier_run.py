@@ -118,7 +118,7 @@ def fit_classifier(
         **written,
         "output": str(output),
         "seconds": progress.seconds,
-        "skipped": [s.model_dump() for s in pool.skipped],
+        "skipped": [skip.model_dump() for skip in (*manifest.skipped, *pool.skipped)],
     }
 
 

@@ -21,7 +21,7 @@ __all__ = ["LOSSES", "ClassifyTask", "multilabel_f1"]
 
 
 def l1(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error of the probabilities, the paper's loss; it pushes scores to 0 and 1 and forgives wrong labels."""
+    """Mean absolute error of the probabilities, the paper's loss; pushes scores to 0 and 1, forgives wrong labels."""
     return (torch.sigmoid(logits) - target).abs().mean()
 
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
@@ -46,8 +47,8 @@ class LoopConfig:
         batch_size: examples a step, over all processes.
         learning_rate: AdamW's peak.
         warmup: share of the steps over which the rate rises.
-        decay: share of the steps, at the end, over which it falls to zero along a cosine; constant in between, so that a
-            run can be made longer or shorter without starting again.
+        decay: share of the steps, at the end, over which it falls to zero along a cosine; constant in between, so that
+            a run can be made longer or shorter without starting again.
         weight_decay: of matrices and kernels; biases and norms have none.
         ema: decay of the running mean of the weights, which is what is validated and kept; 0: none.
         clip: largest norm of the gradient.
@@ -94,6 +95,7 @@ def fit(
     Returns:
         (the model with the weights that validated best, what happened)
     """
+    AcceleratorState._reset_state()  # noqa: SLF001 - a second training in this process may want another precision
     accelerator = Accelerator(mixed_precision=_precision(config.precision))
     optimizer = torch.optim.AdamW(
         _parameter_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98)
@@ -117,7 +119,7 @@ def fit(
         disable=True if quiet or not accelerator.is_main_process else None,
     )
     batches = task.batches(accelerator.process_index, step)
-    loss_mean = 0.0
+    loss_mean, first = 0.0, step
     while step < config.steps:
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * _schedule(step, config)
@@ -132,7 +134,7 @@ def fit(
         step += 1
         if step > config.steps * config.warmup:
             average.update_parameters(accelerator.unwrap_model(model))
-        loss_mean += (float(losses["loss"].detach()) - loss_mean) / min(step, 100)
+        loss_mean += (float(losses["loss"].detach()) - loss_mean) / min(step - first, 100)
         bar.update()
         bar.set_postfix(
             loss=f"{loss_mean:.4f}", **{k: f"{v:.3f}" for k, v in best.items() if k == "score"}, refresh=False

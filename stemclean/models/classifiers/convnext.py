@@ -68,9 +68,10 @@ class ConvNeXtClassifier(nn.Module):
             net.stem[0] = nn.Conv2d(spec.channels, first.out_channels, size, size)
         self.net: Any = net
         self.stride = hop_length * patch[1] * 8  # samples between trunk frames: three halvings after the patch
-        if spec.segment % self.stride:
+        if spec.segment % (4 * self.stride):
             raise ConfigError(
-                f"a segment of {spec.segment} samples is no multiple of the trunk's stride, {self.stride} samples",
+                f"a quarter of a segment of {spec.segment} samples is no multiple of the trunk's stride, "
+                f"{self.stride} samples",
                 "choose segment, hop_length and patch so that it is",
             )
 
@@ -107,8 +108,8 @@ class ConvNeXtClassifier(nn.Module):
         """See :class:`~stemclean.models.contract.Classifier`.
 
         The trunk is convolutional: run once over the long spectrogram, it gives for each window what it would have
-        given for the window alone, but for the borders, where it sees the neighbouring sound instead of zeros. Each window's
-        frames are then averaged and judged by the head. ``hop`` must be a multiple of the trunk's stride.
+        given for the window alone, but for the borders, where it sees the neighbouring sound instead of zeros. Each
+        window's frames are then averaged and judged by the head. ``hop`` must be a multiple of the trunk's stride.
         """
         if hop % self.stride:
             raise ConfigError(f"a hop of {hop} samples is no multiple of the trunk's stride, {self.stride} samples")

@@ -1,0 +1,324 @@
+"""How fast ``refine`` is, what it costs in memory, and whether its short cut changes what it says.
+
+    python -m benchmarks.speed HELDOUT OUT.json [--weights URI] [--repetitions 5] [--only refine,stages,…]
+
+``HELDOUT`` is a dataset (:mod:`benchmarks.heldout`); its real songs are used where it has any, all with ``--songs
+all``. Times are wall clock. What is compared is run side by side: both ways on one stem, then on the next, the order
+turned at every stem and every repetition, so that what else the machine does hits both. Sections, each written into
+OUT.json as soon as it is done:
+
+- ``refine``: the verb on a folder, from the scan to the manifest, all cores;
+- ``stages``: one thread; decode, measure, network; the trunk run once against plain windows;
+- ``agreement``: what the two ways say of every stem, and how many decisions differ, before and after borderline
+  stems are judged again;
+- ``memory``: peak resident memory of ``stemclean refine`` on one stem of ``--hours``, made by repeating a stem, in a
+  process of its own;
+- ``start``: ``stemclean --help`` and the import of the verb against ``python -c pass``, in pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.detection import RULES, Record, describe_weights, rounded, write_json
+from stemclean import __version__, layouts, verdicts
+from stemclean.audio import files
+from stemclean.errors import StemcleanError
+from stemclean.manifest import Stem
+from stemclean.models import weights
+from stemclean.models.calibration import Calibration
+from stemclean.models.judge import Judge
+from stemclean.refine import RefineConfig, refine
+
+LAUNCHER = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps({"status": status, "seconds": time.perf_counter() - began, "maxrss": usage.ru_maxrss}))
+"""
+"""Runs a command and tells its peak memory. A process of its own, since a child's peak starts at its parent's size."""
+
+START_RUNS = 10
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the sections share.
+
+    Args:
+        folder: the dataset.
+        stems: those that are timed.
+        every: all stems of the dataset.
+        uri: the classifier, as given.
+        work: an empty folder on the disk that the dataset lies on.
+    """
+
+    folder: Path
+    stems: Sequence[Stem]
+    every: Sequence[Stem]
+    uri: str
+    loaded: weights.Weights
+    repetitions: int
+    hours: float
+    work: Path
+
+    @property
+    def audio_seconds(self) -> float:
+        """Length of what is timed."""
+        return sum(stem.duration for stem in self.stems)
+
+
+def refine_section(bench: Bench) -> Record:
+    """The verb as a user meets it, but for the start of Python."""
+    data = bench.work / "refine"
+    for stem in bench.stems:
+        (data / stem.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(bench.folder / stem.path, data / stem.path)
+    seconds, scans = [], []
+    for _ in tqdm(range(bench.repetitions), "refine", unit="run", disable=None):
+        seconds.append(
+            _seconds(lambda: refine(data, bench.work / "refined.json", weights_uri=bench.uri, resume=False, quiet=True))
+        )
+        scans.append(_seconds(lambda: layouts.load(data, quiet=True)))
+    shutil.rmtree(data)
+    return {
+        "audio_minutes": round(bench.audio_seconds / 60, 1),
+        "stems": len(bench.stems),
+        "workers": os.cpu_count(),
+        "seconds": spread(seconds),
+        "times_real_time": spread([bench.audio_seconds / value for value in seconds]),
+        "scan_seconds": spread(scans),
+    }
+
+
+def stages_section(bench: Bench) -> Record:
+    """Each stage on one thread, and the network both ways."""
+    runs: list[dict[str, dict[str, float]]] = []
+    for repetition in tqdm(range(bench.repetitions), "stages", unit="run", disable=None):
+        judges = {"trunk": Judge(bench.loaded.model, "cpu"), "plain": Judge(bench.loaded.model, "cpu")}
+        for number, stem in enumerate(bench.stems):
+            for way in list(judges)[:: -1 if (number + repetition) % 2 else 1]:
+                judge = judges[way]
+                judge(judge.recording(bench.folder / stem.path, stem.duration, stem.stream), plain=way == "plain")
+        runs.append({way: dict(judge.seconds) for way, judge in judges.items()})
+    audio = bench.audio_seconds
+    stages = list(runs[0]["trunk"])
+    return {
+        "audio_minutes": round(audio / 60, 1),
+        "stems": len(bench.stems),
+        "threads": 1,
+        "seconds_per_hour": {
+            way: {stage: spread([run[way][stage] / audio * 3600 for run in runs]) for stage in stages}
+            for way in ("trunk", "plain")
+        },
+        "times_real_time": {
+            way: spread([audio / sum(run[way].values()) for run in runs]) for way in ("trunk", "plain")
+        },
+        "network_speed_up": spread([run["plain"]["network"] / run["trunk"]["network"] for run in runs]),
+        "whole_speed_up": spread([sum(run["plain"].values()) / sum(run["trunk"].values()) for run in runs]),
+    }
+
+
+def agreement_section(bench: Bench) -> Record:
+    """Both ways on every stem; refine's way takes the plain scores where a score is near a threshold."""
+    config = RefineConfig()
+    judge, calibration = Judge(bench.loaded.model, "cpu"), Calibration.of_card(bench.loaded.card)
+    labels = judge.model.spec.labels
+    trunk, plain, kept = [], [], []
+    for stem in tqdm(bench.every, "agreement", unit="stem", disable=None):
+        recording = judge.recording(bench.folder / stem.path, stem.duration, stem.stream)
+        heard = judge(recording)
+        if heard.weights.any():
+            trunk.append(calibration(heard.mean()))
+            plain.append(calibration(judge(recording, plain=True).mean()))
+            kept.append(stem)
+    ours, paper = np.stack(trunk), np.stack(plain)  # (stem, label)
+    limits = np.array([config.threshold, config.claimed_threshold])
+    near = (np.abs(ours[:, :, None] - limits) < config.margin).any((1, 2))
+    refined = np.where(near[:, None], paper, ours)
+    differences = np.abs(ours - paper)
+
+    def decisions(scores: np.ndarray, rule: str) -> np.ndarray:
+        found = [
+            verdicts.found_labels(dict(zip(labels, row, strict=True)), stem.claimed, *RULES[rule])
+            for row, stem in zip(scores, kept, strict=True)
+        ]
+        return np.array([[label in names for label in labels] for names in found])
+
+    return {
+        "stems": len(kept),
+        "decisions": int(differences.size),
+        "max_difference": rounded(differences.max()),
+        "mean_difference": rounded(differences.mean()),
+        "margin": config.margin,
+        "judged_again": int(near.sum()),
+        "flips": {
+            rule: {
+                "trunk": int((decisions(ours, rule) != decisions(paper, rule)).sum()),
+                "refine": int((decisions(refined, rule) != decisions(paper, rule)).sum()),
+            }
+            for rule in RULES
+        },
+    }
+
+
+def memory_section(bench: Bench) -> Record:
+    """Peak memory of the command on a short stem and on the same one repeated for hours."""
+    stem = max(bench.stems, key=lambda stem: stem.duration)
+    data = bench.work / "memory"
+    report: Record = {"stem_sample_rate": stem.sample_rate, "stem_channels": stem.channels, "format": "flac"}
+    for name, seconds in (("short", stem.duration), ("long", bench.hours * 3600)):
+        path = data / name / "song" / f"{stem.claimed[0]}.flac"
+        _repeat(bench.folder / stem.path, path, seconds)
+        command = [sys.executable, "-m", "stemclean", "refine", str(data / name), "-o", str(data / f"{name}.json")]
+        report[name] = {"minutes": round(seconds / 60, 1), **_measured([*command, "--weights", bench.uri, "--quiet"])}
+        report[name]["times_real_time"] = rounded(seconds / report[name]["seconds"])
+        shutil.rmtree(data / name)
+    return report
+
+
+def start_section(_: Bench) -> Record:
+    """Start of the command and of the library, each beside an empty Python."""
+    script = Path(sys.executable).with_name("stemclean")
+    program = [str(script)] if script.exists() else [sys.executable, "-m", "stemclean"]
+    commands = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "stemclean --help": [*program, "--help"],
+        'python -c "import stemclean.refine"': [sys.executable, "-c", "import stemclean.refine"],
+    }
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for run in range(-1, START_RUNS):  # the first one warms byte code and disk cache
+        for name in list(commands)[:: -1 if run % 2 else 1]:
+            began = time.perf_counter()
+            subprocess.run(commands[name], stdout=subprocess.DEVNULL, check=True)
+            if run >= 0:
+                times[name].append(time.perf_counter() - began)
+    empty = times["python -c pass"]
+    return {
+        "runs": START_RUNS,
+        "seconds": {name: spread(values) for name, values in times.items()},
+        "times_empty_python": {
+            name: spread([a / b for a, b in zip(values, empty, strict=True)]) for name, values in times.items()
+        },
+    }
+
+
+SECTIONS: dict[str, Callable[[Bench], Record]] = {
+    "refine": refine_section,
+    "stages": stages_section,
+    "agreement": agreement_section,
+    "memory": memory_section,
+    "start": start_section,
+}
+
+
+def spread(values: Sequence[float]) -> Record:
+    """Median, least and greatest of some repetitions.
+
+    >>> spread([1.0, 3.0, 2.0])
+    {'median': 2.0, 'min': 1.0, 'max': 3.0, 'num': 3}
+    """
+    return {
+        "median": float(f"{np.median(values):.4g}"),
+        "min": float(f"{min(values):.4g}"),
+        "max": float(f"{max(values):.4g}"),
+        "num": len(values),
+    }
+
+
+def describe_machine() -> Record:
+    """What it was measured on, and how busy that was before; no names."""
+    return {
+        "cores": os.cpu_count(),
+        "load_before": [round(value, 1) for value in os.getloadavg()],
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "stemclean": __version__,
+    }
+
+
+def _repeat(source: Path, path: Path, seconds: float) -> None:
+    """A file that plays another again and again."""
+    sound = files.read(source)
+    info = files.probe(source)
+    left = round(seconds * info.sample_rate)
+    with files.create(path, info.sample_rate, info.channels, subtype="PCM_16") as file:
+        while left > 0:
+            file.write(sound[:, :left])
+            left -= sound.shape[1]
+
+
+def _measured(command: list[str]) -> Record:
+    """Run a command; its seconds and its peak resident memory in MB (10^6 bytes).
+
+    Raises:
+        RuntimeError: it fails.
+    """
+    told = subprocess.run([sys.executable, "-c", LAUNCHER, *command], stdout=subprocess.PIPE, check=True)
+    result = json.loads(told.stdout)
+    if result["status"]:
+        raise RuntimeError(f"{' '.join(command)}: status {result['status']}")
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+    return {"seconds": round(result["seconds"], 1), "peak_mb": round(result["maxrss"] * unit / 1e6)}
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("heldout", type=Path, metavar="HELDOUT")
+    parser.add_argument("output", type=Path, metavar="OUT.json")
+    parser.add_argument("--weights", default=weights.DEFAULT_CLASSIFIER, metavar="URI")
+    parser.add_argument("--repetitions", type=int, default=5, metavar="N")
+    parser.add_argument("--songs", choices=("real", "all"), default="real")
+    parser.add_argument("--hours", type=float, default=3.0)
+    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas between; all")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="for files of hours; the folder of HELDOUT")
+    given = parser.parse_args()
+    chosen = given.only.split(",")
+    if set(chosen) - set(SECTIONS):
+        parser.error(f"sections are {', '.join(SECTIONS)}")
+    torch.set_num_threads(1)
+    try:
+        data, folder = layouts.load(given.heldout, quiet=True)
+        loaded = weights.load(given.weights)
+    except StemcleanError as error:
+        parser.error(str(error))
+    real = [stem for stem in data.stems if stem.track.startswith("real__")]
+    stems = real if real and given.songs == "real" else data.stems
+    report: Record = json.loads(given.output.read_text()) if given.output.exists() else {}
+    with tempfile.TemporaryDirectory(dir=given.work or given.heldout.absolute().parent) as work:
+        bench = Bench(folder, stems, data.stems, given.weights, loaded, given.repetitions, given.hours, Path(work))
+        for name in chosen:
+            section = {"machine": describe_machine(), **SECTIONS[name](bench)}
+            section["weights"] = describe_weights(loaded)
+            report[name] = section
+            write_json(given.output, report)
+            print(name, {key: value for key, value in section.items() if key not in ("machine", "weights")})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""The published contract: what is written is read, equal gives equal bytes, and a broken one is refused by address."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stemclean import manifest
+from stemclean.errors import ManifestError
+from stemclean.manifest import Created, Issue, Manifest, Region, Skip, Source, Stem, Verdict
+
+LABELS = ["vocals", "bass", "drums", "other"]
+ENDINGS = ["m.json", "m.jsonl", "m.jsonl.gz"]
+
+
+def stem(**changes: Any) -> Stem:
+    given: dict[str, Any] = {
+        "id": "song/drums",
+        "track": "song",
+        "path": "song/drums.flac",
+        "sample_rate": 44100,
+        "channels": 2,
+        "num_samples": 44100 * 40,
+        "claimed": ["drums"],
+        "labels": ["drums"],
+    }
+    return Stem(**{**given, **changes})
+
+
+def dataset(*stems: Stem, **changes: Any) -> Manifest:
+    return Manifest(created=Created(by="test", command="test"), labels=LABELS, stems=list(stems), **changes)
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    return {**json.loads(dataset(stem()).model_dump_json(by_alias=True)), **changes}
+
+
+def refusal(tmp_path: Path, content: Any, name: str = "m.json") -> str:
+    (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(ManifestError) as caught:
+        manifest.read(tmp_path / name)
+    return caught.value.message
+
+
+_scores = st.dictionaries(st.sampled_from(LABELS), st.integers(0, 10_000).map(lambda score: score / 10_000))
+_edges = st.sets(st.integers(0, 40_000_000), max_size=8).map(sorted)
+_spans = _edges.map(lambda edges: [(a / 1e6, b / 1e6) for a, b in zip(edges[::2], edges[1::2], strict=False)])
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+_text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+
+
+@st.composite
+def _stems(draw: st.DrawFn) -> Stem:
+    labels = draw(st.lists(st.sampled_from(LABELS), unique=True))
+    spans = draw(_spans)
+    return stem(
+        id=draw(_text),
+        track=draw(_text),
+        path=draw(st.sampled_from(["a.wav", "Ä ö/音.flac", "a/b/../c.wav", "./x.ogg"])),
+        stream=draw(st.integers(0, 4)),
+        labels=labels,
+        scores=draw(_scores),
+        active=draw(st.none() | _spans),
+        regions=[Region(start=start, end=end, labels=labels) for start, end in spans],
+        split=draw(st.sampled_from([None, "train", "validation", "test"])),
+        loudness_lufs=draw(st.none() | st.integers(-7000, 0).map(lambda level: level / 100)),
+        verdict=draw(
+            st.none() | st.just(Verdict(action="mixed", reason="unclaimed_class_present", label_quality=0.03))
+        ),
+        source=draw(st.none() | st.just(Source(path="../x.wav", sample_rate=44100, num_samples=44100 * 40, stream=2))),
+        issues=draw(st.lists(st.just(Issue(code="clipped", detail="3 samples")), max_size=1)),
+        extra=draw(st.dictionaries(_text, _json, max_size=3)),
+    )
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("name", ENDINGS)
+    @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(stems=st.lists(_stems(), max_size=4, unique_by=lambda item: item.id))
+    def test_what_is_written_is_read(self, tmp_path: Path, name: str, stems: list[Stem]) -> None:
+        before = dataset(*stems, skipped=[Skip(path="x.wav", reason="empty")], root="../data")
+        path = manifest.write(before, tmp_path / name)
+        assert manifest.read(path) == before
+        assert list(manifest.iter_stems(path)) == stems
+        first = path.read_bytes()
+        assert manifest.write(manifest.read(path), path).read_bytes() == first
+
+    def test_unknown_keys_survive(self, tmp_path: Path) -> None:
+        newer = document(novelty={"a": [1, None]})
+        newer["stems"][0]["mood"] = "blue"
+        newer["created"]["where"] = "here"
+        (tmp_path / "m.json").write_text(json.dumps(newer))
+        for name in ENDINGS:
+            again = manifest.read(manifest.write(manifest.read(tmp_path / "m.json"), tmp_path / name))
+            assert again.model_extra == {"novelty": {"a": [1, None]}}
+            assert again.stems[0].model_extra == {"mood": "blue"}
+            assert again.created.model_extra == {"where": "here"}
+
+    def test_lines_hold_a_header_and_then_stems(self, tmp_path: Path) -> None:
+        path = manifest.write(dataset(stem(), stem(id="b")), tmp_path / "m.jsonl")
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert "stems" not in lines[0]
+        assert lines[0]["schema"] == "stemclean.manifest/1"
+        assert [line["id"] for line in lines[1:]] == ["song/drums", "b"]
+
+    def test_numbers_are_rounded_to_what_they_mean(self, tmp_path: Path) -> None:
+        fine = stem(scores={"drums": 0.123456}, loudness_lufs=-23.14159, active=[(1 / 3, 2.0)], peak_dbfs=-0.0001)
+        written = json.loads(manifest.write(dataset(fine), tmp_path / "m.json").read_text())["stems"][0]
+        assert written["scores"] == {"drums": 0.1235}
+        assert written["loudness_lufs"] == -23.14
+        assert written["active"] == [[0.333333, 2.0]]
+        assert str(written["peak_dbfs"]) == "0.0"  # no "-0.0"
+
+    def test_keys_are_sorted_and_letters_are_letters(self, tmp_path: Path) -> None:
+        text = manifest.write(dataset(stem(track="Größe")), tmp_path / "m.json").read_text(encoding="utf-8")
+        assert "Größe" in text
+        keys = list(json.loads(text))
+        assert keys == sorted(keys)
+
+    def test_gzip_holds_no_date(self, tmp_path: Path) -> None:
+        path = manifest.write(dataset(stem()), tmp_path / "m.jsonl.gz")
+        assert path.read_bytes()[4:8] == bytes(4)
+        assert gzip.decompress(path.read_bytes()).startswith(b'{"created"')
+
+    def test_it_fits_its_own_schema(self, tmp_path: Path) -> None:
+        path = manifest.write(dataset(stem(active=[(0.0, 1.0)])), tmp_path / "m.json")
+        jsonschema.validate(json.loads(path.read_text()), manifest.json_schema())
+
+
+class TestRefusals:
+    def test_the_address_of_an_end_that_is_too_late(self, tmp_path: Path) -> None:
+        broken = document()
+        broken["stems"][0]["active"] = [[0, 41.2]]
+        expected = "stems[0].active[0]: end 41.2 s is after the file's end (40 s)"
+        assert refusal(tmp_path, broken) == f"{tmp_path / 'm.json'}: {expected}"
+
+    @pytest.mark.parametrize(
+        ("changes", "says"),
+        [
+            ({"active": [[5, 5]]}, "active[0]: end 5 s is not after start 5 s"),
+            ({"active": [[0, 5], [4, 6]]}, "active[1]: start 4 s is before the previous end (5 s)"),
+            ({"active": [[-1, 5]]}, "active[0][0]"),
+            ({"regions": [{"start": 0, "end": 99, "labels": []}]}, "regions[0]: end 99 s is after the file's end"),
+            ({"scores": {"drums": 1.5}}, "scores.drums"),
+            ({"sample_rate": 0}, "sample_rate"),
+            ({"num_samples": -1}, "num_samples"),
+            ({"path": "../outside.wav"}, 'path: "../outside.wav" leaves the root folder'),
+            ({"path": "a/../../outside.wav"}, "leaves the root folder"),
+            ({"path": "/etc/passwd"}, "leaves the root folder"),
+            ({"split": "holdout"}, "split"),
+            ({"verdict": {"action": "burn", "reason": "x"}}, "verdict.action"),
+            ({"id": None}, "id"),
+        ],
+    )
+    def test_the_address_of_anything_else(self, tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+        broken = document()
+        broken["stems"][0] |= changes
+        message = refusal(tmp_path, broken)
+        assert "stems[0]." in message
+        assert says in message
+
+    def test_labels_that_are_not_declared(self, tmp_path: Path) -> None:
+        broken = document()
+        broken["stems"][0]["claimed"] = ["theremin"]
+        assert 'stems[0].claimed: "theremin" is not among the labels' in refusal(tmp_path, broken)
+
+    def test_an_id_that_stands_twice(self, tmp_path: Path) -> None:
+        broken = document()
+        broken["stems"] *= 2
+        assert 'stems[1].id: "song/drums" stands at stems[0] too' in refusal(tmp_path, broken)
+
+    def test_nan_is_no_number(self, tmp_path: Path) -> None:
+        broken = document()
+        broken["stems"][0]["loudness_lufs"] = float("nan")
+        assert "must be a finite number" in refusal(tmp_path, broken)
+
+    def test_a_source_is_the_line_that_active_stands_on(self, tmp_path: Path) -> None:
+        fine = document()
+        fine["stems"][0] |= {
+            "active": [[0, 50.0]],
+            "source": {"path": "x.wav", "sample_rate": 44100, "num_samples": 44100 * 50},
+        }
+        (tmp_path / "m.json").write_text(json.dumps(fine))
+        assert manifest.read(tmp_path / "m.json").stems[0].active == [(0.0, 50.0)]
+        fine["stems"][0]["active"] = [[0, 50.1]]
+        assert "after the source's end (50 s)" in refusal(tmp_path, fine)
+
+    def test_another_schema(self, tmp_path: Path) -> None:
+        assert 'schema "stemclean.manifest/9" is not known' in refusal(
+            tmp_path, document(schema="stemclean.manifest/9")
+        )
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", '"text"', "nonsense"])
+    @pytest.mark.parametrize("name", ["m.json", "m.jsonl"])
+    def test_no_json_object(self, tmp_path: Path, content: str, name: str) -> None:
+        assert str(tmp_path / name) in refusal(tmp_path, content, name)
+
+    def test_the_line_of_a_broken_stem(self, tmp_path: Path) -> None:
+        path = manifest.write(dataset(stem(), stem(id="b")), tmp_path / "m.jsonl")
+        header, first, _ = path.read_text().splitlines()
+        assert "line 3" in refusal(tmp_path, f"{header}\n{first}\n{{half a", "m.jsonl")
+        path.write_text(f"{header}\n{first}\n" + first.replace('"sample_rate": 44100', '"sample_rate": 0') + "\n")
+        with pytest.raises(ManifestError, match=r"line 3\.sample_rate"):
+            list(manifest.iter_stems(path))
+
+    @pytest.mark.parametrize("name", ENDINGS)
+    @pytest.mark.parametrize("content", [b"\xff\xfe\x00junk", b"\x1f\x8b\x08\x00junk"])
+    def test_bytes_that_are_no_text(self, tmp_path: Path, name: str, content: bytes) -> None:
+        (tmp_path / name).write_bytes(content)
+        for call in (manifest.read, lambda path: list(manifest.iter_stems(path))):
+            with pytest.raises(ManifestError, match=name):
+                call(tmp_path / name)
+
+    def test_a_cut_archive(self, tmp_path: Path) -> None:
+        path = manifest.write(dataset(*(stem(id=str(index)) for index in range(50))), tmp_path / "m.jsonl.gz")
+        path.write_bytes(path.read_bytes()[:-20])
+        with pytest.raises(ManifestError, match="cut off"):
+            manifest.read(path)
+
+    def test_no_such_file(self, tmp_path: Path) -> None:
+        with pytest.raises(ManifestError, match="No such file"):
+            manifest.read(tmp_path / "nothing.json")
+
+
+class TestWriting:
+    def test_it_appears_whole_or_not_at_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = manifest.write(dataset(stem()), tmp_path / "deep" / "m.json")
+        before = path.read_bytes()
+        monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("no space")))
+        with pytest.raises(OSError, match="no space"):
+            manifest.write(dataset(stem(), stem(id="b")), path)
+        assert path.read_bytes() == before
+
+    def test_the_root_is_relative_to_the_manifest(self, tmp_path: Path) -> None:
+        root = manifest.relative_root(tmp_path / "data" / "stems", tmp_path / "out" / "m.json")
+        assert root == "../data/stems"
+        found = dataset(root=root).folder(tmp_path / "out" / "m.json")
+        assert found.resolve() == (tmp_path / "data" / "stems").resolve()
+        assert dataset(root="data").folder(None) == Path("data")
+
+    def test_with_stems_is_a_copy(self) -> None:
+        before = dataset(stem())
+        after = before.with_stems([], root="x")
+        assert (len(before.stems), before.root, after.stems, after.root) == (1, ".", [], "x")

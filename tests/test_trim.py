@@ -1,0 +1,314 @@
+"""The verb ``trim``: what is kept is the source's, twice is once, and a run can stop anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from stemclean import layouts, manifest
+from stemclean.audio import files
+from stemclean.errors import ConfigError
+from stemclean.manifest import SKIP_REASONS, Manifest, Stem
+from stemclean.trim import TrimConfig, trim
+from stemclean.units import seconds_to_samples
+
+RATE = 22050
+HALF_FADE = 0.005
+MakeDataset = Callable[..., Path]
+
+
+@pytest.fixture
+def songs(tmp_path: Path, make_dataset: MakeDataset) -> Path:
+    """Two songs of four stems, 4 s each, with 3 s of silence in the middle."""
+    return make_dataset(tmp_path / "songs", silence=3.0)
+
+
+def sources(stem: Stem) -> np.ndarray:
+    """The source sample of each sample of a trimmed file."""
+    assert stem.source is not None
+    assert stem.active is not None
+    rate = stem.source.sample_rate
+    spans = [(seconds_to_samples(start, rate), seconds_to_samples(end, rate)) for start, end in stem.active]
+    return np.concatenate([np.arange(start, end) for start, end in spans])
+
+
+def away_from_fades(places: np.ndarray) -> np.ndarray:
+    """Which samples of a trimmed file lie beyond any cross-fade."""
+    joins = np.flatnonzero(np.diff(places) != 1) + 1
+    clear = np.ones(len(places), bool)
+    half = round(HALF_FADE * RATE) + 1
+    for join in (0, *joins, len(places)):
+        clear[max(0, join - half) : join + half] = False
+    return clear
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_every_kept_sample_is_its_source_s(tmp_path: Path, songs: Path) -> None:
+    before = content(songs)
+    found = trim(songs, tmp_path / "trimmed", quiet=True)
+    assert content(songs) == before
+    assert [stem.id for stem in found.stems] == [stem.id for stem in layouts.scan(songs).stems]
+    for stem in found.stems:
+        assert stem.path == f"{stem.id}.flac"
+        places = sources(stem)
+        heard = files.read(tmp_path / "trimmed" / stem.path)
+        assert heard.shape == (2, stem.num_samples) == (2, len(places))
+        assert stem.source is not None
+        assert (tmp_path / "trimmed" / stem.source.path).resolve() == (songs / f"{stem.id}.wav").resolve()
+        assert stem.source.num_samples == 7 * RATE
+        assert len(places) < 5 * RATE  # the pause is gone
+        clear = away_from_fades(places)
+        assert np.array_equal(heard[:, clear], files.read(songs / f"{stem.id}.wav")[:, places[clear]])
+        assert stem.sha256 == manifest.file_sha256(tmp_path / "trimmed" / stem.path)
+        assert stem.loudness_lufs is not None
+        assert stem.peak_dbfs == pytest.approx(-6.02, abs=0.02)
+
+
+def test_twice_is_once(tmp_path: Path, songs: Path) -> None:
+    once = trim(songs, tmp_path / "once", quiet=True)
+    twice = trim(tmp_path / "once", tmp_path / "twice", quiet=True)
+    assert [stem.num_samples for stem in twice.stems] == [stem.num_samples for stem in once.stems]
+    # Traceable to the first source, not to the file in between.
+    assert [stem.active for stem in twice.stems] == [stem.active for stem in once.stems]
+    for first, second in zip(once.stems, twice.stems, strict=True):
+        assert first.source is not None
+        assert second.source is not None
+        assert second.source.sha256 == first.source.sha256
+        assert (tmp_path / "twice" / second.source.path).is_file()
+        once_heard = files.read(tmp_path / "once" / first.path)
+        assert np.array_equal(files.read(tmp_path / "twice" / second.path), once_heard)
+
+
+def test_cutting_more_from_what_was_cut_stays_traceable(tmp_path: Path, songs: Path) -> None:
+    path = songs / "song 1" / "drums.wav"
+    sound, _ = soundfile.read(path, always_2d=True)
+    quiet = 0.02 * sound[: 2 * RATE]  # 34 dB below: loud enough at 50 dB, not at 30
+    pause = np.zeros((2 * RATE, 2))
+    soundfile.write(path, np.concatenate([quiet, pause, sound]), RATE, subtype="PCM_16")
+    trim(songs, tmp_path / "once", TrimConfig(first_db=50.0), quiet=True)
+    twice = trim(tmp_path / "once", tmp_path / "twice", TrimConfig(first_db=25.0), quiet=True)
+    stem = next(stem for stem in twice.stems if stem.id == "song 1/drums")
+    places = sources(stem)
+    assert places[0] >= 3.5 * RATE
+    heard, clear = files.read(tmp_path / "twice" / stem.path), away_from_fades(places)
+    assert np.array_equal(heard[:, clear], files.read(path)[:, places[clear]])
+
+
+def test_the_pool_of_bits_is_the_source_s(tmp_path: Path, sounds) -> None:  # type: ignore[no-untyped-def]
+    sound = sounds.drums(2.0, np.random.default_rng(0)).T
+    (tmp_path / "in" / "song").mkdir(parents=True)
+    for name, kind, subtype in [
+        ("drums 1.wav", "WAV", "PCM_16"),
+        ("drums 2.wav", "WAV", "PCM_24"),
+        ("drums 3.wav", "WAV", "FLOAT"),
+        ("drums 4.ogg", "OGG", "VORBIS"),
+        ("drums 5.flac", "FLAC", "PCM_16"),
+    ]:
+        soundfile.write(tmp_path / "in" / "song" / name, sound, RATE, format=kind, subtype=subtype)
+    soundfile.write(tmp_path / "in" / "song" / "drums 6.wav", sound[:, 0], 48000, subtype="PCM_16")
+    found = trim(tmp_path / "in", tmp_path / "out", quiet=True)
+    written = [soundfile.info(tmp_path / "out" / stem.path) for stem in found.stems]
+    assert [info.subtype for info in written] == ["PCM_16", "PCM_24", "PCM_24", "PCM_24", "PCM_16", "PCM_16"]
+    assert [(info.samplerate, info.channels) for info in written] == [(RATE, 2)] * 5 + [(48000, 1)]
+
+
+def test_silent_stems_and_broken_ones_are_listed_and_the_rest_is_done(tmp_path: Path, songs: Path) -> None:
+    soundfile.write(songs / "song 1" / "bass.wav", np.zeros((RATE, 2)), RATE)
+    hiss = 3e-4 * np.random.default_rng(0).standard_normal((RATE, 2))  # -70 dBFS
+    soundfile.write(songs / "song 1" / "drums.wav", hiss, RATE, subtype="PCM_24")
+    (songs / "song 2" / "bass.wav").write_text("no sound")
+    broken = np.full((RATE, 2), np.nan)
+    soundfile.write(songs / "song 2" / "drums.wav", broken, RATE, subtype="FLOAT")
+    soundfile.write(songs / "song 2" / "mixture.wav", np.full((RATE, 2), 0.1), RATE)
+    found = trim(songs, tmp_path / "out", quiet=True)
+    assert {skip.path: skip.reason for skip in found.skipped} == {
+        "song 1/bass.wav": "silent",
+        "song 1/drums.wav": "silent",
+        "song 2/bass.wav": "not_audio",
+        "song 2/drums.wav": "non_finite",
+        "song 2/mixture.wav": "mixture",
+    }
+    assert all(skip.reason in SKIP_REASONS for skip in found.skipped)
+    assert len(found.stems) == 4
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert written == {"manifest.json", *(stem.path for stem in found.stems)}
+
+
+def test_a_file_that_vanished_after_the_scan(tmp_path: Path, songs: Path) -> None:
+    listed = manifest.write(layouts.scan(songs).model_copy(update={"root": "songs"}), tmp_path / "list.json")
+    (songs / "song 1" / "bass.wav").unlink()
+    found = trim(listed, tmp_path / "out", quiet=True)
+    assert [(skip.path, skip.reason) for skip in found.skipped] == [("song 1/bass.wav", "not_found")]
+    assert len(found.stems) == 7
+
+
+def test_regions_only_writes_the_manifest_alone(tmp_path: Path, songs: Path) -> None:
+    whole = trim(songs, tmp_path / "whole", quiet=True)
+    found = trim(songs, tmp_path / "regions", regions_only=True, quiet=True)
+    assert [path.name for path in (tmp_path / "regions").iterdir()] == ["manifest.json"]
+    assert [stem.active for stem in found.stems] == [stem.active for stem in whole.stems]
+    loaded, folder = layouts.load(tmp_path / "regions" / "manifest.json")
+    assert loaded == found.model_copy(update={"root": loaded.root})
+    for stem in loaded.stems:
+        assert (folder / stem.path).resolve() == (songs / f"{stem.id}.wav").resolve()
+        assert (stem.source, stem.num_samples) == (None, 7 * RATE)
+
+
+def test_what_was_known_about_a_stem_stays(tmp_path: Path, songs: Path) -> None:
+    data = layouts.scan(songs)
+    first = data.stems[0].model_copy(
+        update={"split": "test", "labels": ["bass", "vocals"], "extra": {"fault": "bleed"}, "track": "A"}
+    )
+    listed = data.with_stems([first, *data.stems[1:]], root="songs")
+    manifest.write(listed, tmp_path / "list.json")
+    for _ in range(2):  # the second run takes it over from the first
+        stem = trim(tmp_path / "list.json", tmp_path / "out", quiet=True).stems[0]
+        assert (stem.id, stem.split, stem.track) == (first.id, "test", "A")
+        assert (stem.claimed, stem.labels, stem.extra) == (["bass"], ["bass", "vocals"], {"fault": "bleed"})
+
+
+class TestResume:
+    @pytest.fixture
+    def written(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Names of the files that a run wrote."""
+        names: list[str] = []
+        create = files.create
+
+        def noted(path: Path, *rest: object, **more: object) -> object:
+            names.append("/".join(Path(path).parts[-2:]))
+            return create(path, *rest, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(files, "create", noted)
+        return names
+
+    def test_what_is_done_is_not_done_again(self, tmp_path: Path, songs: Path, written: list[str]) -> None:
+        first = trim(songs, tmp_path / "out", quiet=True)
+        before = content(tmp_path / "out")
+        written.clear()
+        assert trim(songs, tmp_path / "out", quiet=True) == first
+        assert written == []
+        assert content(tmp_path / "out") == before
+
+    def test_what_changed_is_done_again(self, tmp_path: Path, songs: Path, written: list[str]) -> None:
+        trim(songs, tmp_path / "out", quiet=True)
+        sound, _ = soundfile.read(songs / "song 1" / "bass.wav")
+        soundfile.write(songs / "song 1" / "bass.wav", sound[::-1], RATE)  # another content
+        (tmp_path / "out" / "song 1" / "drums.flac").write_bytes(b"spoilt")
+        (tmp_path / "out" / "song 2" / "drums.flac").unlink()
+        written.clear()
+        again = trim(songs, tmp_path / "out", quiet=True)
+        assert written == ["song 1/bass.flac", "song 1/drums.flac", "song 2/drums.flac"]
+        assert again == trim(songs, tmp_path / "fresh", quiet=True)
+
+    def test_other_settings_do_everything_again(self, tmp_path: Path, songs: Path, written: list[str]) -> None:
+        trim(songs, tmp_path / "out", quiet=True)
+        written.clear()
+        trim(songs, tmp_path / "out", TrimConfig(pad=0.2), quiet=True)
+        assert len(written) == 8
+
+    def test_an_interrupted_run_goes_on(
+        self, tmp_path: Path, songs: Path, written: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = trim(songs, tmp_path / "whole", quiet=True)
+        probe, count = files.probe, 0
+
+        def killed(*args: object, **more: object) -> object:
+            nonlocal count
+            count += 1
+            if count > 8 + 5:  # the scan looks at eight, then the sixth stem's turn comes
+                raise KeyboardInterrupt
+            return probe(*args, **more)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "probe", killed)
+            with pytest.raises(KeyboardInterrupt):
+                trim(songs, tmp_path / "out", quiet=True)
+        assert not (tmp_path / "out" / "manifest.json").exists()
+        partial = tmp_path / "out" / "manifest.json.partial.jsonl"
+        with open(partial, "a", encoding="utf-8") as file:
+            file.write('{"id": "half a li')
+        written.clear()
+        assert trim(songs, tmp_path / "out", quiet=True) == expected
+        assert len(written) == 3
+        assert not partial.exists()
+        assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("place", [".", "trimmed"])
+    def test_a_destination_in_the_source(self, songs: Path, place: str) -> None:
+        with pytest.raises(ConfigError, match="lies in the source"):
+            trim(songs, songs / place, quiet=True)
+
+    def test_a_destination_that_is_another_s(self, tmp_path: Path, songs: Path) -> None:
+        (tmp_path / "out").mkdir()
+        manifest.write(layouts.scan(songs), tmp_path / "out" / "manifest.json")
+        with pytest.raises(ConfigError, match='was written by "scan"'):
+            trim(songs, tmp_path / "out", quiet=True)
+
+    @pytest.mark.parametrize(
+        ("wrong", "says"),
+        [
+            ({"first_db": -1.0}, "first_db is -1"),
+            ({"second_db": float("nan")}, "second_db is nan"),
+            ({"fade": 0.2}, r"a fade of 0\.2 s"),
+            ({"pad": 1.0}, "needs a min_gap of more than 2 s"),
+        ],
+    )
+    def test_settings_that_cannot_be_meant(self, wrong: dict[str, float], says: str) -> None:
+        with pytest.raises(ConfigError, match=says):
+            TrimConfig(**wrong)
+
+
+def test_streams_of_one_file_become_files(tmp_path: Path, encode: Callable[..., Path], sounds) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    parts = [make(2.0, rng, rate=44100) for make in (sounds.drums, sounds.bass)]
+    encode(tmp_path / "in" / "Song.mka", parts, 44100, "flac", ["Drums", "Bass"])
+    found = trim(tmp_path / "in", tmp_path / "out", quiet=True)
+    assert [(stem.id, stem.path, stem.stream) for stem in found.stems] == [
+        ("Song", "Song.flac", 0),
+        ("Song#1", "Song#1.flac", 0),
+    ]
+    assert [stem.source.stream for stem in found.stems if stem.source] == [0, 1]
+    for stem, part in zip(found.stems, parts, strict=True):
+        heard = files.read(tmp_path / "out" / stem.path)
+        places = sources(stem)
+        clear = away_from_fades(places)
+        assert np.abs(heard[:, clear] - part[:, places[clear]]).max() < 2 / 32768  # the encoder's 16 bits
+
+
+def test_more_channels_than_flac_holds(tmp_path: Path) -> None:
+    (tmp_path / "in" / "song").mkdir(parents=True)
+    noise = 0.1 * np.random.default_rng(0).standard_normal((RATE, 10))
+    soundfile.write(tmp_path / "in" / "song" / "drums.wav", noise, RATE)
+    (stem,) = trim(tmp_path / "in", tmp_path / "out", quiet=True).stems
+    assert stem.channels == soundfile.info(tmp_path / "out" / stem.path).channels == 2
+    assert [issue.code for issue in stem.issues] == ["downmixed"]
+
+
+def test_samples_beyond_full_scale_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "in" / "song").mkdir(parents=True)
+    loud = np.random.default_rng(0).standard_normal((RATE, 1))
+    soundfile.write(tmp_path / "in" / "song" / "drums.wav", loud, RATE, subtype="FLOAT")
+    (stem,) = trim(tmp_path / "in", tmp_path / "out", quiet=True).stems
+    beyond = int((np.abs(loud.astype(np.float32)) > 1).sum())
+    assert [(issue.code, issue.detail) for issue in stem.issues] == [("clipped", f"{beyond} samples exceed full scale")]
+
+
+def test_the_manifest_says_how_it_was_made(tmp_path: Path, songs: Path) -> None:
+    trim(songs, tmp_path / "out", TrimConfig(first_db=40.0), quiet=True)
+    document = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert document["created"]["command"] == "trim"
+    assert document["created"]["config"]["first_db"] == 40.0
+    assert document["created"]["config"]["regions_only"] is False
+    assert document["created"]["inputs"] == [{"path": "../songs", "sha256": None}]
+    assert document["root"] == "."
+    assert Manifest.model_validate(document)

@@ -210,11 +210,7 @@ def bleeds(pairs: Sequence[tuple[Stem, Stem]]) -> Record:
             result[name][group].update(
                 num=1, flagged=int(flagged(refined)), labels_right=int(set(refined.labels) == set(truth.labels))
             )
-    order: dict[str, Callable[[str], Any]] = {"level_db": lambda band: int(band.split("..")[0])}
-    return {
-        name: {group: dict(groups[group]) for group in sorted(groups, key=order.get(name))}
-        for name, groups in result.items()
-    }
+    return {name: {group: dict(counts) for group, counts in groups.items()} for name, groups in result.items()}
 
 
 def unseen_singers(material: Path, scores: Scores) -> Record:
@@ -370,6 +366,7 @@ def main() -> None:
         parser.error(str(error))
     report["weights"] = describe_weights(scores.weights)
     report["config"] = {key: value for key, value in asdict(config).items() if key != "seed"} | {"seeds": given.seeds}
+    report["labels"] = scores.weights.card["spec"]["labels"]
     report["rules"] = {name: {"threshold": a, "claimed_threshold": b} for name, (a, b) in RULES.items()}
     write_json(given.output, report)
     for kind, rules in report["planted"].items():

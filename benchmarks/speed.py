@@ -8,7 +8,7 @@ turned at every stem and every repetition, so that what else the machine does hi
 OUT.json as soon as it is done:
 
 - ``refine``: the verb on a folder, from the scan to the manifest, all cores;
-- ``stages``: one thread; decode, measure, network; the trunk run once against plain windows;
+- ``stages``: one thread; decode, measure, spectrogram, network; the trunk run once against plain windows;
 - ``agreement``: what the two ways say of every stem, and how many decisions differ, before and after borderline
   stems are judged again;
 - ``memory``: peak resident memory of ``stemclean refine`` on one stem of ``--hours``, made by repeating a stem, in a
@@ -27,7 +27,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,7 @@ from stemclean.errors import StemcleanError
 from stemclean.manifest import Stem
 from stemclean.models import weights
 from stemclean.models.calibration import Calibration
+from stemclean.models.contract import Classifier
 from stemclean.models.judge import Judge
 from stemclean.refine import RefineConfig, refine
 
@@ -112,27 +114,54 @@ def stages_section(bench: Bench) -> Record:
     runs: list[dict[str, dict[str, float]]] = []
     for repetition in tqdm(range(bench.repetitions), "stages", unit="run", disable=None):
         judges = {"trunk": Judge(bench.loaded.model, "cpu"), "plain": Judge(bench.loaded.model, "cpu")}
+        spectrogram = dict.fromkeys(judges, 0.0)
         for number, stem in enumerate(bench.stems):
             for way in list(judges)[:: -1 if (number + repetition) % 2 else 1]:
                 judge = judges[way]
-                judge(judge.recording(bench.folder / stem.path, stem.duration, stem.stream), plain=way == "plain")
-        runs.append({way: dict(judge.seconds) for way, judge in judges.items()})
+                with _features_timed(bench.loaded.model) as spent:
+                    judge(judge.recording(bench.folder / stem.path, stem.duration, stem.stream), plain=way == "plain")
+                spectrogram[way] += sum(spent)
+        runs.append({way: _stages(judge.seconds, spectrogram[way]) for way, judge in judges.items()})
     audio = bench.audio_seconds
-    stages = list(runs[0]["trunk"])
+    ways, stages = list(runs[0]), list(runs[0]["trunk"])
+    whole = {way: [sum(run[way].values()) for run in runs] for way in ways}
     return {
         "audio_minutes": round(audio / 60, 1),
         "stems": len(bench.stems),
         "threads": 1,
+        "stages": stages,
         "seconds_per_hour": {
-            way: {stage: spread([run[way][stage] / audio * 3600 for run in runs]) for stage in stages}
-            for way in ("trunk", "plain")
+            way: {stage: spread([run[way][stage] / audio * 3600 for run in runs]) for stage in stages} for way in ways
         },
-        "times_real_time": {
-            way: spread([audio / sum(run[way].values()) for run in runs]) for way in ("trunk", "plain")
-        },
+        "times_real_time": {way: spread([audio / seconds for seconds in whole[way]]) for way in ways},
         "network_speed_up": spread([run["plain"]["network"] / run["trunk"]["network"] for run in runs]),
-        "whole_speed_up": spread([sum(run["plain"].values()) / sum(run["trunk"].values()) for run in runs]),
+        "whole_speed_up": spread([a / b for a, b in zip(whole["plain"], whole["trunk"], strict=True)]),
     }
+
+
+def _stages(seconds: Mapping[str, float], spectrogram: float) -> dict[str, float]:
+    """A judge's stages, with the spectrogram apart from the network."""
+    stages = {name: seconds.get(name, 0.0) for name in ("decode", "measure")}
+    return {**stages, "spectrogram": spectrogram, "network": seconds["network"] - spectrogram}
+
+
+@contextmanager
+def _features_timed(model: Classifier) -> Iterator[list[float]]:
+    """The seconds of each call of a model's ``features`` meanwhile."""
+    spent: list[float] = []
+    features = model.features
+
+    def timed(waveform: torch.Tensor) -> torch.Tensor:
+        began = time.perf_counter()
+        result = features(waveform)
+        spent.append(time.perf_counter() - began)
+        return result
+
+    model.features = timed  # type: ignore[method-assign]
+    try:
+        yield spent
+    finally:
+        del model.features  # the method of the class is back
 
 
 def agreement_section(bench: Bench) -> Record:

@@ -227,9 +227,13 @@ def _with_verdict(
     measured: dict[str, Any] = {"loudness_lufs": heard.loudness_lufs, "peak_dbfs": heard.peak_dbfs}
     if stem.source is None:
         measured["active"] = active
+    held_out = stem.split in ("test", "validation")
     if not heard.weights.any():
-        silent = Verdict(action="drop", reason="silent", label_quality=0.0)
-        return stem.model_copy(update={**measured, "labels": [], "scores": {}, "regions": [], "verdict": silent})
+        nothing = Verdict(
+            action="keep" if held_out else "drop", reason="held_out" if held_out else "silent", label_quality=0.0
+        )
+        labels = stem.labels if held_out else []
+        return stem.model_copy(update={**measured, "labels": labels, "scores": {}, "regions": [], "verdict": nothing})
     found = verdicts.found_labels(scores, stem.claimed, config.threshold, config.claimed_threshold)
     quality = verdicts.label_quality(scores, stem.claimed)
     regions = verdicts.labelled_regions(
@@ -243,7 +247,7 @@ def _with_verdict(
     )
     decided = verdicts.verdict(stem.claimed, found, quality)
     labels = found
-    if stem.split in ("test", "validation"):
+    if held_out:
         decided, labels = Verdict(action="keep", reason="held_out", label_quality=quality), stem.labels
     return stem.model_copy(
         update={**measured, "labels": labels, "scores": scores, "regions": regions, "verdict": decided}

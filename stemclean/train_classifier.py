@@ -27,8 +27,8 @@ def train_classifier(
 ) -> dict[str, Any]:
     """Train a classifier and write its weights and card.
 
-    Random mixtures of the stems, as labelled, are the examples (Koo et al. 2023, section 3.1); whole tracks are held out
-    for validation; the running mean of the weights that validates best is kept.
+    Random mixtures of the stems, as labelled, are the examples (Koo et al. 2023, section 3.1); whole tracks are held
+    out for validation; the running mean of the weights that validates best is kept.
 
     Args:
         data: a folder, a list or a manifest of stems; stems whose verdict is ``drop`` and declared test stems are left

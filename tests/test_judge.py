@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stemclean.models import judge as judging
 from stemclean.models import registry
@@ -86,3 +88,15 @@ def test_chunks_join_without_a_seam(tmp_path, model, monkeypatch, held):
     assert chunked.shape == whole.shape
     # The context is one segment, a little less than the deepest layers can see.
     assert np.abs(chunked - whole).max() < 2e-3
+
+
+@given(st.lists(st.integers(0, 500), min_size=2, max_size=8, unique=True), st.integers(40, 500))
+def test_active_seconds_are_what_counting_gives(cuts, num_samples):
+    cuts = sorted(cuts)
+    regions = [(a, min(b, num_samples)) for a, b in zip(cuts[::2], cuts[1::2], strict=False) if a < min(b, num_samples)]
+    sounding = np.zeros(num_samples, bool)
+    for start, end in regions:
+        sounding[start:end] = True
+    for index, seconds in enumerate(judging._active_seconds(regions, num_samples, 10, 40, 10)):
+        counted = int(sounding[index * 10 : index * 10 + 40].sum())
+        assert seconds == pytest.approx(counted / 10 if counted >= 0.25 * 40 else 0)

@@ -89,6 +89,17 @@ class TestTrackFolders:
         assert claims(found) == {"Bass/drums.wav": "drums", "Bass/vocals.wav": "vocals", "Hello/drums.wav": "drums"}
         assert skips(found) == {"Bass/take 3.wav": "class_unknown"}
 
+    def test_folders_of_classes_in_a_song_speak_for_their_files(self, tmp_path: Path) -> None:
+        put(tmp_path, "one/vocals/lead.wav", "one/vocals/backing.wav", "one/other/bass-like pad.wav", "two/drums.wav")
+        found = layouts.scan(tmp_path)
+        assert claims(found) == {
+            "one/other/bass-like pad.wav": "other",
+            "one/vocals/backing.wav": "vocals",
+            "one/vocals/lead.wav": "vocals",
+            "two/drums.wav": "drums",
+        }
+        assert set(track_of(found).values()) == {"one", "two"}
+
     def test_one_song_alone(self, tmp_path: Path) -> None:
         put(tmp_path / "My Song", "drums.wav", "bass.wav")
         assert {stem.track for stem in layouts.scan(tmp_path / "My Song").stems} == {"My Song"}
@@ -183,6 +194,20 @@ class TestWhatIsPassedOver:
             "song/pad.wav": "wrong_extension",
             "song/vox.flac": "not_audio",
         }
+
+    def test_a_folder_that_may_not_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(tmp_path, "song/drums.wav", "locked/drums.wav")
+        scandir = os.scandir
+
+        def refuse(path: Path) -> object:
+            if Path(path).name == "locked":
+                raise PermissionError(13, "Permission denied")
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        found = layouts.scan(tmp_path)
+        assert claims(found) == {"song/drums.wav": "drums"}
+        assert skips(found) == {"locked": "no_permission"}
 
     def test_a_name_that_is_no_utf8(self, tmp_path: Path) -> None:
         put(tmp_path, "song/drums.wav")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stemclean.labels import Profile
 from stemclean.layouts.base import Found
-from stemclean.layouts.naming import names, speaks_for
+from stemclean.layouts.naming import folder_claims, names
 from stemclean.layouts.walk import audio_files
 
 
@@ -40,17 +40,17 @@ class ClassFolders:
             yield Found(file, label, "/".join((*below, song)))
 
 
-def _claims(path: Path, files: list[Path], profile: Profile) -> dict[str, str | None]:
+def _claims(path: Path, files: list[Path], profile: Profile) -> dict[Path, str | None]:
     """Folder in ``path`` -> the class that it stands for."""
-    in_folder: dict[str, list[Path]] = defaultdict(list)
+    in_folder: dict[Path, list[Path]] = defaultdict(list)
     for file in files:
         if file.parent != path:
             in_folder[_top(file, path)].append(file)
-    return {name: speaks_for(name, inside, profile) for name, inside in in_folder.items()}
+    return folder_claims(in_folder, profile)
 
 
-def _top(file: Path, path: Path) -> str:
-    return file.relative_to(path).parts[0]
+def _top(file: Path, path: Path) -> Path:
+    return path / file.relative_to(path).parts[0]
 
 
 LAYOUT = ClassFolders()

@@ -90,6 +90,8 @@ def _look(found: Found, root: Path, profile: Profile) -> list[Stem | Skip]:
         return [Skip(path=path, reason="outside_root", detail=f"it is not below {root}")]
     if "\\" in path and path != found.path.relative_to(root).as_posix():
         return [Skip(path=path, reason="unreadable", detail="the name is not UTF-8; rename the file")]
+    if found.path.is_dir():
+        return [Skip(path=path, reason="no_permission", detail="the folder may not be read")]
     try:
         if not may_hold_streams:
             refusal = _refusal(path, found.label, found.detail)

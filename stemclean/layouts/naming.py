@@ -2,8 +2,9 @@
 
 Rules, none of which guesses:
 
-* A file's class stands in its name (``Drums 2.flac``), else in the name of its folder, if that is a class and nothing
-  else and no file in it says otherwise (``song/drums/0017.wav``).
+* A file's class stands in the name of its folder, if that is a class and nothing else and a folder beside it is
+  another class (``song/vocals/lead.wav`` beside ``song/drums/``), or the files in it do not mostly say otherwise; else
+  in its own name (``Drums 2.flac``). A lone folder "Bass" that holds drums and vocals is a song.
 * A file's song is its folder; the folder above, where the folder is a class.
 * A folder holds several songs (``songname_drums.wav``) where the words before the class fall into groups and at
   least half of the groups hold two classes or more. A lone "big snare" beside a "small snare" makes no two songs.
@@ -12,12 +13,12 @@ Rules, none of which guesses:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from stemclean.labels import MIXTURE, Profile
 
-__all__ = ["common_folder", "label_of", "names", "speaks_for", "tracks"]
+__all__ = ["by_folder", "common_folder", "folder_claims", "names", "tracks"]
 
 
 def names(path: Path) -> str:
@@ -25,29 +26,41 @@ def names(path: Path) -> str:
     return path.stem.removesuffix(".stem")
 
 
-def speaks_for(folder: str, files: Sequence[Path], profile: Profile) -> str | None:
-    """The class that a folder's name claims for the files in it; None where it claims none or they mostly object."""
-    label = profile.exact(folder)
-    if label is None:
-        return None
-    objections = sum(profile.find(names(path)) not in (None, MIXTURE, label) for path in files)
-    return label if objections * 2 < len(files) or not files else None
+def folder_claims(in_folder: Mapping[Path, Sequence[Path]], profile: Profile) -> dict[Path, str | None]:
+    """The class that each folder claims for the files in it; None where it claims none.
+
+    Args:
+        in_folder: folder -> its files.
+        profile: the classes.
+    """
+    claims = {folder: profile.exact(folder.name) for folder in in_folder}
+    beside: dict[Path, set[str]] = defaultdict(set)
+    for folder, label in claims.items():
+        if label is not None:
+            beside[folder.parent].add(label)
+    for folder, label in claims.items():
+        if label is not None and len(beside[folder.parent]) == 1:
+            objections = sum(profile.find(names(path)) not in (None, MIXTURE, label) for path in in_folder[folder])
+            if objections * 2 >= max(1, len(in_folder[folder])):
+                claims[folder] = None
+    return claims
 
 
-def label_of(path: Path, folder_label: str | None, profile: Profile) -> str | None:
-    """The class of a file: as its name says, else as its folder says."""
-    return profile.find(names(path)) or folder_label
+def by_folder(files: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Folder -> the files in it."""
+    found: dict[Path, list[Path]] = defaultdict(list)
+    for file in files:
+        found[file.parent].append(file)
+    return dict(found)
 
 
 def tracks(paths: Iterable[Path], root: Path, profile: Profile) -> dict[Path, str]:
     """The song of each file, as a POSIX path relative to ``root``; files in ``root`` itself take its name."""
-    by_folder: dict[Path, list[Path]] = defaultdict(list)
-    for path in paths:
-        by_folder[path.parent].append(path)
+    in_folder = by_folder(paths)
+    claims = folder_claims(in_folder, profile)
     found: dict[Path, str] = {}
-    for folder, files in by_folder.items():
-        claims = folder != root and speaks_for(folder.name, files, profile) is not None
-        song_folder = folder.parent if claims else folder
+    for folder, files in in_folder.items():
+        song_folder = folder.parent if folder != root and claims[folder] is not None else folder
         song = _relative(song_folder, root)
         several = _several_songs(files, profile)
         for path in files:

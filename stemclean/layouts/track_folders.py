@@ -5,13 +5,12 @@ It reads any folder, so it is asked last. Also folders of ``songname_drums.wav``
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 from stemclean.labels import Profile
 from stemclean.layouts.base import Found
-from stemclean.layouts.naming import label_of, speaks_for, tracks
+from stemclean.layouts.naming import by_folder, folder_claims, names, tracks
 from stemclean.layouts.walk import audio_files
 
 
@@ -28,14 +27,11 @@ class TrackFolders:
     def read(self, path: Path, profile: Profile) -> Iterator[Found]:
         """The files, song by song."""
         files = audio_files(path)
-        in_folder: dict[Path, list[Path]] = defaultdict(list)
-        for file in files:
-            in_folder[file.parent].append(file)
-        claims = {folder: speaks_for(folder.name, inside, profile) for folder, inside in in_folder.items()}
+        claims = folder_claims(by_folder(files), profile)
         claims[path] = None  # the dataset's own name speaks for nothing
         song_of = tracks(files, path, profile)
         for file in files:
-            yield Found(file, label_of(file, claims[file.parent], profile), song_of[file])
+            yield Found(file, claims[file.parent] or profile.find(names(file)), song_of[file])
 
 
 LAYOUT = TrackFolders()

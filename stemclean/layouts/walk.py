@@ -17,7 +17,8 @@ def audio_files(folder: Path) -> list[Path]:
     """Every file below a folder whose ending is audio's, folder by folder, sorted by name.
 
     Hidden files and folders and ``__MACOSX`` are passed over. Links to folders are followed after everything else,
-    each real folder once, so that a loop of links ends and the real place of a file wins.
+    each real folder once, so that a loop of links ends and the real place of a file wins. A folder that may not be read
+    stands in the list itself: it must not go unnoticed.
     """
     seen: set[tuple[int, int]] = set()
     links: list[Path] = []
@@ -31,7 +32,8 @@ def _walk(folder: Path, seen: set[tuple[int, int]], links: list[Path]) -> Iterat
     try:
         status = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:  # no permission, or a link that leads nowhere
+    except OSError:
+        yield folder
         return
     if (status.st_dev, status.st_ino) in seen:
         return

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from stemclean.audio import files
-from stemclean.audio.activity import active_regions
-from stemclean.audio.loudness import integrated_lufs, peak_dbfs
+from stemclean.audio.activity import frame_samples, levels, regions_of
+from stemclean.audio.loudness import LoudnessMeter
 from stemclean.models.contract import Classifier
 from stemclean.units import db_to_amplitude
 
@@ -137,27 +137,30 @@ class Judge:
             AudioError: the recording cannot be decoded to its end.
         """
         spec = self.model.spec
-        num_samples = 0
-        with self._timed("decode"):
-            for block in recording.blocks():
-                num_samples += block.shape[1]
+        meter = LoudnessMeter(spec.sample_rate)
         with self._timed("measure"):
-            regions = active_regions(recording.blocks(), spec.sample_rate)
-            loudness = integrated_lufs(recording.blocks(), spec.sample_rate)
-            peak = peak_dbfs(recording.blocks())
-            energy, kept = _energy_within(recording.blocks(), regions)
+            measured = levels(_metered(self._decoded(recording, "measure"), meter), spec.sample_rate)
+            regions = regions_of(measured)
+        num_samples = measured.num_samples
         weights = _active_seconds(regions, num_samples, self.hop, spec.segment, spec.sample_rate)
-        if not weights.any() or energy <= 0:
+        rms = _active_rms(measured.rms, regions, frame_samples(spec.sample_rate))
+        if not weights.any() or rms <= 0:
             scores = np.zeros((len(weights), len(spec.labels)), np.float32)
             weights = np.zeros_like(weights)
         else:
-            gain = 1.0
-            if self.model.level_dbfs is not None:
-                gain = db_to_amplitude(self.model.level_dbfs) / np.sqrt(energy / kept)
+            gain = 1.0 if self.model.level_dbfs is None else db_to_amplitude(self.model.level_dbfs) / rms
             with self._timed("network"):
-                scores = self._windows(recording.blocks(), num_samples, gain, plain)
+                scores = self._windows(self._decoded(recording, "network"), num_samples, gain, plain)
         return Judgement(
-            scores, weights, regions, spec.sample_rate, self.hop, spec.segment, num_samples, loudness, peak
+            scores,
+            weights,
+            regions,
+            spec.sample_rate,
+            self.hop,
+            spec.segment,
+            num_samples,
+            meter.integrated_lufs(),
+            meter.peak_dbfs(),
         )
 
     def _windows(self, blocks: Iterable[np.ndarray], num_samples: int, gain: float, plain: bool) -> np.ndarray:
@@ -178,6 +181,19 @@ class Judge:
                     logits = self.model.windows(batch, self.hop)[0]
             scores.append(torch.sigmoid(logits)[before : before + count].cpu().numpy())
         return np.concatenate(scores)
+
+    def _decoded(self, recording: Recording, stage: str) -> Iterator[np.ndarray]:
+        """The recording's blocks; the time that they take counts as decoding, not as the stage that asks for them."""
+        blocks = recording.blocks()
+        while True:
+            began = time.perf_counter()
+            block = next(blocks, None)
+            spent = time.perf_counter() - began
+            self.seconds["decode"] += spent
+            self.seconds[stage] -= spent
+            if block is None:
+                return
+            yield block
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -238,29 +254,29 @@ def _chunks(
         yield first, held[:, : end - start]
 
 
-def _energy_within(blocks: Iterable[np.ndarray], regions: Sequence[tuple[int, int]]) -> tuple[float, int]:
-    """Sum of squares per channel within the regions, and the samples that it was taken over."""
-    energy, kept, at = 0.0, 0, 0
+def _metered(blocks: Iterable[np.ndarray], meter: LoudnessMeter) -> Iterator[np.ndarray]:
+    """The same blocks, with the meter listening."""
     for block in blocks:
-        for start, end in regions:
-            piece = block[:, max(0, start - at) : max(0, end - at)]
-            if piece.shape[1]:
-                energy += float(np.mean(np.square(piece, dtype=np.float64), axis=0).sum())
-                kept += piece.shape[1]
-        at += block.shape[1]
-    return energy, max(kept, 1)
+        meter.add(block)
+        yield block
+
+
+def _active_rms(frames: np.ndarray, regions: Sequence[tuple[int, int]], frame: int) -> float:
+    """RMS of the loudest channel over the active regions, from the RMS of each frame."""
+    inside = np.zeros(len(frames), bool)
+    for start, end in regions:
+        inside[start // frame : -(-end // frame)] = True
+    return float(np.sqrt(np.mean(frames[inside] ** 2))) if inside.any() else 0.0
 
 
 def _active_seconds(
     regions: Sequence[tuple[int, int]], num_samples: int, hop: int, segment: int, sample_rate: int
 ) -> np.ndarray:
     """Active seconds of each window, 0 where they are under :data:`MIN_ACTIVE_SHARE` of what it could hold."""
-    marks = np.zeros(num_samples + 1)
-    for start, end in regions:
-        marks[start] += 1
-        marks[min(end, num_samples)] -= 1
-    active = np.concatenate([[0], np.cumsum(np.cumsum(marks)[:-1] > 0)])  # active samples before each sample
+    edges = np.array([0, *(edge for region in regions for edge in region), num_samples])
+    lengths = np.array([0, *(part for start, end in regions for part in (0, end - start)), 0])
     starts = np.arange(count_windows(num_samples, hop)) * hop
     ends = np.minimum(starts + segment, num_samples)
-    held = active[ends] - active[np.minimum(starts, num_samples)]
-    return np.where(held >= MIN_ACTIVE_SHARE * np.minimum(segment, num_samples), held, 0) / sample_rate
+    active = np.interp(np.stack([starts, ends]), edges, np.cumsum(lengths))  # active samples before each
+    held = active[1] - active[0]
+    return np.asarray(np.where(held >= MIN_ACTIVE_SHARE * min(segment, num_samples), held, 0) / sample_rate)

@@ -69,6 +69,7 @@ def save(path: str | Path, model: nn.Module, card: dict[str, Any], *, dtype: tor
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     save_file(tensors, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
+    temporary.chmod(0o644)  # safetensors writes for the owner alone
     os.replace(temporary, path)
     card_path = path.with_suffix(".json")
     card_path.write_text(json.dumps({**card, "sha256": file_sha256(path)}, indent=1, sort_keys=True) + "\n")

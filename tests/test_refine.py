@@ -1,0 +1,166 @@
+"""Refining real music: the shipped example with the bundled weights, the trunk against plain windows, resuming."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from stemclean import manifest
+from stemclean.errors import ConfigError
+from stemclean.manifest import SKIP_REASONS, VERDICT_REASONS
+from stemclean.models import weights
+from stemclean.models.calibration import Calibration
+from stemclean.models.judge import Judge
+from stemclean.refine import RefineConfig, refine
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples" / "noisy_band"
+
+
+@pytest.fixture(scope="module")
+def refined(tmp_path_factory):
+    output = tmp_path_factory.mktemp("refined") / "refined.json"
+    return refine(EXAMPLE, output, quiet=True), output
+
+
+def by_id(result):
+    return {stem.id: stem for stem in result.stems}
+
+
+def test_the_planted_faults_are_found(refined):
+    stems = by_id(refined[0])
+    for swapped, truth in (("rubidium/bass", "drums"), ("rubidium/drums", "bass")):
+        assert stems[swapped].verdict.action in ("relabel", "drop", "mixed")
+        assert max(stems[swapped].scores, key=stems[swapped].scores.get) == truth
+    assert stems["rubidium/other"].verdict.reason == "silent"
+    assert [(skip.path, skip.reason) for skip in refined[0].skipped] == [("rubidium/backing vocals.flac", "truncated")]
+    bled, clean = stems["sodium/drums"], [stems["sodium/other"], stems["rubidium/vocals"]]
+    assert bled.verdict.label_quality < min(stem.verdict.label_quality for stem in clean)
+
+
+def test_the_manifest_stands_on_its_own(refined):
+    result, output = refined
+    again = manifest.write(manifest.read(output), output.with_name("again.json"))
+    assert again.read_bytes() == output.read_bytes()
+    assert (output.parent / result.root / result.stems[0].path).exists()
+    assert result.created.model.uri == weights.DEFAULT_CLASSIFIER and len(result.created.model.sha256) == 64
+    assert not result.root.startswith("/")
+    for stem in result.stems:
+        assert stem.verdict.reason in VERDICT_REASONS
+        assert stem.claimed == [Path(stem.path).stem]  # what the dataset said is never overwritten
+        if stem.verdict.reason == "silent":
+            continue
+        assert set(stem.scores) == set(result.labels) and -60 < stem.loudness_lufs < 0 and stem.peak_dbfs <= 0.1
+        covered = sum(region.end - region.start for region in stem.regions)
+        assert covered == pytest.approx(sum(end - start for start, end in stem.active), abs=0.01)
+    assert all(skip.reason in SKIP_REASONS for skip in result.skipped)
+
+
+def test_workers_and_resuming_change_no_byte(refined, tmp_path, monkeypatch):
+    """One worker gives the same bytes as two; a run that is killed half way goes on and ends in the same bytes, too."""
+    import stemclean.refine as verb
+
+    plain = tmp_path / "one" / "refined.json"
+    refine(EXAMPLE, plain, workers=1, quiet=True)
+    look, looked = verb._look, []
+
+    def killed(stem, *rest):
+        if len(looked) == 4:
+            raise KeyboardInterrupt
+        looked.append(stem.id)
+        return look(stem, *rest)
+
+    monkeypatch.setattr(verb, "_look", killed)
+    resumed = tmp_path / "two" / "refined.json"
+    with pytest.raises(KeyboardInterrupt):
+        refine(EXAMPLE, resumed, workers=1, quiet=True)
+    assert not resumed.exists()
+    again = []
+    monkeypatch.setattr(verb, "_look", lambda stem, *rest: (again.append(stem.id), look(stem, *rest))[1])
+    refine(EXAMPLE, resumed, workers=1, quiet=True)
+    assert len(again) == 4 and not set(again) & set(looked)
+    assert resumed.read_bytes() == plain.read_bytes()
+    assert [path.name for path in resumed.parent.iterdir()] == ["refined.json"]
+    first = json.loads(refined[1].read_text())
+    second = json.loads(plain.read_text())
+    for document in (first, second):
+        del document["root"], document["created"]["inputs"]  # relative to where the output lies
+    assert first == second
+
+
+def test_the_trunk_run_once_agrees_with_plain_windows():
+    """Stem means stay close, and with the margin no decision differs from the paper's windows."""
+    loaded = weights.load(weights.DEFAULT_CLASSIFIER)
+    judge, calibration = Judge(loaded.model), Calibration.of_card(loaded.card)
+    config = RefineConfig()
+    differences = []
+    for path in sorted(EXAMPLE.rglob("*.ogg")):
+        recording = judge.recording(path, 24.0)
+        once, plain = judge(recording), judge(recording, plain=True)
+        assert once.windows.shape == plain.windows.shape
+        if not once.weights.any():
+            continue
+        means = calibration(once.mean()), calibration(plain.mean())
+        differences.append(np.abs(means[0] - means[1]).max())
+        for threshold in (config.threshold, config.claimed_threshold):
+            far = np.abs(means[0] - threshold) >= config.margin
+            assert np.array_equal((means[0] > threshold)[far], (means[1] > threshold)[far])
+    assert len(differences) == 7
+    assert np.median(differences) < 0.05  # borders of the windows see neighbours instead of zeros
+
+
+def test_borderline_stems_are_judged_by_plain_windows(tmp_path):
+    """With a margin that takes in every stem, the result is that of plain windows."""
+    wide = refine(EXAMPLE, tmp_path / "wide.json", RefineConfig(margin=2.0), quiet=True)
+    plain = refine(EXAMPLE, tmp_path / "plain.json", RefineConfig(plain_windows=True), quiet=True)
+    assert [stem.scores for stem in wide.stems] == [stem.scores for stem in plain.stems]
+
+
+def test_declared_test_stems_are_reported_on_and_never_relabelled(tmp_path):
+    from stemclean import layouts
+
+    scanned, folder = layouts.load(EXAMPLE, quiet=True)
+    held_out = [stem.model_copy(update={"split": "test"}) for stem in scanned.stems if stem.track == "rubidium"]
+    source = tmp_path / "in.json"
+    manifest.write(scanned.with_stems(held_out, root=manifest.relative_root(folder, source)), source)
+    for stem in refine(source, tmp_path / "out.json", quiet=True).stems:
+        assert stem.labels == stem.claimed
+        assert stem.verdict.reason == "held_out" and bool(stem.scores) == (stem.id != "rubidium/other")
+
+
+def test_a_trimmed_dataset_keeps_its_times(tmp_path):
+    from stemclean.trim import trim
+
+    trimmed = trim(EXAMPLE, tmp_path / "trimmed", quiet=True)
+    result = by_id(refine(tmp_path / "trimmed", tmp_path / "refined.json", quiet=True))
+    for stem in trimmed.stems:
+        after = result[stem.id]
+        assert after.active == stem.active and after.source == stem.source  # the source's own times
+        assert max(region.end for region in after.regions) <= stem.duration + 1e-3
+
+
+def test_what_cannot_be_meant_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="scores lie between 0 and 1"):
+        RefineConfig(threshold=1.5)
+    loaded = weights.load(weights.DEFAULT_CLASSIFIER)
+    spec = replace(loaded.model.spec, labels=("guitar", "kazoo", "drums", "other"))
+    odd = weights.save(tmp_path / "odd.safetensors", loaded.model, {**loaded.card, "spec": spec.to_dict()})
+    with pytest.raises(ConfigError, match="the weights know guitar, kazoo, drums, other, but the dataset claims bass"):
+        refine(EXAMPLE, tmp_path / "x.json", weights_uri=str(odd), quiet=True)
+
+
+def test_a_bad_file_among_good_ones_stops_nothing(tmp_path):
+    (tmp_path / "song").mkdir()
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / "song" / "drums.wav", rng.standard_normal((44100, 2)) * 0.1, 44100)
+    broken = rng.standard_normal((44100, 2)) * 0.1
+    broken[30000] = np.nan
+    soundfile.write(tmp_path / "song" / "bass.wav", broken, 44100, subtype="FLOAT")
+    result = refine(tmp_path, tmp_path / "refined.json", quiet=True)
+    assert [stem.id for stem in result.stems] == ["song/drums"]
+    assert [(skip.path, skip.reason) for skip in result.skipped] == [("song/bass.wav", "non_finite")]

@@ -7,7 +7,7 @@ that it was made from, of which the singers of MIR-1K are in no set. Written are
 (44.1 kHz, stereo, 16 bit) and ``DST/sources.csv``, which says where each stem is from, and whether its performer is in
 the training or validation split too, with another song. Two kinds:
 
-- ``real``: the test songs as they were recorded, up to 150 s;
+- ``real``: the real test songs as they were published, up to 150 s;
 - ``sung``: test MIDI songs rendered to stems, up to 60 s (one rendering a song: as written, or recast where that
   failed), each with a singer who is in no training set, phrase by phrase. The melody is not the song's. There are as
   many singers as can be had before one comes twice, then with other phrases: those of the test split, then MIR-1K's

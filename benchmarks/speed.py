@@ -125,6 +125,7 @@ def stages_section(bench: Bench) -> Record:
     audio = bench.audio_seconds
     ways, stages = list(runs[0]), list(runs[0]["trunk"])
     whole = {way: [sum(run[way].values()) for run in runs] for way in ways}
+    network = {way: [run[way]["spectrogram"] + run[way]["network"] for run in runs] for way in ways}
     return {
         "audio_minutes": round(audio / 60, 1),
         "stems": len(bench.stems),
@@ -134,7 +135,7 @@ def stages_section(bench: Bench) -> Record:
             way: {stage: spread([run[way][stage] / audio * 3600 for run in runs]) for stage in stages} for way in ways
         },
         "times_real_time": {way: spread([audio / seconds for seconds in whole[way]]) for way in ways},
-        "network_speed_up": spread([run["plain"]["network"] / run["trunk"]["network"] for run in runs]),
+        "network_speed_up": spread([a / b for a, b in zip(network["plain"], network["trunk"], strict=True)]),
         "whole_speed_up": spread([a / b for a, b in zip(whole["plain"], whole["trunk"], strict=True)]),
     }
 

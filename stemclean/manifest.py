@@ -174,7 +174,7 @@ class Source(_Noun):
     """
 
     path: str
-    """where it was found"""
+    """where it was found, relative to ``root``"""
     sha256: str | None = None
     """of its bytes"""
     sample_rate: int = Field(gt=0)
@@ -246,7 +246,7 @@ class Stem(_Noun):
 
 
 class Skip(_Noun):
-    """A file that was passed over, and why; ``reason`` is a key of :data:`SKIP_REASONS`."""
+    """A file that was passed over, and why."""
 
     path: str
     """relative to ``root`` where it lies below"""
@@ -390,11 +390,18 @@ def write(manifest: Manifest, path: str | Path) -> Path:
 
 
 def relative_root(folder: str | Path, manifest_path: str | Path) -> str:
-    """``root`` of a manifest at ``manifest_path`` for stems below ``folder``: POSIX, relative where possible."""
+    """``root`` of a manifest at ``manifest_path`` for stems below ``folder``: POSIX, relative where possible.
+
+    Links are kept as they are named, but where a way up (``..``) out of a linked folder would lead astray.
+    """
+    parent = Path(manifest_path).parent
     try:
-        return Path(os.path.relpath(folder, Path(manifest_path).parent)).as_posix()
+        relative = os.path.relpath(folder, parent)
+        if (parent / relative).resolve() != Path(folder).resolve():
+            relative = os.path.relpath(Path(folder).resolve(), parent.resolve())
     except ValueError:  # another drive
         return Path(folder).resolve().as_posix()
+    return Path(relative).as_posix()
 
 
 def json_schema() -> dict[str, Any]:
@@ -469,7 +476,11 @@ def _validate(path: Path, document: dict[str, Any], line: int | None = None) -> 
     if declared != SCHEMA:
         raise ManifestError(f'{path}: schema "{declared}" is not known', f"this version reads {SCHEMA}")
     try:
-        return Manifest.model_validate(document)
+        manifest = Manifest.model_validate(document)
+        for address in _not_finite(document):  # in what has no type: extra, config, summary, unknown keys
+            at = address.lstrip(".") if line is None else f"line {line}" + address.removeprefix(".stems[0]")
+            raise ManifestError(f"{path}: {at}: must be a finite number", "write null where there is none")
+        return manifest
     except ValidationError as error:
         first = error.errors()[0]
         address = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
@@ -479,3 +490,15 @@ def _validate(path: Path, document: dict[str, Any], line: int | None = None) -> 
         separator = "." if address and what.startswith(("active", "regions", "path")) else ": " if address else ""
         more = f"and {error.error_count() - 1} more" if error.error_count() > 1 else ""
         raise ManifestError(f"{path}: {address}{separator}{what}", more) from None
+
+
+def _not_finite(value: Any, at: str = "") -> Iterator[str]:
+    """Addresses of NaN and infinities."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield at
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _not_finite(item, f"{at}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _not_finite(item, f"{at}[{index}]")

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -42,7 +43,7 @@ class RefineConfig:
         threshold: a class is present above it, in (0, 1); the paper's 0.9.
         claimed_threshold: the same for the class that the dataset claims, see :func:`stemclean.verdicts.found_labels`.
         plain_windows: judge every window by itself, as the paper does, instead of running the trunk once.
-        margin: stems with a score this close to a threshold are judged again by plain windows, so that both ways
+        margin: stems with a score this close to its threshold are judged again by plain windows, so that both ways
             decide alike.
     """
 
@@ -57,6 +58,12 @@ class RefineConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name):g}, but scores lie between 0 and 1", "the paper's threshold is 0.9"
                 )
+        if self.claimed_threshold > self.threshold:
+            raise ConfigError(
+                f"claimed_threshold {self.claimed_threshold:g} is above threshold {self.threshold:g}: "
+                "a claim would count against its class",
+                f"lower it too: --threshold {self.threshold:g} --claimed-threshold {self.threshold:g}",
+            )
 
 
 def refine(
@@ -175,7 +182,8 @@ def _relabel(
     )
     judge = Judge(loaded.model, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     calibration = Calibration.of_card(loaded.card)
-    with Journal(output, [created.config, loaded.sha256], resume=resume) as done, one_thread_each(workers) as threads:
+    settings = [created.by, created.config, loaded.sha256]
+    with Journal(output, settings, resume=resume) as done, one_thread_each(workers) as threads:
 
         def look(stem: Stem) -> Stem | Skip:
             return done.get(stem) or done.put(stem, _look(stem, folder, judge, calibration, config))
@@ -185,11 +193,12 @@ def _relabel(
         results = list(bar)
     stems = [result for result in results if isinstance(result, Stem)]
     skipped = [*source.skipped, *(result for result in results if isinstance(result, Skip))]
-    refined = Manifest(
+    heard = [label for label in judge.model.spec.labels if label not in source.labels]
+    refined = source.with_stems(
+        stems,
         created=created,
-        labels=source.labels,
+        labels=[*source.labels, *heard],
         root=manifest.relative_root(folder, output),
-        stems=stems,
         skipped=skipped,
         summary=_summary(stems, skipped, judge),
     )
@@ -203,9 +212,8 @@ def _look(stem: Stem, folder: Path, judge: Judge, calibration: Calibration, conf
     try:
         heard = judge(recording, plain=config.plain_windows)
         scores = calibration(heard.mean())
-        near = min(
-            abs(float(score) - limit) for score in scores for limit in (config.threshold, config.claimed_threshold)
-        )
+        limits = verdicts.limits(judge.model.spec.labels, stem.claimed, config.threshold, config.claimed_threshold)
+        near = np.abs(scores - list(limits.values())).min()
         if near < config.margin and not config.plain_windows and heard.weights.any():
             heard = judge(recording, plain=True)
             scores = calibration(heard.mean())
@@ -241,7 +249,7 @@ def _with_verdict(
         list(scores),
         active,
         heard.hop / heard.sample_rate,
-        on=config.threshold,
+        on=verdicts.limits(scores, stem.claimed, config.threshold, config.claimed_threshold),
         off=config.claimed_threshold,
         found=found,
     )

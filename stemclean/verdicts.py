@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from stemclean.manifest import Region, Verdict
 from stemclean.units import round_seconds
 
-__all__ = ["found_labels", "label_quality", "labelled_regions", "verdict"]
+__all__ = ["found_labels", "label_quality", "labelled_regions", "limits", "verdict"]
+
+
+def limits(
+    labels: Iterable[str], claimed: Sequence[str], threshold: float, claimed_threshold: float
+) -> dict[str, float]:
+    """The score above which each class is present.
+
+    Args:
+        threshold: of a class in general; the paper's is 0.9.
+        claimed_threshold: of a class that the dataset claims: the claim is evidence too, as most claims are right.
+            Equal to ``threshold`` it is the paper's rule. Ours.
+    """
+    return {label: claimed_threshold if label in claimed else threshold for label in labels}
 
 
 def found_labels(
     scores: Mapping[str, float], claimed: Sequence[str], threshold: float, claimed_threshold: float
 ) -> list[str]:
-    """Classes that are present, in the order of the scores.
+    """Classes that are present, in the order of the scores; thresholds as for :func:`limits`.
 
     Args:
         scores: class -> score in [0, 1].
-        threshold: a class is present above it; the paper's is 0.9.
-        claimed_threshold: a class that the dataset claims is present above this one already: the claim is evidence
-            too, as most claims are right. Equal to ``threshold`` it is the paper's rule. Ours.
     """
-    return [label for label, score in scores.items() if score > (claimed_threshold if label in claimed else threshold)]
+    above = limits(scores, claimed, threshold, claimed_threshold)
+    return [label for label, score in scores.items() if score > above[label]]
 
 
 def label_quality(scores: Mapping[str, float], claimed: Sequence[str]) -> float:
@@ -54,7 +65,7 @@ def labelled_regions(
     active: Sequence[tuple[float, float]],
     step: float,
     *,
-    on: float,
+    on: float | Mapping[str, float],
     off: float,
     found: Sequence[str] | None = None,
 ) -> list[Region]:
@@ -67,8 +78,12 @@ def labelled_regions(
         scores: ``(step, label)`` over time, NaN where nothing is known.
         active: regions in seconds.
         step: seconds between scores.
+        on: for all classes, or class by class: a claimed one is believed earlier.
     """
-    present = np.stack([_hysteresis(scores[:, column], on, off) for column in range(len(labels))], axis=1)
+    begins = on if isinstance(on, Mapping) else dict.fromkeys(labels, on)
+    present = np.stack(
+        [_hysteresis(scores[:, column], begins[label], off) for column, label in enumerate(labels)], axis=1
+    )
     if found is not None:
         present &= np.array([label in found for label in labels])
     regions: list[Region] = []

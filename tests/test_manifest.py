@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +181,10 @@ class TestRefusals:
         broken["stems"] *= 2
         assert 'stems[1].id: "song/drums" stands at stems[0] too' in refusal(tmp_path, broken)
 
-    def test_nan_is_no_number(self, tmp_path: Path) -> None:
-        broken = document()
-        broken["stems"][0]["loudness_lufs"] = float("nan")
-        assert "must be a finite number" in refusal(tmp_path, broken)
+    @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+    def test_nan_and_infinity_are_no_numbers(self, tmp_path: Path, number: str) -> None:
+        text = json.dumps(document()).replace('"loudness_lufs": null', f'"loudness_lufs": {number}')
+        assert re.search("is no number|must be a finite number", refusal(tmp_path, text))
 
     def test_a_source_is_the_line_that_active_stands_on(self, tmp_path: Path) -> None:
         fine = document()
@@ -253,3 +254,25 @@ class TestWriting:
         before = dataset(stem())
         after = before.with_stems([], root="x")
         assert (len(before.stems), before.root, after.stems, after.root) == (1, ".", [], "x")
+
+
+def test_nan_is_refused_where_nothing_has_a_type_too(tmp_path: Path) -> None:
+    given = document()
+    given["stems"][0]["extra"] = {"levels": [1.0, float("nan")]}
+    assert refusal(tmp_path, given).endswith("m.json: stems[0].extra.levels[1]: must be a finite number")
+    (tmp_path / "m.jsonl").write_text(f"{json.dumps({**given, 'stems': []})}\n{json.dumps(given['stems'][0])}\n")
+    with pytest.raises(ManifestError, match=r"line 2\.extra\.levels\[1\]: must be a finite number"):
+        list(manifest.iter_stems(tmp_path / "m.jsonl"))
+    assert "summary.x: must" in refusal(tmp_path, json.dumps(document(summary={"x": 0})).replace(": 0}", ": 1e999}"))
+
+
+def test_root_is_found_through_links(tmp_path: Path) -> None:
+    """As on macOS, where /tmp is a link: ".." out of a linked folder leads elsewhere than its name says."""
+    (tmp_path / "home" / "stems").mkdir(parents=True)
+    (tmp_path / "disk" / "deep" / "out").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "deep" / "out")
+    (tmp_path / "home" / "data").symlink_to(tmp_path / "home" / "stems")
+    output = tmp_path / "link" / "refined.json"
+    root = manifest.relative_root(tmp_path / "home" / "stems", output)
+    assert root == "../../../home/stems" and (output.parent / root).resolve() == tmp_path / "home" / "stems"
+    assert manifest.relative_root(tmp_path / "home" / "data", tmp_path / "home" / "refined.json") == "data"

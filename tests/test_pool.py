@@ -69,3 +69,28 @@ def test_what_cannot_be_decoded_is_told(dataset, tmp_path):
         path.unlink()
     with pytest.raises(ConfigError, match="could be decoded"):
         StemPool.build(manifest, folder, sample_rate=RATE, cache=tmp_path / "other", quiet=True)
+
+
+def test_stems_without_checksums_are_told_apart_by_their_files(dataset, tmp_path):
+    manifest, folder = layouts.load(dataset)
+    unsigned = manifest.with_stems([stem.model_copy(update={"sha256": None}) for stem in manifest.stems])
+
+    def levels(where):
+        pool = StemPool.build(unsigned, where, sample_rate=RATE, cache=tmp_path / "cache", quiet=True)
+        return [stem.rms for stem in pool.stems]
+
+    first = levels(folder)
+    assert levels(folder) == first and len(list((tmp_path / "cache").iterdir())) == 2
+    for path in dataset.rglob("*.wav"):  # the same names elsewhere, with other sound
+        if path.stem != "vocals":
+            (tmp_path / "louder" / path.parent.name).mkdir(parents=True, exist_ok=True)
+            sound, rate = soundfile.read(path)
+            soundfile.write(tmp_path / "louder" / path.parent.name / path.name, sound * 2, rate, subtype="PCM_16")
+    assert levels(tmp_path / "louder") == pytest.approx([2 * rms for rms in first], rel=0.01)  # 16 bits
+
+
+def test_a_cache_without_its_audio_is_made_anew(dataset, tmp_path):
+    first = build(dataset, tmp_path)
+    for path in (tmp_path / "cache").glob("*.i16"):
+        path.unlink()
+    assert build(dataset, tmp_path).stems == first.stems

@@ -25,6 +25,11 @@ def test_overrides_reach_their_place():
         ("mixing.level=3", "should be bool"),
         ("nonsense", "sets nothing"),
         ("loss.x=1", "holds no further keys"),
+        ("mixing.chance=0", "no class would ever be drawn"),
+        ("mixing.reuse=0", "mixing.reuse is 0"),
+        ("loop.validations=0", "loop.validations is 0"),
+        ("spec.channels=1", "1 channels"),
+        ("spec.rate=8000", "names sample_rate, channels, segment, rate"),
     ],
 )
 def test_nonsense_is_refused(override, message):

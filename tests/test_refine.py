@@ -144,7 +144,23 @@ def test_a_trimmed_dataset_keeps_its_times(tmp_path):
         assert max(region.end for region in after.regions) <= stem.duration + 1e-3
 
 
+def test_a_manifest_of_fewer_classes_than_the_weights_know(tmp_path):
+    from stemclean import layouts
+
+    scanned, folder = layouts.load(EXAMPLE, quiet=True)
+    few = [stem for stem in scanned.stems if stem.id in ("sodium/drums", "rubidium/bass")]
+    source = tmp_path / "in.json"
+    root = manifest.relative_root(folder, source)
+    given = scanned.with_stems(few, labels=["drums", "bass"], root=root, summary={"mine": 1})
+    manifest.write(given.model_copy(update={"licence": "CC0"}), source)
+    result = refine(source, tmp_path / "out.json", quiet=True)
+    assert result.labels == ["drums", "bass", "vocals", "other"] and manifest.read(tmp_path / "out.json") == result
+    assert result.model_extra == {"licence": "CC0"}  # keys that this version does not know survive
+
+
 def test_what_cannot_be_meant_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="a claim would count against its class"):
+        RefineConfig(threshold=0.3)
     with pytest.raises(ConfigError, match="scores lie between 0 and 1"):
         RefineConfig(threshold=1.5)
     loaded = weights.load(weights.DEFAULT_CLASSIFIER)

@@ -94,11 +94,12 @@ def test_cutting_more_from_what_was_cut_stays_traceable(tmp_path: Path, songs: P
     pause = np.zeros((2 * RATE, 2))
     soundfile.write(path, np.concatenate([quiet, pause, sound]), RATE, subtype="PCM_16")
     trim(songs, tmp_path / "once", TrimConfig(first_db=50.0), quiet=True)
-    twice = trim(tmp_path / "once", tmp_path / "twice", TrimConfig(first_db=25.0), quiet=True)
+    twice = trim(tmp_path / "once", tmp_path / "elsewhere" / "twice", TrimConfig(first_db=25.0), quiet=True)
     stem = next(stem for stem in twice.stems if stem.id == "song 1/drums")
+    assert stem.source is not None and (tmp_path / "elsewhere" / "twice" / stem.source.path).resolve() == path.resolve()
     places = sources(stem)
     assert places[0] >= 3.5 * RATE
-    heard, clear = files.read(tmp_path / "twice" / stem.path), away_from_fades(places)
+    heard, clear = files.read(tmp_path / "elsewhere" / "twice" / stem.path), away_from_fades(places)
     assert np.array_equal(heard[:, clear], files.read(path)[:, places[clear]])
 
 

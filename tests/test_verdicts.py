@@ -64,6 +64,13 @@ def test_regions_hold_only_classes_found_in_the_stem():
     assert (region.start, region.end, region.labels) == (0.5, 3.5, ["bass"])
 
 
+def test_a_claimed_class_needs_less_to_be_placed():
+    scores = np.full((4, 4), [0.7, 0.0, 0.7, 0.0])
+    on = {"vocals": 0.9, "bass": 0.9, "drums": 0.5, "other": 0.9}  # it claims drums
+    (region,) = labelled_regions(scores, LABELS, [(0.0, 4.0)], 1.0, on=on, off=0.5, found=["drums"])
+    assert region.labels == ["drums"]
+
+
 @given(
     st.lists(st.lists(st.floats(0, 1), min_size=2, max_size=2), min_size=1, max_size=30),
     st.lists(st.floats(0, 20), min_size=2, max_size=8, unique=True),

@@ -32,7 +32,7 @@ CHUNK_SAMPLES = 1 << 17
 """Samples per chunk out of libsndfile: 3 s at 44.1 kHz, a megabyte in stereo."""
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 655_350
-"""Rates outside are taken for a broken header. FLAC ends there too, and a microsecond is exact for every rate inside."""
+"""Rates outside are taken for a broken header. FLAC ends there too; a microsecond is exact for every rate inside."""
 
 _CONTENT_FOR_AV = frozenset({"mp4", "matroska", "wma", "wavpack", "ape"})
 

@@ -81,7 +81,7 @@ def command(
 ) -> None:
     """Find the stems whose labels are wrong, and say why.
 
-    Every stem is listened to in overlapping windows; a class is present where its score reaches the threshold. The
+    Every stem is listened to in overlapping windows; a class is present where its score passes the threshold. The
     manifest holds labels, scores, regions over time and a verdict with its reason for each stem: keep, relabel, mixed
     or drop. No audio is changed.
     """

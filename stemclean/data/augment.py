@@ -29,7 +29,8 @@ class EffectsChain:
     Args:
         threshold_db, ratio, attack_ms, release_ms: compressor, hard knee.
         room_size, damping, wet_level, dry_level, width: Freeverb, each in [0, 1].
-        side_gain: factor on the side signal, 0 (mono) to 2; the mid signal gets 2 minus it, then the RMS is restored.
+        side_gain: factor on the side signal, 0 (mono) to 2; the RMS is restored, so that the mid signal falls as the
+            side signal rises. The chain that the paper cites goes further above 1: at 2 the side signal is alone.
         gain_db: loudness.
         drive_db: soft clipping.
         shelves_db: low shelf below 100 to 400 Hz and high shelf above 2 to 6 kHz.

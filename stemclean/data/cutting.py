@@ -185,15 +185,19 @@ class Cutter:
             if sum(end - start for start, end in outer) == info.num_samples:
                 spans = subregions([(start, end) for start, end in outer], regions)
                 extra = {**stem.extra, TRIMMED_FROM: sha256}
+                first = first.model_copy(update={"path": self._seen_from_here(self._folder / first.path)})
                 return {"source": first, "active": _seconds(spans, info.sample_rate), "extra": extra}
         source = Source(
-            path=manifest.relative_root(path, self._destination / "manifest.json"),
+            path=self._seen_from_here(path),
             sha256=sha256,
             sample_rate=info.sample_rate,
             num_samples=info.num_samples,
             stream=stem.stream,
         )
         return {"source": source, "active": _seconds(regions, info.sample_rate), "extra": stem.extra}
+
+    def _seen_from_here(self, path: Path) -> str:
+        return manifest.relative_root(path, self._destination / "manifest.json")
 
 
 def _described(stem: Stem, written: dict[str, Any]) -> Stem:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +20,8 @@ class Journal:
     """Results of single stems, one JSON line each, beside the output; a context manager.
 
     A result is found again for the same stem (all its fields, its checksum among them) under the same settings. The
-    file goes when the run ends well, and stays when it does not.
+    file goes when the run ends well, and stays when it does not. Skips are not remembered: what was missing or
+    forbidden may be there now.
 
     Args:
         output: the file that the run will write.
@@ -29,9 +32,15 @@ class Journal:
     def __init__(self, output: Path, settings: Any, *, resume: bool = True) -> None:
         self.path = output.with_name(output.name + ".partial.jsonl")
         self.settings = settings
-        self._known = {entry["key"]: entry for entry in self._lines()} if resume and self.path.exists() else {}
+        known = list(self._lines()) if resume and self.path.exists() else []
+        self._known = {entry["key"]: entry["stem"] for entry in known}
+        self._lock = threading.Lock()
         output.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("a" if resume else "w", encoding="utf-8")
+        if known:  # without the half line at the end, to which the next one would be glued
+            whole = self.path.with_name(self.path.name + ".tmp")
+            whole.write_text("".join(json.dumps(entry) + "\n" for entry in known), encoding="utf-8")
+            os.replace(whole, self.path)
+        self._file = self.path.open("a" if known else "w", encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self
@@ -43,18 +52,18 @@ class Journal:
         if kind is None:
             self.path.unlink(missing_ok=True)
 
-    def get(self, stem: Stem) -> Stem | Skip | None:
+    def get(self, stem: Stem) -> Stem | None:
         """The result of an earlier run; None where there is none."""
-        entry = self._known.get(self._key(stem))
-        if entry is None:
-            return None
-        return Stem.model_validate(entry["stem"]) if "stem" in entry else Skip.model_validate(entry["skip"])
+        result = self._known.get(self._key(stem))
+        return None if result is None else Stem.model_validate(result)
 
     def put(self, stem: Stem, result: Stem | Skip) -> Stem | Skip:
         """Remember a result at once; returns it. Safe from several threads."""
-        kind = "stem" if isinstance(result, Stem) else "skip"
-        self._file.write(json.dumps({"key": self._key(stem), kind: result.model_dump(mode="json")}) + "\n")
-        self._file.flush()
+        if isinstance(result, Stem):
+            line = json.dumps({"key": self._key(stem), "stem": result.model_dump(mode="json")}) + "\n"
+            with self._lock:
+                self._file.write(line)
+                self._file.flush()
         return result
 
     def _key(self, stem: Stem) -> str:
@@ -64,5 +73,6 @@ class Journal:
     def _lines(self) -> Iterator[dict[str, Any]]:
         with self.path.open(encoding="utf-8") as lines:
             for line in lines:
-                if line.endswith("\n"):  # a killed run may leave half a line
-                    yield json.loads(line)
+                entry = json.loads(line) if line.endswith("\n") else {}  # a killed run may leave half a line
+                if "stem" in entry:
+                    yield entry

@@ -47,6 +47,12 @@ class MixingConfig:
     reuse: int = 4
     peak_db: tuple[float, float] = (-12.0, 6.0)
 
+    def __post_init__(self) -> None:
+        if not 0 < self.chance <= 1:
+            raise ConfigError(f"mixing.chance is {self.chance:g}: no class would ever be drawn", "0.5 is the paper's")
+        if self.reuse < 1:
+            raise ConfigError(f"mixing.reuse is {self.reuse:g}", "1 draws every segment anew")
+
 
 class RandomMixer:
     """An endless source of labelled mixtures.

@@ -96,9 +96,9 @@ class StemPool:
         """
         cache = cache or cache_folder() / "pools"
         cache.mkdir(parents=True, exist_ok=True)
-        key = _key(manifest, sample_rate, channels)
+        key = _key(manifest, folder, sample_rate, channels)
         audio_path, index_path = cache / f"{key}.i16", cache / f"{key}.json"
-        if not index_path.exists():
+        if not (index_path.exists() and audio_path.exists()):
             _decode_all(manifest.stems, folder, audio_path, index_path, sample_rate, channels, workers, quiet)
         index = json.loads(index_path.read_text())
         if not index["stems"]:
@@ -143,14 +143,23 @@ class StemPool:
         return piece
 
 
-def _key(manifest: Manifest, sample_rate: int, channels: int) -> str:
+def _key(manifest: Manifest, folder: Path, sample_rate: int, channels: int) -> str:
     what = [
         FORMAT,
         sample_rate,
         channels,
-        [[s.id, s.sha256, s.stream, None if s.source else s.active] for s in manifest.stems],
+        [
+            [s.id, s.sha256 or _unsigned(folder / s.path), s.stream, None if s.source else s.active]
+            for s in manifest.stems
+        ],
     ]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]
+
+
+def _unsigned(path: Path) -> list[object]:
+    """What stands for the checksum of a stem whose manifest names none."""
+    status = path.stat() if path.exists() else None
+    return [str(path.absolute()), status and status.st_size, status and status.st_mtime_ns]
 
 
 def _decode_all(

@@ -52,7 +52,8 @@ def not_named(manifest: Manifest, folder: Path, beside: Path) -> list[Skip]:
     """Audio files in the folder of a manifest that it says nothing about; none where its stems lie elsewhere."""
     if folder.resolve() != beside.resolve():
         return []
-    named = {stem.path for stem in manifest.stems} | {skip.path.split("#")[0] for skip in manifest.skipped}
+    skipped = {name for skip in manifest.skipped for name in (skip.path, skip.path.rpartition("#")[0])}
+    named = {stem.path for stem in manifest.stems} | skipped
     found = (path.relative_to(beside).as_posix() for path in audio_files(beside))
     detail = "scan the folder anew, or move the file"
     return [Skip(path=path, reason="not_in_manifest", detail=detail) for path in found if path not in named]

@@ -66,11 +66,10 @@ def calibrate(
 
 
 def _draw(pool: StemPool, classes: list[str], rng: np.random.Generator) -> PooledStem:
-    """A stem of a class drawn first, so that rare classes count as much."""
+    """A stem of a class drawn first, so that rare classes count as much; all stems of a class alike."""
     label = classes[int(rng.integers(len(classes)))]
     stems = [stem for stem in pool.stems if label in stem.labels]
-    odds = np.array([stem.weight for stem in stems])
-    return stems[int(rng.choice(len(stems), p=odds / odds.sum()))]
+    return stems[int(rng.integers(len(stems)))]
 
 
 def _mean_score(model: Classifier, excerpt: np.ndarray) -> np.ndarray:

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from stemclean.errors import ConfigError
+
 __all__ = ["LoopConfig", "Progress", "Task", "fit"]
 
 Batch = tuple[Tensor, ...]
@@ -66,6 +68,11 @@ class LoopConfig:
     clip: float = 1.0
     validations: int = 10
     precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("examples", "batch_size", "validations"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"loop.{name} is {getattr(self, name)}", "give 1 at least")
 
     @property
     def steps(self) -> int:

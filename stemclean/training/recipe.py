@@ -11,6 +11,7 @@ from typing import Any
 
 from stemclean.data.mixing import MixingConfig
 from stemclean.errors import ConfigError
+from stemclean.models.contract import ModelSpec
 from stemclean.training.calibrate import CalibrationConfig
 from stemclean.training.loop import LoopConfig
 
@@ -80,6 +81,13 @@ def read(name: str | Path, overrides: Sequence[str] = ()) -> ClassifierRecipe:
         recipe: ClassifierRecipe = _typed(ClassifierRecipe, document, "")
     except TypeError as error:
         raise ConfigError(f"recipe {name}: {error}") from None
+    wanted = {f.name for f in fields(ModelSpec)} - {"labels"}
+    if set(recipe.spec) != wanted:
+        raise ConfigError(
+            f"recipe {name}: [spec] names {', '.join(recipe.spec)}", f"wanted: {', '.join(sorted(wanted))}"
+        )
+    if recipe.spec["channels"] != 2:
+        raise ConfigError(f"recipe {name}: {recipe.spec['channels']} channels", "mixtures are stereo: spec.channels=2")
     if recipe.kind != "classifiers":
         raise ConfigError(f"recipe {name}: kind is {recipe.kind}, but a classifier is asked for")
     return recipe

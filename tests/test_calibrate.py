@@ -1,0 +1,43 @@
+"""Calibrating a classifier: excerpts hold what they are said to hold, and a timid model comes out confident."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from stemclean.data.pool import FULL_SCALE, PooledStem, StemPool
+from stemclean.models.contract import ModelSpec
+from stemclean.training.calibrate import CalibrationConfig, calibrate
+
+RATE, SEGMENT = 8000, 8000
+TONES = {"low": 200.0, "high": 3000.0}
+
+
+class Timid(nn.Module):
+    """Knows which tones sound, down to -30 dB, and says so with 0.6 and 0.4."""
+
+    spec = ModelSpec(RATE, 2, tuple(TONES), SEGMENT)
+    level_dbfs = None
+
+    def windows(self, waveform, hop):
+        pieces = waveform.mean(1).unfold(-1, SEGMENT, hop)
+        spectrum = torch.fft.rfft(pieces * torch.hann_window(SEGMENT)).abs()
+        powers = torch.stack([spectrum[..., int(hz * SEGMENT / RATE)] for hz in TONES.values()], -1)
+        return torch.where(powers > 0.03 * powers.amax(-1, keepdim=True), 0.4, -0.4)
+
+
+def test_a_timid_model_comes_out_confident():
+    time = np.arange(RATE * 8) / RATE
+    sounds = [np.sin(2 * np.pi * hz * time) * 0.3 for hz in TONES.values()]
+    audio = np.concatenate([np.stack([sound, sound], 1) for sound in sounds]) * FULL_SCALE
+    stems = [
+        PooledStem(label, label, (label,), index * len(time), len(time), 0.2, 1.0) for index, label in enumerate(TONES)
+    ]
+    pool = StemPool(stems, audio.astype(np.int16), RATE)
+    fitted = calibrate(Timid(), pool, CalibrationConfig(excerpts=80, segments=3), seed=0, quiet=True)
+    said = 1 / (1 + np.exp(-np.array([[-0.4, -0.4], [0.4, 0.4]])))
+    low, high = fitted(said)
+    assert (low < 0.1).all() and (high > 0.9).all()
+    again = calibrate(Timid(), pool, CalibrationConfig(excerpts=80, segments=3), seed=0, quiet=True)
+    assert np.array_equal(again.slope, fitted.slope)

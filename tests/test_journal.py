@@ -1,0 +1,59 @@
+"""What a killed run has done is found again, whatever it left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stemclean.data.journal import Journal
+from stemclean.manifest import Skip, Stem
+
+
+def stem(name: str) -> Stem:
+    return Stem(
+        id=name,
+        track="song",
+        path=f"{name}.wav",
+        sample_rate=44100,
+        channels=2,
+        num_samples=44100,
+        claimed=["drums"],
+        labels=["drums"],
+    )
+
+
+def killed(output: Path, *results: Stem | Skip) -> Path:
+    """A run that is killed after so many results; where its journal lies."""
+    journal = Journal(output, 1)
+    for result in results:
+        journal.put(stem(Path(result.path).stem), result)
+    journal.__exit__(KeyboardInterrupt, None, None)
+    return journal.path
+
+
+def test_a_line_cut_in_half_spoils_no_later_one(tmp_path):
+    output = tmp_path / "refined.json"
+    with killed(output, stem("a")).open("a") as file:
+        file.write('{"key": "00ff", "stem": {"id": ')  # the power went off here
+    killed(output, stem("b"))  # goes on behind it
+    with Journal(output, 1) as journal:
+        assert journal.get(stem("a")) == stem("a") and journal.get(stem("b")) == stem("b")
+        assert journal.get(stem("c")) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_settings_and_another_stem_are_another_matter(tmp_path):
+    killed(tmp_path / "o.json", stem("a"))
+    with Journal(tmp_path / "o.json", 2) as journal:
+        assert journal.get(stem("a")) is None
+    killed(tmp_path / "o.json", stem("a"))
+    with Journal(tmp_path / "o.json", 1) as journal:
+        assert journal.get(stem("a").model_copy(update={"sha256": "0" * 64})) is None
+    killed(tmp_path / "o.json", stem("a"))
+    with Journal(tmp_path / "o.json", 1, resume=False) as journal:
+        assert journal.get(stem("a")) is None
+
+
+def test_what_was_skipped_is_tried_again(tmp_path):
+    killed(tmp_path / "o.json", Skip(path="a.wav", reason="not_found"), stem("b"))
+    with Journal(tmp_path / "o.json", 1) as journal:
+        assert journal.get(stem("a")) is None and journal.get(stem("b")) == stem("b")

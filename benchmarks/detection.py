@@ -8,9 +8,9 @@ seeds, all draws pooled, real and sung songs apart; the same with the paper's li
 was planted; and with ``--singers`` what is said of MIR-1K's voices and of their accompaniments.
 
 ``HELDOUT.work`` (or ``--work``) holds what was written on the way. A stopped run goes on from there. Scores are kept
-there by weights and by the bytes of a file: what a fault left as it was is not judged again, since a verdict needs the
-scores and the claim alone. That this is what ``refine`` says is checked for every file that it judges. Remove the
-folder when the code that judges has changed.
+there by weights, by the code that judges, and by the bytes of a file: what a fault left as it was is not judged again,
+since a verdict needs the scores and the claim alone. That this is what ``refine`` says is checked for every file that
+it judges.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+import stemclean
 from benchmarks import heldout
 from stemclean import layouts, manifest, verdicts
 from stemclean.audio import files
@@ -66,7 +67,8 @@ class Scores:
         self.uri = weights_uri
         self.work = work
         self.weights = weights.load(weights_uri)
-        self.path = work / f"scores-{self.weights.sha256[:12]}.json"
+        self.judged_by = f"{self.weights.sha256[:12]}-{judging_code()[:8]}"
+        self.path = work / f"scores-{self.judged_by}.json"
         self.known: dict[str, dict[str, float]] = json.loads(self.path.read_text()) if self.path.exists() else {}
 
     def judge(self, data: Manifest, folder: Path, name: str) -> None:
@@ -78,7 +80,7 @@ class Scores:
         new = {stem.sha256: stem for stem in data.stems if stem.sha256 not in self.known}
         if not new:
             return
-        part = self.work / f"{name}-{self.weights.sha256[:12]}.json"
+        part = self.work / f"{name}-{self.judged_by}.json"
         stems = [stem.model_copy(update={"labels": stem.claimed, "extra": {}}) for stem in new.values()]
         manifest.write(data.with_stems(stems, root=manifest.relative_root(folder, part), skipped=[]), part)
         refined = refine(part, part.with_suffix(".refined.json"), weights_uri=self.uri)
@@ -272,6 +274,17 @@ def describe_weights(loaded: weights.Weights) -> Record:
         "seed": recipe.get("seed"),
         "calibrated": bool(loaded.card.get("calibration")),
     }
+
+
+def judging_code() -> str:
+    """SHA-256 of what scores depend on: the floors that decode, measure and judge, and the verb."""
+    package = Path(stemclean.__file__).parent
+    paths = [
+        *sorted((package / "audio").rglob("*.py")),
+        *sorted((package / "models").rglob("*.py")),
+        package / "refine.py",
+    ]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def flagged(stem: Stem) -> bool:

@@ -133,6 +133,7 @@ def refine_self(
     work = Path(workdir) if workdir else output.with_suffix(".work")
     chosen = recipe if isinstance(recipe, ClassifierRecipe) else read_recipe(recipe, overrides)
     source, folder = layouts.load(data, quiet=quiet)
+    trained = {"rounds": rounds, "min_single_share": min_single_share, "recipe": chosen.to_dict()}
     training, refined, told = source, source, []
     for number in range(1, rounds + 1):
         path = work / f"round{number}.safetensors"
@@ -142,7 +143,7 @@ def refine_self(
         target = output if number == rounds else work / f"round{number}.json"
         before = {stem.id: set(stem.labels) for stem in refined.stems}
         loaded = weights.load(path)
-        refined = _relabel(source, folder, data, target, config, loaded, workers, device, resume, quiet)
+        refined = _relabel(source, folder, data, target, config, loaded, workers, device, resume, quiet, trained)
         changed = sum(set(stem.labels) != before[stem.id] for stem in refined.stems)
         training, filled = _single_class(refined, min_single_share)
         told.append(
@@ -164,8 +165,9 @@ def _relabel(
     device: str | None,
     resume: bool,
     quiet: bool,
+    trained: dict[str, Any] | None = None,
 ) -> Manifest:
-    """One pass of one classifier over the original audio."""
+    """One pass of one classifier over the original audio; ``trained`` says how :func:`refine_self` came by it."""
     unknown = sorted({label for stem in source.stems for label in stem.claimed} - set(loaded.card["spec"]["labels"]))
     if unknown:
         known = ", ".join(loaded.card["spec"]["labels"])
@@ -176,7 +178,7 @@ def _relabel(
     created = Created(
         by=f"stemclean {stemclean.__version__}",
         command="refine",
-        config=asdict(config),
+        config=asdict(config) | ({"self": trained} if trained else {}),
         inputs=[_input(data, output)],
         model=Model(uri=loaded.uri, sha256=loaded.sha256),
     )

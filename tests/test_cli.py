@@ -184,6 +184,11 @@ class TestExitCodes:
         asked = " ".join(f"--fail-on {kind}" for kind in kinds.split(","))
         assert run(f"refine stems {asked}").exit_code == code
 
+    def test_findings_hide_no_failure(self, refining: Callable[..., Mock]) -> None:
+        refining(judged(skipped=[Skip(path="song/bass.wav", reason="truncated")]))
+        result = run("refine stems --fail-on any")
+        assert result.exit_code == 1 and "song/bass.wav: truncated" in result.stderr
+
     def test_our_errors_say_what_where_and_what_next(self, refining: Callable[..., Mock]) -> None:
         refining(ConfigError('no weights named "x"', "known: atto\nor: --weights hub:ORG/REPO"))
         result = run("refine stems --weights bundled:x")

@@ -97,6 +97,14 @@ def test_active_seconds_are_what_counting_gives(cuts, num_samples):
     sounding = np.zeros(num_samples, bool)
     for start, end in regions:
         sounding[start:end] = True
-    for index, seconds in enumerate(judging._active_seconds(regions, num_samples, 10, 40, 10)):
-        counted = int(sounding[index * 10 : index * 10 + 40].sum())
-        assert seconds == pytest.approx(counted / 10 if counted >= 0.25 * 40 else 0)
+    weights = judging._active_seconds(regions, num_samples, 10, 40, 10)
+    counted = np.array([sounding[at * 10 : at * 10 + 40].sum() for at in range(len(weights))])
+    enough = counted >= 0.25 * 40
+    assert weights == pytest.approx(np.where(enough | ~enough.any(), counted, 0) / 10)
+
+
+def test_single_hits_far_apart_are_no_silence(tmp_path, model):
+    """A hit of 0.1 s every five seconds fills no window by a quarter, and is loud all the same."""
+    silent = [(5 * hit + 0.1, 5 * hit + 5.0) for hit in range(4)]
+    heard = Judge(model)(Judge(model).recording(write(tmp_path / "a.wav", 20, silent=silent), 20.0))
+    assert heard.weights.any() and (heard.weights < 0.25 * SEGMENT / RATE).all()

@@ -381,6 +381,13 @@ class TestManifests:
         assert skips(loaded) == {found.stems[-1].path: "not_in_manifest"}
         assert layouts.scan(tmp_path).stems == found.stems  # scan looks at the files, whatever a manifest says
 
+    def test_a_number_sign_in_a_name_is_no_stream(self, tmp_path: Path, make_dataset: Callable[..., Path]) -> None:
+        make_dataset(tmp_path, tracks=1, seconds=0.5)
+        (tmp_path / "F# minor").mkdir()
+        (tmp_path / "F# minor" / "bass.wav").write_text("no sound")
+        manifest.write(layouts.scan(tmp_path).model_copy(update={"root": "."}), tmp_path / "manifest.json")
+        assert skips(layouts.load(tmp_path)[0]) == {"F# minor/bass.wav": "not_audio"}
+
     def test_a_broken_manifest_is_refused_with_its_address(
         self, tmp_path: Path, make_dataset: Callable[..., Path]
     ) -> None:

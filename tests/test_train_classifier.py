@@ -119,9 +119,12 @@ def test_a_noisy_set_heals_itself(dataset, tmp_path, monkeypatch):
     refined = refine_self(dataset, output, config, overrides=QUICK, quiet=True)
     wrong = {stem.id: stem.labels for stem in refined.stems if stem.verdict.action != "keep"}
     assert wrong == {"song7/bass": ["drums"], "song7/drums": ["bass"]}
+    trained = refined.created.config["self"]  # every setting of the run stands in the header
+    assert (trained["rounds"], trained["recipe"]["name"], trained["min_single_share"]) == (2, "small", 0.2)
     rounds = refined.summary["rounds"]
     assert [told["round"] for told in rounds] == [1, 2]
-    assert rounds[0]["labels_changed"] == 2 and rounds[1]["labels_changed"] == 0
+    # Forty steps end elsewhere with another number of threads: round 1 may call a swapped stem mixed, and 2 mends it.
+    assert rounds[0]["labels_changed"] == 2 >= rounds[1]["labels_changed"]
     for number in (1, 2):
         assert (tmp_path / "refined.work" / f"round{number}.safetensors").exists()
     before = output.read_bytes()

@@ -101,9 +101,11 @@ def command(
     report["output"] = str(output)
     data(report, tables(report), as_json=as_json)
     remark(next_steps(report), quiet=quiet)
-    if any(matches(finding, kind) for finding in report["findings"] for kind in fail_on or ()):
-        raise typer.Exit(FINDINGS)
-    report_failures(report["failures"], quiet=quiet)
+    try:
+        report_failures(report["failures"], quiet=quiet)
+    finally:
+        if any(matches(finding, kind) for finding in report["findings"] for kind in fail_on or ()):
+            raise typer.Exit(FINDINGS)
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:

@@ -272,11 +272,15 @@ def _active_rms(frames: np.ndarray, regions: Sequence[tuple[int, int]], frame: i
 def _active_seconds(
     regions: Sequence[tuple[int, int]], num_samples: int, hop: int, segment: int, sample_rate: int
 ) -> np.ndarray:
-    """Active seconds of each window, 0 where they are under :data:`MIN_ACTIVE_SHARE` of what it could hold."""
+    """Active seconds of each window, 0 where they are under :data:`MIN_ACTIVE_SHARE` of what it could hold.
+
+    Where no window has as much (a clave every five seconds), all that have some count.
+    """
     edges = np.array([0, *(edge for region in regions for edge in region), num_samples])
     lengths = np.array([0, *(part for start, end in regions for part in (0, end - start)), 0])
     starts = np.arange(count_windows(num_samples, hop)) * hop
     ends = np.minimum(starts + segment, num_samples)
     active = np.interp(np.stack([starts, ends]), edges, np.cumsum(lengths))  # active samples before each
     held = active[1] - active[0]
-    return np.asarray(np.where(held >= MIN_ACTIVE_SHARE * min(segment, num_samples), held, 0) / sample_rate)
+    enough = held >= MIN_ACTIVE_SHARE * min(segment, num_samples)
+    return np.asarray((np.where(enough, held, 0) if enough.any() else held) / sample_rate)

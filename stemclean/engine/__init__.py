@@ -1,1 +1,0 @@
-"""Runs verbs over shards; verbs never name it."""

@@ -72,9 +72,9 @@ SKIP_REASONS: dict[str, str] = {
 
 VERDICT_REASONS: dict[str, str] = {
     "as_claimed": "exactly the claimed classes were found",
-    "other_class_found": "another single class was found instead of the claimed one",
+    "other_class_found": "one class was found, and it is not just what was claimed",
     "unclaimed_class_present": "the claimed class and others were found",
-    "claimed_class_absent": "several classes were found, the claimed one not among them",
+    "claimed_class_absent": "several classes were found, and a claimed one is not among them",
     "no_class": "no class reached the threshold",
     "silent": "nothing in the file is loud enough to be judged",
     "held_out": "a declared test or validation stem: reported on, never relabelled",

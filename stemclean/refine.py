@@ -135,14 +135,16 @@ def refine_self(
     source, folder = layouts.load(data, quiet=quiet)
     trained = {"rounds": rounds, "min_single_share": min_single_share, "recipe": chosen.to_dict()}
     training, refined, told = source, source, []
+    labels: list[str] | None = None  # every round knows the classes of the first
     for number in range(1, rounds + 1):
         path = work / f"round{number}.safetensors"
         if not (resume and _made_from(path, training, chosen)):
             card = {"trained_on": _fingerprint(training, chosen), "round": number}
-            fit_classifier(training, folder, path, chosen, card=card, resume=resume, quiet=quiet)
+            fit_classifier(training, folder, path, chosen, labels=labels, card=card, resume=resume, quiet=quiet)
         target = output if number == rounds else work / f"round{number}.json"
         before = {stem.id: set(stem.labels) for stem in refined.stems}
         loaded = weights.load(path)
+        labels = loaded.card["spec"]["labels"]
         refined = _relabel(source, folder, data, target, config, loaded, workers, device, resume, quiet, trained)
         changed = sum(set(stem.labels) != before[stem.id] for stem in refined.stems)
         training, filled = _single_class(refined, min_single_share)
@@ -210,14 +212,15 @@ def _relabel(
 
 def _look(stem: Stem, folder: Path, judge: Judge, calibration: Calibration, config: RefineConfig) -> Stem | Skip:
     """One stem, judged; or why it could not be."""
-    recording = judge.recording(folder / stem.path, stem.duration, stem.stream)
+    recording = judge.recording(folder / stem.path, stem.duration, stem.stream, mono=stem.channels == 1)
+    active = stem.active if stem.source is None else None  # of a trimmed file, all is sound
     try:
-        heard = judge(recording, plain=config.plain_windows)
+        heard = judge(recording, active=active, plain=config.plain_windows)
         scores = calibration(heard.mean())
         limits = verdicts.limits(judge.model.spec.labels, stem.claimed, config.threshold, config.claimed_threshold)
         near = np.abs(scores - list(limits.values())).min()
         if near < config.margin and not config.plain_windows and heard.weights.any():
-            heard = judge(recording, plain=True)
+            heard = judge(recording, active=active, plain=True)
             scores = calibration(heard.mean())
     except AudioError as error:
         return Skip(path=stem.path, reason=error.reason, detail=error.detail)

@@ -23,12 +23,12 @@ from stemclean.audio import files
 from stemclean.audio.activity import frame_samples, levels, regions_of
 from stemclean.audio.loudness import LoudnessMeter
 from stemclean.models.contract import Classifier
-from stemclean.units import db_to_amplitude
+from stemclean.units import db_to_amplitude, seconds_to_samples
 
 __all__ = ["Judge", "Judgement", "Recording", "count_windows", "one_thread_each"]
 
-CHUNK_WINDOWS = 120
-"""Windows per run of the trunk: 90 s at a hop of 0.74 s, about 100 MB of activations for ConvNeXt-atto."""
+CHUNK_WINDOWS = 60
+"""Windows per run of the trunk: 45 s at a hop of 0.74 s; bounds the memory of the activations."""
 HELD_IN_MEMORY = 600.0
 """Recordings up to this many seconds are decoded once and kept; longer ones are decoded anew for every pass."""
 MIN_ACTIVE_SHARE = 0.25
@@ -43,6 +43,7 @@ class Recording:
         path, stream: the audio.
         sample_rate, channels: what it is brought to.
         duration: of the file in seconds; decides whether it is held in memory.
+        mono: the file has one channel, so its loudness is that of one, though the model hears it doubled.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Recording:
     channels: int
     duration: float
     stream: int = 0
+    mono: bool = False
     _held: list[np.ndarray] | None = None
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -123,14 +125,17 @@ class Judge:
         self.seconds: dict[str, float] = defaultdict(float)
         """Time spent by stage: decode, measure, network."""
 
-    def recording(self, path: Path, duration: float, stream: int = 0) -> Recording:
+    def recording(self, path: Path, duration: float, stream: int = 0, *, mono: bool = False) -> Recording:
         """A file as this judge hears it."""
-        return Recording(path, self.model.spec.sample_rate, self.model.spec.channels, duration, stream)
+        return Recording(path, self.model.spec.sample_rate, self.model.spec.channels, duration, stream, mono)
 
-    def __call__(self, recording: Recording, *, plain: bool = False) -> Judgement:
+    def __call__(
+        self, recording: Recording, *, active: Sequence[tuple[float, float]] | None = None, plain: bool = False
+    ) -> Judgement:
         """Judge a recording.
 
         Args:
+            active: regions in seconds that count as sounding; None: they are found.
             plain: run every window by itself.
 
         Raises:
@@ -139,9 +144,16 @@ class Judge:
         spec = self.model.spec
         meter = LoudnessMeter(spec.sample_rate)
         with self._timed("measure"):
-            measured = levels(_metered(self._decoded(recording, "measure"), meter), spec.sample_rate)
-            regions = regions_of(measured)
+            blocks = _metered(self._decoded(recording, "measure"), meter, recording.mono)
+            measured = levels(blocks, spec.sample_rate)
         num_samples = measured.num_samples
+        if active is None:
+            regions = regions_of(measured)
+        else:
+            edges = (
+                (seconds_to_samples(a, spec.sample_rate), seconds_to_samples(b, spec.sample_rate)) for a, b in active
+            )
+            regions = [(start, min(end, num_samples)) for start, end in edges if start < num_samples]
         weights = _active_seconds(regions, num_samples, self.hop, spec.segment, spec.sample_rate)
         rms = _active_rms(measured.rms, regions, frame_samples(spec.sample_rate))
         if not weights.any() or rms <= 0:
@@ -254,10 +266,10 @@ def _chunks(
         yield first, held[:, : end - start]
 
 
-def _metered(blocks: Iterable[np.ndarray], meter: LoudnessMeter) -> Iterator[np.ndarray]:
-    """The same blocks, with the meter listening."""
+def _metered(blocks: Iterable[np.ndarray], meter: LoudnessMeter, mono: bool) -> Iterator[np.ndarray]:
+    """The same blocks, with the meter listening; to one channel if the file has no more."""
     for block in blocks:
-        meter.add(block)
+        meter.add(block[:1] if mono else block)
         yield block
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 import stemclean
 from stemclean.data.pool import StemPool
@@ -32,6 +33,7 @@ def fit_classifier(
     output: Path,
     recipe: ClassifierRecipe,
     *,
+    labels: Sequence[str] | None = None,
     cache: Path | None = None,
     card: dict[str, Any] | None = None,
     resume: bool = True,
@@ -45,6 +47,7 @@ def fit_classifier(
     Args:
         folder: what stem paths are relative to.
         output: the ``.safetensors`` file.
+        labels: the classes; None: those of the manifest that have stems.
         cache: folder for decoded audio.
         card: more to say in the card (data, licences, …).
         resume: go on from a checkpoint of the same data and recipe beside the output.
@@ -63,21 +66,23 @@ def fit_classifier(
         for s in manifest.stems
         if s.split != "test" and s.labels and (s.verdict is None or s.verdict.action != "drop")
     ]
-    labels = _labels(manifest, stems)
+    labels = tuple(labels or _labels(manifest, stems))
     train_tracks, validation_tracks = split_tracks(stems, share=recipe.validation_share, seed=recipe.seed)
     if not validation_tracks:
         raise ConfigError(
             f"{len(train_tracks)} track(s) are too few to hold one out for validation",
             "give at least two tracks of each class",
         )
-    pool = StemPool.build(
-        manifest.with_stems(stems),
-        folder,
-        sample_rate=recipe.spec["sample_rate"],
-        channels=recipe.spec["channels"],
-        cache=cache,
-        quiet=quiet,
-    )
+    processes = PartialState()
+    with processes.main_process_first():  # the others find the cache
+        pool = StemPool.build(
+            manifest.with_stems(stems),
+            folder,
+            sample_rate=recipe.spec["sample_rate"],
+            channels=recipe.spec["channels"],
+            cache=cache,
+            quiet=quiet or not processes.is_main_process,
+        )
     torch.manual_seed(recipe.seed)
     spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], labels, recipe.spec["segment"])
     model = registry.build("classifiers", recipe.architecture, spec, dict(recipe.options))
@@ -87,7 +92,7 @@ def fit_classifier(
         validation=pool.where([s.track in validation_tracks for s in pool.stems]),
         mixing=recipe.mixing,
         loss=recipe.loss,
-        batch_size=recipe.loop.batch_size,
+        batch_size=max(1, recipe.loop.batch_size // processes.num_processes),
         equalizer_db=recipe.equalizer_db,
         seed=recipe.seed,
         workers=workers,
@@ -113,7 +118,9 @@ def fit_classifier(
         **calibration,
         **(card or {}),
     }
-    weights.save(output, model, written)
+    if processes.is_main_process:
+        weights.save(output, model, written)
+    processes.wait_for_everyone()
     return {
         **written,
         "output": str(output),

@@ -3,8 +3,8 @@
     python -m benchmarks.training_set MATERIAL SET
     python -m benchmarks.bundled_weights SET OUT.safetensors [--recipe atto] [--set loop.examples=400000]
 
-The same as ``stemclean train-classifier SET/manifest.json -o OUT --recipe atto``, with the set's sources and licences in
-the card.
+The same as ``stemclean train-classifier SET/manifest.json -o OUT --recipe atto``, with the set's sources and licences
+in the card.
 """
 
 from __future__ import annotations

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -130,3 +134,24 @@ def test_a_noisy_set_heals_itself(dataset, tmp_path, monkeypatch):
     before = output.read_bytes()
     refine_self(dataset, output, config, overrides=QUICK, quiet=True)  # trains nothing again
     assert output.read_bytes() == before
+
+
+def test_two_processes_train_one_model(dataset, tmp_path):
+    """As on two GPUs: the batch is shared out, one pool is decoded, one file is written."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
+    command += ["--mixed_precision=no", "--dynamo_backend=no", f"--main_process_port={free_port()}"]
+    command += ["-m", "stemclean", "train-classifier", str(dataset), "-o", str(tmp_path / "two.safetensors"), "--quiet"]
+    for setting in [*QUICK, "loop.examples=64"]:
+        command += ["--set", setting]
+    settings = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    card = json.loads((tmp_path / "two.json").read_text())
+    assert card["history"][-1]["step"] == 4 and card["recipe"]["loop"]["batch_size"] == 16  # eight a process
+    assert len(list((tmp_path / "cache").rglob("*.i16"))) == 1
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

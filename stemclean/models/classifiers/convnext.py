@@ -37,7 +37,7 @@ class ConvNeXtClassifier(nn.Module):
         backbone: a timm model name of the ConvNeXt family.
         n_fft: samples of the STFT window.
         hop_length: samples between frames.
-        n_mels: mel bands of the log-mel front end, 20 Hz to Nyquist; None: linear magnitude, as in the paper.
+        n_mels: mel bands of the log-mel front end, 20 Hz to Nyquist; None or 0: linear magnitude, as in the paper.
         patch: size (freq, frame) of the first convolution; (4, 4) is timm's own.
         drop_path: stochastic depth rate in training.
         level_dbfs: see :class:`~stemclean.models.contract.Classifier`.
@@ -57,7 +57,7 @@ class ConvNeXtClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.n_fft, self.hop_length, self.n_mels = n_fft, hop_length, n_mels
+        self.n_fft, self.hop_length, self.n_mels = n_fft, hop_length, n_mels or None
         self.level_dbfs = level_dbfs
         net: Any = timm.create_model(
             backbone, pretrained=False, in_chans=spec.channels, num_classes=len(spec.labels), drop_path_rate=drop_path

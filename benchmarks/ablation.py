@@ -1,0 +1,98 @@
+"""What each choice of the bundled recipe brings: the same few examples, one choice changed at a time.
+
+    python -m benchmarks.ablation SET HELDOUT benchmarks/results/ablation.json [--examples 20000] [--only NAME]
+
+Trains every variant on the training set and judges the clean held-out stems: how often the best-scored class is the right
+one, and the ROC AUC of each class over all stems. Resumable: a finished variant and seed is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from stemclean import layouts
+from stemclean import manifest as manifests
+from stemclean.manifest import Manifest
+from stemclean.metrics import tagging
+from stemclean.models import weights
+from stemclean.models.judge import Judge
+from stemclean.training.classifier_run import fit_classifier
+from stemclean.training.recipe import read
+
+LINEAR = ["options.n_mels=0", "options.patch=[32, 4]"]
+RENDERED = {"midi", "samples", "synth", "sung_speech"}
+VARIANTS: dict[str, list[str]] = {
+    "log-mel, cross-entropy, atto": [],
+    "L1": ["loss=l1"],
+    "linear magnitude, 32 x 4 patches": LINEAR,
+    "femto": ["options.backbone=convnext_femto"],
+    "nano": ["options.backbone=convnext_nano"],
+    "no rendered material": [],
+}
+
+
+def trained(
+    name: str, seed: int, manifest: Manifest, folder: Path, work: Path, examples: int, cache: Path | None
+) -> Path:
+    """Weights of one variant; the examples and everything else are those of the recipe ``atto``."""
+    if name == "no rendered material":
+        kept = [s for s in manifest.stems if s.extra["kind"] not in RENDERED or s.split == "validation"]
+        manifest = manifest.with_stems(kept)
+    common = [f"loop.examples={examples}", "loop.validations=4", "calibration.excerpts=0", f"seed={seed}"]
+    output = work / f"{name.replace(' ', '_').replace(',', '')}-{examples}-{seed}.safetensors"
+    if not output.exists():
+        fit_classifier(manifest, folder, output, read("atto", [*common, *VARIANTS[name]]), cache=cache)
+    return output
+
+
+def measured(path: Path, heldout: Path) -> dict[str, float | None]:
+    """Arg-max accuracy and AUC per class on clean stems."""
+    judge = Judge(weights.load(path).model)
+    labels = judge.model.spec.labels
+    clean, folder = layouts.load(heldout, quiet=True)
+    scores = np.stack([judge(judge.recording(folder / s.path, s.duration)).mean() for s in tqdm(clean.stems, "judge")])
+    truth = np.array([[label in stem.labels for label in labels] for stem in clean.stems])
+    auc = {f"auc/{label}": tagging.roc_auc(truth[:, k], scores[:, k]) for k, label in enumerate(labels)}
+    best = truth[np.arange(len(scores)), scores.argmax(1)]
+    return {"argmax_accuracy": float(best.mean()), "auc/average": tagging.mean(auc.values()), **auc}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("training_set", type=Path)
+    parser.add_argument("heldout", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--examples", type=int, default=20000)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", action="append", choices=list(VARIANTS))
+    parser.add_argument("--cache", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    manifest = manifests.read(arguments.training_set / "manifest.json")
+    work = arguments.output.with_suffix(".work")
+    runs = json.loads(arguments.output.read_text())["runs"] if arguments.output.exists() else []
+    for seed in range(arguments.seeds):
+        for name in arguments.only or VARIANTS:
+            key = {"variant": name, "seed": seed, "examples": arguments.examples}
+            if any(all(run[k] == v for k, v in key.items()) for run in runs):
+                continue
+            path = trained(name, seed, manifest, arguments.training_set, work, arguments.examples, arguments.cache)
+            runs.append({**key, **measured(path, arguments.heldout)})
+            arguments.output.parent.mkdir(parents=True, exist_ok=True)
+            command = (
+                f"python -m benchmarks.ablation SET HELDOUT {arguments.output.name} --examples {arguments.examples}"
+            )
+            arguments.output.write_text(json.dumps({"command": command, "runs": runs}, indent=1) + "\n")
+            print(json.dumps(runs[-1]), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

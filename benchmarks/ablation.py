@@ -1,9 +1,9 @@
 """What each choice of the bundled recipe brings: the same few examples, one choice changed at a time.
 
-    python -m benchmarks.ablation SET HELDOUT benchmarks/results/ablation.json [--examples 20000] [--only NAME]
+    python -m benchmarks.ablation SET HELDOUT OUT.json [--examples 20000] [--only NAME]
 
-Trains every variant on the training set and judges the clean held-out stems: how often the best-scored class is the right
-one, and the ROC AUC of each class over all stems. Resumable: a finished variant and seed is not trained again.
+Trains every variant on the training set and judges the clean held-out stems: how often the best-scored class is the
+right one, and the ROC AUC of each class over all stems. Resumable: a finished variant and seed is not trained again.
 """
 
 from __future__ import annotations

@@ -175,8 +175,8 @@ def agreement_section(bench: Bench) -> Record:
         recording = judge.recording(bench.folder / stem.path, stem.duration, stem.stream)
         heard = judge(recording)
         if heard.weights.any():
-            trunk.append(calibration(heard.mean()))
-            plain.append(calibration(judge(recording, plain=True).mean()))
+            trunk.append(calibration(heard.pooled()))
+            plain.append(calibration(judge(recording, plain=True).pooled()))
             kept.append(stem)
     ours, paper = np.stack(trunk), np.stack(plain)  # (stem, label)
     limits = np.array([config.threshold, config.claimed_threshold])

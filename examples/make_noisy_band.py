@@ -2,7 +2,7 @@
 
     python examples/make_noisy_band.py SONGS
 
-SONGS holds ``everythingisfree__Sodium`` and ``everythingisfree__Rubidium`` with ``vocals, bass, drums, other`` as
+SONGS holds ``everythingisfree__Lithium`` and ``everythingisfree__Potassium`` with ``vocals, bass, drums, other`` as
 ``.ogg``.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 HERE = Path(__file__).parent / "noisy_band"
-EXCERPTS = {"sodium": ("everythingisfree__Sodium", 95.0), "rubidium": ("everythingisfree__Rubidium", 5.0)}
+EXCERPTS = {"lithium": ("everythingisfree__Lithium", 30.0), "potassium": ("everythingisfree__Potassium", 18.0)}
 DURATION = 24.0
 BLEED_DB = -8.0
 
@@ -29,13 +29,14 @@ def main() -> None:
         (track, label): _excerpt(songs / folder / f"{label}.ogg", start)
         for track, (folder, start) in EXCERPTS.items()
         for label in ("vocals", "bass", "drums", "other")
+        if (track, label) != ("lithium", "bass")
     }
     rate = 44100
-    drums, vocals = stems["sodium", "drums"], stems["sodium", "vocals"]
+    drums, vocals = stems["lithium", "drums"], stems["lithium", "vocals"]
     bled = drums + vocals * (_active_rms(drums) / _active_rms(vocals) * 10 ** (BLEED_DB / 20))
-    stems["sodium", "drums"] = bled * min(1.0, 0.98 / np.abs(bled).max())
-    stems["rubidium", "bass"], stems["rubidium", "drums"] = stems["rubidium", "drums"], stems["rubidium", "bass"]
-    stems["rubidium", "other"] = np.zeros_like(stems["rubidium", "other"])
+    stems["lithium", "drums"] = bled * min(1.0, 0.98 / np.abs(bled).max())
+    stems["potassium", "bass"], stems["potassium", "drums"] = stems["potassium", "drums"], stems["potassium", "bass"]
+    stems["potassium", "other"] = np.zeros_like(stems["potassium", "other"])
     for (track, label), waveform in stems.items():
         path = HERE / track / f"{label}.ogg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,8 +45,8 @@ def main() -> None:
                 0, len(waveform), rate
             ):  # in pieces: libsndfile's encoder overflows its stack on long writes
                 file.write(waveform[start : start + rate])
-    whole = HERE / "rubidium" / "backing vocals.flac"
-    soundfile.write(whole, stems["rubidium", "vocals"][: 8 * rate], rate, subtype="PCM_16")
+    whole = HERE / "potassium" / "backing vocals.flac"
+    soundfile.write(whole, stems["potassium", "vocals"][: 8 * rate], rate, subtype="PCM_16")
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
 
 

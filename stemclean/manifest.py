@@ -16,6 +16,7 @@ import json
 import math
 import os
 import posixpath
+import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ __all__ = [
     "Source",
     "Stem",
     "Verdict",
+    "check_output",
     "file_sha256",
     "iter_stems",
     "json_schema",
@@ -48,6 +50,8 @@ __all__ = [
     "write",
 ]
 
+ENDINGS = (".json", ".jsonl", ".jsonl.gz")
+ENDINGS = (".json", ".jsonl", ".jsonl.gz")
 SCHEMA: Final = "stemclean.manifest/1"
 
 SKIP_REASONS: dict[str, str] = {
@@ -154,7 +158,7 @@ class Verdict(_Noun):
     reason: str
     """a code, see the reasons of a verdict"""
     label_quality: Score | None = None
-    """low where the claim is likely wrong; null where nothing could be judged"""
+    """low where the claim is likely wrong; 0 for silence"""
 
 
 class Issue(_Noun):
@@ -384,9 +388,33 @@ def write(manifest: Manifest, path: str | Path) -> Path:
         data = gzip.compress(data, mtime=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return path
+
+
+def check_output(path: str | Path) -> Path:
+    """Refuse a manifest's path that could not be written, before hours of work go into it.
+
+    Raises:
+        ManifestError: a folder, an ending that is no manifest's, or a place where nothing may be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ManifestError(f"{path}: this is a folder", f"name a file in it: {path / 'refined.json'}")
+    if not path.name.endswith(ENDINGS):
+        raise ManifestError(f"{path}: a manifest ends in {', '.join(ENDINGS)}", f"name it {path.with_suffix('.json')}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            return path
+    except OSError as error:
+        raise ManifestError(
+            f"{path}: cannot be written: {error.strerror or error}", "choose another --output"
+        ) from None
 
 
 def relative_root(folder: str | Path, manifest_path: str | Path) -> str:

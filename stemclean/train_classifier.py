@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
+from stemclean.errors import ConfigError
 from stemclean.training.classifier_run import fit_classifier
 from stemclean.training.recipe import ClassifierRecipe, read
 
@@ -47,6 +48,8 @@ def train_classifier(
     Raises:
         ConfigError: a recipe that cannot be meant, or too few stems to learn from.
     """
+    if Path(output).suffix != ".safetensors":
+        raise ConfigError(f"{output}: weights are safetensors", f"name it {Path(output).with_suffix('.safetensors')}")
     chosen = recipe if isinstance(recipe, ClassifierRecipe) else read(recipe, overrides)
     manifest, folder = layouts.load(data, quiet=quiet)
     where = Path(cache) if cache else None

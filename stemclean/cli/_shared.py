@@ -191,7 +191,7 @@ def _console(*, stderr: bool = False) -> Console:
     """Where rich prints; not a terminal: no colour, and no line is ever cut to a width."""
     from rich.console import Console
 
-    console = Console(stderr=stderr)
+    console = Console(stderr=stderr, emoji=False)  # ":x:" in a file's name stays what it is
     if not console.is_terminal:
         console.width = 10_000
     return console

@@ -39,7 +39,7 @@ def command(
 
     options = parse_settings(settings or []) | ({"allow_empty": True} if allow_empty else {})
     report = export(refined, to, destination, sample_rate=sample_rate, quiet=quiet, **options).to_dict()
-    shown = table("Hours per class (h:mm:ss)", "class", "kept", "lost", "why lost", numbers=("kept", "lost"))
+    shown = table("Sound per class (h:mm:ss)", "class", "kept", "lost", "why lost", numbers=("kept", "lost"))
     for label, hours in report["classes"].items():
         why = ", ".join(f"{reason.replace('_', ' ')} {_clock(lost)}" for reason, lost in hours["why"].items())
         shown.add_row(label, _clock(hours["kept"]), _clock(hours["lost"]), why)

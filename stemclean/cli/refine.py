@@ -60,7 +60,7 @@ def command(
             max=1,
             help="The same for the class that the dataset claims; the paper's is 0.9 too.",
         ),
-    ] = 0.5,
+    ] = 0.3,
     windows: Annotated[
         bool, typer.Option("--windows", help="Judge every window by itself, as the paper does: far slower.")
     ] = False,
@@ -167,9 +167,14 @@ def next_steps(report: dict[str, Any]) -> str:
         worst = report["findings"][0]
         found = " and ".join(worst["found"]) or "nothing that is known"
         lines.append(f"listen to {worst['path']} first: it claims {' and '.join(worst['claimed'])} and holds {found}")
-    else:
+    elif report["stems"]:
         lines.append("every stem holds what it claims")
-    if any(seconds["kept"] for seconds in report["classes"].values()):
+    else:
+        lines.append("no stem could be judged")
+    empty = [label for label, seconds in report["classes"].items() if seconds["claimed"] and not seconds["kept"]]
+    if empty:
+        lines.append(f"no clean stem is left for {' and '.join(empty)}")
+    elif any(seconds["kept"] for seconds in report["classes"].values()):
         lines.append(f"next: stemclean export {report['output']} --to zfturbo training_set")
     return "\n".join(lines)
 

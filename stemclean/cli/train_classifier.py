@@ -18,7 +18,10 @@ def command(
         Path, typer.Option("--output", "-o", metavar="FILE", help="The weights to write, a .safetensors file.")
     ],
     recipe: Annotated[
-        str, typer.Option(metavar="NAME", help="small (two CPU cores), paper (Koo et al. 2023), or a TOML file.")
+        str,
+        typer.Option(
+            metavar="NAME", help="small (two CPU cores), atto (as bundled), paper (Koo et al. 2023), or a TOML file."
+        ),
     ] = "small",
     loss: Annotated[
         str | None, typer.Option(metavar="NAME", help="l1, bce or gce, instead of the recipe's loss.")
@@ -42,7 +45,7 @@ def command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a classifier on a dataset's own stems, clean or not.
+    """Train a classifier on your own stems, clean or not.
 
     It learns from random mixtures of stems. Whole tracks are held out for validation. A card, a .json of the same
     name, says what the weights were trained on and how well. A run that was killed goes on where it was. For several

@@ -1,7 +1,9 @@
 """Scores that mean what they say: of the stems scored 0.9, nine in ten hold the class.
 
-Platt's logistic map (1999) per class, from the logit of a stem's mean score to the logit of a probability, fitted on
-held-out tracks and stored in the weights' card. It is monotone, so it changes thresholds and never a ranking.
+A stem's windows are pooled twice: their mean, which is the paper's score, and the mean of their highest quarter, which
+hears what sounds only now and then (Koo et al. 2023 use the mean alone; the second is ours). A logistic map per class
+(Platt 1999), fitted on held-out tracks and stored in the weights' card, makes one probability of both. It rises with
+either, so more evidence never lowers a score.
 """
 
 from __future__ import annotations
@@ -14,67 +16,96 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-__all__ = ["Calibration", "fit"]
+__all__ = ["Calibration", "fit", "pool"]
 
 CLIP = 1e-4
 """Scores are kept this far from 0 and 1, so that their logits exist."""
+HIGH_SHARE = 0.25
+"""Share of the windows that the second pooling takes, the highest of each class."""
+
+
+def pool(windows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Scores of a stem from those of its windows.
+
+    Args:
+        windows: ``(window, label)``, in [0, 1].
+        weights: ``(window,)``, 0 for windows that have no say.
+
+    Shape:
+        ``(2, label)``: the weighted mean, and the mean of the highest quarter of the windows with a say; zeros where
+        there are none.
+    """
+    heard = windows[weights > 0]
+    if not len(heard):
+        return np.zeros((2, windows.shape[1]))
+    highest = np.sort(heard, axis=0)[-max(1, round(HIGH_SHARE * len(heard))) :]
+    return np.stack([weights @ windows / weights.sum(), highest.mean(0)])
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """``score -> expit(slope * logit(score) + intercept)`` per class.
+    """``expit(slope * logit(mean) + high_slope * logit(high) + intercept)`` per class.
 
     Args:
-        slope, intercept: ``(label,)``; slopes are > 0.
+        slope, high_slope, intercept: ``(label,)``; slopes are >= 0.
     """
 
     slope: np.ndarray
+    high_slope: np.ndarray
     intercept: np.ndarray
 
-    def __call__(self, scores: np.ndarray) -> np.ndarray:
+    def __call__(self, pooled: np.ndarray) -> np.ndarray:
         """Calibrated scores; NaN stays NaN.
 
         Shape:
-            ``(..., label)`` -> ``(..., label)``.
+            ``(2, ..., label)``, as :func:`pool` gives it -> ``(..., label)``.
         """
-        return np.asarray(expit(self.slope * logit(np.clip(scores, CLIP, 1 - CLIP)) + self.intercept))
+        mean, high = logit(np.clip(pooled, CLIP, 1 - CLIP))
+        return np.asarray(expit(self.slope * mean + self.high_slope * high + self.intercept))
+
+    def of_windows(self, scores: np.ndarray) -> np.ndarray:
+        """Calibrated scores of single windows or moments, whose mean and highest quarter are the same."""
+        return self(np.stack([scores, scores]))
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> Calibration:
-        """The calibration of a card; the identity where it has none."""
+        """The calibration of a card; where it has none, the mean as it is."""
         labels = card["spec"]["labels"]
-        stored = card.get("calibration") or {}
-        pairs = [stored.get(label, {"slope": 1.0, "intercept": 0.0}) for label in labels]
-        return cls(np.array([p["slope"] for p in pairs]), np.array([p["intercept"] for p in pairs]))
+        plain = {"slope": 1.0, "high_slope": 0.0, "intercept": 0.0}
+        stored = [(card.get("calibration") or {}).get(label, plain) for label in labels]
+        return cls(*(np.array([values[name] for values in stored]) for name in plain))
 
     def to_card(self, labels: Sequence[str]) -> dict[str, dict[str, float]]:
         """As the card stores it."""
+        columns = {"slope": self.slope, "high_slope": self.high_slope, "intercept": self.intercept}
         return {
-            label: {"slope": round(float(a), 5), "intercept": round(float(b), 5)}
-            for label, a, b in zip(labels, self.slope, self.intercept, strict=True)
+            label: {name: round(float(values[index]), 5) for name, values in columns.items()}
+            for index, label in enumerate(labels)
         }
 
 
-def fit(scores: np.ndarray, truth: np.ndarray, *, prior: float = 1.0) -> Calibration:
+def fit(pooled: np.ndarray, truth: np.ndarray, *, prior: float = 1.0) -> Calibration:
     """Maximum-likelihood maps with Platt's softened targets and a weak pull towards the identity.
 
     Args:
-        scores: ``(stem, label)`` mean scores in [0, 1].
+        pooled: ``(2, stem, label)`` scores in [0, 1], as :func:`pool` gives them.
         truth: ``(stem, label)`` of bool.
         prior: weight of the pull, in stems; keeps slopes finite where the classes are perfectly separable.
     """
-    slopes, intercepts = zip(*(_fit_one(scores[:, k], truth[:, k], prior) for k in range(scores.shape[1])), strict=True)
-    return Calibration(np.array(slopes), np.array(intercepts))
+    columns = [_fit_one(pooled[:, :, k], truth[:, k], prior) for k in range(truth.shape[1])]
+    return Calibration(*np.array(columns).T)
 
 
-def _fit_one(scores: np.ndarray, truth: np.ndarray, prior: float) -> tuple[float, float]:
-    x = logit(np.clip(scores, CLIP, 1 - CLIP))
+def _fit_one(scores: np.ndarray, truth: np.ndarray, prior: float) -> np.ndarray:
+    mean, high = logit(np.clip(scores, CLIP, 1 - CLIP))
     positives, negatives = int(truth.sum()), int((~truth).sum())
     target = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
     def cost(parameters: np.ndarray) -> float:
-        z = np.exp(parameters[0]) * x + parameters[1]
-        return float(np.sum(np.logaddexp(0, z) - target * z) + prior * (parameters[0] ** 2 + 0.1 * parameters[1] ** 2))
+        slope, high_slope, intercept = parameters
+        z = slope * mean + high_slope * high + intercept
+        pull = np.log(slope + high_slope + 1e-3) ** 2 + 0.1 * intercept**2
+        return float(np.sum(np.logaddexp(0, z) - target * z) + prior * pull)
 
-    best = minimize(cost, np.zeros(2), method="L-BFGS-B").x
-    return float(np.exp(best[0])), float(best[1])
+    best = minimize(cost, np.array([0.5, 0.5, 0.0]), method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)])
+    return np.asarray(best.x)

@@ -22,6 +22,7 @@ import torch
 from stemclean.audio import files
 from stemclean.audio.activity import frame_samples, levels, regions_of
 from stemclean.audio.loudness import LoudnessMeter
+from stemclean.models.calibration import pool
 from stemclean.models.contract import Classifier
 from stemclean.units import db_to_amplitude, seconds_to_samples
 
@@ -91,10 +92,13 @@ class Judgement:
     loudness_lufs: float | None
     peak_dbfs: float | None
 
+    def pooled(self) -> np.ndarray:
+        """Scores of the stem, ``(2, label)``, as :func:`stemclean.models.calibration.pool` gives them."""
+        return pool(self.windows, self.weights)
+
     def mean(self) -> np.ndarray:
-        """Scores of the stem, ``(label,)``: the mean of its windows by active seconds; zeros for silence."""
-        total = self.weights.sum()
-        return self.weights @ self.windows / total if total > 0 else np.zeros(self.windows.shape[1])
+        """The paper's scores of the stem, ``(label,)``: the mean of its windows by active seconds."""
+        return np.asarray(self.pooled()[0])
 
     def over_time(self) -> np.ndarray:
         """Scores at each hop, ``(step, label)``: the mean of the active windows that cover it; NaN where none does."""

@@ -60,9 +60,9 @@ def calibrate(
             level = db_to_amplitude(rng.uniform(*config.bleed_db)) * _rms(excerpt) / max(_rms(bleed), 1e-6)
             excerpt = excerpt + bleed * np.float32(level)
             held |= set(donor.labels)
-        scores.append(_mean_score(model, excerpt))
+        scores.append(_scores(model, excerpt))
         truth.append([label in held for label in model.spec.labels])
-    return calibration.fit(np.array(scores), np.array(truth))
+    return calibration.fit(np.stack(scores, axis=1), np.array(truth))
 
 
 def _draw(pool: StemPool, classes: list[str], rng: np.random.Generator) -> PooledStem:
@@ -72,8 +72,8 @@ def _draw(pool: StemPool, classes: list[str], rng: np.random.Generator) -> Poole
     return stems[int(rng.integers(len(stems)))]
 
 
-def _mean_score(model: Classifier, excerpt: np.ndarray) -> np.ndarray:
-    """Mean of the window scores, as :class:`stemclean.models.judge.Judge` takes it, silence at the end left out."""
+def _scores(model: Classifier, excerpt: np.ndarray) -> np.ndarray:
+    """Pooled window scores ``(2, label)``, silence at the end left out."""
     hop = model.spec.segment // 4
     sounding = np.flatnonzero(np.abs(excerpt).max(0) > 1e-4)
     length = max(int(sounding[-1]) + 1 if len(sounding) else 0, model.spec.segment)
@@ -85,7 +85,7 @@ def _mean_score(model: Classifier, excerpt: np.ndarray) -> np.ndarray:
         padded *= np.float32(db_to_amplitude(model.level_dbfs) / max(_rms(padded[:, :length]), 1e-6))
     with torch.inference_mode():
         logits = model.windows(torch.from_numpy(padded)[None], hop)[0]
-    return torch.sigmoid(logits).mean(0).numpy()
+    return calibration.pool(torch.sigmoid(logits).numpy(), np.ones(windows))
 
 
 def _rms(waveform: np.ndarray) -> float:

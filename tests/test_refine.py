@@ -40,7 +40,7 @@ def test_the_planted_faults_are_found(refined):
     assert stems["potassium/other"].verdict.reason == "silent"
     assert [(skip.path, skip.reason) for skip in refined[0].skipped] == [("potassium/backing vocals.flac", "truncated")]
     bled, clean = (
-        stems["lithium/vocals"],
+        stems["lithium/drums"],
         [stems[f"lithium/{c}"] for c in ("vocals", "other")] + [stems["potassium/vocals"]],
     )
     assert bled.labels == ["vocals", "drums"] and bled.verdict.reason == "unclaimed_class_present"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -366,7 +367,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         "print(peak() - before, regions[-1][1])\n"
     )
     grown, end = map(
-        int, subprocess.run(["python", "-c", script, path], check=True, capture_output=True).stdout.split()
+        int, subprocess.run([sys.executable, "-c", script, path], check=True, capture_output=True).stdout.split()
     )
     assert end == 16000 * 3600
     assert grown < 60

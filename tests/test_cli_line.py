@@ -73,7 +73,7 @@ def test_from_stems_to_a_training_set(line: Path) -> None:
 
     learnt = run(
         "train-classifier", stems, "-o", weights, "--examples", "16", "--set", "loop.batch_size=4",
-        "--set", "loop.validations=1", "--workers", "0",
+        "--set", "loop.validations=1", "--workers", "0", code=3,
     )  # fmt: skip
     assert (set(learnt["labels"]), learnt["data"]["stems"]) == ({"vocals", "bass", "drums", "other"}, 12)
 

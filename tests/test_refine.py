@@ -115,7 +115,7 @@ def test_the_trunk_run_once_agrees_with_plain_windows():
             far = np.abs(means[0] - threshold) >= config.margin
             assert np.array_equal((means[0] > threshold)[far], (means[1] > threshold)[far])
     assert len(differences) == 6
-    assert np.median(differences) < 0.05  # borders of the windows see neighbours instead of zeros
+    assert max(differences) < config.margin  # borders of the windows see neighbours instead of zeros
 
 
 def test_borderline_stems_are_judged_by_plain_windows(tmp_path):
@@ -164,7 +164,7 @@ def test_a_manifest_of_fewer_classes_than_the_weights_know(tmp_path):
 
 def test_what_cannot_be_meant_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="a claim would count against its class"):
-        RefineConfig(threshold=0.3)
+        RefineConfig(threshold=0.2)
     with pytest.raises(ConfigError, match="scores lie between 0 and 1"):
         RefineConfig(threshold=1.5)
     loaded = weights.load(weights.DEFAULT_CLASSIFIER)

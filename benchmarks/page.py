@@ -356,8 +356,8 @@ def agreement_parts(result: Record) -> list[str]:
         "### Does the short cut say the same?",
         f"""
 Scores of a stem with the trunk run once differ from those by plain windows by {mean:.4f} in the mean and {most:.4f} at
-most ({result["stems"]} stems). Stems with a score within {result["margin"]:g} of a threshold are therefore judged again
-by plain windows: {again}. Decisions (stem and class) that differ from those by plain windows:""",
+most ({result["stems"]} stems). Stems with a score within {result["margin"]:g} logits of its threshold are therefore
+judged again by plain windows: {again}. Decisions (stem and class) that differ from those by plain windows:""",
         table(["rule", "trunk once", "after judging again: refine", "of"], rows),
     ]
 

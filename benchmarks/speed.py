@@ -179,9 +179,15 @@ def agreement_section(bench: Bench) -> Record:
             plain.append(calibration(judge(recording, plain=True).pooled()))
             kept.append(stem)
     ours, paper = np.stack(trunk), np.stack(plain)  # (stem, label)
-    limits = np.array([config.threshold, config.claimed_threshold])
-    near = (np.abs(ours[:, :, None] - limits) < config.margin).any((1, 2))
-    refined = np.where(near[:, None], paper, ours)
+    near = {
+        rule: np.array(
+            [
+                verdicts.borderline(row, verdicts.limits(labels, stem.claimed, *thresholds), config.margin)
+                for row, stem in zip(ours, kept, strict=True)
+            ]
+        )
+        for rule, thresholds in RULES.items()
+    }
     differences = np.abs(ours - paper)
 
     def decisions(scores: np.ndarray, rule: str) -> np.ndarray:
@@ -197,11 +203,13 @@ def agreement_section(bench: Bench) -> Record:
         "max_difference": rounded(differences.max()),
         "mean_difference": rounded(differences.mean()),
         "margin": config.margin,
-        "judged_again": int(near.sum()),
+        "judged_again": int(near["default"].sum()),
         "flips": {
             rule: {
                 "trunk": int((decisions(ours, rule) != decisions(paper, rule)).sum()),
-                "refine": int((decisions(refined, rule) != decisions(paper, rule)).sum()),
+                "refine": int(
+                    (decisions(np.where(near[rule][:, None], paper, ours), rule) != decisions(paper, rule)).sum()
+                ),
             }
             for rule in RULES
         },

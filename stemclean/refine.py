@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -44,14 +43,14 @@ class RefineConfig:
         claimed_threshold: the same for the class that the dataset claims, see :func:`stemclean.verdicts.found_labels`;
             0.3 is where right and swapped claims of the bundled weights' validation stems part with fewest errors.
         plain_windows: judge every window by itself, as the paper does, instead of running the trunk once.
-        margin: stems with a score this close to its threshold are judged again by plain windows, so that both ways
-            decide alike; 0.2 is more than the two differed by on 102 held-out stems (docs/benchmarks.md).
+        margin: stems with a score this close to its threshold, in logits, are judged again by plain windows, so that
+            both ways decide alike (docs/benchmarks.md counts the decisions that differ).
     """
 
     threshold: float = 0.9
     claimed_threshold: float = 0.3
     plain_windows: bool = False
-    margin: float = 0.2
+    margin: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("threshold", "claimed_threshold"):
@@ -220,8 +219,8 @@ def _look(stem: Stem, folder: Path, judge: Judge, calibration: Calibration, conf
         heard = judge(recording, active=active, plain=config.plain_windows)
         scores = calibration(heard.pooled())
         limits = verdicts.limits(judge.model.spec.labels, stem.claimed, config.threshold, config.claimed_threshold)
-        near = np.abs(scores - list(limits.values())).min()
-        if near < config.margin and not config.plain_windows and heard.weights.any():
+        unsure = verdicts.borderline(scores, limits, config.margin)
+        if unsure and not config.plain_windows and heard.weights.any():
             heard = judge(recording, active=active, plain=True)
             scores = calibration(heard.pooled())
     except AudioError as error:

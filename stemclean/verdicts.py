@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from scipy.special import logit
 
 from stemclean.manifest import Region, Verdict
 from stemclean.units import round_seconds
 
-__all__ = ["found_labels", "label_quality", "labelled_regions", "limits", "verdict"]
+__all__ = ["borderline", "found_labels", "label_quality", "labelled_regions", "limits", "verdict"]
 
 
 def limits(
@@ -35,6 +36,17 @@ def found_labels(
     """
     above = limits(scores, claimed, threshold, claimed_threshold)
     return [label for label, score in scores.items() if score > above[label]]
+
+
+def borderline(scores: np.ndarray, limits: Mapping[str, float], margin: float) -> bool:
+    """Whether any score is so close to its limit that another way of listening might decide otherwise.
+
+    Args:
+        scores: ``(label,)``, in the order of the limits.
+        margin: in logits, since that is the scale on which two ways of listening differ alike everywhere.
+    """
+    given, wanted = (np.clip(values, 1e-6, 1 - 1e-6) for values in (scores, np.array(list(limits.values()))))
+    return bool(np.abs(logit(given) - logit(wanted)).min() < margin)
 
 
 def label_quality(scores: Mapping[str, float], claimed: Sequence[str]) -> float:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stemclean.manifest import VERDICT_REASONS
-from stemclean.verdicts import found_labels, label_quality, labelled_regions, verdict
+from stemclean.verdicts import borderline, found_labels, label_quality, labelled_regions, verdict
 
 LABELS = ["vocals", "bass", "drums", "other"]
 
@@ -83,3 +83,11 @@ def test_regions_tile_the_active_parts(scores, cuts):
     assert sum(r.end - r.start for r in regions) == pytest.approx(sum(b - a for a, b in active), abs=1e-4)
     for before, after in itertools.pairwise(regions):
         assert before.end <= after.start + 1e-9
+
+
+def test_borderline_is_measured_in_logits_and_per_class():
+    limits = {"vocals": 0.9, "drums": 0.3}
+    assert borderline(np.array([0.95, 0.9]), limits, 1.0)  # 0.75 logits above 0.9
+    assert not borderline(np.array([0.99, 0.9]), limits, 1.0)
+    assert not borderline(np.array([0.3, 0.9]), limits, 1.0)  # 0.3 is the other class's limit
+    assert borderline(np.array([0.0, 0.5]), limits, 1.0)

@@ -41,7 +41,7 @@ class RefineConfig:
     Args:
         threshold: a class is present above it, in (0, 1); the paper's 0.9.
         claimed_threshold: the same for the class that the dataset claims, see :func:`stemclean.verdicts.found_labels`;
-            0.3 is where right and swapped claims of the bundled weights' validation stems part with fewest errors.
+            from 0.2 to 0.5 right and swapped claims of the bundled weights' validation stems part about equally well.
         plain_windows: judge every window by itself, as the paper does, instead of running the trunk once.
         margin: stems with a score this close to its threshold, in logits, are judged again by plain windows, so that
             both ways decide alike (docs/benchmarks.md counts the decisions that differ).

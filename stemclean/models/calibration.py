@@ -1,4 +1,4 @@
-"""Scores that mean what they say: of the stems scored 0.9, nine in ten hold the class.
+"""Scores that mean what they say: of held-out stems scored 0.9, nine in ten hold the class.
 
 A stem's windows are pooled twice: their mean, which is the paper's score, and the mean of their highest quarter, which
 hears what sounds only now and then (Koo et al. 2023 use the mean alone; the second is ours). A logistic map per class

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -91,11 +91,6 @@ def read(name: str | Path, overrides: Sequence[str] = ()) -> ClassifierRecipe:
     if recipe.kind != "classifiers":
         raise ConfigError(f"recipe {name}: kind is {recipe.kind}, but a classifier is asked for")
     return recipe
-
-
-def with_loop(recipe: ClassifierRecipe, **changes: Any) -> ClassifierRecipe:
-    """A copy with other loop settings."""
-    return replace(recipe, loop=replace(recipe.loop, **changes))
 
 
 def _document(name: str) -> dict[str, Any]:

@@ -282,7 +282,8 @@ def judging_code() -> str:
     paths = [
         *sorted((package / "audio").rglob("*.py")),
         *sorted((package / "models").rglob("*.py")),
-        package / "refine.py",
+        *sorted((package / "refining").rglob("*.py")),
+        package / "verdicts.py",
     ]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 

@@ -68,7 +68,7 @@ def test_the_manifest_stands_on_its_own(refined):
 
 def test_workers_and_resuming_change_no_byte(refined, tmp_path, monkeypatch):
     """One worker gives the same bytes as two; a run that is killed half way goes on and ends in the same bytes, too."""
-    import stemclean.refine as verb
+    import stemclean.refining.listening as verb
 
     plain = tmp_path / "one" / "refined.json"
     refine(EXAMPLE, plain, workers=1, quiet=True)

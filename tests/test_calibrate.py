@@ -26,6 +26,9 @@ class Timid(nn.Module):
         powers = torch.stack([spectrum[..., int(hz * SEGMENT / RATE)] for hz in TONES.values()], -1)
         return torch.where(powers > 0.03 * powers.amax(-1, keepdim=True), 0.4, -0.4)
 
+    def logits(self, outputs):
+        return outputs
+
 
 def test_a_timid_model_comes_out_confident():
     time = np.arange(RATE * 8) / RATE

@@ -37,7 +37,10 @@ def test_every_recipe_builds_a_classifier(name):
     ).eval()
     assert isinstance(model, Classifier)
     with torch.inference_mode():
-        assert model(torch.randn(1, 2, model.spec.segment)).shape == (1, 4)
+        outputs = model(torch.randn(1, 2, model.spec.segment))
+        assert model.logits(outputs).shape == (1, 4)
+        told = model.levels_db(outputs)
+        assert (told is not None) == bool(recipe.options.get("level_head"))
 
 
 def test_windows_of_one_segment_are_the_segment():
@@ -56,6 +59,16 @@ def test_windows_see_the_sound_at_their_place():
         change = (model.windows(louder, 32768) - model.windows(waveform, 32768)).abs().amax(-1)[0]
     assert change.shape == (12,)
     assert change[-1] > 10 * change[:6].max()
+
+
+def test_levels_are_shares_of_the_power():
+    model = small(level_head=True)
+    with torch.inference_mode():
+        outputs = model.windows(torch.randn(1, 2, 131072 + 32768) * 0.1, 32768)
+    assert outputs.shape == (1, 2, 9) and model.logits(outputs).shape == (1, 2, 4)
+    shares = 10 ** (model.levels_db(outputs) / 10)
+    assert shares.shape == (1, 2, 4) and (shares > 0).all() and (shares.sum(-1) < 1).all()  # the rest is no class's
+    assert small().levels_db(torch.zeros(1, 4)) is None
 
 
 def test_amplify_is_what_a_gain_does_to_the_features():

@@ -108,3 +108,24 @@ def test_single_hits_far_apart_are_no_silence(tmp_path, model):
     silent = [(5 * hit + 0.1, 5 * hit + 5.0) for hit in range(4)]
     heard = Judge(model)(Judge(model).recording(write(tmp_path / "a.wav", 20, silent=silent), 20.0))
     assert heard.weights.any() and (heard.weights < 0.25 * SEGMENT / RATE).all()
+
+
+def test_levels_of_a_stem_are_those_of_its_windows_by_their_power():
+    """A class at -10 dB in a loud window and absent from a soft one has -10 dB less the soft one's small part."""
+    windows = np.array([[1.0, 1.0], [1.0, 0.0]])
+    levels = np.array([[0.0, -10.0], [0.0, -3.0]])
+    heard = judging.Judgement(
+        windows, levels, np.array([0.9, 0.1]), np.ones(2), [(0, 5 * HOP)], RATE, HOP, SEGMENT, 5 * HOP, None, None
+    )
+    assert heard.stem_levels() == pytest.approx([0.0, 10 * np.log10(0.09)])
+    over_time = heard.levels_over_time()
+    assert over_time.shape == (5, 2)
+    assert over_time[0] == pytest.approx([0.0, -10.0])  # the first window alone
+    assert over_time[1] == pytest.approx([0.0, 10 * np.log10(0.09)])  # both
+    assert over_time[4] == pytest.approx([0.0, judging.LOWEST_LEVEL_DB])  # the second alone
+
+
+def test_without_a_level_head_there_are_no_levels(tmp_path, model):
+    heard = Judge(model)(Judge(model).recording(write(tmp_path / "a.wav", 5), 5.0))
+    assert np.isnan(heard.stem_levels()).all() and np.isnan(heard.levels_over_time()).all()
+    assert np.allclose(10 * np.log10(heard.power[:2]), -20, atol=0.2)  # white noise at 0.1 RMS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stemclean.data.augment import CHAINS, MILD, PAPER, equalizer_curve
-from stemclean.data.mixing import MixingConfig, RandomMixer
+from stemclean.data.mixing import MixingConfig, RandomMixer, _faster
 from stemclean.data.pool import FULL_SCALE, PooledStem, StemPool
 from stemclean.errors import ConfigError
 
@@ -43,7 +43,7 @@ def test_target_is_the_union_of_what_sounds(pool):
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0, level_dbfs=-20)
     targets = []
     for _ in range(200):
-        waveform, target = mixer.example()
+        waveform, target, _ = mixer.example()
         assert heard(waveform) == list(target > 0.5)
         targets.append(target)
     assert np.sum(targets, axis=1).min() >= 1  # the empty draw is rejected
@@ -65,7 +65,7 @@ def test_same_seed_same_examples_and_another_seed_others(pool):
 
 
 def test_empty_examples_hold_no_class(pool):
-    waveform, target = RandomMixer(
+    waveform, target, _ = RandomMixer(
         pool, list(TONES), MixingConfig(empty_chance=1.0), SEGMENT, seed=0, level_dbfs=-20
     ).example()
     assert target.sum() == 0 and np.isfinite(waveform).all() and np.abs(waveform).max() > 0.01
@@ -75,6 +75,40 @@ def test_reuse_draws_new_company_and_new_places(pool):
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET, reuse=8), SEGMENT, seed=0)
     examples = [mixer.example()[0] for _ in range(40)]
     assert len({waveform.tobytes() for waveform in examples}) == 40
+
+
+def test_levels_are_those_of_the_sources_in_the_mixture(pool):
+    """Tones of different frequencies do not overlap: their level in the mixture can be read from its spectrum."""
+    pool = pool.where([len(stem.labels) == 1 for stem in pool.stems])
+    mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET, reuse=1), SEGMENT, seed=2, level_dbfs=-20)
+    compared = 0
+    for _ in range(60):
+        waveform, target, levels_db = mixer.example()
+        assert np.isnan(levels_db[target == 0]).all()
+        powers = np.abs(np.fft.rfft(waveform.mean(0) * np.hanning(waveform.shape[1]))) ** 2
+        bins = [round(hz * waveform.shape[1] / RATE) for hz in TONES.values()]
+        shares = np.array([powers[b - 3 : b + 4].sum() for b in bins]) / powers.sum()
+        known = np.isfinite(levels_db)
+        compared += int(known.sum())
+        # panning and the window's sidelobes move a level by less than this
+        assert np.allclose(10 * np.log10(shares[known]), levels_db[known], atol=0.5)
+    assert compared > 60
+
+
+def test_a_stem_of_two_classes_has_no_levels_of_its_own(pool):
+    mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0)
+    sources = [(("bass", "drums"), 0.5), (("drums",), 0.5), (("other",), 1.0)]
+    example = mixer._example(np.ones((2, SEGMENT), np.float32), sources, 0.0)
+    held = dict(zip(TONES, example.levels_db, strict=True))
+    assert np.isnan([held["bass"], held["drums"], held["vocals"]]).all()
+    assert held["other"] == pytest.approx(-3.01, abs=0.01)
+
+
+def test_faster_is_higher_and_normal_speed_changes_nothing():
+    tone = np.sin(2 * np.pi * 500 * np.arange(RATE + 2) / RATE)[None].astype(np.float32)
+    assert np.array_equal(_faster(tone, 1.0, 1000), tone[:, :1000])
+    spectrum = np.abs(np.fft.rfft(_faster(tone, 1.1, int(RATE / 1.2))[0]))
+    assert np.argmax(spectrum) * 1.2 == pytest.approx(550, abs=2)
 
 
 @pytest.mark.parametrize("name", sorted(CHAINS))

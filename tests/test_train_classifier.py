@@ -11,11 +11,17 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from stemclean import layouts
+from stemclean.data.pool import StemPool
 from stemclean.errors import ConfigError
-from stemclean.models import weights
+from stemclean.models import registry, weights
+from stemclean.models.contract import ModelSpec
 from stemclean.refine import RefineConfig, refine_self
 from stemclean.train_classifier import train_classifier
+from stemclean.training.classify import ClassifyTask
+from stemclean.training.recipe import read
 
 RATE = 44100
 QUICK = [
@@ -155,3 +161,28 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def test_disguises_leave_the_targets_and_take_the_levels(tmp_path, dataset):
+    """A disguised mixture has stripes of one value in its spectrum, and its levels are no longer known."""
+    source, folder = layouts.load(dataset, quiet=True)
+    recipe = read("small", [*QUICK, "options.level_head=true"])
+    pool = StemPool.build(source, folder, sample_rate=RATE, cache=tmp_path, quiet=True)
+    spec = ModelSpec(RATE, 2, ("bass", "drums"), 65536)
+    model = registry.build("classifiers", "convnext", spec, dict(recipe.options))
+    batches = {}
+    for disguised in (0.0, 1.0):
+        task = ClassifyTask(model, pool, pool, recipe.mixing, masks=2, disguised=disguised, equalizer_db=6.0)
+        batches[disguised] = task.batch(task.mixer(pool, 5), 16)
+    plain, changed = batches[0.0], batches[1.0]
+    assert torch.equal(plain[1], changed[1])
+    assert changed[2].isnan().all() and torch.equal(plain[2].isfinite(), plain[1] > 0)
+    stripes = (changed[0].std(dim=(1, 2)) < 1e-6).sum() + (changed[0].std(dim=(1, 3)) < 1e-6).sum()
+    assert stripes > 16 and not (plain[0].std(dim=(1, 2)) < 1e-6).any()
+    outputs = torch.zeros(16, 2 + 3, requires_grad=True)
+    losses = task.losses(lambda features: outputs, changed)
+    assert losses["loss/levels"] == 0 and losses["loss"] == losses["loss/classes"]
+    losses = task.losses(lambda features: outputs, plain)
+    assert losses["loss/levels"] > 0
+    losses["loss/levels"].backward()
+    assert outputs.grad[:, 2:].abs().sum() > 0 and not outputs.grad[:, :2].any()

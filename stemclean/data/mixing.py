@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,11 @@ from stemclean.data.pool import PooledStem, StemPool
 from stemclean.errors import ConfigError
 from stemclean.units import db_to_amplitude
 
-__all__ = ["MixingConfig", "RandomMixer"]
+__all__ = ["Example", "MixingConfig", "RandomMixer"]
+
+
+LOWEST_SHARE = np.float32(1e-6)
+"""Share of the power that a silent source counts as: levels end at -60 dB."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class MixingConfig:
         level: True: segments are brought to one RMS level before their loudness is drawn.
         quiet_chance: chance that a source other than the first is a quiet one, as bleed is.
         quiet_db: level of a quiet source in dB relative to the first; needs ``level``.
+        speed: range of the factors by which segments are played faster, pitch and all, so that a song and a singer
+            are heard as several (ours); (1, 1): as they are.
         noise_chance: chance of background noise, 15 to 45 dB below the mixture (ours).
         empty_chance: chance of an example of noise alone, which holds no class (ours).
         reuse: how many examples hear one processed segment, on average, each with another loudness and
@@ -42,6 +49,7 @@ class MixingConfig:
     level: bool = True
     quiet_chance: float = 0.4
     quiet_db: tuple[float, float] = (-24.0, -6.0)
+    speed: tuple[float, float] = (1.0, 1.0)
     noise_chance: float = 0.1
     empty_chance: float = 0.02
     reuse: int = 4
@@ -52,6 +60,23 @@ class MixingConfig:
             raise ConfigError(f"mixing.chance is {self.chance:g}: no class would ever be drawn", "0.5 is the paper's")
         if self.reuse < 1:
             raise ConfigError(f"mixing.reuse is {self.reuse:g}", "1 draws every segment anew")
+        if not 0.5 <= self.speed[0] <= self.speed[1] <= 2:
+            raise ConfigError(f"mixing.speed is {list(self.speed)}", "give the least and the most, between 0.5 and 2")
+
+
+class Example(NamedTuple):
+    """A mixture and what is known of it.
+
+    Args:
+        waveform: ``(2, segment)`` float32.
+        target: 1 for each class that is in it, ``(label,)`` float32.
+        levels_db: level of each class in dB relative to the power of all that was added up, ``(label,)``;
+            NaN where the class is not in it, or shares a stem with another, so that its part is not known.
+    """
+
+    waveform: np.ndarray
+    target: np.ndarray
+    levels_db: np.ndarray
 
 
 class RandomMixer:
@@ -91,31 +116,44 @@ class RandomMixer:
         if not self._odds:
             raise ConfigError("no stem holds any of the classes " + ", ".join(self.labels))
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def __iter__(self) -> Iterator[Example]:
         while True:
             yield self.example()
 
-    def example(self) -> tuple[np.ndarray, np.ndarray]:
-        """One mixture and its target.
-
-        Shape:
-            ``(2, segment)`` float32 and ``(label,)`` float32 of 0 and 1.
-        """
+    def example(self) -> Example:
+        """One mixture."""
         if self.rng.random() < self.config.empty_chance:
-            return self._leveled(_noise(self.segment, self.pool.sample_rate, self.rng)), np.zeros(
-                len(self.labels), np.float32
-            )
+            noise = _noise(self.segment, self.pool.sample_rate, self.rng)
+            return self._example(noise, [], 1.0)
         mixture = np.zeros((2, self.segment), np.float32)
-        held: set[str] = set()
+        sources: list[tuple[tuple[str, ...], float]] = []
+        noise_power = 0.0
         for position, label in enumerate(self._draw_labels()):
             segment, stem = self._processed(label)
-            mixture += segment * np.float32(db_to_amplitude(self._gain_db(position)))
-            held.update(stem.labels)
+            gain = db_to_amplitude(self._gain_db(position))
+            mixture += segment * np.float32(gain)
+            sources.append((stem.labels, (_rms(segment) * gain) ** 2))
         if self.rng.random() < self.config.noise_chance:
-            mixture += _at_level(
-                _noise(self.segment, self.pool.sample_rate, self.rng), _rms(mixture), self.rng.uniform(-45, -15)
-            )
-        return self._leveled(mixture), np.array([label in held for label in self.labels], np.float32)
+            noise = _noise(self.segment, self.pool.sample_rate, self.rng)
+            noise = _at_level(noise, _rms(mixture), self.rng.uniform(-45, -15))
+            mixture += noise
+            noise_power = _rms(noise) ** 2
+        return self._example(mixture, sources, noise_power)
+
+    def _example(
+        self, mixture: np.ndarray, sources: Sequence[tuple[tuple[str, ...], float]], noise_power: float
+    ) -> Example:
+        """The mixture of sources whose classes and powers are known."""
+        whole = noise_power + sum(power for _, power in sources)
+        shares = dict.fromkeys(self.labels, 0.0)
+        for labels, power in sources:
+            for label in labels:
+                shares[label] += power / whole if len(labels) == 1 and whole else np.nan
+        held = {label for labels, _ in sources for label in labels}
+        target = np.array([label in held for label in self.labels], np.float32)
+        known = np.array([shares[label] if label in held else np.nan for label in self.labels], np.float32)
+        levels_db = 10 * np.log10(np.maximum(known, LOWEST_SHARE))
+        return Example(self._leveled(mixture), target, levels_db)
 
     def _draw_labels(self) -> list[str]:
         while True:
@@ -131,7 +169,7 @@ class RandomMixer:
         if full and self.rng.random() >= 1 / self.config.reuse:
             return shelf[int(self.rng.integers(len(shelf)))]
         stem = self._by_label[label][int(self.rng.choice(len(self._by_label[label]), p=self._odds[label]))]
-        segment = self.pool.random_segment(stem, self.segment, self.rng)
+        segment = self._segment(stem)
         if self._chain is not None:
             segment = self._chain(segment, self.pool.sample_rate, self.rng)
         if self.config.level:
@@ -141,6 +179,14 @@ class RandomMixer:
         else:
             shelf.append((segment, stem))
         return segment, stem
+
+    def _segment(self, stem: PooledStem) -> np.ndarray:
+        """A random piece of a stem, at a random speed."""
+        if self.config.speed == (1.0, 1.0):
+            return self.pool.random_segment(stem, self.segment, self.rng)
+        speed = self.rng.uniform(*self.config.speed)
+        piece = self.pool.random_segment(stem, int(self.segment * speed) + 2, self.rng)
+        return _faster(piece, speed, self.segment)
 
     def _gain_db(self, position: int) -> float:
         if not self.config.level:
@@ -160,6 +206,20 @@ def _odds(stems: Sequence[PooledStem]) -> np.ndarray:
     odds = np.array([stem.weight * stem.num_samples**0.5 for stem in stems])
     share: np.ndarray = odds / odds.sum()
     return share
+
+
+def _faster(waveform: np.ndarray, speed: float, num_samples: int) -> np.ndarray:
+    """Read at another speed, straight lines between samples: dull or rough above 15 kHz by some dB, and cheap.
+
+    Shape:
+        ``(channel, time)``, at least ``speed * num_samples + 1`` long -> ``(channel, num_samples)``.
+    """
+    place = np.arange(num_samples) * speed
+    before = place.astype(np.int64)
+    after_share = (place - before).astype(np.float32)
+    left = waveform[:, before]
+    faster: np.ndarray = left + (waveform[:, before + 1] - left) * after_share
+    return faster
 
 
 def _rms(waveform: np.ndarray) -> float:

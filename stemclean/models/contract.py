@@ -44,15 +44,25 @@ class Classifier(Protocol):
     level_dbfs: float | None
     """RMS level in dBFS that a stem is brought to before it is judged; None: left as it is."""
     net: nn.Module
-    """What is trained: features of one segment each in, logits ``(batch, label)`` out."""
+    """What is trained: features of one segment each in, outputs ``(batch, output)`` out; see :meth:`logits`."""
     frequencies: np.ndarray
     """Centre of each row of the features in Hz."""
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """Logits of one segment each.
+        """Outputs of one segment each.
 
         Shape:
-            ``(batch, channel, segment)`` -> ``(batch, label)``.
+            ``(batch, channel, segment)`` -> ``(batch, output)``.
+        """
+
+    def logits(self, outputs: Tensor) -> Tensor:
+        """How sure the outputs are of each class: ``(..., output)`` -> ``(..., label)``."""
+
+    def levels_db(self, outputs: Tensor) -> Tensor | None:
+        """How loud each class is, if it is there: power in dB relative to the segment's, <= 0.
+
+        Shape:
+            ``(..., output)`` -> ``(..., label)``; None where the model has no level head.
         """
 
     def features(self, waveform: Tensor) -> Tensor:
@@ -70,12 +80,12 @@ class Classifier(Protocol):
         """
 
     def windows(self, waveform: Tensor, hop: int) -> Tensor:
-        """Logits of all overlapping segments of a long waveform, the trunk run once.
+        """Outputs of all overlapping segments of a long waveform, the trunk run once.
 
         Args:
             waveform: ``segment + k * hop`` samples give ``k + 1`` windows.
             hop: samples between windows.
 
         Shape:
-            ``(batch, channel, time)`` -> ``(batch, window, label)``.
+            ``(batch, channel, time)`` -> ``(batch, window, output)``.
         """

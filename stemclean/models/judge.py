@@ -32,6 +32,8 @@ CHUNK_WINDOWS = 60
 """Windows per run of the trunk: 45 s at a hop of 0.74 s; bounds the memory of the activations."""
 HELD_IN_MEMORY = 600.0
 """Recordings up to this many seconds are decoded once and kept; longer ones are decoded anew for every pass."""
+LOWEST_LEVEL_DB = -60.0
+"""Levels end here: what is softer cannot be told from nothing."""
 MIN_ACTIVE_SHARE = 0.25
 """Windows with less active sound than this share say nothing about the stem."""
 
@@ -75,6 +77,9 @@ class Judgement:
 
     Args:
         windows: scores of each window, ``(window, label)``, in [0, 1].
+        levels: level of each class in each window if it is there, in dB relative to the window's power, <= 0,
+            ``(window, label)``; NaN where the model has no level head.
+        power: mean square of each window over all channels, full scale = 1, ``(window,)``.
         weights: seconds of active sound in each window, ``(window,)``; 0 where there is too little.
         active: active regions in samples at ``sample_rate``.
         hop, segment: of the windows, in samples.
@@ -83,6 +88,8 @@ class Judgement:
     """
 
     windows: np.ndarray
+    levels: np.ndarray
+    power: np.ndarray
     weights: np.ndarray
     active: list[tuple[int, int]]
     sample_rate: int
@@ -100,17 +107,41 @@ class Judgement:
         """The paper's scores of the stem, ``(label,)``: the mean of its windows by active seconds."""
         return np.asarray(self.pooled()[0])
 
+    def stem_levels(self) -> np.ndarray:
+        """Level of each class in dB relative to the stem's power, ``(label,)``; NaN where the model has no level head.
+
+        The class's power in every window, counted as far as the window is sure of the class, over the power of all
+        windows with a say.
+        """
+        return self._levels(self.weights @ self._class_power(), self.weights @ self.power)
+
     def over_time(self) -> np.ndarray:
         """Scores at each hop, ``(step, label)``: the mean of the active windows that cover it; NaN where none does."""
+        total, count = self._covering(self.windows), self._covering(np.ones((len(self.weights), 1)))
+        with np.errstate(invalid="ignore"):
+            return total / count
+
+    def levels_over_time(self) -> np.ndarray:
+        """Level of each class at each hop in dB relative to the sound there, ``(step, label)``; NaN as above."""
+        return self._levels(self._covering(self._class_power()), self._covering(self.power[:, None]))
+
+    def _class_power(self) -> np.ndarray:
+        """Mean square of each class in each window, ``(window, label)``, as far as the window is sure of it."""
+        return np.asarray(self.windows * self.power[:, None] * 10 ** (self.levels / 10))
+
+    def _levels(self, power: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(10 * np.log10(np.maximum(power / whole, 10 ** (LOWEST_LEVEL_DB / 10))))
+
+    def _covering(self, values: np.ndarray) -> np.ndarray:
+        """Sum at each hop over the windows that cover it, by their active seconds: ``(window, n)`` -> ``(step, n)``."""
         num_steps = -(-self.num_samples // self.hop)
         per_window = self.segment // self.hop
-        total = np.zeros((num_steps + per_window, self.windows.shape[1]))
-        count = np.zeros(num_steps + per_window)
-        for index, (scores, weight) in enumerate(zip(self.windows, self.weights, strict=True)):
-            total[index : index + per_window] += weight * scores
-            count[index : index + per_window] += weight
-        with np.errstate(invalid="ignore"):
-            return (total / count[:, None])[:num_steps]
+        total = np.zeros((num_steps + per_window, values.shape[1]))
+        for index, (value, weight) in enumerate(zip(values, self.weights, strict=True)):
+            if weight:
+                total[index : index + per_window] += weight * value
+        return total[:num_steps]
 
 
 class Judge:
@@ -162,13 +193,17 @@ class Judge:
         rms = _active_rms(measured.rms, regions, frame_samples(spec.sample_rate))
         if not weights.any() or rms <= 0:
             scores = np.zeros((len(weights), len(spec.labels)), np.float32)
+            class_levels, power = np.full_like(scores, np.nan), np.zeros_like(weights)
             weights = np.zeros_like(weights)
         else:
             gain = 1.0 if self.model.level_dbfs is None else db_to_amplitude(self.model.level_dbfs) / rms
             with self._timed("network"):
-                scores = self._windows(self._decoded(recording, "network"), num_samples, gain, plain)
+                blocks = self._decoded(recording, "network")
+                scores, class_levels, power = self._windows(blocks, num_samples, gain, plain)
         return Judgement(
             scores,
+            class_levels,
+            power,
             weights,
             regions,
             spec.sample_rate,
@@ -179,12 +214,14 @@ class Judge:
             meter.peak_dbfs(),
         )
 
-    def _windows(self, blocks: Iterable[np.ndarray], num_samples: int, gain: float, plain: bool) -> np.ndarray:
-        """Scores ``(window, label)`` of the whole recording."""
+    def _windows(
+        self, blocks: Iterable[np.ndarray], num_samples: int, gain: float, plain: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scores ``(window, label)``, levels ``(window, label)`` and power ``(window,)`` of the whole recording."""
         segment = self.model.spec.segment
         num_windows = count_windows(num_samples, self.hop)
         context = 0 if plain else segment // self.hop
-        scores = []
+        scores, class_levels, power = [], [], []
         for first, waveform in _chunks(blocks, num_windows, self.hop, segment, context):
             count = min(CHUNK_WINDOWS, num_windows - first)
             before = min(first, context)
@@ -192,11 +229,16 @@ class Judge:
             with torch.inference_mode():
                 if plain:
                     pieces = batch[0].unfold(-1, segment, self.hop).transpose(0, 1)  # -> (window, channel, segment)
-                    logits = torch.cat([self.model(piece) for piece in pieces.split(8)])
+                    outputs = torch.cat([self.model(piece) for piece in pieces.split(8)])
                 else:
-                    logits = self.model.windows(batch, self.hop)[0]
-            scores.append(torch.sigmoid(logits)[before : before + count].cpu().numpy())
-        return np.concatenate(scores)
+                    outputs = self.model.windows(batch, self.hop)[0]
+                outputs = outputs[before : before + count]
+                judged = torch.sigmoid(self.model.logits(outputs))
+                told = self.model.levels_db(outputs)
+            scores.append(judged.cpu().numpy())
+            class_levels.append(np.full_like(scores[-1], np.nan) if told is None else told.cpu().numpy())
+            power.append(_window_power(waveform, segment, self.hop)[before : before + count])
+        return np.concatenate(scores), np.concatenate(class_levels), np.concatenate(power)
 
     def _decoded(self, recording: Recording, stage: str) -> Iterator[np.ndarray]:
         """The recording's blocks; the time that they take counts as decoding, not as the stage that asks for them."""
@@ -275,6 +317,13 @@ def _metered(blocks: Iterable[np.ndarray], meter: LoudnessMeter, mono: bool) -> 
     for block in blocks:
         meter.add(block[:1] if mono else block)
         yield block
+
+
+def _window_power(waveform: np.ndarray, segment: int, hop: int) -> np.ndarray:
+    """Mean square over all channels of the windows at every hop: ``(channel, time)`` -> ``(window,)``."""
+    squares = np.einsum("ct,ct->t", waveform, waveform)[: waveform.shape[1] // hop * hop]
+    per_hop = squares.reshape(-1, hop).mean(1, dtype=np.float64) / waveform.shape[0]
+    return np.asarray(np.convolve(per_hop, np.full(segment // hop, hop / segment), "valid"))
 
 
 def _active_rms(frames: np.ndarray, regions: Sequence[tuple[int, int]], frame: int) -> float:

@@ -7,13 +7,15 @@ in the safetensors header, and stands beside it as JSON for people to read.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,10 +27,12 @@ from stemclean.manifest import file_sha256
 from stemclean.models import registry
 from stemclean.models.contract import ModelSpec
 
-__all__ = ["DEFAULT_CLASSIFIER", "FORMAT", "Weights", "bundled", "load", "resolve", "save"]
+__all__ = ["DEFAULT_CLASSIFIER", "FORMAT", "Weights", "bundled", "load", "resolve", "save", "start_from"]
 
 FORMAT = "stemclean.weights/1"
 DEFAULT_CLASSIFIER = "bundled:atto.v1"
+FREE_OPTIONS = frozenset({"drop_path", "level_head"})
+"""Options in which a model may differ from the weights that it starts from: no tensor means another thing by them."""
 _PICKLES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".th"}
 
 
@@ -105,6 +109,83 @@ def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
     except RuntimeError as error:
         raise WeightsError(f"{name}: tensors and architecture differ: {str(error).splitlines()[0]}") from None
     return Weights(model.eval(), card, name, file_sha256(path))
+
+
+def start_from(start: Weights, model: nn.Module, architecture: str, options: Mapping[str, Any]) -> list[str]:
+    """Give a new model the tensors of weights that exist, for fine-tuning.
+
+    The new model may have tensors that the old one lacks, and may have more rows in one: a head that also tells the
+    levels has its new outputs after the old ones. They keep the random values they have.
+
+    Args:
+        model: just built, with ``spec``; changed in place.
+        architecture, options: what it was built from.
+
+    Returns:
+        What was not taken over: names of tensors, as ``net.head.fc.weight[4:]`` where only rows were added.
+
+    Raises:
+        WeightsError: another architecture, other classes, other options, or tensors that do not fit.
+    """
+    differences = _differences(start, model, architecture, options)
+    if differences:
+        raise WeightsError(
+            f"{start.uri} does not fit the model to be trained: {'; '.join(differences)}",
+            "set the recipe to what the weights have, or train without --init",
+        )
+    old, new = start.model.state_dict(), model.state_dict()
+    fresh = [name for name in new if name not in old]
+    for name, tensor in old.items():
+        rows = len(tensor) if tensor.ndim else 0
+        if new[name].shape == tensor.shape:
+            new[name].copy_(tensor)
+        else:
+            new[name][:rows].copy_(tensor)
+            fresh.append(f"{name}[{rows}:]")
+    return sorted(fresh)
+
+
+def _differences(start: Weights, model: nn.Module, architecture: str, options: Mapping[str, Any]) -> list[str]:
+    """Why weights cannot start a model, in words; empty where they can."""
+    card, spec = start.card, cast("ModelSpec", model.spec)
+    here = {"architecture": architecture, "sample_rate": spec.sample_rate, "channels": spec.channels}
+    there = {name: card["spec"].get(name, card.get(name)) for name in here}
+    here["labels"], there["labels"] = list(spec.labels), list(card["spec"]["labels"])
+    if architecture == there["architecture"]:
+        defaults = {
+            name: parameter.default
+            for name, parameter in inspect.signature(type(model)).parameters.items()
+            if parameter.default is not inspect.Parameter.empty
+        }
+        for name in sorted((defaults.keys() | options.keys() | card["options"].keys()) - FREE_OPTIONS):
+            here[f"options.{name}"] = options.get(name, defaults.get(name))
+            there[f"options.{name}"] = card["options"].get(name, defaults.get(name))
+    found = [f"{name} is {_plain(there[name])} there, {_plain(here[name])} here" for name in here
+             if _plain(here[name]) != _plain(there[name])]
+    if found:
+        return found
+    old, new = start.model.state_dict(), model.state_dict()
+    lost = [name for name in old if name not in new]
+    if lost:
+        found.append(f"the model has no {', '.join(lost)}")
+    found += [
+        f"{name} is {list(tensor.shape)} there, {list(new[name].shape)} here"
+        for name, tensor in old.items()
+        if name in new and not _grown(tensor, new[name])
+    ]
+    return found
+
+
+def _grown(old: torch.Tensor, new: torch.Tensor) -> bool:
+    """Whether the new tensor has the old one's shape, or more rows."""
+    return old.shape == new.shape or (
+        0 < old.ndim == new.ndim and old.shape[1:] == new.shape[1:] and len(old) < len(new)
+    )
+
+
+def _plain(value: Any) -> str:
+    """A setting as a person reads it; tuples and lists are the same."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
 def bundled() -> list[str]:

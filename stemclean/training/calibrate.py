@@ -84,7 +84,7 @@ def _scores(model: Classifier, excerpt: np.ndarray) -> np.ndarray:
     if model.level_dbfs is not None:
         padded *= np.float32(db_to_amplitude(model.level_dbfs) / max(_rms(padded[:, :length]), 1e-6))
     with torch.inference_mode():
-        logits = model.windows(torch.from_numpy(padded)[None], hop)[0]
+        logits = model.logits(model.windows(torch.from_numpy(padded)[None], hop)[0])
     return calibration.pool(torch.sigmoid(logits).numpy(), np.ones(windows))
 
 

@@ -35,6 +35,7 @@ def fit_classifier(
     *,
     labels: Sequence[str] | None = None,
     cache: Path | None = None,
+    init: str | Path | None = None,
     card: dict[str, Any] | None = None,
     resume: bool = True,
     workers: int = 1,
@@ -49,6 +50,7 @@ def fit_classifier(
         output: the ``.safetensors`` file.
         labels: the classes; None: those of the manifest that have stems.
         cache: folder for decoded audio.
+        init: weights to start from (``bundled:``, ``hub:``, ``file:``), so that training goes on where theirs ended.
         card: more to say in the card (data, licences, …).
         resume: go on from a checkpoint of the same data and recipe beside the output.
         workers: processes that mix ahead of the model; 0 mixes in this one.
@@ -58,6 +60,7 @@ def fit_classifier(
 
     Raises:
         ConfigError: a recipe that cannot be meant, or too few stems to learn from.
+        WeightsError: weights to start from that cannot be had or do not fit.
     """
     if recipe.loss not in LOSSES:
         raise ConfigError(f'no loss named "{recipe.loss}"', f"known: {', '.join(LOSSES)}")
@@ -67,6 +70,9 @@ def fit_classifier(
         if s.split != "test" and s.labels and (s.verdict is None or s.verdict.action != "drop")
     ]
     labels = tuple(labels or _labels(manifest, stems))
+    start = weights.load(init) if init else None
+    if start and set(start.model.spec.labels) == set(labels):
+        labels = start.model.spec.labels  # the order of its outputs
     train_tracks, validation_tracks = split_tracks(stems, share=recipe.validation_share, seed=recipe.seed)
     if not validation_tracks:
         raise ConfigError(
@@ -86,6 +92,10 @@ def fit_classifier(
     torch.manual_seed(recipe.seed)
     spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], labels, recipe.spec["segment"])
     model = registry.build("classifiers", recipe.architecture, spec, dict(recipe.options))
+    started: dict[str, Any] = {}
+    if start:
+        fresh = weights.start_from(start, model, recipe.architecture, recipe.options)
+        started = {"init": {"uri": start.uri, "sha256": start.sha256, "fresh": fresh}}
     task = ClassifyTask(
         model,
         train=pool.where([s.track in train_tracks for s in pool.stems]),
@@ -94,10 +104,12 @@ def fit_classifier(
         loss=recipe.loss,
         batch_size=max(1, recipe.loop.batch_size // processes.num_processes),
         equalizer_db=recipe.equalizer_db,
+        masks=recipe.masks,
+        disguised=recipe.disguised,
         seed=recipe.seed,
         workers=workers,
     )
-    checkpoint = output.with_suffix(f".{_run_key(manifest, recipe)}.checkpoint")
+    checkpoint = output.with_suffix(f".{_run_key(manifest, recipe, start)}.checkpoint")
     model.net, progress = fit(task, model.net, recipe.loop, checkpoint, resume=resume, quiet=quiet)
     calibration = {}
     if recipe.calibration.excerpts:
@@ -115,6 +127,7 @@ def fit_classifier(
         "data": _data(pool, train_tracks, validation_tracks),
         "metrics": {"validation": progress.best},
         "history": progress.history,
+        **started,
         **calibration,
         **(card or {}),
     }
@@ -141,12 +154,12 @@ def _labels(manifest: Manifest, stems: Sequence[Stem]) -> tuple[str, ...]:
     return labels
 
 
-def _run_key(manifest: Manifest, recipe: ClassifierRecipe) -> str:
-    """Names a run by its data and recipe, but for its length: a longer run goes on from a shorter one."""
+def _run_key(manifest: Manifest, recipe: ClassifierRecipe, start: weights.Weights | None) -> str:
+    """Names a run by its data, recipe and start, but for its length: a longer run goes on from a shorter one."""
     plain = recipe.to_dict()
     plain["loop"] = {k: v for k, v in plain["loop"].items() if k not in {"examples", "validations", "decay"}}
     del plain["calibration"]
-    what = [plain, [[s.id, s.sha256, s.labels] for s in manifest.stems]]
+    what = [plain, [[s.id, s.sha256, s.labels] for s in manifest.stems], *([start.sha256] if start else [])]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
 
 

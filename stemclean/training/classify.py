@@ -1,4 +1,9 @@
-"""The instrument classifier's task: random mixtures in, multi-label targets, L1 or cross-entropy."""
+"""The instrument classifier's task: random mixtures in, which classes they hold and how loud each is out.
+
+The paper's loss is L1 on the classes (Koo et al. 2023, section 3.1.1); cross-entropy, the levels and the disguises
+are ours. A disguised mixture went through a random equaliser and has stripes cut out of its spectrum (Park et al.
+2019, SpecAugment, without the time warping), so its levels are no longer known and only its classes are learned.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +22,7 @@ from stemclean.data.mixing import MixingConfig, RandomMixer
 from stemclean.data.pool import StemPool
 from stemclean.models.contract import Classifier
 
-__all__ = ["LOSSES", "ClassifyTask", "multilabel_f1"]
+__all__ = ["LOSSES", "ClassifyTask", "level_loss", "multilabel_f1"]
 
 
 def l1(logits: Tensor, target: Tensor) -> Tensor:
@@ -36,6 +41,23 @@ def gce(logits: Tensor, target: Tensor, q: float = 0.7) -> Tensor:
     return ((1 - right**q) / q).mean()
 
 
+def level_loss(told: Tensor, levels_db: Tensor) -> Tensor:
+    """How far the told levels are from the known ones: smooth L1 in steps of 10 dB; 0 where none is known.
+
+    Shape:
+        both ``(example, label)``; unknown levels are NaN.
+    """
+    known = levels_db.isfinite()
+    if not known.any():
+        return told.sum() * 0
+    return functional.smooth_l1_loss(told[known] / 10, levels_db[known].clamp_min(LOWEST_DB) / 10, beta=0.2)
+
+
+LEVEL_WEIGHT = 0.5
+"""Of the levels' loss beside the classes'."""
+LOWEST_DB = -40.0
+"""Levels are learned down to here."""
+
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "bce": bce, "gce": gce}
 
 
@@ -49,7 +71,9 @@ class ClassifyTask:
         mixing: how mixtures are drawn.
         loss: a key of :data:`LOSSES`.
         batch_size: examples a step in this process.
-        equalizer_db: depth of the random equaliser on the mixture's spectrum; 0: none.
+        equalizer_db: depth of the random equaliser of a disguise; 0: none.
+        masks: stripes of a disguise, as many along time as along frequency; each up to an eighth of the axis.
+        disguised: share of the mixtures that are disguised.
         seed: of everything that is drawn.
         workers: processes that mix ahead.
         validation_examples: mixtures, always the same ones.
@@ -62,13 +86,15 @@ class ClassifyTask:
     loss: str = "l1"
     batch_size: int = 64
     equalizer_db: float = 6.0
+    masks: int = 0
+    disguised: float = 1.0
     seed: int = 0
     workers: int = 1
     validation_examples: int = 512
-    _validation: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    _validation: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
 
     def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
-        """Features ``(batch, channel, freq, frame)`` and targets ``(batch, label)``."""
+        """Features ``(batch, channel, freq, frame)``, targets and levels in dB ``(batch, label)``."""
         stream = _Stream(self, rank, start_step)
         context = "fork" if self.workers and hasattr(os, "fork") else None
         loader = DataLoader(
@@ -81,21 +107,31 @@ class ClassifyTask:
         yield from loader
 
     def losses(self, model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """The loss of one batch of features."""
-        features, target = batch
-        return {"loss": LOSSES[self.loss](model(features).float(), target)}
+        """The losses of one batch of features."""
+        features, target, levels_db = batch
+        outputs = model(features).float()
+        classes = LOSSES[self.loss](self.model.logits(outputs), target)
+        told = self.model.levels_db(outputs)
+        if told is None:
+            return {"loss": classes}
+        levels = level_loss(told, levels_db)
+        return {"loss": classes + LEVEL_WEIGHT * levels, "loss/classes": classes, "loss/levels": levels}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Macro F1 on fixed mixtures at 0.5 (``score``) and at 0.9, and the loss."""
+        """Macro F1 on fixed mixtures at 0.5 (``score``) and at 0.9, the classes' loss, the levels' mean error in dB."""
         if not self._validation:
             mixer = self.mixer(self.validation, (self.seed, 0xF1))
             for _ in range(max(1, self.validation_examples // 32)):
-                self._validation.append(self.batch(mixer, 32, equalize=False))
+                self._validation.append(self.batch(mixer, 32, disguise=False))
         device = next(model.parameters()).device
-        logits = torch.cat([model(features.to(device)).float().cpu() for features, _ in self._validation])
-        target = torch.cat([target for _, target in self._validation])
+        outputs = torch.cat([model(features.to(device)).float().cpu() for features, _, _ in self._validation])
+        target = torch.cat([target for _, target, _ in self._validation])
+        logits, told = self.model.logits(outputs), self.model.levels_db(outputs)
         probabilities = torch.sigmoid(logits)
-        return {
+        levels_db = torch.cat([levels for _, _, levels in self._validation]).clamp_min(LOWEST_DB)
+        known = levels_db.isfinite()
+        error = {} if told is None else {"level_error_db": float((told - levels_db)[known].abs().mean())}
+        return error | {
             "score": multilabel_f1(probabilities > 0.5, target),
             "f1_at_0.9": multilabel_f1(probabilities > 0.9, target),
             "val_loss": float(LOSSES[self.loss](logits, target)),
@@ -106,31 +142,41 @@ class ClassifyTask:
         spec = self.model.spec
         return RandomMixer(pool, spec.labels, self.mixing, spec.segment, seed=seed, level_dbfs=self.model.level_dbfs)
 
-    def batch(self, mixer: RandomMixer, size: int, *, equalize: bool = True) -> tuple[Tensor, Tensor]:
-        """Features ``(batch, channel, freq, frame)`` and targets ``(batch, label)`` of so many mixtures."""
+    def batch(self, mixer: RandomMixer, size: int, *, disguise: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """Features ``(batch, channel, freq, frame)``, targets and levels in dB ``(batch, label)`` of some mixtures."""
         examples = [mixer.example() for _ in range(size)]
-        with torch.inference_mode():
-            features = torch.cat([self.model.features(torch.from_numpy(waveform)[None]) for waveform, _ in examples])
-        if equalize and self.equalizer_db:
-            features = self._equalized(features, mixer.rng)
-        target = torch.from_numpy(np.stack([target for _, target in examples]))
-        return features.contiguous(memory_format=torch.channels_last), target
+        with torch.no_grad():
+            features = torch.cat([self.model.features(torch.from_numpy(one.waveform)[None]) for one in examples])
+        target = torch.from_numpy(np.stack([example.target for example in examples]))
+        levels_db = torch.from_numpy(np.stack([example.levels_db for example in examples]))
+        if disguise:
+            chosen = np.flatnonzero(mixer.rng.random(size) < self.disguised)
+            features[chosen] = self._disguised(features[chosen], mixer.rng)
+            levels_db[chosen] = torch.nan
+        return features.contiguous(memory_format=torch.channels_last), target, levels_db
 
-    def _equalized(self, features: Tensor, rng: np.random.Generator) -> Tensor:
-        """Spectra through a random equaliser each; a band limit is applied above the feature's own floor."""
-        frequencies = self.model.frequencies
-        curves = np.stack([equalizer_curve(frequencies, rng, depth_db=self.equalizer_db) for _ in features])
-        gains = torch.from_numpy(curves.astype(np.float32))[:, None, :, None]  # (batch, 1, freq, 1)
-        return self.model.amplify(features, gains)
+    def _disguised(self, features: Tensor, rng: np.random.Generator) -> Tensor:
+        """Spectra through a random equaliser each, never below the features' own floor, and with stripes cut out."""
+        if self.equalizer_db and len(features):
+            frequencies = self.model.frequencies
+            curves = np.array([equalizer_curve(frequencies, rng, depth_db=self.equalizer_db) for _ in features])
+            gains = torch.from_numpy(curves.astype(np.float32))[:, None, :, None]  # (batch, 1, freq, 1)
+            features = self.model.amplify(features, gains)
+        for example in features:
+            for axis in (1, 2) * self.masks:
+                size = example.shape[axis]
+                width = int(rng.integers(0, size // 8 + 1))
+                example.narrow(axis, int(rng.integers(0, size - width + 1)), width).fill_(example.mean())
+        return features
 
 
-class _Stream(IterableDataset[tuple[Tensor, Tensor]]):
+class _Stream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
     """Batches made in a worker process, from a seed of the worker's own."""
 
     def __init__(self, task: ClassifyTask, rank: int, start_step: int) -> None:
         self.task, self.rank, self.start_step = task, rank, start_step
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         worker = get_worker_info()
         if worker is not None:
             torch.set_num_threads(1)
@@ -138,8 +184,7 @@ class _Stream(IterableDataset[tuple[Tensor, Tensor]]):
             self.task.train, (self.task.seed, self.rank, worker.id if worker else 0, self.start_step)
         )
         while True:
-            features, target = self.task.batch(mixer, self.task.batch_size)
-            yield features.clone(), target  # out of inference mode
+            yield self.task.batch(mixer, self.task.batch_size)
 
 
 def multilabel_f1(predicted: Tensor, target: Tensor) -> float:

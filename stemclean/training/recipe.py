@@ -29,7 +29,8 @@ class ClassifierRecipe:
         spec: ``sample_rate``, ``channels`` and ``segment`` of the model; its labels come from the data.
         options: of the architecture.
         loss: ``l1``, ``bce`` or ``gce``.
-        equalizer_db: depth of the random equaliser on mixtures; 0: none.
+        equalizer_db, masks, disguised: how mixtures are disguised, see
+            :class:`~stemclean.training.classify.ClassifyTask`.
         validation_share: of each class's stems, whole tracks, where the data declares no split.
         mixing, loop, calibration: see :class:`~stemclean.data.mixing.MixingConfig`,
             :class:`~stemclean.training.loop.LoopConfig` and :class:`~stemclean.training.calibrate.CalibrationConfig`.
@@ -43,6 +44,8 @@ class ClassifierRecipe:
     options: Mapping[str, Any]
     loss: str = "l1"
     equalizer_db: float = 0.0
+    masks: int = 0
+    disguised: float = 1.0
     validation_share: float = 0.1
     mixing: MixingConfig = field(default_factory=MixingConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)

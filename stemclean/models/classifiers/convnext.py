@@ -2,7 +2,8 @@
 
 The paper's network is timm's ``convnext_tiny`` with two input channels on the stereo linear
 magnitude spectrogram (FFT 2048, hop 512) of 2.97 s. Ours adds a log-mel front end and lets the caller
-choose the hop, the patch and the backbone, which is what makes two CPU cores enough.
+choose the hop, the patch and the backbone, which is what makes two CPU cores enough. Ours, too, is the level head: in
+random mixing it is known how loud each source is, so the same trunk can learn to tell.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class ConvNeXtClassifier(nn.Module):
         n_mels: mel bands of the log-mel front end, 20 Hz to Nyquist; None or 0: linear magnitude, as in the paper.
         patch: size (freq, frame) of the first convolution; (4, 4) is timm's own.
         drop_path: stochastic depth rate in training.
+        level_head: tell how loud each class is as well; the outputs are then the logits of the classes, and after them
+            one value per class and one for everything else, whose softmax is the share of the power.
         level_dbfs: see :class:`~stemclean.models.contract.Classifier`.
     """
 
@@ -53,14 +56,17 @@ class ConvNeXtClassifier(nn.Module):
         n_mels: int | None = None,
         patch: Sequence[int] = (4, 4),
         drop_path: float = 0.0,
+        level_head: bool = False,
         level_dbfs: float | None = None,
     ) -> None:
         super().__init__()
         self.spec = spec
         self.n_fft, self.hop_length, self.n_mels = n_fft, hop_length, n_mels or None
         self.level_dbfs = level_dbfs
+        self.level_head = level_head
+        outputs = len(spec.labels) + (len(spec.labels) + 1 if level_head else 0)
         net: Any = timm.create_model(
-            backbone, pretrained=False, in_chans=spec.channels, num_classes=len(spec.labels), drop_path_rate=drop_path
+            backbone, pretrained=False, in_chans=spec.channels, num_classes=outputs, drop_path_rate=drop_path
         )
         first = net.stem[0]
         if tuple(first.kernel_size) != tuple(patch):
@@ -100,9 +106,20 @@ class ConvNeXtClassifier(nn.Module):
         return (features + gains_db / DB_SCALE).clamp_min(_scaled(POWER_FLOOR))
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Logits ``(batch, label)`` of ``(batch, channel, segment)``."""
-        logits: Tensor = self.net(self.features(waveform))
-        return logits.float()
+        """See :class:`~stemclean.models.contract.Classifier`."""
+        outputs: Tensor = self.net(self.features(waveform))
+        return outputs.float()
+
+    def logits(self, outputs: Tensor) -> Tensor:
+        """See :class:`~stemclean.models.contract.Classifier`."""
+        return outputs[..., : len(self.spec.labels)]
+
+    def levels_db(self, outputs: Tensor) -> Tensor | None:
+        """See :class:`~stemclean.models.contract.Classifier`."""
+        if not self.level_head:
+            return None
+        shares = outputs[..., len(self.spec.labels) :].float().log_softmax(-1)  # of the power, the last one the rest's
+        return shares[..., :-1] * (10 / math.log(10))
 
     def windows(self, waveform: Tensor, hop: int) -> Tensor:
         """See :class:`~stemclean.models.contract.Classifier`.
@@ -118,8 +135,8 @@ class ConvNeXtClassifier(nn.Module):
         pooled = nn.functional.avg_pool1d(frames, self.spec.segment // self.stride, hop // self.stride)
         batch, channels, num_windows = pooled.shape
         rows = pooled.transpose(1, 2).reshape(batch * num_windows, channels, 1, 1)  # one row a window
-        logits: Tensor = self.net.forward_head(rows).float()
-        return logits.reshape(batch, num_windows, -1)
+        outputs: Tensor = self.net.forward_head(rows).float()
+        return outputs.reshape(batch, num_windows, -1)
 
 
 def _scaled(power: float) -> float:

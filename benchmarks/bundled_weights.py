@@ -1,7 +1,7 @@
 """Train the weights that come with the package.
 
     python -m benchmarks.training_set MATERIAL SET
-    python -m benchmarks.bundled_weights SET OUT.safetensors [--recipe atto] [--set loop.examples=400000]
+    python -m benchmarks.bundled_weights SET OUT.safetensors [--recipe atto] [--set loop.examples=400000] [--init URI]
 
 The same as ``stemclean train-classifier SET/manifest.json -o OUT --recipe atto``, with the set's sources and licences
 in the card.
@@ -43,13 +43,20 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--recipe", default="atto")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--init", metavar="URI")
     parser.add_argument("--cache", type=Path)
     arguments = parser.parse_args()
     path = arguments.training_set / "manifest.json"
     manifest = manifests.read(path) if path.exists() else training_set.build(arguments.training_set)
     card = {"license": "MIT", "training_material": describe(manifest)}
     card = train_classifier(
-        path, arguments.output, recipe=arguments.recipe, overrides=arguments.overrides, cache=arguments.cache, card=card
+        path,
+        arguments.output,
+        recipe=arguments.recipe,
+        overrides=arguments.overrides,
+        cache=arguments.cache,
+        init=arguments.init,
+        card=card,
     )
     print(json.dumps({key: card[key] for key in ("metrics", "data", "seconds")}, indent=1))
 

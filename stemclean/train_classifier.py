@@ -21,6 +21,7 @@ def train_classifier(
     recipe: str | ClassifierRecipe = "small",
     overrides: Sequence[str] = (),
     cache: str | Path | None = None,
+    init: str | Path | None = None,
     card: dict[str, Any] | None = None,
     resume: bool = True,
     workers: int = 1,
@@ -38,6 +39,9 @@ def train_classifier(
         recipe: a name (``small``, ``paper``), a ``.toml`` file or a recipe.
         overrides: ``key=value`` settings over the recipe.
         cache: folder for decoded audio.
+        init: weights to start from (``bundled:``, ``hub:``, ``file:``) instead of random ones; the recipe's
+            architecture and options and the data's classes must be theirs. What the model has beyond them, a new head
+            for one, starts afresh; the card tells.
         card: more to say in the card (data, licences, …).
         resume: go on from a checkpoint of the same data and recipe beside the output.
         workers: processes that mix ahead of the model; 0 mixes in this one.
@@ -47,6 +51,7 @@ def train_classifier(
 
     Raises:
         ConfigError: a recipe that cannot be meant, or too few stems to learn from.
+        WeightsError: weights to start from that cannot be had or do not fit.
     """
     if Path(output).suffix != ".safetensors":
         raise ConfigError(f"{output}: weights are safetensors", f"name it {Path(output).with_suffix('.safetensors')}")
@@ -54,5 +59,14 @@ def train_classifier(
     manifest, folder = layouts.load(data, quiet=quiet)
     where = Path(cache) if cache else None
     return fit_classifier(
-        manifest, folder, Path(output), chosen, cache=where, card=card, resume=resume, workers=workers, quiet=quiet
+        manifest,
+        folder,
+        Path(output),
+        chosen,
+        cache=where,
+        init=init,
+        card=card,
+        resume=resume,
+        workers=workers,
+        quiet=quiet,
     )

@@ -15,7 +15,7 @@ import torch
 
 from stemclean import layouts
 from stemclean.data.pool import StemPool
-from stemclean.errors import ConfigError
+from stemclean.errors import ConfigError, WeightsError
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec
 from stemclean.refine import RefineConfig, refine_self
@@ -95,6 +95,26 @@ def test_a_finished_run_is_not_trained_again_but_can_be_made_longer(dataset, tmp
         dataset, tmp_path / "a.safetensors", overrides=QUICK, cache=tmp_path, workers=0, quiet=True
     )
     assert longer["history"][0] == first["history"][0] and longer["history"][-1]["step"] == 40
+
+
+def test_it_goes_on_from_weights_that_exist(dataset, tmp_path):
+    """With a learning rate of almost nothing, what comes out is what went in; and it is a run of its own."""
+    options = [*QUICK, "loop.examples=32", "loop.learning_rate=1e-12", "loop.weight_decay=0.0", "seed=5"]
+    given = {"overrides": options, "cache": tmp_path, "workers": 0, "quiet": True}
+    first = train_classifier(dataset, tmp_path / "a.safetensors", **given)
+    given["overrides"] = [*options, "seed=6"]
+    other = train_classifier(dataset, tmp_path / "b.safetensors", **given)
+    tuned = train_classifier(dataset, tmp_path / "b.safetensors", init=f"file:{tmp_path}/a.safetensors", **given)
+    start = weights.load(tmp_path / "a.safetensors")
+    assert tuned["init"] == {"uri": "file:a.safetensors", "sha256": start.sha256, "fresh": []}
+    assert "init" not in first
+    old, new = start.model.state_dict(), weights.load(tmp_path / "b.safetensors").model.state_dict()
+    for name, tensor in old.items():  # 1e-3: both are stored in float16
+        torch.testing.assert_close(new[name], tensor, atol=1e-3, rtol=1e-3)
+    assert tuned["history"][0]["val_loss"] != other["history"][0]["val_loss"]
+    given["overrides"] = [*options, "options.n_mels=64"]
+    with pytest.raises(WeightsError, match=r"options.n_mels is 32 in the weights and 64 in the model"):
+        train_classifier(dataset, tmp_path / "c.safetensors", init=tmp_path / "a.safetensors", **given)
 
 
 def test_a_worker_mixes_as_the_process_itself_does(dataset, tmp_path):

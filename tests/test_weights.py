@@ -84,3 +84,49 @@ def test_tensors_of_another_architecture_are_refused(tmp_path, saved):
     path = weights.save(tmp_path / "odd.safetensors", model, card)
     with pytest.raises(WeightsError, match="tensors and architecture differ"):
         weights.load(path)
+
+
+def test_a_model_starts_from_weights_and_keeps_what_is_new_as_it_was(saved):
+    """The level head's rows come after those of the classes: what the old model says, the new one says too."""
+    start = weights.load(saved[1])
+    options = {**OPTIONS, "level_head": True, "drop_path": 0.1}
+    torch.manual_seed(1)
+    model = registry.build("classifiers", "convnext", SPEC, options).eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    fresh = weights.start_from(start, model, "convnext", options)
+    assert fresh == ["net.head.fc.bias[4:]", "net.head.fc.weight[4:]"]
+    waveform = torch.randn(1, 2, 131072, generator=torch.Generator().manual_seed(0)) * 0.1
+    with torch.inference_mode():
+        torch.testing.assert_close(model(waveform)[:, :4], start.model(waveform))
+    assert torch.equal(model.net.head.fc.weight[4:], before["net.head.fc.weight"][4:])
+    assert not torch.equal(model.net.head.fc.weight[:4], before["net.head.fc.weight"][:4])
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "difference"),
+    [
+        ({"hop_length": 512}, SPEC.labels, "options.hop_length is 1024 in the weights and 512 in the model"),
+        ({"n_fft": 2048, "n_mels": 64}, SPEC.labels, "options.n_mels is 32 in the weights and 64 in the model"),
+        ({"backbone": "convnext_femto"}, SPEC.labels, 'options.backbone is "convnext_atto" in the weights'),
+        ({}, ("vocals", "bass"), r'labels is \["vocals", "bass", "drums", "other"\] in the weights and \["vocals'),
+    ],
+)
+def test_a_model_does_not_start_from_what_means_something_else(saved, options, labels, difference):
+    spec = ModelSpec(44100, 2, labels, 131072)
+    model = registry.build("classifiers", "convnext", spec, {**OPTIONS, **options})
+    with pytest.raises(WeightsError, match=difference):
+        weights.start_from(weights.load(saved[1]), model, "convnext", {**OPTIONS, **options})
+
+
+def test_a_model_that_lacks_what_the_weights_have_does_not_start_from_them(tmp_path, saved):
+    options = {**OPTIONS, "level_head": True}
+    card = {"kind": "classifiers", "architecture": "convnext", "spec": SPEC.to_dict(), "options": options}
+    path = weights.save(tmp_path / "levels.safetensors", registry.build("classifiers", "convnext", SPEC, options), card)
+    with pytest.raises(WeightsError, match=r"net.head.fc.weight is \[9, 320\] in the weights and \[4, 320\]"):
+        weights.start_from(weights.load(path), saved[0], "convnext", OPTIONS)
+    torch.nn.Module.register_parameter(
+        larger := weights.load(saved[1]).model, "extra", torch.nn.Parameter(torch.ones(2))
+    )
+    start = weights.Weights(larger, weights.load(saved[1]).card, "file:x.safetensors", "0")
+    with pytest.raises(WeightsError, match="the model has no extra"):
+        weights.start_from(start, saved[0], "convnext", OPTIONS)

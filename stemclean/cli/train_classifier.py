@@ -32,6 +32,12 @@ def command(
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Of all that is drawn, instead of the recipe's seed.")
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI", help="Start from these weights: bundled:NAME, hub:ORG/REPO or file:PATH; give their recipe."
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,7 +63,16 @@ def command(
     given = {"loss": loss, "loop.examples": examples, "seed": seed}
     overrides = [*(f"{key}={value}" for key, value in given.items() if value is not None), *(settings or [])]
     report = describe_training(
-        train_classifier(stems, output, recipe=recipe, overrides=overrides, resume=resume, workers=workers, quiet=quiet)
+        train_classifier(
+            stems,
+            output,
+            recipe=recipe,
+            overrides=overrides,
+            init=init,
+            resume=resume,
+            workers=workers,
+            quiet=quiet,
+        )
     )
     shown = table("Trained", "measure", "value")
     for name, value in report["metrics"].items():

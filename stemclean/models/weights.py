@@ -147,21 +147,15 @@ def start_from(start: Weights, model: nn.Module, architecture: str, options: Map
 
 def _differences(start: Weights, model: nn.Module, architecture: str, options: Mapping[str, Any]) -> list[str]:
     """Why weights cannot start a model, in words; empty where they can."""
-    card, spec = start.card, cast("ModelSpec", model.spec)
-    here = {"architecture": architecture, "sample_rate": spec.sample_rate, "channels": spec.channels}
-    there = {name: card["spec"].get(name, card.get(name)) for name in here}
-    here["labels"], there["labels"] = list(spec.labels), list(card["spec"]["labels"])
-    if architecture == there["architecture"]:
-        defaults = {
-            name: parameter.default
-            for name, parameter in inspect.signature(type(model)).parameters.items()
-            if parameter.default is not inspect.Parameter.empty
-        }
-        for name in sorted((defaults.keys() | options.keys() | card["options"].keys()) - FREE_OPTIONS):
-            here[f"options.{name}"] = options.get(name, defaults.get(name))
-            there[f"options.{name}"] = card["options"].get(name, defaults.get(name))
-    found = [f"{name} is {_plain(there[name])} there, {_plain(here[name])} here" for name in here
-             if _plain(here[name]) != _plain(there[name])]
+    here = _settings(model, architecture, options)
+    there = _settings(start.model, start.card["architecture"], start.card["options"])
+    if here["architecture"] != there["architecture"]:
+        here, there = ({"architecture": each["architecture"]} for each in (here, there))
+    found = [
+        f"{key} is {there.get(key)} in the weights and {here.get(key)} in the model"
+        for key in here | there
+        if here.get(key) != there.get(key)
+    ]
     if found:
         return found
     old, new = start.model.state_dict(), model.state_dict()
@@ -169,11 +163,26 @@ def _differences(start: Weights, model: nn.Module, architecture: str, options: M
     if lost:
         found.append(f"the model has no {', '.join(lost)}")
     found += [
-        f"{name} is {list(tensor.shape)} there, {list(new[name].shape)} here"
+        f"{name} is {list(tensor.shape)} in the weights and {list(new[name].shape)} in the model"
         for name, tensor in old.items()
         if name in new and not _grown(tensor, new[name])
     ]
     return found
+
+
+def _settings(model: nn.Module, architecture: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """What decides what a model's tensors mean, as a person reads it; options not given have their defaults."""
+    spec = cast("ModelSpec", model.spec)
+    settings = {
+        "architecture": architecture,
+        "spec.sample_rate": spec.sample_rate,
+        "spec.channels": spec.channels,
+        "labels": spec.labels,
+    }
+    for name, parameter in inspect.signature(type(model)).parameters.items():
+        if parameter.default is not inspect.Parameter.empty and name not in FREE_OPTIONS:
+            settings[f"options.{name}"] = options.get(name, parameter.default)
+    return {key: json.dumps(value) for key, value in settings.items()}  # tuples and lists read the same
 
 
 def _grown(old: torch.Tensor, new: torch.Tensor) -> bool:
@@ -181,11 +190,6 @@ def _grown(old: torch.Tensor, new: torch.Tensor) -> bool:
     return old.shape == new.shape or (
         0 < old.ndim == new.ndim and old.shape[1:] == new.shape[1:] and len(old) < len(new)
     )
-
-
-def _plain(value: Any) -> str:
-    """A setting as a person reads it; tuples and lists are the same."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
 def bundled() -> list[str]:

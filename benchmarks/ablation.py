@@ -27,6 +27,16 @@ from stemclean.training.classifier_run import fit_classifier
 from stemclean.training.recipe import read
 
 LINEAR = ["options.n_mels=0", "options.patch=[32, 4]"]
+PLAIN = [
+    "masks=0",
+    "disguised=1.0",
+    "options.level_head=false",
+    "options.drop_path=0.05",
+    "mixing.speed=[1.0, 1.0]",
+    "mixing.quiet_chance=0.4",
+    "mixing.quiet_db=[-24.0, -6.0]",
+]
+"""What every variant has in common beside the recipe ``atto``: none of what its second version added."""
 RENDERED = {"midi", "samples", "synth", "sung_speech"}
 VARIANTS: dict[str, list[str]] = {
     "log-mel, cross-entropy, atto": [],
@@ -35,20 +45,23 @@ VARIANTS: dict[str, list[str]] = {
     "femto": ["options.backbone=convnext_femto"],
     "nano": ["options.backbone=convnext_nano"],
     "no rendered material": [],
+    "stripes cut out": ["masks=2"],
+    "other speeds": ["mixing.speed=[0.89, 1.12]"],
+    "level head": ["options.level_head=true", "disguised=0.6"],
 }
 
 
 def trained(
     name: str, seed: int, manifest: Manifest, folder: Path, work: Path, examples: int, cache: Path | None
 ) -> Path:
-    """Weights of one variant; the examples and everything else are those of the recipe ``atto``."""
+    """Weights of one variant; everything else is alike."""
     if name == "no rendered material":
         kept = [s for s in manifest.stems if s.extra["kind"] not in RENDERED or s.split == "validation"]
         manifest = manifest.with_stems(kept)
     common = [f"loop.examples={examples}", "loop.validations=4", "calibration.excerpts=0", f"seed={seed}"]
     output = work / f"{name.replace(' ', '_').replace(',', '')}-{examples}-{seed}.safetensors"
     if not output.exists():
-        fit_classifier(manifest, folder, output, read("atto", [*common, *VARIANTS[name]]), cache=cache)
+        fit_classifier(manifest, folder, output, read("atto", [*common, *PLAIN, *VARIANTS[name]]), cache=cache)
     return output
 
 

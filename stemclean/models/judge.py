@@ -119,7 +119,7 @@ class Judgement:
         """Scores at each hop, ``(step, label)``: the mean of the active windows that cover it; NaN where none does."""
         total, count = self._covering(self.windows), self._covering(np.ones((len(self.weights), 1)))
         with np.errstate(invalid="ignore"):
-            return total / count
+            return np.asarray(total / count)
 
     def levels_over_time(self) -> np.ndarray:
         """Level of each class at each hop in dB relative to the sound there, ``(step, label)``; NaN as above."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stemclean.audio.stft import mel_filterbank, mel_frequencies, spectrogram
+from stemclean.audio.stft import istft, mel_filterbank, mel_frequencies, spectrogram, stft
 
 
 def test_sine_reads_half_its_amplitude_at_any_window():
@@ -49,3 +49,19 @@ def test_mel_bank_keeps_a_flat_spectrum_flat_and_no_band_is_empty():
     centres = mel_frequencies(128, 20.0, 22050.0)[1:-1]
     peaks = bank.argmax(1).numpy() * 44100 / 2048
     assert np.all(np.abs(peaks - centres) <= 44100 / 2048)  # within one bin
+
+
+@pytest.mark.parametrize(("n_fft", "hop_length", "num_samples"), [(256, 64, 4096), (128, 50, 3001)])
+def test_a_complex_spectrogram_is_turned_back(n_fft, hop_length, num_samples):
+    waveform = torch.randn(2, 3, num_samples, generator=torch.Generator().manual_seed(0))
+    spectrum = stft(waveform, n_fft=n_fft, hop_length=hop_length)
+    assert spectrum.shape == (2, 3, n_fft // 2 + 1, num_samples // hop_length + 1)
+    again = istft(spectrum, n_fft=n_fft, hop_length=hop_length, num_samples=num_samples)
+    inside = num_samples // hop_length * hop_length  # behind the last frame's centre the window fades out
+    torch.testing.assert_close(again[..., :inside], waveform[..., :inside], atol=1e-5, rtol=0)  # float32
+
+
+def test_complex_and_plain_spectrogram_agree():
+    waveform = torch.randn(2, 4096, generator=torch.Generator().manual_seed(0))
+    plain = spectrogram(waveform, n_fft=256, hop_length=64)
+    torch.testing.assert_close(stft(waveform, n_fft=256, hop_length=64)[..., :-1].abs(), plain, atol=1e-6, rtol=1e-4)

@@ -3,7 +3,8 @@
 Frame k is centred at sample ``k * hop_length``; the signal is zero outside its ends; the window is
 a periodic Hann window of ``n_fft`` samples; magnitudes are divided by the window's sum, so that a sine of amplitude A
 in the middle of a bin shows A / 2 at any ``n_fft``. A segment of ``n * hop_length`` samples has n frames: the last
-centred frame, which would sit on the segment's end, belongs to the segment that follows.
+centred frame, which would sit on the segment's end, belongs to the segment that follows. Only the complex pair
+:func:`stft` and :func:`istft` keeps it, since without it the last half window could not be put together again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["mel_filterbank", "mel_frequencies", "spectrogram"]
+__all__ = ["istft", "mel_filterbank", "mel_frequencies", "spectrogram", "stft"]
 
 
 def spectrogram(waveform: Tensor, *, n_fft: int, hop_length: int, power: float = 1.0) -> Tensor:
@@ -40,6 +41,35 @@ def spectrogram(waveform: Tensor, *, n_fft: int, hop_length: int, power: float =
     spectrum = torch.fft.rfft(frames * (window / window.sum()))
     squares = torch.view_as_real(spectrum).square().sum(-1)
     return (squares if power == 2 else squares.pow(power / 2)).transpose(-1, -2)  # -> (..., freq, frame)
+
+
+def stft(waveform: Tensor, *, n_fft: int, hop_length: int) -> Tensor:
+    """Complex spectrogram that :func:`istft` turns back; its magnitudes are those of :func:`spectrogram`.
+
+    Args:
+        waveform: any real waveform.
+        n_fft: window and transform length in samples, even.
+        hop_length: samples between frame centres, at most half of ``n_fft``.
+
+    Shape:
+        ``(..., time)`` -> ``(..., n_fft // 2 + 1, time // hop_length + 1)``, complex64.
+    """
+    window = torch.hann_window(n_fft, device=waveform.device, dtype=torch.float32)
+    flat = waveform.float().reshape(-1, waveform.shape[-1])  # torch.stft takes (row, time)
+    spectrum = torch.stft(flat, n_fft, hop_length, window=window, center=True, pad_mode="constant", return_complex=True)
+    return (spectrum / window.sum()).reshape(*waveform.shape[:-1], *spectrum.shape[-2:])  # -> (..., freq, frame)
+
+
+def istft(spectrum: Tensor, *, n_fft: int, hop_length: int, num_samples: int) -> Tensor:
+    """The waveform of a complex spectrogram: the least-squares inverse of :func:`stft` (Griffin and Lim 1984).
+
+    Shape:
+        ``(..., freq, frame)`` -> ``(..., num_samples)``, float32.
+    """
+    window = torch.hann_window(n_fft, device=spectrum.device, dtype=torch.float32)
+    flat = spectrum.reshape(-1, *spectrum.shape[-2:]) * window.sum()  # torch.istft takes (row, freq, frame)
+    waveform: Tensor = torch.istft(flat, n_fft, hop_length, window=window, center=True, length=num_samples)
+    return waveform.reshape(*spectrum.shape[:-2], num_samples)  # -> (..., time)
 
 
 def mel_frequencies(n_mels: int, low_hz: float, high_hz: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor, nn
 
-__all__ = ["Classifier", "ModelSpec"]
+__all__ = ["Classifier", "ModelSpec", "Separator"]
 
 
 @dataclass(frozen=True)
@@ -88,4 +88,30 @@ class Classifier(Protocol):
 
         Shape:
             ``(batch, channel, time)`` -> ``(batch, window, output)``.
+        """
+
+
+@runtime_checkable
+class Separator(Protocol):
+    """Takes a mixture apart. Also a ``torch.nn.Module``.
+
+    A separator is registered by its file in ``models/separators`` or by an entry point of the group
+    ``stemclean.separators``; it is built as ``build(spec, **options)``.
+    """
+
+    spec: ModelSpec
+
+    def __call__(self, mixture: Tensor) -> Tensor:
+        """Estimates of every class, in the order of ``spec.labels``.
+
+        Shape:
+            ``(batch, channel, time)`` -> ``(batch, stem, channel, time)``; any length, though it learns from segments
+            of ``spec.segment`` samples and is at its best there.
+        """
+
+    def standardise(self, mixtures: Tensor) -> None:
+        """Learn the scale of the input from some mixtures, once, before training; most models need not.
+
+        Shape:
+            ``(batch, channel, time)``.
         """

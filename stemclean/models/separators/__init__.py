@@ -1,0 +1,1 @@
+"""What takes a mixture apart: one architecture a file."""

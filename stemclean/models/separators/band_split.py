@@ -1,0 +1,170 @@
+"""Band-split RoPE transformer, BS-RoFormer (Lu, Wang, Kong, Hung 2023, arXiv 2309.02612), written from the paper.
+
+The complex spectrogram is cut into bands, narrow ones below, wide ones above; each band of each frame becomes one
+vector. Transformers look along time and along bands in turn, places being told by rotary embeddings. For every class a
+small network per band then gives a complex mask. Differs from the paper in one thing: all classes share one
+trunk, with masks of their own, where the paper trains one model per class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stemclean.audio.stft import istft, stft
+from stemclean.errors import ConfigError
+from stemclean.models.contract import ModelSpec
+
+__all__ = ["PAPER_BANDS", "BandSplitRoformer", "build"]
+
+PAPER_BANDS = ((24, 2), (12, 4), (8, 12), (8, 24), (8, 48), (1, 128), (1, 129))
+"""The paper's 62 bands at ``n_fft`` 2048 and 44.1 kHz: (how many, bins of each)."""
+
+ROTARY_BASE = 10_000.0
+"""Slowest turn of the rotary embedding, about one per 2 pi times this many places (Su et al. 2021)."""
+
+
+class BandSplitRoformer(nn.Module):
+    """BS-RoFormer as a :class:`~stemclean.models.contract.Separator`; the defaults are the paper's.
+
+    Args:
+        spec: sample rate, channels, labels and segment of the model.
+        n_fft: samples of the STFT window.
+        hop_length: samples between frames.
+        bands: (how many, bins of each), low to high, all bins together; None: the paper's.
+        width: of the vector of one band in one frame.
+        depth: pairs of transformers, one along time, one along bands.
+        heads: of each attention; ``width / heads`` must be even, for the rotary embedding.
+        expansion: width of the inner layer of feed-forward and mask networks, in widths.
+        dropout: in attention and feed-forward networks.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        n_fft: int = 2048,
+        hop_length: int = 441,
+        bands: Sequence[Sequence[int]] | None = None,
+        width: int = 384,
+        depth: int = 12,
+        heads: int = 8,
+        expansion: int = 4,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if width % heads or width // heads % 2:
+            raise ConfigError(f"band_split: width {width} with {heads} heads", "give each head an even width")
+        sizes = [bins for count, bins in bands or PAPER_BANDS for _ in range(count)]
+        if sum(sizes) != n_fft // 2 + 1:
+            raise ConfigError(
+                f"band_split: the bands hold {sum(sizes)} bins, the spectrum has {n_fft // 2 + 1}",
+                "let options.bands, pairs of [how many, bins of each], add up to n_fft / 2 + 1",
+            )
+        self.spec, self.n_fft, self.hop_length = spec, n_fft, hop_length
+        self.edges = list(pairwise(np.cumsum([0, *sizes]).tolist()))
+        numbers = [2 * spec.channels * size for size in sizes]  # real and imaginary parts
+        self.split = nn.ModuleList(nn.Sequential(nn.RMSNorm(n), nn.Linear(n, width)) for n in numbers)
+        self.along_time = nn.ModuleList(_Transformer(width, heads, expansion, dropout) for _ in range(depth))
+        self.along_bands = nn.ModuleList(_Transformer(width, heads, expansion, dropout) for _ in range(depth))
+        self.norm = nn.RMSNorm(width)
+        self.masks = nn.ModuleList(
+            nn.ModuleList(_mask(width, expansion * width, n) for n in numbers) for _ in spec.labels
+        )
+
+    def standardise(self, mixtures: Tensor) -> None:
+        """Nothing to do: every band is brought to one level in the network."""
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """See :class:`~stemclean.models.contract.Separator`."""
+        device = mixture.device.type
+        with torch.autocast(device, enabled=False):
+            spectrum = stft(mixture, n_fft=self.n_fft, hop_length=self.hop_length)  # (batch, channel, freq, frame)
+            parts = torch.view_as_real(spectrum).permute(0, 3, 2, 1, 4)  # -> (batch, frame, freq, channel, part)
+        bands_of = [parts[:, :, low:high].flatten(2) for low, high in self.edges]
+        hidden = torch.stack([split(band) for split, band in zip(self.split, bands_of, strict=True)], dim=2)
+        # (batch, frame, band, width)
+        for time, bands in zip(self.along_time, self.along_bands, strict=True):
+            hidden = time(hidden.transpose(1, 2)).transpose(1, 2)  # attends along frames, and back
+            hidden = bands(hidden)
+        hidden = self.norm(hidden)
+        masks = torch.stack([self._mask(of_class, hidden) for of_class in self.masks], 1)
+        with torch.autocast(device, enabled=False):
+            return istft(
+                torch.view_as_complex(masks) * spectrum[:, None],  # (batch, stem, channel, freq, frame)
+                n_fft=self.n_fft,
+                hop_length=self.hop_length,
+                num_samples=mixture.shape[-1],
+            )
+
+    def _mask(self, networks: Any, hidden: Tensor) -> Tensor:
+        """One class's mask, ``(batch, channel, freq, frame, part)`` float32."""
+        bands = [
+            network(hidden[:, :, index]).float().unflatten(-1, (-1, self.spec.channels, 2))
+            for index, network in enumerate(networks)
+        ]
+        return torch.cat(bands, 2).permute(0, 3, 2, 1, 4).contiguous()  # from (batch, frame, freq, channel, part)
+
+
+class _Transformer(nn.Module):
+    """Attention along the last axis but one, then a feed-forward network; both after a norm, around both a way."""
+
+    def __init__(self, width: int, heads: int, expansion: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.attention_norm = nn.RMSNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.feed_forward = nn.Sequential(
+            nn.RMSNorm(width),
+            nn.Linear(width, expansion * width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(expansion * width, width),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """``(batch, row, place, width)`` -> the same."""
+        rows = rows + self._attend(self.attention_norm(rows))
+        return rows + self.feed_forward(rows)  # type: ignore[no-any-return]
+
+    def _attend(self, rows: Tensor) -> Tensor:
+        batch, num_rows, places, width = rows.shape
+        together = self.query_key_value(rows).reshape(batch * num_rows, places, 3, self.heads, width // self.heads)
+        query, key, value = together.permute(2, 0, 3, 1, 4)  # each (batch * row, head, place, width of a head)
+        seen = functional.scaled_dot_product_attention(
+            _turned(query), _turned(key), value, dropout_p=self.dropout if self.training else 0.0
+        )
+        joined = seen.transpose(1, 2).reshape(batch, num_rows, places, width)
+        return self.out(joined)  # type: ignore[no-any-return]
+
+
+def _turned(rows: Tensor) -> Tensor:
+    """Rotary embedding: pairs of numbers turned by an angle that grows with the place (Su et al. 2021, section 3.2).
+
+    Shape:
+        ``(..., place, width)`` -> the same.
+    """
+    half = rows.shape[-1] // 2
+    speeds = ROTARY_BASE ** (-torch.arange(half, device=rows.device, dtype=torch.float32) / half)
+    angles = torch.arange(rows.shape[-2], device=rows.device, dtype=torch.float32)[:, None] * speeds
+    cosine, sine = angles.cos().to(rows.dtype), angles.sin().to(rows.dtype)
+    first, second = rows[..., :half], rows[..., half:]
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
+
+
+def _mask(width: int, inner: int, outputs: int) -> nn.Sequential:
+    """The mask network of one band of one class."""
+    return nn.Sequential(nn.Linear(width, inner), nn.Tanh(), nn.Linear(inner, 2 * outputs), nn.GLU(-1))
+
+
+def build(spec: ModelSpec, **options: Any) -> BandSplitRoformer:
+    """The model of this file; options as for :class:`BandSplitRoformer`."""
+    return BandSplitRoformer(spec, **options)

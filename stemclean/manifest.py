@@ -18,7 +18,7 @@ import os
 import posixpath
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -51,7 +51,6 @@ __all__ = [
 ]
 
 ENDINGS = (".json", ".jsonl", ".jsonl.gz")
-ENDINGS = (".json", ".jsonl", ".jsonl.gz")
 SCHEMA: Final = "stemclean.manifest/1"
 
 SKIP_REASONS: dict[str, str] = {
@@ -66,7 +65,6 @@ SKIP_REASONS: dict[str, str] = {
     "non_finite": "NaN or infinite samples",
     "no_audio_stream": "a container without sound",
     "unreadable": "decoding failed for another reason",
-    "too_short": "shorter than any window that can be judged",
     "duplicate_id": "a second stem with the same id",
     "outside_root": "the path leaves the dataset's folder",
     "not_in_manifest": "an audio file beside a manifest that does not name it",
@@ -79,6 +77,7 @@ VERDICT_REASONS: dict[str, str] = {
     "other_class_found": "one class was found, and it is not just what was claimed",
     "unclaimed_class_present": "the claimed class and others were found",
     "claimed_class_absent": "several classes were found, and a claimed one is not among them",
+    "bleed_tolerated": "the claimed class and others were found, the others below --max-bleed-db",
     "no_class": "no class reached the threshold",
     "silent": "nothing in the file is loud enough to be judged",
     "held_out": "a declared test or validation stem: reported on, never relabelled",
@@ -134,6 +133,8 @@ class Created(_Noun):
     """what it was made from"""
     model: Model | None = None
     """the weights that judged, where any did"""
+    models: list[Model] = Field(default_factory=list)
+    """with ``--folds``, the weights of every fold, instead of ``model``"""
 
 
 class Region(_Noun):
@@ -145,6 +146,8 @@ class Region(_Noun):
     """seconds, after ``start`` and not after the file's end"""
     labels: list[str]
     """the classes that sound; none: nothing known does"""
+    levels_db: dict[str, Number] = Field(default_factory=dict)
+    """class -> its power here in dB relative to all that sounds here; empty where the weights tell no levels"""
 
 
 class Verdict(_Noun):
@@ -216,6 +219,8 @@ class Stem(_Noun):
     """what is believed now: the classes that it holds, any number"""
     scores: dict[str, Score] = Field(default_factory=dict)
     """class -> how sure it is that the class is present"""
+    levels_db: dict[str, Number] = Field(default_factory=dict)
+    """class found -> its power in dB relative to the whole stem's; empty where the weights tell no levels"""
     active: list[tuple[Seconds, Seconds]] | None = None
     """where it sounds, start and end in seconds, of the ``source`` where there is one"""
     regions: list[Region] = Field(default_factory=list)
@@ -258,6 +263,8 @@ class Skip(_Noun):
     """a code, see the reasons of a skipped file"""
     detail: str = ""
     """what was found, in one line"""
+    by: str | None = None
+    """the verb of the earlier run that passed it over; null: the run that wrote this manifest"""
 
 
 class Manifest(_Noun):
@@ -286,7 +293,14 @@ class Manifest(_Noun):
             if stem.id in seen:
                 raise ValueError(f'stems[{index}].id: "{stem.id}" stands at stems[{seen[stem.id]}] too')
             seen[stem.id] = index
-            for field, labels in (("claimed", stem.claimed), ("labels", stem.labels), ("scores", stem.scores)):
+            named: list[tuple[str, Iterable[str]]] = [
+                ("claimed", stem.claimed),
+                ("labels", stem.labels),
+                ("scores", stem.scores),
+                ("levels_db", stem.levels_db),
+                *((f"regions[{number}].levels_db", region.levels_db) for number, region in enumerate(stem.regions)),
+            ]
+            for field, labels in named:
                 unknown = sorted(set(labels) - known)
                 if unknown:
                     raise ValueError(f'stems[{index}].{field}: "{unknown[0]}" is not among the labels {self.labels}')
@@ -370,11 +384,19 @@ def write(manifest: Manifest, path: str | Path) -> Path:
     path = Path(path)
     document = manifest.model_dump(mode="json", by_alias=True)
     for stem in document["stems"]:
-        for optional in ("source", "stream"):
+        for optional in ("source", "stream", "levels_db"):
             if not stem.get(optional):
                 stem.pop(optional, None)
+        for region in stem["regions"]:
+            if not region["levels_db"]:
+                del region["levels_db"]
         if "source" in stem and not stem["source"]["stream"]:
             del stem["source"]["stream"]
+    if not document["created"]["models"]:
+        del document["created"]["models"]
+    for skip in document["skipped"]:
+        if skip["by"] is None:
+            del skip["by"]
     document = _rounded(document)
     if _is_lines(path):
         stems = document.pop("stems")
@@ -448,6 +470,7 @@ _DECIMALS = {
     "loudness_lufs": 2,
     "peak_dbfs": 2,
     "scores": 4,
+    "levels_db": 1,
     "label_quality": 4,
     "start": SECONDS_DECIMALS,
     "end": SECONDS_DECIMALS,

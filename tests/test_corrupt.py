@@ -11,6 +11,7 @@ import pytest
 from stemclean import layouts, manifest
 from stemclean.audio import files
 from stemclean.corrupt import CorruptConfig, corrupt
+from stemclean.data import corrupt as sound
 from stemclean.errors import ConfigError
 from stemclean.units import amplitude_to_db
 
@@ -70,6 +71,75 @@ def test_the_truth_says_what_is_in_every_file(tmp_path: Path) -> None:
         else:
             assert stem.labels == []
             assert max(found.values()) < (0.001 if fault == "silence" else 0.1)
+
+
+def test_a_bleed_is_the_donor_at_its_level_added_to_the_stem_sample_by_sample(tmp_path: Path) -> None:
+    """The arithmetic of the first version, written out: what stands in a file for a seed has not moved since."""
+    source = write_songs(tmp_path / "clean", 2)
+    truth = corrupt(source, tmp_path / "noisy", CorruptConfig(mislabel=0, bleed=0.5, seed=2), quiet=True)
+    bleeds = [stem for stem in truth.stems if stem.extra["fault"] == "bleed"]
+    for stem in bleeds:
+        own, donor = (files.read(source / f"{name}.flac") for name in (stem.id, stem.extra["bleed"]["from"]))
+        gain = sound.level(own, RATE).rms / sound.level(donor, RATE).rms * 10 ** (stem.extra["bleed"]["level_db"] / 20)
+        files.write(tmp_path / "expected.flac", own + np.float32(gain) * donor, RATE, subtype="PCM_16")
+        assert (tmp_path / "noisy" / stem.path).read_bytes() == (tmp_path / "expected.flac").read_bytes()
+    assert len(bleeds) == 4
+    assert "bleed_share" not in truth.created.config
+
+
+def test_a_bleed_that_comes_and_goes_is_where_the_truth_says(tmp_path: Path) -> None:
+    for label, hz in TONES_HZ.items():
+        path = tmp_path / "clean" / "song" / f"{label}.flac"
+        files.write(path, tone(hz, 60.0, channels=1), RATE, subtype="PCM_16")
+    config = CorruptConfig(mislabel=0, bleed=0.5, bleed_share=(0.2, 0.5), seed=4)
+    truth = corrupt(tmp_path / "clean", tmp_path / "noisy", config, quiet=True)
+    assert truth.created.config["bleed_share"] == [0.2, 0.5]
+    bleeds = [stem for stem in truth.stems if stem.extra["fault"] == "bleed"]
+    assert len(bleeds) == 2
+    for stem in bleeds:
+        bleed, heard = stem.extra["bleed"], files.read(tmp_path / "noisy" / stem.path)
+        assert 0.2 <= bleed["share"] <= 0.5
+        assert (stem.regions[0].start, stem.regions[-1].end) == (0.0, 60.0)  # the stem sounds throughout
+        with_it = [region for region in stem.regions if bleed["label"] in region.labels]
+        assert sum(region.end - region.start for region in with_it) == pytest.approx(60 * bleed["share"], abs=0.1)
+        for region in stem.regions:
+            # whole tenths of a second within the fades: whole periods of every tone here
+            first, last = np.ceil(region.start * 10 + 1) / 10, np.floor(region.end * 10 - 1) / 10
+            piece = heard[:, round(first * RATE) : round(last * RATE)]
+            ratio = strength(piece, TONES_HZ[bleed["label"]]) / strength(piece, TONES_HZ[stem.claimed[0]])
+            if region in with_it:
+                assert set(region.labels) == set(stem.labels)
+                # 0.05 dB: 16 bits
+                assert amplitude_to_db(ratio) == pytest.approx(bleed["level_db"], abs=0.05)
+                told_db = region.levels_db[bleed["label"]] - region.levels_db[stem.claimed[0]]
+                # 0.35 dB: two values rounded to 0.1, and fades of 2 x 0.05 s in 3 s at least
+                assert told_db == pytest.approx(bleed["level_db"], abs=0.35)
+            else:
+                assert region.labels == stem.claimed and region.levels_db == {stem.claimed[0]: 0.0}
+                assert ratio < 1e-3
+        told_db = stem.levels_db[bleed["label"]] - stem.levels_db[stem.claimed[0]]
+        whole_db = bleed["level_db"] + 10 * np.log10(bleed["share"])
+        assert told_db == pytest.approx(whole_db, abs=0.35)  # rounding and fades as above
+
+
+def test_the_truth_says_when_and_how_loud_of_stems_without_a_bleed_too(tmp_path: Path) -> None:
+    source = tmp_path / "clean"
+    gap = np.zeros((2, 3 * RATE), np.float32)
+    for label, hz in TONES_HZ.items():
+        sparse = np.concatenate([tone(hz), gap, tone(hz)], axis=1)
+        files.write(source / "song" / f"{label}.flac", sparse, RATE, subtype="PCM_16")
+    config = CorruptConfig(mislabel=0, bleed=0, silence=0.25, foreign=0.25, seed=1)
+    for stem in corrupt(source, tmp_path / "noisy", config, quiet=True).stems:
+        if stem.extra["fault"] is None:
+            # the gate keeps 0.1 s around what is loud
+            assert [(r.start, r.end, r.labels) for r in stem.regions] == [
+                (0.0, pytest.approx(4.1), stem.claimed), (pytest.approx(6.9), 11.0, stem.claimed),
+            ]  # fmt: skip
+            assert stem.levels_db == {stem.claimed[0]: 0.0}
+        else:
+            (region,) = stem.regions
+            assert (region.start, region.end, region.labels, region.levels_db) == (0.0, 11.0, [], {})
+            assert stem.levels_db == {}
 
 
 def test_the_corrupted_folder_looks_like_any_other(tmp_path: Path) -> None:
@@ -168,6 +238,8 @@ def test_a_dataset_without_a_usable_stem_is_refused_with_the_reasons(tmp_path: P
         ({"mislabel": 1.2}, "mislabel 1.2 is no share"),
         ({"mislabel": 0.7, "bleed": 0.4}, "add up to 1.1"),
         ({"bleed_db": (0.0, -20.0)}, "runs backwards"),
+        ({"bleed_share": (0.6, 0.2)}, "bleed_share 0.6:0.2 is no range"),
+        ({"bleed_share": (0.0, 0.2)}, "bleed_share 0:0.2 is no range"),
     ],
 )
 def test_shares_that_cannot_be_meant_are_refused(settings: dict[str, object], said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -46,9 +47,8 @@ def test_a_click_does_not_move_the_level() -> None:
 def test_a_bleed_has_the_level_that_was_asked_for(level_db: float, gap: float, length: float) -> None:
     stem = np.concatenate([np.zeros((2, round(gap * RATE)), np.float32), tone(440)], axis=1)
     donor = tone(1000, length, peak=0.7)
-    mixed = sound.add_bleed(stem, donor, RATE, level_db)
-    added = mixed - stem
-    assert mixed.shape == stem.shape
+    added = sound.bleed(stem, donor, RATE, level_db)
+    assert added.shape == stem.shape
     measured_db = amplitude_to_db(sound.level(added, RATE).rms / sound.level(stem, RATE).rms)
     # 0.02 dB: float32 at -40 dB; softer bleeds would meet the -70 dBFS gate. The frames of a gap's edge are
     # half silent and are weighed the same on both sides.
@@ -58,9 +58,57 @@ def test_a_bleed_has_the_level_that_was_asked_for(level_db: float, gap: float, l
 def test_no_level_is_defined_against_silence() -> None:
     silence = np.zeros((2, RATE), np.float32)
     with pytest.raises(ValueError, match="donor is silent"):
-        sound.add_bleed(tone(440), silence, RATE, -3.0)
+        sound.bleed(tone(440), silence, RATE, -3.0)
     with pytest.raises(ValueError, match="stem is silent"):
-        sound.add_bleed(silence, tone(440), RATE, -3.0)
+        sound.bleed(silence, tone(440), RATE, -3.0)
+
+
+def test_a_bleed_that_comes_and_goes_is_heard_in_its_spans_alone_and_as_loud_there() -> None:
+    stem, donor, spans = tone(440, 20.0), tone(1000, 20.0, peak=0.7), [(2.0, 5.2), (12.0, 16.0)]
+    added = sound.bleed(stem, donor, RATE, -6.0, spans)
+    heard = np.zeros(added.shape[1], bool)
+    for start, end in spans:
+        heard[round(start * RATE) : round(end * RATE)] = True
+    assert not added[:, ~heard].any()
+    steady = added[:, 3 * RATE : 5 * RATE]
+    level_db = amplitude_to_db(float(np.sqrt(np.mean(steady**2)) / np.sqrt(np.mean(stem**2))))
+    assert level_db == pytest.approx(-6.0, abs=0.01)  # float32
+    assert np.abs(np.diff(added)).max() < 1.05 * np.abs(np.diff(steady)).max()  # no click at the edges
+
+
+@given(
+    cuts=st.lists(st.floats(0.0, 240.0), min_size=2, max_size=12, unique=True),
+    share=st.floats(0.01, 1.2),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=100, deadline=None)
+def test_spans_lie_where_the_donor_sounds_and_are_as_long_as_asked(cuts: list[float], share: float, seed: int) -> None:
+    cuts = sorted(cuts)
+    sounding = list(zip(cuts[::2], cuts[1::2], strict=False))
+    total = sum(end - start for start, end in sounding)
+    spans = sound.bleeding_spans(sounding, share * total, np.random.default_rng(seed))
+    assert all(any(a <= start < end <= b + 1e-6 for a, b in sounding) for start, end in spans)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
+    crumbs = 2 * sound.FADE * len(sounding)  # pieces that are all fade are left out, at most one an edge of a pause
+    wanted = min(1.0, share) * total
+    assert wanted - 2 * crumbs - 1e-6 <= sum(end - start for start, end in spans) <= wanted + 1e-6
+
+
+def test_stretches_last_from_a_few_seconds_to_half_a_minute_and_do_not_touch() -> None:
+    for seed in range(50):
+        spans = sound.bleeding_spans([(0.0, 240.0)], 96.0, np.random.default_rng(seed))
+        assert sum(end - start for start, end in spans) == pytest.approx(96.0)
+        # what is left for the last stretch may lengthen it by less than the shortest
+        assert all(3.0 <= end - start <= 33.0 for start, end in spans)
+        assert all(after[0] - before[1] >= 3.0 - 1e-6 for before, after in itertools.pairwise(spans))
+
+
+def test_levels_of_parts_are_shares_of_the_power() -> None:
+    half = np.concatenate([tone(1000, 2.0, peak=0.1), np.zeros((2, 2 * RATE), np.float32)], axis=1)
+    found = sound.levels_among({"bass": tone(440, 4.0, peak=0.2), "drums": half, "vocals": np.zeros_like(half)})
+    # powers 0.02, and 0.005 half of the time: 8/9 and 1/9
+    assert found == {"bass": round(10 * np.log10(8 / 9), 1), "drums": round(10 * np.log10(1 / 9), 1)}
+    assert sound.levels_among({}) == {}
 
 
 def test_clipping_is_prevented_by_one_gain() -> None:
@@ -105,10 +153,18 @@ def pool(num_songs: int, classes: list[str]) -> list[Stem]:
     ]  # fmt: skip
 
 
-def deal(stems: list[Stem], seed: int = 0, *, coincide: bool = False, **nums: int) -> dict[str, Fault]:
+def deal(
+    stems: list[Stem],
+    seed: int = 0,
+    *,
+    coincide: bool = False,
+    bleed_share: tuple[float, float] | None = None,
+    **nums: int,
+) -> dict[str, Fault]:
     levels = {stem.id: sound.level(tone(440), RATE) for stem in stems}
     counts = {"mislabel": 0, "bleed": 0, "silence": 0, "foreign": 0} | nums
-    return plan(stems, levels, LABELS, counts, (-20.0, 0.0), coincide, np.random.default_rng(seed))
+    random = np.random.default_rng(seed)
+    return plan(stems, levels, LABELS, counts, (-20.0, 0.0), coincide, random, bleed_share)
 
 
 @given(
@@ -161,3 +217,31 @@ def test_a_bleed_needs_a_second_class_in_the_song() -> None:
     with pytest.raises(ConfigError, match="bleed: 1 stems are wanted, 0 can take it") as caught:
         deal(pool(5, ["drums"]), bleed=1)
     assert "second sounding stem" in caught.value.hint
+
+
+GOLDEN = {
+    "0/vocals": ("vocals", "bleed", "0/bass", -2.529),
+    "0/bass": ("other", "swapped", None, 0.0),
+    "0/other": ("bass", "swapped", None, 0.0),
+    "1/vocals": ("vocals", "silence", None, 0.0),
+    "1/drums": ("drums", "bleed", "1/vocals", -19.895),
+}
+
+
+def test_what_a_seed_plants_without_bleed_share_stays_what_it_was() -> None:
+    """Drawn by the version before the option existed: an optional draw may not move the others."""
+    dealt = deal(pool(2, LABELS), 7, mislabel=2, bleed=2, silence=1)
+    told = {
+        name: (fault.claimed, *fault.kinds, fault.donor.id if fault.donor else None, fault.level_db)
+        for name, fault in dealt.items()
+        if fault.kinds
+    }
+    assert told == GOLDEN
+
+
+def test_a_share_is_drawn_between_the_two_given() -> None:
+    dealt = deal(pool(5, LABELS), bleed=8, bleed_share=(0.2, 0.6))
+    shares = [fault.share for fault in dealt.values() if fault.donor]
+    assert len(shares) == 8 and len(set(shares)) > 4
+    assert all(share is not None and 0.2 <= share <= 0.6 for share in shares)
+    assert {fault.share for fault in deal(pool(5, LABELS), bleed=8).values()} == {None}

@@ -50,6 +50,7 @@ def refusal(tmp_path: Path, content: Any, name: str = "m.json") -> str:
     return caught.value.message
 
 
+_levels = st.dictionaries(st.sampled_from(LABELS), st.integers(-600, 5).map(lambda level: level / 10))
 _scores = st.dictionaries(st.sampled_from(LABELS), st.integers(0, 10_000).map(lambda score: score / 10_000))
 _edges = st.sets(st.integers(0, 40_000_000), max_size=8).map(sorted)
 _spans = _edges.map(lambda edges: [(a / 1e6, b / 1e6) for a, b in zip(edges[::2], edges[1::2], strict=False)])
@@ -72,8 +73,9 @@ def _stems(draw: st.DrawFn) -> Stem:
         stream=draw(st.integers(0, 4)),
         labels=labels,
         scores=draw(_scores),
+        levels_db=draw(_levels),
         active=draw(st.none() | _spans),
-        regions=[Region(start=start, end=end, labels=labels) for start, end in spans],
+        regions=[Region(start=start, end=end, labels=labels, levels_db=draw(_levels)) for start, end in spans],
         split=draw(st.sampled_from([None, "train", "validation", "test"])),
         loudness_lufs=draw(st.none() | st.integers(-7000, 0).map(lambda level: level / 100)),
         verdict=draw(
@@ -123,6 +125,17 @@ class TestRoundTrip:
         assert written["active"] == [[0.333333, 2.0]]
         assert str(written["peak_dbfs"]) == "0.0"  # no "-0.0"
 
+    def test_levels_have_one_decimal_and_are_left_out_where_there_are_none(self, tmp_path: Path) -> None:
+        quiet = Region(start=0.0, end=1.0, labels=["drums"], levels_db={"drums": -0.04, "bass": -12.3456})
+        plain = Region(start=1.0, end=2.0, labels=[])
+        told = stem(levels_db={"bass": -20.06}, regions=[quiet, plain])
+        path = manifest.write(dataset(told, stem(id="b")), tmp_path / "m.json")
+        first, second = json.loads(path.read_text())["stems"]
+        assert first["levels_db"] == {"bass": -20.1}
+        assert first["regions"][0]["levels_db"] == {"drums": 0.0, "bass": -12.3}
+        assert "levels_db" not in second and "levels_db" not in first["regions"][1]
+        jsonschema.validate(json.loads(path.read_text()), manifest.json_schema())
+
     def test_keys_are_sorted_and_letters_are_letters(self, tmp_path: Path) -> None:
         text = manifest.write(dataset(stem(track="Größe")), tmp_path / "m.json").read_text(encoding="utf-8")
         assert "Größe" in text
@@ -162,6 +175,7 @@ class TestRefusals:
             ({"split": "holdout"}, "split"),
             ({"verdict": {"action": "burn", "reason": "x"}}, "verdict.action"),
             ({"id": None}, "id"),
+            ({"levels_db": {"drums": None}}, "levels_db.drums"),
         ],
     )
     def test_the_address_of_anything_else(self, tmp_path: Path, changes: dict[str, Any], says: str) -> None:
@@ -175,6 +189,14 @@ class TestRefusals:
         broken = document()
         broken["stems"][0]["claimed"] = ["theremin"]
         assert 'stems[0].claimed: "theremin" is not among the labels' in refusal(tmp_path, broken)
+
+    def test_levels_of_labels_that_are_not_declared(self, tmp_path: Path) -> None:
+        broken = document()
+        broken["stems"][0]["levels_db"] = {"theremin": -3.0}
+        assert 'stems[0].levels_db: "theremin" is not among the labels' in refusal(tmp_path, broken)
+        region = {"start": 0, "end": 1, "labels": ["drums"], "levels_db": {"theremin": -3.0}}
+        broken["stems"][0] |= {"levels_db": {}, "regions": [region]}
+        assert 'stems[0].regions[0].levels_db: "theremin" is not among' in refusal(tmp_path, broken)
 
     def test_an_id_that_stands_twice(self, tmp_path: Path) -> None:
         broken = document()

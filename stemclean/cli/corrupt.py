@@ -27,6 +27,13 @@ def command(
     bleed_db: Annotated[
         str, typer.Option(metavar="LOW:HIGH", help="Level of the bleed against the stem, in dB, drawn between the two.")
     ] = "-20:0",
+    bleed_share: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH",
+            help="Of the stem's time, the part in which the bleed is heard: it comes and goes. Without it, throughout.",
+        ),
+    ] = None,
     silence: Annotated[
         float, typer.Option(metavar="SHARE", min=0, max=1, help="Of all stems, those that are replaced by silence.")
     ] = 0.0,
@@ -43,13 +50,20 @@ def command(
     """Plant known faults in a clean dataset, to test refine.
 
     So you find out what it can do on your kind of music. The audio goes to DST together with truth.json, a manifest
-    whose labels are the truth.
+    whose labels, levels and regions are the truth.
     """
     from stemclean.corrupt import CorruptConfig, corrupt
     from stemclean.report import describe_planted
 
-    levels = parse_range(bleed_db, "--bleed-db")
-    config = CorruptConfig(mislabel=mislabel, bleed=bleed, bleed_db=levels, silence=silence, foreign=foreign, seed=seed)
+    config = CorruptConfig(
+        mislabel=mislabel,
+        bleed=bleed,
+        bleed_db=parse_range(bleed_db, "--bleed-db"),
+        bleed_share=parse_range(bleed_share, "--bleed-share") if bleed_share else None,
+        silence=silence,
+        foreign=foreign,
+        seed=seed,
+    )
     report = describe_planted(corrupt(source, destination, config, quiet=quiet))
     report["output"] = str(destination / "truth.json")
     shown = table("Planted", "fault", "stems", numbers=("stems",))

@@ -12,16 +12,27 @@ Level of a stem
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
-from stemclean.units import amplitude_to_db, db_to_amplitude
+from stemclean.units import amplitude_to_db, db_to_amplitude, seconds_to_samples
 
-__all__ = ["FOREIGN", "Level", "add_bleed", "foreign", "level", "near_silence", "without_clipping"]
+__all__ = [
+    "FOREIGN",
+    "Level",
+    "bleed",
+    "bleeding_spans",
+    "foreign",
+    "level",
+    "levels_among",
+    "near_silence",
+    "without_clipping",
+]
 
 Waveform = NDArray[np.float32]
 
@@ -33,6 +44,12 @@ SILENCE_DBFS = -70.0
 
 PAUSE_DB = 20.0
 """A frame this far below the mean power of what is no silence is a pause."""
+
+RUN = (3.0, 30.0)
+"""Shortest and longest stretch in seconds of a bleed that comes and goes: a fill to a chorus."""
+
+FADE = 0.05
+"""Seconds in which such a bleed comes, and goes, within its stretch."""
 
 HIGHEST = 1.0 - 2.0**-15
 """The peak that a waveform is turned down to: the highest value of 16-bit audio."""
@@ -89,28 +106,113 @@ def level(waveform: Waveform, sample_rate: int) -> Level:
     return Level(rms, num_active / sample_rate, num_active / num_samples, active)
 
 
-def add_bleed(stem: Waveform, donor: Waveform, sample_rate: int, level_db: float) -> Waveform:
-    """The stem with a donor mixed in, ``level_db`` above the stem, both by :func:`level`.
+def bleed(
+    stem: Waveform,
+    donor: Waveform,
+    sample_rate: int,
+    level_db: float,
+    spans: Sequence[tuple[float, float]] | None = None,
+) -> Waveform:
+    """What another stem adds to a stem, ``level_db`` above it, both by :func:`level`.
 
     Args:
-        stem: what stays; its own level is not changed.
+        stem: what it is mixed into.
         donor: of the same rate and channel count; cut or padded with silence to the stem's length. Its level is
-            that of the part which is used.
+            that of the part which is used, fades left out.
         level_db: donor's level relative to the stem's, in dB; negative = softer.
+        spans: where it bleeds, in seconds, with fades of :data:`FADE` at the edges; None: throughout.
 
     Shape:
-        stem, donor: ``(channel, time)``; returns the stem's shape. It may exceed full scale.
+        stem, donor: ``(channel, time)``; returns the stem's shape. Their sum may exceed full scale.
 
     Raises:
         ValueError: one of the two is silent, so that no level is defined.
     """
     used = donor[:, : stem.shape[-1]]
     used = np.pad(used, ((0, 0), (0, stem.shape[-1] - used.shape[-1])))
-    stem_rms, donor_rms = level(stem, sample_rate).rms, level(used, sample_rate).rms
+    heard = used
+    if spans is not None:
+        edges = [(seconds_to_samples(start, sample_rate), seconds_to_samples(end, sample_rate)) for start, end in spans]
+        heard = np.concatenate([used[:, :0], *(used[:, first:last] for first, last in edges)], axis=1)
+        used = used * _gates(edges, stem.shape[-1], sample_rate)
+    stem_rms, donor_rms = level(stem, sample_rate).rms, level(heard, sample_rate).rms
     if stem_rms == 0.0 or donor_rms == 0.0:
         raise ValueError(f"{'the stem' if stem_rms == 0.0 else 'the donor'} is silent: no level is defined")
     gain = stem_rms / donor_rms * db_to_amplitude(level_db)
-    return (stem + np.float32(gain) * used).astype(np.float32)
+    return np.asarray(np.float32(gain) * used, np.float32)
+
+
+def bleeding_spans(
+    sounding: Sequence[tuple[float, float]], wanted: float, random: np.random.Generator
+) -> list[tuple[float, float]]:
+    """Where a bleed that comes and goes is heard.
+
+    Stretches of :data:`RUN` seconds, log-uniform in length, are laid at random places of the donor's time line, from
+    which its pauses are cut out, so that as much is heard as was asked for. A pause within a stretch parts it in two.
+
+    Args:
+        sounding: where the donor sounds, in seconds, in order.
+        wanted: seconds of bleed in total; all of ``sounding`` where that is less.
+    """
+    total = sum(end - start for start, end in sounding)
+    if wanted >= total:
+        return list(sounding)
+    lengths: list[float] = []
+    while (missing := wanted - sum(lengths)) > 1e-6:
+        length = float(np.exp(random.uniform(*np.log(RUN))))
+        rest = missing - length
+        lengths.append(missing if rest < RUN[0] else length)  # no crumb is left over
+    # Silence between two stretches is a stretch's least length, if there is as much; the rest falls by chance.
+    least = min(RUN[0], (total - wanted) / (len(lengths) + 1))
+    spare = total - wanted - least * (len(lengths) - 1)
+    cuts = np.sort(random.uniform(0.0, spare, len(lengths)))
+    starts = cuts + np.concatenate([[0.0], np.cumsum(lengths)[:-1] + least * np.arange(1, len(lengths))])
+    packed = [(float(start), float(start + length)) for start, length in zip(starts, lengths, strict=True)]
+    return [span for run in packed for span in _unpacked(run, sounding)]
+
+
+def _unpacked(run: tuple[float, float], sounding: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """A stretch of the sounding parts put together, where it lies among their pauses."""
+    spans: list[tuple[float, float]] = []
+    before = 0.0
+    for start, end in sounding:
+        first, last = max(run[0] - before, 0.0), min(run[1] - before, end - start)
+        if last - first > 2 * FADE:
+            spans.append((start + first, start + last))
+        before += end - start
+    return spans
+
+
+def _gates(spans: Sequence[tuple[int, int]], num_samples: int, sample_rate: int) -> NDArray[np.float32]:
+    """1 within the spans of samples, 0 outside, straight lines of :data:`FADE` seconds between: ``(time,)``."""
+    gates = np.zeros(num_samples, np.float32)
+    fade = seconds_to_samples(FADE, sample_rate)
+    for first, last in spans:
+        inside = np.arange(1, min(last, num_samples) - first + 1)
+        gates[first:last] = np.minimum(1.0, np.minimum(inside, inside[::-1]) / (fade + 1))
+    return gates
+
+
+def levels_among(parts: Mapping[str, Waveform]) -> dict[str, float]:
+    """Power of each part in dB relative to all of them together, as a manifest's ``levels_db`` has it.
+
+    Energies of the whole waveforms, pauses and all: a part that sounds a tenth of the time is 10 dB softer than while
+    it sounds. What is silent has no level and is left out.
+
+    Shape:
+        each part ``(channel, time)``, of one length.
+
+    >>> loud = np.ones((1, 8), np.float32)
+    >>> levels_among({"drums": loud, "bass": loud / 2, "vocals": 0 * loud})
+    {'drums': -1.0, 'bass': -7.0}
+    """
+    energies = {label: float(np.einsum("ct,ct->", part, part, dtype=np.float64)) for label, part in parts.items()}
+    whole = sum(energies.values())
+    return {
+        label: round(amplitude_to_db(math.sqrt(energy / whole)), 1) + 0.0
+        for label, energy in energies.items()
+        if energy
+    }
 
 
 def near_silence(shape: tuple[int, int], level_dbfs: float | None, random: np.random.Generator) -> Waveform:

@@ -32,7 +32,7 @@ TRIMMED_FROM = "trimmed_from_sha256"
 SIXTEEN_BITS = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"})
 """Sample formats that 16 bits hold; everything else, lossy formats too, becomes 24 bits."""
 
-_CARRIED = ("track", "split", "claimed", "labels", "scores", "verdict")
+_CARRIED = ("track", "split", "claimed", "labels", "scores", "levels_db", "verdict")
 """What trimming leaves as it was."""
 
 

@@ -28,12 +28,14 @@ class Fault:
         claimed: the class that the file name will say.
         kinds: ``swapped``, ``bleed``, ``silence``, ``foreign``.
         donor, level_db: of a bleed; the level is relative to the stem's.
+        share: of the stem's time in which it bleeds, in [0, 1]; None: throughout.
     """
 
     claimed: str
     kinds: list[str] = field(default_factory=list)
     donor: Stem | None = None
     level_db: float = 0.0
+    share: float | None = None
 
 
 def plan(
@@ -44,6 +46,7 @@ def plan(
     bleed_db: tuple[float, float],
     coincide: bool,
     random: np.random.Generator,
+    bleed_share: tuple[float, float] | None = None,
 ) -> dict[str, Fault]:
     """The fault of every stem, by id.
 
@@ -58,6 +61,7 @@ def plan(
         bleed_db: lowest and highest level of a bleed.
         coincide: a swapped stem may have another fault too; the others never meet, for two of them replace the sound.
         random: where the draws come from.
+        bleed_share: least and greatest share of the time in which a bleed is heard; None: throughout.
 
     Raises:
         ConfigError: fewer stems can take a fault than are wanted.
@@ -73,6 +77,8 @@ def plan(
         faults[stem.id].kinds.append("bleed")
         faults[stem.id].donor = donors[stem.id][random.integers(len(donors[stem.id]))]
         faults[stem.id].level_db = round(random.uniform(*bleed_db), 3)
+        if bleed_share is not None:
+            faults[stem.id].share = round(random.uniform(*bleed_share), 3)
     for kind in ("silence", "foreign"):
         for stem in _pick([stem for stem in sounding if not faults[stem.id].kinds], nums[kind], kind, random):
             faults[stem.id].kinds.append(kind)

@@ -1,13 +1,15 @@
 """The verb ``eval``: hold a refined manifest against the truth.
 
 The truth is a manifest too: its ``labels`` are what each stem really holds, its ``claimed`` what the dataset
-says, and ``extra.fault`` the kind of fault that :func:`stemclean.corrupt.corrupt` planted.
+says, and ``extra.fault`` the kind of fault that :func:`stemclean.corrupt.corrupt` planted. Its ``regions`` say when
+each class sounds, its ``levels_db`` how loud.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ import numpy as np
 from stemclean import manifest
 from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest, Stem
-from stemclean.metrics import tagging
+from stemclean.metrics import segments, tagging
 
-__all__ = ["BAND_WIDTH_DB", "evaluate_labels"]
+__all__ = ["BAND_WIDTH_DB", "bleed_level", "bleed_levels", "evaluate_labels", "level_band", "spans_by_label"]
 
 BAND_WIDTH_DB = 10
 """Width of the level bands by which the recall of bleeds is told."""
@@ -48,6 +50,11 @@ def evaluate_labels(refined: Manifest | str | Path, truth: Manifest | str | Path
           labels are exactly the truth) for each kind of fault; ``none`` are the right stems (their "recall"
           stands as ``fault/none/flagged``: false alarms), ``unplanted`` those that were wrong before.
         - ``fault/bleed/-10..0_db/num`` and ``…/recall``: the same by level; a band holds its upper end.
+        - ``regions/stems``: how many have regions on both sides; ``regions/METRIC/CLASS``, ``regions/METRIC/average``
+          and ``regions/METRIC/unclaimed`` for f1, precision and recall: see :mod:`stemclean.metrics.segments`. Left out
+          where there are none.
+        - ``levels/…``: how loud bleeds are said to be, see :func:`bleed_levels`. Left out where the truth or the
+          refined manifest tells no levels.
 
     Raises:
         ConfigError: no stem matches, the classes differ, or the refined manifest has no verdicts.
@@ -96,7 +103,88 @@ def evaluate_labels(refined: Manifest | str | Path, truth: Manifest | str | Path
         report[f"fault/{name}/num"] = len(members)
         report[f"fault/{name}/{'flagged' if name == 'none' else 'recall'}"] = float(flagged[members].mean())
         report[f"fault/{name}/labels_right"] = tagging.exact_match(true[members], found[members])
+    report |= _under("regions", _regions(pairs, labels))
+    report |= _under("levels", bleed_levels(pairs))
     return report
+
+
+def bleed_levels(pairs: Sequence[tuple[Stem, Stem]]) -> dict[str, Any]:
+    """How far off the levels of planted bleeds are told.
+
+    The level of a bleed is its power in dB relative to that of the class that it bleeds into, over the whole stem:
+    the difference of the two ``levels_db``.
+
+    Args:
+        pairs: refined stem and true stem.
+
+    Returns:
+        Nothing where no refined stem tells levels, or no true level is known. Otherwise
+
+        - ``bleeds``: planted bleeds whose level is known; ``found``: those of which both classes were found;
+        - ``error_db``: mean absolute error over those found; ``bias_db``: mean error, positive = told too loud;
+        - ``error_all_db``: over all bleeds, where one that was not found counts as if the mean level had been told;
+        - ``mean_error_db``, ``mean_error_all_db``: the same two if the mean level of all bleeds is always told. What
+          is no better than this has learned nothing.
+    """
+    if not any(refined.levels_db for refined, _ in pairs):
+        return {}
+    known = [(refined, truth, level) for refined, truth in pairs if (level := bleed_level(truth, truth)) is not None]
+    if not known:
+        return {}
+    true = np.array([level for _, _, level in known])
+    told = np.array([np.nan if (level := bleed_level(r, t)) is None else level for r, t, _ in known])
+    found = ~np.isnan(told)
+    errors = np.where(found, told, true.mean()) - true
+    from_mean = np.abs(true - true.mean())
+    return {
+        "bleeds": len(true),
+        "found": int(found.sum()),
+        "error_db": _mean(np.abs(errors[found])),
+        "bias_db": _mean(errors[found]),
+        "mean_error_db": _mean(from_mean[found]),
+        "error_all_db": _mean(np.abs(errors)),
+        "mean_error_all_db": _mean(from_mean),
+    }
+
+
+def bleed_level(stem: Stem, truth: Stem) -> float | None:
+    """Level of a planted bleed relative to the class that it bleeds into, in dB, as ``stem`` tells it.
+
+    Args:
+        stem: the refined stem, or the truth itself.
+        truth: says what was planted.
+
+    Returns:
+        None where nothing was planted, where it was planted into several classes, or where a level is not told.
+    """
+    bleed = (truth.extra.get("bleed") or {}).get("label")
+    hosts = [label for label in truth.labels if label != bleed]
+    if bleed is None or len(hosts) != 1 or not {bleed, *hosts} <= set(stem.levels_db):
+        return None
+    return stem.levels_db[bleed] - stem.levels_db[hosts[0]]
+
+
+def _regions(pairs: Sequence[tuple[Stem, Stem]], labels: Sequence[str]) -> dict[str, Any]:
+    """Segment-based metrics of the stems that have regions on both sides; silence needs none."""
+    told = [(r, t) for r, t in pairs if t.regions and (r.regions or (r.verdict and r.verdict.reason == "silent"))]
+    if not told:
+        return {}
+    parts = []
+    for refined, truth in told:
+        true, found = (segments.activity(spans_by_label(stem), labels, truth.duration) for stem in (truth, refined))
+        unclaimed = np.array([label not in truth.claimed for label in labels])
+        parts.append((true, found, np.broadcast_to(unclaimed, true.shape)))
+    true, found, mask = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return {"stems": len(told), **segments.evaluate(true, found, mask, labels)}
+
+
+def spans_by_label(stem: Stem) -> dict[str, list[tuple[float, float]]]:
+    """When each class sounds, by the stem's regions: label -> start and end in seconds."""
+    spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for region in stem.regions:
+        for label in region.labels:
+            spans[label].append((region.start, region.end))
+    return spans
 
 
 def level_band(level_db: float) -> str:
@@ -138,6 +226,10 @@ def _flagged(stem: Stem) -> bool:
 def _quality(stem: Stem) -> float:
     quality = stem.verdict.label_quality if stem.verdict else None
     return (0.0 if _flagged(stem) else 1.0) if quality is None else quality
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _under(prefix: str, report: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from stemclean import manifest
 from stemclean.errors import ConfigError
 from stemclean.evaluate import evaluate_labels, level_band
-from stemclean.manifest import Created, Manifest, Stem, Verdict
+from stemclean.manifest import Created, Manifest, Region, Stem, Verdict
 
 LABELS = ["vocals", "bass", "drums", "other"]
 KEEP, RELABEL, MIXED, DROP = "keep", "relabel", "mixed", "drop"
@@ -144,3 +144,81 @@ def test_what_cannot_be_compared_is_refused_with_the_next_step(refined: Manifest
     with pytest.raises(ConfigError, match=said) as caught:
         evaluate_labels(refined, TRUTH)
     assert next_step in caught.value.hint
+
+
+# Regions and levels
+
+
+def timed(name: str, claimed: str, *regions: tuple[float, float, list[str]], **changes: Any) -> Stem:
+    labels = [label for label in LABELS if any(label in held for _, _, held in regions)]
+    placed = [Region(start=start, end=end, labels=held) for start, end, held in regions]
+    return stem(name, claimed, labels).model_copy(update={"regions": placed, "num_samples": 441000, **changes})
+
+
+def test_regions_are_scored_by_the_second_and_unclaimed_classes_apart() -> None:
+    truth = dataset(
+        timed("a", "drums", (0.0, 4.0, ["drums"]), (4.0, 7.0, ["drums", "vocals"]), (7.0, 10.0, ["drums"])),
+        timed("b", "bass", (0.0, 10.0, [])),  # a stem of silence
+        stem("c", "bass", ["bass"]),  # nobody knows when
+    )
+    refined = dataset(
+        timed("a", "drums", (0.0, 5.2, ["drums"]), (5.2, 9.0, ["drums", "vocals"]), verdict=judged(MIXED, 0.1)),
+        stem("b", "bass", [], Verdict(action="drop", reason="silent", label_quality=0.0)),
+        timed("c", "bass", (0.0, 1.0, ["drums"]), verdict=judged(KEEP, 0.9)),
+    )
+    report = evaluate_labels(refined, truth)
+    assert report["regions/stems"] == 2
+    assert (report["regions/recall/drums"], report["regions/precision/drums"]) == (0.9, 1.0)
+    # vocals: seconds 4, 5, 6 are true; 5, 6, 7, 8 were found
+    assert (report["regions/precision/unclaimed"], report["regions/recall/unclaimed"]) == (2 / 4, 2 / 3)
+    assert report["regions/f1/unclaimed"] == report["regions/f1/vocals"] == pytest.approx(4 / 7)
+    assert report["regions/f1/bass"] is None
+
+
+def test_without_regions_or_levels_on_both_sides_nothing_is_said_of_them() -> None:
+    timed_truth = dataset(timed("right", "vocals", (0.0, 1.0, ["vocals"]), levels_db={"vocals": 0.0}))
+    for refined, truth in ((REFINED, TRUTH), (REFINED, timed_truth)):
+        report = evaluate_labels(refined, truth)
+        assert not [name for name in report if name.startswith(("regions/", "levels/"))]
+
+
+def leveled(name: str, labels: list[str], levels_db: dict[str, float], **changes: Any) -> Stem:
+    return stem(name, "bass", labels, **bleed(-1.0)).model_copy(update={"levels_db": levels_db, **changes})
+
+
+def test_levels_are_compared_relative_to_the_class_that_is_bled_into() -> None:
+    truth = dataset(
+        leveled("near", ["bass", "drums"], {"bass": -1.0, "drums": -7.0}),  # -6 dB
+        leveled("far", ["bass", "drums"], {"bass": -0.1, "drums": -16.1}),  # -16 dB
+        leveled("missed", ["bass", "drums"], {"bass": 0.0, "drums": -20.0}),  # -20 dB
+        leveled("unknown", ["bass", "drums"], {}),
+        stem("clean", "bass", ["bass"]),
+    )
+    verdict = judged(MIXED, 0.1)
+    refined = dataset(
+        leveled("near", ["bass", "drums"], {"bass": -2.0, "drums": -6.0}, verdict=verdict),  # -4: 2 too loud
+        leveled("far", ["bass", "drums"], {"bass": -0.1, "drums": -17.1}, verdict=verdict),  # -17: 1 too soft
+        leveled("missed", ["bass"], {"bass": 0.0}, verdict=verdict),
+        leveled("unknown", ["bass", "drums"], {"bass": 0.0, "drums": -3.0}, verdict=verdict),
+        stem("clean", "bass", ["bass"], judged(KEEP, 0.9)),
+    )
+    report = evaluate_labels(refined, truth)
+    assert {name: value for name, value in report.items() if name.startswith("levels/")} == {
+        "levels/bleeds": 3,
+        "levels/found": 2,
+        "levels/error_db": pytest.approx(1.5),
+        "levels/bias_db": pytest.approx(0.5),
+        "levels/mean_error_db": pytest.approx((8 + 2) / 2),  # the mean of all is -14 dB
+        "levels/error_all_db": pytest.approx((2 + 1 + 6) / 3),
+        "levels/mean_error_all_db": pytest.approx((8 + 2 + 6) / 3),
+    }
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+def test_the_truth_as_its_own_estimate_has_no_error() -> None:
+    held = {"bass": -1.0, "drums": -7.0}
+    right = timed("a", "bass", (0.0, 6.0, ["bass"]), (6.0, 9.5, ["bass", "drums"]), verdict=judged(MIXED, 0.1))
+    both = right.model_copy(update={"levels_db": held, "extra": bleed(-6.0)})
+    report = evaluate_labels(dataset(both), dataset(both))
+    assert (report["regions/f1/unclaimed"], report["regions/f1/bass"]) == (1.0, 1.0)
+    assert (report["levels/error_db"], report["levels/error_all_db"]) == (0.0, 0.0)

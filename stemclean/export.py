@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stemclean import layouts
+from pydantic import ValidationError
+
+from stemclean import __version__, layouts, manifest
+from stemclean.data.destination import check_free_or_own, refuse_in_source
 from stemclean.errors import ConfigError
 from stemclean.layouts import base
-from stemclean.manifest import Skip
+from stemclean.manifest import Created, Input, Skip
 
-__all__ = ["ClassHours", "ExportReport", "export"]
+__all__ = ["RECORD", "ClassHours", "ExportReport", "export"]
+
+RECORD = "export.json"
+"""In the destination: what was exported to which format, a manifest's ``created``. By it a later run knows its own."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +51,17 @@ class ExportReport:
     Args:
         layout: name of the shape.
         classes: class -> hours, in the order of the manifest. Audio with several labels counts under each.
-        files: what was written: lists first, then audio.
-        skipped: stems whose audio could not be read.
+        stems: how many stems the source has.
+        unjudged: how many of them have no verdict: their labels are what the dataset claims.
+        files: what was written: lists first, then audio. The record of the export is not among them.
+        skipped: what could not be read now, and what was passed over before (with ``by``) or is a mixture.
         extra: what the layout adds, such as the other codebase's settings.
     """
 
     layout: str
     classes: dict[str, ClassHours]
+    stems: int = 0
+    unjudged: int = 0
     files: list[Path] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -58,6 +71,8 @@ class ExportReport:
         return {
             "layout": self.layout,
             "classes": {label: dataclasses.asdict(hours) for label, hours in self.classes.items()},
+            "stems": self.stems,
+            "unjudged": self.unjudged,
             "files": [path.as_posix() for path in self.files],
             "skipped": [skip.model_dump() for skip in self.skipped],
             "extra": self.extra,
@@ -76,26 +91,81 @@ def export(
     """Write a dataset for another codebase; the source is only read.
 
     Args:
-        refined: a manifest, usually what ``refine`` gave. A folder is taken at its word: its claims are the labels.
+        refined: a manifest, usually what ``refine`` gave. A folder is taken at its word: its claims are the labels,
+            and the report says that its stems are unjudged.
         to: name of a layout that can be written, such as ``"zfturbo"``.
-        destination: a folder outside of the source.
+        destination: a folder outside of the source that is new, empty, or holds an earlier export of the same
+            source in the same format, finished or not.
         sample_rate: the one rate that all audio has afterwards, in Hz.
         quiet: no progress bars.
         options: fields of the layout, such as ``allow_empty=True``.
 
     Raises:
-        ConfigError: no such layout or option, or the other codebase could not work with the result: a class
-            without audio is refused by name.
+        ConfigError: no such layout or option, a destination that holds something else, or the other codebase could
+            not work with the result: a class without audio is refused by name.
     """
     layout = _configured(base.writer(to), options)
+    refined, destination = Path(refined), Path(destination)
+    created = Created(
+        by=f"stemclean {__version__}",
+        command="export",
+        config={"to": to, "sample_rate": sample_rate, **options},
+        inputs=[_input(refined, destination)],
+    )
+    if refined.is_dir():  # which takes long to scan
+        _check_destination(destination, refined, created)
     data, folder = layouts.load(refined, quiet=quiet)
-    done = layout.write(data, folder, Path(destination), sample_rate=sample_rate, quiet=quiet)
+    _check_destination(destination, folder, created)
+    with _recorded(destination, created):
+        done = layout.write(data, folder, destination, sample_rate=sample_rate, quiet=quiet)
     classes = {}
     for label in data.labels:
         why = {reason: _hours(seconds) for reason, seconds in sorted(done.lost_seconds.get(label, {}).items())}
         lost = _hours(sum(done.lost_seconds.get(label, {}).values()))
         classes[label] = ClassHours(_hours(done.kept_seconds.get(label, 0.0)), lost, why)
-    return ExportReport(to, classes, done.files, done.skipped, done.extra)
+    unjudged = sum(stem.verdict is None for stem in data.stems)
+    skipped = [*data.skipped, *done.skipped]
+    return ExportReport(to, classes, len(data.stems), unjudged, done.files, skipped, done.extra)
+
+
+def _check_destination(destination: Path, source: Path, created: Created) -> None:
+    refuse_in_source(destination, source)
+    check_free_or_own(destination, _earlier(destination), created, same=("to",))
+
+
+def _earlier(destination: Path) -> Created | None:
+    """Who exported into a folder before; None: nobody."""
+    path = destination / RECORD
+    if not path.is_file():
+        return None
+    try:
+        return Created.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise ConfigError(f"{path} is no record of an export", "give a new folder") from None
+
+
+@contextmanager
+def _recorded(destination: Path, created: Created) -> Iterator[None]:
+    """Leave word of who writes the folder, before the first file and for good; without any other file, none."""
+    new = not destination.exists()
+    destination.mkdir(parents=True, exist_ok=True)
+    record = destination / RECORD
+    temporary = record.with_name(f".{RECORD}.tmp")
+    temporary.write_text(created.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, record)
+    try:
+        yield
+    except BaseException:
+        if list(destination.iterdir()) == [record]:
+            record.unlink()
+            if new:
+                destination.rmdir()
+        raise
+
+
+def _input(refined: Path, destination: Path) -> Input:
+    sha256 = manifest.file_sha256(refined) if refined.is_file() else None
+    return Input(path=manifest.relative_root(refined, destination / RECORD), sha256=sha256)
 
 
 def _configured(layout: base.Writer, options: dict[str, Any]) -> base.Writer:

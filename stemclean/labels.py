@@ -59,10 +59,17 @@ class Profile:
         >>> FOUR_STEMS.find("03 Lead Vox_2"), FOUR_STEMS.find("Bass Drum"), FOUR_STEMS.find("Stem 4")
         ('vocals', 'drums', None)
         """
+        found = self.named(name)
+        return found[0] if len(found) == 1 else None
+
+    def named(self, name: str) -> tuple[str, ...]:
+        """Every class that words of a name mean, in the profile's order; :data:`MIXTURE` only where none is.
+
+        >>> FOUR_STEMS.named("Drums and Bass"), FOUR_STEMS.named("drum mix"), FOUR_STEMS.named("full mix")
+        (('bass', 'drums'), ('drums',), ('mixture',))
+        """
         found = {label for label, _, _ in self._matches(_words(name))}
-        if len(found) > 1:
-            found.discard(MIXTURE)  # "drum mix" is drums
-        return found.pop() if len(found) == 1 else None
+        return tuple(label for label in self.labels if label in found) or tuple(found)
 
     def exact(self, name: str) -> str | None:
         """The class that a name is and nothing else, but for numbers and words such as "stems" or "clean".

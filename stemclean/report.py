@@ -6,35 +6,46 @@ them as tables or, with ``--json``, as they are. Times are seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stemclean.manifest import Manifest, Stem
+from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.verdicts import found_labels
 
 __all__ = [
     "NO_FAILURE",
+    "describe_exported",
     "describe_planted",
     "describe_refined",
     "describe_training",
     "describe_trimmed",
-    "failures",
+    "skips",
 ]
 
 NO_FAILURE = frozenset({"mixture", "silent"})
 """Skip reasons that are no failure: the file was read and understood, and it is no stem or holds no sound."""
 
 
-def failures(manifest: Manifest) -> list[dict[str, str]]:
-    """The files that a run could not use: ``path``, ``reason``, ``detail``.
+def skips(skipped: Iterable[Skip]) -> dict[str, Any]:
+    """The files that a run passed over.
 
-    Recognised mixtures and silent stems are left out: nothing failed there.
+    Returns:
+        - ``failures``: those that *this* run could not use, each with ``path``, ``reason``, ``detail``. Recognised
+          mixtures and silent stems are left out: nothing failed there.
+        - ``mixtures``: how many whole songs this run passed over.
+        - ``skipped_before``: how many files of any reason earlier runs passed over (their skips have a ``by``).
     """
-    return [
-        {"path": skip.path, "reason": skip.reason, "detail": skip.detail}
-        for skip in manifest.skipped
-        if skip.reason not in NO_FAILURE
-    ]
+    skipped = list(skipped)
+    fresh = [skip for skip in skipped if skip.by is None]
+    return {
+        "failures": [
+            {"path": skip.path, "reason": skip.reason, "detail": skip.detail}
+            for skip in fresh
+            if skip.reason not in NO_FAILURE
+        ],
+        "mixtures": sum(skip.reason == "mixture" for skip in fresh),
+        "skipped_before": len(skipped) - len(fresh),
+    }
 
 
 def describe_refined(manifest: Manifest) -> dict[str, Any]:
@@ -47,7 +58,8 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
           ones come last: they do no harm. Each has ``id``, ``path``, ``claimed``, ``found``, ``scores``,
           ``label_quality``, ``action``, ``reason``.
         - ``held_out``: the same for declared test and validation stems, whose labels stay as they are.
-        - ``mixtures``: whole songs that were passed over; ``failures``: see :func:`failures`.
+        - ``root``: the folder of the stems, relative to that of the manifest as it was written.
+        - ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
     summary = manifest.summary
     held_out = [stem for stem in manifest.stems if stem.verdict and stem.verdict.reason == "held_out"]
@@ -61,8 +73,8 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
         "held_out": _worst_first(
             [_finding(s, heard) for s in held_out if (heard := _heard(s, manifest.created.config)) != s.claimed]
         ),
-        "mixtures": sum(skip.reason == "mixture" for skip in manifest.skipped),
-        "failures": failures(manifest),
+        "root": manifest.root,
+        **skips(manifest.skipped),
     }
 
 
@@ -71,7 +83,7 @@ def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
 
     Returns:
         ``stems``; ``classes``: class -> number of ``stems``, seconds ``before`` and ``after``; ``silent``: paths of
-        stems in which nothing was left; ``failures``.
+        stems in which this run left nothing; ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
     classes: dict[str, dict[str, float]] = {
         label: {"stems": 0, "before": 0.0, "after": 0.0} for label in manifest.labels
@@ -86,25 +98,42 @@ def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
     return {
         "stems": len(manifest.stems),
         "classes": {label: _rounded(numbers) for label, numbers in classes.items()},
-        "silent": [skip.path for skip in manifest.skipped if skip.reason == "silent"],
-        "failures": failures(manifest),
+        "silent": [skip.path for skip in manifest.skipped if skip.reason == "silent" and skip.by is None],
+        **skips(manifest.skipped),
     }
+
+
+def describe_exported(exported: Mapping[str, Any]) -> dict[str, Any]:
+    """An export in short.
+
+    Args:
+        exported: :meth:`stemclean.export.ExportReport.to_dict`.
+
+    Returns:
+        The same with ``output``, the list that was written, and with ``failures``, ``mixtures``, ``skipped_before``
+        (see :func:`skips`) instead of ``skipped``.
+    """
+    report = {key: value for key, value in exported.items() if key != "skipped"}
+    output = {"output": exported["files"][0]} if exported["files"] else {}
+    return {**report, **output, **skips(map(Skip.model_validate, exported["skipped"]))}
 
 
 def describe_planted(truth: Manifest) -> dict[str, Any]:
     """The truth about a corrupted dataset in short.
 
     Returns:
-        ``stems``; ``faults``: kind of fault -> how many stems have it (``none``: left alone); ``failures``.
+        ``stems``; ``faults``: kind of fault -> how many stems have it (``none``: left alone); ``failures``,
+        ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
-    return {"stems": len(truth.stems), "faults": truth.summary.get("faults", {}), "failures": failures(truth)}
+    return {"stems": len(truth.stems), "faults": truth.summary.get("faults", {}), **skips(truth.skipped)}
 
 
 def describe_training(card: Mapping[str, Any]) -> dict[str, Any]:
     """What :func:`stemclean.train_classifier.train_classifier` gives back, without its history and recipe.
 
     Returns:
-        ``output``, ``labels``, ``parameters``, ``metrics`` of the validation, ``data``, ``seconds``, ``failures``.
+        ``output``, ``labels``, ``parameters``, ``metrics`` of the validation, ``data``, ``seconds``; ``failures``,
+        ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
     return {
         "output": card["output"],
@@ -113,7 +142,7 @@ def describe_training(card: Mapping[str, Any]) -> dict[str, Any]:
         "metrics": dict(card["metrics"]["validation"]),
         "data": card["data"],
         "seconds": round(card["seconds"], 1),
-        "failures": [skip for skip in card["skipped"] if skip["reason"] not in NO_FAILURE],
+        **skips(map(Skip.model_validate, card["skipped"])),
     }
 
 

@@ -7,7 +7,6 @@ kept regions are joined, in :mod:`stemclean.audio.splicing`.
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from stemclean import __version__, layouts, manifest
 from stemclean.data.cutting import Cutter, TrimConfig
+from stemclean.data.destination import check_free_or_own, refuse_in_source
 from stemclean.errors import AudioError, ConfigError
 from stemclean.manifest import Created, Input, Manifest, Skip, Stem
 
@@ -38,7 +38,7 @@ def trim(
     comes from. The source tree is only read. A stem with nothing to keep is listed in ``skipped`` as ``silent``.
 
     A run that was interrupted, or is repeated, does again only what changed: a stem is left alone where its bytes, the
-    settings and what was written are as they were.
+    settings and what was written are as they were. Any other folder that is not empty is refused.
 
     Args:
         source: a folder, a CSV or a manifest. Stems that were trimmed before stay traceable to their first source.
@@ -51,19 +51,23 @@ def trim(
         The manifest as it was written; its ``root`` is relative to ``destination``.
 
     Raises:
-        ConfigError: the destination lies in the source, or holds a manifest that this verb did not write.
+        ConfigError: the destination lies in the source, or holds anything but what this verb made of this source.
         ManifestError: ``source`` is a broken manifest.
     """
     config = config or TrimConfig()
-    data, folder = layouts.load(source, quiet=quiet)
-    destination = Path(destination)
-    _refuse_own_source(Path(source), data, folder, destination)
+    source, destination = Path(source), Path(destination)
+    if source.is_dir():
+        refuse_in_source(destination, source)
     created = Created(
         by=f"stemclean {__version__}",
         command="trim",
         config={**dataclasses.asdict(config), "regions_only": regions_only},
-        inputs=[_input(Path(source), destination)],
+        inputs=[_input(source, destination)],
     )
+    _Journal.check(destination, created)
+    data, folder = layouts.load(source, quiet=quiet)
+    if data.stems and destination.resolve() == folder.resolve():
+        raise ConfigError(f"the destination {destination} is the folder of the stems", "give another folder")
     cutter = Cutter(config, folder, destination, regions_only=regions_only)
     stems: list[Stem] = []
     skipped = list(data.skipped)
@@ -88,27 +92,37 @@ class _Journal:
     """
 
     def __init__(self, path: Path, created: Created) -> None:
-        self._partial = path.with_name(path.name + ".partial.jsonl")
-        self._settings = {"by": created.by, "config": created.config}
+        self._partial = _partial(path)
+        self._created = created
         self._known = {stem.id: stem for stem in [*self._finished(path), *self._unfinished()]}
+
+    @staticmethod
+    def check(destination: Path, created: Created) -> None:
+        """Refuse a folder that holds anything but what an earlier such run left; a manifest is read for it."""
+        path = destination / MANIFEST_NAME
+        earlier = None
+        if path.is_file():
+            earlier = manifest.read(path).created
+        elif _partial(path).is_file():
+            lines = _whole_lines(_partial(path))
+            earlier = Created.model_validate_json(lines[0]) if lines else created  # killed at its first line
+        check_free_or_own(destination, earlier, created)
 
     def _finished(self, path: Path) -> list[Stem]:
         if not path.exists():
             return []
         earlier = manifest.read(path)
-        if earlier.created.command != "trim":
-            raise ConfigError(f'{path} was written by "{earlier.created.command}"', "give a folder of its own")
-        settings = {"by": earlier.created.by, "config": earlier.created.config}
-        return earlier.stems if settings == self._settings else []
+        return earlier.stems if self._agrees(earlier.created) else []
 
     def _unfinished(self) -> list[Stem]:
-        if not self._partial.exists():
-            return []
-        with open(self._partial, encoding="utf-8") as file:
-            lines = [line for line in file if line.endswith("\n")]  # a killed run may leave half a line
-        if not lines or json.loads(lines[0]) != self._settings:
+        lines = _whole_lines(self._partial) if self._partial.exists() else []
+        if not lines or not self._agrees(Created.model_validate_json(lines[0])):
             return []
         return [Stem.model_validate_json(line) for line in lines[1:]]
+
+    def _agrees(self, earlier: Created) -> bool:
+        """Whether what an earlier run made of a stem is what this one would make of it."""
+        return (earlier.by, earlier.config) == (self._created.by, self._created.config)
 
     def known(self, stem_id: str) -> Stem | None:
         """What an earlier run made of a stem."""
@@ -123,7 +137,7 @@ class _Journal:
     def __enter__(self) -> Self:
         self._partial.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self._partial, "w", encoding="utf-8")
-        self._file.write(json.dumps(self._settings) + "\n")
+        self._file.write(self._created.model_dump_json() + "\n")
         for stem in self._known.values():
             self.remember(stem)
         return self
@@ -134,12 +148,14 @@ class _Journal:
             self._partial.unlink()
 
 
-def _refuse_own_source(source: Path, data: Manifest, folder: Path, destination: Path) -> None:
-    target = destination.resolve()
-    if source.is_dir() and (target == source.resolve() or target.is_relative_to(source.resolve())):
-        raise ConfigError(f"the destination {destination} lies in the source {source}", "give a folder outside of it")
-    if target == folder.resolve() and data.stems:
-        raise ConfigError(f"the destination {destination} is the folder of the stems", "give another folder")
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial.jsonl")
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of a journal; a killed run may leave half a line at its end."""
+    with open(path, encoding="utf-8") as file:
+        return [line for line in file if line.endswith("\n")]
 
 
 def _input(source: Path, destination: Path) -> Input:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import subprocess
@@ -16,8 +17,8 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 import stemclean
-from stemclean import evaluate, export, manifest, refine
-from stemclean.cli import app
+from stemclean import evaluate, export, layouts, manifest, refine
+from stemclean.cli import _shared, app
 from stemclean.cli import refine as refine_command
 from stemclean.errors import ConfigError
 from stemclean.export import ClassHours, ExportReport
@@ -94,6 +95,12 @@ def judged(**changes: Any) -> Manifest:
 
 def clean() -> Manifest:
     return judged(stems=judged().stems[:1])
+
+
+@pytest.fixture(autouse=True)
+def _data_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verbs are stood in for, and so are the folders and manifests that they are called with."""
+    monkeypatch.setattr(layouts, "check", create_autospec(layouts.check))
 
 
 @pytest.fixture
@@ -228,12 +235,36 @@ class TestExitCodes:
         refining(judged(skipped=skipped))
         result = run("refine stems")
         assert result.exit_code == 3
-        assert result.stderr.splitlines()[-3:] == [
-            "skipped 2 files that could not be used",
+        told = result.stderr.splitlines()
+        start = told.index("skipped 2 files that could not be used")
+        assert told[start + 1 : start + 3] == [
             "  song/a.wav: truncated (ends at 2 s of 5 s)",
             "  song/stem 4.wav: class_unknown",
         ]
+        assert told[start + 3].startswith("  to tell a class: ")
         assert run("refine stems -q").stderr == "skipped 2 files that could not be used\n"
+
+    def test_a_long_list_of_failures_is_cut_and_says_so(self, refining: Callable[..., Mock]) -> None:
+        skipped = [Skip(path=f"{number}.wav", reason="empty") for number in range(_shared.ROWS + 7)]
+        refining(judged(skipped=skipped))
+        told = run("refine stems").stderr.splitlines()
+        assert told[-1] == "  and 7 more; --json lists all"
+        assert told[-2] == f"  {_shared.ROWS - 1}.wav: empty"
+        assert len(json.loads(run("refine stems --json -q").stdout)["failures"]) == _shared.ROWS + 7
+
+    def test_what_an_earlier_run_passed_over_is_no_failure_of_this_one(self, refining: Callable[..., Mock]) -> None:
+        skipped = [
+            Skip(path="song/a.wav", reason="truncated", by="trim"),
+            Skip(path="song/mixture.wav", reason="mixture", by="trim"),
+        ]
+        verb = refining(judged(skipped=skipped))
+        assert run("refine stems").exit_code == 0
+        report = json.loads(run("refine stems --json").stdout)
+        assert (report["failures"], report["mixtures"], report["skipped_before"]) == ([], 0, 2)
+        verb.return_value = judged(skipped=[*skipped, Skip(path="song/b.wav", reason="empty")])
+        result = run("refine stems --json")
+        assert [failure["path"] for failure in json.loads(result.stdout)["failures"]] == ["song/b.wav"]
+        assert result.exit_code == 3
 
     def test_a_mixture_is_no_failure(self, refining: Callable[..., Mock]) -> None:
         refining(judged(skipped=[Skip(path="song/mixture.wav", reason="mixture")]))
@@ -337,9 +368,9 @@ class TestExport:
         report = ExportReport(
             "zfturbo",
             classes,
-            [Path("set/zfturbo.csv"), Path("set/audio/a.flac")],
-            [],
-            {"next": {"--dataset_type": 3, "training.instruments": ["vocals", "drums"]}},
+            stems=7,
+            files=[Path("set/zfturbo.csv"), Path("set/audio/a.flac")],
+            extra={"next": {"--dataset_type": 3, "training.instruments": ["vocals", "drums"]}},
         )
         verb = create_autospec(export.export, return_value=report)
         monkeypatch.setattr(export, "export", verb)
@@ -350,10 +381,36 @@ class TestExport:
         lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
         assert {"vocals 1:30:00 15:00 several classes 15:00", "drums 2:00:00 0:00"} <= lines
         assert result.stderr.splitlines() == [
-            "wrote set/zfturbo.csv and 1 audio files",
+            "wrote set/zfturbo.csv and 1 audio file",
             "in the trainer: --dataset_type 3",
             "in the trainer: training.instruments vocals, drums",
         ]
+
+    def test_labels_that_nobody_judged_are_told_of(self, exporting: Mock) -> None:
+        exporting.return_value = dataclasses.replace(exporting.return_value, unjudged=7)
+        result = run("export 'my stems' --to zfturbo set")
+        assert result.exit_code == 0
+        assert result.stderr.splitlines()[:2] == [
+            "nothing was judged: their labels are what my stems claims, right or wrong",
+            "to judge them first: stemclean refine 'my stems' -o refined.json",
+        ]
+        exporting.return_value = dataclasses.replace(exporting.return_value, unjudged=2)
+        assert run("export my_stems --to zfturbo set").stderr.startswith("2 of 7 stems were not judged: ")
+        assert json.loads(run("export my_stems --to zfturbo set --json -q").stdout)["unjudged"] == 2
+
+    def test_what_was_passed_over_is_counted_and_what_failed_is_listed(self, exporting: Mock) -> None:
+        skipped = [
+            Skip(path="song/mixture.wav", reason="mixture"),
+            Skip(path="song/a.wav", reason="empty", by="refine"),
+            Skip(path="song/b.wav", reason="truncated"),
+        ]
+        exporting.return_value = dataclasses.replace(exporting.return_value, skipped=skipped)
+        result = run("export refined.json --to zfturbo set")
+        assert result.exit_code == 3
+        assert {"passed over 1 mixture", "1 file that earlier runs passed over stays under skipped"} <= set(
+            result.stderr.splitlines()
+        )
+        assert result.stderr.splitlines()[-1] == "  song/b.wav: truncated"
 
     def test_settings_reach_the_layout(self, exporting: Mock) -> None:
         run("export refined.json --to zfturbo set --allow-empty --set chunk_size=5 --sample-rate 48000 -q")

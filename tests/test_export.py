@@ -277,6 +277,92 @@ def test_paths_survive_any_letter_and_any_working_directory(
     assert all(path.is_absolute() for _, path in rows(tmp_path / "out"))
 
 
+def test_what_nobody_judged_is_counted(data: Dataset, tmp_path: Path) -> None:
+    data.write()
+    assert export(tmp_path / "refined.json", "zfturbo", tmp_path / "out", **OPTIONS).unjudged == 0
+    report = export(data.folder, "zfturbo", tmp_path / "claims", **OPTIONS)
+    assert (report.stems, report.unjudged) == (4, 4)
+    assert json.loads(json.dumps(report.to_dict()))["unjudged"] == 4
+
+
+def test_what_the_scan_of_a_folder_cannot_use_is_told(data: Dataset, tmp_path: Path) -> None:
+    (data.folder / "song" / "bass 2.wav").write_text("no wave")
+    files.write(data.folder / "song" / "mixture.wav", tone(440), RATE)
+    report = export(data.folder, "zfturbo", tmp_path / "out", **OPTIONS)
+    assert {(skip.path, skip.reason, skip.by) for skip in report.skipped} == {
+        ("song/bass 2.wav", "not_audio", None),
+        ("song/mixture.wav", "mixture", None),
+    }
+
+
+class TestDestination:
+    """New, empty, or its own from before: nothing else is written into."""
+
+    def test_a_folder_with_something_in_it_is_refused_and_left_alone(self, data: Dataset, tmp_path: Path) -> None:
+        (tmp_path / "out" / "audio").mkdir(parents=True)
+        (tmp_path / "out" / "letter.txt").write_text("dear")
+        with pytest.raises(ConfigError, match=r"is not empty: it holds audio and 1 more\n") as caught:
+            export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS)
+        assert caught.value.hint == "give a new folder"
+        assert snapshot(tmp_path / "out") == {"letter.txt": b"dear"}
+
+    def test_an_empty_folder_will_do(self, data: Dataset, tmp_path: Path) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / ".DS_Store").write_bytes(b"")
+        assert len(rows(export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS).files[0].parent)) == 4
+
+    def test_a_file_is_no_folder(self, data: Dataset, tmp_path: Path) -> None:
+        (tmp_path / "out").write_text("dear")
+        with pytest.raises(ConfigError, match="is a file"):
+            export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS)
+
+    def test_an_export_of_another_dataset_is_refused(
+        self, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data.write().rename(tmp_path / "mine.json")
+        monkeypatch.chdir(tmp_path)
+        export("mine.json", "zfturbo", "out", **OPTIONS)
+        before = snapshot(tmp_path / "out")
+        data.write().rename(tmp_path / "hers.json")
+        with pytest.raises(ConfigError, match=r"^out holds what export made of mine\.json, not of hers\.json\n"):
+            export("hers.json", "zfturbo", "out", **OPTIONS)
+        assert snapshot(tmp_path / "out") == before
+
+    def test_an_interrupted_export_goes_on(
+        self, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data.add("song/bass_2.wav", tone(60, channels=1), ["bass"])
+        data.add("song/bass_3.wav", tone(70, channels=1), ["bass"])
+        refined = data.write()
+        export(refined, "zfturbo", tmp_path / "whole", **OPTIONS)
+        create = files.create
+
+        def killed(path: Path, *rest: Any, **more: Any) -> Any:
+            if path.name.startswith("bass_3"):
+                raise KeyboardInterrupt
+            return create(path, *rest, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "create", killed)
+            with pytest.raises(KeyboardInterrupt):
+                export(refined, "zfturbo", tmp_path / "out", **OPTIONS)
+        assert not (tmp_path / "out" / "zfturbo.csv").exists()
+        report = export(refined, "zfturbo", tmp_path / "out", **OPTIONS)
+        assert [path.name for path in report.files[1:]] == [
+            path.name for path in sorted((tmp_path / "whole").rglob("*.flac"))
+        ]
+
+    def test_other_settings_of_the_same_export_will_do(self, data: Dataset, tmp_path: Path) -> None:
+        export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS)
+        again = export(data.write(), "zfturbo", tmp_path / "out", **{**OPTIONS, "sample_rate": 2 * RATE})
+        assert all(soundfile.info(path).samplerate == 2 * RATE for _, path in rows(tmp_path / "out"))
+        record = json.loads((tmp_path / "out" / "export.json").read_text())
+        assert (record["command"], record["config"]["to"], record["config"]["sample_rate"]) == (
+            "export", "zfturbo", 2 * RATE,
+        )  # fmt: skip
+        assert tmp_path / "out" / "export.json" not in again.files
+
+
 def test_the_source_is_never_written_to(data: Dataset) -> None:
     refined = data.write()
     for destination in (data.folder, data.folder / "out"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ import soundfile
 from stemclean import layouts, manifest
 from stemclean.audio import files
 from stemclean.errors import ConfigError, ManifestError
-from stemclean.layouts import base
+from stemclean.layouts import base, looking, naming
 from stemclean.layouts.walk import audio_files
 from stemclean.manifest import SKIP_REASONS, Manifest
 
@@ -161,6 +161,16 @@ class TestWhatIsPassedOver:
         found = layouts.scan(tmp_path)
         assert skips(found) == {"song/drums and bass.wav": "class_unknown", "song/stem 4.wav": "class_unknown"}
         assert all(skip.detail for skip in found.skipped)
+
+    def test_which_name_was_looked_at_is_told(self, tmp_path: Path) -> None:
+        put(tmp_path, "a/drums and bass.wav", "a/stem 4.wav", "a/vocals.wav", "a/odds/0001.wav", "loose.wav")
+        detail = {skip.path: skip.detail for skip in layouts.scan(tmp_path).skipped}
+        assert detail == {
+            "a/drums and bass.wav": '"drums and bass" names 2 classes: bass, drums, and its folder "a" is none',
+            "a/odds/0001.wav": '"0001" names no class, and its folder "odds" is none',
+            "a/stem 4.wav": '"stem 4" names no class, and its folder "a" is none',
+            "loose.wav": '"loose" names no class',
+        }
 
     def test_other_files_are_no_business_of_ours(self, tmp_path: Path) -> None:
         put(tmp_path, "song/drums.wav", "__MACOSX/song/drums.wav", ".hidden/song/drums.wav")
@@ -315,7 +325,54 @@ class TestCsv:
             ("x2.wav", "class_unknown"),
             ("x3.wav", "mixture"),
         ]
-        assert 'line 3 says "theremin?"' in {skip.path: skip.detail for skip in found.skipped}["x2.wav"]
+        detail = {skip.path: skip.detail for skip in found.skipped}
+        assert detail["x2.wav"] == 'line 3 says "theremin?", which names no class'
+
+    def test_files_without_a_folder_in_common_are_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(tmp_path, "one/x1.wav", "two/x2.wav")
+        path = self.write(tmp_path / "list.csv", f"instrum,path\ndrums,{tmp_path}/one/x1.wav\nbass,two/x2.wav\n")
+        monkeypatch.setattr(looking, "common_folder", lambda paths: Path(paths[0].parent if len(paths) == 1 else "/"))
+        with pytest.raises(ConfigError, match="have no folder in common") as caught:
+            layouts.scan(path)
+        assert "ln -s" in caught.value.hint
+
+    def test_two_disks_have_nothing_in_common(self) -> None:
+        paths = [Path("/mnt/one/a.wav"), Path("/media/two/b.wav")]
+        assert naming.common_folder(paths) == Path("/")
+        assert naming.common_folder([PureWindowsPath("C:/a/x.wav"), PureWindowsPath("D:/b/y.wav")]) == PureWindowsPath(
+            "C:/"
+        )  # and it ends
+
+    def test_a_file_that_is_nowhere_moves_no_root(self, tmp_path: Path) -> None:
+        put(tmp_path, "s/x1.wav", "s/x2.wav")
+        text = "instrum,path\ndrums,s/x1.wav\nbass,s/x2.wav\nbass,/nowhere/x3.wav\n"
+        found = layouts.scan(self.write(tmp_path / "list.csv", text))
+        assert Path(found.root) == tmp_path / "s"
+        assert skips(found) == {"/nowhere/x3.wav": "not_found"}
+        text = "instrum,path\nbass,/nowhere/x3.wav\n"
+        none = layouts.scan(self.write(tmp_path / "list.csv", text))
+        assert (none.stems, skips(none)) == ([], {"/nowhere/x3.wav": "not_found"})
+
+    def test_paths_of_windows(self, tmp_path: Path) -> None:
+        put(tmp_path, "a b/x1.wav", "a b/x\\2.wav")
+        text = "instrum,path\ndrums,a b\\x1.wav\nbass,a b/x\\2.wav\nvox,C:\\songs\\x.wav\n"
+        found = layouts.scan(self.write(tmp_path / "list.csv", text))
+        assert claims(found) == {"x1.wav": "drums", "x\\2.wav": "bass"}
+        (skip,) = found.skipped
+        assert skip.reason == "not_found"
+        assert skip.detail == r"line 4 says C:\songs\x.wav, a path of Windows; write it as this machine sees the file"
+
+    def test_a_split_that_is_none_is_refused(self, tmp_path: Path) -> None:
+        put(tmp_path, "x1.wav")
+        path = self.write(tmp_path / "list.csv", "instrum,path,split\ndrums,x1.wav,tset\n")
+        with pytest.raises(ConfigError, match='line 2: no split is called "tset"'):
+            layouts.scan(path)
+
+    def test_a_list_without_a_file_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="names no file"):
+            layouts.scan(self.write(tmp_path / "list.csv", "instrum,path\n"))
 
     def test_other_columns_and_delimiters(self, tmp_path: Path) -> None:
         put(tmp_path, "x1.wav", "x2.wav")
@@ -402,11 +459,31 @@ class TestRefusals:
         with pytest.raises(ConfigError, match="no such file or folder"):
             layouts.load(tmp_path / "nowhere")
 
-    def test_no_audio(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("look", [layouts.load, layouts.check])
+    def test_no_audio(self, tmp_path: Path, look: Callable[[Path], object]) -> None:
         (tmp_path / "readme.txt").write_text("x")
         with pytest.raises(ConfigError, match="no audio files") as caught:
-            layouts.load(tmp_path)
+            look(tmp_path)
         assert ".flac" in caught.value.hint
+
+    @pytest.mark.parametrize("name", ["nowhere", "nowhere.json", "song.txt"])
+    def test_the_quick_look_refuses_what_loading_would(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "song.txt").write_text("x")
+        with pytest.raises(ConfigError) as loading:
+            layouts.load(tmp_path / name)
+        with pytest.raises(ConfigError) as looking:
+            layouts.check(tmp_path / name)
+        assert str(looking.value) == str(loading.value)
+
+    def test_the_quick_look_lets_pass_what_can_be_loaded(self, tmp_path: Path) -> None:
+        put(tmp_path / "real", "song/drums.wav")
+        (tmp_path / "linked").mkdir()
+        (tmp_path / "linked" / "song").symlink_to(tmp_path / "real" / "song", target_is_directory=True)
+        (tmp_path / "list.csv").write_text("instrum,path\ndrums,real/song/drums.wav\n")
+        manifest.write(layouts.scan(tmp_path / "real"), tmp_path / "m.json")
+        for name in ("real", "linked", "list.csv", "m.json"):
+            layouts.check(tmp_path / name)
+            assert len(layouts.load(tmp_path / name)[0].stems) == 1
 
     def test_no_shape_that_is_known(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="no layout reads this"):

@@ -255,6 +255,28 @@ class TestRefusals:
         with pytest.raises(ConfigError, match='was written by "scan"'):
             trim(songs, tmp_path / "out", quiet=True)
 
+    def test_a_folder_with_something_in_it(self, tmp_path: Path, songs: Path) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "letter.txt").write_text("dear")
+        with pytest.raises(ConfigError, match=r"is not empty: it holds letter\.txt\n"):
+            trim(songs, tmp_path / "out", quiet=True)
+        assert content(tmp_path / "out") == {"letter.txt": b"dear"}
+
+    def test_what_was_trimmed_of_another_source(self, tmp_path: Path, make_dataset: MakeDataset) -> None:
+        for name in ("his", "hers"):
+            make_dataset(tmp_path / name, tracks=1, seconds=0.5, labels=["bass"])
+        trim(tmp_path / "his", tmp_path / "out", quiet=True)
+        before = content(tmp_path / "out")
+        with pytest.raises(ConfigError, match=r"out holds what trim made of .*his, not of .*hers\n"):
+            trim(tmp_path / "hers", tmp_path / "out", quiet=True)
+        (tmp_path / "out" / "manifest.json").rename(tmp_path / "kept.json")  # as if the run had been killed
+        created = manifest.read(tmp_path / "kept.json").created
+        (tmp_path / "out" / "manifest.json.partial.jsonl").write_text(created.model_dump_json() + "\n")
+        with pytest.raises(ConfigError, match=r"not of .*hers\n"):
+            trim(tmp_path / "hers", tmp_path / "out", quiet=True)
+        trim(tmp_path / "his", tmp_path / "out", quiet=True)
+        assert content(tmp_path / "out") == before
+
     @pytest.mark.parametrize(
         ("wrong", "says"),
         [
@@ -267,6 +289,26 @@ class TestRefusals:
     def test_settings_that_cannot_be_meant(self, wrong: dict[str, float], says: str) -> None:
         with pytest.raises(ConfigError, match=says):
             TrimConfig(**wrong)
+
+
+def test_what_was_passed_over_before_keeps_who_did_it(tmp_path: Path, make_dataset: MakeDataset) -> None:
+    songs = make_dataset(tmp_path / "songs", tracks=1, seconds=0.5, labels=["bass", "drums"])
+    (songs / "song 1" / "vox.wav").write_text("no sound")
+    for _ in range(2):  # repeated, it fails again: the folder is scanned anew
+        once = trim(songs, tmp_path / "once", quiet=True)
+        assert [(skip.path, skip.by) for skip in once.skipped] == [("song 1/vox.wav", None)]
+    (tmp_path / "once" / "song 1" / "drums.flac").write_text("no sound")
+    for source in (tmp_path / "once", tmp_path / "once" / "manifest.json"):
+        twice = trim(source, tmp_path / f"of {source.name}", quiet=True)
+        assert [(skip.path, skip.by) for skip in twice.skipped] == [
+            ("song 1/vox.wav", "trim"),  # by an earlier run of the same verb
+            ("song 1/drums.flac", None),
+        ]
+    again = trim(tmp_path / "of once", tmp_path / "thrice", quiet=True)
+    assert [(skip.path, skip.by) for skip in again.skipped] == [
+        ("song 1/vox.wav", "trim"),
+        ("song 1/drums.flac", "trim"),
+    ]
 
 
 def test_streams_of_one_file_become_files(tmp_path: Path, encode: Callable[..., Path], sounds) -> None:  # type: ignore[no-untyped-def]

@@ -2,18 +2,23 @@
 
 stdout carries data: tables, or one JSON object with ``--json``. stderr carries talk: progress, remarks, errors.
 Exit codes: 0 done; 1 findings, with ``--fail-on``; 2 usage or configuration; 3 finished, but some inputs
-failed; 130 interrupted; 70 (``EX_SOFTWARE``) a bug of ours, so that no caller takes it for a finding.
+failed; 130 interrupted; 141 nobody reads what is printed (``… | head``), without a word; 70 (``EX_SOFTWARE``) a bug of
+ours, so that no caller takes it for a finding. 130 and 141 are 128 and the signal's number, as of other programs.
 """
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
+import os
 import re
+import select
+import shlex
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +27,7 @@ from typer.core import TyperGroup
 
 from stemclean import __version__
 from stemclean.errors import StemcleanError
+from stemclean.progress import waiting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUG",
+    "CLOSED_PIPE",
     "FAILED_INPUTS",
     "FINDINGS",
     "INTERRUPTED",
@@ -41,9 +48,13 @@ __all__ = [
     "data",
     "example",
     "new_app",
+    "passed_over",
+    "place",
+    "reading",
     "remark",
     "report_failures",
     "table",
+    "typed",
 ]
 
 FINDINGS = 1
@@ -51,11 +62,25 @@ USAGE = 2
 FAILED_INPUTS = 3
 BUG = 70
 INTERRUPTED = 130
+CLOSED_PIPE = 141
+
+ROWS = 20
+"""Failed inputs that are listed on stderr; the manifest and ``--json`` hold all."""
+
+HINTS = {
+    "class_unknown": "to tell a class: put one of vocals, bass, drums, other into the name of the file or its folder "
+    '("stem 4 drums.wav"),\nor list the files in a CSV with the columns instrum,path',
+}
+"""Skip reason -> what to do about such files, told once below their list."""
 
 ISSUES = "https://github.com/stemclean/stemclean/issues"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks; errors are still told.")]
+
+
+class _PipeClosedError(BrokenPipeError):
+    """Nobody reads our output any more. It bears no ``errno``, at which Click would exit with 1, a finding."""
 
 
 class Edge(TyperGroup):
@@ -76,29 +101,34 @@ class Edge(TyperGroup):
         if not standalone_mode:
             return run()
         try:
-            code = run()
-        except typer.TyperException as error:
-            _complain(error.format_message().rstrip("."), _usage(error))
-            code = error.exit_code
-        except typer.Abort:
-            code = INTERRUPTED
+            with _noticing_closed_pipes():
+                code = _told(run)
+        except _PipeClosedError:
+            _let_go_of_closed_pipes()
+            code = CLOSED_PIPE
         sys.exit(code if isinstance(code, int) else 0)
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Parse what stands before the command; ``--help`` and ``--version`` print here."""
+        with _noticing_closed_pipes():
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; the context is vendored Click's, whose name is private."""
-        try:
-            return super().invoke(ctx)
-        except (typer.TyperException, typer.Exit, typer.Abort):
-            raise
-        except KeyboardInterrupt:
-            _complain("interrupted", "what is finished stays; run the same command again to go on")
-            raise typer.Exit(INTERRUPTED) from None
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno == errno.EPIPE:  # `stemclean … | head`: no fault
+        with _noticing_closed_pipes():
+            try:
+                return super().invoke(ctx)
+            except (typer.TyperException, typer.Exit, typer.Abort):
                 raise
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            raise typer.Exit(_explain(error)) from None
+            except KeyboardInterrupt:
+                _complain("interrupted", "what is finished stays; run the same command again to go on")
+                raise typer.Exit(INTERRUPTED) from None
+            except Exception as error:
+                if isinstance(error, BrokenPipeError) and _reader_is_gone():
+                    raise
+                if ctx.params.get("debug"):
+                    traceback.print_exc()
+                raise typer.Exit(_explain(error)) from None
 
 
 def new_app(**options: Any) -> typer.Typer:
@@ -144,10 +174,58 @@ def remark(text: str, *, quiet: bool = False) -> None:
         _console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+@contextmanager
+def reading(path: Path, *, quiet: bool = False) -> Iterator[None]:
+    """Import the verb in here: a terminal says meanwhile that ``path`` is read, and nothing that is not there waits.
+
+    Raises:
+        ConfigError: there is no such dataset, or no audio file in it.
+    """
+    with waiting(f"reading {path} …", quiet=quiet):
+        from stemclean import layouts
+
+        layouts.check(path)
+        yield
+
+
+def typed(*words: str | Path) -> str:
+    """A command of ours that a shell takes as it stands.
+
+    >>> typed("refine", Path("my stems"))
+    "stemclean refine 'my stems'"
+    """
+    return shlex.join(["stemclean", *map(str, words)])
+
+
+def place(output: Path, root: str, path: str) -> str:
+    """Where a manifest's file lies, as it can be opened from the working directory.
+
+    Args:
+        output: the manifest.
+        root: its ``root``, relative to its folder.
+        path: relative to ``root``.
+    """
+    there = output.parent / root / path
+    short = os.path.normpath(there)
+    # After a linked folder, ".." leads elsewhere than the names say.
+    return short if Path(short).exists() and there.exists() and there.samefile(short) else str(there)
+
+
+def passed_over(report: Mapping[str, Any]) -> list[str]:
+    """Lines that tell what a run left alone though nothing failed; see :func:`stemclean.report.skips`."""
+    lines = []
+    if report["mixtures"]:
+        lines.append(f"passed over {_many(report['mixtures'], 'mixture')}")
+    if report["skipped_before"]:
+        stay = "stays" if report["skipped_before"] == 1 else "stay"
+        lines.append(f"{_many(report['skipped_before'], 'file')} that earlier runs passed over {stay} under skipped")
+    return lines
+
+
 def report_failures(failures: Sequence[Mapping[str, str]], *, quiet: bool = False) -> None:
     """List the inputs that failed, one a line, and leave with exit code 3; none: go on.
 
-    ``quiet`` keeps the count alone.
+    ``quiet`` keeps the count alone; a long list is cut.
 
     Raises:
         typer.Exit: with :data:`FAILED_INPUTS`, if there is any.
@@ -155,13 +233,9 @@ def report_failures(failures: Sequence[Mapping[str, str]], *, quiet: bool = Fals
     if not failures:
         return
     console = _console(stderr=True)
-    many = "1 file" if len(failures) == 1 else f"{len(failures)} files"
-    console.print(f"[yellow]skipped[/] {many} that could not be used", highlight=False)
-    for failure in () if quiet else failures:
-        line = f"  {failure['path']}: {failure['reason']}" + (
-            f" ({failure['detail']})" if failure.get("detail") else ""
-        )
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"[yellow]skipped[/] {_many(len(failures), 'file')} that could not be used", highlight=False)
+    for line in () if quiet else _listed(failures):
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(FAILED_INPUTS)
 
 
@@ -187,11 +261,74 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _listed(failures: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """One line a failed input, as many as can be read, and what to do about them."""
+    for failure in failures[:ROWS]:
+        yield f"{failure['path']}: {failure['reason']}" + (f" ({failure['detail']})" if failure.get("detail") else "")
+    if len(failures) > ROWS:
+        yield f"and {len(failures) - ROWS} more; --json lists all"
+    for reason, hint in HINTS.items():
+        if any(failure["reason"] == reason for failure in failures):
+            yield from hint.splitlines()
+
+
+@contextmanager
+def _noticing_closed_pipes() -> Iterator[None]:
+    """Turn the error of writing where nobody reads into one that Click does not know."""
+    try:
+        yield
+    except _PipeClosedError:
+        raise
+    except BrokenPipeError:
+        raise _PipeClosedError from None
+
+
+def _reader_is_gone() -> bool:
+    """Whether it is our own output that nobody reads, and not a pipe between processes of ours that broke."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            poll.register(stream, 0)
+        except (OSError, ValueError):  # no file at all
+            continue
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _let_go_of_closed_pipes() -> None:
+    """What is still held back for a closed pipe goes nowhere, or the interpreter would complain at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _told(run: Callable[[], Any]) -> Any:
+    """Run, and tell of what was typed wrong; the exit code."""
+    try:
+        return run()
+    except typer.TyperException as error:
+        _complain(error.format_message().rstrip("."), _usage(error))
+        return error.exit_code
+    except typer.Abort:
+        return INTERRUPTED
+
+
 def _console(*, stderr: bool = False) -> Console:
     """Where rich prints; not a terminal: no colour, and no line is ever cut to a width."""
     from rich.console import Console
 
-    console = Console(stderr=stderr, emoji=False)  # ":x:" in a file's name stays what it is
+    class OursAlone(Console):
+        def on_broken_pipe(self) -> None:  # rich would exit with 1
+            raise BrokenPipeError
+
+    console = OursAlone(stderr=stderr, emoji=False)  # ":x:" in a file's name stays what it is
     if not console.is_terminal:
         console.width = 10_000
     return console

@@ -7,14 +7,26 @@ from typing import Annotated
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, data, remark, report_failures, table
+from stemclean.cli._shared import (
+    Json,
+    Quiet,
+    data,
+    passed_over,
+    reading,
+    remark,
+    report_failures,
+    table,
+    typed,
+)
 
 EXAMPLE = "stemclean corrupt my_clean_stems planted --mislabel 0.2 --bleed 0.2 --bleed-db -20:0 --seed 1"
 
 
 def command(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="A clean folder of stems, or a manifest.")],
-    destination: Annotated[Path, typer.Argument(metavar="DST", help="A new folder for the corrupted stems.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Clean stems: a folder, a CSV, or a manifest.")],
+    destination: Annotated[
+        Path, typer.Argument(metavar="DST", help="A folder for the planted stems: new, or the same run's from before.")
+    ],
     mislabel: Annotated[
         float, typer.Option(metavar="SHARE", min=0, max=1, help="Of all stems, those that get another stem's class.")
     ] = 0.2,
@@ -52,14 +64,17 @@ def command(
     So you find out what it can do on your kind of music. The audio goes to DST together with truth.json, a manifest
     whose labels, levels and regions are the truth.
     """
-    from stemclean.corrupt import CorruptConfig, corrupt
-    from stemclean.report import describe_planted
+    levels = parse_range(bleed_db, "--bleed-db")
+    share = parse_range(bleed_share, "--bleed-share") if bleed_share else None
+    with reading(source, quiet=quiet):
+        from stemclean.corrupt import CorruptConfig, corrupt
+        from stemclean.report import describe_planted
 
     config = CorruptConfig(
         mislabel=mislabel,
         bleed=bleed,
-        bleed_db=parse_range(bleed_db, "--bleed-db"),
-        bleed_share=parse_range(bleed_share, "--bleed-share") if bleed_share else None,
+        bleed_db=levels,
+        bleed_share=share,
         silence=silence,
         foreign=foreign,
         seed=seed,
@@ -70,12 +85,13 @@ def command(
     for fault, count in report["faults"].items():
         shown.add_row(fault, str(count))
     data(report, [shown], as_json=as_json)
-    remark(
-        f"wrote {report['output']}\n"
-        f"next: stemclean refine {destination} -o refined.json\n"
-        f"      stemclean eval labels refined.json --truth {report['output']}",
-        quiet=quiet,
-    )
+    lines = [
+        f"wrote {report['output']}",
+        *passed_over(report),
+        f"next: {typed('refine', destination, '-o', 'refined.json')}",
+        f"      {typed('eval', 'labels', 'refined.json', '--truth', report['output'])}",
+    ]
+    remark("\n".join(lines), quiet=quiet)
     report_failures(report["failures"], quiet=quiet)
 
 

@@ -8,14 +8,28 @@ from typing import Annotated, Any
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, clock, data, remark, report_failures, table
+from stemclean.cli._shared import (
+    Json,
+    Quiet,
+    clock,
+    data,
+    passed_over,
+    reading,
+    remark,
+    report_failures,
+    table,
+    typed,
+)
 
 EXAMPLE = "stemclean export refined.json --to zfturbo training_set"
 
 
 def command(
     refined: Annotated[Path, typer.Argument(metavar="REFINED", help="A manifest that refine wrote.")],
-    destination: Annotated[Path, typer.Argument(metavar="DST", help="A new folder for the training set.")],
+    destination: Annotated[
+        Path,
+        typer.Argument(metavar="DST", help="A folder for the training set: new, or the same export's from before."),
+    ],
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Whose format: zfturbo.")],
     sample_rate: Annotated[int, typer.Option(metavar="HZ", min=8000, help="Rate that the trainer reads.")] = 44100,
     allow_empty: Annotated[
@@ -35,17 +49,20 @@ def command(
     zfturbo is Music-Source-Separation-Training, dataset type 3. Audio goes to a class only where exactly that class
     was found. Files that need another rate or two channels are written below DST; the others are named where they lie.
     """
-    from stemclean.export import export
-
     options = parse_settings(settings or []) | ({"allow_empty": True} if allow_empty else {})
-    report = export(refined, to, destination, sample_rate=sample_rate, quiet=quiet, **options).to_dict()
+    with reading(refined, quiet=quiet):
+        from stemclean.export import export
+        from stemclean.report import describe_exported
+
+    exported = export(refined, to, destination, sample_rate=sample_rate, quiet=quiet, **options)
+    report = describe_exported(exported.to_dict())
     shown = table("Sound per class (h:mm:ss)", "class", "kept", "lost", "why lost", numbers=("kept", "lost"))
     for label, hours in report["classes"].items():
         why = ", ".join(f"{reason.replace('_', ' ')} {_clock(lost)}" for reason, lost in hours["why"].items())
         shown.add_row(label, _clock(hours["kept"]), _clock(hours["lost"]), why)
     data(report, [shown], as_json=as_json)
-    remark("\n".join(_next_steps(report)), quiet=quiet)
-    report_failures(report["skipped"], quiet=quiet)
+    remark("\n".join([*_judged(report, refined), *_next_steps(report)]), quiet=quiet)
+    report_failures(report["failures"], quiet=quiet)
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
@@ -69,11 +86,26 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     return parsed
 
 
+def _judged(report: dict[str, Any], source: Path) -> list[str]:
+    """What to say where labels are claims that nobody checked."""
+    if not report["unjudged"]:
+        return []
+    all_of_them = report["unjudged"] == report["stems"]
+    some = "nothing was judged" if all_of_them else f"{report['unjudged']} of {report['stems']} stems were not judged"
+    return [
+        f"{some}: their labels are what {source} claims, right or wrong",
+        f"to judge them first: {typed('refine', source, '-o', 'refined.json')}",
+    ]
+
+
 def _next_steps(report: dict[str, Any]) -> list[str]:
     files = report["files"]
-    lines = [f"wrote {files[0]}" + (f" and {len(files) - 1} audio files" if len(files) > 1 else "")] if files else []
+    num_audio = len(files) - 1
+    also = f" and {num_audio} audio file{'s' if num_audio > 1 else ''}" if num_audio > 0 else ""
+    lines = [f"wrote {files[0]}{also}"] if files else []
     settings = report["extra"].get("next", {})
-    return lines + [f"in the trainer: {name} {_plain(value)}" for name, value in settings.items()]
+    in_trainer = [f"in the trainer: {name} {_plain(value)}" for name, value in settings.items()]
+    return [*lines, *passed_over(report), *in_trainer]
 
 
 def _plain(value: Any) -> str:

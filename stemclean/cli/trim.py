@@ -7,14 +7,30 @@ from typing import Annotated
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, clock, data, remark, report_failures, table
+from stemclean.cli._shared import (
+    Json,
+    Quiet,
+    clock,
+    data,
+    passed_over,
+    reading,
+    remark,
+    report_failures,
+    table,
+    typed,
+)
 
 EXAMPLE = "stemclean trim my_stems trimmed"
 
+NAMES = 5
+"""Silent stems that a remark names; the manifest and ``--json`` hold all."""
+
 
 def command(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder of stems, or a manifest.")],
-    destination: Annotated[Path, typer.Argument(metavar="DST", help="A new folder for the trimmed stems.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder of stems, a CSV, or a manifest.")],
+    destination: Annotated[
+        Path, typer.Argument(metavar="DST", help="A folder for the trimmed stems: new, or the same run's from before.")
+    ],
     regions_only: Annotated[
         bool, typer.Option("--regions-only", help="Write the manifest with the regions, and no audio.")
     ] = False,
@@ -32,8 +48,9 @@ def command(
     The stems go to DST as FLAC with short cross-fades at the joins, together with manifest.json, which says for every
     kept sample where in the source it stood. Nothing in SRC is touched.
     """
-    from stemclean.report import describe_trimmed
-    from stemclean.trim import TrimConfig, trim
+    with reading(source, quiet=quiet):
+        from stemclean.report import describe_trimmed
+        from stemclean.trim import TrimConfig, trim
 
     config = TrimConfig(first_db=first_db, second_db=second_db)
     report = describe_trimmed(trim(source, destination, config, regions_only=regions_only, quiet=quiet))
@@ -43,6 +60,8 @@ def command(
         shown.add_row(label, str(round(numbers["stems"])), clock(numbers["before"]), clock(numbers["after"]))
     data(report, [shown], as_json=as_json)
     if report["silent"]:
-        remark(f"left out as silent: {', '.join(report['silent'])}", quiet=quiet)
-    remark(f"wrote {report['output']}\nnext: stemclean refine {report['output']}", quiet=quiet)
+        some = ", ".join(report["silent"][:NAMES]) + (", …" if len(report["silent"]) > NAMES else "")
+        remark(f"left out {len(report['silent'])} as silent: {some}", quiet=quiet)
+    lines = [f"wrote {report['output']}", *passed_over(report), f"next: {typed('refine', report['output'])}"]
+    remark("\n".join(lines), quiet=quiet)
     report_failures(report["failures"], quiet=quiet)

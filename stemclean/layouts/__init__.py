@@ -9,10 +9,12 @@ from pathlib import Path
 
 from stemclean import manifest as manifests
 from stemclean.labels import FOUR_STEMS, Profile
-from stemclean.layouts.looking import found_to_manifest, not_named
-from stemclean.manifest import Manifest
+from stemclean.layouts.base import reader_for
+from stemclean.layouts.looking import found_to_manifest, no_audio, not_named
+from stemclean.layouts.walk import holds_audio
+from stemclean.manifest import Manifest, Skip
 
-__all__ = ["load", "scan"]
+__all__ = ["check", "load", "scan"]
 
 MANIFEST_NAMES = ("manifest.json", "manifest.jsonl", "manifest.jsonl.gz")
 """A folder that holds one of these is read through it by :func:`load`."""
@@ -42,7 +44,7 @@ def scan(
         ManifestError: a broken manifest.
     """
     path = Path(path)
-    if path.is_file() and _is_manifest_name(path):
+    if _is_manifest(path):
         manifest = manifests.read(path)
         return manifest.model_copy(update={"root": manifest.folder(path).as_posix()})
     return found_to_manifest(path, profile, Path(root) if root is not None else None, quiet=quiet)
@@ -54,7 +56,8 @@ def load(path: str | Path, *, profile: Profile = FOUR_STEMS, quiet: bool = False
     A manifest is read, everything else is scanned. A folder that holds ``manifest.json`` (or ``.jsonl``) is read
     through it, since the manifest may know more than the names do: the classes of a trimmed dataset, where each sample
     came from, declared splits. Audio files in such a folder that the manifest does not name are listed in ``skipped``
-    as ``not_in_manifest``.
+    as ``not_in_manifest``. What a manifest lists as skipped keeps standing there, with ``by`` as the verb that passed
+    it over: it is no failure of the run that now begins.
 
     Args:
         path: a folder, a CSV ``instrum,path`` or a manifest.
@@ -67,14 +70,34 @@ def load(path: str | Path, *, profile: Profile = FOUR_STEMS, quiet: bool = False
     """
     path = Path(path)
     inside = next((path / name for name in MANIFEST_NAMES if (path / name).is_file()), None)
-    if inside is None:
-        manifest = scan(path, profile=profile, quiet=quiet)
-        return manifest, Path(manifest.root)
-    manifest = scan(inside, profile=profile, quiet=quiet)
+    manifest = scan(inside or path, profile=profile, quiet=quiet)
     folder = Path(manifest.root)
-    skipped = [*manifest.skipped, *not_named(manifest, folder, path)]
+    if not _is_manifest(inside or path):
+        return manifest, folder
+    skipped = [_of_before(skip, manifest.created.command) for skip in manifest.skipped]
+    if inside is not None:
+        skipped += not_named(manifest, folder, path)
     return manifest.model_copy(update={"skipped": skipped}), folder
 
 
-def _is_manifest_name(path: Path) -> bool:
-    return path.name.endswith((".json", ".jsonl", ".jsonl.gz"))
+def check(path: str | Path, *, profile: Profile = FOUR_STEMS) -> None:
+    """Refuse at once what :func:`load` would refuse: a look at names, in a folder up to the first audio file.
+
+    Raises:
+        ConfigError: no such path, a shape that is not known, or no audio file at all.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not any((path / name).is_file() for name in MANIFEST_NAMES) and not holds_audio(path):
+            raise no_audio(path)
+    elif not _is_manifest(path):
+        reader_for(path, profile)
+
+
+def _is_manifest(path: Path) -> bool:
+    return path.is_file() and path.name.endswith(manifests.ENDINGS)
+
+
+def _of_before(skip: Skip, command: str) -> Skip:
+    """A skip of an earlier run, with the verb that passed the file over first."""
+    return skip if skip.by else skip.model_copy(update={"by": command})

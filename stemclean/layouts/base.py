@@ -26,6 +26,9 @@ from stemclean.manifest import Manifest, Skip
 
 __all__ = ["Found", "Reader", "WriteReport", "Writer", "layouts", "reader_for", "writer"]
 
+DATA = "give a folder of stems, a CSV instrum,path or a manifest (.json, .jsonl, .jsonl.gz)"
+"""What a user may give as a dataset, as a hint."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -36,7 +39,7 @@ class Found:
         label: the class that it claims, :data:`stemclean.labels.MIXTURE`, or None where that cannot be told.
         track: the song, a POSIX path-like name; None: told from the folder by :mod:`stemclean.layouts.naming`.
         split: the declared split.
-        detail: why ``label`` is None, in one line.
+        detail: why ``label`` is None or ``path`` cannot be meant for this machine, in one line.
     """
 
     path: Path
@@ -90,12 +93,13 @@ class Writer(Protocol):
     def write(
         self, manifest: Manifest, folder: Path, destination: Path, *, sample_rate: int = 44100, quiet: bool = False
     ) -> WriteReport:
-        """Write ``manifest`` below ``destination``, never below ``folder``, its source.
+        """Write ``manifest`` below ``destination``.
 
         Args:
             manifest: what to write; its ``labels`` are the classes.
             folder: what stem paths are relative to (:func:`stemclean.layouts.load` gives it).
-            destination: a folder; made where it is missing.
+            destination: a folder outside of ``folder``; made where it is missing. It is empty, or holds what this
+                layout wrote of the same source before, and a record of who wrote it.
             sample_rate: the one rate that every file is given where the codebase wants one.
             quiet: no progress bar.
 
@@ -126,14 +130,12 @@ def reader_for(path: Path, profile: Profile) -> Reader:
         ConfigError: there is no such file or folder, or nothing reads it.
     """
     if not path.exists():
-        raise ConfigError(f"no such file or folder: {path}", "give a folder of stems, a CSV instrum,path or a manifest")
+        raise ConfigError(f"no such file or folder: {path}", DATA)
     readers = sorted((item for item in layouts().values() if isinstance(item, Reader)), key=lambda item: item.priority)
     for reader in readers:
         if reader.can_read(path, profile):
             return reader
-    raise ConfigError(
-        f"{path}: no layout reads this", "give a folder of stems, a CSV instrum,path or a manifest (.json, .jsonl)"
-    )
+    raise ConfigError(f"{path}: no layout reads this", DATA)
 
 
 def writer(name: str) -> Writer:

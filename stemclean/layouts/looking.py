@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,14 +17,18 @@ from stemclean.audio.files import AudioInfo
 from stemclean.errors import AudioError, ConfigError
 from stemclean.labels import MIXTURE, Profile
 from stemclean.layouts.base import Found, reader_for
-from stemclean.layouts.naming import common_folder, names, tracks
+from stemclean.layouts.naming import common_folder, names, tracks, unclear
 from stemclean.layouts.walk import audio_files
 from stemclean.manifest import Created, Input, Issue, Manifest, Skip, Stem, file_sha256
 
-__all__ = ["found_to_manifest", "not_named"]
+__all__ = ["found_to_manifest", "no_audio", "not_named"]
 
 _MAY_HOLD_STREAMS = frozenset({".mp4", ".m4a", ".m4b", ".mov", ".mkv", ".mka", ".webm"})
-_NO_CLASS = "the name tells no class, or two; a CSV instrum,path can tell it"
+
+
+def no_audio(path: Path) -> ConfigError:
+    """The error for a folder without any audio file."""
+    return ConfigError(f"{path}: no audio files", f"looked for {' '.join(sorted(files.ENDINGS))}")
 
 
 def found_to_manifest(path: Path, profile: Profile, root: Path | None, *, quiet: bool) -> Manifest:
@@ -31,12 +36,12 @@ def found_to_manifest(path: Path, profile: Profile, root: Path | None, *, quiet:
     reader = reader_for(path, profile)
     found = list(reader.read(path, profile))
     if not found:
-        raise ConfigError(f"{path}: no audio files", f"looked for {' '.join(sorted(files.ENDINGS))}")
+        raise no_audio(path)
     if path.is_dir() and root is None:
         root = path
     else:
         found = [replace(item, path=Path(os.path.abspath(item.path))) for item in found]  # noqa: PTH100 - keeps links
-        root = Path(os.path.abspath(root)) if root else common_folder([item.path for item in found])  # noqa: PTH100
+        root = Path(os.path.abspath(root)) if root else _root_of_list(path, found)  # noqa: PTH100
     inputs = [] if path.is_dir() else [Input(path=path.as_posix(), sha256=file_sha256(path))]
     created = Created(
         by=f"stemclean {__version__}",
@@ -46,6 +51,29 @@ def found_to_manifest(path: Path, profile: Profile, root: Path | None, *, quiet:
     )
     stems, skipped = _look_into(_with_tracks(found, root, profile), root, profile, quiet=quiet)
     return Manifest(created=created, labels=list(profile.labels), root=root.as_posix(), stems=stems, skipped=skipped)
+
+
+def _root_of_list(path: Path, found: list[Found]) -> Path:
+    """The deepest folder that holds all files of a list; those that are not there do not count.
+
+    Raises:
+        ConfigError: they have only the root of the file system in common, or not even that.
+    """
+    there = [item.path for item in found if item.path.exists()]
+    if not there:
+        return Path(os.path.abspath(path.parent))  # noqa: PTH100 - keeps links
+    root = common_folder(there)
+    if root != root.parent:
+        return root
+    tops: dict[tuple[str, ...], list[Path]] = {}
+    for file in there:
+        tops.setdefault(file.parts[:2], []).append(file)
+    folders = [str(common_folder(group)) for group in tops.values()]
+    raise ConfigError(
+        f"{path}: its files have no folder in common: {', '.join(folders)}",
+        "link these folders into one, and give that one, or list the files as they are found there:\n"
+        f"  mkdir my_stems && ln -s {shlex.join(folders)} my_stems/",
+    )
 
 
 def not_named(manifest: Manifest, folder: Path, beside: Path) -> list[Skip]:
@@ -88,6 +116,8 @@ def _look(found: Found, root: Path, profile: Profile) -> list[Stem | Skip]:
     path = _readable(found.path, root)
     may_hold_streams = found.path.suffix.lower() in _MAY_HOLD_STREAMS
     if not found.path.is_relative_to(root):
+        if not os.path.exists(found.path):  # noqa: PTH110 - a folder that may not be read is no error here
+            return [Skip(path=path, reason="not_found", detail=found.detail or "no such file")]
         return [Skip(path=path, reason="outside_root", detail=f"it is not below {root}")]
     if "\\" in path and path != found.path.relative_to(root).as_posix():
         return [Skip(path=path, reason="unreadable", detail="the name is not UTF-8; rename the file")]
@@ -95,15 +125,16 @@ def _look(found: Found, root: Path, profile: Profile) -> list[Stem | Skip]:
         return [Skip(path=path, reason="no_permission", detail="the folder may not be read")]
     try:
         if not may_hold_streams:
-            refusal = _refusal(path, found.label, found.detail)
+            refusal = _refusal(path, found.label, found.detail or _unclear(found.path, root, profile))
             return [refusal] if refusal else [_stem(found, path, files.probe(found.path), 0, file_sha256(found.path))]
         first = files.probe(found.path)
         if first.num_streams == 1:
-            refusal = _refusal(path, found.label, found.detail)
+            refusal = _refusal(path, found.label, found.detail or _unclear(found.path, root, profile))
             return [refusal] if refusal else [_stem(found, path, first, 0, file_sha256(found.path))]
         return list(_streams(found, path, first, profile))
     except AudioError as error:
-        return [Skip(path=path, reason=error.reason, detail=error.detail)]
+        missing = error.reason == "not_found"
+        return [Skip(path=path, reason=error.reason, detail=found.detail if missing and found.detail else error.detail)]
     except OSError as error:
         return [Skip(path=path, reason="unreadable", detail=error.strerror or str(error))]
 
@@ -113,7 +144,9 @@ def _streams(found: Found, path: str, first: AudioInfo, profile: Profile) -> Ite
     sha256 = file_sha256(found.path)
     for stream, title in enumerate(first.titles):
         label = profile.find(title)
-        refusal = _refusal(f"{path}#{stream}", label, f'stream {stream} is called "{title}"')
+        refusal = _refusal(
+            f"{path}#{stream}", label, f'stream {stream} is called "{title}", which {unclear(title, profile)}'
+        )
         if refusal:
             yield refusal
             continue
@@ -128,10 +161,18 @@ def _streams(found: Found, path: str, first: AudioInfo, profile: Profile) -> Ite
 
 def _refusal(path: str, label: str | None, detail: str) -> Skip | None:
     if label is None:
-        return Skip(path=path, reason="class_unknown", detail=detail or _NO_CLASS)
+        return Skip(path=path, reason="class_unknown", detail=detail)
     if label == MIXTURE:
         return Skip(path=path, reason="mixture", detail="kept apart: it holds the whole song")
     return None
+
+
+def _unclear(path: Path, root: Path, profile: Profile) -> str:
+    """Which names were looked at, and why they tell no class."""
+    name = names(path)
+    folder = path.parent.name if path.parent != root else ""
+    beside = f', and its folder "{folder}" is none' if folder and profile.exact(folder) is None else ""
+    return f'"{name}" {unclear(name, profile)}{beside}'
 
 
 def _stem(found: Found, path: str, info: AudioInfo, stream: int, sha256: str) -> Stem:

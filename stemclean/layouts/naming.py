@@ -18,7 +18,7 @@ from pathlib import Path
 
 from stemclean.labels import MIXTURE, Profile
 
-__all__ = ["by_folder", "common_folder", "folder_claims", "names", "tracks"]
+__all__ = ["by_folder", "common_folder", "folder_claims", "names", "tracks", "unclear"]
 
 
 def names(path: Path) -> str:
@@ -46,6 +46,19 @@ def folder_claims(in_folder: Mapping[Path, Sequence[Path]], profile: Profile) ->
     return claims
 
 
+def unclear(name: str, profile: Profile) -> str:
+    """Why a name tells no class, to be put after the name; empty where it tells one.
+
+    >>> from stemclean.labels import FOUR_STEMS
+    >>> unclear("stem 4", FOUR_STEMS), unclear("drums and bass", FOUR_STEMS)
+    ('names no class', 'names 2 classes: bass, drums')
+    """
+    named = profile.named(name)
+    if len(named) == 1:
+        return ""
+    return f"names {len(named)} classes: {', '.join(named)}" if named else "names no class"
+
+
 def by_folder(files: Iterable[Path]) -> dict[Path, list[Path]]:
     """Folder -> the files in it."""
     found: dict[Path, list[Path]] = defaultdict(list)
@@ -71,10 +84,10 @@ def tracks(paths: Iterable[Path], root: Path, profile: Profile) -> dict[Path, st
 
 
 def common_folder(paths: Sequence[Path]) -> Path:
-    """The deepest folder that holds all of the files."""
+    """The deepest folder that holds all of the files; a file system's own root where they have nothing in common."""
     folder = paths[0].parent
     for path in paths:
-        while not path.is_relative_to(folder):
+        while not path.is_relative_to(folder) and folder != folder.parent:
             folder = folder.parent
     return folder
 

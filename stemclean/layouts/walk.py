@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stemclean.audio.files import ENDINGS
 
-__all__ = ["audio_files"]
+__all__ = ["audio_files", "holds_audio"]
 
 _PASSED_OVER = frozenset({"__MACOSX"})
 
@@ -26,6 +26,16 @@ def audio_files(folder: Path) -> list[Path]:
     while links:
         found += _walk(links.pop(0), seen, links)
     return sorted(found, key=lambda path: (path.parent.as_posix(), path.name))
+
+
+def holds_audio(folder: Path) -> bool:
+    """Whether :func:`audio_files` would find anything; stops at the first."""
+    seen: set[tuple[int, int]] = set()
+    links = [folder]
+    while links:
+        if next(_walk(links.pop(0), seen, links), None) is not None:
+            return True
+    return False
 
 
 def _walk(folder: Path, seen: set[tuple[int, int]], links: list[Path]) -> Iterator[Path]:

@@ -98,11 +98,10 @@ class ZFTurbo:
             ``loud_share`` (class -> chance that a draw is loud enough) and ``next``, the trainer's settings.
 
         Raises:
-            ConfigError: a class has no stem left (unless ``allow_empty``), or ``destination`` lies in the source.
+            ConfigError: a class has no stem left (unless ``allow_empty``), or the source lies in what is written.
         """
-        ours, theirs = destination.resolve(), folder.resolve()
-        if ours.is_relative_to(theirs) or theirs.is_relative_to(ours / AUDIO):
-            raise ConfigError(f"{destination} lies in the source {folder}", "give a folder outside of it")
+        if folder.resolve().is_relative_to(destination.resolve() / AUDIO):
+            raise ConfigError(f"the source {folder} lies in the destination {destination}", "give another folder")
         report = WriteReport(kept_seconds=dict.fromkeys(manifest.labels, 0.0))
         shares: dict[str, list[float]] = {label: [] for label in manifest.labels}
         rows: list[tuple[str, Stem, Loudness]] = []

@@ -1,0 +1,27 @@
+"""What a person at a terminal sees while no bar moves yet.
+
+Bars themselves are tqdm's, made where the work is counted: ``tqdm(…, disable=True if quiet else None)``, which shows
+nothing where stderr is no terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["waiting"]
+
+
+@contextmanager
+def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
+    """A line on stderr such as ``loading bundled:atto.v1 …``, there while the block runs and gone after it.
+
+    Args:
+        text: one line; no full stop.
+        quiet: nothing at all, as where stderr is no terminal.
+    """
+    from tqdm import tqdm
+
+    line = text.replace("{", "{{").replace("}", "}}")  # a path may hold braces, which are fields to tqdm
+    with tqdm(bar_format=line, leave=False, disable=True if quiet else None):
+        yield

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from stemclean.data.mixing import MixingConfig
+from stemclean.data.sources import SourceMixing
 from stemclean.errors import ConfigError
 from stemclean.models.contract import ModelSpec
 from stemclean.training.calibrate import CalibrationConfig
 from stemclean.training.loop import LoopConfig
+from stemclean.training.separate import LossConfig
 
-__all__ = ["ClassifierRecipe", "names", "read"]
+__all__ = ["ClassifierRecipe", "SeparatorRecipe", "names", "read", "read_separator"]
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,48 @@ class ClassifierRecipe:
         return asdict(self)
 
 
-def names() -> list[str]:
-    """The recipes that come with the package."""
-    return sorted(
-        p.name.removesuffix(".toml") for p in (files("stemclean") / "recipes").iterdir() if p.name.endswith(".toml")
-    )
+@dataclass(frozen=True)
+class SeparatorRecipe:
+    """How a separator is trained; ``recipes/xumx-small.toml`` and ``recipes/xumx-paper.toml`` are examples.
+
+    Args:
+        name: of the recipe.
+        kind: ``separators``.
+        architecture: a name of ``models/separators``.
+        spec: ``sample_rate``, ``channels`` and ``segment`` of the model; its labels come from the data.
+        options: of the architecture.
+        loss, mixing, loop: see :class:`~stemclean.training.separate.LossConfig`,
+            :class:`~stemclean.data.sources.SourceMixing` and :class:`~stemclean.training.loop.LoopConfig`.
+        validation_share: of each class's stems, whole tracks, where the data declares no split.
+        validation_examples: mixtures of these tracks, always the same ones.
+        seed: of everything that is drawn.
+    """
+
+    name: str
+    kind: str
+    architecture: str
+    spec: Mapping[str, int]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    loss: LossConfig = field(default_factory=LossConfig)
+    mixing: SourceMixing = field(default_factory=SourceMixing)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    validation_share: float = 0.1
+    validation_examples: int = 64
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able fields."""
+        return asdict(self)
 
 
-def read(name: str | Path, overrides: Sequence[str] = ()) -> ClassifierRecipe:
-    """A recipe by name or path.
+def names(kind: str = "classifiers") -> list[str]:
+    """The recipes that come with the package, of one kind."""
+    every = [p for p in (files("stemclean") / "recipes").iterdir() if p.name.endswith(".toml")]
+    return sorted(p.name.removesuffix(".toml") for p in every if tomllib.loads(p.read_text()).get("kind") == kind)
+
+
+def read(name: str | Path | ClassifierRecipe, overrides: Sequence[str] = ()) -> ClassifierRecipe:
+    """A recipe by name or path, or one that is there already, with some settings changed.
 
     Args:
         overrides: ``key=value`` with dotted keys and TOML values, as ``loop.batch_size=32``.
@@ -73,15 +108,44 @@ def read(name: str | Path, overrides: Sequence[str] = ()) -> ClassifierRecipe:
     Raises:
         ConfigError: no such recipe, or a key or value that means nothing.
     """
-    document = _document(str(name))
+    parts = {"mixing": MixingConfig, "loop": LoopConfig, "calibration": CalibrationConfig}
+    recipe: ClassifierRecipe = _read(name, overrides, ClassifierRecipe, "classifiers", parts)
+    if recipe.spec["channels"] != 2:
+        raise ConfigError(
+            f"recipe {recipe.name}: {recipe.spec['channels']} channels", "mixtures are stereo: spec.channels=2"
+        )
+    return recipe
+
+
+def read_separator(name: str | Path | SeparatorRecipe, overrides: Sequence[str] = ()) -> SeparatorRecipe:
+    """As :func:`read`, for a separator."""
+    parts = {"mixing": SourceMixing, "loop": LoopConfig, "loss": LossConfig}
+    recipe: SeparatorRecipe = _read(name, overrides, SeparatorRecipe, "separators", parts)
+    if recipe.spec["channels"] not in {1, 2}:
+        raise ConfigError(f"recipe {recipe.name}: {recipe.spec['channels']} channels", "give spec.channels=1 or 2")
+    return recipe
+
+
+def _read(name: Any, overrides: Sequence[str], recipe_type: type[Any], kind: str, parts: dict[str, type[Any]]) -> Any:
+    """A recipe of a kind, whose ``parts`` are dataclasses of their own."""
+    if isinstance(name, recipe_type):
+        document, name = name.to_dict(), name.name
+    else:
+        document = _document(str(name), kind)
     for override in overrides:
         _apply(document, override)
+    if document.get("kind") != kind:
+        raise ConfigError(
+            f"recipe {name}: kind is {document.get('kind')}, but {kind} are asked for",
+            f"known: {', '.join(names(kind))}",
+        )
     document.setdefault("name", Path(str(name)).stem)
     try:
-        document["mixing"] = _typed(MixingConfig, document.get("mixing", {}), "mixing")
-        document["loop"] = _typed(LoopConfig, document.get("loop", {}), "loop")
-        document["calibration"] = _typed(CalibrationConfig, document.get("calibration", {}), "calibration")
-        recipe: ClassifierRecipe = _typed(ClassifierRecipe, document, "")
+        for key, part in parts.items():
+            if not isinstance(document.get(key, {}), Mapping):
+                raise ConfigError(f"recipe {name}: {key} holds settings", f"set one of them, as {key}.KEY=VALUE")
+            document[key] = _typed(part, document.get(key, {}), key)
+        recipe = _typed(recipe_type, document, "")
     except TypeError as error:
         raise ConfigError(f"recipe {name}: {error}") from None
     wanted = {f.name for f in fields(ModelSpec)} - {"labels"}
@@ -89,23 +153,19 @@ def read(name: str | Path, overrides: Sequence[str] = ()) -> ClassifierRecipe:
         raise ConfigError(
             f"recipe {name}: [spec] names {', '.join(recipe.spec)}", f"wanted: {', '.join(sorted(wanted))}"
         )
-    if recipe.spec["channels"] != 2:
-        raise ConfigError(f"recipe {name}: {recipe.spec['channels']} channels", "mixtures are stereo: spec.channels=2")
-    if recipe.kind != "classifiers":
-        raise ConfigError(f"recipe {name}: kind is {recipe.kind}, but a classifier is asked for")
     return recipe
 
 
-def _document(name: str) -> dict[str, Any]:
+def _document(name: str, kind: str) -> dict[str, Any]:
     path = Path(name)
     if path.suffix == ".toml":
         if not path.is_file():
             raise ConfigError(f"{path}: no such recipe file")
         text = path.read_text()
-    elif name in names():
+    elif name in names("classifiers") + names("separators"):
         text = (files("stemclean") / "recipes" / f"{name}.toml").read_text()
     else:
-        raise ConfigError(f'no recipe named "{name}"', f"known: {', '.join(names())}, or give a .toml file")
+        raise ConfigError(f'no recipe named "{name}"', f"known: {', '.join(names(kind))}, or give a .toml file")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -142,6 +202,10 @@ def _typed(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
             raise ConfigError(f"recipe: {key} should be {type(default).__name__}, not {value!r}")
         if isinstance(default, int | float) and not isinstance(value, int | float):
             raise ConfigError(f"recipe: {key} should be a number, not {value!r}")
-    return kind(
-        **{k: tuple(v) if isinstance(v, list) and kind is not ClassifierRecipe else v for k, v in values.items()}
-    )
+    whole = kind in {ClassifierRecipe, SeparatorRecipe}
+    return kind(**{k: _frozen(v) if isinstance(v, list) and not whole else v for k, v in values.items()})
+
+
+def _frozen(value: Any) -> Any:
+    """Lists made tuples, inner ones as well."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,270 @@
+"""What separators learn from: stretches of stems with the same classes throughout, and mixtures of known sources.
+
+Koo et al. 2023, section 3.3: the sources of a mixture come from any songs. Mostly each class has a source of its own;
+with a given probability one source holds several classes, and the other classes get theirs from stems that hold one.
+The classes of a shared source are known only together, which is what ``rows`` says.
+
+A stem of several classes is cut where its regions say that the classes change, so that a stem that bleeds for ten
+seconds still gives its clean minutes (ours; the paper labels whole stems).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from stemclean.audio.loudness import integrated_lufs
+from stemclean.data.augment import CHAINS
+from stemclean.data.pool import PooledStem, StemPool
+from stemclean.errors import ConfigError
+from stemclean.manifest import Manifest, Stem
+from stemclean.units import db_to_amplitude, seconds_to_samples
+
+__all__ = ["SourceMixer", "SourceMixing", "Sources", "cut_to_regions", "loudness_gain", "trusted"]
+
+FADE = 0.01
+"""Seconds over which a source that is shorter than the segment fades in and out."""
+
+
+@dataclass(frozen=True)
+class SourceMixing:
+    """How mixtures for separators are drawn.
+
+    Args:
+        multi_label_probability: of an example with one source that holds several classes; the paper's is 0.4.
+        loudness_lufs: of every mixture (ITU-R BS.1770), reached by one gain on all its sources; the paper's is -14.
+            A mixture without a loudness, silent or shorter than 0.4 s, is left as it is.
+        effects: ``paper``, ``mild`` or ``none`` on every source, see :mod:`stemclean.data.augment`.
+        gain_db: range of the gain of every source, drawn uniformly (ours).
+        swap_chance, invert_chance: of a source whose channels change places, whose polarity is inverted (ours).
+        absent_chance: of each class to be silent (ours).
+        min_piece: seconds; shorter stretches of a cut stem are left out (ours).
+    """
+
+    multi_label_probability: float = 0.4
+    loudness_lufs: float = -14.0
+    effects: str = "none"
+    gain_db: tuple[float, float] = (0.0, 0.0)
+    swap_chance: float = 0.0
+    invert_chance: float = 0.0
+    absent_chance: float = 0.0
+    min_piece: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("multi_label_probability", "swap_chance", "invert_chance", "absent_chance"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"mixing.{name} is {getattr(self, name):g}", "give a chance between 0 and 1")
+        if self.absent_chance == 1:
+            raise ConfigError("mixing.absent_chance is 1: every mixture would be silent")
+        if self.effects not in CHAINS:
+            raise ConfigError(f'no effects chain named "{self.effects}"', f"known: {', '.join(CHAINS)}")
+        if self.gain_db[0] > self.gain_db[-1] or len(self.gain_db) != 2:
+            raise ConfigError(f"mixing.gain_db is {list(self.gain_db)}", "give the least and the most")
+
+    def plain(self) -> SourceMixing:
+        """The same without chance effects and shared sources: what validation hears."""
+        return SourceMixing(0.0, self.loudness_lufs, min_piece=self.min_piece)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The sources of one mixture, which is their sum.
+
+    Args:
+        targets: ``(row, channel, time)`` float32, a row per class; zeros where a row has no source.
+        rows: ``(label,)`` int64: in which row a class is. Classes in the same row share a source.
+    """
+
+    targets: np.ndarray
+    rows: np.ndarray
+
+
+def trusted(manifest: Manifest, *, use_claimed: bool = False) -> Manifest:
+    """The stems that a separator may learn from, with the labels that count.
+
+    Declared test stems, stems without labels and stems whose verdict is ``drop`` are left out.
+
+    Args:
+        use_claimed: take the dataset at its word: claimed classes, whole stems, no verdicts.
+    """
+    stems = []
+    for stem in manifest.stems:
+        if stem.split == "test":
+            continue
+        if use_claimed:
+            stems.append(stem.model_copy(update={"labels": stem.claimed, "regions": [], "verdict": None}))
+        elif stem.labels and not (stem.verdict and stem.verdict.action == "drop"):
+            stems.append(_with_active(stem))
+    return manifest.with_stems([stem for stem in stems if stem.labels])
+
+
+def cut_to_regions(pool: StemPool, manifest: Manifest, min_piece: float = 1.0) -> StemPool:
+    """The pool with stems of several classes cut where their classes change.
+
+    A stem of one class stays whole: nothing else was found in it. Stretches in which no class is known are left out.
+
+    Args:
+        manifest: the stems of the pool, with ``regions``.
+        min_piece: seconds; shorter pieces are left out.
+    """
+    stems = {stem.id: stem for stem in manifest.stems}
+    pieces: list[PooledStem] = []
+    for pooled in pool.stems:
+        stem = stems[pooled.id]
+        if len(stem.labels) < 2 or not stem.regions:
+            pieces.append(pooled)
+            continue
+        for start, end, labels in _runs(stem, pool.sample_rate, pooled.num_samples):
+            if labels and end - start >= min_piece * pool.sample_rate:
+                piece = replace(pooled, labels=labels, start=pooled.start + start, num_samples=end - start)
+                rms = float(np.sqrt(np.mean(pool.segment(piece, 0, piece.num_samples) ** 2)))
+                pieces.append(replace(piece, rms=rms))
+    return StemPool(pieces, pool.audio, pool.sample_rate, pool.skipped)
+
+
+class SourceMixer:
+    """Mixtures by number: the same number is always the same mixture, whoever asks and in which order.
+
+    Args:
+        pool: where sources are drawn from; usually cut by :func:`cut_to_regions`. Stems that hold any class which is
+            not among the labels are passed over.
+        labels: the classes, in the order of the model's outputs.
+        config: how.
+        segment: samples of a mixture.
+        seed: of everything that is drawn.
+    """
+
+    def __init__(
+        self, pool: StemPool, labels: Sequence[str], config: SourceMixing, segment: int, *, seed: Sequence[int]
+    ) -> None:
+        self.pool, self.labels, self.config, self.segment = pool, tuple(labels), config, segment
+        self.seed = tuple(seed)
+        known = [stem for stem in pool.stems if set(stem.labels) <= set(self.labels)]
+        self._single = [_Drawn([stem for stem in known if stem.labels == (label,)]) for label in self.labels]
+        self._multi = _Drawn([stem for stem in known if len(stem.labels) > 1] if config.multi_label_probability else [])
+        self._chain = CHAINS[config.effects]
+        if not any(drawn.stems for drawn in self._single) and not self._multi.stems:
+            raise ConfigError("no stem holds just classes of " + ", ".join(self.labels))
+        if self._chain is not None and pool.audio.shape[1] != 2:
+            raise ConfigError("effects are stereo", 'set mixing.effects="none" or spec.channels=2')
+
+    @property
+    def alone(self) -> list[str]:
+        """The classes that have sources of their own."""
+        return [label for label, drawn in zip(self.labels, self._single, strict=True) if drawn.stems]
+
+    def example(self, number: int) -> Sources:
+        """The sources of one mixture, at the mixture's loudness."""
+        rng = np.random.default_rng((*self.seed, number))
+        targets = np.zeros((len(self.labels), self.pool.audio.shape[1], self.segment), np.float32)
+        while not targets.any():
+            rows = self._fill(targets, rng)
+        gain = loudness_gain(integrated_lufs(targets.sum(0), self.pool.sample_rate), self.config.loudness_lufs)
+        return Sources(targets * np.float32(gain), rows)
+
+    def _fill(self, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw sources into their rows; returns ``rows``."""
+        rows = np.arange(len(self.labels))
+        shared: list[int] = []
+        if self._multi.stems and rng.random() < self.config.multi_label_probability:
+            stem = self._multi.draw(rng)
+            shared = sorted(self.labels.index(label) for label in stem.labels)
+            rows[shared] = shared[0]
+            targets[shared[0]] = self._source(stem, rng)
+        for row, drawn in enumerate(self._single):
+            absent = rng.random() < self.config.absent_chance
+            if row not in shared and drawn.stems and not absent:
+                targets[row] = self._source(drawn.draw(rng), rng)
+        return rows
+
+    def _source(self, stem: PooledStem, rng: np.random.Generator) -> np.ndarray:
+        """A random stretch of a stem through what chance does to it, ``(channel, segment)``."""
+        sound = self._stretch(stem, rng)
+        if self._chain is not None:
+            sound = self._chain(sound, self.pool.sample_rate, rng)
+        gain = db_to_amplitude(rng.uniform(*self.config.gain_db))
+        if rng.random() < self.config.swap_chance:
+            sound = sound[::-1]
+        if rng.random() < self.config.invert_chance:
+            gain = -gain
+        return sound * np.float32(gain)
+
+    def _stretch(self, stem: PooledStem, rng: np.random.Generator) -> np.ndarray:
+        if stem.num_samples >= self.segment:
+            return self.pool.random_segment(stem, self.segment, rng)
+        sound = np.zeros((self.pool.audio.shape[1], self.segment), np.float32)
+        start = int(rng.integers(self.segment - stem.num_samples + 1))
+        sound[:, start : start + stem.num_samples] = self._faded(self.pool.segment(stem, 0, stem.num_samples))
+        return sound
+
+    def _faded(self, sound: np.ndarray) -> np.ndarray:
+        length = min(seconds_to_samples(FADE, self.pool.sample_rate), sound.shape[1] // 2)
+        if length:
+            ramp = (np.arange(length, dtype=np.float32) + 0.5) / length
+            sound[:, :length] *= ramp
+            sound[:, -length:] *= ramp[::-1]
+        return sound
+
+
+class _Drawn:
+    """Stems drawn by weight and length, every second of them alike."""
+
+    def __init__(self, stems: Sequence[PooledStem]) -> None:
+        self.stems = list(stems)
+        odds = np.array([stem.weight * stem.num_samples for stem in stems], np.float64)
+        self._steps = np.cumsum(odds) / odds.sum() if len(odds) else odds
+
+    def draw(self, rng: np.random.Generator) -> PooledStem:
+        place = int(np.searchsorted(self._steps, rng.random(), side="right"))
+        return self.stems[min(place, len(self.stems) - 1)]
+
+
+def loudness_gain(loudness_lufs: float | None, wanted_lufs: float | None) -> float:
+    """The factor that brings a sound to a loudness; 1 where either is not known.
+
+    >>> round(loudness_gain(-20.0, -14.0), 3), loudness_gain(None, -14.0)
+    (1.995, 1.0)
+    """
+    return 1.0 if loudness_lufs is None or wanted_lufs is None else db_to_amplitude(wanted_lufs - loudness_lufs)
+
+
+def _with_active(stem: Stem) -> Stem:
+    """A stem whose regions are known but not where it sounds: it sounds there."""
+    if stem.active is not None or stem.source is not None or len(stem.labels) < 2 or not stem.regions:
+        return stem
+    spans: list[tuple[float, float]] = []
+    for region in stem.regions:
+        if spans and region.start - spans[-1][1] < 1e-5:
+            spans[-1] = (spans[-1][0], region.end)
+        else:
+            spans.append((region.start, region.end))
+    return stem.model_copy(update={"active": spans})
+
+
+def _runs(stem: Stem, sample_rate: int, num_samples: int) -> list[tuple[int, int, tuple[str, ...]]]:
+    """Start, end and classes of every stretch with the same classes, in samples of the pool.
+
+    The pool holds the active regions one after the other; a trimmed file is pooled whole.
+    """
+    whole = [(0.0, stem.duration)]
+    spans = whole if stem.source is not None or stem.active is None else stem.active
+    kept = [(seconds_to_samples(start, sample_rate), seconds_to_samples(end, sample_rate)) for start, end in spans]
+    before = np.cumsum([0, *(end - start for start, end in kept)])
+    runs: list[tuple[int, int, tuple[str, ...]]] = []
+    for region in stem.regions:
+        labels = tuple(label for label in stem.labels if label in region.labels)
+        first, last = (seconds_to_samples(time, sample_rate) for time in (region.start, region.end))
+        for (start, end), offset in zip(kept, before, strict=False):
+            low, high = max(first, start), min(last, end, start + num_samples - offset)
+            if low < high:
+                runs.append((int(offset + low - start), int(offset + high - start), labels))
+    return _joined(sorted(runs))
+
+
+def _joined(runs: list[tuple[int, int, tuple[str, ...]]]) -> list[tuple[int, int, tuple[str, ...]]]:
+    """Runs of the same classes that touch, made one."""
+    starts = [0, *(i for i, (a, b) in enumerate(pairwise(runs), 1) if a[2] != b[2] or b[0] - a[1] > 1), len(runs)]
+    return [(runs[a][0], runs[b - 1][1], runs[a][2]) for a, b in pairwise(starts) if a < b]

@@ -1,0 +1,286 @@
+"""The separator's task: mixtures of known sources in, the sources out (Koo et al. 2023, section 3.3).
+
+Where one source holds several classes, the sum of their estimates is compared with it; every other class keeps its own
+loss; the losses are added.
+
+Two ways to live with wrong labels without cleaning them are here as well, as options, since cleaning must beat them.
+Both compare the losses of a class over the batch and let the largest ones go:
+
+* ``masked``: those above the 0.95 quantile, the default of a widely used trainer (Solovyev's);
+* ``truncated``: loss truncation (Kang and Hashimoto 2020, arXiv 2004.14589) as the winner of the label-noise board of
+  SDX'23 had it (team CCOM): quantile 0.7, then 0.5, then 0.3, for 5/9, 2/9 and 2/9 of the training.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from stemclean.audio.stft import stft
+from stemclean.data.sources import SourceMixer
+from stemclean.errors import ConfigError
+from stemclean.models.contract import Separator
+
+__all__ = ["KINDS", "ROBUST", "LossConfig", "SeparateTask", "sum_of_rows"]
+
+KINDS = ("l1", "mse", "magnitude")
+ROBUST: dict[str, tuple[tuple[float, float], ...]] = {
+    "none": (),
+    "masked": ((0.0, 0.95),),
+    "truncated": ((0.0, 0.7), (5 / 9, 0.5), (7 / 9, 0.3)),
+}
+"""From which share of the training on, losses up to which quantile of the batch count."""
+
+RESOLUTIONS = (4096, 2048, 1024, 512, 256)
+RESOLUTION_HOP = 147
+MOST_COMBINED = 6
+VALIDATION_BATCH = 8
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimised.
+
+    Args:
+        kind: ``l1`` or ``mse`` of the waveforms, or ``magnitude``: squared error of STFT magnitudes.
+        n_fft, hop_length: of the STFT of ``magnitude``.
+        multi_domain: weight of the weighted SDR of the waveforms (X-UMX, its equation 2 and 3), which that paper adds
+            to the spectral loss with weight 10; 0: none.
+        combination: compare sums of sources as well, all of them but the mixture itself (X-UMX, section 3.2).
+        multi_resolution: weight of the L1 distance of complex spectrograms at five resolutions (BS-RoFormer,
+            section 3.4); 0: none.
+        robust: a key of :data:`ROBUST`.
+        keep: pairs (share of the training, quantile) instead of those of ``robust``.
+    """
+
+    kind: str = "l1"
+    n_fft: int = 4096
+    hop_length: int = 1024
+    multi_domain: float = 0.0
+    combination: bool = False
+    multi_resolution: float = 0.0
+    robust: str = "none"
+    keep: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f'no loss named "{self.kind}"', f"known: {', '.join(KINDS)}")
+        if self.robust not in ROBUST:
+            raise ConfigError(f'no robust loss named "{self.robust}"', f"known: {', '.join(ROBUST)}")
+        if any(len(pair) != 2 or not (0 <= pair[0] <= 1 and 0 < pair[1] <= 1) for pair in self.keep):
+            raise ConfigError(f"loss.keep is {list(self.keep)}", "give pairs [share of the training, quantile]")
+
+    def quantile(self, done: float) -> float:
+        """Losses up to this quantile of the batch count.
+
+        Args:
+            done: share of the training, in [0, 1].
+        """
+        pairs = self.keep or ROBUST[self.robust]
+        return next((quantile for share, quantile in sorted(pairs, reverse=True) if done >= share), 1.0)
+
+
+@dataclass
+class SeparateTask:
+    """See :class:`stemclean.training.loop.Task`.
+
+    Args:
+        model: its spec says what a batch is.
+        train, validation: mixers of different tracks.
+        loss: what is minimised.
+        batch_size: examples a step in this process.
+        examples: how many in all, over all processes.
+        processes: how many share a step.
+        seed: of what the model drops; the mixers have their own.
+        workers: processes that mix ahead.
+        validation_examples: mixtures, always the same ones.
+    """
+
+    model: Separator
+    train: SourceMixer
+    validation: SourceMixer
+    loss: LossConfig
+    batch_size: int
+    examples: int
+    processes: int = 1
+    seed: int = 0
+    workers: int = 1
+    validation_examples: int = 64
+
+    score_name = "sdr_db"
+
+    def __post_init__(self) -> None:
+        if self.loss.combination and len(self.model.spec.labels) > MOST_COMBINED:
+            raise ConfigError(
+                f"loss.combination with {len(self.model.spec.labels)} classes has too many sums",
+                f"it is for {MOST_COMBINED} classes at most",
+            )
+
+    def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
+        """Targets ``(batch, row, channel, time)``, rows ``(batch, label)`` and the number of the first example.
+
+        Step k of a run always has the same examples, with any number of workers, and whether or not the run was broken
+        off before.
+        """
+        context = "fork" if self.workers and hasattr(os, "fork") else None
+        yield from DataLoader(
+            _Steps(self, rank),
+            batch_size=None,
+            sampler=_From(start_step),
+            num_workers=self.workers,
+            prefetch_factor=2 if self.workers else None,
+            worker_init_fn=_one_thread,
+            pin_memory=torch.cuda.is_available(),
+            multiprocessing_context=context,
+        )
+
+    def losses(self, model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """The loss of one batch, and the share of the single losses that count in it.
+
+        What the model drops (dropout) depends on the seed and the examples alone, so that a run that was broken off
+        goes on as if it had not been.
+        """
+        targets, rows, first = batch
+        torch.manual_seed((self.seed << 40) + int(first))
+        mixture = targets.sum(1)
+        estimates, there = sum_of_rows(model(mixture).float(), rows)
+        items, counted = self._items(estimates, targets, mixture, there)
+        kept = counted & self._small_enough(items.detach(), counted, int(first) / max(1, self.examples))
+        loss = torch.where(kept, items, torch.zeros_like(items)).sum() / items.numel()
+        return {"loss": loss, "kept": kept.sum() / counted.sum()}
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """SDR in dB on fixed mixtures: the median of a class's mixtures, and their mean over the classes (``score``).
+
+        It is 10 log10 of the energy of a target over the energy of the error, per mixture; silent targets do not count.
+        """
+        device = next(model.parameters()).device
+        ratios = []
+        for start in range(0, self.validation_examples, VALIDATION_BATCH):
+            numbers = range(start, min(start + VALIDATION_BATCH, self.validation_examples))
+            targets, _ = _stacked(self.validation, numbers)
+            estimates = model(targets.sum(1).to(device)).float().cpu()
+            energy, error = targets.square().sum((2, 3)), (estimates - targets).square().sum((2, 3))
+            ratio = 10 * torch.log10(energy / error.clamp_min(1e-10))
+            ratios.append(torch.where(energy > 0, ratio, torch.full_like(ratio, torch.nan)))
+        medians = torch.cat(ratios).nanmedian(0).values
+        by_class = {
+            f"sdr_db/{label}": float(value)
+            for label, value in zip(self.model.spec.labels, medians, strict=True)
+            if not value.isnan()
+        }
+        return {"score": float(np.mean(list(by_class.values()))), **by_class}
+
+    def _items(self, estimates: Tensor, targets: Tensor, mixture: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of every example and row (or sum of rows), and whether it means anything; both ``(batch, row)``."""
+        if self.loss.combination:
+            sums = _sums(estimates.shape[1]).to(estimates)  # (sum, row)
+            estimates, targets = (torch.einsum("kr,brct->bkct", sums, sounds) for sounds in (estimates, targets))
+            there = (there.float() @ sums.T) > 0
+        items = self._distance(estimates, targets)
+        if self.loss.multi_domain:
+            items = items + self.loss.multi_domain * _weighted_sdr(estimates, targets, mixture[:, None])
+        if self.loss.multi_resolution:
+            for n_fft in RESOLUTIONS:
+                error = stft(estimates - targets, n_fft=n_fft, hop_length=min(RESOLUTION_HOP, n_fft // 2))
+                distance = torch.view_as_real(error).abs().mean((-4, -3, -2, -1)) * (n_fft / 2)
+                items = items + self.loss.multi_resolution * distance
+        return items, there
+
+    def _distance(self, estimates: Tensor, targets: Tensor) -> Tensor:
+        if self.loss.kind == "l1":
+            return (estimates - targets).abs().mean((-2, -1))
+        if self.loss.kind == "mse":
+            return (estimates - targets).square().mean((-2, -1))
+        scale = self.loss.n_fft / 2  # the window's sum: magnitudes as torch.stft has them, as in Open-Unmix
+        heard, wanted = (
+            stft(sounds, n_fft=self.loss.n_fft, hop_length=self.loss.hop_length).abs() * scale
+            for sounds in (estimates, targets)
+        )
+        return (heard - wanted).square().mean((-3, -2, -1))
+
+    def _small_enough(self, items: Tensor, counted: Tensor, done: float) -> Tensor:
+        """Where a loss is not above the quantile of its class in the batch; ``(batch, row)``."""
+        quantile = self.loss.quantile(done)
+        if quantile >= 1:
+            return torch.ones_like(counted)
+        limits = torch.where(counted, items, torch.full_like(items, torch.nan)).nanquantile(quantile, 0)
+        return items <= limits
+
+
+def sum_of_rows(estimates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Estimates of classes that share a source, added up in its row.
+
+    Args:
+        rows: in which row each class is, ``(batch, label)``.
+
+    Shape:
+        ``(batch, label, channel, time)`` -> ``(batch, row, channel, time)`` and ``(batch, row)``: which rows are any
+        class's.
+    """
+    places = functional.one_hot(rows, rows.shape[1])  # (batch, label, row)
+    return torch.einsum("blr,blct->brct", places.to(estimates), estimates), places.any(1)
+
+
+def _sums(num_rows: int) -> Tensor:
+    """Every choice of rows but none and all, ``(sum, row)`` of 0 and 1; of one row, that row."""
+    chosen = [bits for bits in itertools.product((0.0, 1.0), repeat=num_rows) if 0 < sum(bits) < num_rows]
+    return torch.tensor(chosen or [(1.0,)])
+
+
+def _weighted_sdr(estimates: Tensor, targets: Tensor, mixture: Tensor) -> Tensor:
+    """Minus the cosine of estimate and target and that of the two rests, by their energies (Choi et al. 2019).
+
+    Shape:
+        ``(..., channel, time)`` each -> ``(...)`` in [-1, 1].
+    """
+    rest, rest_estimate = mixture - targets, mixture - estimates
+    energy, rest_energy = targets.square().sum((-2, -1)), rest.square().sum((-2, -1))
+    share = energy / (energy + rest_energy).clamp_min(1e-12)
+    return -share * _cosine(estimates, targets) - (1 - share) * _cosine(rest_estimate, rest)
+
+
+def _cosine(one: Tensor, other: Tensor) -> Tensor:
+    return functional.cosine_similarity(one.flatten(-2), other.flatten(-2), dim=-1, eps=1e-6)
+
+
+def _stacked(mixer: SourceMixer, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
+    examples = [mixer.example(number) for number in numbers]
+    return (
+        torch.from_numpy(np.stack([example.targets for example in examples])),
+        torch.from_numpy(np.stack([example.rows for example in examples])),
+    )
+
+
+class _Steps(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """The batch of every step."""
+
+    def __init__(self, task: SeparateTask, rank: int) -> None:
+        self.task, self.rank = task, rank
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        size = self.task.batch_size
+        first = (step * self.task.processes + self.rank) * size
+        return *_stacked(self.task.train, range(first, first + size)), torch.tensor(first)
+
+
+class _From(Sampler[int]):
+    """Steps from one on, without end."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count(self.start)
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)

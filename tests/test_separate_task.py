@@ -1,0 +1,238 @@
+"""The separators' losses against sums done by hand, and batches that depend on the step alone."""
+
+from __future__ import annotations
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stemclean.data.pool import PooledStem, StemPool
+from stemclean.data.sources import SourceMixer, SourceMixing
+from stemclean.errors import ConfigError
+from stemclean.models.contract import ModelSpec
+from stemclean.training.separate import LossConfig, SeparateTask, sum_of_rows
+
+LABELS = ("vocals", "bass", "drums", "other")
+SPEC = ModelSpec(4000, 2, LABELS, 600)
+
+
+def pool():
+    rng = np.random.default_rng(0)
+    stems = [PooledStem(label, label, (label,), 4000 * n, 4000, 0.05, 1.0) for n, label in enumerate(LABELS)]
+    stems.append(PooledStem("both", "both", ("bass", "drums"), 16000, 4000, 0.05, 1.0))
+    return StemPool(stems, rng.integers(-3000, 3000, (20000, 2)).astype(np.int16), 4000)
+
+
+def task(loss=None, workers=0, **fields):
+    ways = (SourceMixing(), SourceMixing(0.0))
+    mixers = [SourceMixer(pool(), LABELS, config, 600, seed=(n,)) for n, config in enumerate(ways)]
+    given = {"batch_size": 3, "examples": 300, "validation_examples": 5, **fields}
+    model = SimpleNamespace(spec=SPEC)
+    return SeparateTask(model, *mixers, loss or LossConfig(), workers=workers, **given)
+
+
+class Fixed(nn.Module):
+    """Says what it is told to say."""
+
+    def __init__(self, estimates):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.estimates = estimates
+
+    def forward(self, mixture):
+        return self.estimates * self.scale
+
+
+def sounds(seed, batch=3):
+    return torch.randn(batch, 4, 2, 600, generator=torch.Generator().manual_seed(seed))
+
+
+ALONE = torch.arange(4).expand(3, 4)
+FIRST = torch.tensor(0)
+
+
+def loss_of(config, estimates, targets, rows=ALONE, first=FIRST):
+    return float(task(config).losses(Fixed(estimates), (targets, rows, first))["loss"].detach())
+
+
+class TestLosses:
+    def test_plain_losses_are_torchs(self):
+        estimates, targets = sounds(0), sounds(1)
+        for kind, function in (("l1", nn.functional.l1_loss), ("mse", nn.functional.mse_loss)):
+            assert loss_of(LossConfig(kind), estimates, targets) == pytest.approx(
+                float(function(estimates, targets)), rel=1e-5
+            )
+
+    def test_magnitudes_are_those_of_open_unmix(self):
+        """torch.stft as it comes, squared differences of magnitudes, mean over everything."""
+        estimates, targets = sounds(0), sounds(1)
+        window = torch.hann_window(64)
+        heard, wanted = (
+            torch.stft(s.reshape(-1, 600), 64, 16, window=window, pad_mode="constant", return_complex=True).abs()
+            for s in (estimates, targets)
+        )
+        got = loss_of(LossConfig("magnitude", n_fft=64, hop_length=16), estimates, targets)
+        assert got == pytest.approx(float((heard - wanted).square().mean()), rel=1e-4)  # float32 sums
+
+    def test_a_shared_source_is_compared_with_the_sum_of_its_classes(self):
+        estimates, targets = sounds(0), sounds(1)
+        rows = torch.tensor([[0, 1, 1, 3], [0, 1, 2, 3], [0, 1, 2, 3]])
+        targets[0, 2] = 0  # bass and drums stand together in row 1
+        wanted = (estimates - targets).abs().mean((2, 3))
+        wanted[0, 1] = (estimates[0, 1] + estimates[0, 2] - targets[0, 1]).abs().mean()
+        wanted[0, 2] = 0  # drums alone are not known
+        assert loss_of(LossConfig(), estimates, targets, rows) == pytest.approx(float(wanted.sum() / 12), rel=1e-5)
+
+    def test_a_perfect_sum_costs_nothing_however_it_is_split(self):
+        targets = sounds(1)
+        rows = torch.tensor([[0, 1, 1, 3]]).expand(3, 4)
+        targets[:, 2] = 0
+        estimates = targets.clone()
+        estimates[:, 1], estimates[:, 2] = 0.3 * targets[:, 1], 0.7 * targets[:, 1]
+        for kind in ("l1", "mse", "magnitude"):
+            assert loss_of(LossConfig(kind, n_fft=64, hop_length=16), estimates, targets, rows) == pytest.approx(
+                0, abs=1e-6
+            )
+
+    def test_sums_of_rows(self):
+        estimates = sounds(0, 1)
+        summed, there = sum_of_rows(estimates, torch.tensor([[3, 1, 1, 3]]))
+        assert there.tolist() == [[False, True, False, True]]
+        torch.testing.assert_close(summed[:, 3], estimates[:, 0] + estimates[:, 3])
+        torch.testing.assert_close(summed[:, 1], estimates[:, 1] + estimates[:, 2])
+
+    def test_combination_compares_all_fourteen_sums(self):
+        estimates, targets = sounds(0), sounds(1)
+        choices = [c for n in (1, 2, 3) for c in itertools.combinations(range(4), n)]
+        assert len(choices) == 14
+        by_hand = [(estimates[:, c].sum(1) - targets[:, c].sum(1)).square().mean() for c in map(list, choices)]
+        assert loss_of(LossConfig("mse", combination=True), estimates, targets) == pytest.approx(
+            float(sum(by_hand) / 14), rel=1e-5
+        )
+
+    def test_weighted_sdr_is_minus_one_for_the_truth_and_plus_one_for_its_opposite(self):
+        targets = sounds(1)
+        plain = LossConfig("mse", multi_domain=10.0)
+        assert loss_of(plain, targets, targets) == pytest.approx(-10.0, abs=1e-3)
+        targets[:, 1:] = 0  # the first class is the mixture; its opposite is as wrong as can be, the rests are right
+        added = loss_of(plain, -targets, targets) - loss_of(LossConfig("mse"), -targets, targets)
+        assert added == pytest.approx(10 * (1 - 3) / 4, abs=1e-3)
+
+    def test_resolutions_add_complex_distances(self):
+        estimates, targets = sounds(0), sounds(1)
+        extra = loss_of(LossConfig(multi_resolution=1.0), estimates, targets) - loss_of(
+            LossConfig(), estimates, targets
+        )
+        assert extra > 0
+        assert loss_of(LossConfig(multi_resolution=1.0), targets, targets) == 0
+
+    def test_silence_has_gradients(self):
+        """Zeros in targets and estimates must not give NaN."""
+        for config in (
+            LossConfig("magnitude", n_fft=64, hop_length=16, multi_domain=1.0),
+            LossConfig(multi_resolution=1.0),
+        ):
+            model = Fixed(torch.zeros(3, 4, 2, 600))
+            task(config).losses(model, (torch.zeros(3, 4, 2, 600), ALONE, FIRST))["loss"].backward()
+            assert model.scale.grad.isfinite()
+
+
+class TestRobust:
+    def test_the_worst_of_a_class_do_not_count(self):
+        """Errors 1, 2 and 3 in every class: at quantile 0.7 of three, 2.4, the 3 goes."""
+        targets = torch.zeros(3, 4, 2, 600)
+        estimates = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1, 1).expand(3, 4, 2, 600)
+        keep = LossConfig(keep=((0.0, 0.7),))
+        assert loss_of(keep, estimates, targets) == pytest.approx((1 + 2) / 3)
+        assert loss_of(LossConfig(robust="masked"), estimates, targets) == pytest.approx((1 + 2) / 3)
+
+    def test_shared_sources_are_no_rivals_of_those_that_are_not(self):
+        targets = torch.zeros(3, 4, 2, 600)
+        estimates = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1, 1).expand(3, 4, 2, 600)
+        rows = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 1, 3]])
+        told = task(LossConfig(robust="masked")).losses(Fixed(estimates), (targets, rows, FIRST))
+        # Of drums, two are known; the larger goes. Of all others one of three goes, 6 of bass and drums together.
+        assert float(told["loss"].detach()) == pytest.approx((3 * (1 + 2) + 1) / 12)
+        assert float(told["kept"]) == pytest.approx(7 / 11)
+
+    def test_one_example_alone_is_never_dropped(self):
+        estimates, targets = sounds(0, 1), sounds(1, 1)
+        plain = loss_of(LossConfig(), estimates, targets, ALONE[:1])
+        assert loss_of(LossConfig(robust="masked"), estimates, targets, ALONE[:1]) == pytest.approx(plain)
+
+    def test_the_schedule(self):
+        truncated = LossConfig(robust="truncated")
+        assert [truncated.quantile(done) for done in (0.0, 0.5, 0.6, 0.7, 0.8, 1.0)] == [0.7, 0.7, 0.5, 0.5, 0.3, 0.3]
+        assert LossConfig(robust="masked").quantile(0.3) == 0.95
+        assert LossConfig().quantile(0.9) == 1.0
+        late = LossConfig(keep=((0.5, 0.8),))
+        assert (late.quantile(0.49), late.quantile(0.5)) == (1.0, 0.8)
+
+    def test_the_schedule_follows_the_examples(self):
+        targets = torch.zeros(3, 4, 2, 600)
+        estimates = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1, 1).expand(3, 4, 2, 600)
+        late = LossConfig(keep=((0.5, 0.4),))
+        assert loss_of(late, estimates, targets, first=torch.tensor(149)) == pytest.approx(2.0)
+        assert loss_of(late, estimates, targets, first=torch.tensor(150)) == pytest.approx(1 / 3)
+
+
+class TestBatches:
+    def test_a_step_has_the_same_examples_with_any_workers_and_after_a_break(self):
+        def steps(numbers, workers=0, start=0):
+            stream = task(workers=workers).batches(0, start)
+            return [next(stream) for _ in range(numbers)]
+
+        whole = steps(4)
+        for again in (steps(4, workers=2), whole[:2] + steps(2, start=2)):
+            for one, other in zip(whole, again, strict=True):
+                assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+    def test_processes_share_out_the_examples_of_one(self):
+        """Two processes with batches of 3 see together what one with a batch of 6 sees."""
+        alone = next(task(batch_size=6).batches(0, 5))
+        shared = [next(task(processes=2).batches(rank, 5)) for rank in range(2)]
+        assert torch.equal(alone[0], torch.cat([targets for targets, _, _ in shared]))
+
+    def test_what_a_model_drops_depends_on_the_examples_alone(self):
+        model = nn.Sequential(nn.Dropout(0.5), nn.Flatten(1), nn.Linear(1200, 4800), nn.Unflatten(1, (4, 2, 600)))
+        batch = next(task().batches(0, 0))
+        first = task().losses(model, batch)["loss"]
+        torch.rand(7)
+        assert torch.equal(first, task().losses(model, batch)["loss"])
+        other = task().losses(model, (*batch[:2], torch.tensor(3)))["loss"]
+        assert not torch.equal(first, other)
+
+
+class Halves(nn.Module):
+    """Every class is a quarter of the mixture."""
+
+    def __init__(self):
+        super().__init__()
+        self.share = nn.Parameter(torch.tensor(0.25))
+
+    def forward(self, mixture):
+        return (self.share * mixture)[:, None].expand(-1, 4, -1, -1)
+
+
+def test_validation_is_the_sdr():
+    done = task()
+    with torch.inference_mode():
+        figures = done.validate(Halves())
+    examples = [done.validation.example(number).targets for number in range(5)]
+    for row, label in enumerate(LABELS):
+        ratios = [10 * np.log10((t[row] ** 2).sum() / ((t.sum(0) / 4 - t[row]) ** 2).sum()) for t in examples]
+        assert figures[f"sdr_db/{label}"] == pytest.approx(np.median(ratios), abs=1e-4)  # float32 sums
+    assert figures["score"] == pytest.approx(np.mean([figures[f"sdr_db/{label}"] for label in LABELS]))
+
+
+def test_nonsense_is_refused():
+    for wrong in ({"kind": "l3"}, {"robust": "brave"}, {"keep": ((0.0, 1.5),)}, {"keep": ((0.5,),)}):
+        with pytest.raises(ConfigError):
+            LossConfig(**wrong)
+    many = SimpleNamespace(spec=ModelSpec(1000, 2, tuple("abcdefg"), 600))
+    with pytest.raises(ConfigError, match="too many sums"):
+        SeparateTask(many, None, None, LossConfig(combination=True), 1, 1)

@@ -1,0 +1,232 @@
+"""Sources of mixtures: regions cut stems truly, mixtures are sums, shared sources are known only together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemclean.audio.loudness import integrated_lufs
+from stemclean.data.pool import PooledStem, StemPool
+from stemclean.data.sources import SourceMixer, SourceMixing, cut_to_regions, trusted
+from stemclean.errors import ConfigError
+from stemclean.manifest import Created, Manifest, Region, Source, Stem, Verdict
+
+RATE = 1000
+HEARD = 4000  # loudness has a shelf at 1.7 kHz, which must lie below half the rate
+LABELS = ("vocals", "bass", "drums", "other")
+
+
+def stem(name, labels, seconds=10.0, **fields):
+    return Stem(
+        id=name,
+        track=fields.pop("track", name),
+        path=f"{name}.wav",
+        sample_rate=RATE,
+        channels=2,
+        num_samples=round(seconds * RATE),
+        claimed=fields.pop("claimed", labels),
+        labels=labels,
+        **fields,
+    )
+
+
+def manifest(*stems):
+    return Manifest(created=Created(by="test", command="test"), labels=list(LABELS), stems=list(stems))
+
+
+def pool(*entries, rate=RATE):
+    """``(id, labels, int16 samples)`` each; both channels alike."""
+    at, stems, sounds = 0, [], []
+    for name, labels, sound in entries:
+        rms = float(np.sqrt(np.mean((sound / 32767) ** 2)))
+        stems.append(PooledStem(name, name, tuple(labels), at, len(sound), rms, 1.0))
+        sounds.append(np.stack([sound, sound], 1).astype(np.int16))
+        at += len(sound)
+    return StemPool(stems, np.concatenate(sounds), rate)
+
+
+def regions(*spans):
+    return [Region(start=start, end=end, labels=labels) for start, end, labels in spans]
+
+
+class TestTrusted:
+    def test_labels_that_count(self):
+        drop = Verdict(action="drop", reason="no_class", label_quality=0.0)
+        given = manifest(
+            stem("good", ["drums"]),
+            stem("relabelled", ["bass"], claimed=["drums"]),
+            stem("dropped", [], claimed=["drums"], verdict=drop),
+            stem("test", ["drums"], split="test"),
+        )
+        assert [s.id for s in trusted(given).stems] == ["good", "relabelled"]
+        claimed = trusted(given, use_claimed=True)
+        assert {s.id: s.labels for s in claimed.stems} == {
+            "good": ["drums"],
+            "relabelled": ["drums"],
+            "dropped": ["drums"],
+        }
+
+    def test_a_stem_with_regions_alone_sounds_where_they_are(self):
+        spans = regions((1, 3, ["drums"]), (3, 4, ["drums", "bass"]), (6, 7, ["bass"]))
+        (found,) = trusted(manifest(stem("a", ["drums", "bass"], regions=spans))).stems
+        assert found.active == [(1, 4), (6, 7)]
+
+
+class TestRegions:
+    def test_a_stem_that_bleeds_for_a_while_is_single_elsewhere(self):
+        spans = regions((0, 4, ["drums"]), (4, 6, ["drums", "vocals"]), (6, 10, ["drums"]))
+        one = stem("a", ["drums", "vocals"], regions=spans, active=[(0.0, 10.0)])
+        sound = np.repeat(np.arange(10) * 100, RATE)  # its value tells the second
+        pieces = cut_to_regions(pool(("a", one.labels, sound)), manifest(one)).stems
+        assert [(p.labels, p.start, p.num_samples) for p in pieces] == [
+            (("drums",), 0, 4000),
+            (("drums", "vocals"), 4000, 2000),
+            (("drums",), 6000, 4000),
+        ]
+        assert pieces[1].rms == pytest.approx(np.sqrt((400**2 + 500**2) / 2) / 32767, rel=1e-6)
+
+    def test_times_of_the_file_become_places_in_the_pool(self):
+        """Silence from 2 to 5 s is not in the pool; what stands at 6 s in the file stands at 3 s there."""
+        spans = regions((0, 2, ["drums"]), (5, 6, ["drums"]), (6, 9, ["bass"]))
+        one = stem("a", ["drums", "bass"], regions=spans, active=[(0.0, 2.0), (5.0, 9.0)])
+        pieces = cut_to_regions(pool(("a", one.labels, np.arange(6000))), manifest(one)).stems
+        assert [(p.labels, p.start, p.num_samples) for p in pieces] == [
+            (("drums",), 0, 3000),  # across the gap
+            (("bass",), 3000, 3000),
+        ]
+
+    def test_a_trimmed_file_is_cut_on_its_own_time(self):
+        origin = Source(path="long.wav", sample_rate=RATE, num_samples=60 * RATE)
+        spans = regions((0, 4, ["drums"]), (4, 10, ["bass", "drums"]))
+        one = stem("a", ["drums", "bass"], regions=spans, source=origin, active=[(20.0, 30.0)])
+        pieces = cut_to_regions(pool(("a", one.labels, np.arange(10000))), manifest(one)).stems
+        assert [(p.labels, p.start, p.num_samples) for p in pieces] == [
+            (("drums",), 0, 4000),
+            (("drums", "bass"), 4000, 6000),
+        ]
+
+    def test_the_unknown_and_the_short_are_left_out_and_single_stems_stay_whole(self):
+        spans = regions((0, 4, ["drums"]), (4, 6, []), (6, 6.5, ["bass"]), (6.5, 10, ["drums", "bass"]))
+        mixed = stem("a", ["drums", "bass"], regions=spans, active=[(0.0, 10.0)])
+        single = stem("b", ["bass"], regions=regions((0, 1, ["bass"]), (1, 10, [])), active=[(0.0, 10.0)])
+        both = pool(("a", mixed.labels, np.arange(10000)), ("b", single.labels, np.arange(10000)))
+        pieces = cut_to_regions(both, manifest(mixed, single)).stems
+        assert [(p.id, p.labels, p.num_samples) for p in pieces] == [
+            ("a", ("drums",), 4000),
+            ("a", ("drums", "bass"), 3500),
+            ("b", ("bass",), 10000),
+        ]
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(st.tuples(st.integers(1, 4000), st.sampled_from([(), ("a",), ("b",), ("a", "b")])), max_size=12))
+    def test_pieces_never_overlap_and_hold_what_their_regions_hold(self, runs):
+        spans, at = [], 0
+        for length, labels in runs:
+            spans.append((at / RATE, (at + length) / RATE, list(labels)))
+            at += length
+        one = Stem(
+            id="x", track="x", path="x.wav", sample_rate=RATE, channels=2, num_samples=max(at, 1), claimed=["a"],
+            labels=["a", "b"], regions=regions(*spans), active=[(0.0, max(at, 1) / RATE)],
+        )  # fmt: skip
+        whole = Manifest(created=Created(by="test", command="test"), labels=["a", "b"], stems=[one])
+        pieces = cut_to_regions(pool(("x", one.labels, np.ones(max(at, 1)))), whole, min_piece=0.0).stems
+        if not spans:
+            assert [p.num_samples for p in pieces] == [1]
+            return
+        truth = np.concatenate([[LABEL_SETS.index(labels)] * length for length, labels in runs])
+        seen = np.zeros(at, int)
+        for piece in pieces:
+            assert not seen[piece.start : piece.start + piece.num_samples].any()
+            seen[piece.start : piece.start + piece.num_samples] = LABEL_SETS.index(piece.labels)
+        np.testing.assert_array_equal(seen, truth)
+
+
+LABEL_SETS = [(), ("a",), ("b",), ("a", "b")]
+
+
+@pytest.fixture(scope="module")
+def four():
+    """One stem per class and one of bass and drums, each a noise of its own."""
+    rng = np.random.default_rng(0)
+    entries = [(label, [label], rng.integers(-3000, 3000, 32000)) for label in LABELS]
+    return pool(*entries, ("both", ["drums", "bass"], rng.integers(-3000, 3000, 32000)), rate=HEARD)
+
+
+def mixer(sounds, segment=8000, labels=LABELS, **config):
+    return SourceMixer(sounds, labels, SourceMixing(**config), segment, seed=(1,))
+
+
+class TestMixtures:
+    def test_one_gain_brings_the_mixture_to_its_loudness(self, four):
+        for number in range(5):
+            sources = mixer(four, gain_db=(-12.0, 6.0)).example(number)
+            assert integrated_lufs(sources.targets.sum(0), HEARD) == pytest.approx(-14.0, abs=0.01)  # float32 sums
+        loud = mixer(four, loudness_lufs=-20.0, multi_label_probability=0.0).example(0).targets
+        plain = mixer(four, loudness_lufs=-14.0, multi_label_probability=0.0).example(0).targets
+        np.testing.assert_allclose(loud * 10 ** (6 / 20), plain, rtol=1e-5)  # the ratio of sources is kept
+
+    def test_a_mixture_too_short_for_a_loudness_is_left_alone(self, four):
+        sources = mixer(four, segment=1200, multi_label_probability=0.0).example(0)  # 0.3 s
+        assert np.abs(sources.targets).max() == pytest.approx(3000 / 32767, rel=0.02)
+
+    def test_shared_sources_come_as_often_as_asked_and_are_known_together(self, four):
+        shared = [mixer(four).example(number) for number in range(200)]
+        often = [s for s in shared if len(set(s.rows)) < 4]
+        assert pytest.approx(len(often) / 400, abs=0.075) == 0.4  # three standard deviations of 400 coin flips
+        for sources in often:
+            assert list(sources.rows) == [0, 1, 1, 3]  # bass and drums stand in the row of the first
+            assert [bool(row.any()) for row in sources.targets] == [True, True, False, True]
+        for sources in (s for s in shared if len(set(s.rows)) == 4):
+            assert list(sources.rows) == [0, 1, 2, 3] and all(row.any() for row in sources.targets)
+        assert not any(len(set(mixer(four, multi_label_probability=0.0).example(n).rows)) < 4 for n in range(50))
+
+    def test_the_same_number_is_the_same_mixture(self, four):
+        one, other = mixer(four), mixer(four)
+        other.example(3), other.example(9)
+        np.testing.assert_array_equal(one.example(7).targets, other.example(7).targets)
+        assert (one.example(7).targets != one.example(8).targets).any()
+
+    def test_a_short_piece_is_placed_with_soft_ends_and_nothing_around(self):
+        sounds = pool(("a", ["vocals"], np.full(2000, 10000)), ("b", ["bass"], np.full(9000, 10000)), rate=HEARD)
+        sources = mixer(sounds, labels=("vocals", "bass"), multi_label_probability=0.0).example(1)
+        vocals = sources.targets[0, 0] / sources.targets[1, 0].max()
+        heard = np.flatnonzero(vocals)
+        assert len(heard) == 2000 and heard[-1] - heard[0] == 1999
+        assert vocals[heard[0]] == pytest.approx(0.5 / 40, rel=0.01) and vocals[heard].max() == pytest.approx(
+            1.0, rel=0.01
+        )
+
+    def test_chance_effects_do_what_they_say(self, four):
+        plain = mixer(four, multi_label_probability=0.0).example(0).targets
+        inverted = mixer(four, multi_label_probability=0.0, invert_chance=1.0).example(0).targets
+        np.testing.assert_allclose(inverted, -plain, rtol=1e-6)
+        silent = [mixer(four, multi_label_probability=0.0, absent_chance=0.5).example(n).targets for n in range(100)]
+        counts = [sum(bool(row.any()) for row in targets) for targets in silent]
+        assert min(counts) >= 1 and 0.4 < np.mean(counts) / 4 < 0.65  # a half, raised a little: none at all is redrawn
+
+    def test_stereo_channels_change_places(self):
+        sounds = pool(("a", ["vocals"], np.full(9000, 8000)), rate=HEARD)
+        sounds.audio[:, 1] //= 2
+        targets = mixer(sounds, labels=("vocals",), swap_chance=1.0).example(0).targets[0]
+        assert targets[0, 0] / targets[1, 0] == pytest.approx(0.5, rel=1e-3)
+
+    def test_a_class_without_stems_is_silent_and_unknown_classes_are_passed_over(self, four):
+        drawn = mixer(four, labels=("vocals", "bass", "kazoo"), multi_label_probability=1.0)
+        sources = drawn.example(0)
+        assert drawn.alone == ["vocals", "bass"]
+        assert [bool(row.any()) for row in sources.targets] == [True, True, False]
+        assert list(sources.rows) == [0, 1, 2]  # the stem of drums and bass holds a class that is not asked for
+
+    def test_nonsense_is_refused(self, four):
+        with pytest.raises(ConfigError, match="no stem holds just classes of kazoo"):
+            mixer(four, labels=("kazoo",))
+        for wrong in (
+            {"multi_label_probability": 1.5},
+            {"absent_chance": 1},
+            {"effects": "x"},
+            {"gain_db": (1.0, 0.0)},
+        ):
+            with pytest.raises(ConfigError):
+                SourceMixing(**wrong)

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from stemclean import layouts, manifest
-from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest
 from stemclean.models import weights
-from stemclean.refining import rounds as between
-from stemclean.refining.config import RefineConfig
-from stemclean.refining.listening import relabel
-from stemclean.training.classifier_run import fit_classifier
+from stemclean.refining import adaptive
+from stemclean.refining.config import RefineConfig, Running, SelfConfig
+from stemclean.refining.jury import Jury
+from stemclean.refining.listening import moved, provenance, relabel
+from stemclean.refining.rounds import Rounds, bookkeeping
 from stemclean.training.recipe import ClassifierRecipe
 from stemclean.training.recipe import read as read_recipe
 
@@ -41,19 +42,24 @@ def refine(
     Args:
         data: a folder, a list or a manifest.
         output: the manifest to write (``.json``, ``.jsonl``, ``.jsonl.gz``).
+        config: how stems are judged.
         weights_uri: the classifier.
         workers: stems judged at once; default one a core. The result does not depend on it.
         device: where the model runs; default CUDA where there is one.
         resume: stems that an interrupted run of the same data, weights and settings has judged are not judged again.
+        quiet: no progress bars.
 
     Returns:
         The manifest; its stems' ``claimed`` and audio are as they were, ``labels``, ``scores``, ``regions`` and
-        ``verdict`` are new.
+        ``verdict`` are new. The header holds the settings with the thresholds that were used.
     """
-    manifest.check_output(output)
+    output = manifest.check_output(output)
+    running = Running(workers, device, resume, quiet)
     source, folder = layouts.load(data, quiet=quiet)
-    loaded = weights.load(weights_uri)
-    return relabel(source, folder, data, Path(output), config, loaded, workers, device, resume, quiet)
+    jury = Jury([weights.load(weights_uri)], device=device)
+    jury.check(source)
+    resolved, told = adaptive.resolve(config, adaptive.sample(source.stems), folder, jury, running)
+    return relabel(source, folder, output, resolved, jury, running, provenance(resolved, jury, data, output), told)
 
 
 def refine_self(
@@ -62,10 +68,13 @@ def refine_self(
     config: RefineConfig = RefineConfig(),
     *,
     rounds: int = 2,
-    recipe: str | ClassifierRecipe = "small",
+    folds: int = 1,
+    retrain_on: Literal["single", "all"] = "single",
+    min_single_share: float = 0.2,
+    recipe: str | Path | ClassifierRecipe = "small",
     overrides: Sequence[str] = (),
     workdir: str | Path | None = None,
-    min_single_share: float = 0.2,
+    cache: str | Path | None = None,
     workers: int | None = None,
     device: str | None = None,
     resume: bool = True,
@@ -73,49 +82,51 @@ def refine_self(
 ) -> Manifest:
     """Let a noisy dataset clean itself; no weights are needed.
 
-    Round 1 trains on the claims as they are and relabels everything. Every further round trains on the stems
-    that came out with exactly one class and relabels the original audio. Each round leaves ``roundN.safetensors``,
-    its card and ``roundN.json`` in the work folder.
+    The method in five steps, with two rounds:
+
+    1. A classifier is trained on random mixes of the stems, with the labels as they came.
+    2. It relabels every stem.
+    3. A second one is trained, from scratch, on the stems that came out with exactly one class.
+    4. It relabels the original audio, whatever the first one said.
+    5. What comes back trains a separator; that is another verb's work.
+
+    Each round leaves its weights and its manifest in the work folder, see
+    :class:`~stemclean.refining.rounds.Rounds`. A run that was stopped, in whatever step, goes on there; one with more
+    rounds goes on from one with fewer.
 
     Args:
-        rounds: the paper found that more than two do not help.
-        recipe, overrides: how each classifier is trained.
+        data, output, config: as for :func:`refine`; ``adaptive`` thresholds are found anew in each round, on the
+            tracks that validated its classifier, with ``folds`` on all.
+        rounds, folds, retrain_on, min_single_share: see :class:`~stemclean.refining.config.SelfConfig`.
+        recipe: how each classifier is trained: a name, a ``.toml`` file or a recipe.
+        overrides: ``key=value`` settings over the recipe.
         workdir: default ``OUTPUT`` with the ending ``.work``.
-        min_single_share: a class that keeps fewer single-class stems than this share of its claims is filled up
-            with the claimed stems whose label quality is best (ours; the paper leaves it open).
+        cache: folder for decoded audio.
+        workers, device, resume, quiet: as for :func:`refine`; ``resume=False`` trains and judges all anew.
 
     Returns:
-        As :func:`refine`; ``summary["rounds"]`` tells what each round changed.
+        As :func:`refine`; ``summary["rounds"]`` tells what each round changed, see
+        :func:`~stemclean.refining.rounds.bookkeeping`.
+
+    Raises:
+        ConfigError: settings that cannot be meant, or too few tracks to train on or to deal into folds.
     """
-    if rounds < 1:
-        raise ConfigError(f"{rounds} rounds are none", "the paper's answer is --rounds 2")
+    method = SelfConfig(rounds, folds, retrain_on, min_single_share)
+    chosen = read_recipe(recipe, overrides)
     output = manifest.check_output(output)
     work = Path(workdir) if workdir else output.with_suffix(".work")
-    chosen = recipe if isinstance(recipe, ClassifierRecipe) else read_recipe(recipe, overrides)
     source, folder = layouts.load(data, quiet=quiet)
-    trained = {"rounds": rounds, "min_single_share": min_single_share, "recipe": chosen.to_dict()}
-    training, refined, told = source, source, []
-    labels: list[str] | None = None  # every round knows the classes of the first
-    for number in range(1, rounds + 1):
-        path = work / f"round{number}.safetensors"
-        if not (resume and between.made_from(path, training, chosen)):
-            card = {"trained_on": between.fingerprint(training, chosen), "round": number}
-            fit_classifier(training, folder, path, chosen, labels=labels, card=card, resume=resume, quiet=quiet)
-        target = output if number == rounds else work / f"round{number}.json"
-        before = {stem.id: set(stem.labels) for stem in refined.stems}
-        loaded = weights.load(path)
-        labels = loaded.card["spec"]["labels"]
-        refined = relabel(source, folder, data, target, config, loaded, workers, device, resume, quiet, trained)
-        changed = sum(set(stem.labels) != before[stem.id] for stem in refined.stems)
-        training, filled = between.single_class(refined, min_single_share)
-        told.append(
-            {
-                "round": number,
-                "labels_changed": changed,
-                "single_class_stems": between.counts(training),
-                "filled_up": filled,
-            }
-        )
+    running, where = Running(workers, device, resume, quiet), Path(cache) if cache else None
+    shared = Rounds(source, folder, data, work, chosen, config, method, running, where)
+    refined, told = None, []
+    for number in range(1, method.rounds + 1):
+        sets = shared.training_sets(refined)  # the labels as they came; later, stems with exactly one class
+        jury = shared.train(number, sets)
+        before, refined = refined or source, shared.judge(number, sets, jury)  # always the original audio
+        told.append(bookkeeping(number, before, refined, sets, jury, method))
         refined.summary["rounds"] = told
-        manifest.write(refined, target)
-    return refined
+        manifest.write(refined, shared.manifest_path(number))
+    assert refined is not None
+    final = moved(refined, folder, data, output)
+    manifest.write(final, output)
+    return final

@@ -10,24 +10,32 @@ from scipy.special import logit
 from stemclean.manifest import Region, Verdict
 from stemclean.units import round_seconds
 
-__all__ = ["borderline", "found_labels", "label_quality", "labelled_regions", "limits", "verdict"]
+__all__ = ["Threshold", "borderline", "found_labels", "label_quality", "labelled_regions", "limits", "verdict"]
+
+
+Threshold = float | Mapping[str, float]
+"""A score above which a class is present: one for all classes, or class by class."""
 
 
 def limits(
-    labels: Iterable[str], claimed: Sequence[str], threshold: float, claimed_threshold: float
+    labels: Iterable[str], claimed: Sequence[str], threshold: Threshold, claimed_threshold: float
 ) -> dict[str, float]:
     """The score above which each class is present.
 
     Args:
         threshold: of a class in general; the paper's is 0.9.
-        claimed_threshold: of a class that the dataset claims: the claim is evidence too, as most claims are right.
-            Equal to ``threshold`` it is the paper's rule. Ours.
+        claimed_threshold: of a class that the dataset claims: the claim is evidence too, as most claims are right, so
+            it never asks for more than ``threshold`` does. Equal to ``threshold`` it is the paper's rule. Ours.
     """
-    return {label: claimed_threshold if label in claimed else threshold for label in labels}
+    return {
+        label: min(general, claimed_threshold) if label in claimed else general
+        for label in labels
+        for general in [threshold[label] if isinstance(threshold, Mapping) else threshold]
+    }
 
 
 def found_labels(
-    scores: Mapping[str, float], claimed: Sequence[str], threshold: float, claimed_threshold: float
+    scores: Mapping[str, float], claimed: Sequence[str], threshold: Threshold, claimed_threshold: float
 ) -> list[str]:
     """Classes that are present, in the order of the scores; thresholds as for :func:`limits`.
 

@@ -1,4 +1,4 @@
-"""One pass of one classifier over the audio of a dataset: every stem heard, labelled and given a verdict."""
+"""One pass over the audio of a dataset: every stem heard, labelled and given a verdict."""
 
 from __future__ import annotations
 
@@ -6,95 +6,127 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from tqdm import tqdm
 
 import stemclean
 from stemclean import manifest, verdicts
 from stemclean.data.journal import Journal
-from stemclean.errors import AudioError, ConfigError
-from stemclean.manifest import Created, Input, Manifest, Model, Skip, Stem, Verdict
-from stemclean.models import weights
+from stemclean.errors import AudioError
+from stemclean.manifest import Created, Input, Manifest, Skip, Stem, Verdict
 from stemclean.models.calibration import Calibration
-from stemclean.models.judge import Judge, Judgement, one_thread_each
-from stemclean.refining.config import RefineConfig
+from stemclean.models.judge import Judgement, Recording, one_thread_each
+from stemclean.refining.config import RefineConfig, Running
+from stemclean.refining.jury import Jury
 from stemclean.refining.summary import summary
 from stemclean.units import samples_to_seconds
 
-__all__ = ["relabel"]
+__all__ = ["moved", "provenance", "relabel", "scores_of"]
 
 
 def relabel(
     source: Manifest,
     folder: Path,
-    data: str | Path,
     output: Path,
     config: RefineConfig,
-    loaded: weights.Weights,
-    workers: int | None,
-    device: str | None,
-    resume: bool,
-    quiet: bool,
-    trained: dict[str, Any] | None = None,
+    jury: Jury,
+    running: Running,
+    created: Created,
+    told: dict[str, Any] | None = None,
 ) -> Manifest:
-    """One pass of one classifier over the original audio; ``trained`` says how :func:`refine_self` came by it."""
-    unknown = sorted({label for stem in source.stems for label in stem.claimed} - set(loaded.card["spec"]["labels"]))
-    if unknown:
-        known = ", ".join(loaded.card["spec"]["labels"])
-        raise ConfigError(
-            f"the weights know {known}, but the dataset claims {', '.join(unknown)}",
-            "use weights trained on these classes",
-        )
-    created = Created(
-        by=f"stemclean {stemclean.__version__}",
-        command="refine",
-        config=asdict(config) | ({"self": trained} if trained else {}),
-        inputs=[_input(data, output)],
-        model=Model(uri=loaded.uri, sha256=loaded.sha256),
-    )
-    judge = Judge(loaded.model, device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    calibration = Calibration.of_card(loaded.card)
-    settings = [created.by, created.config, loaded.sha256]
-    with Journal(output, settings, resume=resume) as done, one_thread_each(workers) as threads:
+    """One pass over the original audio; the manifest is written and given back.
+
+    Args:
+        source: the dataset; ``folder`` is what its paths are relative to.
+        config: its thresholds are numbers, ``adaptive`` ones found already.
+        created: see :func:`provenance`.
+        told: more for the summary.
+    """
+    jury.check(source)
+    settings = [created.by, created.config, [model.sha256 for model in jury.models()]]
+    with Journal(output, settings, resume=running.resume) as done, one_thread_each(running.workers) as threads:
 
         def look(stem: Stem) -> Stem | Skip:
-            return done.get(stem) or done.put(stem, _look(stem, folder, judge, calibration, config))
+            return done.get(stem) or done.put(stem, _look(stem, folder, jury, config))
 
         looked = threads.map(look, source.stems)
-        bar = tqdm(looked, "refine", len(source.stems), unit="stem", disable=True if quiet else None)
+        bar = tqdm(looked, "refine", len(source.stems), unit="stem", disable=True if running.quiet else None)
         results = list(bar)
     stems = [result for result in results if isinstance(result, Stem)]
     skipped = [*source.skipped, *(result for result in results if isinstance(result, Skip))]
-    heard = [label for label in judge.model.spec.labels if label not in source.labels]
+    heard = [label for label in jury.labels if label not in source.labels]
     refined = source.with_stems(
         stems,
         created=created,
         labels=[*source.labels, *heard],
         root=manifest.relative_root(folder, output),
         skipped=skipped,
-        summary=summary(stems, skipped, judge.model.spec.labels),
+        summary=summary(stems, skipped, jury.labels) | (told or {}),
     )
     manifest.write(refined, output)
     return refined
 
 
-def _look(stem: Stem, folder: Path, judge: Judge, calibration: Calibration, config: RefineConfig) -> Stem | Skip:
-    """One stem, judged; or why it could not be."""
-    recording = judge.recording(folder / stem.path, stem.duration, stem.stream, mono=stem.channels == 1)
-    active = stem.active if stem.source is None else None  # of a trimmed file, all is sound
+def provenance(
+    config: RefineConfig, jury: Jury, data: str | Path, output: Path, trained: dict[str, Any] | None = None
+) -> Created:
+    """Where a refined manifest comes from.
+
+    Args:
+        data: as the user gave it.
+        output: the manifest, which inputs are named relative to.
+        trained: how :func:`stemclean.refine.refine_self` came by the weights.
+    """
+    models = jury.models()
+    return Created(
+        by=f"stemclean {stemclean.__version__}",
+        command="refine",
+        config=asdict(config) | ({"self": trained} if trained else {}),
+        inputs=[_input(data, output)],
+        model=models[0] if len(models) == 1 else None,
+        models=models if len(models) > 1 else [],
+    )
+
+
+def moved(refined: Manifest, folder: Path, data: str | Path, output: Path) -> Manifest:
+    """A refined manifest as it reads from another place."""
+    created = refined.created.model_copy(update={"inputs": [_input(data, output)]})
+    return refined.model_copy(update={"created": created, "root": manifest.relative_root(folder, output)})
+
+
+def scores_of(stem: Stem, folder: Path, jury: Jury, config: RefineConfig) -> dict[str, float] | None:
+    """What :func:`relabel` would score a stem, thresholds aside; None where nothing in it can be judged."""
     try:
-        heard = judge(recording, active=active, plain=config.plain_windows)
-        scores = calibration(heard.pooled())
-        limits = verdicts.limits(judge.model.spec.labels, stem.claimed, config.threshold, config.claimed_threshold)
-        unsure = verdicts.borderline(scores, limits, config.margin)
+        heard, scores = _hear(stem, _recording(stem, folder, jury), jury, plain=config.plain_windows)
+    except AudioError:
+        return None
+    return dict(zip(jury.labels, scores.tolist(), strict=True)) if heard.weights.any() else None
+
+
+def _recording(stem: Stem, folder: Path, jury: Jury) -> Recording:
+    return jury.of(stem)[0].recording(folder / stem.path, stem.duration, stem.stream, mono=stem.channels == 1)
+
+
+def _hear(stem: Stem, recording: Recording, jury: Jury, *, plain: bool) -> tuple[Judgement, np.ndarray]:
+    """What was heard in a stem, and its calibrated scores ``(label,)``. Raises AudioError where it cannot be read."""
+    judge, calibration = jury.of(stem)
+    active = stem.active if stem.source is None else None  # of a trimmed file, all is sound
+    heard = judge(recording, active=active, plain=plain)
+    return heard, calibration(heard.pooled())
+
+
+def _look(stem: Stem, folder: Path, jury: Jury, config: RefineConfig) -> Stem | Skip:
+    """One stem, judged; or why it could not be."""
+    recording = _recording(stem, folder, jury)
+    try:
+        heard, scores = _hear(stem, recording, jury, plain=config.plain_windows)
+        unsure = verdicts.borderline(scores, config.limits(jury.labels, stem.claimed), config.margin)
         if unsure and not config.plain_windows and heard.weights.any():
-            heard = judge(recording, active=active, plain=True)
-            scores = calibration(heard.pooled())
+            heard, scores = _hear(stem, recording, jury, plain=True)
     except AudioError as error:
         return Skip(path=stem.path, reason=error.reason, detail=error.detail)
-    return _with_verdict(
-        stem, heard, dict(zip(judge.model.spec.labels, scores.tolist(), strict=True)), calibration, config
-    )
+    named = dict(zip(jury.labels, scores.tolist(), strict=True))
+    return _with_verdict(stem, heard, named, jury.of(stem)[1], config)
 
 
 def _with_verdict(
@@ -115,15 +147,16 @@ def _with_verdict(
         )
         labels = stem.labels if held_out else []
         return stem.model_copy(update={**measured, "labels": labels, "scores": {}, "regions": [], "verdict": nothing})
-    found = verdicts.found_labels(scores, stem.claimed, config.threshold, config.claimed_threshold)
+    limits = config.limits(scores, stem.claimed)
+    found = [label for label, score in scores.items() if score > limits[label]]
     quality = verdicts.label_quality(scores, stem.claimed)
     regions = verdicts.labelled_regions(
         calibration.of_windows(heard.over_time()),
         list(scores),
         active,
         heard.hop / heard.sample_rate,
-        on=verdicts.limits(scores, stem.claimed, config.threshold, config.claimed_threshold),
-        off=config.claimed_threshold,
+        on=limits,
+        off=min(config.claimed_threshold, *limits.values()),
         found=found,
     )
     decided = verdicts.verdict(stem.claimed, found, quality)

@@ -1,41 +1,298 @@
-"""Between two rounds of self-refining: which stems train the next one, and what an earlier run has left."""
+"""The rounds of self-refining: which stems train a classifier, who judges, what a round changed."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from stemclean.manifest import Manifest, Stem
+from stemclean import manifest as manifests
+from stemclean.data.pool import StemPool
+from stemclean.errors import ConfigError, ManifestError
+from stemclean.manifest import Created, Manifest, Stem
+from stemclean.models import weights
+from stemclean.refining import adaptive
+from stemclean.refining.config import RefineConfig, Running, SelfConfig
+from stemclean.refining.jury import Jury
+from stemclean.refining.listening import provenance, relabel
+from stemclean.training.classifier_run import fit_classifier
 from stemclean.training.recipe import ClassifierRecipe
+from stemclean.training.split import fold_tracks, split_tracks
 
-__all__ = ["counts", "fingerprint", "made_from", "single_class"]
+__all__ = ["Choice", "Rounds", "bookkeeping", "choose"]
+
+HELD_OUT = ("validation", "test")
+Labelling = Mapping[str, Sequence[str]]
+"""Stem id -> the classes that it is taken to hold."""
 
 
-def single_class(refined: Manifest, min_share: float) -> tuple[Manifest, dict[str, int]]:
-    """The stems to train the next round on: those with exactly one class, and per class at least a share of its claims.
+@dataclass
+class Rounds:
+    """What the rounds of one dataset share. Everything that a round leaves lies in the work folder.
+
+    ``roundN.safetensors`` (with folds ``roundN.foldK.safetensors``) and the card beside it, ``roundN.manifest.json``,
+    and, as long as it is unfinished, the checkpoint of a training and the journal of a pass. All of these are found
+    again by a run of the same data and settings.
+
+    Args:
+        source: the dataset as it came; ``folder`` is what its paths are relative to, ``data`` how the user named it.
+        work: the work folder.
+        recipe: of every training.
+        config: how stems are judged.
+        method: how the rounds go.
+        running: see :class:`Running`.
+        cache: folder for decoded audio; None: the usual one.
+    """
+
+    source: Manifest
+    folder: Path
+    data: str | Path
+    work: Path
+    recipe: ClassifierRecipe
+    config: RefineConfig
+    method: SelfConfig
+    running: Running
+    cache: Path | None = None
+    fold_of: dict[str, int] = field(init=False, default_factory=dict)
+    """Track -> the fold that it is judged in; empty without folds. Held-out tracks are in none."""
+    _decoded: StemPool | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.method.folds > 1:
+            self.fold_of = fold_tracks(self.source.stems, folds=self.method.folds, seed=self.recipe.seed)
+            self._check_folds()
+
+    def training_sets(self, refined: Manifest | None) -> list[Manifest]:
+        """What each classifier of a round is trained on: one set, or with folds one for each, without its tracks.
+
+        Args:
+            refined: what the round before found; None: the first round, which takes the labels as they came.
+        """
+        return [self._training_set(refined, fold) for fold in range(self.method.folds)]
+
+    def train(self, number: int, sets: Sequence[Manifest]) -> Jury:
+        """The round's classifiers, trained unless an earlier run has."""
+        paths = [self._weights_path(number, fold) for fold in range(len(sets))]
+        for fold, (path, training) in enumerate(zip(paths, sets, strict=True)):
+            fit_classifier(
+                training,
+                self.folder,
+                path,
+                self.recipe,
+                labels=self._labels(),
+                decoded=partial(self._pool, training),
+                card={"round": number} | ({"fold": fold + 1, "folds": len(sets)} if self.fold_of else {}),
+                resume=self.running.resume,
+                quiet=self.running.quiet,
+            )
+        return Jury([weights.load(path) for path in paths], self.fold_of, device=self.running.device)
+
+    def judge(self, number: int, sets: Sequence[Manifest], jury: Jury) -> Manifest:
+        """The original audio relabelled by the round's classifiers; as an earlier run has it, where one was done.
+
+        It is read back from disk, so that a run which was stopped decides on the same rounded scores as one which
+        was not.
+        """
+        target = self.manifest_path(number)
+        earlier = self._finished(number, jury)
+        if earlier is not None:
+            return earlier
+        config, told = adaptive.resolve(self.config, self._sample(sets), self.folder, jury, self.running)
+        created = provenance(config, jury, self.data, target, self._about(number))
+        relabel(self.source, self.folder, target, config, jury, self.running, created, told)
+        return manifests.read(target)
+
+    def manifest_path(self, number: int) -> Path:
+        """Where a round's manifest lies."""
+        return self.work / f"round{number}.manifest.json"
+
+    def _about(self, number: int) -> dict[str, Any]:
+        """The settings as a round's manifest holds them: those of a run with no more rounds."""
+        asked = {"rounds": number, "threshold": self.config.threshold, "recipe": self.recipe.to_dict()}
+        return asdict(self.method) | asked
+
+    def _usable(self) -> list[Stem]:
+        """Stems that may train or validate: no declared test stems, none without labels, none to drop."""
+        return [
+            stem
+            for stem in self.source.stems
+            if stem.split != "test" and stem.labels and (stem.verdict is None or stem.verdict.action != "drop")
+        ]
+
+    def _labels(self) -> list[str] | None:
+        """The classes that have stems, the same in all rounds and folds; None: too few, which the training tells."""
+        held = {label for stem in self._usable() for label in stem.labels}
+        return [label for label in self.source.labels if label in held] if len(held) > 1 else None
+
+    def _training_set(self, refined: Manifest | None, fold: int) -> Manifest:
+        """Stems as they came, so that their audio is the same in all rounds, with the labels that are believed now."""
+        heard = [
+            stem
+            for stem in (self._usable() if refined is None else refined.stems)
+            if not self.fold_of or self.fold_of.get(stem.track) != fold
+        ]
+        if refined is None:
+            believed: Labelling = {stem.id: stem.labels for stem in heard}
+        else:
+            believed = choose(heard, refined.labels, self.method).labelling
+        chosen = [
+            stem.model_copy(update={"labels": list(believed[stem.id]), "verdict": None})
+            for stem in self.source.stems
+            if stem.id in believed
+        ]
+        return self.source.with_stems(chosen)
+
+    def _check_folds(self) -> None:
+        for label in self._labels() or ():
+            folds = {self.fold_of[s.track] for s in self._usable() if label in s.labels and s.track in self.fold_of}
+            if len(folds) == 1:
+                raise ConfigError(
+                    f"all stems of {label} fall into fold {min(folds) + 1} of {self.method.folds}: "
+                    "who judges them would never have heard the class",
+                    f"give another number of --folds, or more tracks with {label}",
+                )
+
+    def _pool(self, training: Manifest) -> StemPool:
+        """The decoded stems of a training set. All trainings of all rounds share one decoding."""
+        if self._decoded is None:
+            self._decoded = StemPool.build(
+                self.source.with_stems(self._usable()),
+                self.folder,
+                sample_rate=self.recipe.spec["sample_rate"],
+                channels=self.recipe.spec["channels"],
+                cache=self.cache,
+                quiet=self.running.quiet,
+            )
+        pool, labels = self._decoded, {stem.id: tuple(stem.labels) for stem in training.stems}
+        held = [replace(stem, labels=labels[stem.id]) for stem in pool.stems if stem.id in labels]
+        return StemPool(held, pool.audio, pool.sample_rate, pool.skipped)
+
+    def _sample(self, sets: Sequence[Manifest]) -> list[Stem]:
+        """Stems that their judge was not trained on, with the labels of the training."""
+        if self.fold_of:
+            return adaptive.sample(list({stem.id: stem for training in sets for stem in training.stems}.values()))
+        stems = sets[0].stems
+        _, validation = split_tracks(stems, share=self.recipe.validation_share, seed=self.recipe.seed)
+        return adaptive.sample([stem for stem in stems if stem.track in validation])
+
+    def _weights_path(self, number: int, fold: int) -> Path:
+        name = f"round{number}.fold{fold + 1}" if self.fold_of else f"round{number}"
+        return self.work / f"{name}.safetensors"
+
+    def _finished(self, number: int, jury: Jury) -> Manifest | None:
+        """The round's manifest of an earlier run of the same data, weights and settings."""
+        target = self.manifest_path(number)
+        if not (self.running.resume and target.exists()):
+            return None
+        try:
+            earlier = manifests.read(target)
+        except ManifestError:
+            return None
+        config = self.config
+        if config.threshold == "adaptive":
+            if not isinstance(earlier.created.config.get("threshold"), dict):
+                return None
+            config = replace(config, threshold=earlier.created.config["threshold"])
+        wanted = provenance(config, jury, self.data, target, self._about(number))
+        known = {(stem.id, stem.sha256, stem.split, *stem.claimed) for stem in earlier.stems}
+        skipped = {skip.path for skip in earlier.skipped}
+        same = _as_stored(earlier.created) == _as_stored(wanted) and all(
+            (stem.id, stem.sha256, stem.split, *stem.claimed) in known or stem.path in skipped
+            for stem in self.source.stems
+        )
+        return earlier if same else None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The stems that train the next round.
+
+    Args:
+        labelling: of each stem, declared validation stems among them.
+        found: class -> how many stems to train on hold it by what was found.
+        filled_up: class -> how many stems were added because too few were left.
+        claimed: class -> how many stems to train on claim it and nothing else.
+    """
+
+    labelling: Labelling
+    found: dict[str, int]
+    filled_up: dict[str, int]
+    claimed: dict[str, int]
+
+
+def choose(stems: Sequence[Stem], labels: Sequence[str], method: SelfConfig) -> Choice:
+    """The stems to train the next round on: those with exactly one class, or ``all`` in which any was found.
+
+    A class that keeps fewer than ``min_single_share`` of its claims is filled up to it with stems that claim it and
+    nothing else, those of the best label quality first: a young classifier is timid about some classes and passes the
+    threshold in none of their stems, long after it has learned to *rank* them (ours; the paper leaves it open). They
+    train as what they claim. Silent stems are never taken.
+
+    Declared validation stems stay, with the labels that were declared, to validate on; test stems never train.
+    """
+    open_to_change = [stem for stem in stems if stem.split not in HELD_OUT]
+    most = 1 if method.retrain_on == "single" else len(labels)
+    chosen = {stem.id: list(stem.labels) for stem in open_to_change if 1 <= len(stem.labels) <= most}
+    claims = {label: [stem for stem in open_to_change if stem.claimed == [label] and _sounds(stem)] for label in labels}
+    filled = dict.fromkeys(labels, 0)
+    for label in labels:
+        wanted = math.ceil(method.min_single_share * len(claims[label]) - 1e-9)
+        missing = max(0, wanted - sum(label in held for held in chosen.values()))
+        spare = [stem for stem in claims[label] if label not in chosen.get(stem.id, ())]
+        taken = sorted(spare, key=_best_first)[:missing]
+        chosen.update({stem.id: [label] for stem in taken})
+        filled[label] = len(taken)
+    found = {label: sum(label in held for held in chosen.values()) - filled[label] for label in labels}
+    validating = {stem.id: list(stem.labels) for stem in stems if stem.split == "validation" and stem.labels}
+    return Choice(chosen | validating, found, filled, {label: len(stems) for label, stems in claims.items()})
+
+
+def bookkeeping(
+    number: int, before: Manifest, refined: Manifest, sets: Sequence[Manifest], jury: Jury, method: SelfConfig
+) -> dict[str, Any]:
+    """What a round did, for the summary.
 
     Returns:
-        (their manifest, class -> how many claimed stems were added because too few were left)
+        - ``round``: its number; ``weights``: ``uri`` and ``sha256`` of each classifier.
+        - ``trained_on``: for each classifier, class -> how many stems it was trained on or validated itself on.
+        - ``labels_changed``: stems whose set of labels is another than before; ``added``, ``removed``: class ->
+          how many stems it was found in, and no longer.
+        - ``trains_next``: class -> ``stems`` that the next round is, or would be, trained on; how many of them it was
+          ``found`` in and how many were ``filled_up``; how many claim it (``claimed``).
     """
-    single = [stem for stem in refined.stems if len(stem.labels) == 1]
-    chosen = {stem.id for stem in single}
-    filled: dict[str, int] = {}
-    for label in refined.labels:
-        claims = [
-            stem
-            for stem in refined.stems
-            if stem.claimed == [label] and stem.verdict and stem.verdict.reason != "silent"
-        ]
-        missing = int(-(-min_share * len(claims) // 1)) - sum(stem.labels == [label] for stem in single)
-        if missing <= 0:
-            continue
-        spare = sorted((stem for stem in claims if stem.id not in chosen), key=_best_first)
-        taken = spare[:missing]
-        single += [stem.model_copy(update={"labels": [label], "verdict": None}) for stem in taken]
-        chosen.update(stem.id for stem in taken)
-        filled[label] = len(taken)
-    return refined.with_stems(sorted(single, key=lambda stem: stem.id)), filled
+    chosen = choose(refined.stems, refined.labels, method)
+    earlier = {stem.id: set(stem.labels) for stem in before.stems}
+    pairs = [(earlier[stem.id], set(stem.labels)) for stem in refined.stems if stem.id in earlier]
+    labels = refined.labels
+    return {
+        "round": number,
+        "weights": [model.model_dump() for model in jury.models()],
+        "trained_on": [_counted([s.labels for s in one.stems if s.split not in HELD_OUT], labels) for one in sets],
+        "labels_changed": sum(old != new for old, new in pairs),
+        "added": _counted([new - old for old, new in pairs], labels),
+        "removed": _counted([old - new for old, new in pairs], labels),
+        "trains_next": {
+            label: {
+                "stems": chosen.found[label] + chosen.filled_up[label],
+                "found": chosen.found[label],
+                "filled_up": chosen.filled_up[label],
+                "claimed": chosen.claimed[label],
+            }
+            for label in labels
+        },
+    }
+
+
+def _counted(labellings: Sequence[Sequence[str] | set[str]], labels: Sequence[str]) -> dict[str, int]:
+    return {label: sum(label in held for held in labellings) for label in labels}
+
+
+def _sounds(stem: Stem) -> bool:
+    return stem.verdict is not None and stem.verdict.reason != "silent"
 
 
 def _best_first(stem: Stem) -> tuple[float, str]:
@@ -43,22 +300,7 @@ def _best_first(stem: Stem) -> tuple[float, str]:
     return -(quality or 0.0), stem.id
 
 
-def counts(chosen: Manifest) -> dict[str, int]:
-    """Stems that hold each class and no other."""
-    return {label: sum(stem.labels == [label] for stem in chosen.stems) for label in chosen.labels}
-
-
-def fingerprint(training: Manifest, recipe: ClassifierRecipe) -> str:
-    """SHA-256 of what weights depend on: the recipe, the stems and their labels."""
-    what = [recipe.to_dict(), [[stem.id, stem.sha256, stem.labels] for stem in training.stems]]
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-
-
-def made_from(path: Path, training: Manifest, recipe: ClassifierRecipe) -> bool:
-    """Whether weights of an earlier run were trained on just these stems by just this recipe."""
-    card = path.with_suffix(".json")
-    return (
-        path.exists()
-        and card.exists()
-        and json.loads(card.read_text()).get("trained_on") == fingerprint(training, recipe)
-    )
+def _as_stored(created: Created) -> Any:
+    """As a manifest on disk holds it: lists for tuples, floats rounded."""
+    text = json.dumps(created.model_dump(mode="json"), sort_keys=True)
+    return json.loads(text, parse_float=lambda number: round(float(number), 6))

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stemclean.errors import ConfigError
 from stemclean.manifest import Stem
 
-__all__ = ["split_tracks"]
+__all__ = ["fold_tracks", "split_tracks"]
 
 
 def split_tracks(stems: Sequence[Stem], *, share: float, seed: int) -> tuple[set[str], set[str]]:
@@ -48,3 +49,42 @@ def split_tracks(stems: Sequence[Stem], *, share: float, seed: int) -> tuple[set
                 chosen.add(track)
                 held.update(classes_of[track])
     return tracks - chosen, chosen
+
+
+def fold_tracks(stems: Sequence[Stem], *, folds: int, seed: int) -> dict[str, int]:
+    """Tracks dealt into folds, so that each fold has about as many stems of each class as any other.
+
+    Tracks are dealt one after the other, those with the rarest classes first, each to the fold where its classes are
+    scarcest so far.
+
+    Args:
+        stems: declared validation and test stems are left out, and with them tracks that hold no others.
+        folds: how many, two at least.
+        seed: of the order of equals; the order of the stems changes nothing.
+
+    Returns:
+        Track -> fold, from 0; no fold is empty.
+
+    Raises:
+        ConfigError: fewer tracks than folds.
+    """
+    classes_of: dict[str, Counter[str]] = {}
+    for stem in stems:
+        if stem.split not in ("validation", "test"):
+            classes_of.setdefault(stem.track, Counter()).update(stem.labels)
+    if len(classes_of) < folds:
+        raise ConfigError(f"{len(classes_of)} track(s) cannot be dealt into {folds} folds", "give fewer --folds")
+    total = Counter(label for classes in classes_of.values() for label in classes.elements())
+    order = sorted(classes_of)
+    np.random.default_rng(seed).shuffle(order)
+    order.sort(key=lambda track: min((total[label] for label in classes_of[track]), default=len(stems)))
+    held: list[Counter[str]] = [Counter() for _ in range(folds)]
+    tracks = [0] * folds
+    fold_of = {}
+    for track in order:
+        crowding = [sum(had[label] / total[label] for label in classes_of[track]) for had in held]
+        fold = min(range(folds), key=lambda index: (crowding[index], tracks[index], index))
+        fold_of[track] = fold
+        held[fold].update(classes_of[track])
+        tracks[fold] += 1
+    return fold_of

@@ -1,0 +1,117 @@
+"""Where the command line meets the system: closed pipes, terminals, folders that are not there, paths to copy."""
+
+from __future__ import annotations
+
+import io
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stemclean.cli import _shared
+from stemclean.errors import ConfigError
+from stemclean.progress import waiting
+
+OURS = (sys.executable, "-m", "stemclean")
+
+
+@pytest.fixture
+def one_song(tmp_path: Path, make_dataset: Callable[..., Path]) -> Path:
+    return make_dataset(tmp_path / "stems", tracks=1, seconds=0.5, labels=["bass", "drums"])
+
+
+@pytest.fixture
+def closed() -> int:
+    """A pipe that nobody reads any more."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+class TestClosedPipes:
+    @pytest.mark.parametrize("words", ["--help", "--version", "trim --help"])
+    def test_help_ends_like_any_program(self, closed: int, words: str) -> None:
+        done = subprocess.run([*OURS, *words.split()], stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+        assert (done.returncode, done.stderr) == (_shared.CLOSED_PIPE, "")
+
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    def test_so_does_a_run_whose_work_is_done(
+        self, closed: int, tmp_path: Path, one_song: Path, options: list[str]
+    ) -> None:
+        command = [*OURS, "trim", str(one_song), str(tmp_path / "out"), *options]
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+        assert (done.returncode, done.stderr) == (_shared.CLOSED_PIPE, "")
+        assert (tmp_path / "out" / "manifest.json").is_file()
+
+    @pytest.mark.parametrize("words", ["trim nothing out", "nonsense"])
+    def test_nobody_reads_the_errors(self, closed: int, words: str) -> None:
+        done = subprocess.run([*OURS, *words.split()], stdout=subprocess.PIPE, stderr=closed, text=True, check=False)
+        assert (done.returncode, done.stdout) == (_shared.CLOSED_PIPE, "")
+
+    def test_a_pipe_that_broke_elsewhere_is_told(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        program = (
+            "import sys; from stemclean import layouts; from stemclean.cli import main\n"
+            "def broken(path): raise BrokenPipeError(32, 'Broken pipe')\n"
+            "layouts.check = broken; sys.argv = ['stemclean', 'trim', 'a', 'b']; main()"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert done.returncode == _shared.BUG
+        assert done.stderr.startswith("error: BrokenPipeError")
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TestWaiting:
+    def test_a_terminal_shows_what_is_waited_for_and_forgets_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = _Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with waiting("reading a {song} …"):
+            during = terminal.getvalue()
+        assert during.strip() == "reading a {song} …"
+        assert terminal.getvalue().rsplit("\r", 2)[-2].strip() == ""  # blanks over the line, then back to its start
+
+    @pytest.mark.parametrize(("stream", "quiet"), [(_Terminal, True), (io.StringIO, False)])
+    def test_nothing_else_shows_anything(
+        self, monkeypatch: pytest.MonkeyPatch, stream: type[io.StringIO], quiet: bool
+    ) -> None:
+        shown = stream()
+        monkeypatch.setattr(sys, "stderr", shown)
+        with waiting("loading …", quiet=quiet):
+            pass
+        assert shown.getvalue() == ""
+
+    def test_a_dataset_that_is_not_there_ends_the_waiting(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="no such file or folder"), _shared.reading(tmp_path / "nothing"):
+            pytest.fail("the verb was imported")
+
+
+class TestPaths:
+    def test_a_command_can_be_pasted_into_a_shell(self) -> None:
+        path = Path("it's/my stems (final).json")
+        assert shlex.split(_shared.typed("refine", path, "-o", "out.json")) == [
+            "stemclean", "refine", str(path), "-o", "out.json",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("output", ["refined.json", "results/refined.json", "results/deep/refined.json"])
+    def test_a_stem_can_be_opened_from_here(
+        self, tmp_path: Path, one_song: Path, monkeypatch: pytest.MonkeyPatch, output: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        root = os.path.relpath(one_song, Path(output).parent)
+        assert _shared.place(Path(output), root, "song 1/bass.wav") == "stems/song 1/bass.wav"
+
+    def test_from_a_linked_folder_too(self, tmp_path: Path, one_song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "disk" / "results").mkdir(parents=True)
+        (tmp_path / "here" / "deep").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "here")
+        Path("linked").symlink_to(tmp_path / "disk" / "results", target_is_directory=True)
+        shown = _shared.place(Path("linked/refined.json"), "../../stems", "song 1/bass.wav")
+        assert Path(shown).samefile(one_song / "song 1" / "bass.wav")

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from stemclean import manifest
+from stemclean.cli import app
 from stemclean.errors import ConfigError
 from stemclean.evaluate import evaluate_labels, level_band
 from stemclean.manifest import Created, Manifest, Region, Stem, Verdict
@@ -213,6 +215,19 @@ def test_levels_are_compared_relative_to_the_class_that_is_bled_into() -> None:
         "levels/mean_error_all_db": pytest.approx((8 + 2 + 6) / 3),
     }
     assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+def test_the_command_shows_them_as_tables(tmp_path: Path) -> None:
+    held = {"bass": -1.0, "drums": -7.0}
+    right = timed("a", "bass", (0.0, 6.0, ["bass"]), (6.0, 9.0, ["bass", "drums"]), verdict=judged(MIXED, 0.1))
+    truth = dataset(right.model_copy(update={"levels_db": held, "extra": bleed(-6.0)}))
+    told = dataset(right.model_copy(update={"levels_db": held | {"drums": -9.0}}))
+    paths = [str(manifest.write(data, tmp_path / name)) for name, data in (("r.json", told), ("t.json", truth))]
+    asked = ["eval", "labels", paths[0], "--truth", paths[1]]
+    result = CliRunner().invoke(app, asked, prog_name="stemclean", env={"NO_COLOR": "1"})
+    lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
+    assert {"Regions, second by second", "drums 1.000 1.000 1.000", "unclaimed 1.000 1.000 1.000"} <= lines
+    assert {"Level of bleeds, dB", "found 1 2.0 0.0", "all 1 2.0 0.0"} <= lines
 
 
 def test_the_truth_as_its_own_estimate_has_no_error() -> None:

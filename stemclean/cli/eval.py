@@ -36,7 +36,8 @@ def labels(
 ) -> None:
     """Hold the labels of a refined manifest against the truth.
 
-    It says how right the labels are and how well wrong stems were found. Stems are matched by id. Shares are between 0
+    It says how right the labels are and how well wrong stems were found, and where both manifests tell it, how well
+    classes were placed in time and how far off the levels of bleeds are. Stems are matched by id. Shares are between 0
     and 1; a dash stands where there is nothing to divide by.
     """
     from stemclean.evaluate import evaluate_labels
@@ -49,7 +50,7 @@ def labels(
 
 
 def tables(report: dict[str, Any]) -> list[Table]:
-    """The flat report of :func:`stemclean.evaluate.evaluate_labels` as three tables."""
+    """The flat report of :func:`stemclean.evaluate.evaluate_labels` as tables."""
     metrics = ("accuracy", "f1", "precision", "recall")
     by_class = table("Labels", "class", *metrics, numbers=metrics)
     for label in _names(report, "labels/accuracy/"):
@@ -70,7 +71,30 @@ def tables(report: dict[str, Any]) -> list[Table]:
             _share(flagged),
             _share(report.get(f"{at}/labels_right")),
         )
-    return [by_class, detection, faults]
+    return [by_class, detection, faults, *_timed(report), *_leveled(report)]
+
+
+def _timed(report: dict[str, Any]) -> list[Table]:
+    """When classes sound, where both manifests say."""
+    if "regions/stems" not in report:
+        return []
+    metrics = ("f1", "precision", "recall")
+    shown = table("Regions, second by second", "class", *metrics, numbers=metrics)
+    for label in _names(report, "regions/f1/"):
+        shown.add_row(label, *(_share(report[f"regions/{metric}/{label}"]) for metric in metrics))
+    return [shown]
+
+
+def _leveled(report: dict[str, Any]) -> list[Table]:
+    """How loud bleeds are said to be, where both manifests say."""
+    if "levels/bleeds" not in report:
+        return []
+    columns = ("bleeds", "error", "error of the mean")
+    shown = table("Level of bleeds, dB", "of", *columns, numbers=columns)
+    for name, count, key in (("found", "found", "error_db"), ("all", "bleeds", "error_all_db")):
+        errors = (report[f"levels/{key}"], report[f"levels/mean_{key}"])
+        shown.add_row(name, str(report[f"levels/{count}"]), *("–" if e is None else f"{e:.1f}" for e in errors))
+    return [shown]
 
 
 def _names(report: dict[str, Any], prefix: str, suffix: str = "") -> list[str]:

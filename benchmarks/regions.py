@@ -1,0 +1,158 @@
+"""How well it is told when a class sounds: bleed that comes and goes, in songs that the weights never saw.
+
+    python -m benchmarks.regions HELDOUT OUT.json [--weights URI] [--seeds 5] [--bleed-share 0.1:0.6]
+
+``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). For each seed, bleed is planted that is heard in a part of
+the stem's time alone, in stretches of a few seconds to half a minute; the result is refined, and the regions are held
+against the true ones second by second (``eval labels``). Told beside that: the same if every class found were taken to
+sound wherever the stem does, which is what a verdict alone says; how far off the borders of the stretches are; and how
+much of the time a class is placed in stems that hold it nowhere.
+
+What is kept on the way is described in :mod:`benchmarks.levels`. The weights need no level head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.detection import levels, rounded
+from benchmarks.levels import Draws, parser, run
+from stemclean.corrupt import CorruptConfig
+from stemclean.errors import StemcleanError
+from stemclean.evaluate import evaluate_labels, spans_by_label
+from stemclean.manifest import Manifest, Region, Stem
+from stemclean.metrics import segments
+
+GAP = 3.0
+"""Seconds; pauses in a bleed that are shorter than a window of the classifier are no borders."""
+BANDS_DB = {"-10..0": (-10.0, 0.0), "-20..-10": (-20.0, -10.0), "-25..-20": (-25.0, -20.0)}
+"""Levels of the bleed while it is heard."""
+LENGTHS = {"under 5": (0.0, 5.0), "5 to 10": (5.0, 10.0), "10 to 20": (10.0, 20.0), "over 20": (20.0, 1e9)}
+"""Lengths of the stretches in seconds."""
+
+Record = dict[str, Any]
+Pair = tuple[Stem, Stem]
+
+
+def measure(draws: Draws, configs: Sequence[CorruptConfig]) -> Record:
+    """Everything about regions."""
+    drawn = [draws.draw(config)[:2] for config in configs]
+    reports = [scores(refined, truth) for refined, truth in drawn]
+    throughout = [scores(everywhere(refined), truth) for refined, truth in drawn]
+    pairs = [pair for refined, truth in drawn for pair in matched(refined, truth)]
+    bleeds = [pair for pair in pairs if pair[1].extra.get("bleed")]
+    named = [pair for pair in bleeds if pair[1].extra["bleed"]["label"] in pair[0].labels]
+    return {
+        "mean": mean(reports),
+        "sd": spread(reports),
+        "throughout": mean(throughout),
+        "bleeds": {
+            "all": {"bleeds": len(bleeds), "named": len(named), **stretches(bleeds)},
+            "named": stretches(named),
+            "bands": {
+                name: stretches([p for p in bleeds if low <= p[1].extra["bleed"]["level_db"] < high])
+                for name, (low, high) in BANDS_DB.items()
+            },
+            "lengths": {name: stretches(bleeds, between) for name, between in LENGTHS.items()},
+        },
+        "absent": absent([pair for pair in pairs if not pair[1].extra.get("bleed")]),
+    }
+
+
+def scores(refined: Manifest, truth: Manifest) -> Record:
+    """Segment-based metrics of one draw."""
+    report = evaluate_labels(refined, truth)
+    return {name.removeprefix("regions/"): value for name, value in report.items() if name.startswith("regions/")}
+
+
+def matched(refined: Manifest, truth: Manifest) -> list[Pair]:
+    """Refined and true stems."""
+    by_id = {stem.id: stem for stem in refined.stems}
+    return [(by_id[stem.id], stem) for stem in truth.stems]
+
+
+def everywhere(refined: Manifest) -> Manifest:
+    """Every class found, wherever the stem sounds."""
+    stems = [
+        stem.model_copy(update={"regions": [Region(start=a, end=b, labels=stem.labels) for a, b in stem.active or []]})
+        for stem in refined.stems
+    ]
+    return refined.with_stems(stems)
+
+
+def stretches(pairs: Sequence[Pair], between: tuple[float, float] = (0.0, 1e9)) -> Record:
+    """How many stretches of bleed were found, and how far off their borders are.
+
+    Args:
+        between: lengths of the stretches that count, in seconds.
+
+    Returns:
+        ``stretches``, ``found``; ``start`` and ``end``: median error in seconds, positive = too late; ``border``:
+        median absolute error of both; ``within_1`` and ``within_2``: share of the borders so many seconds off at most.
+    """
+    errors: list[tuple[float, float] | None] = []
+    for refined, truth in pairs:
+        label = truth.extra["bleed"]["label"]
+        true, found = (segments.bridged(spans_by_label(stem)[label], GAP) for stem in (truth, refined))
+        kept = [span for span in true if between[0] <= span[1] - span[0] < between[1]]
+        errors += segments.border_errors(kept, found)
+    known = np.array([error for error in errors if error is not None]).reshape(-1, 2)
+    off = np.abs(known)
+    return {
+        "stretches": len(errors),
+        "found": len(known),
+        "start": rounded(np.median(known[:, 0])) if len(known) else None,
+        "end": rounded(np.median(known[:, 1])) if len(known) else None,
+        "border": rounded(np.median(off)) if len(known) else None,
+        "within_1": rounded((off <= 1.0).mean()) if len(known) else None,
+        "within_2": rounded((off <= 2.0).mean()) if len(known) else None,
+    }
+
+
+def absent(pairs: Sequence[Pair]) -> Record:
+    """Classes that are placed in stems which hold them nowhere.
+
+    Returns:
+        ``stems``; ``stems_with``: those in which such a class is placed; ``share``: of all seconds and such classes,
+        those in which one is placed.
+    """
+    placed, possible, stems_with = 0.0, 0.0, 0
+    for refined, truth in pairs:
+        held = set(truth.labels)
+        seconds = sum(b - a for label, spans in spans_by_label(refined).items() if label not in held for a, b in spans)
+        placed += seconds
+        possible += truth.duration * sum(label not in held for label in refined.scores)
+        stems_with += seconds > 0
+    return {"stems": len(pairs), "stems_with": stems_with, "share": rounded(placed / possible) if possible else None}
+
+
+def mean(reports: Sequence[Record]) -> Record:
+    """Over the draws."""
+    values = {name: [r[name] for r in reports if r.get(name) is not None] for name in reports[0]}
+    return {name: rounded(np.mean(known)) if known else None for name, known in values.items()}
+
+
+def spread(reports: Sequence[Record]) -> Record:
+    """Standard deviation over the draws."""
+    values = {name: [r[name] for r in reports if r.get(name) is not None] for name in reports[0]}
+    return {name: rounded(np.std(known, ddof=1)) if len(known) > 1 else None for name, known in values.items()}
+
+
+def main() -> None:
+    """Command line."""
+    options = parser(__doc__)
+    options.add_argument("--bleed-share", type=levels, default=(0.1, 0.6), metavar="LOW:HIGH", help="of the time")
+    given = options.parse_args()
+    try:
+        report = run(given, "regions", measure, bleed_share=given.bleed_share)
+    except StemcleanError as error:
+        options.error(str(error))
+    print({name: report["mean"][name] for name in ("f1/average", "f1/unclaimed")}, report["bleeds"]["all"])
+    print(f"wrote {given.output}")
+
+
+if __name__ == "__main__":
+    main()

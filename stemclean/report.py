@@ -58,6 +58,8 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
           ones come last: they do no harm. Each has ``id``, ``path``, ``claimed``, ``found``, ``scores``,
           ``label_quality``, ``action``, ``reason``.
         - ``held_out``: the same for declared test and validation stems, whose labels stay as they are.
+        - ``rounds``: of ``--self``, what each round changed, see :func:`stemclean.refining.rounds.bookkeeping`.
+        - ``thresholds``: of ``--threshold adaptive``, what was found, see :func:`stemclean.refining.adaptive.resolve`.
         - ``root``: the folder of the stems, relative to that of the manifest as it was written.
         - ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
@@ -73,6 +75,7 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
         "held_out": _worst_first(
             [_finding(s, heard) for s in held_out if (heard := _heard(s, manifest.created.config)) != s.claimed]
         ),
+        **{name: summary[name] for name in ("rounds", "thresholds") if name in summary},
         "root": manifest.root,
         **skips(manifest.skipped),
     }

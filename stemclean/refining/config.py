@@ -8,11 +8,9 @@ from typing import Literal
 
 from stemclean import verdicts
 from stemclean.errors import ConfigError
+from stemclean.refining import CLAIMED_THRESHOLD
 
-__all__ = ["CLAIMED_THRESHOLD", "RefineConfig", "Running", "SelfConfig"]
-
-CLAIMED_THRESHOLD = 0.3
-"""Where a claimed class begins to count, unless told otherwise; ``benchmarks/claimed_threshold.py`` measures it."""
+__all__ = ["RefineConfig", "Running", "SelfConfig"]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import page_self_refining
+
 ROOT = Path(__file__).resolve().parents[1]
 PATH = "docs/benchmarks.md"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -49,6 +51,7 @@ def render() -> str:
     ablation = _read("ablation")
     if ablation:
         parts += ["## What does each choice bring?", ABLATION, _ablation_table(ablation)]
+    parts += page_self_refining.parts()
     parts += ["## How fast, at what cost?", SPEED]
     for name, section in SPEED_SECTIONS.items():
         parts += (
@@ -522,6 +525,7 @@ def main() -> None:
         sys.exit(__doc__)
     else:
         path.write_text(text, encoding="utf-8")
+        page_self_refining.draw()
         print(f"wrote {PATH}")
 
 

@@ -1,0 +1,199 @@
+"""Does a noisy dataset clean itself? Tables 1 and 4 of Koo et al. 2023, rebuilt on songs whose faults are known.
+
+    python -m benchmarks.self_refining SET HELDOUT OUT.json [--part a|b|c|d] [--examples N] [--seeds N] [--cache DIR]
+
+Faults are planted in songs of the training set (:mod:`benchmarks.training_set`): swapped labels, and other stems of the
+same song mixed in at -10 to 0 dB. Classifiers are trained on the true labels, on the claims and on the labels that the
+earlier ones found; all are judged on songs that none was trained on (``HELDOUT`` and the validation split).
+
+    a  30 % of the stems are faulty, half of them swapped, half with bleed: clean, noisy, refined once and twice
+    b  swapped labels alone, then bleed alone: 10, 20, 40, 60 %
+    c  as a, rounds 3 to 5
+    d  as a, labels found with and without cross-fitting (``--folds``)
+
+Resumable: a finished run stands in OUT.json and is not done again, and what a killed one left is taken up. Several
+parts may go into one OUT.json. ``--recipe paper`` wants a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import stemclean
+from benchmarks.detection import write_json
+from benchmarks.self_refining import material, measuring
+from benchmarks.self_refining.trials import BLEED_DB, CLEAN, Bench, Noise, Trial
+from stemclean import manifest as manifests
+from stemclean.errors import StemcleanError
+from stemclean.layouts import load
+from stemclean.training.recipe import ClassifierRecipe, read
+
+HALF_AND_HALF = Noise(0.15, 0.15)
+SHARES = (0.1, 0.2, 0.4, 0.6)
+ROUNDS = ("clean", "noisy", "refined1", "refined2")
+MORE_ROUNDS = ("refined3", "refined4", "refined5")
+FOLDS = ("folds3-1", "folds3-2")
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Runs that share a planted dataset."""
+
+    noise: Noise
+    seed: int
+    names: Sequence[str]
+
+
+def tasks(part: str, seeds: int) -> Iterator[Task]:
+    """What a part consists of, one seed after the other, so that early seeds are whole when time runs out."""
+    for seed in range(seeds):
+        if part == "a":
+            yield Task(HALF_AND_HALF, seed, ROUNDS)
+        if part == "b":
+            yield Task(CLEAN, seed, ("clean",))
+            for share in SHARES:
+                yield Task(Noise(share, 0.0), seed, ("noisy", "refined1"))
+                yield Task(Noise(0.0, share), seed, ("noisy", "refined1"))
+        if part == "c":
+            yield Task(HALF_AND_HALF, seed, (*ROUNDS, *MORE_ROUNDS))
+        if part == "d":
+            yield Task(HALF_AND_HALF, seed, (*ROUNDS, *FOLDS))
+
+
+def missing(task: Task, runs: Sequence[Record]) -> list[str]:
+    """Names of a task's runs that are not done."""
+    done = {(run["name"], run["seed"], run["noise"]["mislabel"], run["noise"]["bleed"]) for run in runs}
+    return [name for name in task.names if (name, task.seed, *task.noise.to_dict().values()) not in done]
+
+
+def recipe_of(name: str, examples: int, overrides: Sequence[str]) -> ClassifierRecipe:
+    """The recipe; validated four times, not calibrated, so that a score is the mean of its windows."""
+    common = [f"loop.examples={examples}", "loop.validations=4", "calibration.excerpts=0"]
+    return read(name, [*common, *overrides])
+
+
+def bench_of(given: argparse.Namespace, recipe: ClassifierRecipe) -> tuple[Bench, Record]:
+    """The material, made where it is not there, and what it is in counts."""
+    data = manifests.read(given.training_set / "manifest.json")
+    heldout, heldout_folder = load(given.heldout)
+    chosen = material.training_songs(data, given.training_set, given.songs)
+    songs = given.cache / f"songs-{material.digest(chosen, given.duration)}"
+    trained = material.excerpts(chosen, songs, given.duration)
+    others = material.judged_songs(data, given.training_set, heldout, heldout_folder)
+    if given.judged:
+        others = dict(list(others.items())[:: max(1, len(others) // given.judged)])
+    judged_folder = given.cache / f"judged-{material.digest(others, given.duration)}"
+    judged = material.excerpts(others, judged_folder, given.duration)
+    mixes = measuring.Mixes(judged, judged_folder, given.cache, recipe.mixing, given.mixes)
+    bench = Bench(songs, judged, judged_folder, mixes, data.labels, recipe, given.cache)
+    return bench, {"trained": material.counts(trained), "judged": material.counts(judged)}
+
+
+def settings_of(given: argparse.Namespace, recipe: ClassifierRecipe) -> Record:
+    """What all runs of one result have in common."""
+    return {
+        "recipe": {**recipe.to_dict(), "seed": None},
+        "songs": given.songs,
+        "duration": given.duration,
+        "mixes": given.mixes,
+        "judged_songs": given.judged,
+        "bleed_db": list(BLEED_DB),
+        "label_rules": {name: list(rule) for name, rule in measuring.LABEL_RULES.items()},
+    }
+
+
+def opened(path: Path, settings: Record) -> Record:
+    """The result so far.
+
+    Raises:
+        SystemExit: its runs have other settings.
+    """
+    settings = json.loads(json.dumps(settings))
+    if not path.exists():
+        return {"settings": settings, "runs": []}
+    result: Record = json.loads(path.read_text(encoding="utf-8"))
+    if result["settings"] != settings:
+        differing = [key for key in settings if result["settings"].get(key) != settings[key]]
+        sys.exit(f"{path} holds runs with other settings ({', '.join(differing)}); give another OUT.json")
+    return result
+
+
+def command_of(given: argparse.Namespace) -> str:
+    """The command that repeats this, with folders named as in ``benchmarks/README.md``."""
+    words = ["python -m benchmarks.self_refining SET HELDOUT", f"benchmarks/results/{given.output.name}"]
+    words += [f"--examples {given.examples} --seeds {given.seeds}"]
+    for name, default in (("recipe", "small"), ("songs", 100), ("duration", 15.0), ("mixes", measuring.PAPER_MIXES)):
+        value = getattr(given, name)
+        if value != default:
+            words.append(f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}")
+    return " ".join([*words, *(f"--set {override}" for override in given.set)])
+
+
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter, prog="self_refining"
+    )
+    parser.add_argument("training_set", type=Path, metavar="SET")
+    parser.add_argument("heldout", type=Path, metavar="HELDOUT")
+    parser.add_argument("output", type=Path, metavar="OUT.json")
+    parser.add_argument("--part", action="append", choices=("a", "b", "c", "d"), help="default: a")
+    parser.add_argument("--examples", type=int, default=16384, metavar="N", help="mixtures that a training sees")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N")
+    parser.add_argument("--recipe", default="small")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
+    parser.add_argument("--songs", type=int, default=100, metavar="N", help="songs to train on, of three or four stems")
+    parser.add_argument("--duration", type=float, default=15.0, metavar="SECONDS", help="of a stem's excerpt")
+    parser.add_argument("--mixes", type=int, default=measuring.PAPER_MIXES, metavar="N", help="mixtures to judge")
+    parser.add_argument("--judged", type=int, metavar="N", help="judge about so many songs only")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="what is made on the way; default: OUT.work")
+    parser.add_argument("--keep", action="store_true", help="leave the planted audio there")
+    given = parser.parse_args(arguments)
+    given.cache = given.cache or given.output.with_suffix(".work")
+    given.part = given.part or ["a"]
+    return given
+
+
+def main() -> None:
+    """Command line."""
+    given = parsed()
+    torch.set_num_threads(1)
+    try:
+        recipe = recipe_of(given.recipe, given.examples, given.set)
+        result = opened(given.output, settings_of(given, recipe))
+        bench, result["data"] = bench_of(given, recipe)
+        result |= {
+            "command": command_of(given),
+            "labels": list(bench.labels),
+            "by": f"stemclean {stemclean.__version__}",
+            "torch": torch.__version__,
+            "cores": os.cpu_count(),
+        }
+        for task in (task for part in given.part for task in tasks(part, given.seeds)):
+            left = missing(task, result["runs"])
+            trial = Trial(bench, task.noise, task.seed)
+            for name in left:
+                print(f"{task.noise.name}, seed {task.seed}: {name}", file=sys.stderr)
+                run = {"name": name, "seed": task.seed, "noise": task.noise.to_dict()}
+                result["runs"].append(run | trial.run(name))
+                write_json(given.output, result)
+            if left and not given.keep:
+                trial.clear()
+    except StemcleanError as error:
+        sys.exit(f"error: {error}")
+    print(f"{len(result['runs'])} runs in {given.output}")
+
+
+if __name__ == "__main__":
+    main()

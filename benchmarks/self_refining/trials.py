@@ -1,0 +1,193 @@
+"""One noisy dataset and the classifiers that come out of it, each step found again after a kill.
+
+``clean`` is trained on the true labels, ``noisy`` on the claims, ``refined1`` on the stems in which ``noisy`` found
+exactly one class, ``refined2`` on those in which ``refined1`` did, and so on: ``noisy`` is round 1 of
+``refine --self``, ``refinedN`` round N + 1. ``foldsK-N`` is round N with K folds, whose labels alone are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.self_refining import measuring
+from benchmarks.self_refining.measuring import Mixes, Record
+from stemclean import manifest as manifests
+from stemclean.corrupt import CorruptConfig, corrupt
+from stemclean.manifest import Manifest
+from stemclean.models.weights import Weights
+from stemclean.refining.config import RefineConfig, Running, SelfConfig
+from stemclean.refining.jury import Jury
+from stemclean.refining.listening import provenance, relabel
+from stemclean.refining.rounds import Rounds
+from stemclean.training.recipe import ClassifierRecipe
+
+BLEED_DB = (-10.0, 0.0)
+JUDGED_BY = RefineConfig(margin=0.0)
+"""The rule of ``refine``, but borderline stems are not judged twice, which saves a third of the time."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What is planted.
+
+    Args:
+        mislabel, bleed: share of the stems with a swapped label, and with another stem of the song mixed in.
+    """
+
+    mislabel: float
+    bleed: float
+
+    @property
+    def name(self) -> str:
+        """For folders: ``swap15-bleed15``."""
+        return f"swap{self.mislabel * 100:g}-bleed{self.bleed * 100:g}"
+
+    def to_dict(self) -> dict[str, float]:
+        """As in a result."""
+        return {"mislabel": self.mislabel, "bleed": self.bleed}
+
+
+CLEAN = Noise(0.0, 0.0)
+
+
+@dataclass
+class Bench:
+    """What all trials share.
+
+    Args:
+        songs: folder of the clean songs.
+        judged: the stems that are judged.
+        judged_folder: what their paths are relative to.
+        mixes: mixtures of them.
+        labels: the classes.
+        recipe: how every classifier is trained, but for the seed.
+        work: folder for what is made on the way.
+        device: where stems are judged; None: CUDA where there is one.
+    """
+
+    songs: Path
+    judged: Manifest
+    judged_folder: Path
+    mixes: Mixes
+    labels: Sequence[str]
+    recipe: ClassifierRecipe
+    work: Path
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        self.device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+    def classify(self, loaded: Weights, output: Path) -> Record:
+        """What a classifier says of the judged stems and mixtures, in figures; its scores of the stems go to a file."""
+        jury = Jury([loaded], device=self.device)
+        created = provenance(JUDGED_BY, jury, self.judged_folder, output)
+        judged = relabel(self.judged, self.judged_folder, output, JUDGED_BY, jury, Running(), created)
+        if judged.skipped:
+            raise RuntimeError(f"{judged.skipped[0].path} could not be judged: {judged.skipped[0].detail}")
+        mixes = self.mixes.classified(loaded.model, loaded.card["options"], str(self.device))
+        return {"stems": measuring.single_stems(judged, self.labels), "mixes": mixes}
+
+
+class Trial:
+    """One planted dataset; nothing is made before it is asked for.
+
+    Args:
+        bench: what is shared.
+        noise: what is planted.
+        seed: of what is planted and of every training.
+    """
+
+    def __init__(self, bench: Bench, noise: Noise, seed: int) -> None:
+        self.bench, self.noise, self.seed = bench, noise, seed
+        self.recipe = replace(bench.recipe, seed=seed)
+        self.work = bench.work / f"{noise.name}-seed{seed}"
+        self.audio = self.work / "stems"
+        self._truth: Manifest | None = None
+
+    @property
+    def truth(self) -> Manifest:
+        """The dataset with its true labels; planted where it is not there."""
+        if self._truth is None:
+            done = self.audio / "truth.json"
+            config = CorruptConfig(self.noise.mislabel, self.noise.bleed, BLEED_DB, seed=self.seed)
+            self._truth = manifests.read(done) if done.exists() else corrupt(self.bench.songs, self.audio, config)
+        return self._truth
+
+    def rounds(self, *, labels: str = "claimed", folds: int = 1) -> Rounds:
+        """The rounds of ``refine --self``, on the claims or on the true labels (``labels``)."""
+        stems = [
+            stem.model_copy(update={"labels": getattr(stem, labels), "extra": {}, "regions": [], "levels_db": {}})
+            for stem in self.truth.stems
+        ]
+        name = {"claimed": "self", "labels": "clean"}[labels] + (f"-folds{folds}" if folds > 1 else "")
+        return Rounds(
+            self.truth.with_stems(stems),
+            self.audio,
+            self.audio,
+            self.work / name,
+            self.recipe,
+            JUDGED_BY,
+            SelfConfig(folds=folds),
+            Running(device=self.bench.device),
+            self.work / "pools",
+        )
+
+    def run(self, name: str) -> Record:
+        """Train a classifier; judge it, and the labels that it was given."""
+        number, folds = round_of(name)
+        rounds = self.rounds(labels="labels" if name == "clean" else "claimed", folds=folds)
+        truth, labels = {stem.id: stem.labels for stem in self.truth.stems}, self.bench.labels
+        seconds: dict[str, float] = {}
+        given: Manifest | None = None
+        for step in range(1, number + 1):
+            sets = rounds.training_sets(given)
+            jury = timed(partial(rounds.train, step, sets), seconds, "train")
+            if step < number:
+                given = timed(partial(rounds.judge, step, sets, jury), seconds, "relabel")
+        report: Record = {"training": [measuring.training_quality(one, truth, labels) for one in sets]}
+        if folds == 1:
+            believed = {stem.id: stem.labels for stem in (given or rounds.source).stems}
+            report["given"] = {"as_trained": measuring.label_quality(truth, believed, labels)}
+            report["given"] |= measuring.relabelled_quality(given, truth, labels) if given else {}
+            output = rounds.work / f"round{number}.judged.json"
+            report |= timed(partial(self.bench.classify, jury.weights[0], output), seconds, "judge")
+        if folds > 1 or (name == "clean" and self.noise.name != CLEAN.name):  # what it makes of the labels
+            found = timed(partial(rounds.judge, number, sets, jury), seconds, "relabel")
+            report["found"] = measuring.relabelled_quality(found, truth, labels)
+        return report | {"seconds": seconds}
+
+    def clear(self) -> None:
+        """Remove the audio; it is planted again, byte by byte, where it is needed again."""
+        shutil.rmtree(self.audio, ignore_errors=True)
+        shutil.rmtree(self.work / "pools", ignore_errors=True)
+
+
+def round_of(name: str) -> tuple[int, int]:
+    """Number of the round, and of folds.
+
+    >>> round_of("clean"), round_of("noisy"), round_of("refined2"), round_of("folds3-1")
+    ((1, 1), (1, 1), (3, 1), (1, 3))
+    """
+    if name in ("clean", "noisy"):
+        return 1, 1
+    if found := re.fullmatch(r"refined(\d+)", name):
+        return int(found[1]) + 1, 1
+    folds, number = re.fullmatch(r"folds(\d+)-(\d+)", name).groups()  # type: ignore[union-attr]
+    return int(number), int(folds)
+
+
+def timed(work: Callable[[], Any], seconds: dict[str, float], stage: str) -> Any:
+    """What the work returns; how long it took is added to the stage's seconds."""
+    began = time.monotonic()
+    result = work()
+    seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - began, 1)
+    return result

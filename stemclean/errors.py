@@ -6,9 +6,10 @@ and a hint that says the next step. The command line prints both and exits with 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-__all__ = ["AudioError", "ConfigError", "ManifestError", "StemcleanError", "WeightsError"]
+__all__ = ["AudioError", "ConfigError", "ManifestError", "StemcleanError", "WeightsError", "in_plain_words"]
 
 
 class StemcleanError(Exception):
@@ -56,3 +57,34 @@ class AudioError(StemcleanError):
         self.path = Path(path)
         self.reason = reason
         self.detail = detail
+
+
+_WORDS = (
+    (r"Field required", "is missing"),
+    (r"Value error, (.*)", r"\1"),
+    (r"Input should be a valid string.*", "must be text"),
+    (r"Input should be a valid integer.*", "must be a whole number"),
+    (r"Input should be a valid (?:number|decimal).*", "must be a number"),
+    (r"Input should be a (?:finite|valid) number.*", "must be a finite number"),
+    (r"Input should be a valid (?:list|tuple|array).*", "must be a list"),
+    (r"Input should be a valid (?:dictionary|mapping|object).*", "must be an object"),
+    (r"Input should be a valid boolean.*", "must be true or false"),
+    (r"Input should be greater than or equal to (.*)", r"must be \1 or more"),
+    (r"Input should be greater than (.*)", r"must be more than \1"),
+    (r"Input should be less than or equal to (.*)", r"must be \1 or less"),
+    (r"Input should be less than (.*)", r"must be less than \1"),
+    (r"(?:List|Tuple) should have (.*?)(?: after validation)?, not (.*)", r"must have \1, not \2"),
+    (r"Input should be (.*)", r"must be \1"),
+)
+
+
+def in_plain_words(message: str) -> str:
+    """What pydantic says of a value, in words that follow the value's name.
+
+    >>> in_plain_words("Input should be greater than or equal to 0"), in_plain_words("Field required")
+    ('must be 0 or more', 'is missing')
+    """
+    for theirs, ours in _WORDS:
+        if match := re.fullmatch(theirs, message):
+            return match.expand(ours)
+    return message

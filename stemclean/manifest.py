@@ -16,15 +16,16 @@ import json
 import math
 import os
 import posixpath
+import re
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from stemclean.errors import ManifestError
+from stemclean.errors import ManifestError, in_plain_words
 from stemclean.units import SECONDS_DECIMALS
 
 __all__ = [
@@ -320,7 +321,8 @@ class Manifest(_Noun):
 
 
 def _leaves_root(path: str) -> bool:
-    return posixpath.isabs(path) or posixpath.normpath(path).split("/")[0] == ".."
+    drive = re.match(r"[A-Za-z]:[/\\]", path) is not None  # of Windows, which would leave the root there
+    return drive or posixpath.isabs(path) or posixpath.normpath(path).split("/")[0] == ".."
 
 
 def _check_spans(field: str, spans: Sequence[tuple[float, float]], end_of_file: float, what: str) -> None:
@@ -535,12 +537,21 @@ def _validate(path: Path, document: dict[str, Any], line: int | None = None) -> 
     except ValidationError as error:
         first = error.errors()[0]
         address = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-        what = first["msg"].removeprefix("Value error, ")
+        what = in_plain_words(first["msg"]) + _as_written(first)
         if line is not None:
             address = f"line {line}" + address.removeprefix("stems[0]")
         separator = "." if address and what.startswith(("active", "regions", "path")) else ": " if address else ""
         more = f"and {error.error_count() - 1} more" if error.error_count() > 1 else ""
         raise ManifestError(f"{path}: {address}{separator}{what}", more) from None
+
+
+def _as_written(error: Mapping[str, Any]) -> str:
+    """The value that stands in the place of a right one, where it is short enough to be told."""
+    value = error["input"]
+    if error["type"] in {"missing", "value_error"} or isinstance(value, dict | list | tuple):
+        return ""
+    text = json.dumps(value, ensure_ascii=False)
+    return f", not {text}" if len(text) < 80 else ""
 
 
 def _not_finite(value: Any, at: str = "") -> Iterator[str]:

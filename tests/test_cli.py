@@ -212,6 +212,8 @@ class TestExitCodes:
             ("refine stems --self --weights a", "refine makes its own weights with --self"),
             ("corrupt a b --bleed-db 0:-20", "'0:-20' is no LOW:HIGH"),
             ("export a b --to zfturbo --set c", "'c' is no KEY=VALUE"),
+            ("export a b --to zfturbo --sample-rate 9", "Invalid value for '--sample-rate': must be 8000 or more"),
+            ("trim a b --first-db loud", "Invalid value for '--first-db': must be a number"),
         ],
     )
     def test_usage(self, command: str, told: str) -> None:
@@ -407,9 +409,7 @@ class TestExport:
         exporting.return_value = dataclasses.replace(exporting.return_value, skipped=skipped)
         result = run("export refined.json --to zfturbo set")
         assert result.exit_code == 3
-        assert {"passed over 1 mixture", "1 file that earlier runs passed over stays under skipped"} <= set(
-            result.stderr.splitlines()
-        )
+        assert {"passed over 1 mixture", "earlier runs had passed over 1 file"} <= set(result.stderr.splitlines())
         assert result.stderr.splitlines()[-1] == "  song/b.wav: truncated"
 
     def test_settings_reach_the_layout(self, exporting: Mock) -> None:
@@ -449,7 +449,12 @@ class TestTrainClassifier:
         assert training.call_args.kwargs == {
             "recipe": "small",
             "overrides": ["loss=bce", "loop.examples=9", "seed=4", "loop.decay=2"],
+            "init": None,
+            "card": None,
+            "cache_limit_gb": None,
             "resume": False,
+            "keep_checkpoint": False,
+            "push_to_hub": None,
             "workers": 1,
             "quiet": False,
         }
@@ -459,6 +464,16 @@ class TestTrainClassifier:
         lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
         assert {"score 0.912", "hours of sound vocals 0.50, drums 1.25"} <= lines
         assert result.stderr.splitlines()[-1] == "next: stemclean refine DATA --weights file:w.safetensors"
+
+    def test_published_weights_are_used_by_their_address(self, training: Mock) -> None:
+        training.return_value["published"] = "hub:org/mine@abc"
+        result = run("train-classifier stems -o w.safetensors --push-to-hub org/mine --license MIT --keep-checkpoint")
+        given = training.call_args.kwargs
+        assert given["push_to_hub"] == "org/mine" and given["card"] == {"license": "MIT"} and given["keep_checkpoint"]
+        assert result.stderr.splitlines()[-2:] == [
+            "published as hub:org/mine@abc",
+            "next: stemclean refine DATA --weights hub:org/mine@abc",
+        ]
 
     def test_json_leaves_the_history_to_the_card(self, training: Mock) -> None:
         report = json.loads(run("train-classifier stems -o w.safetensors --json").stdout)

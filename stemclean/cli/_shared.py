@@ -26,7 +26,7 @@ import typer
 from typer.core import TyperGroup
 
 from stemclean import __version__
-from stemclean.errors import StemcleanError
+from stemclean.errors import StemcleanError, in_plain_words
 from stemclean.progress import waiting
 
 if TYPE_CHECKING:
@@ -217,8 +217,7 @@ def passed_over(report: Mapping[str, Any]) -> list[str]:
     if report["mixtures"]:
         lines.append(f"passed over {_many(report['mixtures'], 'mixture')}")
     if report["skipped_before"]:
-        stay = "stays" if report["skipped_before"] == 1 else "stay"
-        lines.append(f"{_many(report['skipped_before'], 'file')} that earlier runs passed over {stay} under skipped")
+        lines.append(f"earlier runs had passed over {_many(report['skipped_before'], 'file')}")
     return lines
 
 
@@ -314,7 +313,8 @@ def _told(run: Callable[[], Any]) -> Any:
     try:
         return run()
     except typer.TyperException as error:
-        _complain(error.format_message().rstrip("."), _usage(error))
+        what, colon, why = error.format_message().rstrip(".").partition(": ")
+        _complain(f"{what}{colon}{in_plain_words(why)}", _usage(error))
         return error.exit_code
     except typer.Abort:
         return INTERRUPTED

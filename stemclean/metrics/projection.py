@@ -1,0 +1,247 @@
+"""What of an estimate is the reference, filtered; what is other references; and what is neither.
+
+BSSEval (Vincent et al., IEEE TASLP 14(4), 2006; version 4: Stöter, Liutkus and Ito, LVA/ICA 2018) explains every
+estimate by filters of 512 taps on the references. Version 4 computes the filters once, over the whole track, and then
+applies them to each frame by itself, as if before and after it there were silence. Here:
+
+* :class:`Correlator` and :func:`at_lags`: the inner products that the filters depend on, 512 lags by block FFTs, from
+  stretches of audio that follow one another;
+* :func:`filters`: one block Toeplitz system a track (:mod:`stemclean.metrics.toeplitz`), and a small one a source;
+* :class:`Projector`: the energies of each frame's parts. They are sums over the bins of one FFT a frame and channel
+  (Parseval), so that nothing is transformed back.
+
+Everything is float64: filters amplify bands in which a reference is all but silent.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from stemclean.metrics import toeplitz
+
+__all__ = ["NUM_TAPS", "Correlator", "Energies", "Filters", "Projector", "at_lags", "filters"]
+
+Array = NDArray[np.float64]
+Spectrum = NDArray[np.complex128]
+
+NUM_TAPS = 512
+"""Length of the distortion filters of BSSEval."""
+
+LOOK_BACK = NUM_TAPS - 1
+
+NUM_BINS = 4096
+"""FFT length of the correlations; what is left beside the lags is the block of audio."""
+
+BINS_AT_ONCE = 512
+"""Frequencies that are projected together: their spectra stay in a processor's cache."""
+
+
+class _Buffers(threading.local):
+    """Arrays that each thread uses again and again: fresh memory would cost more than the arithmetic on it."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def __call__(self, name: str, shape: tuple[int, ...], dtype: type = np.complex128) -> NDArray[Any]:
+        size = math.prod(shape)
+        known = self._arrays.get(name)
+        if known is None or len(known) < size:
+            known = self._arrays[name] = np.empty(size, dtype)
+        return known[:size].reshape(shape)
+
+
+class Correlator:
+    """Cross spectra of stretches of audio; :func:`at_lags` reads their sum. May be called by several threads."""
+
+    def __init__(self) -> None:
+        self._buffers = _Buffers()
+
+    def __call__(self, history: Array, references: Array, estimates: Array) -> Spectrum:
+        """A stretch, and the references up to 511 samples before it.
+
+        Sums of the results of stretches that follow one another are those of the whole.
+
+        Args:
+            history: the references' samples before the stretch; what is missing is silence.
+            references: a stretch of any length.
+            estimates: the same stretch.
+
+        Shape:
+            history: ``(reference, any)``; references: ``(reference, time)``; estimates: ``(estimate, time)``;
+            result: ``(bin, reference, reference + estimate)``.
+        """
+        num_references, num_samples = references.shape
+        num_signals = num_references + len(estimates)
+        num_blocks = -(-num_samples // (NUM_BINS - LOOK_BACK))
+        length = -(-num_samples // num_blocks)
+        now = self._buffers("now", (num_signals, num_blocks * length), np.float64)
+        now[:num_references, :num_samples] = references
+        now[num_references:, :num_samples] = estimates
+        now[:, num_samples:] = 0.0
+        before = history[:, max(0, history.shape[1] - LOOK_BACK) :]
+        early = self._buffers("early", (num_references, LOOK_BACK + num_blocks * length), np.float64)
+        early[:, : LOOK_BACK - before.shape[1]] = 0.0
+        early[:, LOOK_BACK - before.shape[1] : LOOK_BACK] = before
+        early[:, LOOK_BACK:] = now[:num_references]
+        # (channel, time) -> (channel, block, time), each block after the samples before it, or before zeros
+        windows = np.lib.stride_tricks.sliding_window_view(early, LOOK_BACK + length, axis=1)[:, ::length]
+        blocks = now.reshape(num_signals, num_blocks, length)
+        bins = NUM_BINS // 2 + 1
+        left = self._buffers("left", (num_references, num_blocks, bins))
+        right = self._buffers("right", (num_signals, num_blocks, bins))
+        np.fft.rfft(windows, NUM_BINS, axis=2, out=left)
+        np.fft.rfft(blocks, NUM_BINS, axis=2, out=right)
+        # (channel, block, bin) -> (bin, channel, block) and (bin, block, channel)
+        turned_left = self._buffers("turned_left", (bins, num_references, num_blocks))
+        turned_right = self._buffers("turned_right", (bins, num_blocks, num_signals))
+        np.copyto(turned_left, left.transpose(2, 0, 1))
+        np.conjugate(right.transpose(2, 1, 0), out=turned_right)
+        result: Spectrum = turned_left @ turned_right
+        return result
+
+
+def at_lags(spectra: Spectrum) -> Array:
+    """Inner products ``sum_n x_i[n] y_j[n + lag]`` for lags 0 to 511.
+
+    Shape:
+        spectra: of :class:`Correlator`; result: ``(lag, reference, reference + estimate)``.
+    """
+    result: Array = np.fft.irfft(spectra, NUM_BINS, axis=0)[LOOK_BACK::-1]
+    return result
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Least-squares filters from references to estimates.
+
+    Args:
+        every: from all references to each estimate.
+        own: from the estimate's own reference alone.
+
+    Shape:
+        every: ``(tap, channel of a reference, channel of an estimate)``, the channels of one source side by side;
+        own: ``(source, tap, channel, channel)``.
+    """
+
+    every: Array
+    own: Array
+
+
+def filters(correlations: Array, owners: Sequence[int], channels: int) -> Filters:
+    """The filters of a track.
+
+    Args:
+        correlations: of :func:`at_lags`.
+        owners: for each estimate, the index of its reference.
+        channels: of each source.
+    """
+    num_references = correlations.shape[1]
+    among, targets = correlations[:, :, :num_references], correlations[:, :, num_references:]
+    own = []
+    for estimate, owner in enumerate(owners):
+        here = slice(owner * channels, (owner + 1) * channels)
+        there = slice(estimate * channels, (estimate + 1) * channels)
+        own.append(toeplitz.solve(among[:, here, here], targets[:, here, there]))
+    if num_references == channels:  # the only source is all sources: equal to the last bit, so that SIR is infinite
+        return Filters(own[0], np.stack(own))
+    return Filters(toeplitz.solve(among, targets), np.stack(own))
+
+
+@dataclass(frozen=True)
+class Energies:
+    """Energies of the parts of each frame, whose sum is the estimate.
+
+    Shape:
+        each: ``(source, frame)``.
+    """
+
+    spatial: Array
+    """of the filtered reference less the reference"""
+    own: Array
+    """of the filtered reference"""
+    interference: Array
+    """of what other references explain beyond that"""
+    explained: Array
+    """of what all references explain together"""
+    artifacts: Array
+    """of the rest of the estimate"""
+
+
+@dataclass
+class Projector:
+    """Applies a track's filters to frames. May be called by several threads.
+
+    Args:
+        filters: of the track.
+        owners: for each estimate, the index of its reference.
+        window: samples of a frame.
+    """
+
+    filters: Filters
+    owners: Sequence[int]
+    window: int
+
+    def __post_init__(self) -> None:
+        self._buffers = _Buffers()
+        self._num_bins = int(fft.next_fast_len(self.window + LOOK_BACK, real=True))
+        num_taps, num_heard, num_given = self.filters.every.shape
+        self._channels = num_given // len(self.owners)
+        self._owned = [
+            owner * self._channels + channel for owner in self.owners for channel in range(self._channels)
+        ]
+        own = np.zeros((num_taps, num_heard, num_given))
+        for source, owner in enumerate(self.owners):
+            here, there = owner * self._channels, source * self._channels
+            own[:, here : here + self._channels, there : there + self._channels] = self.filters.own[source]
+        # (tap, in, out) -> (bin, out, in)
+        self._every, self._own = (
+            np.ascontiguousarray(np.fft.rfft(taps, self._num_bins, axis=0).transpose(0, 2, 1))
+            for taps in (self.filters.every, own)
+        )
+        self._parseval = np.full((self._num_bins // 2 + 1, 1, 1), np.sqrt(2.0 / self._num_bins))
+        self._parseval[0] = np.sqrt(1.0 / self._num_bins)
+        if self._num_bins % 2 == 0:
+            self._parseval[-1] = self._parseval[0]
+
+    def __call__(self, references: Array, estimates: Array) -> Energies:
+        """The energies of some frames.
+
+        Shape:
+            references, estimates: ``(source, channel, frame, time)``, as many samples as the window.
+        """
+        num_frames = references.shape[2]
+        heard, given = self._spectra("heard", references), self._spectra("given", estimates)
+        totals = np.zeros((5, len(estimates), num_frames))
+        for start in range(0, len(self._parseval), BINS_AT_ONCE):
+            bins = slice(start, start + BINS_AT_ONCE)
+            weights = self._parseval[bins]  # the energy of the weighted half spectrum is that of the samples
+            # (channel, frame, bin) -> (bin, channel, frame)
+            reference = np.multiply(heard[:, :, bins].transpose(2, 0, 1), weights, order="C")
+            estimate = np.multiply(given[:, :, bins].transpose(2, 0, 1), weights, order="C")
+            explained = self._every[bins] @ reference
+            own = self._own[bins] @ reference
+            parts = (own - reference[:, self._owned], own, explained - own, explained, estimate - explained)
+            for total, part in zip(totals, parts, strict=True):
+                total += self._energy(part)
+        return Energies(*totals)
+
+    def _spectra(self, name: str, sound: Array) -> Spectrum:
+        """Shape: (source, channel, frame, time) -> (source * channel, frame, bin)."""
+        flat = sound.reshape(-1, *sound.shape[2:])
+        spectra: Spectrum = self._buffers(name, (*flat.shape[:2], len(self._parseval)))
+        np.fft.rfft(flat, self._num_bins, axis=2, out=spectra)
+        return spectra
+
+    def _energy(self, spectra: Spectrum) -> Array:
+        """Shape: (bin, source * channel, frame) -> (source, frame)."""
+        parts = np.ascontiguousarray(spectra).view(np.float64).reshape(len(spectra), -1)
+        energy: Array = np.einsum("bk,bk->k", parts, parts)
+        return energy.reshape(-1, self._channels, spectra.shape[2], 2).sum(axis=(1, 3))

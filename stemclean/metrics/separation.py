@@ -1,0 +1,489 @@
+"""How near an estimate comes to its reference: BSSEval v4, the SDR of the Sound Demixing Challenges, and SI-SDR.
+
+Conventions
+    *Audio* is ``(source, channel, time)``, float32 or float64, computed in float64; the reference and the estimate of a
+    source have the same index. Values are decibels, high = good. The metrics of BSSEval are one value a *frame*: a
+    window of 1 s, the next one following it without overlap, a last shorter one left out; a song shorter than the
+    window is one frame. The others are one value a song.
+
+    *Undefined* is NaN, never a number that could be averaged: every source's metrics of BSSEval in a frame in which any
+    reference or estimate is silent (that is museval's rule, and so is its *silent*: all samples' sums over the channels
+    are exactly zero), and all metrics of a source whose reference is silent throughout. A perfect estimate is ``inf``.
+    :func:`over_frames` and :func:`over_tracks` leave out both.
+
+    *Silent throughout*: museval refuses such a track. Here a source whose reference is silent is left out, and the rest
+    is what museval says of a track of the remaining sources. A source whose estimate alone is silent has no BSSEval
+    metrics (its SDX'23 SDR is 0 dB), but its reference still counts as an interferer of the others.
+
+    *Length*: :func:`fit` gives an estimate its reference's length, as museval does.
+
+Definitions
+    BSSEval v4 is that of museval 0.4.1 (``mode="v4"``, one filter a track, 512 taps, images, no permutation); see
+    :mod:`stemclean.metrics.projection`. With s the reference's frame, p its projection on its own delayed copies, q the
+    projection of the estimate e on those of all references: ``SDR = |s|² / |e - s|²``, ``ISR = |s|² / |p - s|²``,
+    ``SIR = |p|² / |q - p|²``, ``SAR = |q|² / |e - q|²``. The SDR needs no projection at all.
+
+    The challenges (MDX'21, arXiv 2108.13559; SDX'23, arXiv 2308.06979) take ``|s|² / |e - s|²`` over the whole song.
+    They add 1e-7 to both sums, which changes nothing but what silence scores; here that is NaN.
+
+    SI-SDR (Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019) is ``|a s|² / |e - a s|²`` with
+    ``a = <e, s> / |s|²``, over the whole song and all its channels, no mean being subtracted.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemclean.metrics.projection import LOOK_BACK, Correlator, Projector, Spectrum, at_lags, filters
+
+__all__ = [
+    "METRICS",
+    "Metric",
+    "Scores",
+    "Stretches",
+    "bss_eval",
+    "evaluate",
+    "fit",
+    "measure",
+    "over_frames",
+    "over_tracks",
+    "sdx_sdr",
+    "si_sdr",
+    "validate",
+]
+
+Array = NDArray[np.float64]
+Audio = NDArray[Any]
+Stretches = Callable[[], Iterable[tuple[Audio, Audio]]]
+"""Gives the audio of a song from its start, each time it is called: stretches of reference and estimate, each
+``(source, channel, time)``, all but the last a whole number of windows long."""
+
+WINDOW_SECONDS = 1.0
+FRAMES_A_STRETCH = 4
+
+BLOCK_SAMPLES = 1 << 16
+"""Samples that are summed at once where there are no frames."""
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's names.
+
+    Args:
+        name: what is typed.
+        key: what stands in JSON and CSV.
+        title: what stands in a table.
+        by_frame: one value a frame and the median of tracks, or one a song and the mean of songs.
+        filtered: needs the distortion filters, which is what takes time.
+    """
+
+    name: str
+    key: str
+    title: str
+    by_frame: bool = True
+    filtered: bool = False
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("sdr", "bsseval_v4_sdr_db", "SDR, BSSEval v4"),
+        Metric("isr", "bsseval_v4_isr_db", "ISR, BSSEval v4", filtered=True),
+        Metric("sir", "bsseval_v4_sir_db", "SIR, BSSEval v4", filtered=True),
+        Metric("sar", "bsseval_v4_sar_db", "SAR, BSSEval v4", filtered=True),
+        Metric("sdx-sdr", "sdx23_sdr_db", "SDR, SDX'23", by_frame=False),
+        Metric("si-sdr", "si_sdr_db", "SI-SDR", by_frame=False),
+    )
+}
+"""What can be measured, by the name that is typed."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What was measured of a song.
+
+    Args:
+        frames: name of a metric -> one value a source and frame; ``(source, frame)``.
+        song: name of a metric -> one value a source; ``(source,)``.
+        silent_references: sources whose reference is silent throughout.
+        silent_estimates: sources whose estimate alone is.
+        num_samples: the song's length.
+    """
+
+    frames: dict[str, Array]
+    song: dict[str, Array]
+    silent_references: list[int]
+    silent_estimates: list[int]
+    num_samples: int
+
+    def of_song(self, metric: str) -> Array:
+        """One value a source, frames being put together by :func:`over_frames`. Shape: (source,)."""
+        return self.song[metric] if metric in self.song else over_frames(self.frames[metric])
+
+
+def validate(reference: Audio, estimate: Audio) -> None:
+    """Check a pair of arrays ``(source, channel, time)``.
+
+    Raises:
+        ValueError: another rank or type, no sound, shapes that differ, or samples that are not finite.
+    """
+    for name, array in (("reference", reference), ("estimate", estimate)):
+        if array.ndim != 3 or array.dtype.kind != "f":
+            raise ValueError(f"{name}: floats (source, channel, time) are wanted, not {array.dtype} {array.shape}")
+        if not array.size:
+            raise ValueError(f"{name}: no source, no channel or no sample: {array.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: a sample is not finite")
+    if reference.shape != estimate.shape:
+        raise ValueError(f"reference {reference.shape} and estimate {estimate.shape} differ in shape")
+
+
+def fit(sound: Audio, num_samples: int) -> Audio:
+    """A sound of another length: silence is added at its end, or its end is cut off, as museval does with estimates.
+
+    >>> fit(np.ones((1, 2)), 3)
+    array([[1., 1., 0.]])
+
+    Shape:
+        sound: ``(…, time)``; result: ``(…, num_samples)``.
+    """
+    missing = num_samples - sound.shape[-1]
+    if missing <= 0:
+        return sound[..., :num_samples]
+    return np.concatenate([sound, np.zeros((*sound.shape[:-1], missing), sound.dtype)], axis=-1)
+
+
+def sdx_sdr(reference: Audio, estimate: Audio) -> Array:
+    """SDR of the Sound Demixing Challenges: ``10 log10(sum s² / sum (s - e)²)`` over the song. Shape: (source,)."""
+    return measure(_whole(reference, estimate, BLOCK_SAMPLES), BLOCK_SAMPLES, ["sdx-sdr"]).song["sdx-sdr"]
+
+
+def si_sdr(reference: Audio, estimate: Audio) -> Array:
+    """Scale-invariant SDR over the song; NaN where the estimate is silent. Shape: (source,)."""
+    return measure(_whole(reference, estimate, BLOCK_SAMPLES), BLOCK_SAMPLES, ["si-sdr"]).song["si-sdr"]
+
+
+def bss_eval(reference: Audio, estimate: Audio, window: int, threads: int = 1) -> tuple[Array, Array, Array, Array]:
+    """SDR, ISR, SIR and SAR of BSSEval v4, one value a frame, in dB; museval's order.
+
+    Args:
+        reference: the true sources.
+        estimate: what a separator gave for them.
+        window: samples of a frame.
+        threads: stretches that are computed at once.
+
+    Shape:
+        reference, estimate: ``(source, channel, time)``; each result: ``(source, frame)``.
+
+    Raises:
+        ValueError: see :func:`validate`.
+    """
+    scores = measure(_whole(reference, estimate, window), window, ["sdr", "isr", "sir", "sar"], threads)
+    return scores.frames["sdr"], scores.frames["isr"], scores.frames["sir"], scores.frames["sar"]
+
+
+def evaluate(
+    reference: Audio,
+    estimate: Audio,
+    sample_rate: int,
+    labels: Sequence[str],
+    metrics: Iterable[str] = tuple(METRICS),
+    threads: int = 1,
+) -> dict[str, float]:
+    """Metrics of a song under ``KEY/CLASS`` and, averaged over the classes that have one, ``KEY/average``.
+
+    Args:
+        reference: the true sources.
+        estimate: what a separator gave for them.
+        sample_rate: per second; a frame is 1 s.
+        labels: names of the sources.
+        metrics: names out of :data:`METRICS`.
+        threads: stretches that are computed at once.
+
+    Shape:
+        reference, estimate: ``(source, channel, time)``.
+
+    Raises:
+        ValueError: see :func:`validate`; a metric that is not known; or as many names as sources are not given.
+    """
+    if len(labels) != len(reference):
+        raise ValueError(f"{len(labels)} names for {len(reference)} sources")
+    metrics = list(metrics)
+    window = round(WINDOW_SECONDS * sample_rate)
+    scores = measure(_whole(reference, estimate, window), window, metrics, threads)
+    report = {}
+    for name in metrics:
+        values = scores.of_song(name)
+        key = METRICS[name].key
+        report |= {f"{key}/{label}": float(value) for label, value in zip(labels, values, strict=True)}
+        report[f"{key}/average"] = over_tracks(values, median=False)
+    return report
+
+
+def over_frames(values: Array) -> Array:
+    """Median of the frames that have a finite value, NaN where none has. Shape: (source, frame) -> (source,).
+
+    A perfect frame (``inf``) is left out, as museval's stores do.
+    """
+    return np.array([over_tracks(row, median=True) for row in values])
+
+
+def over_tracks(values: Iterable[float], *, median: bool) -> float:
+    """Median or mean of the finite values; NaN where there is none.
+
+    >>> over_tracks([1.0, 2.0, float("nan"), 9.0], median=True)
+    2.0
+    """
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.median(finite) if median else np.mean(finite)) if finite else float("nan")
+
+
+def measure(stretches: Stretches, window: int, metrics: Iterable[str], threads: int = 1) -> Scores:
+    """Metrics of a song that is given in stretches; memory does not grow with its length.
+
+    The audio is asked for once or, where filters are needed, twice.
+
+    Args:
+        stretches: the audio.
+        window: samples of a frame.
+        metrics: names out of :data:`METRICS`.
+        threads: stretches that are computed at once.
+
+    Raises:
+        ValueError: see :func:`validate`; or a metric that is not known.
+    """
+    metrics = list(metrics)
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown:
+        raise ValueError(f'no metric named "{unknown[0]}"; known: {", ".join(METRICS)}')
+    filtered = any(METRICS[name].filtered for name in metrics)
+    total = _Total(window)
+    spectra: Spectrum | None = None
+    correlator = Correlator()
+    for part, spectrum in _ordered(
+        lambda item: (_levels(*item[1:], window), correlator(*map(_by_channel, item)) if filtered else None),
+        _with_history(stretches()),
+        threads,
+    ):
+        total.add(part)
+        if spectrum is not None:
+            spectra = spectrum if spectra is None else spectra + spectrum
+    if not total.parts:
+        raise ValueError("no audio")
+    levels = total.frames()
+    heard = np.flatnonzero(~total.silent[0])
+    judged = [int(source) for source in heard if not total.silent[1, source]]
+    defined = ~(levels.silent[0, heard].any(axis=0) | levels.silent[1, judged].any(axis=0))
+    usable = np.zeros((len(total.silent[0]), len(defined)), np.bool_)
+    usable[judged] = defined
+    frames: dict[str, Array] = {}
+    if "sdr" in metrics:
+        frames["sdr"] = np.where(usable, _decibels(levels.reference, levels.error), np.nan)
+    if filtered:
+        for name in ("isr", "sir", "sar"):
+            frames[name] = np.full(usable.shape, np.nan)
+        if judged and defined.any() and spectra is not None:
+            channels = spectra.shape[1] // len(total.silent[0])
+            owners = [int(np.searchsorted(heard, source)) for source in judged]
+            wanted = [*_channels_of(heard, channels), *_channels_of(judged, channels, spectra.shape[1])]
+            correlations = at_lags(spectra[:, _channels_of(heard, channels)][:, :, wanted])
+            projector = Projector(filters(correlations, owners, channels), owners, levels.window)
+            energies = list(
+                _ordered(
+                    lambda item: projector(*_framed(item, heard, judged, levels.window)),
+                    (item for item in stretches() if item[0].shape[2] >= levels.window),
+                    threads,
+                )
+            )
+            spatial, own, interference, explained, artifacts = (
+                np.concatenate([getattr(part, name) for part in energies], axis=1)
+                for name in ("spatial", "own", "interference", "explained", "artifacts")
+            )
+            frames["isr"][judged] = _decibels(levels.reference[judged], spatial)
+            frames["sir"][judged] = _decibels(own, interference)
+            frames["sar"][judged] = _decibels(explained, artifacts)
+            for name in ("isr", "sir", "sar"):
+                frames[name][~usable] = np.nan
+    song: dict[str, Array] = {}
+    sums = total.sums
+    if "sdx-sdr" in metrics:
+        song["sdx-sdr"] = _decibels(sums[0], sums[1], undefined=sums[0] == 0)
+    if "si-sdr" in metrics:
+        song["si-sdr"] = _si_sdr(*sums)
+    return Scores(
+        {name: frames[name] for name in metrics if name in frames},
+        song,
+        silent_references=[int(source) for source in np.flatnonzero(total.silent[0])],
+        silent_estimates=[int(source) for source in heard if total.silent[1, source]],
+        num_samples=total.num_samples,
+    )
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """Energies of the frames of a stretch, and of what is left of it.
+
+    Shape:
+        reference, error, product: ``(source, frame)``; silent: ``(2, source, frame)``, reference and estimate.
+    """
+
+    window: int
+    num_samples: int
+    reference: Array
+    error: Array
+    product: Array
+    """of the reference with the error"""
+    silent: NDArray[np.bool_]
+
+
+@dataclass
+class _Total:
+    """The stretches of a song put together."""
+
+    window: int
+    parts: list[_Levels] = field(default_factory=list)
+    rests: list[_Levels] = field(default_factory=list)
+
+    def add(self, part: tuple[_Levels, _Levels]) -> None:
+        self.parts.append(part[0])
+        self.rests.append(part[1])
+
+    @property
+    def num_samples(self) -> int:
+        return sum(part.num_samples for part in itertools.chain(self.parts, self.rests))
+
+    def _joined(self, name: str, parts: Iterable[_Levels]) -> NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in parts], axis=-1)
+
+    @property
+    def sums(self) -> Array:
+        """Of reference, error and product. Shape: (3, source)."""
+        names = ("reference", "error", "product")
+        return np.stack([self._joined(name, [*self.parts, *self.rests]).sum(axis=-1) for name in names])
+
+    @property
+    def silent(self) -> NDArray[np.bool_]:
+        """Whether reference and estimate are silent throughout. Shape: (2, source)."""
+        return np.asarray(self._joined("silent", [*self.parts, *self.rests]).all(axis=-1))
+
+    def frames(self) -> _Levels:
+        """All frames; a song that is shorter than the window is one."""
+        parts = self.parts if any(part.num_samples for part in self.parts) else self.rests
+        window = self.window if parts is self.parts else self.num_samples
+        values = (self._joined(name, parts) for name in ("reference", "error", "product", "silent"))
+        return _Levels(window, self.num_samples, *values)
+
+
+def _levels(reference: Audio, estimate: Audio, window: int) -> tuple[_Levels, _Levels]:
+    """The whole frames of a stretch, and what is left."""
+    if reference.shape != estimate.shape or reference.ndim != 3:
+        raise ValueError(f"reference {reference.shape} and estimate {estimate.shape}: (source, channel, time), alike")
+    num_samples = reference.shape[2]
+    whole = num_samples // window * window
+    frames = [slice(start, start + window) for start in range(0, whole, window)]
+    rest = [slice(whole, num_samples)] if whole < num_samples else []
+    return (
+        _Levels(window, whole, *_frame_levels(reference, estimate, frames)),
+        _Levels(window, num_samples - whole, *_frame_levels(reference, estimate, rest)),
+    )
+
+
+def _frame_levels(reference: Audio, estimate: Audio, frames: Sequence[slice]) -> tuple[Array, Array, Array, Any]:
+    shape = (len(reference), len(frames))
+    energy, error, product, silent = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros((2, *shape), np.bool_)
+    for source, index in np.ndindex(*shape):
+        here = (source, slice(None), frames[index])
+        true = np.ascontiguousarray(reference[here], np.float64)
+        difference = np.subtract(estimate[here], true, dtype=np.float64, order="C")
+        energy[source, index] = np.vdot(true, true)
+        error[source, index] = np.vdot(difference, difference)
+        product[source, index] = np.vdot(true, difference)
+        silent[:, source, index] = _silent(true), _silent(estimate[here])
+    return energy, error, product, silent
+
+
+def _silent(sound: Audio) -> bool:
+    """Whether the sum of the channels is exactly zero throughout; a sound at the start answers at once."""
+    return not sound[:, :64].sum(axis=0).any() and not sound.sum(axis=0).any()
+
+
+def _si_sdr(reference: Array, error: Array, product: Array) -> Array:
+    """The part of the error that is parallel to the reference is a gain, and no error."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        target = np.square(reference + product) / reference
+        rest = np.maximum(error - np.square(product) / reference, 0.0)
+    return _decibels(target, rest, undefined=(reference == 0) | (target == 0))
+
+
+def _decibels(numerator: Array, denominator: Array, undefined: NDArray[np.bool_] | None = None) -> Array:
+    """``10 log10`` of a ratio of energies; ``inf`` where the denominator is zero, NaN where it is said to be undefined."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.where(denominator == 0, np.inf, 10.0 * np.log10(numerator / denominator))
+    return values if undefined is None else np.where(undefined, np.nan, values)
+
+
+def _framed(item: tuple[Audio, Audio], heard: Any, judged: Any, window: int) -> tuple[Array, Array]:
+    """Whole frames of some sources. Shape: (source, channel, time) -> (source, channel, frame, time)."""
+    framed = []
+    for sound, sources in zip(item, (heard, judged), strict=True):
+        whole = sound.shape[2] // window * window
+        chosen = np.asarray(sound[sources, :, :whole], np.float64)
+        framed.append(chosen.reshape(*chosen.shape[:2], -1, window))
+    return framed[0], framed[1]
+
+
+def _channels_of(sources: Iterable[int], channels: int, offset: int = 0) -> list[int]:
+    return [offset + int(source) * channels + channel for source in sources for channel in range(channels)]
+
+
+def _by_channel(sound: Audio) -> Array:
+    """Shape: (source, channel, time) -> (source * channel, time)."""
+    return np.asarray(sound, np.float64).reshape(sound.shape[0] * sound.shape[1], sound.shape[2])
+
+
+def _with_history(stretches: Iterable[tuple[Audio, Audio]]) -> Iterator[tuple[Audio, Audio, Audio]]:
+    """Each stretch after the references' last samples before it."""
+    history: Audio | None = None
+    for reference, estimate in stretches:
+        if history is None:
+            history = reference[:, :, :0]
+        yield history, reference, estimate
+        history = np.concatenate([history, reference[:, :, -LOOK_BACK:]], axis=2)[:, :, -LOOK_BACK:]
+
+
+def _whole(reference: Audio, estimate: Audio, window: int) -> Stretches:
+    """Arrays as stretches."""
+    validate(reference, estimate)
+    step = window * FRAMES_A_STRETCH
+
+    def stretches() -> Iterator[tuple[Audio, Audio]]:
+        for start in range(0, reference.shape[2], step):
+            yield reference[:, :, start : start + step], estimate[:, :, start : start + step]
+
+    return stretches
+
+
+def _ordered(function: Callable[[T], U], items: Iterable[T], threads: int) -> Iterator[U]:
+    """The results in the order of the items, with a few of them on the way at a time."""
+    if threads < 2:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[U]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

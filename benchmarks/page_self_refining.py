@@ -105,7 +105,8 @@ def main_parts(runs: Runs, labels: Sequence[str]) -> list[str]:
         "Half of them claim another class, half hold another stem of the song as well.",
     ]
     for limit in ("0.9", "0.5"):
-        told.append(f"Averages over the classes, threshold {limit}:" + (" the paper's." if limit == "0.9" else ""))
+        paper = ", the paper's" if limit == "0.9" else ""
+        told.append(f"Averages over the classes, threshold {limit}{paper}:")
         told.append(average_table(runs, names, limit))
     told.append(f"![Accuracy and recall of the four classifiers, threshold 0.9](assets/{PLOTS['main']})")
     told += ["Class by class, threshold 0.9:", class_table(runs, names, labels)]

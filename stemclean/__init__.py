@@ -37,7 +37,9 @@ _HOMES = {
 }
 """Public name -> the module that holds it."""
 
-_MODULES = frozenset({"corrupt", "evaluate", "export", "layouts", "manifest", "refine", "train_classifier", "trim"})
+_MODULES = frozenset(
+    "corrupt evaluate export layouts manifest refine separate train_classifier train_separator trim".split()
+)
 """Modules that ``import stemclean`` alone makes reachable, as ``stemclean.manifest.read(...)``."""
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604  all are strings

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,18 @@ from stemclean.audio.waveform import Waveform, mix_channels
 from stemclean.errors import AudioError, ConfigError
 from stemclean.units import seconds_to_samples
 
-__all__ = ["ENDINGS", "AudioInfo", "AudioWriter", "blocks", "create", "mix_channels", "probe", "read", "write"]
+__all__ = [
+    "ENDINGS",
+    "AudioInfo",
+    "AudioWriter",
+    "blocks",
+    "create",
+    "mix_channels",
+    "probe",
+    "read",
+    "resampled",
+    "write",
+]
 
 DEFAULT_SUBTYPES = {"flac": "PCM_24", "wav": "PCM_24", "aiff": "PCM_24"}
 """Sample format by family where the caller names none. 24 bits, not float: float wav holds a time stamp (``PEAK``
@@ -130,7 +141,7 @@ def blocks(
         rate = sample_rate or info.sample_rate
         pieces = _finite_chunks(path, decoder, 0, info.num_samples, channels)
         if rate != info.sample_rate:
-            pieces = _resampled(pieces, info.sample_rate, rate, channels or info.channels)
+            pieces = resampled(pieces, info.sample_rate, rate, channels or info.channels)
         yield from _rechunked(pieces, max(1, seconds_to_samples(block_duration, rate)))
 
 
@@ -150,7 +161,17 @@ def _finite_chunks(path: Path, decoder: Decoder, start: int, stop: int, channels
         yield chunk if channels is None else mix_channels(chunk, channels)
 
 
-def _resampled(pieces: Iterator[Waveform], rate: int, new_rate: int, channels: int) -> Iterator[Waveform]:
+def resampled(pieces: Iterable[Waveform], rate: int, new_rate: int, channels: int) -> Iterator[Waveform]:
+    """A sound at another rate, piece by piece; what comes out has pieces of other lengths, some of them empty.
+
+    Args:
+        pieces: Shape: (channel, time) each.
+        rate, new_rate: per second.
+        channels: of the pieces, any number.
+
+    Yields:
+        Shape: (channel, time).
+    """
     stream = soxr.ResampleStream(rate, new_rate, channels, dtype="float32")
     for piece in pieces:
         yield stream.resample_chunk(np.ascontiguousarray(piece.T)).T  # soxr wants (time, channel)

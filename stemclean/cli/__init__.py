@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from stemclean import __version__
-from stemclean.cli import _shared, corrupt, eval, export, refine, train_classifier, trim  # noqa: A004  `eval` is a command
+from stemclean.cli import (
+    _shared,
+    corrupt,
+    eval,  # noqa: A004  `eval` is a command
+    export,
+    refine,
+    separate,
+    train_classifier,
+    train_separator,
+    trim,
+)
 
 __all__ = ["app", "main"]
 
@@ -23,6 +33,8 @@ _shared.add(app, refine)
 _shared.add(app, export)
 _shared.add(app, trim)
 _shared.add(app, train_classifier)
+_shared.add(app, train_separator)
+_shared.add(app, separate)
 _shared.add(app, corrupt)
 app.add_typer(eval.app, name="eval")
 

@@ -1,0 +1,65 @@
+"""``stemclean separate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stemclean.cli._shared import Json, Quiet, clock, data, remark, report_failures, table
+
+EXAMPLE = "stemclean separate song.mp3 -o separated --weights file:my_separator.safetensors"
+
+
+def command(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A song, or a folder of songs.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="A folder for the estimates.")],
+    weights: Annotated[str, typer.Option(metavar="URI", help="A separator: file:PATH, hub:ORG/REPO or a path.")],
+    overlap: Annotated[
+        float, typer.Option(metavar="SHARE", min=0, max=0.95, help="How much segments overlap; more takes longer.")
+    ] = 0.25,
+    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="wav or flac, of 24 bits.")] = "wav",
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 …; a GPU where there is one.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Segments that are separated at once.")] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Keep songs that an earlier run has finished, or start afresh.")
+    ] = True,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take songs apart into one file per class.
+
+    The estimates of a song go to DIR/SONG/CLASS.wav, with the song's own rate, channels and length. In a folder that
+    holds a file called mixture, that is the song, and the files beside it are passed over.
+    """
+    from stemclean.manifest import Skip
+    from stemclean.report import skips
+    from stemclean.separate import SeparateConfig, separate
+
+    done = separate(
+        source,
+        output,
+        weights_uri=weights,
+        config=SeparateConfig(overlap, format_),
+        device=device,
+        batch_size=batch_size,
+        resume=resume,
+        quiet=quiet,
+    )
+    report = {
+        **{key: done[key] for key in ("output", "weights", "config", "songs")},
+        "seconds": round(done["seconds"], 1),
+        **skips(map(Skip.model_validate, done["skipped"])),
+    }
+    shown = table("Separated", "song", "length", "clipped", numbers=("length",))
+    for name, song in report["songs"].items():
+        clipped = ", ".join(f"{label} {count}" for label, count in song["clipped"].items())
+        shown.add_row(name, clock(song["num_samples"] / song["sample_rate"]), clipped)
+    data(report, [shown], as_json=as_json)
+    if any(song["clipped"] for song in report["songs"].values()):
+        remark("samples beyond full scale were clipped: lower the songs' level first", quiet=quiet)
+    remark(f"wrote {output}", quiet=quiet)
+    report_failures(report["failures"], quiet=quiet)

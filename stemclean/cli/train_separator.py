@@ -1,0 +1,120 @@
+"""``stemclean train-separator``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stemclean.cli._shared import Json, Quiet, clock, data, remark, report_failures, table
+
+EXAMPLE = "stemclean train-separator refined.json -o my_separator.safetensors --recipe xumx-small"
+
+
+def command(
+    stems: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="What `refine` wrote; or a folder, taken at its word.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The weights to write, a .safetensors file.")
+    ],
+    recipe: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="xumx, hdemucs or band-split with -small (two CPU cores) or -paper, or a TOML file.",
+        ),
+    ] = "xumx-small",
+    multi_label_probability: Annotated[
+        float | None,
+        typer.Option(metavar="P", min=0, max=1, help="Of a mixture with a source of several classes; 0.4 as a rule."),
+    ] = None,
+    robust: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="masked (losses above the batch's 0.95 quantile do not count), truncated (0.7, 0.5, 0.3) or none.",
+        ),
+    ] = None,
+    use_claimed: Annotated[
+        bool, typer.Option("--use-claimed", help="Train on the claimed classes, whatever was found.")
+    ] = False,
+    labels: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Classes with commas between; those that have stems.")
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(metavar="URI", help="Weights of a separator to start from, for fine-tuning.")
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Mixtures to train on, instead of the recipe's number.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Of all that is drawn, instead of the recipe's seed.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any other key of the recipe, as loop.batch_size=8. Repeatable."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that mix ahead of the network.")] = 2,
+    logs: Annotated[Path | None, typer.Option(metavar="DIR", help="Write logs for TensorBoard.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on where a killed run was, or start afresh.")
+    ] = True,
+    keep_checkpoint: Annotated[
+        bool, typer.Option("--keep-checkpoint", help="So that the run can be made longer; large.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a separator on stems whose classes are known, or believed.
+
+    It learns from mixtures of stems of any songs. A stem that holds several classes is compared with the sum of their
+    estimates. Whole tracks are held out for validation. A card, a .json of the same name, says what the weights were
+    trained on and how well. A run that was killed goes on as if it had not been. For several GPUs: accelerate launch
+    -m stemclean train-separator MANIFEST -o FILE.
+    """
+    from stemclean.report import describe_training
+    from stemclean.train_separator import train_separator
+
+    given = {
+        "mixing.multi_label_probability": multi_label_probability,
+        "loss.robust": robust,
+        "loop.examples": examples,
+        "seed": seed,
+    }
+    overrides = [*(f"{key}={value}" for key, value in given.items() if value is not None), *(settings or [])]
+    card = train_separator(
+        stems,
+        output,
+        recipe=recipe,
+        overrides=overrides,
+        labels=[label.strip() for label in labels.split(",")] if labels else None,
+        use_claimed=use_claimed,
+        init=init,
+        resume=resume,
+        keep_checkpoint=keep_checkpoint,
+        workers=workers,
+        logs=logs,
+        quiet=quiet,
+    )
+    wait_share = card["wait_share"]
+    report = {**describe_training(card), "wait_share": None if wait_share is None else round(wait_share, 4)}
+    shown = table("Trained", "measure", "value")
+    for name, value in report["metrics"].items():
+        shown.add_row(name.replace("_", " "), f"{value:.0f}" if name == "step" else f"{value:.3f}")
+    hours = report["data"]["hours"]
+    shown.add_row("classes", ", ".join(report["labels"]))
+    shown.add_row("hours alone", ", ".join(f"{label} {hours.get(label, 0.0):.2f}" for label in report["labels"]))
+    shown.add_row("hours of several", f"{report['data']['hours_of_several']:.2f}")
+    shown.add_row("time (h:mm:ss)", clock(report["seconds"]))
+    if wait_share is not None:
+        shown.add_row("waited for mixtures", f"{wait_share:.1%} of the steps' time")
+    data(report, [shown], as_json=as_json)
+    if report["data"]["never_alone"]:
+        remark(f"no stem holds one of these alone: {', '.join(report['data']['never_alone'])}", quiet=quiet)
+    done = "wrote" if report["seconds"] else "nothing to do: an earlier run has finished"
+    remark(f"{done} {output}\nnext: stemclean separate SONG -o DIR --weights file:{output}", quiet=quiet)
+    report_failures(report["failures"], quiet=quiet)

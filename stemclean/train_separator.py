@@ -1,0 +1,88 @@
+"""Train a source separator on the stems of a dataset, refined or not: the ``train-separator`` verb."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stemclean import layouts
+from stemclean.errors import ConfigError
+from stemclean.training.recipe import SeparatorRecipe, read_separator
+from stemclean.training.separator_run import fit_separator
+
+__all__ = ["train_separator"]
+
+
+def train_separator(
+    data: str | Path,
+    output: str | Path,
+    *,
+    recipe: str | Path | SeparatorRecipe = "xumx-small",
+    overrides: Sequence[str] = (),
+    labels: Sequence[str] | None = None,
+    use_claimed: bool = False,
+    cache: str | Path | None = None,
+    cache_limit_gb: float | None = None,
+    init: str | Path | None = None,
+    card: dict[str, Any] | None = None,
+    resume: bool = True,
+    keep_checkpoint: bool = False,
+    workers: int = 2,
+    logs: str | Path | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Train a separator and write its weights and card.
+
+    The examples are mixtures of stems from any songs (Koo et al. 2023, section 3.3): with a given probability one of
+    the sources is a stem that holds several classes, and the sum of their estimates is compared with it. Stems are
+    taken as the manifest believes them to be, region by region.
+
+    Args:
+        data: a manifest, usually what ``refine`` gave; a folder or a list is taken at its word. Stems whose verdict is
+            ``drop`` and declared test stems are left out; declared validation tracks validate.
+        output: the ``.safetensors`` file to write; the card stands beside it as ``.json``.
+        recipe: a name (``xumx-small``, ``hdemucs-paper``, …), a ``.toml`` file or a recipe.
+        overrides: ``key=value`` settings over the recipe.
+        labels: the classes; None: those of the manifest that have stems. Stems that hold others are left out.
+        use_claimed: the claimed classes of whole stems, whatever was found in them: the noisy labels as they are.
+        cache: folder for decoded audio; default ``$XDG_CACHE_HOME/stemclean/pools``.
+        cache_limit_gb: see :meth:`stemclean.data.pool.StemPool.build`.
+        init: weights to start from (``hub:``, ``file:``) instead of random ones, for fine-tuning.
+        card: more to say in the card (data, licences, …).
+        resume: go on from a checkpoint of the same data, recipe and start beside the output, as if the run had never
+            been broken off; weights that such a run has finished are not trained again.
+        keep_checkpoint: leave it there when the weights are written, so that the run can be made longer.
+        workers: processes that mix ahead of the model; 0 mixes in this one.
+        logs: folder for TensorBoard (the extra ``tensorboard``); None: no logs.
+        quiet: no progress.
+
+    Returns:
+        The card, with ``output``, ``seconds``, ``wait_share`` (how much of the steps' time the model waited for
+        mixtures) and ``skipped``.
+
+    Raises:
+        ConfigError: a recipe that cannot be meant, or too few stems to learn from.
+        WeightsError: weights to start from that cannot be had or do not fit.
+    """
+    if Path(output).suffix != ".safetensors":
+        raise ConfigError(f"{output}: weights are safetensors", f"name it {Path(output).with_suffix('.safetensors')}")
+    chosen = read_separator(recipe, overrides)
+    manifest, folder = layouts.load(data, quiet=quiet)
+    return fit_separator(
+        manifest,
+        folder,
+        Path(output),
+        chosen,
+        labels=labels,
+        use_claimed=use_claimed,
+        cache=Path(cache) if cache else None,
+        cache_limit_gb=cache_limit_gb,
+        init=init,
+        card=card,
+        resume=resume,
+        keep_checkpoint=keep_checkpoint,
+        workers=workers,
+        logs=Path(logs) if logs else None,
+        quiet=quiet,
+    )

@@ -1,0 +1,254 @@
+"""One separator from stems to a weights file: pool, regions, split, task, loop, card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+import stemclean
+from stemclean.data.pool import StemPool, content
+from stemclean.data.sources import SourceMixer, cut_to_regions, trusted
+from stemclean.errors import ConfigError, WeightsError
+from stemclean.manifest import Manifest, Stem
+from stemclean.models import registry, weights
+from stemclean.models.contract import ModelSpec, Separator
+from stemclean.training.loop import fit
+from stemclean.training.recipe import SeparatorRecipe
+from stemclean.training.separate import SeparateTask
+from stemclean.training.split import split_tracks
+
+__all__ = ["fit_separator"]
+
+STANDARDISED_ON = 64
+"""Mixtures from which a model learns the scale of its input."""
+
+
+def fit_separator(
+    manifest: Manifest,
+    folder: Path,
+    output: Path,
+    recipe: SeparatorRecipe,
+    *,
+    labels: Sequence[str] | None = None,
+    use_claimed: bool = False,
+    cache: Path | None = None,
+    cache_limit_gb: float | None = None,
+    init: str | Path | None = None,
+    card: dict[str, Any] | None = None,
+    resume: bool = True,
+    keep_checkpoint: bool = False,
+    workers: int = 2,
+    logs: Path | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Train a separator on a manifest's stems and write its weights and card.
+
+    Args:
+        folder: what stem paths are relative to.
+        output: the ``.safetensors`` file.
+        labels: the classes; None: those of the manifest that have stems.
+        use_claimed: take the dataset at its word; see :func:`stemclean.data.sources.trusted`.
+        cache: folder for decoded audio; ``cache_limit_gb``: see :meth:`stemclean.data.pool.StemPool.build`.
+        init: weights to start from.
+        card: more to say in the card (data, licences, …).
+        resume: go on from a checkpoint of the same data and recipe beside the output.
+        keep_checkpoint: leave it there when the weights are written.
+        workers: processes that mix ahead of the model; 0 mixes in this one.
+        logs: folder for TensorBoard.
+
+    Returns:
+        The card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``.
+
+    Raises:
+        ConfigError: a recipe that cannot be meant, or too few stems to learn from.
+        WeightsError: weights to start from that cannot be had or do not fit.
+    """
+    known = trusted(manifest, use_claimed=use_claimed)
+    labels = tuple(labels or _labels(known))
+    start = weights.load(init, kind="separators") if init else None
+    if start and set(start.model.spec.labels) == set(labels):
+        labels = start.model.spec.labels  # the order of its outputs
+    key = _run_key(known.stems, folder, labels, recipe, start)
+    if resume and (finished := _finished(output, key, recipe)):
+        skipped = [skip.model_dump() for skip in manifest.skipped]
+        return {**finished, "output": str(output), "seconds": 0.0, "wait_share": None, "skipped": skipped}
+    train_tracks, validation_tracks = split_tracks(known.stems, share=recipe.validation_share, seed=recipe.seed)
+    processes = PartialState()
+    with processes.main_process_first():  # the others find the cache
+        pool = StemPool.build(
+            known,
+            folder,
+            sample_rate=recipe.spec["sample_rate"],
+            channels=recipe.spec["channels"],
+            cache=cache,
+            limit_gb=cache_limit_gb,
+            quiet=quiet or not processes.is_main_process,
+        )
+    pieces = cut_to_regions(pool, known, recipe.mixing.min_piece)
+    segment, seed = recipe.spec["segment"], recipe.seed
+    train = SourceMixer(_of(pieces, train_tracks), labels, recipe.mixing, segment, seed=(seed, 0))
+    validation = _validation(_of(pieces, validation_tracks), labels, recipe)
+    torch.manual_seed(seed)
+    spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], labels, segment)
+    model = registry.build("separators", recipe.architecture, spec, dict(recipe.options))
+    started = _start(model, start, recipe, train)
+    task = SeparateTask(
+        model,
+        train,
+        validation,
+        recipe.loss,
+        batch_size=max(1, recipe.loop.batch_size // processes.num_processes),
+        examples=recipe.loop.examples,
+        processes=processes.num_processes,
+        seed=seed,
+        workers=workers,
+        validation_examples=recipe.validation_examples,
+    )
+    checkpoint = output.with_suffix(f".{key[:8]}.checkpoint")
+    fitted, progress = fit(task, model, recipe.loop, checkpoint, resume=resume, quiet=quiet, logs=logs)
+    written = {
+        "kind": "separators",
+        "architecture": recipe.architecture,
+        "spec": spec.to_dict(),
+        "options": dict(recipe.options),
+        "loudness_lufs": recipe.mixing.loudness_lufs,
+        "recipe": recipe.to_dict(),
+        "created_by": f"stemclean {stemclean.__version__}",
+        "torch": torch.__version__,
+        "parameters": sum(p.numel() for p in fitted.parameters()),
+        "data": _data(pieces, known, train, train_tracks, validation_tracks, use_claimed=use_claimed),
+        "metrics": {"validation": _renamed(progress.best)},
+        "history": [_renamed(figures) for figures in progress.history],
+        "run": key,
+        **started,
+        **(card or {}),
+    }
+    if processes.is_main_process:
+        weights.save(output, fitted, written, dtype=torch.float32)  # half precision has no room for norms of spectra
+        if not keep_checkpoint:
+            checkpoint.unlink(missing_ok=True)
+    processes.wait_for_everyone()
+    return {
+        **written,
+        "output": str(output),
+        "seconds": progress.seconds,
+        "wait_share": progress.wait_share,
+        "skipped": [skip.model_dump() for skip in (*manifest.skipped, *pool.skipped)],
+    }
+
+
+def _labels(manifest: Manifest) -> tuple[str, ...]:
+    """The manifest's classes that have stems; a separator needs two."""
+    counts = Counter(label for stem in manifest.stems for label in stem.labels)
+    labels = tuple(label for label in manifest.labels if counts[label])
+    if len(labels) < 2:
+        raise ConfigError(
+            f"{len(manifest.stems)} usable stems of {len(labels)} class(es): a separator needs two classes at least",
+            "check the folder; stems that a refined manifest drops are left out",
+        )
+    return labels
+
+
+def _of(pool: StemPool, tracks: set[str]) -> StemPool:
+    return pool.where([stem.track in tracks for stem in pool.stems])
+
+
+def _validation(pool: StemPool, labels: Sequence[str], recipe: SeparatorRecipe) -> SourceMixer:
+    """Mixtures of held-out tracks, of sources of one class each, without chance effects."""
+    hint = "give at least two tracks of each class, or declare validation tracks"
+    if not pool.stems:
+        raise ConfigError("too few tracks to hold one out for validation", hint)
+    mixer = SourceMixer(pool, labels, recipe.mixing.plain(), recipe.spec["segment"], seed=(recipe.seed, 1))
+    if len(mixer.alone) < 2:
+        raise ConfigError(f"the validation tracks hold {len(mixer.alone)} class(es) alone, two are needed", hint)
+    return mixer
+
+
+def _start(
+    model: Separator, start: weights.Weights | None, recipe: SeparatorRecipe, mixer: SourceMixer
+) -> dict[str, Any]:
+    """Give a new model its first weights; what the card says of it."""
+    if start:
+        fresh = weights.start_from(start, model, recipe.architecture, recipe.options)  # type: ignore[arg-type]
+        return {"init": {"uri": start.uri, "sha256": start.sha256, "fresh": fresh}}
+    mixtures = [torch.from_numpy(mixer.example(number).targets.sum(0)) for number in range(STANDARDISED_ON)]
+    model.standardise(torch.stack(mixtures))
+    return {}
+
+
+def _run_key(
+    stems: Sequence[Stem],
+    folder: Path,
+    labels: Sequence[str],
+    recipe: SeparatorRecipe,
+    start: weights.Weights | None,
+) -> str:
+    """SHA-256 of all that a training depends on; of its length only where a schedule does."""
+    plain = recipe.to_dict()
+    loop = plain["loop"]
+    scheduled = len(recipe.loss.keep) > 1 or recipe.loss.robust == "truncated"
+    free = {"validations"} if scheduled else {"examples", "validations", "decay"}
+    plain["loop"] = {key: value for key, value in loop.items() if key not in free}
+    told = [
+        [
+            *content(stem, folder),
+            stem.track,
+            stem.split,
+            stem.labels,
+            [[region.start, region.end, region.labels] for region in stem.regions],
+            stem.extra.get("weight", 1.0),
+        ]
+        for stem in stems
+    ]
+    what = [plain, labels, start and start.sha256, told]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _finished(output: Path, key: str, recipe: SeparatorRecipe) -> dict[str, Any] | None:
+    """The card of weights that this very run has written, length and all; None where there are none."""
+    try:
+        card = weights.read_card(output)
+    except WeightsError:
+        return None
+    same = card.get("run") == key and card.get("recipe") == json.loads(json.dumps(recipe.to_dict()))
+    return card if same else None
+
+
+def _renamed(figures: dict[str, float]) -> dict[str, float]:
+    """A validation's figures under their own names."""
+    return {SeparateTask.score_name if name == "score" else name: value for name, value in figures.items()}
+
+
+def _data(
+    pool: StemPool,
+    manifest: Manifest,
+    train: SourceMixer,
+    train_tracks: set[str],
+    validation_tracks: set[str],
+    *,
+    use_claimed: bool,
+) -> dict[str, Any]:
+    """Hours of each class alone and of several together, tracks per split, for the card."""
+    alone: dict[str, float] = defaultdict(float)
+    together = 0.0
+    for piece in pool.stems:
+        hours = piece.num_samples / pool.sample_rate / 3600
+        if len(piece.labels) == 1:
+            alone[piece.labels[0]] += hours
+        else:
+            together += hours
+    return {
+        "hours": {label: round(value, 3) for label, value in sorted(alone.items())},
+        "hours_of_several": round(together, 3),
+        "never_alone": [label for label in train.labels if label not in train.alone],
+        "stems": len(manifest.stems),
+        "labels": "claimed" if use_claimed else "believed",
+        "tracks": {"train": len(train_tracks), "validation": len(validation_tracks)},
+    }

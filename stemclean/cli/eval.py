@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stemclean.cli import eval_separation
 from stemclean.cli._shared import Json, Quiet, data, example, new_app, remark, table
 
 if TYPE_CHECKING:
@@ -18,11 +19,6 @@ app = new_app(
     help="Hold what was found against a known truth.",
     epilog=example(EXAMPLE),
 )
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `labels` a word of its own while it is the only one."""
 
 
 @app.command("labels", epilog=example(EXAMPLE))
@@ -47,6 +43,9 @@ def labels(
     unmatched = len(report["stems/unmatched_refined"]) + len(report["stems/unmatched_truth"])
     if unmatched:
         remark(f"{unmatched} stems are in one manifest only and count nowhere; --json lists them", quiet=quiet)
+
+
+app.command("separation", epilog=example(eval_separation.EXAMPLE))(eval_separation.command)
 
 
 def tables(report: dict[str, Any]) -> list[Table]:

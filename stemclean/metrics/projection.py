@@ -194,9 +194,7 @@ class Projector:
         self._num_bins = int(fft.next_fast_len(self.window + LOOK_BACK, real=True))
         num_taps, num_heard, num_given = self.filters.every.shape
         self._channels = num_given // len(self.owners)
-        self._owned = [
-            owner * self._channels + channel for owner in self.owners for channel in range(self._channels)
-        ]
+        self._owned = [owner * self._channels + channel for owner in self.owners for channel in range(self._channels)]
         own = np.zeros((num_taps, num_heard, num_given))
         for source, owner in enumerate(self.owners):
             here, there = owner * self._channels, source * self._channels
@@ -229,8 +227,7 @@ class Projector:
             explained = self._every[bins] @ reference
             own = self._own[bins] @ reference
             parts = (own - reference[:, self._owned], own, explained - own, explained, estimate - explained)
-            for total, part in zip(totals, parts, strict=True):
-                total += self._energy(part)
+            totals += [self._energy(part) for part in parts]
         return Energies(*totals)
 
     def _spectra(self, name: str, sound: Array) -> Spectrum:

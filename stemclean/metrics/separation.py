@@ -84,6 +84,7 @@ class Metric:
         name: what is typed.
         key: what stands in JSON and CSV.
         title: what stands in a table.
+        definition: how one number comes about, in a line.
         by_frame: one value a frame and the median of tracks, or one a song and the mean of songs.
         filtered: needs the distortion filters, which is what takes time.
     """
@@ -91,19 +92,23 @@ class Metric:
     name: str
     key: str
     title: str
+    definition: str
     by_frame: bool = True
     filtered: bool = False
 
 
+_FRAMES = "BSSEval v4 as museval 0.4.1 has it: frames of 1 s, median of frames, median of songs, mean of classes"
+_SONGS = "over the song; mean of classes, mean of songs"
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("sdr", "bsseval_v4_sdr_db", "SDR, BSSEval v4"),
-        Metric("isr", "bsseval_v4_isr_db", "ISR, BSSEval v4", filtered=True),
-        Metric("sir", "bsseval_v4_sir_db", "SIR, BSSEval v4", filtered=True),
-        Metric("sar", "bsseval_v4_sar_db", "SAR, BSSEval v4", filtered=True),
-        Metric("sdx-sdr", "sdx23_sdr_db", "SDR, SDX'23", by_frame=False),
-        Metric("si-sdr", "si_sdr_db", "SI-SDR", by_frame=False),
+        Metric("sdr", "bsseval_v4_sdr_db", "SDR, BSSEval v4", f"signal to distortion; {_FRAMES}"),
+        Metric("isr", "bsseval_v4_isr_db", "ISR, BSSEval v4", f"image to spatial distortion; {_FRAMES}", filtered=True),
+        Metric("sir", "bsseval_v4_sir_db", "SIR, BSSEval v4", f"signal to interference; {_FRAMES}", filtered=True),
+        Metric("sar", "bsseval_v4_sar_db", "SAR, BSSEval v4", f"signal to artifacts; {_FRAMES}", filtered=True),
+        Metric("sdx-sdr", "sdx23_sdr_db", "SDR, SDX'23", f"10 log10(sum s² / sum (s - e)²) {_SONGS}", by_frame=False),
+        Metric("si-sdr", "si_sdr_db", "SI-SDR", f"scale-invariant SDR {_SONGS}", by_frame=False),
     )
 }
 """What can be measured, by the name that is typed."""
@@ -427,7 +432,7 @@ def _si_sdr(reference: Array, error: Array, product: Array) -> Array:
 
 
 def _decibels(numerator: Array, denominator: Array, undefined: NDArray[np.bool_] | None = None) -> Array:
-    """``10 log10`` of a ratio of energies; ``inf`` where the denominator is zero, NaN where it is said to be undefined."""
+    """``10 log10`` of a ratio of energies; ``inf`` where the denominator is zero, NaN where it is undefined."""
     with np.errstate(divide="ignore", invalid="ignore"):
         values = np.where(denominator == 0, np.inf, 10.0 * np.log10(numerator / denominator))
     return values if undefined is None else np.where(undefined, np.nan, values)

@@ -1,0 +1,267 @@
+"""Which estimate belongs to which reference: song by song, class by class.
+
+Nothing is guessed, and all that is left over is listed.
+
+Rules:
+
+* Songs are paired by name; if nothing has the same name, by the last part of it (``test/Song`` and ``Song``), where
+  that is unique; and where both sides hold a single song, these two.
+* A class is read from the file that is called exactly like it (``vocals.wav``), and other files that claim it are left
+  over. Without such a file, several references of a class are its parts and are added up (``Lead Vox.flac``,
+  ``Backing Vox.flac``); several estimates are ambiguous, and are not used.
+* All files of a song have one sample rate, the first reference's, and one number of channels; mono is copied to every
+  channel. References of different lengths are filled up with silence; an estimate is given its song's length.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from stemclean.errors import ConfigError
+from stemclean.manifest import Manifest, Stem
+
+__all__ = ["REASONS", "Failure", "Song", "Source", "failure", "pair"]
+
+Failure = dict[str, str]
+"""What could not be evaluated: ``path``, ``reason``, ``detail``."""
+
+REASONS: dict[str, str] = {
+    "missing_estimate": "the song has estimates, but none of this class",
+    "missing_track": "there are no estimates of this song",
+    "extra_estimate": "there is no reference of this class in the song",
+    "extra_track": "there are no references of this song",
+    "extra_file": "another file of the song is called exactly like the class",
+    "several_files": "several estimates claim the class, and none is called exactly like it",
+    "several_classes": "a stem that holds several classes is the reference of none",
+    "no_class": "the manifest says that the stem holds no class",
+    "trimmed": "silence was cut out, so that the stem is not aligned with the others",
+    "sample_rate_differs": "not the sample rate of the song's references",
+    "channels_differ": "neither mono nor as many channels as the song's other files",
+}
+"""Reason code of what could not be evaluated -> what it means; files have those of a manifest's skips too."""
+
+LISTED_NO_MORE = frozenset({"mixture", "silent"})
+"""Skip reasons that are no failure."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One class of one song, on one side.
+
+    Args:
+        files: path and audio stream of each part; they are added up.
+        sample_rate: per second.
+        channels: the greatest number that a part has.
+        num_samples: of the longest part.
+    """
+
+    files: tuple[tuple[Path, int], ...]
+    sample_rate: int
+    channels: int
+    num_samples: int
+
+
+@dataclass(frozen=True)
+class Song:
+    """What is evaluated together.
+
+    Args:
+        track: its name among the references.
+        references: class -> source.
+        estimates: the same classes.
+    """
+
+    track: str
+    references: Mapping[str, Source]
+    estimates: Mapping[str, Source]
+
+    @property
+    def labels(self) -> list[str]:
+        """The classes."""
+        return list(self.references)
+
+    @property
+    def sample_rate(self) -> int:
+        """Of all files."""
+        return next(iter(self.references.values())).sample_rate
+
+    @property
+    def channels(self) -> int:
+        """Of all files, mono ones being copied."""
+        return max(source.channels for source in (*self.references.values(), *self.estimates.values()))
+
+    @property
+    def num_samples(self) -> int:
+        """Of the longest reference."""
+        return max(source.num_samples for source in self.references.values())
+
+    def without(self, labels: Iterable[str]) -> Song:
+        """The same song with fewer classes."""
+        gone = set(labels)
+        return Song(
+            self.track,
+            *({k: v for k, v in side.items() if k not in gone} for side in (self.references, self.estimates)),
+        )
+
+    def owner(self, path: Path) -> str | None:
+        """The class that a file belongs to."""
+        for side in (self.references, self.estimates):
+            for label, source in side.items():
+                if any(file == path for file, _ in source.files):
+                    return label
+        return None
+
+
+def failure(path: str, reason: str, detail: str = "") -> Failure:
+    """See :data:`Failure`."""
+    return {"path": path, "reason": reason, "detail": detail}
+
+
+def pair(reference: tuple[Manifest, Path], estimate: tuple[Manifest, Path]) -> tuple[list[Song], list[Failure]]:
+    """The songs that can be evaluated, in the order of the references, and all that is left over.
+
+    Args:
+        reference: a manifest and the folder of its stems.
+        estimate: the same.
+
+    Raises:
+        ConfigError: no song has estimates, or the files of all songs lie in one folder per class.
+    """
+    labels = reference[0].labels
+    failures = [*_skipped(*reference), *_skipped(*estimate)]
+    references, estimates = _by_track(*reference, failures), _by_track(*estimate, failures)
+    names = _pair_names(list(references), list(estimates))
+    if not names:
+        raise ConfigError(
+            "no song has both references and estimates",
+            f"songs are called {_example(references)} there and {_example(estimates)} here;\n"
+            "the estimates of REFERENCE/SONG/vocals.wav are looked for in ESTIMATE/SONG/vocals.wav",
+        )
+    songs = []
+    for track, stems in references.items():
+        if track not in names:
+            failures.append(failure(track, "missing_track"))
+            continue
+        true = _sources(stems, reference[1], labels, failures, several=True)
+        given = _sources(estimates[names[track]], estimate[1], labels, failures, several=False)
+        failures += [failure(f"{track}/{label}", "missing_estimate") for label in true if label not in given]
+        extra = (source for label, source in given.items() if label not in true)
+        failures += [failure(source.files[0][0].as_posix(), "extra_estimate") for source in extra]
+        both = [label for label in true if label in given]
+        song = Song(track, {label: true[label] for label in both}, {label: given[label] for label in both})
+        song = _alike(song, failures)
+        if song.labels:
+            songs.append(song)
+    failures += [failure(track, "extra_track") for track in estimates if track not in names.values()]
+    return songs, failures
+
+
+def _skipped(manifest: Manifest, folder: Path) -> list[Failure]:
+    """What could not be read at all; mixtures are no failure, nor what an earlier run has told."""
+    fresh = (skip for skip in manifest.skipped if skip.reason not in LISTED_NO_MORE and skip.by is None)
+    return [failure((folder / skip.path).as_posix(), skip.reason, skip.detail) for skip in fresh]
+
+
+def _by_track(manifest: Manifest, folder: Path, failures: list[Failure]) -> dict[str, list[Stem]]:
+    """The stems that can be used, by song."""
+    if manifest.created.config.get("layout") == "class_folders":
+        raise ConfigError(
+            f"{folder}: a folder of classes does not say which files belong to one song",
+            "give a folder of songs: SONG/vocals.wav, SONG/bass.wav …",
+        )
+    found: dict[str, list[Stem]] = defaultdict(list)
+    for stem in manifest.stems:
+        if stem.source is not None:
+            failures.append(failure((folder / stem.path).as_posix(), "trimmed"))
+        elif not stem.labels:
+            failures.append(failure((folder / stem.path).as_posix(), "no_class"))
+        else:
+            found[stem.track].append(stem)
+    return dict(found)
+
+
+def _pair_names(references: Sequence[str], estimates: Sequence[str]) -> dict[str, str]:
+    """Song among the references -> song among the estimates."""
+    if len(references) == len(estimates) == 1:
+        return {references[0]: estimates[0]}
+    same = {name: name for name in references if name in set(estimates)}
+    if same:
+        return same
+    ours, theirs = _by_last_part(references), _by_last_part(estimates)
+    return {ours[name][0]: theirs[name][0] for name in ours if len(ours[name]) == len(theirs.get(name, [])) == 1}
+
+
+def _by_last_part(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        found[PurePosixPath(name).name].append(name)
+    return found
+
+
+def _sources(
+    stems: Sequence[Stem], folder: Path, labels: Sequence[str], failures: list[Failure], *, several: bool
+) -> dict[str, Source]:
+    """Class -> source of a song, in the order of the classes."""
+    spoilt: set[str] = set()
+    for stem in stems:
+        if len(stem.labels) > 1:
+            spoilt |= set(stem.labels)
+            failures.append(failure((folder / stem.path).as_posix(), "several_classes", ", ".join(stem.labels)))
+    found = {}
+    for label in labels:
+        members = [stem for stem in stems if stem.labels == [label]]
+        exact = [stem for stem in members if PurePosixPath(stem.path).stem.casefold() == label.casefold()]
+        if len(exact) == 1:
+            detail = f"{label} is read from {exact[0].path}"
+            others = (stem for stem in members if stem is not exact[0])
+            failures += [failure((folder / stem.path).as_posix(), "extra_file", detail) for stem in others]
+            members = exact
+        elif len(members) > 1 and not several:
+            failures += [failure((folder / stem.path).as_posix(), "several_files", label) for stem in members]
+            continue
+        if label in spoilt or not members:
+            continue
+        found[label] = Source(
+            tuple((folder / stem.path, stem.stream) for stem in members),
+            members[0].sample_rate,
+            max(stem.channels for stem in members),
+            max(stem.num_samples for stem in members),
+        )
+        rates = {stem.sample_rate for stem in members}
+        if len(rates) > 1:
+            failures.append(failure(members[0].path, "sample_rate_differs", f"{label} has parts of {_hz(rates)}"))
+            del found[label]
+    return found
+
+
+def _alike(song: Song, failures: list[Failure]) -> Song:
+    """The song without classes whose rate or channels are not those of the others."""
+    if not song.labels:
+        return song
+    rate, bad = song.sample_rate, set()
+    for side in (song.references, song.estimates):
+        for label, source in side.items():
+            if source.sample_rate != rate and label not in bad:
+                bad.add(label)
+                detail = f"{source.sample_rate} Hz, the song has {rate} Hz; resample it"
+                failures.append(failure(source.files[0][0].as_posix(), "sample_rate_differs", detail))
+    song = song.without(bad)
+    bad = set()
+    for side in (song.references, song.estimates):
+        for label, source in side.items():
+            if source.channels not in (1, song.channels) and label not in bad:
+                bad.add(label)
+                detail = f"{source.channels} channels, the song has {song.channels}"
+                failures.append(failure(source.files[0][0].as_posix(), "channels_differ", detail))
+    return song.without(bad)
+
+
+def _hz(rates: Iterable[int]) -> str:
+    return " and ".join(f"{rate} Hz" for rate in sorted(rates))
+
+
+def _example(tracks: Mapping[str, object]) -> str:
+    return f'"{next(iter(tracks))}"' if tracks else "(no song at all)"

@@ -1,0 +1,159 @@
+"""What an evaluation comes to: averages over songs, and files in museval's shape, CSV and Parquet.
+
+In documents a value that is undefined, or infinite, is ``null``; decibels have five decimals, as museval's.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+import stemclean
+from stemclean.disk import replacing
+from stemclean.errors import ConfigError
+from stemclean.evaluating.songs import Measured
+from stemclean.metrics.separation import METRICS, WINDOW_SECONDS, Scores, over_tracks
+
+__all__ = [
+    "averages",
+    "check_parquet",
+    "museval_document",
+    "rows",
+    "track_file",
+    "write_csv",
+    "write_json",
+    "write_parquet",
+]
+
+DECIMALS = 5
+SPLITS = frozenset({"test", "train", "valid", "validation"})
+
+
+def averages(measured: Sequence[Measured], labels: Sequence[str], metrics: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Key of a metric -> class or ``average`` -> dB.
+
+    BSSEval: median of frames, then median of songs; the average is the mean over classes, as Koo et al. (2023) have it.
+    The others: a class is the mean over songs; the average is the mean over classes in each song, then over songs, as
+    the challenges have it.
+    """
+    report = {}
+    for name in metrics:
+        by_class: dict[str, list[float]] = {label: [] for label in labels}
+        by_song = []
+        for one in measured:
+            values = one.scores.of_song(name)
+            by_song.append(over_tracks(values, median=False))
+            for label, value in zip(one.song.labels, values, strict=True):
+                by_class[label].append(float(value))
+        median = METRICS[name].by_frame
+        scores = {label: over_tracks(values, median=median) for label, values in by_class.items() if values}
+        average = over_tracks(scores.values() if median else by_song, median=False)
+        report[METRICS[name].key] = {label: _number(value) for label, value in {**scores, "average": average}.items()}
+    return report
+
+
+def rows(measured: Iterable[Measured], metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """One row a song and class: ``track``, ``class``, and a column a metric under its key."""
+    found = []
+    for one in measured:
+        values = {METRICS[name].key: one.scores.of_song(name) for name in metrics}
+        for index, label in enumerate(one.song.labels):
+            found.append(
+                {"track": one.song.track, "class": label, **{key: _number(v[index]) for key, v in values.items()}}
+            )
+    return found
+
+
+def museval_document(labels: Sequence[str], scores: Scores) -> dict[str, Any]:
+    """A song in the shape of museval's JSON; its own schema takes it, and its stores read it.
+
+    The schema knows no ``null``: an undefined value is left out, which museval's stores read as NaN.
+    """
+    names = {"SDR": "sdr", "SIR": "sir", "SAR": "sar", "ISR": "isr"}
+    targets = []
+    for index, label in enumerate(labels):
+        columns = {name: scores.frames[key][index] for name, key in names.items() if key in scores.frames}
+        num_frames = max(map(len, columns.values()), default=0)
+        frames = []
+        for frame in range(num_frames):
+            values = {name: _number(column[frame]) for name, column in columns.items()}
+            frames.append(
+                {
+                    "time": frame * WINDOW_SECONDS,
+                    "duration": WINDOW_SECONDS,
+                    "metrics": {name: value for name, value in values.items() if value is not None},
+                }
+            )
+        targets.append({"name": label, "frames": frames})
+    return {"targets": targets, "stemclean_version": stemclean.__version__}
+
+
+def track_file(track: str, taken: set[str]) -> str:
+    """Where a song's document lies below the output folder: below the song's split, or below ``test``.
+
+    museval's stores read the folder ``test`` and nothing else.
+
+    >>> track_file("Artist - Song", set()), track_file("train/Song", set())
+    ('test/Artist - Song.json', 'train/Song.json')
+    """
+    parts = [part for part in PurePosixPath(track).parts if part not in ("/", "..")] or ["track"]
+    if len(parts) < 2 or parts[0] not in SPLITS:
+        parts = ["test", *parts]
+    name = "/".join(parts)
+    unique, number = name, 1
+    while unique.casefold() in taken:
+        number += 1
+        unique = f"{name} ({number})"
+    taken.add(unique.casefold())
+    return f"{unique}.json"
+
+
+def write_json(document: Mapping[str, Any], path: Path) -> None:
+    """A document, whole or not at all."""
+    with replacing(path) as temporary:
+        text = json.dumps(document, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_csv(found: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
+    """Rows; an undefined value is an empty cell."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(found)
+
+
+def check_parquet() -> None:
+    """Refuse Parquet where it could not be written, before the work begins.
+
+    Raises:
+        ConfigError: pyarrow is not installed.
+    """
+    try:
+        importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise ConfigError(
+            "pyarrow is not installed, which writes Parquet", 'python -m pip install "stemclean[parquet]"'
+        ) from None
+
+
+def write_parquet(found: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
+    """Rows; an undefined value is null."""
+    check_parquet()
+    arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    kinds = [(name, arrow.string() if name in ("track", "class") else arrow.float64()) for name in columns]
+    with replacing(path) as temporary:
+        parquet.write_table(
+            arrow.Table.from_pylist([dict(row) for row in found], schema=arrow.schema(kinds)), temporary
+        )
+
+
+def _number(value: float | np.floating[Any]) -> float | None:
+    return round(float(value), DECIMALS) if math.isfinite(value) else None

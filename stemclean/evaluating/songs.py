@@ -1,0 +1,69 @@
+"""The metrics of one song, read from its files in stretches of a few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stemclean.audio import files
+from stemclean.audio.waveform import Waveform
+from stemclean.errors import AudioError
+from stemclean.evaluating.pairing import Failure, Song, Source, failure
+from stemclean.metrics import separation
+
+__all__ = ["Measured", "measure"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A song and its metrics.
+
+    Args:
+        song: without the classes that could not be read.
+        scores: in the order of ``song.labels``.
+    """
+
+    song: Song
+    scores: separation.Scores
+
+
+def measure(song: Song, metrics: Sequence[str], threads: int) -> tuple[Measured | None, list[Failure]]:
+    """The metrics, and what could not be read: a file that breaks off costs its class, not its song."""
+    failures = []
+    while song.labels:
+        try:
+            window = round(separation.WINDOW_SECONDS * song.sample_rate)
+            return Measured(song, separation.measure(_stretches(song, window), window, metrics, threads)), failures
+        except AudioError as error:
+            label = song.owner(error.path)
+            failures.append(failure(error.path.as_posix(), error.reason, error.detail))
+            song = song.without(song.labels if label is None else [label])
+    return None, failures
+
+
+def _stretches(song: Song, window: int) -> separation.Stretches:
+    step = window * separation.FRAMES_A_STRETCH
+    sides = (song.references, song.estimates)
+
+    def stretches() -> Iterator[tuple[separation.Audio, separation.Audio]]:
+        readers = [_read(side[label], song, step) for side in sides for label in song.labels]
+        for blocks in zip(*readers, strict=True):
+            both = np.stack(blocks)  # (reference and estimate, channel, time)
+            yield both[: len(song.labels)], both[len(song.labels) :]
+
+    return stretches
+
+
+def _read(source: Source, song: Song, step: int) -> Iterator[Waveform]:
+    """A source in stretches, as long as the song. Shape: (channel, time)."""
+    parts = [
+        files.blocks(path, channels=song.channels, block_duration=step / song.sample_rate, stream=stream)
+        for path, stream in source.files
+    ]
+    silence: Waveform = np.zeros((song.channels, 0), np.float32)
+    for start in range(0, song.num_samples, step):
+        length = min(step, song.num_samples - start)
+        blocks = [separation.fit(next(part, silence), length) for part in parts]
+        yield blocks[0] if len(blocks) == 1 else np.sum(blocks, axis=0)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-__all__ = ["Calibration", "fit", "pool"]
+__all__ = ["Calibration", "chance_of_card", "fit", "pool"]
 
 CLIP = 1e-4
 """Scores are kept this far from 0 and 1, so that their logits exist."""
@@ -109,3 +109,17 @@ def _fit_one(scores: np.ndarray, truth: np.ndarray, prior: float) -> np.ndarray:
 
     best = minimize(cost, np.array([0.5, 0.5, 0.0]), method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)])
     return np.asarray(best.x)
+
+
+def chance_of_card(card: Mapping[str, Any]) -> float:
+    """Chance of a class in what a classifier's scores were calibrated on, or else trained on; in (0, 1).
+
+    The calibration's excerpts are of a class drawn first, some with a second stem of a class drawn alike; without a
+    calibration it is the chance at which classes were mixed.
+    """
+    recipe = card.get("recipe") or {}
+    if not card.get("calibration"):
+        return float(recipe.get("mixing", {}).get("chance", 0.5))
+    share = 1 / len(card["spec"]["labels"])
+    bleed = float(recipe.get("calibration", {}).get("bleed_chance", 0.4))
+    return share + bleed * share * (1 - share)

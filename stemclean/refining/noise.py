@@ -1,0 +1,125 @@
+"""How noisy a dataset is: what ``refine`` says of its claims as a whole, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemclean.manifest import Stem
+from stemclean.metrics import label_noise
+from stemclean.metrics.label_noise import LEVEL, Estimate, Reference
+from stemclean.models.calibration import chance_of_card
+
+__all__ = ["KEYS", "noise", "reference_of_card", "reference_to_card"]
+
+DECIMALS = 3
+"""Of rates: a tenth of a percent is finer than any of them is known."""
+
+KEYS: dict[str, str] = {
+    "method": "`adjusted` by the reference in the weights' card, or `prior_shift` where it has none: bleed that the "
+    "classifier does not hear is missing then",
+    "level": "of the intervals",
+    "stems": "how many sound and claim something; `tracks`: of how many songs they are",
+    "wrong": "share of the claims whose class is absent: `rate`, and the ends of its interval, `low` and `high`",
+    "bleed": "share of the claims whose class is there, with an unclaimed one beside it: as `wrong`",
+    "classes": "class -> `claims` and `tracks` (how many), `wrong`, `bleed`; `found`: class -> share of these stems in "
+    "which it is found without being claimed, and in which the claimed one is; `nothing`: in which no class is",
+    "confusion": "what is found most often without being claimed: `claimed`, `found`, and in how many `stems`; null "
+    "where it is less than half a stem",
+}
+"""Keys of ``summary["noise"]`` of a refined manifest -> what they mean. Rates are shares in [0, 1]."""
+
+
+def noise(stems: Sequence[Stem], labels: Sequence[str], cards: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """How wrong the claims of a judged dataset are, as :data:`KEYS` explain it; None: no stem says anything.
+
+    Silent stems are left out, declared test and validation stems are not.
+
+    Args:
+        stems: judged.
+        labels: the classes that the weights know.
+        cards: of the weights that judged. Only the reference of a single one is used.
+    """
+    judged = [stem for stem in stems if stem.scores and stem.claimed]
+    if not judged:
+        return None
+    scores = np.array([[stem.scores[label] for label in labels] for stem in judged])
+    claimed = np.array([[label in stem.claimed for label in labels] for stem in judged])
+    tracks = [stem.track for stem in judged]
+    reference = reference_of_card(cards[0], labels) if len(cards) == 1 else None
+    chance = chance_of_card(cards[0])
+    if reference is None:
+        estimate = label_noise.prior_shift(scores, claimed, tracks, chance=chance)
+    else:
+        estimate = label_noise.adjusted(scores, claimed, tracks, reference, chance=chance)
+    return {
+        "method": "prior_shift" if reference is None else "adjusted",
+        "level": LEVEL,
+        "stems": len(judged),
+        "tracks": len(set(tracks)),
+        **_told(estimate, labels),
+    }
+
+
+def _told(estimate: Estimate, labels: Sequence[str]) -> dict[str, Any]:
+    classes = {
+        label: {
+            "claims": int(estimate.claims[row]),
+            "tracks": int(estimate.tracks[row]),
+            "wrong": _rate(estimate.wrong[row]),
+            "bleed": _rate(estimate.bleed[row]),
+            "found": {other: _rate(estimate.found[row, column]) for column, other in enumerate(labels)},
+            "nothing": _rate(estimate.nothing[row]),
+        }
+        for row, label in enumerate(labels)
+        if estimate.claims[row]
+    }
+    return {
+        "wrong": _rate(estimate.all_wrong),
+        "bleed": _rate(estimate.all_bleed),
+        "classes": classes,
+        "confusion": _confusion(estimate, labels),
+    }
+
+
+def _rate(values: NDArray[np.floating]) -> dict[str, float]:
+    return {name: round(float(value), DECIMALS) for name, value in zip(("rate", "low", "high"), values, strict=True)}
+
+
+def _confusion(estimate: Estimate, labels: Sequence[str]) -> dict[str, Any] | None:
+    """The cell off the diagonal that most stems are in."""
+    stems = np.nan_to_num(estimate.found[:, :, 0]) * estimate.claims[:, None]
+    np.fill_diagonal(stems, 0.0)
+    row, column = np.unravel_index(stems.argmax(), stems.shape)
+    if stems[row, column] < 0.5:
+        return None
+    return {"claimed": labels[row], "found": labels[column], "stems": round(float(stems[row, column]), 1)}
+
+
+def reference_of_card(card: Mapping[str, Any], labels: Sequence[str]) -> Reference | None:
+    """The reference of a card; None where it has none, or one of other classes."""
+    stored = card.get("reference")
+    if not stored or list(stored["labels"]) != list(labels):
+        return None
+    rows = [line.split() for line in stored["stems"]]
+    index = {label: number for number, label in enumerate(labels)}
+    held = [row[0].split("+") for row in rows]
+    return Reference(
+        scores=np.array([[float(score) for score in row[2:]] for row in rows]),
+        main=np.array([index[names[0]] for names in held]),
+        bleed=np.array([index[names[1]] if len(names) > 1 else -1 for names in held]),
+        track=np.array([row[1] for row in rows]),
+    )
+
+
+def reference_to_card(reference: Reference, labels: Sequence[str]) -> dict[str, Any]:
+    """A reference as a card stores it: one line a stem, ``CLASS[+BLEED] TRACK SCORE …``, tracks numbered."""
+    tracks = np.unique(reference.track, return_inverse=True)[1]
+    lines = []
+    for scores, main, bleed, track in zip(reference.scores, reference.main, reference.bleed, tracks, strict=True):
+        held = labels[main] if bleed < 0 else f"{labels[main]}+{labels[bleed]}"
+        lines.append(" ".join([held, str(int(track)), *(f"{score:.4f}" for score in scores)]))
+    return {"labels": list(labels), "stems": lines}

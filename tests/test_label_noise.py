@@ -1,0 +1,254 @@
+"""Noise of claims, estimated: Bayes' rule by enumeration, planted noise, cleanlab, and what must never change."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, logit
+from scipy.stats import beta
+
+from stemclean.metrics.label_noise import (
+    ONE_OF_MANY,
+    Prior,
+    Reference,
+    adjusted,
+    as_claimed,
+    beliefs,
+    prior_shift,
+)
+
+K = 4
+CHANCE = 0.5
+
+
+def heard(truth: np.ndarray, rng: np.random.Generator, *, faint: np.ndarray | None = None) -> np.ndarray:
+    """Calibrated scores at even chances: normal log odds of mean m and variance 2 m are their own likelihood ratio.
+
+    With m = 8 one class in fifty is on the wrong side of 0.5. Where ``faint``, a class is as good as not heard.
+    """
+    z = np.where(truth, 8.0, -8.0) + 4.0 * rng.standard_normal(truth.shape)
+    return expit(z if faint is None else np.where(faint, -4.0 + rng.standard_normal(truth.shape), z))
+
+
+def planted(
+    num_stems: int, wrong: float, bleed: float = 0.0, *, seed: int = 0, per_track: int = 3
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(claims, truth, tracks) with exact rates: a swapped stem holds the next class, a bleed the one after it."""
+    rng = np.random.default_rng(seed)
+    held = np.eye(K, dtype=bool)[np.arange(num_stems) % K]
+    order = rng.permutation(num_stems)
+    swapped, bled = np.split(order, [round(wrong * num_stems)])[0], order[num_stems - round(bleed * num_stems) :]
+    truth = held.copy()
+    truth[swapped] = np.roll(held[swapped], 1, axis=1)
+    truth[bled] |= np.roll(held[bled], 2, axis=1)
+    return held, truth, np.arange(num_stems) // per_track
+
+
+def known(num_stems: int, seed: int, *, unheard: float = 0.0) -> Reference:
+    """Stems of known classes, every other one with bleed; a share of the bleeds is as good as not heard."""
+    rng = np.random.default_rng(seed)
+    main = np.arange(num_stems) % K
+    bleed = np.where(np.arange(num_stems) // K % 2 == 0, (main + 2) % K, -1)
+    truth = np.eye(K, dtype=bool)[main] | ((np.arange(K) == bleed[:, None]) & (bleed[:, None] >= 0))
+    faint = (np.arange(K) == bleed[:, None]) & (rng.random((num_stems, 1)) < unheard)
+    return Reference(heard(truth, rng, faint=faint), main, bleed, np.arange(num_stems) // 2)
+
+
+def by_enumeration(scores: list[float], claimed: list[bool], chance: float) -> dict[tuple[int, ...], float]:
+    """Bayes' rule written out: every set of classes that the module's head allows, with its chance."""
+    prior = Prior()
+    inside = {k for k, held in enumerate(claimed) if held}
+    outside = set(range(len(claimed))) - inside
+    chances = {}
+    for size in range(len(claimed) + 1):
+        for held in map(set, itertools.combinations(range(len(claimed)), size)):
+            lost, added = inside - held, held - inside
+            if len(added) > min(len(lost) + 1, 2):
+                continue
+            kept = np.prod([prior.wrong if k in lost else 1 - prior.wrong for k in inside])
+            if not lost:
+                more = [1 - prior.bleed, prior.bleed][len(added)]
+            else:
+                empty = ONE_OF_MANY if held & inside else prior.nothing
+                rest = 1 - empty
+                more = [empty, rest * (1 - prior.bleed), rest * prior.bleed][len(added)]
+            odds = np.prod([scores[k] / (1 - scores[k]) * (1 - chance) / chance for k in held])
+            chances[tuple(sorted(held))] = float(kept * more / comb(len(outside), len(added)) * odds)
+    total = sum(chances.values())
+    return {held: value / total for held, value in chances.items()}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.floats(0.01, 0.99), min_size=4, max_size=4),
+    st.lists(st.booleans(), min_size=4, max_size=4).filter(any),
+    st.floats(0.1, 0.9),
+)
+def test_beliefs_are_bayes_rule_written_out(scores, claimed, chance):
+    sets = by_enumeration(scores, claimed, chance)
+    mine = np.array(scores)[None], np.array(claimed)[None]
+    own = tuple(k for k, held in enumerate(claimed) if held)
+    assert as_claimed(*mine, chance)[0] == pytest.approx(sets[own], abs=1e-9)
+    what = beliefs(*mine, chance)
+    for row, label in enumerate(what.label):
+        absent = {held: p for held, p in sets.items() if label not in held}
+        there = {held: p for held, p in sets.items() if label in held and set(held) - set(own)}
+        assert what.wrong[row] == pytest.approx(sum(absent.values()), abs=1e-9)
+        assert what.bleed[row] == pytest.approx(sum(there.values()), abs=1e-9)
+        assert what.nothing[row] == pytest.approx(sets[()], abs=1e-9)
+        for other in set(range(4)) - set(own):
+            assert what.instead[row, other] == pytest.approx(sum(p for h, p in absent.items() if other in h), abs=1e-9)
+            assert what.beside[row, other] == pytest.approx(sum(p for h, p in there.items() if other in h), abs=1e-9)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.4, 0.6])
+def test_planted_swaps_are_counted(rate):
+    claimed, truth, tracks = planted(800, rate)
+    scores = heard(truth, np.random.default_rng(1))
+    reference = known(400, 2)
+    for estimate in (
+        prior_shift(scores, claimed, tracks, chance=CHANCE, draws=0),
+        adjusted(scores, claimed, tracks, reference, chance=CHANCE, draws=0),
+    ):
+        # A stem in fifty is heard wrong, and 800 of them tell a rate to 1.7 points (one standard deviation) at most.
+        assert estimate.all_wrong[0] == pytest.approx(rate, abs=0.02)
+        assert estimate.all_bleed[0] < 0.02
+        for label in range(K):
+            own, after = claimed[:, label], (label + 1) % K  # what a swapped stem holds
+            assert estimate.found[label, after, 0] == pytest.approx(truth[own, after].mean(), abs=0.05)  # 200 stems
+        assert estimate.nothing[:, 0].max() < 0.1 * rate + 0.01  # 0.3 of the wrong ones, before anything is heard
+
+
+def test_scores_that_are_too_timid_mislead_their_mean_and_not_the_adjusted_rates():
+    """A classifier whose log odds are a tenth of what they should be: a constant 30 % of doubt."""
+    claimed, truth, tracks = planted(800, 0.1)
+
+    def timid(scores: np.ndarray) -> np.ndarray:
+        return expit(0.1 * logit(np.clip(scores, 1e-9, 1 - 1e-9)))
+
+    scores, plain = timid(heard(truth, np.random.default_rng(1))), known(400, 2)
+    reference = Reference(timid(plain.scores), plain.main, plain.bleed, plain.track)
+    assert (1 - scores[claimed]).mean() > 0.3  # the mean of calibrated probabilities, had they been calibrated
+    estimate = adjusted(scores, claimed, tracks, reference, chance=CHANCE, draws=0)
+    assert estimate.all_wrong[0] == pytest.approx(0.1, abs=0.05)  # what little the scores tell is spread over 400 stems
+
+
+def test_bleed_that_is_not_heard_is_counted_by_what_is_known_of_the_classifier():
+    claimed, truth, tracks = planted(800, 0.0, 0.4)
+    rng = np.random.default_rng(3)
+    unheard = (truth & ~claimed) & (rng.random((800, 1)) < 0.5)
+    scores = heard(truth, rng, faint=unheard)
+    # 160 heard of 320, and 100 of 200 in the reference: +-4 points each for one standard deviation, of a rate of 40
+    with_reference = adjusted(scores, claimed, tracks, known(400, 4, unheard=0.5), chance=CHANCE, draws=0)
+    assert with_reference.all_bleed[0] == pytest.approx(0.4, abs=0.08)
+    assert with_reference.all_wrong[0] < 0.02
+    assert prior_shift(scores, claimed, tracks, chance=CHANCE, draws=0).all_bleed[0] < 0.25
+
+
+def test_a_stem_may_claim_several_classes_and_lose_one():
+    rng = np.random.default_rng(5)
+    claimed = np.tile([False, True, True, False], (400, 1))
+    truth = claimed.copy()
+    truth[:120, 2] = False
+    estimate = prior_shift(heard(truth, rng), claimed, np.arange(400), chance=CHANCE, draws=0)
+    assert estimate.wrong[1:3, 0] == pytest.approx([0.0, 0.3], abs=0.04)  # one stem in fifty is heard wrong, both ways
+    assert np.isnan(estimate.wrong[[0, 3]]).all() and estimate.claims.tolist() == [0, 400, 400, 0]
+    assert np.nanmax(estimate.found[2, [0, 3], 0]) < 0.02  # nothing else is there
+    assert estimate.found[2, 1, 0] == 0.0  # and what is claimed is no confusion
+
+
+def test_cleanlab_counts_alike_where_the_classes_are_easily_told():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what cleanlab imports
+        count = pytest.importorskip("cleanlab.count", reason="cleanlab comes with the extra dev")
+    claimed, truth, tracks = planted(800, 0.2)
+    scores = heard(truth, np.random.default_rng(1))
+    joint = count.estimate_joint(claimed.argmax(1), scores / scores.sum(1, keepdims=True))
+    # Both hear the same stems; confident learning leaves out those below its thresholds, a few in a hundred.
+    assert 1 - np.trace(joint) == pytest.approx(
+        prior_shift(scores, claimed, tracks, chance=CHANCE, draws=0).all_wrong[0], abs=0.03
+    )
+
+
+@pytest.mark.parametrize("num_tracks", [8, 100])
+def test_no_fault_in_a_few_tracks_is_no_proof(num_tracks):
+    claimed = np.tile([True, False], (num_tracks, 1))
+    scores = np.tile([0.999, 0.001], (num_tracks, 1))
+    sure = Reference(
+        np.array([[0.999, 0.001], [0.001, 0.999]] * 50 + [[0.999, 0.999]] * 50),
+        np.array([0, 1] * 50 + [0, 1] * 25), np.array([-1] * 100 + [1, 0] * 25), np.arange(150),
+    )  # fmt: skip
+    estimate = adjusted(scores, claimed, np.arange(num_tracks), sure, chance=CHANCE, draws=500)
+    assert estimate.wrong[0, 0] < 0.01 and estimate.wrong[0, 1] < 0.01
+    # Jeffreys' upper bound for none of n; one more outcome takes half a track as well. 500 draws know it to a tenth.
+    assert estimate.wrong[0, 2] == pytest.approx(beta.ppf(0.975, 0.5, num_tracks + 1), rel=0.2)
+
+
+def test_stems_of_one_track_are_no_independent_draws():
+    """The same stems with the faults in whole songs: as much noise, and less is known of it."""
+    claimed, _, _ = planted(240, 0.0)
+    tracks = np.arange(240) // 12
+    truth = claimed.copy()
+    truth[tracks < 5] = np.roll(claimed[tracks < 5], 1, axis=1)
+    scores = heard(truth, np.random.default_rng(6))
+    lumped = prior_shift(scores, claimed, tracks, chance=CHANCE, draws=100).all_wrong
+    spread = prior_shift(scores, claimed, np.arange(240), chance=CHANCE, draws=100).all_wrong
+    assert lumped[0] == pytest.approx(spread[0], abs=1e-9)
+    assert np.ptp(lumped[1:]) > 1.5 * np.ptp(spread[1:])  # 12 stems a track: sqrt(12) = 3.5 times, were all else known
+
+
+def test_a_small_reference_makes_wide_intervals():
+    claimed, truth, tracks = planted(1200, 0.2)
+    scores = heard(truth, np.random.default_rng(1))
+    small, large = (
+        adjusted(scores, claimed, tracks, known(size, 2, unheard=0.5), chance=CHANCE, draws=100).all_bleed
+        for size in (16, 400)
+    )
+    assert np.ptp(small[1:]) > np.ptp(large[1:])
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.permutations(range(K)), st.integers(0, 100))
+def test_names_and_order_decide_nothing(order, seed):
+    """Classes in another order give the same rates in that order, and stems in another order the same rates."""
+    claimed, truth, tracks = planted(60, 0.3, 0.2, seed=seed)
+    scores = heard(truth, np.random.default_rng(seed))
+    reference = known(40, seed)
+    shuffled = np.random.default_rng(seed).permutation(60)
+    position = np.argsort(order)
+    moved = Reference(
+        reference.scores[:, order], position[reference.main],
+        np.where(reference.bleed >= 0, position[reference.bleed], -1), reference.track,
+    )  # fmt: skip
+    plain = adjusted(scores, claimed, tracks, reference, chance=CHANCE, draws=20)
+    other = adjusted(
+        scores[shuffled][:, order], claimed[shuffled][:, order], tracks[shuffled], moved, chance=CHANCE, draws=0
+    )
+    assert other.wrong[:, 0] == pytest.approx(plain.wrong[order, 0], abs=1e-6)
+    assert other.found[:, :, 0] == pytest.approx(plain.found[np.ix_(order, order)][:, :, 0], abs=1e-6)
+    for rates in (plain.wrong, plain.bleed, plain.found, plain.nothing, plain.all_wrong, plain.all_bleed):
+        assert ((rates >= 0) & (rates <= 1)).all()
+        assert (rates[..., 1] <= rates[..., 0]).all() and (rates[..., 0] <= rates[..., 2]).all()
+    again = adjusted(scores, claimed, tracks, reference, chance=CHANCE, draws=20)
+    assert np.array_equal(again.found, plain.found)
+
+
+@pytest.mark.parametrize(
+    ("scores", "claimed", "tracks", "said"),
+    [
+        ([[0.5, 0.5]], [[True, False], [True, False]], ["a"], "shape"),
+        ([[0.5, 0.5]], [[True, False]], ["a", "b"], "shape"),
+        ([[0.5, 0.5]], [[False, False]], ["a"], "at least one"),
+        ([[0.5, 1.5]], [[True, False]], ["a"], "outside"),
+        ([[0.5, np.nan]], [[True, False]], ["a"], "not numbers"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(scores, claimed, tracks, said):
+    with pytest.raises(ValueError, match=said):
+        prior_shift(np.array(scores), np.array(claimed), tracks, chance=CHANCE)

@@ -239,13 +239,12 @@ def choose(stems: Sequence[Stem], labels: Sequence[str], method: SelfConfig) -> 
     chosen = {stem.id: list(stem.labels) for stem in open_to_change if 1 <= len(stem.labels) <= most}
     claims = {label: [stem for stem in open_to_change if stem.claimed == [label] and _sounds(stem)] for label in labels}
     filled = dict.fromkeys(labels, 0)
-    for label in labels:
-        wanted = math.ceil(method.min_single_share * len(claims[label]) - 1e-9)
-        missing = max(0, wanted - sum(label in held for held in chosen.values()))
-        spare = [stem for stem in claims[label] if label not in chosen.get(stem.id, ())]
-        taken = sorted(spare, key=_best_first)[:missing]
-        chosen.update({stem.id: [label] for stem in taken})
-        filled[label] = len(taken)
+    while short := [label for label in labels if _missing(label, chosen, claims[label], method) > 0]:
+        for label in short:  # what one class takes back, another may miss: until all have enough
+            spare = [stem for stem in claims[label] if label not in chosen.get(stem.id, ())]
+            taken = sorted(spare, key=_best_first)[: _missing(label, chosen, claims[label], method)]
+            chosen.update({stem.id: [label] for stem in taken})
+            filled[label] += len(taken)
     found = {label: sum(label in held for held in chosen.values()) - filled[label] for label in labels}
     validating = {stem.id: list(stem.labels) for stem in stems if stem.split == "validation" and stem.labels}
     return Choice(chosen | validating, found, filled, {label: len(stems) for label, stems in claims.items()})
@@ -264,10 +263,10 @@ def bookkeeping(
         - ``trains_next``: class -> ``stems`` that the next round is, or would be, trained on; how many of them it was
           ``found`` in and how many were ``filled_up``; how many claim it (``claimed``).
     """
-    chosen = choose(refined.stems, refined.labels, method)
+    labels = jury.labels
+    chosen = choose(refined.stems, labels, method)
     earlier = {stem.id: set(stem.labels) for stem in before.stems}
     pairs = [(earlier[stem.id], set(stem.labels)) for stem in refined.stems if stem.id in earlier]
-    labels = refined.labels
     return {
         "round": number,
         "weights": [model.model_dump() for model in jury.models()],
@@ -285,6 +284,12 @@ def bookkeeping(
             for label in labels
         },
     }
+
+
+def _missing(label: str, chosen: Labelling, claims: Sequence[Stem], method: SelfConfig) -> int:
+    """How many stems a class still lacks; negative: it has more than it must."""
+    wanted = math.ceil(method.min_single_share * len(claims) - 1e-9)
+    return wanted - sum(label in held for held in chosen.values())
 
 
 def _counted(labellings: Sequence[Sequence[str] | set[str]], labels: Sequence[str]) -> dict[str, int]:

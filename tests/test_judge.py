@@ -110,6 +110,19 @@ def test_single_hits_far_apart_are_no_silence(tmp_path, model):
     assert heard.weights.any() and (heard.weights < 0.25 * SEGMENT / RATE).all()
 
 
+def test_a_moment_is_scored_by_the_windows_in_whose_middle_it_lies():
+    """What sounds at the edge of a window raises the score of the whole window, and is not heard in all of it."""
+    windows = np.array([[0.0], [0.0], [0.9], [0.9], [0.9], [0.9]])
+    weights = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
+    nothing = np.full((6, 1), np.nan)
+    heard = judging.Judgement(
+        windows, nothing, np.ones(6), weights, [(0, 9 * HOP)], RATE, HOP, SEGMENT, 9 * HOP, None, None
+    )
+    # step 3 lies in the middle of windows 1 and 2; steps 0 and 6 of none that is active; steps 7 and 8 are not heard
+    expected = [0.0, 0.0, 0.0, 0.45, 0.9, 0.9, 0.9, np.nan, np.nan]
+    assert heard.over_time()[:, 0] == pytest.approx(expected, nan_ok=True)
+
+
 def test_levels_of_a_stem_are_those_of_its_windows_by_their_power():
     """A class at -10 dB in a loud window and absent from a soft one has -10 dB less the soft one's small part."""
     windows = np.array([[1.0, 1.0], [1.0, 0.0]])

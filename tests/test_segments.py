@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemclean.metrics import segments
@@ -52,6 +52,7 @@ def test_claimed_classes_do_not_count_among_the_unclaimed() -> None:
     assert (report["f1/bass"], report["f1/unclaimed"]) == (1.0, 0.0)
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(_spans, st.floats(0.5, 30))
 def test_a_segment_is_active_where_a_span_reaches_into_it(spans: list[tuple[float, float]], duration: float) -> None:
     (active,) = segments.activity({"bass": spans}, ["bass"], duration).T
@@ -60,6 +61,7 @@ def test_a_segment_is_active_where_a_span_reaches_into_it(spans: list[tuple[floa
         assert there == any(start < index + 1 and end > index for start, end in spans)
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(_spans, st.floats(0, 3))
 def test_bridging_fills_pauses_and_nothing_else(spans: list[tuple[float, float]], gap: float) -> None:
     joined = segments.bridged(spans, gap)

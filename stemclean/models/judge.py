@@ -116,10 +116,15 @@ class Judgement:
         return self._levels(self.weights @ self._class_power(), self.weights @ self.power)
 
     def over_time(self) -> np.ndarray:
-        """Scores at each hop, ``(step, label)``: the mean of the active windows that cover it; NaN where none does."""
-        total, count = self._covering(self.windows), self._covering(np.ones((len(self.weights), 1)))
+        """Scores at each hop, ``(step, label)``; NaN where no active window covers it.
+
+        The mean of the two windows in whose middle it lies, since what sounds at a window's edge is heard in the whole
+        window; of all windows that cover it where neither of the two is active.
+        """
+        each = np.ones((len(self.weights), 1))
         with np.errstate(invalid="ignore"):
-            return np.asarray(total / count)
+            middle = self._covering(self.windows, middle=True) / self._covering(each, middle=True)
+            return np.where(np.isnan(middle), self._covering(self.windows) / self._covering(each), middle)
 
     def levels_over_time(self) -> np.ndarray:
         """Level of each class at each hop in dB relative to the sound there, ``(step, label)``; NaN as above."""
@@ -133,14 +138,19 @@ class Judgement:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(10 * np.log10(np.maximum(power / whole, 10 ** (LOWEST_LEVEL_DB / 10))))
 
-    def _covering(self, values: np.ndarray) -> np.ndarray:
-        """Sum at each hop over the windows that cover it, by their active seconds: ``(window, n)`` -> ``(step, n)``."""
+    def _covering(self, values: np.ndarray, *, middle: bool = False) -> np.ndarray:
+        """Sum at each hop over the windows that cover it, by their active seconds: ``(window, n)`` -> ``(step, n)``.
+
+        Args:
+            middle: only over those in whose middle two hops it lies.
+        """
         num_steps = -(-self.num_samples // self.hop)
         per_window = self.segment // self.hop
+        first, last = (per_window // 2 - 1, per_window // 2 + 1) if middle else (0, per_window)
         total = np.zeros((num_steps + per_window, values.shape[1]))
         for index, (value, weight) in enumerate(zip(values, self.weights, strict=True)):
             if weight:
-                total[index : index + per_window] += weight * value
+                total[index + first : index + last] += weight * value
         return total[:num_steps]
 
 

@@ -136,12 +136,17 @@ def findings(runs: Runs, labels: Sequence[str]) -> list[str]:
     return [line for line in told if line]
 
 
+def knowledge(clean: Sequence[Record], key: str) -> tuple[float, float]:
+    """Accuracy of the clean classifier at 0.9, and that of always giving the same answer."""
+    accuracy, guessing = figures(clean, f"{key}/0.9/accuracy/average"), figures(clean, f"{key}/guessing")
+    return float(np.mean(accuracy)), float(np.mean(guessing))
+
+
 def not_learned(clean: Sequence[Record], key: str, title: str) -> str:
     """A warning where even the clean classifier knows little."""
     if not clean:
         return ""
-    accuracy = float(np.mean(figures(clean, f"{key}/0.9/accuracy/average")))
-    guessing = float(np.mean(figures(clean, f"{key}/guessing")))
+    accuracy, guessing = knowledge(clean, key)
     if accuracy >= guessing + LEARNED:
         return ""
     return (
@@ -149,6 +154,13 @@ def not_learned(clean: Sequence[Record], key: str, title: str) -> str:
         f"always giving the same answer is in {guessing:.1%}: it has **not learned enough** at this scale for its "
         "accuracy to decide anything; see the values at 0.5 and the AUC."
     ).replace("%", " %")
+
+
+def reached(runs: Runs, key: str, yes: bool) -> str:
+    """Whether an aim is; never where the clean classifier has not learned enough to be one."""
+    if not_learned(runs["clean"], key, ""):
+        return "**not decided**"
+    return "reached" if yes else "**not reached**"
 
 
 def gap(runs: Runs, key: str, title: str) -> str:
@@ -159,20 +171,22 @@ def gap(runs: Runs, key: str, title: str) -> str:
     noisy = difference(runs["clean"], runs["noisy"], f"{key}/0.9/accuracy/average")
     if not loss.values:
         return ""
-    reached = "reached" if loss.mean <= AIM_GAP else "**not reached**"
     return (
-        f"Aim: refined within {AIM_GAP * 100:g} point of clean accuracy. On {title}: {reached}, "
-        f"clean is {points(loss)} ahead of refined once, {points(noisy)} ahead of noisy."
+        f"Aim: refined within {AIM_GAP * 100:g} point of clean accuracy. On {title}: "
+        f"{reached(runs, key, loss.mean <= AIM_GAP)}; clean minus refined once is {points(loss)}{doubt(loss)}, clean "
+        f"minus noisy {points(noisy)}{doubt(noisy)}."
     )
 
 
 def recall_gain(runs: Runs, key: str, title: str) -> str:
     """Whether recall rises."""
-    if not {"noisy", "refined1"} <= runs.keys():
+    if not {"clean", "noisy", "refined1"} <= runs.keys():
         return ""
     gain = difference(runs["refined1"], runs["noisy"], f"{key}/0.9/recall/average")
-    reached = "reached" if gain.mean > 0 else "**not reached**"
-    return f"Aim: recall of refined above noisy. On {title}: {reached}, {points(gain)}{doubt(gain)}."
+    return (
+        f"Aim: recall of refined above noisy. On {title}: {reached(runs, key, gain.mean > 0)}; refined once minus "
+        f"noisy is {points(gain)}{doubt(gain)}."
+    )
 
 
 def cleaned(runs: Runs) -> str:
@@ -359,9 +373,8 @@ def sweep_verdict(by_share: dict[float, Runs], clean: Sequence[Record]) -> str:
             if not difference(clean, runs["refined1"], f"{key}/0.9/accuracy/average").mean <= AIM_GAP:
                 break  # nor where nothing can be compared
             held = share
-        reached = "reached" if held >= AIM_NOISE else "**not reached**"
         upto = f"holds up to {held:.0%}" if held else "holds at no share"
-        told.append(f"on {title} {reached} ({upto})".replace("%", " %"))
+        told.append(f"on {title} {reached({'clean': list(clean)}, key, held >= AIM_NOISE)} ({upto})".replace("%", " %"))
     return (
         f"Aim: within {AIM_GAP * 100:g} point of clean accuracy up to {AIM_NOISE * 100:g} % noise: {'; '.join(told)}."
     )

@@ -198,7 +198,7 @@ def findings(given: dict) -> list[str]:
 
 def test_the_page_says_yes_when_it_is():
     told = " ".join(findings(result((0.895, 0.8, 0.9))))
-    assert told.count(": reached") == 4  # accuracy and recall, stems and mixes
+    assert told.count(": reached;") == 4  # accuracy and recall, stems and mixes
     assert "not reached" not in told
     assert "leaves more stems rightly labelled than the claims: +20.0 ± 0.0 points." in told
 
@@ -216,6 +216,7 @@ def test_the_page_says_when_nothing_was_learned():
     for one in weak["runs"]:
         one["stems"]["all"]["guessing"] = 0.88
     told = findings(weak)
+    assert " ".join(told).count("**not decided**") == 2  # both aims on single stems, whatever the numbers
     assert "**not learned enough**" in told[0]
     assert "single stems" in told[0]
     assert "not learned enough" not in " ".join(told[1:])  # the mixes are another matter

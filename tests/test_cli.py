@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock, create_autospec
 
+import json_page
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner, Result
@@ -157,6 +158,10 @@ class TestHelp:
     def test_every_command_can_be_quiet_and_speak_json(self, words: tuple[str, ...]) -> None:
         options = {name for option in commands()[words].params for name in option.opts}
         assert {"--json", "--quiet", "-q"} <= options
+
+    @pytest.mark.parametrize("words", commands(), ids=" ".join)
+    def test_every_object_is_documented(self, words: tuple[str, ...]) -> None:
+        assert json_page.rows(" ".join(words))
 
     def test_nothing_typed_is_help(self) -> None:
         assert run("").stdout == run("--help").stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shlex
 import subprocess
@@ -61,6 +62,34 @@ class TestClosedPipes:
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
         assert done.returncode == _shared.BUG
         assert done.stderr.startswith("error: BrokenPipeError")
+
+
+class TestCodePages:
+    """Windows gives a pipe its code page, which lacks most letters of the world."""
+
+    @pytest.fixture
+    def song(self, tmp_path: Path, make_dataset: Callable[..., Path]) -> Path:
+        folder = make_dataset(tmp_path / "stems", tracks=1, seconds=0.5, labels=["bass"])
+        (folder / "song 1").rename(folder / "歌")
+        (folder / "歌" / "drums.wav").write_text("no sound")
+        return folder
+
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+        return subprocess.run(
+            [*OURS, *map(str, words)], capture_output=True, encoding="cp1252", env=environment, check=False
+        )
+
+    def test_json_is_json_in_any_of_them(self, tmp_path: Path, song: Path) -> None:
+        done = self.run("trim", song, tmp_path / "out", "--json")
+        assert done.returncode == _shared.FAILED_INPUTS
+        assert [failure["path"] for failure in json.loads(done.stdout)["failures"]] == ["歌/drums.wav"]
+        assert r"  \u6b4c/drums.wav: not_audio" in done.stderr
+
+    def test_a_table_shows_what_it_can(self, tmp_path: Path, song: Path) -> None:
+        done = self.run("trim", song, tmp_path / "歌")
+        assert done.returncode == _shared.FAILED_INPUTS
+        assert done.stdout.startswith("Trimmed")
 
 
 class _Terminal(io.StringIO):

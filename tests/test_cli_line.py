@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import json_page
 import numpy as np
 import pytest
 import soundfile
@@ -57,7 +58,11 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(*words: str | Path, code: int = 0) -> Any:
     result = CliRunner().invoke(app, [*map(str, words), "--json", "--quiet"], prog_name="stemclean")
     assert result.exit_code == code, result.output
-    return json.loads(result.stdout)
+    report = json.loads(result.stdout)
+    command = "eval labels" if words[0] == "eval" else str(words[0])
+    assert json_page.undocumented(command, report) == []
+    assert json_page.missing(command, report) == []
+    return report
 
 
 def test_from_stems_to_a_training_set(line: Path) -> None:
@@ -86,7 +91,8 @@ def test_from_stems_to_a_training_set(line: Path) -> None:
     held = run("eval", "labels", line / "refined.json", "--truth", planted / "truth.json")
     assert (held["stems/matched"], held["stems/wrong"], held["fault/swapped/num"]) == (13, 5, 3)
 
-    exported = run("export", stems, "--to", "zfturbo", line / "set", "--set", "chunk_size=44100")
+    exported = run("export", stems, "--to", "zfturbo", line / "set", "--set", "chunk_size=44100", code=3)
+    assert (exported["stems"], exported["unjudged"], len(exported["failures"])) == (13, 13, 1)
     assert {label: hours["kept"] for label, hours in exported["classes"].items()} == pytest.approx(
         dict.fromkeys(("vocals", "bass", "drums", "other"), 12 / 3600), abs=1e-6
     )
@@ -95,6 +101,10 @@ def test_from_stems_to_a_training_set(line: Path) -> None:
     assert trimmed["classes"]["bass"] == {"stems": 3, "before": 12.0, "after": 12.0}
     assert (trimmed["silent"], len(trimmed["failures"])) == (["song 1/perc.wav"], 1)
     assert manifest.read(trimmed["output"]).created.command == "trim"
+
+    # what failed before is no failure of the next run
+    again = run("trim", line / "trimmed", line / "trimmed twice")
+    assert (again["stems"], again["failures"], again["silent"], again["skipped_before"]) == (12, [], [], 2)
 
     after = {path: path.read_bytes() for path in stems.rglob("*") if path.is_file()}
     assert before == after  # nothing touches the source

@@ -23,7 +23,8 @@ HEAD = f"""\
 
 stdout carries data, stderr carries talk: `stemclean refine my_stems --json > report.json` keeps them apart. Progress
 bars and colours appear on terminals only. One file that cannot be read never ends a run: it is listed under `skipped`
-in the manifest, with a [reason](manifest.md#reasons-of-a-skipped-file), and the exit code says so.
+in the manifest, with a [reason](manifest.md#reasons-of-a-skipped-file), and the exit code says so. What may be given as
+data is told in [Your data](datasets.md), what `--json` prints in [JSON output](json.md).
 
 | exit code | means |
 |---|---|
@@ -33,6 +34,7 @@ in the manifest, with a [reason](manifest.md#reasons-of-a-skipped-file), and the
 | 3 | finished, but some inputs failed |
 | 70 | a bug in stemclean |
 | 130 | interrupted; the same command goes on where it was |
+| 141 | nobody reads the output any more, as in `stemclean … \\| head` |
 """
 
 

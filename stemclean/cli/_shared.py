@@ -8,7 +8,9 @@ ours, so that no caller takes it for a finding. 130 and 141 are 128 and the sign
 
 from __future__ import annotations
 
+import codecs
 import functools
+import io
 import json
 import os
 import re
@@ -100,6 +102,9 @@ class Edge(TyperGroup):
         run = functools.partial(super().main, args, prog_name, complete_var, False, windows_expand_args, **extra)
         if not standalone_mode:
             return run()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a letter that a code page lacks ends no run
         try:
             with _noticing_closed_pipes():
                 code = _told(run)
@@ -156,7 +161,9 @@ def example(command: str) -> str:
 def data(report: Mapping[str, Any], tables: Iterable[Table | str] = (), *, as_json: bool) -> None:
     """Print a report on stdout: as JSON, or as the tables and lines that show it."""
     if as_json:
-        typer.echo(json.dumps(report, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False))
+        # A pipe of Windows takes what its code page has; JSON can do without.
+        plain = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
+        typer.echo(json.dumps(report, sort_keys=True, indent=1, ensure_ascii=plain, allow_nan=False))
         return
     console = _console()
     for index, shown in enumerate(tables):

@@ -31,11 +31,13 @@ class Row:
 
 def rows(command: str) -> list[Row]:
     """The keys of a command, and those that it shares with others."""
-    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE.read_text(encoding="utf-8"), re.M | re.S))
+    sections = dict(
+        re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    )
     text = sections[f"stemclean {command}"]
     if f"`{command}`" in sections[COMMON]:
         text += sections[COMMON]
-    return [Row(*cells) for cells in re.findall(r"^\| `(.+?)` \| (.+?) \| (.+?) \|$", text, re.M)]
+    return [Row(*cells) for cells in re.findall(r"^\| `(.+?)` \| (.+?) \| (.+?) \|$", text, re.MULTILINE)]
 
 
 def undocumented(command: str, report: dict[str, Any]) -> list[str]:

@@ -226,7 +226,7 @@ def _estimates(
     heard = files.blocks(path, sample_rate=model.spec.sample_rate, channels=channels, block_duration=BLOCK)
     louder = (block * np.float32(gain) for block in heard)
     flat: Iterator[Waveform] = (
-        (estimates / np.float32(gain)).reshape(num_stems * channels, -1)  # rows: (stem, channel)
+        (estimates * np.float32(1 / gain)).reshape(num_stems * channels, -1)  # rows: (stem, channel)
         for estimates in overlap_add(
             louder, model, model.spec.segment, overlap=config.overlap, batch_size=model.batch_size
         )

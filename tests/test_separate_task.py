@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 
 from stemclean.data.pool import PooledStem, StemPool
 from stemclean.data.sources import SourceMixer, SourceMixing
-from stemclean.errors import ConfigError
+from stemclean.errors import ConfigError, StemcleanError
 from stemclean.models.contract import ModelSpec
 from stemclean.training.separate import LossConfig, SeparateTask, sum_of_rows
 
@@ -196,6 +197,15 @@ class TestBatches:
         alone = next(task(batch_size=6).batches(0, 5))
         shared = [next(task(processes=2).batches(rank, 5)) for rank in range(2)]
         assert torch.equal(alone[0], torch.cat([targets for targets, _, _ in shared]))
+
+    def test_a_killed_worker_is_told_in_plain_words(self):
+        stream = task(workers=1).batches(0, 0)
+        next(stream)
+        (worker,) = multiprocessing.active_children()
+        worker.kill()
+        with pytest.raises(StemcleanError, match="a process that mixes ahead was killed"):
+            for _ in range(20):
+                next(stream)
 
     def test_what_a_model_drops_depends_on_the_examples_alone(self):
         model = nn.Sequential(nn.Dropout(0.5), nn.Flatten(1), nn.Linear(1200, 4800), nn.Unflatten(1, (4, 2, 600)))

@@ -110,14 +110,18 @@ class TestPaperSizes:
     """Built on the meta device: the counts alone, no memory."""
 
     @staticmethod
-    def millions(name):
+    def millions(name, labels=FOUR):
         with torch.device("meta"):
-            model = registry.build("separators", name, ModelSpec(44100, 2, FOUR, 44100), {})
+            model = registry.build("separators", name, ModelSpec(44100, 2, labels, 44100), {})
         return sum(p.numel() for p in model.parameters()) / 1e6
 
     def test_crossnet(self):
         # Open-Unmix has 8.9 million parameters a class (its paper); averages across classes add none.
         assert self.millions("xumx") == pytest.approx(4 * 8.9, rel=0.01)
+
+    def test_band_split_of_one_class(self):
+        # The paper's model of one class with 12 pairs of transformers has 93.4 million (its table of models).
+        assert self.millions("band_split", ("vocals",)) == pytest.approx(93.4, rel=0.005)
 
     def test_the_papers_bands_fill_the_spectrum(self):
         assert sum(count for count, _ in PAPER_BANDS) == 62

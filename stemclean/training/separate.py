@@ -26,13 +26,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stemclean.audio.stft import stft
 from stemclean.data.sources import SourceMixer
-from stemclean.errors import ConfigError
+from stemclean.errors import ConfigError, StemcleanError
 from stemclean.models.contract import Separator
 
 __all__ = ["KINDS", "ROBUST", "LossConfig", "SeparateTask", "sum_of_rows"]
 
 KINDS = ("l1", "mse", "magnitude")
-ROBUST: dict[str, tuple[tuple[float, float], ...]] = {
+ROBUST: dict[str, tuple[tuple[float, ...], ...]] = {
     "none": (),
     "masked": ((0.0, 0.95),),
     "truncated": ((0.0, 0.7), (5 / 9, 0.5), (7 / 9, 0.3)),
@@ -68,7 +68,7 @@ class LossConfig:
     combination: bool = False
     multi_resolution: float = 0.0
     robust: str = "none"
-    keep: tuple[tuple[float, float], ...] = ()
+    keep: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -131,7 +131,7 @@ class SeparateTask:
         off before.
         """
         context = "fork" if self.workers and hasattr(os, "fork") else None
-        yield from DataLoader(
+        loader = DataLoader(
             _Steps(self, rank),
             batch_size=None,
             sampler=_From(start_step),
@@ -141,6 +141,13 @@ class SeparateTask:
             pin_memory=torch.cuda.is_available(),
             multiprocessing_context=context,
         )
+        try:
+            yield from loader
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            hint = "was the memory full? run the same command again to go on, perhaps with fewer --workers"
+            raise StemcleanError("a process that mixes ahead was killed", hint) from error
 
     def losses(self, model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """The loss of one batch, and the share of the single losses that count in it.

@@ -71,11 +71,11 @@ def fit_separator(
         WeightsError: weights to start from that cannot be had or do not fit.
     """
     known = trusted(manifest, use_claimed=use_claimed)
-    labels = tuple(labels or _labels(known))
+    classes = tuple(labels) if labels else _labels(known)
     start = weights.load(init, kind="separators") if init else None
-    if start and set(start.model.spec.labels) == set(labels):
-        labels = start.model.spec.labels  # the order of its outputs
-    key = _run_key(known.stems, folder, labels, recipe, start)
+    if start and set(start.model.spec.labels) == set(classes):
+        classes = start.model.spec.labels  # the order of its outputs
+    key = _run_key(known.stems, folder, classes, recipe, start)
     if resume and (finished := _finished(output, key, recipe)):
         skipped = [skip.model_dump() for skip in manifest.skipped]
         return {**finished, "output": str(output), "seconds": 0.0, "wait_share": None, "skipped": skipped}
@@ -93,10 +93,10 @@ def fit_separator(
         )
     pieces = cut_to_regions(pool, known, recipe.mixing.min_piece)
     segment, seed = recipe.spec["segment"], recipe.seed
-    train = SourceMixer(_of(pieces, train_tracks), labels, recipe.mixing, segment, seed=(seed, 0))
-    validation = _validation(_of(pieces, validation_tracks), labels, recipe)
+    train = SourceMixer(_of(pieces, train_tracks), classes, recipe.mixing, segment, seed=(seed, 0))
+    validation = _validation(_of(pieces, validation_tracks), classes, recipe)
     torch.manual_seed(seed)
-    spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], labels, segment)
+    spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], classes, segment)
     model = registry.build("separators", recipe.architecture, spec, dict(recipe.options))
     started = _start(model, start, recipe, train)
     task = SeparateTask(

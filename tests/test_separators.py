@@ -82,6 +82,19 @@ class TestContract:
         assert torch.equal(both, again)
         torch.testing.assert_close(alone[0], both[1], rtol=1e-4, atol=1e-6)  # sums in another order
 
+    def test_mixed_precision_changes_little(self, name):
+        """As Accelerate runs it with bf16, which has 8 bits: about half a percent of each number, layer by layer."""
+        model = tiny(name).train()
+        model.standardise(mixture(seed=2))
+        torch.manual_seed(0)
+        plain = model(mixture())
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = model(mixture())
+        mixed.square().sum().backward()
+        assert mixed.dtype == torch.float32
+        assert (mixed - plain).abs().mean() < 0.1 * plain.abs().mean()
+
     def test_silence_gives_silence_or_nearly(self, name):
         with torch.inference_mode():
             estimates = tiny(name).eval()(torch.zeros(1, 2, 4096))

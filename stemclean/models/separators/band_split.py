@@ -70,10 +70,10 @@ class BandSplitRoformer(nn.Module):
         self.spec, self.n_fft, self.hop_length = spec, n_fft, hop_length
         self.edges = list(pairwise(np.cumsum([0, *sizes]).tolist()))
         numbers = [2 * spec.channels * size for size in sizes]  # real and imaginary parts
-        self.split = nn.ModuleList(nn.Sequential(nn.RMSNorm(n), nn.Linear(n, width)) for n in numbers)
+        self.split = nn.ModuleList(nn.Sequential(_Norm(n), nn.Linear(n, width)) for n in numbers)
         self.along_time = nn.ModuleList(_Transformer(width, heads, expansion, dropout) for _ in range(depth))
         self.along_bands = nn.ModuleList(_Transformer(width, heads, expansion, dropout) for _ in range(depth))
-        self.norm = nn.RMSNorm(width)
+        self.norm = _Norm(width)
         self.masks = nn.ModuleList(
             nn.ModuleList(_mask(width, expansion * width, n) for n in numbers) for _ in spec.labels
         )
@@ -112,17 +112,25 @@ class BandSplitRoformer(nn.Module):
         return torch.cat(bands, 2).permute(0, 3, 2, 1, 4).contiguous()  # from (batch, frame, freq, channel, part)
 
 
+class _Norm(nn.RMSNorm):
+    """Root mean square norm (Zhang and Sennrich 2019), in float32 whatever comes in."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """``(..., width)`` -> the same, float32."""
+        return functional.rms_norm(rows.float(), self.normalized_shape, self.weight, self.eps)
+
+
 class _Transformer(nn.Module):
     """Attention along the last axis but one, then a feed-forward network; both after a norm, around both a way."""
 
     def __init__(self, width: int, heads: int, expansion: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.attention_norm = nn.RMSNorm(width)
+        self.attention_norm = _Norm(width)
         self.query_key_value = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
         self.feed_forward = nn.Sequential(
-            nn.RMSNorm(width),
+            _Norm(width),
             nn.Linear(width, expansion * width),
             nn.GELU(),
             nn.Dropout(dropout),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
-from stemclean.errors import ConfigError
+from stemclean.models import addresses
 from stemclean.training.recipe import SeparatorRecipe, read_separator
 from stemclean.training.separator_run import fit_separator
 
@@ -65,8 +65,7 @@ def train_separator(
         ConfigError: a recipe that cannot be meant, or too few stems to learn from.
         WeightsError: weights to start from that cannot be had or do not fit.
     """
-    if Path(output).suffix != ".safetensors":
-        raise ConfigError(f"{output}: weights are safetensors", f"name it {Path(output).with_suffix('.safetensors')}")
+    addresses.check_output(output)
     chosen = read_separator(recipe, overrides)
     manifest, folder = layouts.load(data, quiet=quiet)
     return fit_separator(

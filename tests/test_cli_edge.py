@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -119,6 +120,36 @@ class TestWaiting:
     def test_a_dataset_that_is_not_there_ends_the_waiting(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="no such file or folder"), _shared.reading(tmp_path / "nothing"):
             pytest.fail("the verb was imported")
+
+
+class TestBeforeTorch:
+    """Loading torch takes seconds; what can be refused without it is."""
+
+    REFUSALS: ClassVar[dict[str, str]] = {
+        "refine nothing": "no such file or folder: nothing",
+        "refine empty": "empty: no audio files",
+        "refine stems --threshold 1 --claimed-threshold 1": "claimed_threshold is 1, but scores lie between 0 and 1",
+        "refine stems -o refined.txt": "refined.txt: a manifest ends in .json, .jsonl, .jsonl.gz",
+        "refine stems --weights bundled:nothing": 'no weights named "nothing"',
+        "refine stems --weights file:nothing.safetensors": "nothing.safetensors: no such weights file",
+        "refine nothing --self": "no such file or folder: nothing",
+        "refine stems --self -o refined.txt": "refined.txt: a manifest ends in .json, .jsonl, .jsonl.gz",
+        "train-classifier nothing -o w.safetensors": "no such file or folder: nothing",
+        "train-classifier stems -o w.pt": "w.pt: weights are safetensors",
+    }
+
+    def test_what_can_be_refused_at_once_is(self, tmp_path: Path, one_song: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        program = (
+            "import json, sys; from typer.testing import CliRunner; from stemclean.cli import app\n"
+            "def told(command):\n"
+            "    result = CliRunner().invoke(app, command.split(), prog_name='stemclean')\n"
+            "    return result.exit_code, result.stderr.splitlines()[0], 'torch' in sys.modules\n"
+            f"print(json.dumps({{command: told(command) for command in {list(self.REFUSALS)!r}}}))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+        expected = {command: [2, f"error: {told}", False] for command, told in self.REFUSALS.items()}
+        assert json.loads(done.stdout) == expected
 
 
 class TestPaths:

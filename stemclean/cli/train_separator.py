@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, clock, data, remark, report_failures, table
+from stemclean.cli._shared import Json, Quiet, clock, data, passed_over, reading, remark, report_failures, table, typed
 
 EXAMPLE = "stemclean train-separator refined.json -o my_separator.safetensors --recipe xumx-small"
 
@@ -76,8 +76,12 @@ def command(
     trained on and how well. A run that was killed goes on as if it had not been. For several GPUs: accelerate launch
     -m stemclean train-separator MANIFEST -o FILE.
     """
-    from stemclean.report import describe_training
-    from stemclean.train_separator import train_separator
+    with reading(stems, quiet=quiet):
+        from stemclean.models import addresses
+
+        addresses.check_output(output)
+        from stemclean.report import describe_training
+        from stemclean.train_separator import train_separator
 
     given = {
         "mixing.multi_label_probability": multi_label_probability,
@@ -116,5 +120,10 @@ def command(
     if report["data"]["never_alone"]:
         remark(f"no stem holds one of these alone: {', '.join(report['data']['never_alone'])}", quiet=quiet)
     done = "wrote" if report["seconds"] else "nothing to do: an earlier run has finished"
-    remark(f"{done} {output}\nnext: stemclean separate SONG -o DIR --weights file:{output}", quiet=quiet)
+    lines = [
+        f"{done} {output}",
+        *passed_over(report),
+        f"next: {typed('separate', 'SONG', '-o', 'DIR', '--weights', f'file:{output}')}",
+    ]
+    remark("\n".join(lines), quiet=quiet)
     report_failures(report["failures"], quiet=quiet)

@@ -9,8 +9,9 @@ Rules:
 * A class is read from the file that is called exactly like it (``vocals.wav``), and other files that claim it are left
   over. Without such a file, several references of a class are its parts and are added up (``Lead Vox.flac``,
   ``Backing Vox.flac``); several estimates are ambiguous, and are not used.
-* All files of a song have one sample rate, the first reference's, and one number of channels; mono is copied to every
-  channel. References of different lengths are filled up with silence; an estimate is given its song's length.
+* All files of a song have one sample rate, the first reference's, and one number of channels, the references'; mono is
+  copied to every channel. References of different lengths are filled up with silence; an estimate is given its song's
+  length.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ REASONS: dict[str, str] = {
     "no_class": "the manifest says that the stem holds no class",
     "trimmed": "silence was cut out, so that the stem is not aligned with the others",
     "sample_rate_differs": "not the sample rate of the song's references",
-    "channels_differ": "neither mono nor as many channels as the song's other files",
+    "channels_differ": "neither mono nor as many channels as the song's references have",
 }
 """Reason code of what could not be evaluated -> what it means; files have those of a manifest's skips too."""
 
@@ -90,8 +91,9 @@ class Song:
 
     @property
     def channels(self) -> int:
-        """Of all files, mono ones being copied."""
-        return max(source.channels for source in (*self.references.values(), *self.estimates.values()))
+        """Of all files, mono ones being copied: the references' greatest number, or if that is 1, the estimates'."""
+        greatest = max(source.channels for source in self.references.values())
+        return greatest if greatest > 1 else max(source.channels for source in self.estimates.values())
 
     @property
     def num_samples(self) -> int:
@@ -249,6 +251,8 @@ def _alike(song: Song, failures: list[Failure]) -> Song:
                 detail = f"{source.sample_rate} Hz, the song has {rate} Hz; resample it"
                 failures.append(failure(source.files[0][0].as_posix(), "sample_rate_differs", detail))
     song = song.without(bad)
+    if not song.labels:
+        return song
     bad = set()
     for side in (song.references, song.estimates):
         for label, source in side.items():

@@ -31,7 +31,7 @@ class Measured:
 
 def measure(song: Song, metrics: Sequence[str], threads: int) -> tuple[Measured | None, list[Failure]]:
     """The metrics, and what could not be read: a file that breaks off costs its class, not its song."""
-    failures = []
+    failures: list[Failure] = []
     while song.labels:
         try:
             window = round(separation.WINDOW_SECONDS * song.sample_rate)

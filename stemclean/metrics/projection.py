@@ -241,4 +241,5 @@ class Projector:
         """Shape: (bin, source * channel, frame) -> (source, frame)."""
         parts = np.ascontiguousarray(spectra).view(np.float64).reshape(len(spectra), -1)
         energy: Array = np.einsum("bk,bk->k", parts, parts)
-        return energy.reshape(-1, self._channels, spectra.shape[2], 2).sum(axis=(1, 3))
+        summed: Array = energy.reshape(-1, self._channels, spectra.shape[2], 2).sum(axis=(1, 3))
+        return summed

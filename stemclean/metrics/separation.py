@@ -227,7 +227,7 @@ def evaluate(
     metrics = list(metrics)
     window = round(WINDOW_SECONDS * sample_rate)
     scores = measure(_whole(reference, estimate, window), window, metrics, threads)
-    report = {}
+    report: dict[str, float] = {}
     for name in metrics:
         values = scores.of_song(name)
         key = METRICS[name].key

@@ -57,6 +57,7 @@ def main() -> None:
         cache=arguments.cache,
         init=arguments.init,
         card=card,
+        keep_checkpoint=True,
     )
     print(json.dumps({key: card[key] for key in ("metrics", "data", "seconds")}, indent=1))
 

@@ -135,11 +135,12 @@ def describe_training(card: Mapping[str, Any]) -> dict[str, Any]:
     """What :func:`stemclean.train_classifier.train_classifier` gives back, without its history and recipe.
 
     Returns:
-        ``output``, ``labels``, ``parameters``, ``metrics`` of the validation, ``data``, ``seconds``; ``failures``,
-        ``mixtures``, ``skipped_before``: see :func:`skips`.
+        ``output``, ``labels``, ``parameters``, ``metrics`` of the validation, ``data``, ``seconds``; ``published``: the
+        URI on the hub, or None; ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
     return {
         "output": card["output"],
+        "published": card.get("published"),
         "labels": list(card["spec"]["labels"]),
         "parameters": card["parameters"],
         "metrics": dict(card["metrics"]["validation"]),

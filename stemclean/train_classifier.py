@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from stemclean import layouts
-from stemclean.errors import ConfigError
+from stemclean.errors import WeightsError
+from stemclean.models import addresses, hub, weights
 from stemclean.training.classifier_run import fit_classifier
 from stemclean.training.recipe import ClassifierRecipe, read
 
@@ -21,9 +24,12 @@ def train_classifier(
     recipe: str | ClassifierRecipe = "small",
     overrides: Sequence[str] = (),
     cache: str | Path | None = None,
+    cache_limit_gb: float | None = None,
     init: str | Path | None = None,
     card: dict[str, Any] | None = None,
     resume: bool = True,
+    keep_checkpoint: bool = False,
+    push_to_hub: str | None = None,
     workers: int = 1,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -38,35 +44,56 @@ def train_classifier(
         output: the ``.safetensors`` file to write; the card stands beside it as ``.json``.
         recipe: a name (``small``, ``paper``), a ``.toml`` file or a recipe.
         overrides: ``key=value`` settings over the recipe.
-        cache: folder for decoded audio.
+        cache: folder for decoded audio; default ``$XDG_CACHE_HOME/stemclean/pools``.
+        cache_limit_gb: when that folder holds more, what was used longest ago is removed, but nothing that is in use;
+            None: 50 in the default folder, and no limit in a folder that is named.
         init: weights to start from (``bundled:``, ``hub:``, ``file:``) instead of random ones; the recipe's
             architecture and options and the data's classes must be theirs. What the model has beyond them, a new head
             for one, starts afresh; the card tells.
         card: more to say in the card (data, licences, …).
-        resume: go on from a checkpoint of the same data and recipe beside the output.
+        resume: go on from a checkpoint of the same data, recipe and start beside the output; weights that such a run
+            has finished are not trained again.
+        keep_checkpoint: leave it there when the weights are written, so that the run can be made longer.
+        push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights in, with their card and a page.
         workers: processes that mix ahead of the model; 0 mixes in this one.
 
     Returns:
-        The card, with ``output``, ``seconds`` and ``skipped``.
+        The card, with ``output``, ``seconds`` and ``skipped``, and ``published``, the URI on the hub, if pushed.
 
     Raises:
         ConfigError: a recipe that cannot be meant, or too few stems to learn from.
-        WeightsError: weights to start from that cannot be had or do not fit.
+        WeightsError: weights to start from that cannot be had or do not fit; or the hub cannot be reached or refuses,
+            which leaves the weights on disk.
     """
-    if Path(output).suffix != ".safetensors":
-        raise ConfigError(f"{output}: weights are safetensors", f"name it {Path(output).with_suffix('.safetensors')}")
-    chosen = recipe if isinstance(recipe, ClassifierRecipe) else read(recipe, overrides)
+    addresses.check_output(output)
+    chosen = read(recipe, overrides)
     manifest, folder = layouts.load(data, quiet=quiet)
     where = Path(cache) if cache else None
-    return fit_classifier(
+    if push_to_hub:
+        hub.check_publishing(push_to_hub)  # before the work, not after it
+    result = fit_classifier(
         manifest,
         folder,
         Path(output),
         chosen,
         cache=where,
+        cache_limit_gb=cache_limit_gb,
         init=init,
         card=card,
         resume=resume,
+        keep_checkpoint=keep_checkpoint,
         workers=workers,
         quiet=quiet,
     )
+    return {**result, "published": _pushed(Path(output), push_to_hub, quiet)} if push_to_hub else result
+
+
+def _pushed(output: Path, repo: str, quiet: bool) -> str:
+    """Where weights can be had from now on; of several processes, one publishes."""
+    if not PartialState().is_main_process:
+        return f"hub:{repo}"
+    try:
+        return weights.push(output, repo, quiet=quiet)
+    except WeightsError as error:
+        hint = f"{error.hint}\nthe weights stay in {output}; the same command pushes them without training again"
+        raise WeightsError(error.message, hint) from None

@@ -1,107 +1,358 @@
-"""``hub:`` weights from a server on this machine that speaks the hub's protocol: fetched, cached, pinned, refused."""
+"""``hub:`` weights and a server on this machine that speaks the hub's protocol: published, fetched, pinned, refused."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import os
+import pickle
+import re
+import socket
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from stemclean.models import registry, weights
+from stemclean.errors import ConfigError, WeightsError
+from stemclean.models import hub as hub_client
+from stemclean.models import model_card, registry, weights
 from stemclean.models.contract import ModelSpec
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OPTIONS = {"backbone": "convnext_atto", "hop_length": 1024, "n_mels": 32}
+TOKEN = "hf_good"
+
+DRIVER = """
+import json, os, sys, time
+from stemclean.errors import StemcleanError
+from stemclean.models import weights
+for verb, *words in json.loads(sys.argv[1]):
+    began = time.monotonic()
+    try:
+        if verb == "load":
+            loaded = weights.load(*words)
+            told = {"uri": loaded.uri, "sha256": loaded.sha256, "labels": loaded.model.spec.labels}
+        elif verb == "push":
+            told = {"uri": weights.push(*words, quiet=True)}
+        else:
+            os.environ[words[0]] = words[1]
+            told = {}
+    except StemcleanError as error:
+        told = {"refused": error.message, "hint": error.hint}
+    print(json.dumps({**told, "seconds": time.monotonic() - began}))
+"""
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory):
-    """Serves ``org/good`` at revisions ``main`` and ``v1``; yields its address and the paths that were asked for."""
-    torch.manual_seed(0)
-    spec = ModelSpec(44100, 2, ("vocals", "drums"), 131072)
-    model = registry.build("classifiers", "convnext", spec, OPTIONS)
-    card = {"kind": "classifiers", "architecture": "convnext", "spec": spec.to_dict(), "options": OPTIONS}
-    content = weights.save(tmp_path_factory.mktemp("hub") / "model.safetensors", model, card).read_bytes()
-    asked: list[str] = []
+class Server(ThreadingHTTPServer):
+    """Repositories in memory: name -> revision -> file -> content."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self):
-            self.answer(body=False)
+    daemon_threads = True
 
-        def do_GET(self):
-            self.answer(body=True)
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server_port}"
+        self.repos: dict[str, dict[str, dict[str, bytes]]] = {}
+        self.objects: dict[str, bytes] = {}
+        self.asked: list[str] = []
+        self.summaries: list[str] = []
 
-        def answer(self, *, body):
-            asked.append(f"{self.command} {self.path}")
-            known = [f"/org/good/resolve/{revision}/model.safetensors" for revision in ("main", "v1", COMMIT)]
-            if self.path not in known:
-                self.send_response(404)
-                self.send_header("X-Error-Code", "RepoNotFound" if "/good/" not in self.path else "RevisionNotFound")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(200)
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if body:
-                self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
+    def add(self, repo, **files):
+        content = {name.replace("__", "."): data for name, data in files.items()}
+        self.repos[repo] = dict.fromkeys(("main", "v1", COMMIT), content)
 
 
-def load(uri, endpoint, cache, **environment):
-    """Load weights in a process of their own, as the hub's library reads its settings at import."""
-    code = (
-        "import sys; from stemclean.models import weights; from stemclean.errors import StemcleanError\n"
-        "try: w = weights.load(sys.argv[1]); print(w.uri, w.sha256, w.model.spec.labels)\n"
-        "except StemcleanError as error: print('refused:', error.message); print(error.hint)"
-    )
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_HEAD(self):
+        self.give(body=False)
+
+    def do_GET(self):
+        self.give(body=True)
+
+    def give(self, *, body):
+        self.server.asked.append(f"{self.command} {self.path}")
+        match = re.fullmatch(r"/(\w+/\w+)/resolve/(\w+)/(.+)", self.path)
+        revisions = self.server.repos.get(match[1]) if match else None
+        if revisions is None:
+            return self.fail(404, "RepoNotFound")
+        if match[2] not in revisions:
+            return self.fail(404, "RevisionNotFound")
+        content = revisions[match[2]].get(match[3])
+        commit = next(name for name, files in revisions.items() if len(name) == 40 and files is revisions[match[2]])
+        if content is None:
+            return self.fail(404, "EntryNotFound", commit)
+        self.send_response(200)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", commit)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+        return None
+
+    def do_PUT(self):
+        name = self.path.rpartition("/")[2]
+        self.server.objects[name] = content = self.read()
+        assert hashlib.sha256(content).hexdigest() == name
+        self.answer({})
+
+    def do_POST(self):
+        self.server.asked.append(f"POST {self.path}")
+        sent = self.read()
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self.fail(401)
+        if self.path == "/api/repos/create":
+            asked = json.loads(sent)
+            if asked["organization"] == "closed":
+                return self.fail(403)
+            name = f"{asked['organization']}/{asked['name']}"
+            if name in self.server.repos:
+                return self.answer({"url": f"{self.server.endpoint}/{name}"}, 409)
+            self.server.repos[name] = {}
+            return self.answer({"url": f"{self.server.endpoint}/{name}"})
+        if self.path == "/api/validate-yaml":
+            assert json.loads(sent)["content"].startswith("---\n")
+            return self.answer({"errors": [], "warnings": []})
+        if "/preupload/" in self.path:
+            modes = {True: "lfs", False: "regular"}
+            names = [file["path"] for file in json.loads(sent)["files"]]
+            told = [{"path": n, "uploadMode": modes[n.endswith(".safetensors")], "shouldIgnore": False} for n in names]
+            return self.answer({"files": told})
+        if self.path.endswith("/info/lfs/objects/batch"):
+            objects = json.loads(sent)["objects"]
+            for wanted in objects:
+                wanted["actions"] = {"upload": {"href": f"{self.server.endpoint}/lfs/{wanted['oid']}"}}
+            return self.answer({"transfer": "basic", "objects": objects})
+        return self.commit(sent)
+
+    def commit(self, sent):
+        name = re.fullmatch(r"/api/models/(\w+/\w+)/commit/main", self.path)[1]
+        files = dict(self.server.repos[name].get("main", {}))
+        for line in map(json.loads, sent.splitlines()):
+            value = line["value"]
+            if line["key"] == "header":
+                self.server.summaries.append(value["summary"])
+            else:
+                whole = line["key"] == "file"
+                files[value["path"]] = (
+                    base64.b64decode(value["content"]) if whole else self.server.objects[value["oid"]]
+                )
+        commit = hashlib.sha1(sent).hexdigest()
+        self.server.repos[name] |= {"main": files, commit: files}
+        return self.answer(
+            {"success": True, "commitUrl": f"{self.server.endpoint}/{name}/commit/{commit}", "commitOid": commit}
+        )
+
+    def read(self):
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            parts = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+        return self.rfile.read(int(self.headers["Content-Length"]))
+
+    def answer(self, told, status=200):
+        content = json.dumps(told).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def fail(self, status, code="", commit=""):
+        self.send_response(status)
+        if code:
+            self.send_header("X-Error-Code", code)
+        if commit:
+            self.send_header("X-Repo-Commit", commit)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def run(jobs, endpoint, home, **environment):
+    """Do things in a process of their own, as the hub's library reads its settings at import; what each came to."""
     settings = {
         **os.environ,
         "HF_ENDPOINT": endpoint,
-        "HF_HOME": str(cache),
+        "HF_HOME": str(home),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "NO_PROXY": "127.0.0.1",
+        "HF_TOKEN": TOKEN,
         **environment,
     }
-    done = subprocess.run(
-        [sys.executable, "-c", code, uri], env=settings, capture_output=True, text=True, timeout=300, check=False
-    )
+    command = [sys.executable, "-c", DRIVER, json.dumps(jobs)]
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert not done.stderr  # no word of the library's own
+    return [SimpleNamespace(**json.loads(line)) for line in done.stdout.splitlines()]
 
 
-def test_from_the_hub_and_then_from_the_cache(hub, tmp_path):
-    endpoint, asked = hub
-    first = load("hub:org/good@v1", endpoint, tmp_path)
-    assert first.startswith("hub:org/good@v1 ") and "('vocals', 'drums')" in first
-    assert "GET /org/good/resolve/v1/model.safetensors" in asked
-    downloads = sum(line.startswith("GET") for line in asked)
-    assert load("hub:org/good@v1/model.safetensors", endpoint, tmp_path).split()[1] == first.split()[1]
-    assert sum(line.startswith("GET") for line in asked) == downloads  # the cache had it
-    assert load("hub:org/good@v1", endpoint, tmp_path, HF_HUB_OFFLINE="1").split()[1] == first.split()[1]
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """Weights on this disk; beside them a card that says more than the one inside."""
+    torch.manual_seed(0)
+    spec = ModelSpec(44100, 2, ("vocals", "drums"), 131072)
+    model = registry.build("classifiers", "convnext", spec, OPTIONS)
+    card = {"kind": "classifiers", "architecture": "convnext", "spec": spec.to_dict(), "options": OPTIONS}
+    data = {"hours": {"vocals": 1.5, "drums": 0.25}, "tracks": {"train": 8, "validation": 2}}
+    metrics = {"validation": {"score": 0.875, "step": 40.0}}
+    card |= {"license": "CC-BY-4.0", "data": data, "metrics": metrics, "parameters": 7}
+    path = weights.save(tmp_path_factory.mktemp("mine") / "mine.safetensors", model, card)
+    beside = path.with_suffix(".json")
+    beside.write_text(json.dumps({**json.loads(beside.read_text()), "notes": ["Nobody | listened."]}))
+    return path
 
 
-def test_what_cannot_be_had_is_refused_in_one_line(hub, tmp_path):
-    endpoint, _ = hub
-    assert "refused: hub:org/good: the hub cannot be reached" in load(
-        "hub:org/good", endpoint, tmp_path, HF_HUB_OFFLINE="1"
-    )
-    assert "refused: hub:org/none: " in load("hub:org/none", endpoint, tmp_path)
-    assert "refused: hub:org/good@v9: " in load("hub:org/good@v9", endpoint, tmp_path)
+@pytest.fixture(scope="module")
+def hub(mine):
+    server = Server()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    content = mine.read_bytes()
+    card = json.loads(mine.with_suffix(".json").read_text())
+    server.add("org/good", model__safetensors=content)
+    exchanged = json.dumps({**card, "sha256": "0" * 64}).encode()
+    server.add("org/exchanged", model__safetensors=content, model__json=exchanged)
+    server.add("org/pickled", model__safetensors=pickle.dumps({"weights": [1.0]}), model__bin=b"")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """The hub's cache, which all processes share."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def online(hub, home, mine):
+    """What a process with a network and a token came to."""
+    jobs = {
+        "first": ["load", "hub:org/good@v1"],
+        "again": ["load", "hub:org/good@v1/model.safetensors"],
+        "exchanged": ["load", "hub:org/exchanged"],
+        "pickle": ["load", "hub:org/pickled/model.bin"],
+        "pickle by another name": ["load", "hub:org/pickled"],
+        "no repository": ["load", "hub:org/none"],
+        "no revision": ["load", "hub:org/good@v9"],
+        "no file": ["load", "hub:org/good/x.safetensors"],
+        "pushed": ["push", str(mine), "org/mine"],
+        "back": ["load", "hub:org/mine"],
+        "pushed again": ["push", str(mine), "org/mine"],
+        "no right": ["push", str(mine), "closed/mine"],
+        "other token": ["set", "HF_TOKEN", "hf_bad"],
+        "not logged in": ["push", str(mine), "org/mine"],
+    }
+    return dict(zip(jobs, run(list(jobs.values()), hub.endpoint, home), strict=True))
+
+
+def test_from_the_hub_and_then_from_the_cache(hub, online, mine):
+    first = online["first"]
+    assert (first.uri, first.labels) == ("hub:org/good@v1", ["vocals", "drums"])
+    assert first.sha256 == online["again"].sha256 == hashlib.sha256(mine.read_bytes()).hexdigest()
+    assert hub.asked.count("GET /org/good/resolve/v1/model.safetensors") == 1  # the cache had it
+
+
+@pytest.mark.parametrize(
+    ("job", "refused"),
+    [
+        ("exchanged", "hub:org/exchanged: the file's checksum is not the one in its card"),
+        ("pickle", "hub:org/pickled/model.bin: pickled weights are not loaded: they can run any code"),
+        ("pickle by another name", "hub:org/pickled: no readable safetensors file"),
+        ("no repository", "hub:org/none: no such repository, or a private one"),
+        ("no revision", "hub:org/good@v9: no such revision"),
+        ("no file", "hub:org/good/x.safetensors: no such file in it"),
+        ("no right", "hub:closed/mine: the hub refuses (403): "),
+        ("not logged in", "hub:org/mine: the hub refuses (401): "),
+    ],
+)
+def test_what_cannot_be_had_or_done_is_refused_in_one_line(online, job, refused):
+    told = online[job]
+    assert told.refused.startswith(refused) and "\n" not in told.refused
+    if job in ("no right", "not logged in"):
+        assert "hf auth login" in told.hint and "HF_TOKEN" in told.hint
+
+
+def test_what_is_published_comes_back(hub, online, mine):
+    commit = re.fullmatch(r"hub:org/mine@([0-9a-f]{40})", online["pushed"].uri)[1]
+    assert online["back"].sha256 == hashlib.sha256(mine.read_bytes()).hexdigest()
+    files = hub.repos["org/mine"][commit]
+    assert sorted(files) == ["README.md", "model.json", "model.safetensors"]
+    assert files["model.safetensors"] == mine.read_bytes()
+    card = json.loads(files["model.json"])
+    assert card["sha256"] == online["back"].sha256 and card["notes"] == ["Nobody | listened."]
+    assert hub.summaries[0] == f"stemclean weights {card['sha256'][:12]}"
+    assert online["pushed again"].uri.startswith("hub:org/mine@")  # into the repository that is there now
+
+
+def test_without_a_network_the_cache_is_enough_and_without_both_it_is_said_at_once(hub, online, home, mine):
+    with socket.socket() as probe:  # a port where nobody listens
+        probe.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        jobs = [["load", "hub:org/good@v1"], ["load", "hub:org/mine"], ["load", "hub:org/cold"]]
+        warm, moving, cold, push = run([*jobs, ["push", str(mine), "org/mine"]], nowhere, home)
+    assert warm.sha256 == moving.sha256 == online["first"].sha256
+    assert cold.refused.startswith("hub:org/cold: the hub cannot be reached: ") and "network" in cold.hint
+    assert push.refused.startswith("hub:org/mine: the hub cannot be reached: ")
+
+
+def test_offline_mode_asks_nobody(hub, online, home, mine):
+    asked = len(hub.asked)
+    jobs = [["load", online["pushed"].uri], ["load", "hub:org/mine"], ["load", "hub:org/cold"]]
+    jobs += [["load", "hub:org/exchanged"], ["push", str(mine), "org/mine"]]
+    pinned, moving, cold, exchanged, push = run(jobs, hub.endpoint, home, HF_HUB_OFFLINE="1")
+    assert pinned.sha256 == moving.sha256 == online["first"].sha256
+    assert cold.refused == "hub:org/cold: the hub cannot be reached and the file is not in the cache"
+    assert "checksum is not the one in its card" in exchanged.refused  # its card was cached with it
+    assert push.refused == "hub:org/mine: HF_HUB_OFFLINE forbids to ask the hub"
+    assert len(hub.asked) == asked
+
+
+def test_what_would_fail_after_the_training_fails_before_it(monkeypatch, tmp_path):
+    for name in ("mine", "a/b/c", "org/mine@v1", "org/"):
+        with pytest.raises(ConfigError, match="is no repository of the hub"):
+            hub_client.check_publishing(name)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    with pytest.raises(WeightsError, match="hub:org/mine: nobody is logged in to the hub"):
+        hub_client.check_publishing("org/mine")
+
+
+def test_the_page_says_what_the_card_says(mine):
+    page = model_card.render(json.loads(mine.with_suffix(".json").read_text()), "hub:org/mine")
+    header, body = page.removeprefix("---\n").split("\n---\n")
+    assert "license: cc-by-4.0" in header.splitlines() and "library_name: stemclean" in header.splitlines()
+    lines = body.splitlines()
+    for line in (
+        "# mine",
+        "stemclean refine my_stems --weights hub:org/mine",
+        "| classes | vocals, drums |",
+        "| licence | CC-BY-4.0 |",
+        "| hours of vocals | 1.50 |",
+        "| tracks: validation | 2 |",
+        "| validation: score | 0.875 |",
+        "The licences of the material are not stated in the card.",
+        "- Nobody \\| listened.",
+    ):
+        assert line in lines
+
+
+def test_a_license_that_the_hub_does_not_know_is_another_one(mine):
+    card = json.loads(mine.with_suffix(".json").read_text())
+    page = model_card.render({**card, "license": "My: own"}, "hub:org/mine").splitlines()
+    assert "license: other" in page and 'license_name: "My: own"' in page
+    card.pop("license")
+    page = model_card.render(card, "hub:org/mine").splitlines()
+    assert not any(line.startswith("license") for line in page) and "| licence | not stated |" in page

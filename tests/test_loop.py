@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from stemclean.training import loop
 from stemclean.training.loop import LoopConfig, fit
 
 
@@ -66,3 +67,19 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
     fresh = Line()
     fit(fresh, model(), CONFIG, checkpoint, resume=False, quiet=True)
     assert fresh.taken == 120
+
+
+def test_where_no_terminal_shows_a_bar_lines_tell_of_the_progress(tmp_path, capsys, monkeypatch):
+    """stdout is for data; on stderr stands a line at each validation, and one now and then."""
+    fit(Line(), model(), CONFIG, tmp_path / "a.checkpoint")
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert not out
+    assert [line.split("  ")[0] for line in lines] == [f"step {step} of 120" for step in range(20, 121, 20)]
+    assert all("loss " in line and "score " in line and line.endswith(" left") for line in lines)
+    assert lines[-1].endswith("00:00 left")
+    monkeypatch.setattr(loop, "TELL_EVERY", 0.0)
+    fit(Line(), model(), CONFIG, tmp_path / "b.checkpoint")
+    assert len(capsys.readouterr().err.splitlines()) == 120
+    fit(Line(), model(), CONFIG, tmp_path / "c.checkpoint", quiet=True)
+    assert capsys.readouterr() == ("", "")

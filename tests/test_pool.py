@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import time
+
 import numpy as np
 import pytest
 import soundfile
 
 from stemclean import layouts
+from stemclean.audio import files
+from stemclean.audio.activity import active_regions
+from stemclean.data import pool_cache
 from stemclean.data.pool import StemPool
 from stemclean.errors import ConfigError
+from stemclean.manifest import Source
 
 RATE = 22050
 
@@ -94,3 +102,98 @@ def test_a_cache_without_its_audio_is_made_anew(dataset, tmp_path):
     for path in (tmp_path / "cache").glob("*.i16"):
         path.unlink()
     assert build(dataset, tmp_path).stems == first.stems
+
+
+def test_blocks_give_the_bytes_that_the_whole_file_gives(dataset, tmp_path, monkeypatch):
+    """With regions that were found, declared, or cut out before; at the file's rate and at another one."""
+    monkeypatch.setattr(pool_cache, "BLOCK", 0.7)
+    monkeypatch.setattr(pool_cache, "HELD_IN_MEMORY", 50_000)  # so that stems wait on disk for their turn
+    manifest, folder = layouts.load(dataset)
+    found, declared, trimmed, other = manifest.stems[:4]
+    declared = declared.model_copy(update={"active": [(0.25, 0.5), (0.9, 2.1), (5.5, 99.0)]})
+    source = Source(path="x.wav", sha256="0" * 64, sample_rate=RATE, num_samples=RATE * 9)
+    trimmed = trimmed.model_copy(update={"source": source, "active": [(1.0, 7.0)]})
+    stems = [found, declared, trimmed, other]
+    for rate in (RATE, 16000):
+        pool = StemPool.build(
+            manifest.with_stems(stems), folder, sample_rate=rate, cache=tmp_path / str(rate), quiet=True
+        )
+        for stem, pooled in zip(stems, pool.stems, strict=True):
+            whole = files.read(folder / stem.path, sample_rate=rate, channels=2)
+            regions = [(0, whole.shape[1])] if stem is trimmed else active_regions(whole, rate)
+            if stem is declared:
+                regions = [(round(start * rate), round(end * rate)) for start, end in declared.active]
+            kept = np.concatenate([whole[:, start:end] for start, end in regions], axis=1)
+            expected = np.rint(kept * 32767).astype(np.int16).T
+            got = pool.audio[pooled.start : pooled.start + pooled.num_samples]
+            assert got.shape == expected.shape and got.tobytes() == expected.tobytes()
+            assert pooled.rms == pytest.approx(np.sqrt(np.mean(np.square(expected / 32767))), rel=1e-9)  # same numbers
+
+
+def test_a_full_cache_lets_go_of_what_was_used_longest_ago_but_not_of_what_is_in_use(dataset, tmp_path):
+    manifest, folder = layouts.load(dataset)
+    cache = tmp_path / "cache"
+
+    def build(rate, **limit):
+        return StemPool.build(manifest, folder, sample_rate=rate, cache=cache, quiet=True, **limit)
+
+    def sizes():
+        return sorted(path.stat().st_size for path in cache.glob("*.i16"))
+
+    first, second = build(8000), build(9000)
+    small, middle = sizes()
+    for age, path in enumerate(sorted(cache.glob("*.i16"), key=lambda p: p.stat().st_size)):  # the small one is older
+        os.utime(path.with_suffix(".json"), (time.time() - 1000 + 100 * age,) * 2)
+    assert pool_cache.prune(cache, 0) == []  # both are mapped
+    piece = first.segment(first.stems[0], 0, 100)
+    view = first.where([True] * len(first.stems))  # the same mapping
+    del first
+    gc.collect()
+    assert pool_cache.prune(cache, 0) == [] and np.array_equal(view.segment(view.stems[0], 0, 100), piece)
+    del view, second
+    gc.collect()
+    third = build(10000, limit_gb=(middle + 1.6 * middle) / 1e9)  # room for two
+    assert len(sizes()) == 2 and small not in sizes() and middle in sizes()
+    assert sorted(path.suffix for path in cache.iterdir()) == [".i16", ".i16", ".json", ".json"]
+    again = build(9000)  # used now: the third one is older, though it was made later
+    os.utime(next(p for p in cache.glob("*.json") if p.with_suffix(".i16").stat().st_size > middle), (1, 1))
+    del third, again
+    gc.collect()
+    assert len(pool_cache.prune(cache, middle / 1e9)) == 1 and sizes() == [middle]
+
+
+def test_a_folder_that_is_named_is_not_pruned_and_the_usual_one_is(dataset, tmp_path, monkeypatch):
+    limits = []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(pool_cache, "prune", lambda folder, limit_gb: limits.append((folder, limit_gb)))
+    manifest, folder = layouts.load(dataset)
+    for options in ({"cache": tmp_path / "mine"}, {}, {"limit_gb": 0.0}):
+        StemPool.build(manifest, folder, sample_rate=8000, quiet=True, **options)
+    usual = tmp_path / "stemclean" / "pools"
+    assert limits == [(usual, 50.0), (usual, 0.0)]
+
+
+def test_what_a_killed_run_left_goes_after_a_day(tmp_path):
+    for name, age in (("old", 25 * 3600), ("new", 60)):
+        (tmp_path / f".{name}.i16.123.tmp").write_bytes(b"half")
+        os.utime(tmp_path / f".{name}.i16.123.tmp", (time.time() - age,) * 2)
+    pool_cache.prune(tmp_path, 50)
+    assert [path.name for path in tmp_path.iterdir()] == [".new.i16.123.tmp"]
+
+
+def test_a_cache_that_was_cut_off_is_made_anew(dataset, tmp_path):
+    first = build(dataset, tmp_path).stems
+    gc.collect()
+    for path in (tmp_path / "cache").glob("*.i16"):
+        os.truncate(path, 1000)
+    assert build(dataset, tmp_path).stems == first
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(dataset, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pool_cache._Decoded, "pour", full)
+    with pytest.raises(ConfigError, match=r"the disk is full after 0\.0 GB") as caught:
+        build(dataset, tmp_path)
+    assert "XDG_CACHE_HOME" in caught.value.hint and not list((tmp_path / "cache").iterdir())

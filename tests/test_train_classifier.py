@@ -20,6 +20,7 @@ from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec
 from stemclean.refine import RefineConfig, refine_self
 from stemclean.train_classifier import train_classifier
+from stemclean.training import classifier_run
 from stemclean.training.classify import ClassifyTask
 from stemclean.training.recipe import read
 
@@ -82,19 +83,62 @@ def test_it_learns_and_says_what_it_did(dataset, tmp_path):
     assert weights.load(tmp_path / "mine.safetensors").model.spec.segment == 65536
 
 
-def test_a_finished_run_is_not_trained_again_but_can_be_made_longer(dataset, tmp_path):
-    short = [*QUICK, "loop.examples=64"]
-    first = train_classifier(
-        dataset, tmp_path / "a.safetensors", overrides=short, cache=tmp_path, workers=0, quiet=True
-    )
-    again = train_classifier(
-        dataset, tmp_path / "a.safetensors", overrides=short, cache=tmp_path, workers=0, quiet=True
-    )
-    assert again["metrics"] == first["metrics"] and again["seconds"] < first["seconds"]
-    longer = train_classifier(
-        dataset, tmp_path / "a.safetensors", overrides=QUICK, cache=tmp_path, workers=0, quiet=True
-    )
+def test_a_finished_run_is_not_trained_again_but_can_be_made_longer(dataset, tmp_path, monkeypatch):
+    output, short = tmp_path / "a.safetensors", [*QUICK, "loop.examples=64"]
+    given = {"cache": tmp_path / "cache", "workers": 0, "quiet": True}
+    first = train_classifier(dataset, output, overrides=short, keep_checkpoint=True, **given)
+    assert len(list(tmp_path.glob("a.*.checkpoint"))) == 1
+    longer = train_classifier(dataset, output, overrides=QUICK, **given)
     assert longer["history"][0] == first["history"][0] and longer["history"][-1]["step"] == 40
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.safetensors", "cache"]  # no checkpoint
+    monkeypatch.setattr("stemclean.training.classifier_run.fit", pytest.fail)
+    before = output.read_bytes()
+    again = train_classifier(dataset, output, overrides=QUICK, **given)
+    assert output.read_bytes() == before and again["seconds"] == 0
+    assert {key: again[key] for key in ("metrics", "history", "data")} == {
+        key: longer[key] for key in ("metrics", "history", "data")
+    }
+    told = train_classifier(dataset, output, overrides=QUICK, card={"license": "MIT"}, **given)
+    assert told["license"] == weights.load(output).card["license"] == "MIT"
+    assert json.loads((tmp_path / "a.json").read_text())["sha256"] == weights.load(output).sha256
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": "validation"},
+        {"active": [(0.0, 1.0)]},
+        {"labels": ["drums"]},
+        {"track": "song 9"},
+        {"sha256": None},
+        {"stream": 1},
+        {"extra": {"weight": 2.0}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_run_is_another_one_when_its_stems_are_others(dataset, change):
+    manifest, folder = layouts.load(dataset)
+    recipe = read("small")
+    labels = ("bass", "drums")
+    first = classifier_run._run_key(manifest.stems, folder, labels, recipe, None)
+    changed = [manifest.stems[0].model_copy(update=change), *manifest.stems[1:]]
+    assert classifier_run._run_key(changed, folder, labels, recipe, None) != first
+
+
+def test_a_run_is_the_same_one_when_only_its_length_differs(dataset):
+    manifest, folder = layouts.load(dataset)
+
+    def key(*overrides, labels=("bass", "drums")):
+        return classifier_run._run_key(manifest.stems, folder, labels, read("small", overrides), None)
+
+    assert key() == key("loop.examples=7", "loop.validations=3", "calibration.excerpts=4")
+    assert len({key(), key("seed=3"), key("loop.batch_size=5"), key(labels=("drums", "bass"))}) == 4
+
+
+def test_a_pipe_is_told_that_stems_are_decoded(dataset, tmp_path, capsys):
+    manifest, folder = layouts.load(dataset, quiet=True)
+    StemPool.build(manifest, folder, sample_rate=8000, cache=tmp_path)
+    assert capsys.readouterr().err == f"decoding 16 stems into {tmp_path}\n"
 
 
 def test_it_goes_on_from_weights_that_exist(dataset, tmp_path):
@@ -115,6 +159,30 @@ def test_it_goes_on_from_weights_that_exist(dataset, tmp_path):
     given["overrides"] = [*options, "options.n_mels=64"]
     with pytest.raises(WeightsError, match=r"options.n_mels is 32 in the weights and 64 in the model"):
         train_classifier(dataset, tmp_path / "c.safetensors", init=tmp_path / "a.safetensors", **given)
+
+
+def test_what_could_not_be_pushed_stays_and_is_pushed_without_training_again(dataset, tmp_path, monkeypatch):
+    output, asked = tmp_path / "a.safetensors", []
+
+    def push(path, repo, *, quiet):
+        asked.append((path, repo, path.exists()))
+        if len(asked) == 1:
+            raise WeightsError("hub:org/mine: the hub cannot be reached", "try again later")
+        return "hub:org/mine@abc"
+
+    monkeypatch.setattr(weights, "push", push)
+    given = {"overrides": [*QUICK, "loop.examples=32"], "cache": tmp_path, "workers": 0, "quiet": True}
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    with pytest.raises(WeightsError, match="nobody is logged in"):  # before the work
+        train_classifier(dataset, output, push_to_hub="org/mine", **given)
+    assert not output.exists() and not asked
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_good")
+    with pytest.raises(WeightsError, match="cannot be reached") as caught:
+        train_classifier(dataset, output, push_to_hub="org/mine", **given)
+    assert f"the weights stay in {output}" in caught.value.hint
+    monkeypatch.setattr("stemclean.training.classifier_run.fit", pytest.fail)
+    assert train_classifier(dataset, output, push_to_hub="org/mine", **given)["published"] == "hub:org/mine@abc"
+    assert asked == [(output, "org/mine", True)] * 2
 
 
 def test_a_worker_mixes_as_the_process_itself_does(dataset, tmp_path):
@@ -175,6 +243,7 @@ def test_two_processes_train_one_model(dataset, tmp_path):
     card = json.loads((tmp_path / "two.json").read_text())
     assert card["history"][-1]["step"] == 4 and card["recipe"]["loop"]["batch_size"] == 16  # eight a process
     assert len(list((tmp_path / "cache").rglob("*.i16"))) == 1
+    assert not list(tmp_path.glob("*.checkpoint"))  # it is finished
 
 
 def free_port():

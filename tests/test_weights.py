@@ -130,3 +130,25 @@ def test_a_model_that_lacks_what_the_weights_have_does_not_start_from_them(tmp_p
     start = weights.Weights(larger, weights.load(saved[1]).card, "file:x.safetensors", "0")
     with pytest.raises(WeightsError, match="the model has no extra"):
         weights.start_from(start, saved[0], "convnext", OPTIONS)
+
+
+def test_a_file_that_is_not_the_one_its_card_describes_is_refused(tmp_path, saved):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(saved[1].read_bytes())
+    weights.load(path)  # no card beside it: nothing to compare with
+    card = json.loads(saved[1].with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**card, "sha256": "0" * 64}))
+    with pytest.raises(WeightsError, match=f"not the one in its card: {card['sha256'][:12]}…, not 000000000000…"):
+        weights.load(path)
+    path.with_suffix(".json").write_text("[1, 2]")  # another program's
+    weights.load(path)
+
+
+def test_a_card_can_be_rewritten_and_the_tensors_stay(tmp_path, saved):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(saved[1].read_bytes())
+    weights.write_card(path, {**weights.read_card(path), "license": "MIT"})
+    loaded = weights.load(path)
+    assert loaded.card["license"] == "MIT" and loaded.card["seed"] == 7
+    for name, tensor in weights.load(saved[1]).model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor)

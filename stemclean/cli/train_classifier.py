@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, clock, data, remark, report_failures, table
+from stemclean.cli._shared import Json, Quiet, clock, data, passed_over, reading, remark, report_failures, table, typed
 
 EXAMPLE = "stemclean train-classifier my_stems -o my_classifier.safetensors --recipe small --seed 1"
 
@@ -48,6 +48,26 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on where a killed run was, or start afresh.")
     ] = True,
+    keep_checkpoint: Annotated[
+        bool,
+        typer.Option("--keep-checkpoint", help="Leave it beside the weights, so that the run can be made longer."),
+    ] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(metavar="ORG/REPO", help="Publish weights, card and a page on the Hugging Face Hub."),
+    ] = None,
+    license_name: Annotated[
+        str | None,
+        typer.Option("--license", metavar="NAME", help="Of the weights, for their card; as CC-BY-4.0."),
+    ] = None,
+    cache_limit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GB",
+            min=0,
+            help="Decoded audio to keep at most; what was used longest ago goes first.  [default: 50]",
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -57,8 +77,12 @@ def command(
     name, says what the weights were trained on and how well. A run that was killed goes on where it was. For several
     GPUs: accelerate launch -m stemclean train-classifier DATA -o FILE.
     """
-    from stemclean.report import describe_training
-    from stemclean.train_classifier import train_classifier
+    with reading(stems, quiet=quiet):
+        from stemclean.models import addresses
+
+        addresses.check_output(output)
+        from stemclean.report import describe_training
+        from stemclean.train_classifier import train_classifier
 
     given = {"loss": loss, "loop.examples": examples, "seed": seed}
     overrides = [*(f"{key}={value}" for key, value in given.items() if value is not None), *(settings or [])]
@@ -69,7 +93,11 @@ def command(
             recipe=recipe,
             overrides=overrides,
             init=init,
+            card={"license": license_name} if license_name else None,
+            cache_limit_gb=cache_limit,
             resume=resume,
+            keep_checkpoint=keep_checkpoint,
+            push_to_hub=push_to_hub,
             workers=workers,
             quiet=quiet,
         )
@@ -83,5 +111,9 @@ def command(
     )
     shown.add_row("time (h:mm:ss)", clock(report["seconds"]))
     data(report, [shown], as_json=as_json)
-    remark(f"wrote {output}\nnext: stemclean refine DATA --weights file:{output}", quiet=quiet)
+    done = "wrote" if report["seconds"] else "nothing to do: an earlier run has finished"
+    remark("\n".join([f"{done} {output}", *passed_over(report)]), quiet=quiet)
+    if push_to_hub:
+        remark(f"published as {report['published']}", quiet=quiet)
+    remark(f"next: {typed('refine', 'DATA', '--weights', report['published'] or f'file:{output}')}", quiet=quiet)
     report_failures(report["failures"], quiet=quiet)

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,18 +20,30 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from stemclean.disk import replacing
 from stemclean.errors import WeightsError
 from stemclean.manifest import file_sha256
-from stemclean.models import registry
+from stemclean.models import hub, model_card, registry
+from stemclean.models.addresses import DEFAULT_CLASSIFIER, bundled, resolve
 from stemclean.models.contract import ModelSpec
 
-__all__ = ["DEFAULT_CLASSIFIER", "FORMAT", "Weights", "bundled", "load", "resolve", "save", "start_from"]
+__all__ = [
+    "DEFAULT_CLASSIFIER",
+    "FORMAT",
+    "Weights",
+    "bundled",
+    "load",
+    "push",
+    "read_card",
+    "resolve",
+    "save",
+    "start_from",
+    "write_card",
+]
 
 FORMAT = "stemclean.weights/1"
-DEFAULT_CLASSIFIER = "bundled:atto.v1"
 FREE_OPTIONS = frozenset({"drop_path", "level_head"})
 """Options in which a model may differ from the weights that it starts from: no tensor means another thing by them."""
-_PICKLES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".th"}
 
 
 @dataclass(frozen=True)
@@ -65,29 +75,74 @@ def save(path: str | Path, model: nn.Module, card: dict[str, Any], *, dtype: tor
     missing = {"kind", "architecture", "spec", "options"} - card.keys()
     if missing:
         raise ValueError(f"the card lacks {', '.join(sorted(missing))}")
-    card = {"format": FORMAT, **card}
     tensors = {
         name: (tensor.detach().to("cpu", dtype) if tensor.is_floating_point() else tensor.detach().cpu()).contiguous()
         for name, tensor in model.state_dict().items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(tensors, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
-    temporary.chmod(0o644)  # safetensors writes for the owner alone
-    os.replace(temporary, path)
-    card_path = path.with_suffix(".json")
-    card_path.write_text(json.dumps({**card, "sha256": file_sha256(path)}, indent=1, sort_keys=True) + "\n")
+    _write(path, tensors, {"format": FORMAT, **card})
     return path
 
 
-def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
-    """A model by URI, ready to judge.
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card of a file of weights.
 
     Raises:
-        WeightsError: not found, no safetensors, no card, another kind of model, or a hash that differs from the
-            card beside a bundled file.
+        WeightsError: no readable safetensors file, or without a card.
     """
-    path, name = resolve(uri)
+    return _read(Path(path), str(path))[1]
+
+
+def write_card(path: str | Path, card: dict[str, Any]) -> None:
+    """Give weights on disk another card; the tensors stay as they are."""
+    path = Path(path)
+    tensors, _ = _read(path, str(path))
+    _write(path, tensors, {"format": FORMAT, **card})
+
+
+def push(path: str | Path, repo: str, *, quiet: bool = False) -> str:
+    """Publish weights on the Hugging Face Hub, with their card and a page that says how to use them.
+
+    Args:
+        path: the ``.safetensors`` file; it becomes ``model.safetensors``.
+        repo: ``ORG/REPO``; created where it does not exist. What stands there already stays in its history.
+
+    Returns:
+        ``hub:ORG/REPO@COMMIT``, which always means these weights.
+
+    Raises:
+        ConfigError: ``repo`` is no such name.
+        WeightsError: no weights, nobody is logged in, or the hub cannot be reached or refuses. The file stays.
+    """
+    path = Path(path)
+    card = read_card(path)
+    sha256 = file_sha256(path)
+    _check_sha256(path, str(path), sha256)
+    with suppress(OSError, ValueError):  # the card beside it may say more
+        card = {**card, **json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))}
+    files: dict[str, Path | bytes] = {
+        "model.safetensors": path,
+        "model.json": _card_text(card, sha256).encode(),
+        "README.md": model_card.render(card, f"hub:{repo}").encode(),
+    }
+    return f"hub:{repo}@{hub.publish(repo, files, f'stemclean weights {sha256[:12]}', quiet=quiet)}"
+
+
+def _card_text(card: dict[str, Any], sha256: str) -> str:
+    return json.dumps({**card, "sha256": sha256}, indent=1, sort_keys=True) + "\n"
+
+
+def _write(path: Path, tensors: dict[str, torch.Tensor], card: dict[str, Any]) -> None:
+    card_path = path.with_suffix(".json")
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
+        temporary.chmod(0o644)  # safetensors writes for the owner alone
+        card_path.unlink(missing_ok=True)  # a card that belongs to another file would be taken for a damaged file
+    with replacing(card_path) as temporary:
+        temporary.write_text(_card_text(card, file_sha256(path)), encoding="utf-8")
+
+
+def _read(path: Path, name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and card; ``name`` is what an error calls the file."""
     try:
         with safe_open(path, framework="pt") as file:
             card = json.loads((file.metadata() or {}).get("card", "null"))
@@ -100,6 +155,20 @@ def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
         raise WeightsError(
             f"{name}: the file holds no stemclean card", "use weights that `stemclean train-classifier` wrote"
         )
+    return tensors, card
+
+
+def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
+    """A model by URI, ready to judge.
+
+    Raises:
+        WeightsError: not found, no safetensors, no card, another kind of model, or a checksum that differs from the
+            one in the card beside the file.
+    """
+    path, name = resolve(uri)
+    sha256 = file_sha256(path)
+    _check_sha256(path, name, sha256)
+    tensors, card = _read(path, name)
     if card["kind"] != kind:
         raise WeightsError(f"{name}: these are {card['kind']}, but {kind} are needed here")
     spec = ModelSpec(**{**card["spec"], "labels": tuple(card["spec"]["labels"])})
@@ -108,7 +177,20 @@ def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
         model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
     except RuntimeError as error:
         raise WeightsError(f"{name}: tensors and architecture differ: {str(error).splitlines()[0]}") from None
-    return Weights(model.eval(), card, name, file_sha256(path))
+    return Weights(model.eval(), card, name, sha256)
+
+
+def _check_sha256(path: Path, name: str, sha256: str) -> None:
+    """Refuse a file that is not the one which the card beside it describes."""
+    try:
+        beside = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # no card beside it
+    if isinstance(beside, dict) and beside.get("format") == FORMAT and beside.get("sha256", sha256) != sha256:
+        raise WeightsError(
+            f"{name}: the file's checksum is not the one in its card: {sha256[:12]}…, not {beside['sha256'][:12]}…",
+            "it was damaged or exchanged: fetch it again; if the card beside it is another file's, remove the card",
+        )
 
 
 def start_from(start: Weights, model: nn.Module, architecture: str, options: Mapping[str, Any]) -> list[str]:
@@ -190,65 +272,3 @@ def _grown(old: torch.Tensor, new: torch.Tensor) -> bool:
     return old.shape == new.shape or (
         0 < old.ndim == new.ndim and old.shape[1:] == new.shape[1:] and len(old) < len(new)
     )
-
-
-def bundled() -> list[str]:
-    """Names of the weights that come with the package."""
-    return sorted(
-        p.name.removesuffix(".safetensors")
-        for p in (files("stemclean") / "weights").iterdir()
-        if p.name.endswith(".safetensors")
-    )
-
-
-def resolve(uri: str | Path) -> tuple[Path, str]:
-    """Where weights lie on this disk, and the URI that a manifest may hold.
-
-    Raises:
-        WeightsError: with what is known and what to try.
-    """
-    text = str(uri)
-    scheme, _, rest = text.partition(":")
-    if scheme == "bundled":
-        with as_file(files("stemclean") / "weights" / f"{rest}.safetensors") as path:
-            if not re.fullmatch(r"[\w.-]+", rest) or not path.exists():
-                known = ", ".join(f"bundled:{name}" for name in bundled()) or "none"
-                raise WeightsError(
-                    f'no weights named "{rest}"', f"known: {known}\nfrom the hub: --weights hub:ORG/REPO"
-                )
-            return path, text
-    if scheme == "hub":
-        return _from_hub(rest), text
-    path = Path(rest if scheme == "file" else text)
-    if path.suffix in _PICKLES:
-        raise WeightsError(
-            f"{path}: pickled weights are not loaded: they can run any code", "convert them to safetensors"
-        )
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file", "give bundled:NAME, hub:ORG/REPO or a .safetensors file")
-    return path, f"file:{path.name}"
-
-
-def _from_hub(rest: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    match = re.fullmatch(r"(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?", rest)
-    if not match:
-        raise WeightsError(
-            f'"hub:{rest}" is no hub address', "write hub:ORG/REPO, hub:ORG/REPO@REVISION or hub:ORG/REPO/FILE"
-        )
-    file = match["file"] or "model.safetensors"
-    if Path(file).suffix in _PICKLES:
-        raise WeightsError(
-            f"hub:{rest}: pickled weights are not loaded: they can run any code", "ask for a .safetensors file"
-        )
-    try:
-        return Path(hf_hub_download(match["repo"], file, revision=match["revision"]))
-    except LocalEntryNotFoundError:
-        raise WeightsError(
-            f"hub:{rest}: the hub cannot be reached and the file is not in the cache", "download it once while online"
-        ) from None
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise WeightsError(f"hub:{rest}: {first}", "check organisation, repository, revision and file") from None

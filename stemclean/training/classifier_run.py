@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import torch
 from accelerate import PartialState
 
 import stemclean
-from stemclean.data.pool import StemPool
-from stemclean.errors import ConfigError
-from stemclean.manifest import Manifest, Stem
+from stemclean.data.pool import StemPool, content
+from stemclean.errors import ConfigError, WeightsError
+from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec
 from stemclean.training.calibrate import calibrate
@@ -35,24 +35,33 @@ def fit_classifier(
     *,
     labels: Sequence[str] | None = None,
     cache: Path | None = None,
+    cache_limit_gb: float | None = None,
     init: str | Path | None = None,
+    decoded: Callable[[], StemPool] | None = None,
     card: dict[str, Any] | None = None,
     resume: bool = True,
+    keep_checkpoint: bool = False,
     workers: int = 1,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Train a classifier on a manifest's stems and write its weights and card.
 
-    Stems whose verdict is ``drop``, stems without labels and declared test stems are left out.
+    Stems whose verdict is ``drop``, stems without labels and declared test stems are left out. Weights that a run of
+    the same data, recipe and start has finished are not trained again.
 
     Args:
         folder: what stem paths are relative to.
         output: the ``.safetensors`` file.
         labels: the classes; None: those of the manifest that have stems.
-        cache: folder for decoded audio.
+        cache, cache_limit_gb: folder for decoded audio and its bound, see
+            :meth:`~stemclean.data.pool.StemPool.build`.
         init: weights to start from (``bundled:``, ``hub:``, ``file:``), so that training goes on where theirs ended.
+        decoded: gives the stems in memory, with the manifest's labels, once they are needed; None: they are decoded
+            here.
         card: more to say in the card (data, licences, …).
         resume: go on from a checkpoint of the same data and recipe beside the output.
+        keep_checkpoint: leave it there when the weights are written (ten times their size), so that the run can be
+            made longer; a run that is stopped leaves it in any case.
         workers: processes that mix ahead of the model; 0 mixes in this one.
 
     Returns:
@@ -73,6 +82,9 @@ def fit_classifier(
     start = weights.load(init) if init else None
     if start and set(start.model.spec.labels) == set(labels):
         labels = start.model.spec.labels  # the order of its outputs
+    key = _run_key(stems, folder, labels, recipe, start)
+    if resume and (finished := _finished(output, key, recipe)):
+        return _told(_recarded(output, finished, card or {}), output, 0.0, manifest.skipped)
     train_tracks, validation_tracks = split_tracks(stems, share=recipe.validation_share, seed=recipe.seed)
     if not validation_tracks:
         raise ConfigError(
@@ -81,16 +93,21 @@ def fit_classifier(
         )
     processes = PartialState()
     with processes.main_process_first():  # the others find the cache
-        pool = StemPool.build(
-            manifest.with_stems(stems),
-            folder,
-            sample_rate=recipe.spec["sample_rate"],
-            channels=recipe.spec["channels"],
-            cache=cache,
-            quiet=quiet or not processes.is_main_process,
+        pool = (
+            decoded()
+            if decoded
+            else StemPool.build(
+                manifest.with_stems(stems),
+                folder,
+                sample_rate=recipe.spec["sample_rate"],
+                channels=recipe.spec["channels"],
+                cache=cache,
+                limit_gb=cache_limit_gb,
+                quiet=quiet or not processes.is_main_process,
+            )
         )
     torch.manual_seed(recipe.seed)
-    spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], labels, recipe.spec["segment"])
+    spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], tuple(labels), recipe.spec["segment"])
     model = registry.build("classifiers", recipe.architecture, spec, dict(recipe.options))
     started: dict[str, Any] = {}
     if start:
@@ -109,12 +126,12 @@ def fit_classifier(
         seed=recipe.seed,
         workers=workers,
     )
-    checkpoint = output.with_suffix(f".{_run_key(manifest, recipe, start)}.checkpoint")
+    checkpoint = output.with_suffix(f".{key[:8]}.checkpoint")
     model.net, progress = fit(task, model.net, recipe.loop, checkpoint, resume=resume, quiet=quiet)
     calibration = {}
     if recipe.calibration.excerpts:
-        fitted = calibrate(model.eval(), task.validation, recipe.calibration, seed=recipe.seed, quiet=quiet)
-        calibration = {"calibration": fitted.to_card(labels)}
+        fitted, of_levels = calibrate(model.eval(), task.validation, recipe.calibration, seed=recipe.seed, quiet=quiet)
+        calibration = {"calibration": fitted.to_card(labels), "level_calibration": of_levels.to_card()}
     written = {
         "kind": "classifiers",
         "architecture": recipe.architecture,
@@ -127,19 +144,17 @@ def fit_classifier(
         "data": _data(pool, train_tracks, validation_tracks),
         "metrics": {"validation": progress.best},
         "history": progress.history,
+        "run": key,
         **started,
         **calibration,
         **(card or {}),
     }
     if processes.is_main_process:
         weights.save(output, model, written)
+        if not keep_checkpoint:
+            checkpoint.unlink(missing_ok=True)
     processes.wait_for_everyone()
-    return {
-        **written,
-        "output": str(output),
-        "seconds": progress.seconds,
-        "skipped": [skip.model_dump() for skip in (*manifest.skipped, *pool.skipped)],
-    }
+    return _told(written, output, progress.seconds, [*manifest.skipped, *pool.skipped])
 
 
 def _labels(manifest: Manifest, stems: Sequence[Stem]) -> tuple[str, ...]:
@@ -154,13 +169,45 @@ def _labels(manifest: Manifest, stems: Sequence[Stem]) -> tuple[str, ...]:
     return labels
 
 
-def _run_key(manifest: Manifest, recipe: ClassifierRecipe, start: weights.Weights | None) -> str:
-    """Names a run by its data, recipe and start, but for its length: a longer run goes on from a shorter one."""
+def _run_key(
+    stems: Sequence[Stem],
+    folder: Path,
+    labels: Sequence[str],
+    recipe: ClassifierRecipe,
+    start: weights.Weights | None,
+) -> str:
+    """SHA-256 of all that a training depends on but its length: a longer run goes on from a shorter one."""
     plain = recipe.to_dict()
     plain["loop"] = {k: v for k, v in plain["loop"].items() if k not in {"examples", "validations", "decay"}}
     del plain["calibration"]
-    what = [plain, [[s.id, s.sha256, s.labels] for s in manifest.stems], *([start.sha256] if start else [])]
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
+    told = [
+        [*content(stem, folder), stem.track, stem.split, stem.labels, stem.extra.get("weight", 1.0)] for stem in stems
+    ]
+    what = [plain, labels, start and start.sha256, told]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _finished(output: Path, key: str, recipe: ClassifierRecipe) -> dict[str, Any] | None:
+    """The card of weights that this very run has written, length and all; None where there are none."""
+    try:
+        card = weights.read_card(output)
+    except WeightsError:
+        return None
+    same = card.get("run") == key and card.get("recipe") == json.loads(json.dumps(recipe.to_dict()))
+    return card if same else None
+
+
+def _recarded(output: Path, written: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
+    """The card with what is to be said in it now, on disk too."""
+    wanted = {**written, **json.loads(json.dumps(card))}
+    if wanted != written and PartialState().is_main_process:
+        weights.write_card(output, wanted)
+    PartialState().wait_for_everyone()
+    return wanted
+
+
+def _told(card: dict[str, Any], output: Path, seconds: float, skipped: Sequence[Skip]) -> dict[str, Any]:
+    return {**card, "output": str(output), "seconds": seconds, "skipped": [skip.model_dump() for skip in skipped]}
 
 
 def _data(pool: StemPool, train_tracks: set[str], validation_tracks: set[str]) -> dict[str, Any]:

@@ -168,6 +168,13 @@ class TestPaths:
         root = os.path.relpath(one_song, Path(output).parent)
         assert _shared.place(Path(output), root, "song 1/bass.wav") == "stems/song 1/bass.wav"
 
+    def test_the_shorter_way_is_told(self, tmp_path: Path, one_song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "a" / "b" / "c" / "d").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "a" / "b" / "c" / "d")
+        up = "/".join([".."] * 40)  # more than any way down
+        shown = _shared.place(Path("refined.json"), f"{up}{one_song}", "song 1/bass.wav")
+        assert shown == str(one_song / "song 1" / "bass.wav")
+
     def test_from_a_linked_folder_too(self, tmp_path: Path, one_song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "disk" / "results").mkdir(parents=True)
         (tmp_path / "here" / "deep").mkdir(parents=True)

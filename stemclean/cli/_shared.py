@@ -205,7 +205,7 @@ def typed(*words: str | Path) -> str:
 
 
 def place(output: Path, root: str, path: str) -> str:
-    """Where a manifest's file lies, as it can be opened from the working directory.
+    """Where a manifest's file lies, as it can be opened from the working directory; the shortest way to say it.
 
     Args:
         output: the manifest.
@@ -213,9 +213,10 @@ def place(output: Path, root: str, path: str) -> str:
         path: relative to ``root``.
     """
     there = output.parent / root / path
-    short = os.path.normpath(there)
+    shorter = (os.path.normpath(there), os.path.abspath(there))  # noqa: PTH100 - resolve() follows links
     # After a linked folder, ".." leads elsewhere than the names say.
-    return short if Path(short).exists() and there.exists() and there.samefile(short) else str(there)
+    right = [name for name in shorter if there.exists() and Path(name).exists() and there.samefile(name)]
+    return min([str(there), *right], key=len)
 
 
 def passed_over(report: Mapping[str, Any]) -> list[str]:

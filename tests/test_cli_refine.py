@@ -10,7 +10,7 @@ from unittest.mock import Mock, create_autospec
 import pytest
 from typer.testing import CliRunner, Result
 
-from stemclean import refine
+from stemclean import layouts, refine
 from stemclean.cli import app
 from stemclean.manifest import Created, Manifest
 
@@ -36,6 +36,7 @@ def a_round(number: int, filled: int) -> dict[str, Any]:
 
 @pytest.fixture
 def verb(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    monkeypatch.setattr(layouts, "check", create_autospec(layouts.check))  # nor are the stems there
     summary = {
         "stems": 120,
         "verdicts": {"keep": 120},
@@ -85,7 +86,7 @@ def test_what_is_not_typed_is_the_verbs_choice(verb: Mock) -> None:
         ("--set seed=1", "Invalid value for --set: it is for --self"),
         ("--self --rounds 1 --retrain-on all", "Invalid value for --retrain-on: it is for the second round"),
         ("--self --rounds 1 --min-single-share 0", "Invalid value for --min-single-share: it is for the second round"),
-        ("--self --folds 1", "1 is not in the range x>=2"),
+        ("--self --folds 1", "'--folds': must be 2 or more"),
         ("--self --retrain-on some", "'some' is not one of"),
         ("--threshold high", "'high' is neither a score nor adaptive"),
         ("--threshold 1.5", "threshold is 1.5, but scores lie between 0 and 1"),

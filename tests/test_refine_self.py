@@ -1,0 +1,394 @@
+"""Self-refining from end to end, with a classifier that learns in a blink: rounds, folds, kills, resuming."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import nn
+
+from stemclean import layouts, manifest
+from stemclean.errors import ConfigError
+from stemclean.models import registry, weights
+from stemclean.refine import RefineConfig, refine, refine_self
+from stemclean.refining import listening, rounds
+from stemclean.report import describe_refined
+from stemclean.training.recipe import ClassifierRecipe
+from stemclean.training.recipe import read as read_recipe
+
+RATE, FRAME, BANDS = 8000, 512, 32
+CONFIG = RefineConfig(threshold=0.7, claimed_threshold=0.3)  # a linear model is timid
+
+
+class Bands(nn.Module):
+    """A linear judge of the mean energy in 32 bands."""
+
+    level_dbfs = -20.0
+    frequencies = np.arange(BANDS) * RATE / 2 / BANDS
+
+    def __init__(self, spec):
+        super().__init__()
+        self.spec, self.net = spec, nn.Sequential(Mean(), nn.Linear(BANDS, len(spec.labels)))
+        nn.init.zeros_(self.net[1].weight)
+
+    def features(self, waveform):
+        power = torch.fft.rfft(waveform.unfold(-1, FRAME, FRAME))[..., : FRAME // 2].abs().square()
+        energy = power.reshape(*power.shape[:-1], BANDS, -1).mean(-1)
+        return torch.log10(energy + 1e-3).transpose(-1, -2)  # (batch, channel, freq, frame)
+
+    def amplify(self, features, gains_db):
+        return features
+
+    def forward(self, waveform):
+        return self.net(self.features(waveform))
+
+    def logits(self, outputs):
+        return outputs
+
+    def levels_db(self, outputs):
+        return None
+
+    def windows(self, waveform, hop):
+        pieces = self.features(waveform).unfold(-1, self.spec.segment // FRAME, hop // FRAME)
+        return self.net[1](pieces.mean((1, -1)).transpose(1, 2))  # (batch, channel, freq, window, frame) -> window
+
+
+class Mean(nn.Module):
+    """Over channels and frames."""
+
+    def forward(self, features):
+        return features.mean((1, 3))
+
+
+TINY = ClassifierRecipe(
+    name="tiny",
+    kind="classifiers",
+    architecture="bands",
+    spec={"sample_rate": RATE, "channels": 2, "segment": 8192},
+    options={},
+    loss="l1",
+    validation_share=0.25,
+)
+TINY = read_recipe(
+    TINY,
+    [
+        "mixing.effects=none",
+        "mixing.quiet_chance=0.0",
+        "mixing.noise_chance=0.0",
+        "mixing.empty_chance=0.0",
+        "loop.examples=1920",
+        "loop.batch_size=32",
+        "loop.learning_rate=0.1",
+        "loop.weight_decay=0.0",
+        "loop.ema=0.9",
+        "loop.validations=1",
+        "loop.precision=no",
+    ],
+)
+
+
+def hit(rng, time):
+    """Drum-like: decaying noise four times a second."""
+    return rng.standard_normal(len(time)) * np.exp(-20 * (time % 0.25)) * 0.4
+
+
+def drone(rng, time):
+    """Bass-like: a low note with overtones."""
+    hz = rng.uniform(50, 90)
+    return sum(np.sin(2 * np.pi * hz * k * time + rng.uniform(0, 6)) / k for k in range(1, 5)) * 0.15
+
+
+def voice(rng, time):
+    """Voice-like: harmonics around 1 kHz with vibrato."""
+    phase = 2 * np.pi * rng.uniform(230, 260) * (time + 0.0008 * np.sin(2 * np.pi * 5 * time))
+    return sum(np.sin(k * phase + rng.uniform(0, 6)) for k in (3, 4, 5)) * 0.1
+
+
+MADE = {"bass": drone, "drums": hit, "vocals": voice}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def toy():
+    """The architecture is known, and examples are mixed in this process."""
+    build = registry.build
+
+    def with_bands(kind, name, spec, options):
+        return Bands(spec) if name == "bands" else build(kind, name, spec, options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "build", with_bands)
+        patch.setattr(rounds, "fit_classifier", partial(rounds.fit_classifier, workers=0))
+        yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with ``stems``: eight songs; in the last one bass and drums are swapped."""
+    folder, rng = tmp_path_factory.mktemp("self"), np.random.default_rng(0)
+    time = np.arange(3 * RATE) / RATE
+    for number in range(8):
+        sounds = {label: make(rng, time) for label, make in MADE.items()}
+        if number == 7:
+            sounds["bass"], sounds["drums"] = sounds["drums"], sounds["bass"]
+        for label, sound in sounds.items():
+            path = folder / "stems" / f"song{number}" / f"{label}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, np.stack([sound, sound], 1), RATE)
+    return folder
+
+
+def run(place, name, data=None, config=CONFIG, **more):
+    """Refine into a folder of its own, so that equal runs give equal bytes."""
+    output = place / name / "refined.json"
+    cache = place / "cache"
+    refined = refine_self(
+        data or place / "stems", output, config, recipe=TINY, cache=cache, workers=1, quiet=True, **more
+    )
+    return refined, output
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    """Two rounds without a break."""
+    return run(place, "whole")
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
+class Counting:
+    """Counts the calls of a function, and interrupts one of them."""
+
+    def __init__(self, function, at=None):
+        self.function, self.at, self.calls = function, at, []
+
+    def __call__(self, *given, **more):
+        self.calls.append(given)
+        if self.at is not None and len(self.calls) > self.at:
+            raise KeyboardInterrupt
+        return self.function(*given, **more)
+
+
+class TestRounds:
+    def test_the_swapped_song_is_found_and_nothing_else(self, whole):
+        wrong = {stem.id: stem.labels for stem in whole[0].stems if stem.verdict.action != "keep"}
+        assert wrong == {"song7/bass": ["drums"], "song7/drums": ["bass"]}
+
+    def test_each_round_leaves_its_weights_and_its_manifest(self, whole):
+        refined, output = whole
+        names = {f"round{n}{ending}" for n in (1, 2) for ending in (".safetensors", ".json", ".manifest.json")}
+        assert {path.name for path in (output.parent / "refined.work").iterdir()} == names
+        first = manifest.read(output.parent / "refined.work" / "round1.manifest.json")
+        card = json.loads((output.parent / "refined.work" / "round1.json").read_text())
+        assert card["round"] == 1 and card["sha256"] == first.created.model.sha256
+        assert refined.created.model.uri == "file:round2.safetensors"
+        for path, written in ((output, refined), (output.parent / "refined.work" / "round1.manifest.json", first)):
+            assert (path.parent / written.root / written.stems[0].path).exists()
+        asked = refined.created.config["self"]
+        assert (asked["rounds"], asked["folds"], asked["retrain_on"], asked["min_single_share"]) == (
+            2,
+            1,
+            "single",
+            0.2,
+        )
+        assert asked["recipe"]["name"] == "tiny" and refined.created.config["threshold"] == 0.7
+
+    def test_the_report_tells_what_each_round_changed(self, whole):
+        refined, output = whole
+        first = manifest.read(output.parent / "refined.work" / "round1.manifest.json")
+        told = describe_refined(refined)["rounds"]
+        assert told == manifest.read(output).summary["rounds"] and told[:1] == first.summary["rounds"]
+        assert told[0]["trained_on"] == [{"bass": 8, "drums": 8, "vocals": 8}]  # the claims as they are
+        changes = sum(set(stem.labels) != set(stem.claimed) for stem in first.stems)
+        assert told[0]["labels_changed"] == changes > 0
+        pairs = list(zip(first.stems, refined.stems, strict=True))
+        assert told[1]["labels_changed"] == sum(set(old.labels) != set(new.labels) for old, new in pairs)
+        assert told[1]["trained_on"] == [{label: told[0]["trains_next"][label]["stems"] for label in MADE}]
+        assert told[1]["trains_next"]["bass"] == {"stems": 8, "found": 8, "filled_up": 0, "claimed": 8}
+
+    def test_a_finished_run_does_nothing_again_and_more_rounds_go_on_from_it(self, place, whole, monkeypatch):
+        before = whole[1].read_bytes()
+        fits, looks = Counting(rounds.fit_classifier.func), Counting(listening._look)
+        loop = Counting(fits.function.__globals__["fit"])
+        monkeypatch.setitem(fits.function.__globals__, "fit", loop)
+        monkeypatch.setattr(listening, "_look", looks)
+        run(place, "whole")
+        assert (len(loop.calls), len(looks.calls)) == (0, 0)
+        assert whole[1].read_bytes() == before
+        longer, _ = run(place, "longer", rounds=3, workdir=place / "whole" / "refined.work")
+        assert (len(loop.calls), len(looks.calls)) == (1, 24)
+        assert [told["round"] for told in longer.summary["rounds"]] == [1, 2, 3]
+        assert longer.summary["rounds"][:2] == whole[0].summary["rounds"]
+        for path in (place / "whole" / "refined.work").glob("round3.*"):
+            path.unlink()
+
+    @pytest.mark.parametrize(("what", "at"), [("training", 1), ("judging", 5), ("judging", 24 + 5)])
+    def test_a_run_that_is_killed_goes_on_in_any_step_and_ends_in_the_same_bytes(
+        self, place, whole, monkeypatch, what, at
+    ):
+        name = f"killed {what} {at}"
+        module, function = (rounds, "fit_classifier") if what == "training" else (listening, "_look")
+        plain = getattr(module, function)
+        monkeypatch.setattr(module, function, Counting(plain, at))
+        with pytest.raises(KeyboardInterrupt):
+            run(place, name)
+        assert not (place / name / "refined.json").exists()
+        rest = Counting(plain)
+        monkeypatch.setattr(module, function, rest)
+        _, output = run(place, name)
+        assert output.read_bytes() == whole[1].read_bytes()
+        assert len(rest.calls) == (2 if what == "training" else 48 - at)  # the first training is only looked at
+        left = {path.name for path in (output.parent / "refined.work").iterdir()}
+        assert not {name for name in left if "partial" in name or "checkpoint" in name}
+
+    def test_no_resume_starts_afresh(self, place, whole, monkeypatch):
+        looks = Counting(listening._look)
+        monkeypatch.setattr(listening, "_look", looks)
+        _, output = run(place, "whole", resume=False)
+        assert len(looks.calls) == 48 and output.read_bytes() == whole[1].read_bytes()  # all is seeded
+
+    def test_other_data_are_not_taken_for_the_same(self, place, whole, tmp_path, monkeypatch):
+        """A label that changes in the source changes what is trained, though files and settings are the same."""
+        source, folder = layouts.load(place / "stems", quiet=True)
+        stems = [s.model_copy(update={"labels": ["vocals"]}) if s.id == "song0/bass" else s for s in source.stems]
+        data = tmp_path / "other.json"
+        manifest.write(source.with_stems(stems, root=manifest.relative_root(folder, data)), data)
+        loop = Counting(rounds.fit_classifier.func.__globals__["fit"])
+        monkeypatch.setitem(rounds.fit_classifier.func.__globals__, "fit", loop)
+        refined, _ = run(place, "other", data=data, rounds=1, workdir=place / "whole" / "refined.work")
+        assert len(loop.calls) == 1
+        assert refined.summary["rounds"][0]["trained_on"] == [{"bass": 7, "drums": 8, "vocals": 9}]
+
+
+@pytest.fixture(scope="module")
+def folded(place):
+    """Three folds; song 0 is declared a test song, and its bass is called drums."""
+    source, folder = layouts.load(place / "stems", quiet=True)
+    stems = [
+        stem.model_copy(
+            update={"split": "test"} | ({"claimed": ["drums"], "labels": ["drums"]} if stem.id == "song0/bass" else {})
+        )
+        if stem.track == "song0"
+        else stem
+        for stem in source.stems
+    ]
+    data = place / "declared.json"
+    manifest.write(source.with_stems(stems, root=manifest.relative_root(folder, data)), data)
+    fits = Counting(rounds.fit_classifier)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounds, "fit_classifier", fits)
+        refined, output = run(place, "folded", data=data, folds=3)
+    trained = {path.name: {stem.track for stem in training.stems} for training, _, path, *_ in fits.calls}
+    return refined, output, data, trained
+
+
+class TestFolds:
+    def test_each_stem_is_judged_by_the_model_that_never_saw_its_song(self, place, folded, tmp_path):
+        refined, output, data, trained = folded
+        assert sorted(trained) == [f"round{n}.fold{k}.safetensors" for n in (1, 2) for k in (1, 2, 3)]
+        judged = set()
+        for fold in (1, 2, 3):
+            path = output.parent / "refined.work" / f"round2.fold{fold}.safetensors"
+            unseen = {f"song{n}" for n in range(1, 8)} - trained[path.name]
+            assert unseen and trained[f"round1.fold{fold}.safetensors"].isdisjoint(unseen)
+            alone = refine(data, tmp_path / "alone.json", CONFIG, weights_uri=str(path), workers=1, quiet=True)
+            scores = {stem.id: stem.scores for stem in manifest.read(tmp_path / "alone.json").stems}
+            for stem in refined.stems:
+                if stem.track in unseen:
+                    assert stem.scores == scores[stem.id]
+                    judged.add(stem.id)
+            assert len(alone.stems) == 24
+        assert len(judged) == 21  # all but the test song
+        models = refined.created.models
+        assert [model.uri for model in models] == [f"file:round2.fold{fold}.safetensors" for fold in (1, 2, 3)]
+        assert refined.created.model is None and len({model.sha256 for model in models}) == 3
+
+    def test_declared_test_stems_stay_untouched(self, folded):
+        refined, _, _, trained = folded
+        assert not any("song0" in tracks for tracks in trained.values())
+        test = [stem for stem in refined.stems if stem.track == "song0"]
+        assert all(stem.labels == stem.claimed and stem.verdict.reason == "held_out" for stem in test)
+        assert {stem.id: stem.claimed for stem in test}["song0/bass"] == ["drums"]
+        assert all(stem.scores for stem in test)  # reported on all the same
+
+    def test_the_fault_is_found_and_the_run_goes_on_fold_by_fold(self, place, folded, monkeypatch):
+        refined, output, data, _ = folded
+        wrong = {stem.id: stem.labels for stem in refined.stems if stem.verdict.action != "keep"}
+        assert wrong == {"song7/bass": ["drums"], "song7/drums": ["bass"]}
+        card = json.loads((output.parent / "refined.work" / "round1.fold2.json").read_text())
+        assert (card["round"], card["fold"], card["folds"]) == (1, 2, 3)
+        plain = rounds.fit_classifier
+        monkeypatch.setattr(rounds, "fit_classifier", Counting(plain, 4))  # in the second fold of round 2
+        with pytest.raises(KeyboardInterrupt):
+            run(place, "folded again", data=data, folds=3)
+        monkeypatch.setattr(rounds, "fit_classifier", plain)
+        loop = Counting(plain.func.__globals__["fit"])
+        monkeypatch.setitem(plain.func.__globals__, "fit", loop)
+        _, again = run(place, "folded again", data=data, folds=3)
+        assert len(loop.calls) == 2 and again.read_bytes() == output.read_bytes()
+
+
+class TestAblations:
+    def test_adaptive_thresholds_are_found_on_the_validating_tracks(self, place, monkeypatch):
+        adaptive = replace(CONFIG, threshold="adaptive")
+        refined, output = run(place, "adaptive", config=adaptive, rounds=1)
+        found = refined.created.config["threshold"]
+        told = describe_refined(refined)["thresholds"]
+        assert set(found) == {"bass", "drums", "vocals"} and found == told["threshold"]
+        assert refined.created.config["self"]["threshold"] == "adaptive"
+        assert told["stems"] == 6  # two of eight songs validate
+        for stem in refined.stems:
+            above = {
+                label
+                for label, score in stem.scores.items()
+                if score > (min(found[label], 0.3) if label in stem.claimed else found[label])
+            }
+            assert set(stem.labels) == above
+        looks = Counting(listening._look)
+        monkeypatch.setattr(listening, "_look", looks)
+        before = output.read_bytes()
+        run(place, "adaptive", config=adaptive, rounds=1)
+        assert not looks.calls and output.read_bytes() == before
+        given = refine(place / "stems", place / "given.json", adaptive, weights_uri=str(weights_of(output)), quiet=True)
+        assert given.summary["thresholds"]["stems"] == 24  # of weights that are given, any stem may serve
+
+    def test_with_folds_all_tracks_serve_to_find_thresholds(self, place):
+        refined, _ = run(place, "adaptive folds", config=replace(CONFIG, threshold="adaptive"), rounds=1, folds=2)
+        assert refined.summary["thresholds"]["stems"] == 24
+
+    def test_all_stems_retrain_with_what_was_found_in_them(self, place):
+        """At a threshold this low most stems come out with several classes; single keeps few of them."""
+        low = RefineConfig(threshold=0.04, claimed_threshold=0.04)
+        counts = {}
+        for choice in ("single", "all"):
+            refined, _ = run(place, choice, config=low, retrain_on=choice, min_single_share=0.0, rounds=1)
+            labels = [stem.labels for stem in refined.stems if stem.labels]
+            left = [held for held in labels if len(held) == 1 or choice == "all"]
+            counts[choice] = {label: sum(label in held for held in left) for label in MADE}
+            trains = refined.summary["rounds"][0]["trains_next"]
+            assert {label: trains[label]["stems"] for label in MADE} == counts[choice]
+        assert sum(counts["all"].values()) > sum(counts["single"].values())
+
+    def test_settings_change_a_recipe_that_is_given_as_one(self, place):
+        refined, _ = run(place, "set", rounds=1, overrides=["loop.examples=64", "seed=3"])
+        recipe = refined.created.config["self"]["recipe"]
+        assert (recipe["loop"]["examples"], recipe["seed"], recipe["loop"]["batch_size"]) == (64, 3, 32)
+        with pytest.raises(ConfigError, match=r'no setting named "loop\.exampels"'):
+            run(place, "set", overrides=["loop.exampels=64"])
+
+    def test_too_many_folds_are_refused_before_anything_is_trained(self, place, monkeypatch):
+        monkeypatch.setattr(rounds, "fit_classifier", interrupted)
+        with pytest.raises(ConfigError, match=r"8 track.s. cannot be dealt into 9 folds"):
+            run(place, "many", folds=9)
+
+
+def weights_of(output):
+    path = output.parent / "refined.work" / "round1.safetensors"
+    assert weights.load(path).card["round"] == 1
+    return path

@@ -115,7 +115,7 @@ def export(
     if refined.is_dir():  # which takes long to scan
         _check_destination(destination, refined, created)
     data, folder = layouts.load(refined, quiet=quiet)
-    _check_destination(destination, folder, created)
+    _check_destination(destination, None if layouts.is_list(refined) else folder, created)
     with _recorded(destination, created):
         done = layout.write(data, folder, destination, sample_rate=sample_rate, quiet=quiet)
     classes = {}
@@ -128,8 +128,9 @@ def export(
     return ExportReport(to, classes, len(data.stems), unjudged, done.files, skipped, done.extra)
 
 
-def _check_destination(destination: Path, source: Path, created: Created) -> None:
-    refuse_in_source(destination, source)
+def _check_destination(destination: Path, source: Path | None, created: Created) -> None:
+    if source is not None:
+        refuse_in_source(destination, source)
     check_free_or_own(destination, _earlier(destination), created, same=("to",))
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from stemclean import __version__, layouts, manifest
 from stemclean.data.cutting import Cutter, TrimConfig
 from stemclean.data.destination import check_free_or_own, refuse_in_source
-from stemclean.errors import AudioError, ConfigError
+from stemclean.errors import AudioError
 from stemclean.manifest import Created, Input, Manifest, Skip, Stem
 
 __all__ = ["MANIFEST_NAME", "TrimConfig", "trim"]
@@ -66,8 +66,8 @@ def trim(
     )
     _Journal.check(destination, created)
     data, folder = layouts.load(source, quiet=quiet)
-    if data.stems and destination.resolve() == folder.resolve():
-        raise ConfigError(f"the destination {destination} is the folder of the stems", "give another folder")
+    if not layouts.is_list(source):
+        refuse_in_source(destination, folder)
     cutter = Cutter(config, folder, destination, regions_only=regions_only)
     stems: list[Stem] = []
     skipped = list(data.skipped)

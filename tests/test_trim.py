@@ -262,6 +262,19 @@ class TestRefusals:
             trim(songs, tmp_path / "out", quiet=True)
         assert content(tmp_path / "out") == {"letter.txt": b"dear"}
 
+    def test_a_destination_among_the_stems_of_a_manifest(self, tmp_path: Path, songs: Path) -> None:
+        listed = manifest.write(layouts.scan(songs).model_copy(update={"root": "songs"}), tmp_path / "list.json")
+        with pytest.raises(ConfigError, match="lies in the source"):
+            trim(listed, songs / "trimmed", quiet=True)
+
+    def test_beside_the_files_of_a_list_is_a_place(self, tmp_path: Path, make_dataset: MakeDataset) -> None:
+        make_dataset(tmp_path / "a", tracks=1, seconds=0.5, labels=["bass"])
+        make_dataset(tmp_path / "b", tracks=1, seconds=0.5, labels=["drums"])
+        path = tmp_path / "list.csv"
+        path.write_text("instrum,path\nbass,a/song 1/bass.wav\ndrums,b/song 1/drums.wav\n")
+        found = trim(path, tmp_path / "out", quiet=True)
+        assert [stem.id for stem in found.stems] == ["a/song 1/bass", "b/song 1/drums"]
+
     def test_what_was_trimmed_of_another_source(self, tmp_path: Path, make_dataset: MakeDataset) -> None:
         for name in ("his", "hers"):
             make_dataset(tmp_path / name, tracks=1, seconds=0.5, labels=["bass"])

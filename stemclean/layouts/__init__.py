@@ -10,11 +10,12 @@ from pathlib import Path
 from stemclean import manifest as manifests
 from stemclean.labels import FOUR_STEMS, Profile
 from stemclean.layouts.base import reader_for
+from stemclean.layouts.csv_list import LAYOUT as CSV_LIST
 from stemclean.layouts.looking import found_to_manifest, no_audio, not_named
 from stemclean.layouts.walk import holds_audio
 from stemclean.manifest import Manifest, Skip
 
-__all__ = ["check", "load", "scan"]
+__all__ = ["check", "is_list", "load", "scan"]
 
 MANIFEST_NAMES = ("manifest.json", "manifest.jsonl", "manifest.jsonl.gz")
 """A folder that holds one of these is read through it by :func:`load`."""
@@ -92,6 +93,11 @@ def check(path: str | Path, *, profile: Profile = FOUR_STEMS) -> None:
             raise no_audio(path)
     elif not _is_manifest(path):
         reader_for(path, profile)
+
+
+def is_list(path: str | Path) -> bool:
+    """Whether stems are given one by one, in a CSV: what lies beside them is no part of the dataset."""
+    return CSV_LIST.can_read(Path(path), FOUR_STEMS)
 
 
 def _is_manifest(path: Path) -> bool:

@@ -45,12 +45,16 @@ def _ablation_table(ablation: Record) -> str:
 
 def render() -> str:
     """The page."""
+    from benchmarks import page_eval, page_levels, page_noise  # it takes its tables from here
+
     detection, speed = _read("detection"), _read("speed")
     parts = [INTRO, "## Are wrong stems found?", DATA]
     parts += detection_parts(detection) if detection else ["Not measured yet: `python -m benchmarks.detection`."]
     ablation = _read("ablation")
     if ablation:
         parts += ["## What does each choice bring?", ABLATION, _ablation_table(ablation)]
+    parts += page_levels.parts(_read)
+    parts += page_noise.parts(_read)
     parts += page_self_refining.parts()
     parts += ["## How fast, at what cost?", SPEED]
     for name, section in SPEED_SECTIONS.items():
@@ -59,6 +63,7 @@ def render() -> str:
             if name in speed
             else [f"Not measured yet: `python -m benchmarks.speed --only {name}`."]
         )
+    parts += page_eval.parts(_read)
     return "\n\n".join(part.strip("\n") for part in [*parts, CLAIMS, REPEAT]) + "\n"
 
 
@@ -114,7 +119,10 @@ scores can differ in the last digits between machines.
 python -m benchmarks.training_set MATERIAL SET
 python -m benchmarks.heldout SET MATERIAL HELDOUT
 python -m benchmarks.detection HELDOUT benchmarks/results/detection.json --seeds 5 --singers MATERIAL
+python -m benchmarks.noise_estimate HELDOUT benchmarks/results/noise_estimate.json
+python -m benchmarks.ranking HELDOUT benchmarks/results/ranking.json
 python -m benchmarks.speed HELDOUT benchmarks/results/speed.json
+python -m benchmarks.eval_speed HELDOUT benchmarks/results/eval_speed.json
 python -m benchmarks.page
 ```
 

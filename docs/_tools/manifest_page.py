@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from stemclean import manifest
+from stemclean.refining import noise, summary
 
 PATH = "docs/manifest.md"
 
@@ -54,6 +55,8 @@ def render() -> str:
     parts += [_object(name, objects[name]) for name in ORDER]
     parts.append(_reasons("Reasons of a verdict", manifest.VERDICT_REASONS))
     parts.append(_reasons("Reasons of a skipped file", manifest.SKIP_REASONS))
+    parts.append(_keys("The summary of refine", summary.KEYS))
+    parts.append(_keys("Noise in the summary of refine", noise.KEYS))
     return "\n".join(parts)
 
 
@@ -108,6 +111,12 @@ def _empty(field: dict[str, Any]) -> Any:
 def _json(value: Any) -> str:
 
     return json.dumps(value, ensure_ascii=False)
+
+
+def _keys(title: str, keys: dict[str, str]) -> str:
+    rows = [f"## {title}\n", "| key | meaning |", "|---|---|"]
+    rows += [f"| `{key}` | {meaning} |" for key, meaning in keys.items()]
+    return "\n".join(rows) + "\n"
 
 
 def _reasons(title: str, reasons: dict[str, str]) -> str:

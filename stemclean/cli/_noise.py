@@ -47,9 +47,7 @@ def noise_tables(noise: Mapping[str, Any] | None) -> list[Table | str]:
         )
     few = [label for label, told in noise["classes"].items() if told["tracks"] < FEW_TRACKS]
     if few:
-        remarks.append(
-            f"fewer than {FEW_TRACKS} tracks with {' and '.join(few)}: read the intervals, not the estimates"
-        )
+        remarks.append(f"fewer than {FEW_TRACKS} tracks of {', '.join(few)}: read the intervals, not the estimates")
     if noise["method"] == "prior_shift":
         remarks.append("bleed that these weights do not hear is not in it: their card has no reference")
     return [shown, *(["\n".join(remarks)] if remarks else [])]

@@ -1,0 +1,139 @@
+"""Put a reference into the card of weights: what they say of stems whose classes are known.
+
+    python -m benchmarks.noise_reference SET WEIGHTS.safetensors [--work DIR]
+
+``SET`` is the training set (:mod:`benchmarks.training_set`). Its validation stems, which did not train the weights, are
+judged as ``refine`` judges them: each as it is, and twice with a stem of another class mixed in as bleed, of any track,
+the class drawn first, at -20 to 0 dB. ``refine`` then estimates how noisy a dataset is by these scores
+(:func:`stemclean.metrics.label_noise.adjusted`). Run it again whenever weights or their calibration change. The
+tensors stay as they are, but the card is a part of the file, so that its checksum changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.detection import Scores
+from stemclean import manifest
+from stemclean.audio import files
+from stemclean.data import corrupt as sound
+from stemclean.data.faults import DONOR_SHARE
+from stemclean.manifest import Manifest, Stem
+from stemclean.metrics.label_noise import Reference
+from stemclean.models import weights
+from stemclean.refining.noise import reference_to_card
+
+BLEED_DB = (-20.0, 0.0)
+BLEEDS = 2
+"""Copies of each stem with bleed."""
+TRIES = 20
+"""Donors that are looked at, until one sounds where the stem does."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A reference, and where its bleed came from.
+
+    Args:
+        reference: the stems.
+        donor: track of each stem's bleed, its own track where there is none.
+    """
+
+    reference: Reference
+    donor: list[str]
+
+    def without(self, tracks: set[str]) -> Reference:
+        """Those stems of the reference that no sound of some tracks is in."""
+        part, donor = self.reference, np.array(self.donor)
+        kept = ~np.isin(part.track, sorted(tracks)) & ~np.isin(donor, sorted(tracks))
+        return Reference(part.scores[kept], part.main[kept], part.bleed[kept], part.track[kept])
+
+
+def validation(training_set: Path) -> Manifest:
+    """The validation stems of a training set, as a dataset of their own without splits."""
+    data = manifest.read(training_set / "manifest.json")
+    stems = [stem.model_copy(update={"split": None}) for stem in data.stems if stem.split == "validation"]
+    return data.with_stems(stems, skipped=[], summary={})
+
+
+def judged(data: Manifest, folder: Path, scores: Scores) -> Known:
+    """What the weights say of a clean dataset, and of its stems with bleed."""
+    labels = scores.weights.card["spec"]["labels"]
+    scores.judge(data, folder, "reference-clean")
+    sounding = [stem for stem in data.stems if scores.known[str(stem.sha256)] and len(stem.labels) == 1]
+    place = scores.work / "reference-bleeds"
+    bleeds, donors = bled(sounding, folder, place, labels)
+    scores.judge(data.with_stems(bleeds), place, "reference-bleed")
+    heard = [(stem, -1, stem.track) for stem in sounding]
+    heard += [
+        (stem, labels.index(donor.labels[0]), donor.track)
+        for stem, donor in zip(bleeds, donors, strict=True)
+        if scores.known[str(stem.sha256)]
+    ]
+    rows = [[scores.known[str(stem.sha256)][label] for label in labels] for stem, _, _ in heard]
+    main = np.array([labels.index(stem.labels[0]) for stem, _, _ in heard])
+    bleed, track = np.array([bleed for _, bleed, _ in heard]), np.array([stem.track for stem, _, _ in heard])
+    return Known(Reference(np.array(rows), main, bleed, track), [donor for _, _, donor in heard])
+
+
+def bled(stems: list[Stem], folder: Path, place: Path, labels: list[str]) -> tuple[list[Stem], list[Stem]]:
+    """Copies of stems with bleed, written as FLAC unless they are there; and the donor of each."""
+    copies, donors = [], []
+    for stem in stems:
+        random = np.random.default_rng(zlib.crc32(stem.id.encode()))
+        audio = files.read(folder / stem.path, channels=min(stem.channels, 2))
+        for number in range(BLEEDS):
+            found = donor_of(stem, stems, folder, labels, random)
+            if found is None:
+                continue
+            donor, other = found
+            added = sound.bleed(audio, other, stem.sample_rate, random.uniform(*BLEED_DB))
+            mixed, _ = sound.without_clipping(audio + added)
+            path = f"{stem.id.replace('/', '__')}__{number}.flac"
+            if not (place / path).exists():
+                place.mkdir(parents=True, exist_ok=True)
+                files.write(place / path, mixed, stem.sample_rate, subtype="PCM_16")
+            changes = {"id": path, "path": path, "sha256": manifest.file_sha256(place / path)}
+            copies.append(stem.model_copy(update=changes))
+            donors.append(donor)
+    return copies, donors
+
+
+def donor_of(
+    stem: Stem, stems: list[Stem], folder: Path, labels: list[str], random: np.random.Generator
+) -> tuple[Stem, sound.Waveform] | None:
+    """A stem of another class that sounds while this one does, and its audio at this one's rate."""
+    classes = [label for label in labels if label not in stem.labels and any(label in other.labels for other in stems)]
+    for _ in range(TRIES if classes else 0):
+        label = classes[random.integers(len(classes))]
+        several = [other for other in stems if other.labels == [label]]
+        donor = several[random.integers(len(several))]
+        audio = files.read(folder / donor.path, sample_rate=stem.sample_rate, channels=min(stem.channels, 2))
+        audio = audio[:, : stem.num_samples]
+        if sound.level(audio, stem.sample_rate).share_within(stem.duration) >= DONOR_SHARE:
+            return donor, audio
+    return None
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("training_set", type=Path, metavar="SET")
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS.safetensors")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="default: beside the weights")
+    given = parser.parse_args()
+    work = given.work or given.weights.with_suffix(".reference.work")
+    work.mkdir(parents=True, exist_ok=True)
+    card = weights.read_card(given.weights)
+    known = judged(validation(given.training_set), given.training_set, Scores(f"file:{given.weights}", work))
+    weights.write_card(given.weights, {**card, "reference": reference_to_card(known.reference, card["spec"]["labels"])})
+    print(f"{len(known.reference)} stems of {len(set(known.reference.track))} tracks are now in the card")
+
+
+if __name__ == "__main__":
+    main()

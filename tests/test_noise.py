@@ -1,0 +1,120 @@
+"""What ``refine`` writes and prints about the noise of a dataset."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from stemclean.cli._noise import noise_tables
+from stemclean.manifest import Skip, Stem
+from stemclean.metrics.label_noise import Reference
+from stemclean.models.calibration import chance_of_card
+from stemclean.refining import noise as module
+from stemclean.refining.noise import noise, reference_of_card, reference_to_card
+from stemclean.refining.summary import KEYS, summary
+
+LABELS = ["vocals", "bass", "drums", "other"]
+CARD: dict[str, Any] = {"spec": {"labels": LABELS}}
+
+
+def stem(number: int, claimed: str, held: list[str], **changes: Any) -> Stem:
+    scores = {label: 0.98 if label in held else 0.02 for label in LABELS}
+    fields: dict[str, Any] = {
+        "id": f"{number}", "track": f"song{number // 4}", "path": f"{number}.flac", "sample_rate": 100, "channels": 1,
+        "num_samples": 3000, "claimed": [claimed], "labels": held, "scores": scores,
+    }  # fmt: skip
+    return Stem(**{**fields, **changes})
+
+
+def dataset(num_stems: int, swapped: int) -> list[Stem]:
+    """Bass and drums in turn; the first few of each claim the other."""
+    names = ["bass", "drums"]
+    return [stem(n, names[(n + (n < swapped)) % 2], [names[n % 2]]) for n in range(num_stems)]
+
+
+def printed(shown: list[Any]) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    for part in shown:
+        console.print(getattr(part, "title", None) or "", part)
+    return console.file.getvalue()
+
+
+def test_the_summary_holds_every_key_that_the_page_explains():
+    told = summary(dataset(40, 8), [Skip(path="x", reason="empty")], LABELS, [CARD])
+    documented = " ".join(f"`{key}` {meaning}" for key, meaning in (*KEYS.items(), *module.KEYS.items()))
+    found = {*told, *told["noise"], *told["noise"]["classes"]["bass"], *told["noise"]["wrong"]}
+    assert {key for key in found if f"`{key}`" not in documented} == set()
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert set(told["noise"]["classes"]) == {"bass", "drums"}  # what nobody claims has no rate
+
+
+def test_swaps_show_as_wrong_claims_and_as_a_confusion():
+    told = noise(dataset(40, 8), LABELS, [CARD])
+    assert told["method"] == "prior_shift" and (told["stems"], told["tracks"]) == (40, 10)
+    # Scores of 0.98 and 0.02 leave no doubt about any of the 8 stems in 40.
+    assert abs(told["wrong"]["rate"] - 0.2) < 0.02 and told["bleed"]["rate"] < 0.02
+    assert told["wrong"]["low"] < 0.2 < told["wrong"]["high"]
+    assert abs(told["classes"]["bass"]["found"]["drums"]["rate"] - 0.2) < 0.03
+    assert told["confusion"]["claimed"] != told["confusion"]["found"] and abs(told["confusion"]["stems"] - 4) < 1
+
+
+def test_silence_says_nothing_and_a_dataset_of_silence_has_no_noise():
+    silent = stem(99, "bass", [], scores={})
+    assert noise([silent], LABELS, [CARD]) is None
+    assert summary([silent], [], LABELS, [CARD])["noise"] is None
+    assert noise([*dataset(20, 4), silent], LABELS, [CARD]) == noise(dataset(20, 4), LABELS, [CARD])
+    assert noise_tables(None) == []
+
+
+def test_nothing_wrong_is_no_confusion_and_few_tracks_are_said_to_be_few():
+    told = noise(dataset(20, 0), LABELS, [CARD])
+    assert told["confusion"] is None and told["wrong"]["rate"] < 0.02
+    assert told["wrong"]["high"] > 0.1  # five tracks
+    text = printed(noise_tables(told))
+    assert "fewer than 30 tracks of bass, drums: read the intervals" in text
+    assert "most often" not in text and "95 % intervals" in text
+
+
+def test_the_table_has_a_line_a_class_in_whole_percents():
+    rate = {"rate": 0.123, "low": 0.034, "high": 0.251}
+    told = {
+        "method": "adjusted", "level": 0.95, "stems": 90, "tracks": 60, "wrong": rate, "bleed": rate,
+        "classes": {"bass": {"claims": 50, "tracks": 40, "wrong": rate, "bleed": {**rate, "rate": 0.06}},
+                    "drums": {"claims": 40, "tracks": 40, "wrong": rate, "bleed": rate}},
+        "confusion": {"claimed": "bass", "found": "other", "stems": 5.2},
+    }  # fmt: skip
+    text = printed(noise_tables(told))
+    lines = [line.split() for line in text.splitlines() if "12 (3–25)" in line]
+    assert [line[:2] for line in lines] == [["bass", "50"], ["drums", "40"], ["all", "90"]]
+    assert "6 (3–25)" in text and "most often: other in about 5 of the 50 stems that claim bass" in text
+    assert "fewer than" not in text and "no reference" not in text
+    assert "no reference" in printed(noise_tables({**told, "method": "prior_shift"}))
+
+
+def test_a_reference_comes_back_from_its_card_and_is_used():
+    rng = np.random.default_rng(0)
+    main, bleed = np.arange(80) % 4, np.where(np.arange(80) % 3 == 0, (np.arange(80) + 1) % 4, -1)
+    held = (np.arange(4) == main[:, None]) | (np.arange(4) == bleed[:, None])
+    scores = np.where(held, rng.uniform(0.8, 0.99, held.shape), rng.uniform(0.01, 0.2, held.shape)).round(4)
+    reference = Reference(scores, main, bleed, np.arange(80) // 3)
+    card = {**CARD, "reference": json.loads(json.dumps(reference_to_card(reference, LABELS)))}
+    back = reference_of_card(card, LABELS)
+    assert back is not None
+    assert np.array_equal(back.scores, scores) and np.array_equal(back.main, main) and np.array_equal(back.bleed, bleed)
+    assert len(np.unique(back.track)) == len(np.unique(reference.track))
+    told = noise(dataset(40, 8), LABELS, [card])
+    assert told["method"] == "adjusted" and abs(told["wrong"]["rate"] - 0.2) < 0.05  # 80 known stems
+    assert reference_of_card(card, LABELS[::-1]) is None
+
+
+def test_the_chance_of_a_class_is_that_of_the_calibration_or_of_the_mixtures():
+    recipe = {"mixing": {"chance": 0.4}, "calibration": {"bleed_chance": 0.4}}
+    assert chance_of_card({"spec": {"labels": LABELS}, "recipe": recipe}) == 0.4
+    # One class in four, and in four of ten excerpts another draw of one in four, which may be the same class.
+    calibrated = {"spec": {"labels": LABELS}, "recipe": recipe, "calibration": {"bass": {}}}
+    assert chance_of_card(calibrated) == 0.25 + 0.4 * 0.25 * 0.75
+    assert chance_of_card(CARD) == 0.5

@@ -24,9 +24,10 @@ from stemclean.audio.activity import frame_samples, levels, regions_of
 from stemclean.audio.loudness import LoudnessMeter
 from stemclean.models.calibration import pool
 from stemclean.models.contract import Classifier
+from stemclean.models.levels import LevelCalibration
 from stemclean.units import db_to_amplitude, seconds_to_samples
 
-__all__ = ["Judge", "Judgement", "Recording", "count_windows", "one_thread_each"]
+__all__ = ["Judge", "Judgement", "Recording", "count_windows", "one_thread_each", "window_power"]
 
 CHUNK_WINDOWS = 60
 """Windows per run of the trunk: 45 s at a hop of 0.74 s; bounds the memory of the activations."""
@@ -85,6 +86,7 @@ class Judgement:
         hop, segment: of the windows, in samples.
         num_samples: of the recording at ``sample_rate``.
         loudness_lufs, peak_dbfs: None for silence and, for the loudness, under 0.4 s.
+        level_calibration: of the levels of the stem and over time; those of the windows are as the model tells them.
     """
 
     windows: np.ndarray
@@ -98,6 +100,7 @@ class Judgement:
     num_samples: int
     loudness_lufs: float | None
     peak_dbfs: float | None
+    level_calibration: LevelCalibration = LevelCalibration()
 
     def pooled(self) -> np.ndarray:
         """Scores of the stem, ``(2, label)``, as :func:`stemclean.models.calibration.pool` gives them."""
@@ -136,7 +139,8 @@ class Judgement:
 
     def _levels(self, power: np.ndarray, whole: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(10 * np.log10(np.maximum(power / whole, 10 ** (LOWEST_LEVEL_DB / 10))))
+            told = 10 * np.log10(np.maximum(power / whole, 10 ** (LOWEST_LEVEL_DB / 10)))
+        return self.level_calibration(told)
 
     def _covering(self, values: np.ndarray, *, middle: bool = False) -> np.ndarray:
         """Sum at each hop over the windows that cover it, by their active seconds: ``(window, n)`` -> ``(step, n)``.
@@ -160,10 +164,17 @@ class Judge:
     Args:
         model: in evaluation mode.
         device: where it runs.
+        level_calibration: of the levels that it tells.
     """
 
-    def __init__(self, model: Classifier, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        model: Classifier,
+        device: str | torch.device = "cpu",
+        level_calibration: LevelCalibration = LevelCalibration(),
+    ) -> None:
         self.model = model
+        self.level_calibration = level_calibration
         self.device = torch.device(device)
         model.to(self.device)  # type: ignore[attr-defined]
         self.hop = model.spec.segment // 4
@@ -222,6 +233,7 @@ class Judge:
             num_samples,
             meter.integrated_lufs(),
             meter.peak_dbfs(),
+            self.level_calibration,
         )
 
     def _windows(
@@ -247,7 +259,7 @@ class Judge:
                 told = self.model.levels_db(outputs)
             scores.append(judged.cpu().numpy())
             class_levels.append(np.full_like(scores[-1], np.nan) if told is None else told.cpu().numpy())
-            power.append(_window_power(waveform, segment, self.hop)[before : before + count])
+            power.append(window_power(waveform, segment, self.hop)[before : before + count])
         return np.concatenate(scores), np.concatenate(class_levels), np.concatenate(power)
 
     def _decoded(self, recording: Recording, stage: str) -> Iterator[np.ndarray]:
@@ -329,7 +341,7 @@ def _metered(blocks: Iterable[np.ndarray], meter: LoudnessMeter, mono: bool) -> 
         yield block
 
 
-def _window_power(waveform: np.ndarray, segment: int, hop: int) -> np.ndarray:
+def window_power(waveform: np.ndarray, segment: int, hop: int) -> np.ndarray:
     """Mean square over all channels of the windows at every hop: ``(channel, time)`` -> ``(window,)``."""
     squares = np.einsum("ct,ct->t", waveform, waveform)[: waveform.shape[1] // hop * hop]
     per_hop = squares.reshape(-1, hop).mean(1, dtype=np.float64) / waveform.shape[0]

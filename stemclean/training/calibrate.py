@@ -16,9 +16,14 @@ from stemclean.data.pool import PooledStem, StemPool
 from stemclean.models import calibration
 from stemclean.models.calibration import Calibration
 from stemclean.models.contract import Classifier
+from stemclean.models.judge import Judgement, window_power
+from stemclean.models.levels import LevelCalibration, fit_levels
 from stemclean.units import db_to_amplitude
 
 __all__ = ["CalibrationConfig", "calibrate"]
+
+FOUND = 0.5
+"""Calibrated score above which a bleed counts as found, and its level is one to learn from."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,8 @@ class CalibrationConfig:
 
 def calibrate(
     model: Classifier, pool: StemPool, config: CalibrationConfig, *, seed: int, quiet: bool = False
-) -> Calibration:
-    """The calibration of a trained classifier.
+) -> tuple[Calibration, LevelCalibration]:
+    """The calibrations of a trained classifier, of its scores and of its levels.
 
     Args:
         model: in evaluation mode.
@@ -49,7 +54,7 @@ def calibrate(
     """
     rng = np.random.default_rng((seed, 0xCA1))
     classes = [label for label in model.spec.labels if any(label in stem.labels for stem in pool.stems)]
-    scores, truth = [], []
+    scores, levels_db, truth, bleeds = [], [], [], []
     for _ in tqdm(range(config.excerpts), "calibrate", unit="excerpt", disable=True if quiet else None):
         stem = _draw(pool, classes, rng)
         excerpt = pool.random_segment(stem, config.segments * model.spec.segment, rng)
@@ -57,12 +62,24 @@ def calibrate(
         if rng.random() < config.bleed_chance:
             donor = _draw(pool, classes, rng)
             bleed = pool.random_segment(donor, excerpt.shape[1], rng)
-            level = db_to_amplitude(rng.uniform(*config.bleed_db)) * _rms(excerpt) / max(_rms(bleed), 1e-6)
+            bleed_db = rng.uniform(*config.bleed_db)
+            level = db_to_amplitude(bleed_db) * _rms(excerpt) / max(_rms(bleed), 1e-6)
             excerpt = excerpt + bleed * np.float32(level)
+            if len(stem.labels) == len(donor.labels) == 1 and stem.labels != donor.labels:
+                bleeds.append((len(scores), *map(model.spec.labels.index, stem.labels + donor.labels), bleed_db))
             held |= set(donor.labels)
-        scores.append(_scores(model, excerpt))
+        heard = _heard(model, excerpt)
+        scores.append(heard.pooled())
+        levels_db.append(heard.stem_levels())
         truth.append([label in held for label in model.spec.labels])
-    return calibration.fit(np.stack(scores, axis=1), np.array(truth))
+    fitted = calibration.fit(np.stack(scores, axis=1), np.array(truth))
+    found = fitted(np.stack(scores, axis=1)) > FOUND
+    told = [
+        (levels_db[index][donor] - levels_db[index][stem], bleed_db)
+        for index, stem, donor, bleed_db in bleeds
+        if found[index, stem] and found[index, donor] and np.isfinite(levels_db[index]).all()
+    ]
+    return fitted, fit_levels(*np.array(told).reshape(-1, 2).T)
 
 
 def _draw(pool: StemPool, classes: list[str], rng: np.random.Generator) -> PooledStem:
@@ -72,8 +89,8 @@ def _draw(pool: StemPool, classes: list[str], rng: np.random.Generator) -> Poole
     return stems[int(rng.integers(len(stems)))]
 
 
-def _scores(model: Classifier, excerpt: np.ndarray) -> np.ndarray:
-    """Pooled window scores ``(2, label)``, silence at the end left out."""
+def _heard(model: Classifier, excerpt: np.ndarray) -> Judgement:
+    """What the model says of an excerpt, silence at its end left out."""
     hop = model.spec.segment // 4
     sounding = np.flatnonzero(np.abs(excerpt).max(0) > 1e-4)
     length = max(int(sounding[-1]) + 1 if len(sounding) else 0, model.spec.segment)
@@ -84,8 +101,21 @@ def _scores(model: Classifier, excerpt: np.ndarray) -> np.ndarray:
     if model.level_dbfs is not None:
         padded *= np.float32(db_to_amplitude(model.level_dbfs) / max(_rms(padded[:, :length]), 1e-6))
     with torch.inference_mode():
-        logits = model.logits(model.windows(torch.from_numpy(padded)[None], hop)[0])
-    return calibration.pool(torch.sigmoid(logits).numpy(), np.ones(windows))
+        outputs = model.windows(torch.from_numpy(padded)[None], hop)[0]
+        scores, told = torch.sigmoid(model.logits(outputs)).numpy(), model.levels_db(outputs)
+    return Judgement(
+        scores,
+        np.full_like(scores, np.nan) if told is None else told.numpy(),
+        window_power(padded, model.spec.segment, hop),
+        np.ones(windows),
+        [(0, length)],
+        model.spec.sample_rate,
+        hop,
+        model.spec.segment,
+        length,
+        loudness_lufs=None,
+        peak_dbfs=None,
+    )
 
 
 def _rms(waveform: np.ndarray) -> float:

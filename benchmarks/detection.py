@@ -36,6 +36,7 @@ from stemclean.errors import StemcleanError
 from stemclean.evaluate import evaluate_labels
 from stemclean.manifest import Manifest, Stem, Verdict
 from stemclean.models import weights
+from stemclean.models.calibration import chance_of_card
 from stemclean.refine import RefineConfig, refine
 
 RULES = {
@@ -102,7 +103,7 @@ class Scores:
             silent = Verdict(action="drop", reason="silent", label_quality=0.0)
             return stem.model_copy(update={"labels": [], "scores": {}, "verdict": silent})
         found = verdicts.found_labels(scores, stem.claimed, threshold, claimed_threshold)
-        quality = verdicts.label_quality(scores, stem.claimed)
+        quality = verdicts.label_quality(scores, stem.claimed, chance_of_card(self.weights.card))
         verdict = verdicts.verdict(stem.claimed, found, quality)
         return stem.model_copy(update={"labels": found, "scores": scores, "verdict": verdict})
 

@@ -36,6 +36,7 @@ from stemclean.evaluate import bleed_level
 from stemclean.manifest import Manifest, Stem
 from stemclean.models import weights
 from stemclean.models.judge import Judge
+from stemclean.models.levels import LevelCalibration
 from stemclean.refine import refine
 
 RANGE_DB = (-25.0, 0.0)
@@ -143,7 +144,7 @@ class Head:
         self.labels: list[str] = loaded.card["spec"]["labels"]
         self.path = draws.work / f"levels-{draws.judged_by}.json"
         self.known: dict[str, dict[str, float]] = json.loads(self.path.read_text()) if self.path.exists() else {}
-        self._judge = Judge(loaded.model)
+        self._judge = Judge(loaded.model, level_calibration=LevelCalibration.of_card(loaded.card))
 
     def learn(self, stems: Sequence[Stem], folder: Path) -> None:
         """Judge the stems whose bytes are new.

@@ -60,6 +60,7 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
         - ``held_out``: the same for declared test and validation stems, whose labels stay as they are.
         - ``rounds``: of ``--self``, what each round changed, see :func:`stemclean.refining.rounds.bookkeeping`.
         - ``thresholds``: of ``--threshold adaptive``, what was found, see :func:`stemclean.refining.adaptive.resolve`.
+        - ``noise``: how noisy the claims are, see :data:`stemclean.refining.noise.KEYS`; None where nothing tells it.
         - ``root``: the folder of the stems, relative to that of the manifest as it was written.
         - ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
@@ -76,6 +77,7 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
             [_finding(s, heard) for s in held_out if (heard := _heard(s, manifest.created.config)) != s.claimed]
         ),
         **{name: summary[name] for name in ("rounds", "thresholds") if name in summary},
+        "noise": summary.get("noise"),
         "root": manifest.root,
         **skips(manifest.skipped),
     }

@@ -1,16 +1,17 @@
-"""From what was heard to what to do: labels, regions over time, verdict and label quality of one stem. Pure logic."""
+"""From what was heard to what to do: labels, verdict and label quality of one stem. Pure logic."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.special import logit
 
-from stemclean.manifest import Region, Verdict
-from stemclean.units import round_seconds
+from stemclean.manifest import Verdict
+from stemclean.metrics.label_noise import as_claimed
 
-__all__ = ["Threshold", "borderline", "found_labels", "label_quality", "labelled_regions", "limits", "verdict"]
+__all__ = ["Threshold", "borderline", "found_labels", "label_quality", "limits", "louder_by", "tolerated", "verdict"]
 
 
 Threshold = float | Mapping[str, float]
@@ -57,13 +58,17 @@ def borderline(scores: np.ndarray, limits: Mapping[str, float], margin: float) -
     return bool(np.abs(logit(given) - logit(wanted)).min() < margin)
 
 
-def label_quality(scores: Mapping[str, float], claimed: Sequence[str]) -> float:
-    """How well the claim fits the scores, in [0, 1]: the worst of its classes.
+def label_quality(scores: Mapping[str, float], claimed: Sequence[str], chance: float = 0.5) -> float:
+    """How well the claim fits the scores, in [0, 1]: the chance that the stem holds what it claims and nothing else.
 
-    The smallest of the scores of the claimed classes and of one minus the scores of the others (the multi-label
-    self-confidence of Thyagarajan et al. 2022, arXiv 2211.13895, pooled by the minimum).
+    Ours, see :func:`stemclean.metrics.label_noise.as_claimed`; ``benchmarks/ranking.py`` compares it with others.
+
+    Args:
+        chance: of a class in what the scores were calibrated on, see
+            :func:`stemclean.models.calibration.chance_of_card`.
     """
-    return min(score if label in claimed else 1 - score for label, score in scores.items())
+    values, held = np.array([list(scores.values())]), np.array([[label in claimed for label in scores]])
+    return float(as_claimed(values, held, chance)[0])
 
 
 def verdict(claimed: Sequence[str], found: Sequence[str], quality: float) -> Verdict:
@@ -79,55 +84,32 @@ def verdict(claimed: Sequence[str], found: Sequence[str], quality: float) -> Ver
     return Verdict(action="mixed", reason=reason, label_quality=quality)
 
 
-def labelled_regions(
-    scores: np.ndarray,
-    labels: Sequence[str],
-    active: Sequence[tuple[float, float]],
-    step: float,
-    *,
-    on: float | Mapping[str, float],
-    off: float,
-    found: Sequence[str] | None = None,
-) -> list[Region]:
-    """Stretches with the same classes throughout, inside the active regions.
-
-    A class begins where its score rises above ``on``, and reaches back and forth as long as the score stays above
-    ``off`` (hysteresis), so that it does not flicker. Only classes ``found`` in the whole stem are placed.
+def louder_by(levels_db: Mapping[str, float], claimed: Sequence[str]) -> float | None:
+    """Power of the classes that are not claimed, together, in dB relative to that of the claimed ones.
 
     Args:
-        scores: ``(step, label)`` over time, NaN where nothing is known.
-        active: regions in seconds.
-        step: seconds between scores.
-        on: for all classes, or class by class: a claimed one is believed earlier.
+        levels_db: level of each class that was found, relative to the stem.
+
+    Returns:
+        None where one of the two groups has no level.
+
+    >>> louder_by({"drums": -1.0, "bass": -24.0, "vocals": -24.0}, ["drums"])
+    -19.98...
     """
-    begins = on if isinstance(on, Mapping) else dict.fromkeys(labels, on)
-    present = np.stack(
-        [_hysteresis(scores[:, column], begins[label], off) for column, label in enumerate(labels)], axis=1
+    own, others = (
+        sum(10 ** (level / 10) for label, level in levels_db.items() if (label in claimed) is wanted)
+        for wanted in (True, False)
     )
-    if found is not None:
-        present &= np.array([label in found for label in labels])
-    regions: list[Region] = []
-    for start, end in active:
-        first, last = int(start / step), min(int(np.ceil(end / step)), len(present))
-        for index in range(first, last):
-            held = [label for label, there in zip(labels, present[index], strict=True) if there]
-            begin = round_seconds(max(start, index * step))
-            until = round_seconds(min(end, (index + 1) * step) if index < last - 1 else end)
-            if until <= begin:
-                continue
-            if regions and regions[-1].labels == held and abs(regions[-1].end - begin) < 1e-5:
-                regions[-1] = Region(start=regions[-1].start, end=until, labels=held)
-            else:
-                regions.append(Region(start=begin, end=until, labels=held))
-    return regions
+    return 10 * math.log10(others / own) if own and others else None
 
 
-def _hysteresis(scores: np.ndarray, on: float, off: float) -> np.ndarray:
-    """Runs above ``off`` that reach above ``on`` somewhere."""
-    with np.errstate(invalid="ignore"):
-        loose, strict = scores > off, scores > on
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], loose, [False]])))
-    present = np.zeros(len(scores), bool)
-    for start, end in zip(edges[::2], edges[1::2], strict=True):
-        present[start:end] = strict[start:end].any()
-    return present
+def tolerated(decided: Verdict, levels_db: Mapping[str, float], claimed: Sequence[str], max_bleed_db: float) -> Verdict:
+    """The verdict, but ``keep`` for a stem that holds what it claims, and of other classes nothing louder than a limit.
+
+    Args:
+        max_bleed_db: what the unclaimed classes together must stay below, in dB relative to the claimed ones.
+    """
+    bleed_db = louder_by(levels_db, claimed)
+    if decided.reason != "unclaimed_class_present" or bleed_db is None or bleed_db >= max_bleed_db:
+        return decided
+    return decided.model_copy(update={"action": "keep", "reason": "bleed_tolerated"})

@@ -22,6 +22,9 @@ class RefineConfig:
             each class's own, which maximises F1, see :mod:`stemclean.refining.adaptive`.
         claimed_threshold: the same for the class that the dataset claims, see :func:`stemclean.verdicts.limits`;
             from 0.2 to 0.5 right and swapped claims of the bundled weights' validation stems part about equally well.
+        max_bleed_db: a stem that holds what it claims is kept where the unclaimed classes found in it, together, are
+            softer than the claimed ones by so many dB: -25, say. None: any class that is found counts, however soft.
+            Needs weights with a level head.
         plain_windows: judge every window by itself, as the paper does, instead of running the trunk once.
         margin: stems with a score this close to its threshold, in logits, are judged again by plain windows, so that
             both ways decide alike (docs/benchmarks.md counts the decisions that differ).
@@ -29,6 +32,7 @@ class RefineConfig:
 
     threshold: float | Mapping[str, float] | Literal["adaptive"] = 0.9
     claimed_threshold: float = CLAIMED_THRESHOLD
+    max_bleed_db: float | None = None
     plain_windows: bool = False
     margin: float = 1.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from stemclean.models.judge import Judgement, Recording, one_thread_each
 from stemclean.refining.config import RefineConfig, Running
 from stemclean.refining.jury import Jury
 from stemclean.refining.summary import summary
+from stemclean.regions import labelled_regions
 from stemclean.units import samples_to_seconds
 
 __all__ = ["moved", "provenance", "relabel", "scores_of"]
@@ -42,7 +44,7 @@ def relabel(
         created: see :func:`provenance`.
         told: more for the summary.
     """
-    jury.check(source)
+    jury.check(source, levels=config.max_bleed_db is not None)
     settings = [created.by, created.config, [model.sha256 for model in jury.models()]]
     with Journal(output, settings, resume=running.resume) as done, one_thread_each(running.workers) as threads:
 
@@ -61,7 +63,7 @@ def relabel(
         labels=[*source.labels, *heard],
         root=manifest.relative_root(folder, output),
         skipped=skipped,
-        summary=summary(stems, skipped, jury.labels) | (told or {}),
+        summary=summary(stems, skipped, jury.labels, [one.card for one in jury.weights]) | (told or {}),
     )
     manifest.write(refined, output)
     return refined
@@ -126,13 +128,18 @@ def _look(stem: Stem, folder: Path, jury: Jury, config: RefineConfig) -> Stem | 
     except AudioError as error:
         return Skip(path=stem.path, reason=error.reason, detail=error.detail)
     named = dict(zip(jury.labels, scores.tolist(), strict=True))
-    return _with_verdict(stem, heard, named, jury.of(stem)[1], config)
+    return _with_verdict(stem, heard, named, jury.of(stem)[1], config, jury.chance)
 
 
 def _with_verdict(
-    stem: Stem, heard: Judgement, scores: dict[str, float], calibration: Calibration, config: RefineConfig
+    stem: Stem,
+    heard: Judgement,
+    scores: dict[str, float],
+    calibration: Calibration,
+    config: RefineConfig,
+    chance: float,
 ) -> Stem:
-    """The stem with what was heard in it."""
+    """The stem with what was heard in it; for ``chance`` see :func:`stemclean.verdicts.label_quality`."""
     active = [
         (samples_to_seconds(a, heard.sample_rate), samples_to_seconds(b, heard.sample_rate)) for a, b in heard.active
     ]
@@ -146,26 +153,31 @@ def _with_verdict(
             action="keep" if held_out else "drop", reason="held_out" if held_out else "silent", label_quality=0.0
         )
         labels = stem.labels if held_out else []
-        return stem.model_copy(update={**measured, "labels": labels, "scores": {}, "regions": [], "verdict": nothing})
+        unheard: dict[str, Any] = {"scores": {}, "levels_db": {}, "regions": []}
+        return stem.model_copy(update={**measured, **unheard, "labels": labels, "verdict": nothing})
     limits = config.limits(scores, stem.claimed)
     found = [label for label, score in scores.items() if score > limits[label]]
-    quality = verdicts.label_quality(scores, stem.claimed)
-    regions = verdicts.labelled_regions(
+    quality = verdicts.label_quality(scores, stem.claimed, chance)
+    levels = dict(zip(scores, heard.stem_levels().tolist(), strict=True))
+    levels_db = {label: round(levels[label], 1) + 0.0 for label in found if math.isfinite(levels[label])}
+    borne_out = [label for label in stem.claimed if label in found]  # a claim that was not found is believed no earlier
+    regions = labelled_regions(
         calibration.of_windows(heard.over_time()),
         list(scores),
         active,
         heard.hop / heard.sample_rate,
-        on=limits,
+        on=config.limits(scores, borne_out),
         off=min(config.claimed_threshold, *limits.values()),
-        found=found,
+        levels_db=heard.levels_over_time(),
     )
-    decided = verdicts.verdict(stem.claimed, found, quality)
-    labels = found
+    decided, labels = verdicts.verdict(stem.claimed, found, quality), found
+    if config.max_bleed_db is not None:
+        decided = verdicts.tolerated(decided, levels_db, stem.claimed, config.max_bleed_db)
+        labels = borne_out if decided.reason == "bleed_tolerated" else found
     if held_out:
         decided, labels = Verdict(action="keep", reason="held_out", label_quality=quality), stem.labels
-    return stem.model_copy(
-        update={**measured, "labels": labels, "scores": scores, "regions": regions, "verdict": decided}
-    )
+    told = {"labels": labels, "scores": scores, "levels_db": levels_db, "regions": regions, "verdict": decided}
+    return stem.model_copy(update={**measured, **told})
 
 
 def _input(data: str | Path, output: Path) -> Input:

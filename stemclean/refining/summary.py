@@ -1,17 +1,35 @@
-"""What a judged dataset comes to, in counts."""
+"""What a judged dataset comes to: counts, and how noisy its claims are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stemclean.manifest import Skip, Stem
+from stemclean.refining.noise import noise
 
-__all__ = ["summary"]
+__all__ = ["KEYS", "summary"]
+
+KEYS: dict[str, str] = {
+    "stems": "how many were judged; `skipped`: how many files were passed over",
+    "verdicts": "action -> how many stems",
+    "reasons": "reason of a verdict -> how many stems",
+    "seconds": "class -> seconds `claimed`, and seconds `kept`: what holds this class and no other",
+    "noise": "how noisy the claims are, see below; null where no stem could be heard",
+}
+"""Keys of a refined manifest's ``summary`` -> what they mean; ``--self`` and ``--threshold adaptive`` add theirs."""
 
 
-def summary(stems: Sequence[Stem], skipped: Sequence[Skip], labels: Sequence[str]) -> dict[str, Any]:
-    """Counts per verdict and reason, seconds per class claimed and kept."""
+def summary(
+    stems: Sequence[Stem], skipped: Sequence[Skip], labels: Sequence[str], cards: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What a run of ``refine`` comes to; :data:`KEYS` explain it.
+
+    Args:
+        stems: judged.
+        labels: the classes that the weights know.
+        cards: of the weights that judged.
+    """
     actions = dict.fromkeys(("keep", "relabel", "mixed", "drop"), 0)
     reasons: dict[str, int] = {}
     seconds = {label: {"claimed": 0.0, "kept": 0.0} for label in labels}
@@ -25,4 +43,11 @@ def summary(stems: Sequence[Stem], skipped: Sequence[Skip], labels: Sequence[str
         if len(stem.labels) == 1 and stem.verdict.action != "drop":
             seconds[stem.labels[0]]["kept"] += stem.duration
     rounded = {label: {key: round(value, 1) for key, value in values.items()} for label, values in seconds.items()}
-    return {"stems": len(stems), "skipped": len(skipped), "verdicts": actions, "reasons": reasons, "seconds": rounded}
+    return {
+        "stems": len(stems),
+        "skipped": len(skipped),
+        "verdicts": actions,
+        "reasons": reasons,
+        "seconds": rounded,
+        "noise": noise(stems, labels, cards),
+    }

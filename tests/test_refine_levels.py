@@ -1,0 +1,142 @@
+"""What refine makes of levels: in the manifest, in verdicts, and where the weights tell none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from stemclean import manifest
+from stemclean.cli import app
+from stemclean.errors import ConfigError
+from stemclean.manifest import Created, Manifest, Stem
+from stemclean.models import registry
+from stemclean.models import weights as store
+from stemclean.models.calibration import Calibration
+from stemclean.models.contract import ModelSpec
+from stemclean.models.judge import Judgement
+from stemclean.models.weights import Weights
+from stemclean.refine import refine_self
+from stemclean.refining.config import RefineConfig
+from stemclean.refining.jury import Jury
+from stemclean.refining.listening import _with_verdict
+
+LABELS = ("vocals", "bass", "drums", "other")
+RATE, HOP = 1000, 1000
+PLAIN = Calibration(slope=np.ones(4), high_slope=np.zeros(4), intercept=np.zeros(4))
+
+
+def stem(claimed: str, **changes: Any) -> Stem:
+    return Stem(
+        id="a", track="song", path="a.flac", sample_rate=RATE, channels=1, num_samples=20 * RATE, claimed=[claimed],
+        labels=[claimed], **changes,
+    )  # fmt: skip
+
+
+def heard(scores: np.ndarray, levels_db: np.ndarray) -> Judgement:
+    """A recording of 20 s, a window of four seconds at each second, all as loud."""
+    windows = np.broadcast_to(scores, (17, 4)).astype(np.float64)
+    levels = np.broadcast_to(levels_db, (17, 4)).astype(np.float64)
+    return Judgement(
+        windows, levels, np.full(17, 0.01), np.full(17, 4.0), [(0, 20 * RATE)], RATE, HOP, 4 * HOP, 20 * RATE, -20.0,
+        -1.0,
+    )  # fmt: skip
+
+
+def judged(what: Stem, judgement: Judgement, **config: Any) -> Stem:
+    scores = dict(zip(LABELS, PLAIN(judgement.pooled()).tolist(), strict=True))
+    return _with_verdict(what, judgement, scores, PLAIN, RefineConfig(**config), 0.5)
+
+
+BLEEDING = heard(np.array([0.99, 0.01, 0.999, 0.01]), np.array([-22.0, -40.0, -0.03, -40.0]))
+
+
+def test_levels_of_what_is_found_stand_in_the_manifest() -> None:
+    found = judged(stem("drums"), BLEEDING)
+    assert found.labels == ["vocals", "drums"]
+    assert found.levels_db == {"vocals": -22.0, "drums": 0.0}
+    (region,) = found.regions
+    assert (region.labels, region.levels_db) == (["vocals", "drums"], {"vocals": -22.0, "drums": 0.0})
+    assert found.verdict is not None and found.verdict.action == "mixed"
+
+
+@pytest.mark.parametrize(("limit", "reason"), [(-20.0, "bleed_tolerated"), (-25.0, "unclaimed_class_present")])
+def test_soft_bleed_is_kept_and_stays_visible(limit: float, reason: str) -> None:
+    found = judged(stem("drums"), BLEEDING, max_bleed_db=limit)
+    assert found.verdict is not None and found.verdict.reason == reason
+    assert found.verdict.action == ("keep" if reason == "bleed_tolerated" else "mixed")
+    assert found.labels == (["drums"] if reason == "bleed_tolerated" else ["vocals", "drums"])
+    assert found.scores["vocals"] > 0.9 and found.levels_db["vocals"] == -22.0
+    assert found.regions[0].labels == ["vocals", "drums"]
+
+
+def test_a_limit_relabels_no_stem_that_is_held_out() -> None:
+    found = judged(stem("drums", split="test"), BLEEDING, max_bleed_db=-20.0)
+    assert found.verdict is not None and found.verdict.reason == "held_out"
+    assert (found.labels, found.levels_db["vocals"]) == (["drums"], -22.0)
+
+
+def test_what_sounds_for_a_while_is_placed_though_the_stem_as_a_whole_is_as_claimed() -> None:
+    scores = np.tile([0.01, 0.01, 0.999, 0.01], (17, 1))
+    scores[8:11, 0] = 0.99
+    found = judged(stem("drums"), heard(scores, np.full(4, np.nan)))
+    assert found.labels == ["drums"] and found.levels_db == {}
+    assert [(r.start, r.end, r.labels) for r in found.regions] == [
+        (0.0, 9.0, ["drums"]),
+        # three windows of 4 s at 8, 9 and 10 s: the seconds in the middle of them, and half of those beside
+        (9.0, 13.0, ["vocals", "drums"]),
+        (13.0, 20.0, ["drums"]),
+    ]
+    assert all(region.levels_db == {} for region in found.regions)
+
+
+def test_a_claim_that_was_not_found_is_placed_no_earlier_than_any_class() -> None:
+    scores = np.tile([0.01, 0.999, 0.05, 0.01], (17, 1))
+    scores[8:11, 2] = 0.6  # above the threshold of a claimed class, below that of any other
+    found = judged(stem("drums"), heard(scores, np.full(4, np.nan)))
+    assert [(r.start, r.end, r.labels) for r in found.regions] == [(0.0, 20.0, ["bass"])]
+
+
+def weights(level_head: bool) -> Weights:
+    torch.manual_seed(0)
+    options = {"backbone": "convnext_atto", "hop_length": 1024, "n_mels": 32, "level_head": level_head}
+    spec = ModelSpec(44100, 2, LABELS, 131072)
+    model = registry.build("classifiers", "convnext", spec, options).eval()
+    card = {"spec": spec.to_dict(), "options": options, "architecture": "convnext", "kind": "classifiers"}
+    return Weights(model, card, "file:tiny.safetensors", "0" * 64)
+
+
+def test_a_limit_needs_weights_that_tell_levels() -> None:
+    dataset = Manifest(created=Created(by="test", command="test"), labels=list(LABELS), stems=[stem("drums")])
+    Jury([weights(True)]).check(dataset, levels=True)
+    without = Jury([weights(False)])
+    without.check(dataset)
+    with pytest.raises(ConfigError, match=r"file:tiny\.safetensors does not tell how loud") as caught:
+        without.check(dataset, levels=True)
+    assert "bundled weights that do: " in caught.value.hint
+    assert "--set options.level_head=true" in caught.value.hint
+
+
+def test_refining_by_itself_says_so_before_it_trains(tmp_path: Any) -> None:
+    with pytest.raises(ConfigError, match="the recipe small trains no level head") as caught:
+        refine_self(tmp_path, tmp_path / "refined.json", RefineConfig(max_bleed_db=-25.0), recipe="small")
+    assert "--set options.level_head=true" in caught.value.hint
+
+
+def test_the_command_takes_a_limit_and_tells_what_is_missing(tmp_path: Path, make_dataset: Any) -> None:
+    data = make_dataset(tmp_path / "data", tracks=1, seconds=1.0, labels=["drums"])
+    answers = {}
+    for level_head in (True, False):
+        made = weights(level_head)
+        path = store.save(tmp_path / f"{level_head}.safetensors", made.model, made.card)
+        asked = ["refine", str(data), "-o", str(tmp_path / f"{level_head}.json"), "--weights", str(path)]
+        asked += ["--max-bleed-db", "-25", "-q"]
+        answers[level_head] = CliRunner().invoke(app, asked, prog_name="stemclean", env={"NO_COLOR": "1"})
+    assert answers[True].exit_code == 0
+    assert manifest.read(tmp_path / "True.json").created.config["max_bleed_db"] == -25.0
+    assert answers[False].exit_code == 2
+    assert "error: file:False.safetensors does not tell how loud a class is" in answers[False].stderr

@@ -40,6 +40,12 @@ def rows(command: str) -> list[Row]:
     return [Row(*cells) for cells in re.findall(r"^\| `(.+?)` \| (.+?) \| (.+?) \|$", text, re.MULTILINE)]
 
 
+def disagreements(command: str, report: dict[str, Any]) -> list[str]:
+    """Keys of a real object that the page does not tell, and keys that it promises and the object lacks."""
+    untold = [f"{key}: not on the page" for key in undocumented(command, report)]
+    return [*untold, *(f"{key}: not in the object" for key in missing(command, report))]
+
+
 def undocumented(command: str, report: dict[str, Any]) -> list[str]:
     """Keys of a real object that the page does not tell."""
     known = rows(command)

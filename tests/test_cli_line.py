@@ -60,8 +60,7 @@ def run(*words: str | Path, code: int = 0) -> Any:
     assert result.exit_code == code, result.output
     report = json.loads(result.stdout)
     command = "eval labels" if words[0] == "eval" else str(words[0])
-    assert json_page.undocumented(command, report) == []
-    assert json_page.missing(command, report) == []
+    assert json_page.disagreements(command, report) == []
     return report
 
 

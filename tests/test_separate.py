@@ -6,6 +6,7 @@ import json
 import sys
 from types import SimpleNamespace
 
+import json_page
 import numpy as np
 import pytest
 import soundfile
@@ -191,6 +192,7 @@ def test_the_command(tmp_path, echo):
     result = CliRunner().invoke(app, words)
     report = json.loads(result.stdout)
     assert result.exit_code == 3 and list(report["songs"]) == ["a"] and len(report["failures"]) == 1
+    assert json_page.disagreements("separate", report) == []
     assert files.probe(tmp_path / "out" / "a" / "vocals.wav").num_samples == 4800
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import json_page
 import numpy as np
 import pytest
 import soundfile
@@ -257,6 +258,7 @@ class TestCommand:
         assert result.exit_code == 0, result.output
         report = json.loads(result.stdout)
         assert report["labels"] == ["bass", "drums"] and report["metrics"]["step"] == 2
+        assert json_page.disagreements("train-separator", report) == []
         recipe = json.loads((tmp_path / "a.json").read_text())["recipe"]
         assert (recipe["loss"]["robust"], recipe["mixing"]["multi_label_probability"]) == ("masked", 0.3)
 

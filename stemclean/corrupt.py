@@ -27,6 +27,7 @@ from stemclean import __version__, layouts, manifest, regions
 from stemclean.audio import files
 from stemclean.audio.activity import active_regions
 from stemclean.data import corrupt as sound
+from stemclean.data.destination import refuse_in_source
 from stemclean.data.faults import KINDS, Fault, plan
 from stemclean.errors import AudioError, ConfigError, StemcleanError
 from stemclean.labels import FOUR_STEMS, PROFILES
@@ -114,8 +115,8 @@ def corrupt(
     config = config or CorruptConfig()
     destination = Path(destination)
     data, folder = layouts.load(source, quiet=quiet)
-    if destination.resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(f"{destination} lies in the source {folder}", "give a folder outside of it")
+    if not layouts.is_list(source):
+        refuse_in_source(destination, folder)
     created = _created(data, folder, destination, config)
     _claim(destination, created)
 

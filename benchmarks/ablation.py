@@ -41,6 +41,7 @@ RENDERED = {"midi", "samples", "synth", "sung_speech"}
 VARIANTS: dict[str, list[str]] = {
     "log-mel, cross-entropy, atto": [],
     "L1": ["loss=l1"],
+    "generalised cross-entropy": ["loss=gce"],
     "linear magnitude, 32 x 4 patches": LINEAR,
     "femto": ["options.backbone=convnext_femto"],
     "nano": ["options.backbone=convnext_nano"],

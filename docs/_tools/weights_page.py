@@ -22,7 +22,7 @@ HEAD = """# Weights
 Weights are safetensors with a JSON card inside and beside them; a pickle is refused. `stemclean train-classifier`
 writes both.
 
-The recipes: `small` is meant for two CPU cores, with the L1 loss, which forgives wrong labels;
+The recipes: `small` is meant for two CPU cores, with generalised cross-entropy, which forgives wrong labels;
 `paper` is the network and loss of Koo et al. 2023; `atto` made the bundled weights, with cross-entropy on clean stems
 and a calibration on held-out tracks.
 """

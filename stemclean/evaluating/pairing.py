@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from stemclean.errors import ConfigError
+from stemclean.labels import PROFILES
 from stemclean.manifest import Manifest, Stem
 
 __all__ = ["REASONS", "Failure", "Song", "Source", "failure", "pair"]
@@ -44,7 +45,7 @@ REASONS: dict[str, str] = {
 }
 """Reason code of what could not be evaluated -> what it means; files have those of a manifest's skips too."""
 
-LISTED_NO_MORE = frozenset({"mixture", "silent"})
+NO_FAILURE = frozenset({"mixture", "silent"})
 """Skip reasons that are no failure."""
 
 
@@ -162,8 +163,11 @@ def pair(reference: tuple[Manifest, Path], estimate: tuple[Manifest, Path]) -> t
 
 
 def _skipped(manifest: Manifest, folder: Path) -> list[Failure]:
-    """What could not be read at all; mixtures are no failure, nor what an earlier run has told."""
-    fresh = (skip for skip in manifest.skipped if skip.reason not in LISTED_NO_MORE and skip.by is None)
+    """What could not be read at all; no failure are mixtures, what an earlier run has told, and unnamed classes."""
+    fine = set(NO_FAILURE)
+    if manifest.created.config.get("profile") not in (None, *PROFILES):
+        fine.add("class_unknown")  # whoever names classes wants these and no others
+    fresh = (skip for skip in manifest.skipped if skip.reason not in fine and skip.by is None)
     return [failure((folder / skip.path).as_posix(), skip.reason, skip.detail) for skip in fresh]
 
 

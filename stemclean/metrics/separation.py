@@ -273,66 +273,90 @@ def measure(stretches: Stretches, window: int, metrics: Iterable[str], threads: 
     if unknown:
         raise ValueError(f'no metric named "{unknown[0]}"; known: {", ".join(METRICS)}')
     filtered = any(METRICS[name].filtered for name in metrics)
-    total = _Total(window)
+    total, spectra = _listen(stretches, window, threads, filtered=filtered)
+    silent = total.silent
+    parts = _Parts(
+        heard=[int(source) for source in np.flatnonzero(~silent[0])],
+        judged=[int(source) for source in np.flatnonzero(~silent.any(axis=0))],
+    )
+    levels = total.frames()
+    usable = parts.usable(levels.silent)
+    frames = {"sdr": _decibels(levels.reference, levels.error)}
+    if spectra is not None:
+        frames |= _projected(stretches, levels, spectra, parts, threads, any_frame=bool(usable.any()))
+    reference, error, product = total.sums
+    song = {
+        "sdx-sdr": _decibels(reference, error, undefined=reference == 0),
+        "si-sdr": _si_sdr(reference, error, product),
+    }
+    return Scores(
+        {name: np.where(usable, frames[name], np.nan) for name in metrics if name in frames},
+        {name: song[name] for name in metrics if name in song},
+        silent_references=[int(source) for source in np.flatnonzero(silent[0])],
+        silent_estimates=[source for source in parts.heard if silent[1, source]],
+        num_samples=total.num_samples,
+    )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Who takes part in BSSEval: sources whose reference sounds, and of these, those whose estimate does too."""
+
+    heard: list[int]
+    judged: list[int]
+
+    def usable(self, silent: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Where a value is defined: in frames in which all that take part sound.
+
+        Shape:
+            silent: ``(2, source, frame)``, reference and estimate; result: ``(source, frame)``.
+        """
+        found = np.zeros(silent.shape[1:], np.bool_)
+        found[self.judged] = ~(silent[0, self.heard].any(axis=0) | silent[1, self.judged].any(axis=0))
+        return found
+
+
+def _listen(stretches: Stretches, window: int, threads: int, *, filtered: bool) -> tuple[_Total, Spectrum | None]:
+    """The first pass: energies, and where filters are needed, the cross spectra of all channels."""
+    total, correlator = _Total(window), Correlator()
+
+    def look(item: tuple[Audio, Audio, Audio]) -> tuple[tuple[_Levels, _Levels], Spectrum | None]:
+        return _levels(*item[1:], window), correlator(*map(_by_channel, item)) if filtered else None
+
     spectra: Spectrum | None = None
-    correlator = Correlator()
-    for part, spectrum in _ordered(
-        lambda item: (_levels(*item[1:], window), correlator(*map(_by_channel, item)) if filtered else None),
-        _with_history(stretches()),
-        threads,
-    ):
+    for part, spectrum in _ordered(look, _with_history(stretches()), threads):
         total.add(part)
         if spectrum is not None:
             spectra = spectrum if spectra is None else spectra + spectrum
     if not total.parts:
         raise ValueError("no audio")
-    levels = total.frames()
-    heard = np.flatnonzero(~total.silent[0])
-    judged = [int(source) for source in heard if not total.silent[1, source]]
-    defined = ~(levels.silent[0, heard].any(axis=0) | levels.silent[1, judged].any(axis=0))
-    usable = np.zeros((len(total.silent[0]), len(defined)), np.bool_)
-    usable[judged] = defined
-    frames: dict[str, Array] = {}
-    if "sdr" in metrics:
-        frames["sdr"] = np.where(usable, _decibels(levels.reference, levels.error), np.nan)
-    if filtered:
-        for name in ("isr", "sir", "sar"):
-            frames[name] = np.full(usable.shape, np.nan)
-        if judged and defined.any() and spectra is not None:
-            channels = spectra.shape[1] // len(total.silent[0])
-            owners = [int(np.searchsorted(heard, source)) for source in judged]
-            wanted = [*_channels_of(heard, channels), *_channels_of(judged, channels, spectra.shape[1])]
-            correlations = at_lags(spectra[:, _channels_of(heard, channels)][:, :, wanted])
-            projector = Projector(filters(correlations, owners, channels), owners, levels.window)
-            energies = list(
-                _ordered(
-                    lambda item: projector(*_framed(item, heard, judged, levels.window)),
-                    (item for item in stretches() if item[0].shape[2] >= levels.window),
-                    threads,
-                )
-            )
-            spatial, own, interference, explained, artifacts = (
-                np.concatenate([getattr(part, name) for part in energies], axis=1)
-                for name in ("spatial", "own", "interference", "explained", "artifacts")
-            )
-            frames["isr"][judged] = _decibels(levels.reference[judged], spatial)
-            frames["sir"][judged] = _decibels(own, interference)
-            frames["sar"][judged] = _decibels(explained, artifacts)
-            for name in ("isr", "sir", "sar"):
-                frames[name][~usable] = np.nan
-    song: dict[str, Array] = {}
-    sums = total.sums
-    if "sdx-sdr" in metrics:
-        song["sdx-sdr"] = _decibels(sums[0], sums[1], undefined=sums[0] == 0)
-    if "si-sdr" in metrics:
-        song["si-sdr"] = _si_sdr(*sums)
-    return Scores(
-        {name: frames[name] for name in metrics if name in frames},
-        song,
-        silent_references=[int(source) for source in np.flatnonzero(total.silent[0])],
-        silent_estimates=[int(source) for source in heard if total.silent[1, source]],
-        num_samples=total.num_samples,
-    )
+    return total, spectra
+
+
+def _projected(
+    stretches: Stretches, levels: _Levels, spectra: Spectrum, parts: _Parts, threads: int, *, any_frame: bool
+) -> dict[str, Array]:
+    """The second pass: ISR, SIR and SAR of every frame, NaN for sources that take no part."""
+    found = {name: np.full(levels.reference.shape, np.nan) for name in ("isr", "sir", "sar")}
+    if not any_frame:
+        return found
+    num_sources = len(levels.reference)
+    channels = spectra.shape[1] // num_sources
+    references = _channels_of(parts.heard, channels)
+    estimates = _channels_of(parts.judged, channels, offset=num_sources * channels)
+    owners = [parts.heard.index(source) for source in parts.judged]
+    correlations = at_lags(spectra[:, references][:, :, [*references, *estimates]])
+    projector = Projector(filters(correlations, owners, channels), owners, levels.window)
+    whole = (item for item in stretches() if item[0].shape[2] >= levels.window)
+    energies = list(_ordered(lambda item: projector(*_framed(item, parts, levels.window)), whole, threads))
+
+    def joined(name: str) -> Array:
+        return np.concatenate([getattr(part, name) for part in energies], axis=1)
+
+    found["isr"][parts.judged] = _decibels(levels.reference[parts.judged], joined("spatial"))
+    found["sir"][parts.judged] = _decibels(joined("own"), joined("interference"))
+    found["sar"][parts.judged] = _decibels(joined("explained"), joined("artifacts"))
+    return found
 
 
 @dataclass(frozen=True)
@@ -438,10 +462,10 @@ def _decibels(numerator: Array, denominator: Array, undefined: NDArray[np.bool_]
     return values if undefined is None else np.where(undefined, np.nan, values)
 
 
-def _framed(item: tuple[Audio, Audio], heard: Any, judged: Any, window: int) -> tuple[Array, Array]:
-    """Whole frames of some sources. Shape: (source, channel, time) -> (source, channel, frame, time)."""
+def _framed(item: tuple[Audio, Audio], parts: _Parts, window: int) -> tuple[Array, Array]:
+    """Whole frames of those who take part. Shape: (source, channel, time) -> (source, channel, frame, time)."""
     framed = []
-    for sound, sources in zip(item, (heard, judged), strict=True):
+    for sound, sources in zip(item, (parts.heard, parts.judged), strict=True):
         whole = sound.shape[2] // window * window
         chosen = np.asarray(sound[sources, :, :whole], np.float64)
         framed.append(chosen.reshape(*chosen.shape[:2], -1, window))

@@ -108,7 +108,9 @@ class _Factor:
         num_taps, width, _ = blocks.shape
         first = np.linalg.cholesky(blocks[0]).T
         # the first block row of the matrix is R(0), R(1)ᵀ, …: (tap, row, column) -> (column, tap * row)
-        upper: Array = np.linalg.solve(first.T, blocks.transpose(2, 0, 1).reshape(width, num_taps * width))
+        upper = np.asarray(
+            np.linalg.solve(first.T, blocks.transpose(2, 0, 1).reshape(width, num_taps * width)), np.float64
+        )
         lower = upper[:, width:]
         self.width = width
         self.rows = [upper]

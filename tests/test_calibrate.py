@@ -41,7 +41,7 @@ def test_a_timid_model_comes_out_confident():
         PooledStem(label, label, (label,), index * len(time), len(time), 0.2, 1.0) for index, label in enumerate(TONES)
     ]
     pool = StemPool(stems, audio.astype(np.int16), RATE)
-    fitted, levels = calibrate(Timid(), pool, CalibrationConfig(excerpts=80, segments=3), seed=0, quiet=True)
+    fitted, _ = calibrate(Timid(), pool, CalibrationConfig(excerpts=80, segments=3), seed=0, quiet=True)
     said = 1 / (1 + np.exp(-np.array([[-0.4, -0.4], [0.4, 0.4]])))
     low, high = fitted.of_windows(said)
     assert (low < 0.1).all() and (high > 0.9).all()

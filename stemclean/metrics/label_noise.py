@@ -37,6 +37,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,7 +213,8 @@ def adjusted(
     sums = _Sums.of(_beliefs(evidence, claimed, *_flat(Prior(), num_labels)), tracks, num_labels)
     answers = _answers(reference, chance)
     own, references = np.unique(reference.track, return_inverse=True)
-    totals, rates = [], []
+    totals: list[Any] = []
+    rates: list[Any] = []
     for weights in _weights(rng, sums.num_tracks, draws):
         known = rng.standard_exponential(len(own)) if rates else np.ones(len(own))
         total = sums.weighted(weights)
@@ -241,7 +243,8 @@ def prior_shift(
     rng = np.random.default_rng(seed)
     evidence, num_labels = _evidence(scores, chance), scores.shape[1]
     sums = _Sums.of(_beliefs(evidence, claimed, *_flat(Prior(), num_labels)), tracks, num_labels)
-    totals, rates = [], []
+    totals: list[Any] = []
+    rates: list[Any] = []
     groups = _groups(claimed)
     best = np.full(num_labels, Prior.wrong), np.full(num_labels, Prior.bleed)
     for weights in _weights(rng, sums.num_tracks, draws):

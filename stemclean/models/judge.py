@@ -127,7 +127,7 @@ class Judgement:
         each = np.ones((len(self.weights), 1))
         with np.errstate(invalid="ignore"):
             middle = self._covering(self.windows, middle=True) / self._covering(each, middle=True)
-            return np.where(np.isnan(middle), self._covering(self.windows) / self._covering(each), middle)
+            return np.asarray(np.where(np.isnan(middle), self._covering(self.windows) / self._covering(each), middle))
 
     def levels_over_time(self) -> np.ndarray:
         """Level of each class at each hop in dB relative to the sound there, ``(step, label)``; NaN as above."""

@@ -93,7 +93,7 @@ def _confusion(estimate: Estimate, labels: Sequence[str]) -> dict[str, Any] | No
     """The cell off the diagonal that most stems are in."""
     stems = np.nan_to_num(estimate.found[:, :, 0]) * estimate.claims[:, None]
     np.fill_diagonal(stems, 0.0)
-    row, column = np.unravel_index(stems.argmax(), stems.shape)
+    row, column = divmod(int(stems.argmax()), stems.shape[1])
     if stems[row, column] < 0.5:
         return None
     return {"claimed": labels[row], "found": labels[column], "stems": round(float(stems[row, column]), 1)}

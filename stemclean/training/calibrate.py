@@ -7,6 +7,7 @@ reach down to where bleed is barely heard, since a faint class counts as present
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +44,15 @@ class CalibrationConfig:
     bleed_db: tuple[float, float] = (-20.0, 0.0)
 
 
+class _Bleed(NamedTuple):
+    """What was mixed into an excerpt: the classes' places, and the level relative to what it bleeds into."""
+
+    excerpt: int
+    into: int
+    of: int
+    level_db: float
+
+
 def calibrate(
     model: Classifier, pool: StemPool, config: CalibrationConfig, *, seed: int, quiet: bool = False
 ) -> tuple[Calibration, LevelCalibration]:
@@ -54,7 +64,10 @@ def calibrate(
     """
     rng = np.random.default_rng((seed, 0xCA1))
     classes = [label for label in model.spec.labels if any(label in stem.labels for stem in pool.stems)]
-    scores, levels_db, truth, bleeds = [], [], [], []
+    pooled: list[np.ndarray] = []
+    levels_db: list[np.ndarray] = []
+    truth: list[list[bool]] = []
+    bleeds: list[_Bleed] = []
     for _ in tqdm(range(config.excerpts), "calibrate", unit="excerpt", disable=True if quiet else None):
         stem = _draw(pool, classes, rng)
         excerpt = pool.random_segment(stem, config.segments * model.spec.segment, rng)
@@ -66,20 +79,19 @@ def calibrate(
             level = db_to_amplitude(bleed_db) * _rms(excerpt) / max(_rms(bleed), 1e-6)
             excerpt = excerpt + bleed * np.float32(level)
             if len(stem.labels) == len(donor.labels) == 1 and stem.labels != donor.labels:
-                bleeds.append((len(scores), *map(model.spec.labels.index, stem.labels + donor.labels), bleed_db))
+                into, of = map(model.spec.labels.index, stem.labels + donor.labels)
+                bleeds.append(_Bleed(len(pooled), into, of, bleed_db))
             held |= set(donor.labels)
         heard = _heard(model, excerpt)
-        scores.append(heard.pooled())
+        pooled.append(heard.pooled())
         levels_db.append(heard.stem_levels())
         truth.append([label in held for label in model.spec.labels])
-    fitted = calibration.fit(np.stack(scores, axis=1), np.array(truth))
-    found = fitted(np.stack(scores, axis=1)) > FOUND
-    told = [
-        (levels_db[index][donor] - levels_db[index][stem], bleed_db)
-        for index, stem, donor, bleed_db in bleeds
-        if found[index, stem] and found[index, donor] and np.isfinite(levels_db[index]).all()
-    ]
-    return fitted, fit_levels(*np.array(told).reshape(-1, 2).T)
+    fitted = calibration.fit(np.stack(pooled, axis=1), np.array(truth))
+    found = fitted(np.stack(pooled, axis=1)) > FOUND
+    told = np.stack(levels_db)
+    used = [b for b in bleeds if found[b.excerpt, [b.into, b.of]].all() and np.isfinite(told[b.excerpt]).all()]
+    below = np.array([told[b.excerpt, b.of] - told[b.excerpt, b.into] for b in used])
+    return fitted, fit_levels(below, np.array([b.level_db for b in used]))
 
 
 def _draw(pool: StemPool, classes: list[str], rng: np.random.Generator) -> PooledStem:

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from stemclean import layouts, manifest
+from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest
-from stemclean.models import weights
-from stemclean.refining import adaptive
+from stemclean.models import addresses
+from stemclean.progress import waiting
 from stemclean.refining.config import RefineConfig, Running, SelfConfig
-from stemclean.refining.jury import Jury
-from stemclean.refining.listening import moved, provenance, relabel
-from stemclean.refining.rounds import Rounds, bookkeeping
-from stemclean.training.recipe import ClassifierRecipe
-from stemclean.training.recipe import read as read_recipe
+
+if TYPE_CHECKING:
+    from stemclean.training.recipe import ClassifierRecipe
 
 __all__ = ["RefineConfig", "refine", "refine_self"]
 
@@ -31,7 +30,7 @@ def refine(
     output: str | Path,
     config: RefineConfig = RefineConfig(),
     *,
-    weights_uri: str = weights.DEFAULT_CLASSIFIER,
+    weights_uri: str = addresses.DEFAULT_CLASSIFIER,
     workers: int | None = None,
     device: str | None = None,
     resume: bool = True,
@@ -50,14 +49,21 @@ def refine(
         quiet: no progress bars.
 
     Returns:
-        The manifest; its stems' ``claimed`` and audio are as they were, ``labels``, ``scores``, ``regions`` and
-        ``verdict`` are new. The header holds the settings with the thresholds that were used.
+        The manifest; its stems' ``claimed`` and audio are as they were, ``labels``, ``scores``, ``levels_db``,
+        ``regions`` and ``verdict`` are new. The header holds the settings with the thresholds that were used.
     """
     output = manifest.check_output(output)
     running = Running(workers, device, resume, quiet)
+    addresses.resolve(weights_uri)  # a wrong name is told now, not after the scan
     source, folder = layouts.load(data, quiet=quiet)
-    jury = Jury([weights.load(weights_uri)], device=device)
-    jury.check(source)
+    with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
+        from stemclean.models import weights
+        from stemclean.refining import adaptive
+        from stemclean.refining.jury import Jury
+        from stemclean.refining.listening import provenance, relabel
+
+        jury = Jury([weights.load(weights_uri)], device=device)
+    jury.check(source, levels=config.max_bleed_db is not None)
     resolved, told = adaptive.resolve(config, adaptive.sample(source.stems), folder, jury, running)
     return relabel(source, folder, output, resolved, jury, running, provenance(resolved, jury, data, output), told)
 
@@ -112,8 +118,18 @@ def refine_self(
         ConfigError: settings that cannot be meant, or too few tracks to train on or to deal into folds.
     """
     method = SelfConfig(rounds, folds, retrain_on, min_single_share)
-    chosen = read_recipe(recipe, overrides)
     output = manifest.check_output(output)
+    with waiting("loading what trains …", quiet=quiet):
+        from stemclean.refining.listening import moved
+        from stemclean.refining.rounds import Rounds, bookkeeping
+        from stemclean.training.recipe import read as read_recipe
+
+    chosen = read_recipe(recipe, overrides)
+    if config.max_bleed_db is not None and not chosen.options.get("level_head"):
+        raise ConfigError(
+            f"the recipe {chosen.name} trains no level head, which max_bleed_db needs",
+            "add it to the recipe: --set options.level_head=true",
+        )
     work = Path(workdir) if workdir else output.with_suffix(".work")
     source, folder = layouts.load(data, quiet=quiet)
     running, where = Running(workers, device, resume, quiet), Path(cache) if cache else None

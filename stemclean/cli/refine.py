@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from stemclean.cli._shared import FINDINGS, Json, Quiet, clock, data, remark, report_failures, table
+from stemclean.cli._noise import noise_tables
+from stemclean.cli._shared import (
+    FINDINGS,
+    Json,
+    Quiet,
+    clock,
+    data,
+    passed_over,
+    place,
+    reading,
+    remark,
+    report_failures,
+    table,
+    typed,
+)
 from stemclean.refining import CLAIMED_THRESHOLD
 
 if TYPE_CHECKING:
@@ -116,6 +130,14 @@ def command(
             help="The same for the class that the dataset claims; the paper's is 0.9 too.",
         ),
     ] = CLAIMED_THRESHOLD,
+    max_bleed_db: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DB",
+            help="Keep a stem that holds what it claims if the other classes in it, together, are softer than that by "
+            "so many dB, as -25. Needs weights that tell levels.",
+        ),
+    ] = None,
     windows: Annotated[
         bool, typer.Option("--windows", help="Judge every window by itself, as the paper does: far slower.")
     ] = False,
@@ -141,11 +163,15 @@ def command(
     or drop. No audio is changed. With --self a classifier is trained on the claims as they are and relabels the stems;
     a second one, trained on the stems with one class, relabels them again. A stopped run goes on where it was.
     """
-    from stemclean.refine import RefineConfig, refine, refine_self
-    from stemclean.report import describe_refined
+    with reading(stems, quiet=quiet):
+        from stemclean.refine import RefineConfig, refine, refine_self
+        from stemclean.report import describe_refined
 
     config = RefineConfig(
-        threshold=parsed_threshold(threshold), claimed_threshold=claimed_threshold, plain_windows=windows
+        threshold=parsed_threshold(threshold),
+        claimed_threshold=claimed_threshold,
+        max_bleed_db=max_bleed_db,
+        plain_windows=windows,
     )
     ways: dict[str, Any] = {"workers": workers, "resume": resume, "quiet": quiet}
     again = given({"retrain_on": retrain_on and retrain_on.value, "min_single_share": min_single_share})
@@ -234,7 +260,8 @@ def tables(report: dict[str, Any]) -> list[Table | str]:
     shown: list[Table | str] = [wrong, *more] if findings else []
     if report["held_out"]:
         shown.append(held_out)
-    return [*shown, *rounds_tables(report), f"{report['stems']} stems: {counts}", classes]
+    noise = noise_tables(report.get("noise"))
+    return [*shown, *rounds_tables(report), f"{report['stems']} stems: {counts}", *noise, classes]
 
 
 def rounds_tables(report: dict[str, Any]) -> list[Table | str]:
@@ -264,11 +291,12 @@ def _left(class_: dict[str, int]) -> str:
 
 def next_steps(report: dict[str, Any]) -> str:
     """What to do now, with the next command."""
-    lines = [f"wrote {report['output']}"]
+    lines = [f"wrote {report['output']}", *passed_over(report)]
     if report["findings"]:
         worst = report["findings"][0]
         found = " and ".join(worst["found"]) or "nothing that is known"
-        lines.append(f"listen to {worst['path']} first: it claims {' and '.join(worst['claimed'])} and holds {found}")
+        where = place(Path(report["output"]), report["root"], worst["path"])
+        lines.append(f"listen to {where} first: it claims {' and '.join(worst['claimed'])} and holds {found}")
     elif report["stems"]:
         lines.append("every stem holds what it claims")
     else:
@@ -277,7 +305,7 @@ def next_steps(report: dict[str, Any]) -> str:
     if empty:
         lines.append(f"no clean stem is left for {' and '.join(empty)}")
     elif any(seconds["kept"] for seconds in report["classes"].values()):
-        lines.append(f"next: stemclean export {report['output']} --to zfturbo training_set")
+        lines.append(f"next: {typed('export', report['output'], '--to', 'zfturbo', 'training_set')}")
     return "\n".join(lines)
 
 

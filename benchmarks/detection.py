@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -32,6 +31,7 @@ from benchmarks import heldout
 from stemclean import layouts, manifest, verdicts
 from stemclean.audio import files
 from stemclean.corrupt import CorruptConfig, corrupt
+from stemclean.disk import replacing
 from stemclean.errors import StemcleanError
 from stemclean.evaluate import evaluate_labels
 from stemclean.manifest import Manifest, Stem, Verdict
@@ -296,10 +296,8 @@ def flagged(stem: Stem) -> bool:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a document, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _write_singer(clips: Sequence[Path], paths: Mapping[str, Path]) -> None:

@@ -18,6 +18,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Yields:
         The other name: hidden, in the same folder, this process's own.
+
+    Raises:
+        OSError: with ``path`` as its file name, if the other one could not be written or renamed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,5 +28,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if str(error.filename) == str(temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)

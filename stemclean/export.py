@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 
 from stemclean import __version__, layouts, manifest
 from stemclean.data.destination import check_free_or_own, refuse_in_source
+from stemclean.disk import replacing
 from stemclean.errors import ConfigError
 from stemclean.layouts import base
 from stemclean.manifest import Created, Input, Skip
@@ -151,9 +151,8 @@ def _recorded(destination: Path, created: Created) -> Iterator[None]:
     new = not destination.exists()
     destination.mkdir(parents=True, exist_ok=True)
     record = destination / RECORD
-    temporary = record.with_name(f".{RECORD}.tmp")
-    temporary.write_text(created.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, record)
+    with replacing(record) as temporary:
+        temporary.write_text(created.model_dump_json(indent=1) + "\n", encoding="utf-8")
     try:
         yield
     except BaseException:

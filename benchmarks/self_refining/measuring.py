@@ -22,6 +22,7 @@ from tqdm import tqdm
 from benchmarks.self_refining.material import REAL
 from stemclean.data.mixing import MixingConfig, RandomMixer
 from stemclean.data.pool import StemPool
+from stemclean.disk import replacing
 from stemclean.manifest import Manifest
 from stemclean.metrics import tagging
 
@@ -162,19 +163,19 @@ class Mixes:
             cache=self.work / "judged-pool",
         )
         mixer = RandomMixer(pool, spec.labels, self.mixing, spec.segment, seed=MIX_SEED, level_dbfs=model.level_dbfs)
-        temporary, targets, held = path.with_suffix(".tmp"), [], None
-        for index in tqdm(range(self.num), "mix", unit="mixture", disable=None):
-            example = mixer.example()
-            with torch.no_grad():
-                features = model.features(torch.from_numpy(example.waveform)[None])[0].numpy()
-            if held is None:
-                shape = (self.num, *features.shape)
-                held = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
-            held[index] = features
-            targets.append(example.target)
-        np.save(path.with_suffix(".targets.npy"), np.stack(targets))
-        del held
-        os.replace(temporary, path)
+        targets, held = [], None
+        with replacing(path) as temporary:
+            for index in tqdm(range(self.num), "mix", unit="mixture", disable=None):
+                example = mixer.example()
+                with torch.no_grad():
+                    features = model.features(torch.from_numpy(example.waveform)[None])[0].numpy()
+                if held is None:
+                    shape = (self.num, *features.shape)
+                    held = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+                held[index] = features
+                targets.append(example.target)
+            np.save(path.with_suffix(".targets.npy"), np.stack(targets))
+            del held
         return path
 
 

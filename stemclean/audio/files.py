@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from stemclean.audio.decoders import open_decoder
 from stemclean.audio.formats import ENDINGS, ending_family
 from stemclean.audio.stream import AudioInfo, Decoder
 from stemclean.audio.waveform import Waveform, mix_channels
+from stemclean.disk import replacing
 from stemclean.errors import AudioError, ConfigError
 from stemclean.units import seconds_to_samples
 
@@ -223,9 +223,7 @@ def create(path: str | Path, sample_rate: int, channels: int, *, subtype: str | 
     subtype = subtype or DEFAULT_SUBTYPES.get(family)
     if not soundfile.check_format(family.upper(), subtype):
         raise ConfigError(f'{path}: cannot write "{path.suffix}" {subtype or ""}'.rstrip(), "write .flac or .wav")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         try:
             file = soundfile.SoundFile(temporary, "w", sample_rate, channels, subtype, format=family.upper())
         except soundfile.LibsndfileError as error:
@@ -233,9 +231,6 @@ def create(path: str | Path, sample_rate: int, channels: int, *, subtype: str | 
             raise ConfigError(message, "write .wav, or fewer channels") from None
         with file:
             yield AudioWriter(file)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write(path: str | Path, waveform: Waveform, sample_rate: int, *, subtype: str | None = None) -> Path:

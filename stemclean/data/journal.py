@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from stemclean.disk import replacing
 from stemclean.manifest import Skip, Stem
 
 __all__ = ["Journal"]
@@ -37,9 +37,8 @@ class Journal:
         self._lock = threading.Lock()
         output.parent.mkdir(parents=True, exist_ok=True)
         if known:  # without the half line at the end, to which the next one would be glued
-            whole = self.path.with_name(self.path.name + ".tmp")
-            whole.write_text("".join(json.dumps(entry) + "\n" for entry in known), encoding="utf-8")
-            os.replace(whole, self.path)
+            with replacing(self.path) as whole:
+                whole.write_text("".join(json.dumps(entry) + "\n" for entry in known), encoding="utf-8")
         self._file = self.path.open("a" if known else "w", encoding="utf-8")
 
     def __enter__(self) -> Self:

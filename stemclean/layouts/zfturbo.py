@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from stemclean.audio import files
+from stemclean.disk import replacing
 from stemclean.errors import AudioError, ConfigError
 from stemclean.layouts.base import WriteReport
 from stemclean.manifest import Manifest, Skip, Stem
@@ -234,11 +234,8 @@ def _converted(stem: Stem, source: Path, destination: Path, sample_rate: int, he
 
 
 def _write_list(path: Path, rows: Iterable[tuple[str, Path]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(["instrum", "path"])
         lines.writerows((label, str(audio)) for label, audio in rows)
-    os.replace(temporary, path)
     return path

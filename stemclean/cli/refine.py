@@ -135,7 +135,7 @@ def command(
         typer.Option(
             metavar="DB",
             help="Keep a stem that holds what it claims if the other classes in it, together, are softer than that by "
-            "so many dB, as -25. Needs weights that tell levels.",
+            "so many dB, as -25. Needs weights that tell levels; the bundled ones tell them roughly.",
         ),
     ] = None,
     windows: Annotated[

@@ -38,7 +38,7 @@ for verb, *words in json.loads(sys.argv[1]):
             loaded = weights.load(*words)
             told = {"uri": loaded.uri, "sha256": loaded.sha256, "labels": loaded.model.spec.labels}
         elif verb == "push":
-            told = {"uri": weights.push(*words, quiet=True)}
+            told = {"uri": weights.push(*words)}
         else:
             os.environ[words[0]] = words[1]
             told = {}
@@ -188,7 +188,6 @@ def run(jobs, endpoint, home, **environment):
         "HF_HOME": str(home),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "NO_PROXY": "127.0.0.1",
         "HF_TOKEN": TOKEN,
         **environment,

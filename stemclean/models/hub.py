@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -111,7 +112,7 @@ def _one_line(name: str, hint: str, *, quiet: bool = False) -> Iterator[None]:
     Args:
         name: what the error is about.
         hint: the next step where nothing better is known.
-        quiet: no bars either.
+        quiet: no bars either; there are none where no terminal shows them.
     """
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
     from huggingface_hub.utils import logging as hub_logging
@@ -119,7 +120,7 @@ def _one_line(name: str, hint: str, *, quiet: bool = False) -> Iterator[None]:
 
     verbosity, had_bars = hub_logging.get_verbosity(), not are_progress_bars_disabled()
     hub_logging.set_verbosity(logging.ERROR)
-    if quiet and had_bars:
+    if bars_go := had_bars and (quiet or not sys.stderr.isatty()):
         disable_progress_bars()
     try:
         with warnings.catch_warnings():
@@ -134,7 +135,7 @@ def _one_line(name: str, hint: str, *, quiet: bool = False) -> Iterator[None]:
         raise WeightsError(f"{name}: {why}", next_step) from None
     finally:
         hub_logging.set_verbosity(verbosity)
-        if quiet and had_bars:
+        if bars_go:
             enable_progress_bars()
 
 

@@ -91,6 +91,7 @@ def fit_classifier(
             f"{len(train_tracks)} track(s) are too few to hold one out for validation",
             "give at least two tracks of each class",
         )
+    model, started = _model(recipe, labels, start)
     processes = PartialState()
     with processes.main_process_first():  # the others find the cache
         pool = (
@@ -106,13 +107,6 @@ def fit_classifier(
                 quiet=quiet or not processes.is_main_process,
             )
         )
-    torch.manual_seed(recipe.seed)
-    spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], tuple(labels), recipe.spec["segment"])
-    model = registry.build("classifiers", recipe.architecture, spec, dict(recipe.options))
-    started: dict[str, Any] = {}
-    if start:
-        fresh = weights.start_from(start, model, recipe.architecture, recipe.options)
-        started = {"init": {"uri": start.uri, "sha256": start.sha256, "fresh": fresh}}
     task = ClassifyTask(
         model,
         train=pool.where([s.track in train_tracks for s in pool.stems]),
@@ -135,7 +129,7 @@ def fit_classifier(
     written = {
         "kind": "classifiers",
         "architecture": recipe.architecture,
-        "spec": spec.to_dict(),
+        "spec": model.spec.to_dict(),
         "options": dict(recipe.options),
         "recipe": recipe.to_dict(),
         "created_by": f"stemclean {stemclean.__version__}",
@@ -155,6 +149,19 @@ def fit_classifier(
             checkpoint.unlink(missing_ok=True)
     processes.wait_for_everyone()
     return _told(written, output, progress.seconds, [*manifest.skipped, *pool.skipped])
+
+
+def _model(
+    recipe: ClassifierRecipe, labels: Sequence[str], start: weights.Weights | None
+) -> tuple[Any, dict[str, Any]]:
+    """The model before its first step, and what the card says of where it started."""
+    torch.manual_seed(recipe.seed)
+    spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], tuple(labels), recipe.spec["segment"])
+    model = registry.build("classifiers", recipe.architecture, spec, dict(recipe.options))
+    if start is None:
+        return model, {}
+    fresh = weights.start_from(start, model, recipe.architecture, recipe.options)
+    return model, {"init": {"uri": start.uri, "sha256": start.sha256, "fresh": fresh}}
 
 
 def _labels(manifest: Manifest, stems: Sequence[Stem]) -> tuple[str, ...]:

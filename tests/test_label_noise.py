@@ -116,8 +116,8 @@ def test_planted_swaps_are_counted(rate):
         prior_shift(scores, claimed, tracks, chance=CHANCE, draws=0),
         adjusted(scores, claimed, tracks, reference, chance=CHANCE, draws=0),
     ):
-        # A stem in fifty is heard wrong, and 800 of them tell a rate to 1.7 points (one standard deviation) at most.
-        assert estimate.all_wrong[0] == pytest.approx(rate, abs=0.02)
+        # 800 stems tell a rate to 1.7 points (one standard deviation) at most, and it should come within two of them.
+        assert estimate.all_wrong[0] == pytest.approx(rate, abs=0.035)
         assert estimate.all_bleed[0] < 0.02
         for label in range(K):
             own, after = claimed[:, label], (label + 1) % K  # what a swapped stem holds

@@ -172,7 +172,7 @@ class TestMixtures:
         assert np.abs(sources.targets).max() == pytest.approx(3000 / 32767, rel=0.02)
 
     def test_shared_sources_come_as_often_as_asked_and_are_known_together(self, four):
-        shared = [mixer(four).example(number) for number in range(200)]
+        shared = [mixer(four).example(number) for number in range(400)]
         often = [s for s in shared if len(set(s.rows)) < 4]
         assert pytest.approx(len(often) / 400, abs=0.075) == 0.4  # three standard deviations of 400 coin flips
         for sources in often:

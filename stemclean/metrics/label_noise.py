@@ -150,7 +150,7 @@ def as_claimed(scores: Floats, claimed: Mask, chance: float, prior: Prior = Prio
         scores, claimed: ``(stem, label)`` -> ``(stem,)``.
 
     >>> as_claimed(np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[True, False], [True, False]]), 0.5).round(2)
-    array([0.94, 0.03])
+    array([0.95, 0.09])
     """
     result = np.empty(len(scores))
     for group, post in _posteriors(_evidence(scores, chance), claimed, *_flat(prior, scores.shape[1])):

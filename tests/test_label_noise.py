@@ -121,7 +121,7 @@ def test_planted_swaps_are_counted(rate):
         assert estimate.all_bleed[0] < 0.02
         for label in range(K):
             own, after = claimed[:, label], (label + 1) % K  # what a swapped stem holds
-            # of 200 stems; up to five points are left to `nothing`, which the prior gives three tenths of the wrong ones
+            # of 200 stems; up to five points are left to `nothing`, which the prior gives 0.3 of the wrong ones
             assert estimate.found[label, after, 0] == pytest.approx(truth[own, after].mean(), abs=0.06)
         assert estimate.nothing[:, 0].max() < 0.1 * rate + 0.01  # 0.3 of the wrong ones, before anything is heard
 

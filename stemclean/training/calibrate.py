@@ -21,7 +21,7 @@ from stemclean.models.judge import Judgement, window_power
 from stemclean.models.levels import LevelCalibration, fit_levels
 from stemclean.units import db_to_amplitude
 
-__all__ = ["CalibrationConfig", "calibrate"]
+__all__ = ["CalibrationConfig", "calibrate", "draw"]
 
 FOUND = 0.5
 """Calibrated score above which a bleed counts as found, and its level is one to learn from."""
@@ -69,11 +69,11 @@ def calibrate(
     truth: list[list[bool]] = []
     bleeds: list[_Bleed] = []
     for _ in tqdm(range(config.excerpts), "calibrate", unit="excerpt", disable=True if quiet else None):
-        stem = _draw(pool, classes, rng)
+        stem = draw(pool, classes, rng)
         excerpt = pool.random_segment(stem, config.segments * model.spec.segment, rng)
         held = set(stem.labels)
         if rng.random() < config.bleed_chance:
-            donor = _draw(pool, classes, rng)
+            donor = draw(pool, classes, rng)
             bleed = pool.random_segment(donor, excerpt.shape[1], rng)
             bleed_db = rng.uniform(*config.bleed_db)
             level = db_to_amplitude(bleed_db) * _rms(excerpt) / max(_rms(bleed), 1e-6)
@@ -94,7 +94,7 @@ def calibrate(
     return fitted, fit_levels(below, np.array([b.level_db for b in used]))
 
 
-def _draw(pool: StemPool, classes: list[str], rng: np.random.Generator) -> PooledStem:
+def draw(pool: StemPool, classes: list[str], rng: np.random.Generator) -> PooledStem:
     """A stem of a class drawn first, so that rare classes count as much; all stems of a class alike."""
     label = classes[int(rng.integers(len(classes)))]
     stems = [stem for stem in pool.stems if label in stem.labels]

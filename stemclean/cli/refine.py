@@ -271,7 +271,7 @@ def rounds_tables(report: dict[str, Any]) -> list[Table | str]:
     if rounds:
         labels = list(rounds[0]["added"])
         changed = table("Stems relabelled in each round", "round", "in all", *labels, numbers=("in all", *labels))
-        trains = table("Stems for the next round (of those claimed)", "round", *labels, numbers=labels)
+        trains = table("Stems for the next round", "round", *labels, numbers=labels)
         for told in rounds:
             number = str(told["round"])
             moves = (f"+{told['added'][label]} -{told['removed'][label]}" for label in labels)
@@ -285,8 +285,8 @@ def rounds_tables(report: dict[str, Any]) -> list[Table | str]:
 
 
 def _left(class_: dict[str, int]) -> str:
-    filled = f" ({class_['filled_up']} to fill up)" if class_["filled_up"] else ""
-    return f"{class_['stems']} of {class_['claimed']}{filled}"
+    filled = f", {class_['filled_up']} filled up" if class_["filled_up"] else ""
+    return f"{class_['stems']} (claimed {class_['claimed']}{filled})"
 
 
 def next_steps(report: dict[str, Any]) -> str:

@@ -98,7 +98,9 @@ def _solve(blocks: Array, targets: Array, ridge: float) -> Array:
 
 
 class _Factor:
-    """The upper Cholesky factor of a symmetric block Toeplitz matrix, block row by block row.
+    """A factor U of a symmetric block Toeplitz matrix UᵀU, block row by block row.
+
+    It is block triangular; the blocks on the diagonal are full, which spares a rotation a row.
 
     Shape:
         blocks: ``(num_taps, channel, channel)``, the first block column.
@@ -146,13 +148,10 @@ def _step(upper: Array, lower: Array, width: int) -> tuple[Array, Array]:
     if not gap.min() > 0:
         raise np.linalg.LinAlgError("not positive definite")
     cosine = np.sqrt(gap)
-    rotate = right / cosine[:, None]
-    mix = left.T * (sine / cosine)[:, None]
-    turn, _ = np.linalg.qr(rotate @ head - mix @ lower[:, :width])  # keeps the factor triangular
-    new_upper = (turn.T @ rotate) @ upper
-    new_upper -= (turn.T @ mix) @ lower
+    new_upper = (right / cosine[:, None]) @ upper
+    new_upper -= (left.T * (sine / cosine)[:, None]) @ lower
     new_lower = (left.T * cosine[:, None]) @ lower
-    new_lower -= (sine[:, None] * turn) @ new_upper
+    new_lower -= sine[:, None] * new_upper
     return new_upper, new_lower
 
 

@@ -19,8 +19,7 @@ from typer.testing import CliRunner, Result
 
 import stemclean
 from stemclean import evaluate, export, layouts, manifest, refine
-from stemclean.cli import _shared, app
-from stemclean.cli import refine as refine_command
+from stemclean.cli import _refined, _shared, app
 from stemclean.errors import ConfigError
 from stemclean.export import ClassHours, ExportReport
 from stemclean.manifest import Created, Manifest, Skip, Stem, Verdict
@@ -328,10 +327,10 @@ class TestRefine:
         assert "x" * 300 in run("refine stems").stdout
 
     def test_a_long_list_is_cut_and_says_so(self, refining: Callable[..., Mock]) -> None:
-        many = [judged().stems[1].model_copy(update={"id": f"song/{n}"}) for n in range(refine_command.ROWS + 5)]
+        many = [judged().stems[1].model_copy(update={"id": f"song/{n}"}) for n in range(_refined.ROWS + 5)]
         refining(judged(stems=many))
         assert "and 5 more in out.json" in run("refine stems -o out.json").stdout
-        assert len(json.loads(run("refine stems --json").stdout)["findings"]) == refine_command.ROWS + 5
+        assert len(json.loads(run("refine stems --json").stdout)["findings"]) == _refined.ROWS + 5
 
     def test_json(self, refining: Callable[..., Mock]) -> None:
         refining(judged(skipped=[Skip(path="a.wav", reason="empty"), Skip(path="mix.wav", reason="mixture")]))

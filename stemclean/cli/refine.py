@@ -4,36 +4,24 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from stemclean.cli._noise import noise_tables
 from stemclean.cli._pitch import completed
+from stemclean.cli._refined import next_steps, tables
 from stemclean.cli._shared import (
     FINDINGS,
     Json,
     Quiet,
-    clock,
     data,
-    passed_over,
-    place,
     reading,
     remark,
     report_failures,
-    table,
-    typed,
 )
 from stemclean.refining import CLAIMED_THRESHOLD
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 EXAMPLE = "stemclean refine my_stems -o refined.json"
-
-ROWS = 20
-"""Findings that the table shows; the manifest and ``--json`` hold all."""
-
 
 WITH_PITCH = frozenset("stems output pitch resume as_json quiet".split())
 """Parameters that ``--pitch`` goes with."""
@@ -257,94 +245,3 @@ def matches(finding: dict[str, Any], kind: FailOn) -> bool:
     if kind is FailOn.WRONG:
         return absent and bool(finding["found"])
     return kind is FailOn.ANY or finding["action"] == kind
-
-
-def tables(report: dict[str, Any]) -> list[Table | str]:
-    """What is wrong, worst first; how many of each verdict; seconds per class."""
-    findings = report["findings"]
-    wrong = table(
-        "What is wrong, worst first", "stem", "claimed", "found", "quality", "verdict", "why", numbers=("quality",)
-    )
-    for finding in findings[:ROWS]:
-        wrong.add_row(*_row(finding))
-    more = [f"and {len(findings) - ROWS} more in {report['output']}"] if len(findings) > ROWS else []
-    held_out = table(
-        "Declared test and validation stems, left as they are",
-        "stem",
-        "claimed",
-        "heard",
-        "quality",
-        numbers=("quality",),
-    )
-    for finding in report["held_out"][:ROWS]:
-        held_out.add_row(*_row(finding)[:4])
-    classes = table("Sound per class (h:mm:ss)", "class", "claimed", "kept", numbers=("claimed", "kept"))
-    for label, seconds in report["classes"].items():
-        classes.add_row(label, clock(seconds["claimed"]), clock(seconds["kept"]))
-    counts = ", ".join(f"{count} {action}" for action, count in report["verdicts"].items())
-    shown: list[Table | str] = [wrong, *more] if findings else []
-    if report["held_out"]:
-        shown.append(held_out)
-    noise = noise_tables(report.get("noise"))
-    return [*shown, *rounds_tables(report), f"{report['stems']} stems: {counts}", *noise, classes]
-
-
-def rounds_tables(report: dict[str, Any]) -> list[Table | str]:
-    """Of ``--self``, what each round changed and left to train on; the thresholds that were found."""
-    rounds: list[dict[str, Any]] = report.get("rounds", [])
-    shown: list[Table | str] = []
-    if rounds:
-        labels = list(rounds[0]["added"])
-        changed = table("Stems relabelled in each round", "round", "in all", *labels, numbers=("in all", *labels))
-        trains = table("Stems for the next round", "round", *labels, numbers=labels)
-        for told in rounds:
-            number = str(told["round"])
-            moves = (f"+{told['added'][label]} -{told['removed'][label]}" for label in labels)
-            changed.add_row(number, str(told["labels_changed"]), *moves)
-            trains.add_row(number, *(_left(told["trains_next"][label]) for label in labels))
-        shown += [changed, trains]
-    if "thresholds" in report:
-        found = ", ".join(f"{label} {score:.3g}" for label, score in report["thresholds"]["threshold"].items())
-        shown.append(f"adaptive thresholds, from {report['thresholds']['stems']} stems: {found}")
-    return shown
-
-
-def _left(class_: dict[str, int]) -> str:
-    filled = f", {class_['filled_up']} filled up" if class_["filled_up"] else ""
-    return f"{class_['stems']} (claimed {class_['claimed']}{filled})"
-
-
-def next_steps(report: dict[str, Any]) -> str:
-    """What to do now, with the next command."""
-    lines = [f"wrote {report['output']}", *passed_over(report)]
-    if report["findings"]:
-        worst = report["findings"][0]
-        found = " and ".join(worst["found"]) or "nothing that is known"
-        where = place(Path(report["output"]), report["root"], worst["path"])
-        lines.append(f"listen to {where} first: it claims {' and '.join(worst['claimed'])} and holds {found}")
-    elif report["stems"]:
-        lines.append("every stem holds what it claims")
-    else:
-        lines.append("no stem could be judged")
-    empty = [label for label, seconds in report["classes"].items() if seconds["claimed"] and not seconds["kept"]]
-    if empty:
-        lines.append(f"no clean stem is left for {' and '.join(empty)}")
-    elif any(seconds["kept"] for seconds in report["classes"].values()):
-        lines.append(f"next: {typed('export', report['output'], '--to', 'zfturbo', 'training_set')}")
-    return "\n".join(lines)
-
-
-def _row(finding: dict[str, Any]) -> tuple[str, ...]:
-    quality = finding["label_quality"]
-    return (
-        finding["id"],
-        " + ".join(finding["claimed"]),
-        " + ".join(_scored(label, finding["scores"]) for label in finding["found"]) or "nothing",
-        "–" if quality is None else f"{quality:.2f}",
-        finding["action"],
-        finding["reason"].replace("_", " "),
-    )
-
-
-def _scored(label: str, scores: dict[str, float]) -> str:
-    return f"{label} {scores[label]:.2f}" if label in scores else label

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -71,6 +73,39 @@ def test_levels_are_shares_of_the_power():
     assert small().levels_db(torch.zeros(1, 4)) is None
 
 
+def test_levels_of_cells_add_up_and_windows_are_the_segments():
+    model = small(level_head="cells")
+    waveform = torch.randn(1, 2, 131072 + 32768, generator=torch.Generator().manual_seed(1)) * 0.1
+    with torch.inference_mode():
+        outputs = model.windows(waveform, 32768)
+        torch.testing.assert_close(
+            model.windows(waveform[..., :131072], 32768)[:, 0], model(waveform[..., :131072]), atol=1e-4, rtol=1e-4
+        )
+        silent = model(torch.zeros(1, 2, 131072))
+    assert outputs.shape == (1, 2, 8) and model.logits(outputs).shape == (1, 2, 4)
+    shares = 10 ** (model.levels_db(outputs) / 10)
+    assert (shares > 0).all() and (shares.sum(-1) < 1).all()  # the rest is no class's
+    assert silent.isfinite().all()
+
+
+def test_a_decoder_that_gives_every_cell_to_its_class_tells_the_level():
+    """Tones at 110 Hz and 3.5 kHz, 6 dB apart; all cells below 1 kHz are one class's, the others another's."""
+    model = small(level_head="cells")
+    time = torch.arange(131072) / 44100
+    waveform = (torch.sin(2 * torch.pi * 110 * time) + 0.5 * torch.sin(2 * torch.pi * 3500 * time)) * 0.1
+    features = model.features(waveform.expand(1, 2, -1))
+    power = model.cell_power(features)
+    cells = torch.full((1, 5, *power.shape[1:]), -20.0)
+    middle = int((model.frequencies < 1000).sum()) // model.patch[0]
+    cells[:, 1, :middle] = cells[:, 2, middle:] = 20.0
+    model.net.decoder.forward = lambda maps: cells
+    with torch.inference_mode():
+        told = model.levels_db(model(waveform.expand(1, 2, -1)))[0].numpy()
+    assert told[1] == pytest.approx(10 * math.log10(1 / 1.25), abs=0.3)
+    assert told[2] == pytest.approx(10 * math.log10(0.25 / 1.25), abs=0.6)
+    assert told[0] < -50 and told[3] < -50
+
+
 def test_amplify_is_what_a_gain_does_to_the_features():
     waveform = torch.randn(1, 2, 131072, generator=torch.Generator().manual_seed(2)) * 0.1
     for model in (small(), small(n_mels=None)):
@@ -83,6 +118,8 @@ def test_amplify_is_what_a_gain_does_to_the_features():
 def test_impossible_shapes_and_names_are_refused():
     with pytest.raises(ConfigError, match="stride"):
         small(hop_length=1000)
+    with pytest.raises(ConfigError, match="level_head is false, true or cells"):
+        small(level_head="rows")
     with pytest.raises(ConfigError, match="known: convnext"):
         registry.build("classifiers", "resnet", SPEC, {})
     with pytest.raises(ConfigError, match="cannot be built"):

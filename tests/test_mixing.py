@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stemclean.data.augment import CHAINS, MILD, PAPER, equalizer_curve
-from stemclean.data.mixing import MixingConfig, RandomMixer, _faster
+from stemclean.data.mixing import MixingConfig, RandomMixer, _faster, _Source
 from stemclean.data.pool import FULL_SCALE, PooledStem, StemPool
 from stemclean.errors import ConfigError
 
@@ -43,7 +43,7 @@ def test_target_is_the_union_of_what_sounds(pool):
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0, level_dbfs=-20)
     targets = []
     for _ in range(200):
-        waveform, target, _ = mixer.example()
+        waveform, target, *_ = mixer.example()
         assert heard(waveform) == list(target > 0.5)
         targets.append(target)
     assert np.sum(targets, axis=1).min() >= 1  # the empty draw is rejected
@@ -65,7 +65,7 @@ def test_same_seed_same_examples_and_another_seed_others(pool):
 
 
 def test_empty_examples_hold_no_class(pool):
-    waveform, target, _ = RandomMixer(
+    waveform, target, *_ = RandomMixer(
         pool, list(TONES), MixingConfig(empty_chance=1.0), SEGMENT, seed=0, level_dbfs=-20
     ).example()
     assert target.sum() == 0 and np.isfinite(waveform).all() and np.abs(waveform).max() > 0.01
@@ -83,7 +83,7 @@ def test_levels_are_those_of_the_sources_in_the_mixture(pool):
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET, reuse=1), SEGMENT, seed=2, level_dbfs=-20)
     compared = 0
     for _ in range(60):
-        waveform, target, levels_db = mixer.example()
+        waveform, target, levels_db, _ = mixer.example()
         assert np.isnan(levels_db[target == 0]).all()
         powers = np.abs(np.fft.rfft(waveform.mean(0) * np.hanning(waveform.shape[1]))) ** 2
         bins = [round(hz * waveform.shape[1] / RATE) for hz in TONES.values()]
@@ -97,11 +97,41 @@ def test_levels_are_those_of_the_sources_in_the_mixture(pool):
 
 def test_a_stem_of_two_classes_has_no_levels_of_its_own(pool):
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0)
-    sources = [(("bass", "drums"), 0.5), (("drums",), 0.5), (("other",), 1.0)]
-    example = mixer._example(np.ones((2, SEGMENT), np.float32), sources, 0.0)
+    sources = [_Source(("bass", "drums"), 0.5, None), _Source(("drums",), 0.5, None), _Source(("other",), 1.0, None)]
+    example = mixer._example(np.ones((2, SEGMENT), np.float32), sources)
     held = dict(zip(TONES, example.levels_db, strict=True))
     assert np.isnan([held["bass"], held["drums"], held["vocals"]]).all()
     assert held["other"] == pytest.approx(-3.01, abs=0.01)
+
+
+def test_shares_of_cells_are_those_of_the_sources(pool):
+    """Tones of different frequencies: nearly all power of a cell around a tone is its class's."""
+
+    def thirds_of_time(waveform):  # (freq band around each tone, third of the time)
+        pieces = np.array_split(waveform.mean(0), 3)
+        spectra = [np.abs(np.fft.rfft(piece * np.hanning(len(piece)), 8192)) ** 2 for piece in pieces]
+        bins = [round(hz * 8192 / RATE) for hz in TONES.values()]
+        return np.array([[s[b - 40 : b + 41].sum() for s in spectra] for b in bins], np.float32)
+
+    single = pool.where([len(stem.labels) == 1 for stem in pool.stems])
+    mixer = RandomMixer(
+        single, list(TONES), MixingConfig(**QUIET, reuse=1, quiet_chance=0.0), SEGMENT, seed=2, cells=thirds_of_time
+    )
+    seen = 0
+    for _ in range(30):
+        example = mixer.example()
+        assert example.shares.shape == (len(TONES) + 1, len(TONES), 3) and example.shares.dtype == np.float32
+        assert np.allclose(example.shares.sum(0), 1, atol=1e-5)
+        for row in np.flatnonzero(example.target):
+            seen += 1
+            assert (example.shares[row, row] > 0.9).all()
+    assert seen > 30
+    mixed = mixer._example(
+        np.ones((2, SEGMENT), np.float32),
+        [_Source(("bass", "drums"), 0.5, np.ones((2, 2))), _Source(("other",), 1.0, np.ones((2, 2)))],
+    )
+    assert np.isnan(mixed.shares).all()
+    assert RandomMixer(single, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0).example().shares is None
 
 
 def test_faster_is_higher_and_normal_speed_changes_nothing():

@@ -29,6 +29,7 @@ class Bands(nn.Module):
     """A linear judge of the mean energy in 32 bands."""
 
     level_dbfs = -20.0
+    tells_cells = False
     frequencies = np.arange(BANDS) * RATE / 2 / BANDS
 
     def __init__(self, spec):

@@ -161,6 +161,26 @@ def test_it_goes_on_from_weights_that_exist(dataset, tmp_path):
         train_classifier(dataset, tmp_path / "c.safetensors", init=tmp_path / "a.safetensors", **given)
 
 
+def test_levels_alone_are_learned_beside_classes_that_stay(dataset, tmp_path):
+    given = {"cache": tmp_path / "cache", "workers": 0, "quiet": True}
+    start, output = tmp_path / "start.safetensors", tmp_path / "levels.safetensors"
+    calibrated = [*QUICK, "loop.examples=64", "calibration.excerpts=40", "calibration.segments=1"]
+    classes = train_classifier(dataset, start, overrides=calibrated, **given)
+    levels = [*calibrated, "learns=levels", "options.level_head=cells", "disguised=0.0", "loop.examples=640"]
+    card = train_classifier(dataset, output, overrides=levels, init=f"file:{start}", **given)
+    assert card["calibration"] == classes["calibration"]
+    errors = [figures["level_error_db"] for figures in card["history"]]
+    assert card["metrics"]["validation"]["score"] == -errors[-1] == max(-error for error in errors)
+    assert errors[-1] < 3  # clicks and drones hardly share a cell; one song of eight lies
+    old, new = (weights.load(path).model.state_dict() for path in (start, output))
+    assert all(torch.equal(new[name], tensor) for name, tensor in old.items())
+    assert {name.split(".")[1] for name in new.keys() - old.keys()} == {"decoder"}
+    with pytest.raises(ConfigError, match="classes that are known already"):
+        train_classifier(dataset, tmp_path / "x.safetensors", overrides=levels, **given)
+    with pytest.raises(ConfigError, match='learns is "nothing"\nknown'):
+        train_classifier(dataset, tmp_path / "x.safetensors", overrides=[*QUICK, "learns=nothing"], **given)
+
+
 def test_what_could_not_be_pushed_stays_and_is_pushed_without_training_again(dataset, tmp_path, monkeypatch):
     output, asked = tmp_path / "a.safetensors", []
 

@@ -118,12 +118,24 @@ def test_a_model_does_not_start_from_what_means_something_else(saved, options, l
         weights.start_from(weights.load(saved[1]), model, "convnext", {**OPTIONS, **options})
 
 
-def test_a_model_that_lacks_what_the_weights_have_does_not_start_from_them(tmp_path, saved):
+def test_a_model_without_level_rows_starts_from_one_with_them(tmp_path):
+    """The decoder of cells needs no level rows beside the classes': what the old model says of these, it says too."""
     options = {**OPTIONS, "level_head": True}
+    torch.manual_seed(2)
+    old = registry.build("classifiers", "convnext", SPEC, options).eval()
     card = {"kind": "classifiers", "architecture": "convnext", "spec": SPEC.to_dict(), "options": options}
-    path = weights.save(tmp_path / "levels.safetensors", registry.build("classifiers", "convnext", SPEC, options), card)
-    with pytest.raises(WeightsError, match=r"net.head.fc.weight is \[9, 320\] in the weights and \[4, 320\]"):
-        weights.start_from(weights.load(path), saved[0], "convnext", OPTIONS)
+    path = weights.save(tmp_path / "levels.safetensors", old, card)
+    options = {**OPTIONS, "level_head": "cells"}
+    new = registry.build("classifiers", "convnext", SPEC, options).eval()
+    fresh = weights.start_from(weights.load(path), new, "convnext", options)
+    assert fresh and all(name.startswith("net.decoder.") for name in fresh)
+    waveform = torch.randn(1, 2, 131072 + 3 * 32768, generator=torch.Generator().manual_seed(0)) * 0.1
+    with torch.inference_mode():
+        said = weights.load(path).model.windows(waveform, 32768)
+        assert torch.equal(new.windows(waveform, 32768)[..., :4], said[..., :4])
+
+
+def test_a_model_that_lacks_what_the_weights_have_does_not_start_from_them(saved):
     torch.nn.Module.register_parameter(
         larger := weights.load(saved[1]).model, "extra", torch.nn.Parameter(torch.ones(2))
     )

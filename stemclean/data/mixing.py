@@ -7,7 +7,7 @@ class it really holds is often drawn as well, which is why a model can learn fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -72,11 +72,22 @@ class Example(NamedTuple):
         target: 1 for each class that is in it, ``(label,)`` float32.
         levels_db: level of each class in dB relative to the power of all that was added up, ``(label,)``;
             NaN where the class is not in it, or shares a stem with another, so that its part is not known.
+        shares: of each class, and last of noise, in the power of each cell, ``(label + 1, *cells)`` float32; NaN where
+            that is not known; None where no cells were asked for.
     """
 
     waveform: np.ndarray
     target: np.ndarray
     levels_db: np.ndarray
+    shares: np.ndarray | None = None
+
+
+class _Source(NamedTuple):
+    """What an example is made of: its classes (none: noise), mean square, and power in each cell."""
+
+    labels: tuple[str, ...]
+    power: float
+    cells: np.ndarray | None
 
 
 class RandomMixer:
@@ -89,6 +100,7 @@ class RandomMixer:
         segment: samples of an example.
         seed: the same seed gives the same examples.
         level_dbfs: RMS level of the examples; None: as they come out.
+        cells: power of each cell of a waveform, ``(2, segment)`` -> any shape; None: shares of cells are not told.
     """
 
     SHELF = 48
@@ -103,16 +115,20 @@ class RandomMixer:
         *,
         seed: int | Sequence[int],
         level_dbfs: float | None = None,
+        cells: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         if config.effects not in CHAINS:
             raise ConfigError(f'no effects chain named "{config.effects}"', f"known: {', '.join(CHAINS)}")
         self.pool, self.labels, self.config, self.segment = pool, tuple(labels), config, segment
         self.rng = np.random.default_rng(seed)
         self.level_dbfs = level_dbfs
+        self._cells = cells
         self._chain = CHAINS[config.effects]
         self._by_label = {label: [s for s in pool.stems if label in s.labels] for label in self.labels}
         self._odds = {label: _odds(stems) for label, stems in self._by_label.items() if stems}
-        self._shelf: dict[str, list[tuple[np.ndarray, PooledStem]]] = {label: [] for label in self._odds}
+        self._shelf: dict[str, list[tuple[np.ndarray, PooledStem, np.ndarray | None]]] = {
+            label: [] for label in self._odds
+        }
         if not self._odds:
             raise ConfigError("no stem holds any of the classes " + ", ".join(self.labels))
 
@@ -124,36 +140,48 @@ class RandomMixer:
         """One mixture."""
         if self.rng.random() < self.config.empty_chance:
             noise = _noise(self.segment, self.pool.sample_rate, self.rng)
-            return self._example(noise, [], 1.0)
+            return self._example(noise, [self._source((), noise)])
         mixture = np.zeros((2, self.segment), np.float32)
-        sources: list[tuple[tuple[str, ...], float]] = []
-        noise_power = 0.0
+        sources: list[_Source] = []
         for position, label in enumerate(self._draw_labels()):
-            segment, stem = self._processed(label)
+            segment, stem, cells = self._processed(label)
             gain = db_to_amplitude(self._gain_db(position))
             mixture += segment * np.float32(gain)
-            sources.append((stem.labels, (_rms(segment) * gain) ** 2))
+            cells = None if cells is None else cells * np.float32(gain**2)
+            sources.append(_Source(stem.labels, (_rms(segment) * gain) ** 2, cells))
         if self.rng.random() < self.config.noise_chance:
             noise = _noise(self.segment, self.pool.sample_rate, self.rng)
             noise = _at_level(noise, _rms(mixture), self.rng.uniform(-45, -15))
             mixture += noise
-            noise_power = _rms(noise) ** 2
-        return self._example(mixture, sources, noise_power)
+            sources.append(self._source((), noise))
+        return self._example(mixture, sources)
 
-    def _example(
-        self, mixture: np.ndarray, sources: Sequence[tuple[tuple[str, ...], float]], noise_power: float
-    ) -> Example:
+    def _source(self, labels: tuple[str, ...], waveform: np.ndarray) -> _Source:
+        return _Source(labels, _rms(waveform) ** 2, self._cells(waveform) if self._cells else None)
+
+    def _example(self, mixture: np.ndarray, sources: Sequence[_Source]) -> Example:
         """The mixture of sources whose classes and powers are known."""
-        whole = noise_power + sum(power for _, power in sources)
+        whole = sum(source.power for source in sources)
         shares = dict.fromkeys(self.labels, 0.0)
-        for labels, power in sources:
+        for labels, power, _ in sources:
             for label in labels:
                 shares[label] += power / whole if len(labels) == 1 and whole else np.nan
-        held = {label for labels, _ in sources for label in labels}
+        held = {label for source in sources for label in source.labels}
         target = np.array([label in held for label in self.labels], np.float32)
         known = np.array([shares[label] if label in held else np.nan for label in self.labels], np.float32)
         levels_db = 10 * np.log10(np.maximum(known, LOWEST_SHARE))
-        return Example(self._leveled(mixture), target, levels_db)
+        return Example(self._leveled(mixture), target, levels_db, self._shares(sources))
+
+    def _shares(self, sources: Sequence[_Source]) -> np.ndarray | None:
+        """Of each class and of noise in each cell; unknown as a whole where a stem holds several classes."""
+        if self._cells is None:
+            return None
+        each = [source.cells for source in sources if source.cells is not None]
+        shares = np.zeros((len(self.labels) + 1, *each[0].shape), np.float32)
+        for (labels, _, _), power in zip(sources, each, strict=True):
+            shares[self.labels.index(labels[0]) if labels else -1] += power if len(labels) < 2 else np.nan
+        shares /= np.maximum(shares.sum(0), np.finfo(np.float32).tiny)
+        return shares
 
     def _draw_labels(self) -> list[str]:
         while True:
@@ -162,8 +190,8 @@ class RandomMixer:
                 self.rng.shuffle(drawn)  # the first is the loud one
                 return drawn
 
-    def _processed(self, label: str) -> tuple[np.ndarray, PooledStem]:
-        """A segment through the effects: a new one once in ``reuse`` times, else one from the shelf."""
+    def _processed(self, label: str) -> tuple[np.ndarray, PooledStem, np.ndarray | None]:
+        """A segment through the effects, and its cells: a new one once in ``reuse`` times, else one from the shelf."""
         shelf = self._shelf[label]
         full = len(shelf) >= min(self.SHELF, 4 * len(self._by_label[label]))
         if full and self.rng.random() >= 1 / self.config.reuse:
@@ -174,11 +202,12 @@ class RandomMixer:
             segment = self._chain(segment, self.pool.sample_rate, self.rng)
         if self.config.level:
             segment = segment * np.float32(0.1 / max(_rms(segment), 0.02 * stem.rms, 1e-5))
+        made = (segment, stem, self._cells(segment) if self._cells else None)
         if full:
-            shelf[int(self.rng.integers(len(shelf)))] = (segment, stem)
+            shelf[int(self.rng.integers(len(shelf)))] = made
         else:
-            shelf.append((segment, stem))
-        return segment, stem
+            shelf.append(made)
+        return made
 
     def _segment(self, stem: PooledStem) -> np.ndarray:
         """A random piece of a stem, at a random speed."""

@@ -44,7 +44,8 @@ class Classifier(Protocol):
     level_dbfs: float | None
     """RMS level in dBFS that a stem is brought to before it is judged; None: left as it is."""
     net: nn.Module
-    """What is trained: features of one segment each in, outputs ``(batch, output)`` out; see :meth:`logits`."""
+    """What is trained: features of one segment each in, outputs ``(batch, output)`` out, see :meth:`logits`; where the
+    model :attr:`tells_cells`, it is called by :meth:`outputs`."""
     frequencies: np.ndarray
     """Centre of each row of the features in Hz."""
 
@@ -55,11 +56,33 @@ class Classifier(Protocol):
             ``(batch, channel, segment)`` -> ``(batch, output)``.
         """
 
+    tells_cells: bool
+    """Whether the net also tells the share that each class has in the power of each cell of the features."""
+
+    def outputs(self, net: nn.Module, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs of one segment each and its cells; needed only where the model :attr:`tells_cells`.
+
+        Args:
+            net: :attr:`net`, or what stands for it in training.
+            features: ``(batch, channel, freq, frame)``.
+
+        Returns:
+            (``(batch, output)``; logits of the shares, the last one that of no class, ``(batch, label + 1, cell freq,
+            cell frame)``)
+        """
+
+    def cell_power(self, features: Tensor) -> Tensor:
+        """Power of each cell, up to a factor; needed only where the model :attr:`tells_cells`.
+
+        Shape:
+            ``(batch, channel, freq, frame)`` -> ``(batch, cell freq, cell frame)``.
+        """
+
     def logits(self, outputs: Tensor) -> Tensor:
         """How sure the outputs are of each class: ``(..., output)`` -> ``(..., label)``."""
 
     def levels_db(self, outputs: Tensor) -> Tensor | None:
-        """How loud each class is, if it is there: power in dB relative to the segment's, <= 0.
+        """How loud each class is: power in dB relative to the segment's, <= 0.
 
         Shape:
             ``(..., output)`` -> ``(..., label)``; None where the model has no level head.

@@ -78,7 +78,7 @@ class Judgement:
 
     Args:
         windows: scores of each window, ``(window, label)``, in [0, 1].
-        levels: level of each class in each window if it is there, in dB relative to the window's power, <= 0,
+        levels: level of each class in each window in dB relative to the window's power, <= 0,
             ``(window, label)``; NaN where the model has no level head.
         power: mean square of each window over all channels, full scale = 1, ``(window,)``.
         weights: seconds of active sound in each window, ``(window,)``; 0 where there is too little.
@@ -113,8 +113,7 @@ class Judgement:
     def stem_levels(self) -> np.ndarray:
         """Level of each class in dB relative to the stem's power, ``(label,)``; NaN where the model has no level head.
 
-        The class's power in every window, counted as far as the window is sure of the class, over the power of all
-        windows with a say.
+        The class's power in every window over the power of all windows with a say.
         """
         return self._levels(self.weights @ self._class_power(), self.weights @ self.power)
 
@@ -134,8 +133,8 @@ class Judgement:
         return self._levels(self._covering(self._class_power()), self._covering(self.power[:, None]))
 
     def _class_power(self) -> np.ndarray:
-        """Mean square of each class in each window, ``(window, label)``, as far as the window is sure of it."""
-        return np.asarray(self.windows * self.power[:, None] * 10 ** (self.levels / 10))
+        """Mean square of each class in each window, ``(window, label)``."""
+        return np.asarray(self.power[:, None] * 10 ** (self.levels / 10))
 
     def _levels(self, power: np.ndarray, whole: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"):

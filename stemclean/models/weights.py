@@ -212,8 +212,8 @@ def _check_sha256(path: Path, name: str, sha256: str) -> None:
 def start_from(start: Weights, model: nn.Module, architecture: str, options: Mapping[str, Any]) -> list[str]:
     """Give a new model the tensors of weights that exist, for fine-tuning.
 
-    The new model may have tensors that the old one lacks, and may have more rows in one: a head that also tells the
-    levels has its new outputs after the old ones. They keep the random values they have.
+    The new model may have tensors that the old one lacks, and more or fewer rows in one: a head that also tells the
+    levels has these outputs after the classes'. What is new keeps the random values it has.
 
     Args:
         model: just built, with ``spec``; changed in place.
@@ -235,10 +235,12 @@ def start_from(start: Weights, model: nn.Module, architecture: str, options: Map
     fresh = [name for name in new if name not in old]
     for name, tensor in old.items():
         rows = len(tensor) if tensor.ndim else 0
+        taken = min(rows, len(new[name])) if tensor.ndim else 0
         if new[name].shape == tensor.shape:
             new[name].copy_(tensor)
         else:
-            new[name][:rows].copy_(tensor)
+            new[name][:taken].copy_(tensor[:taken])
+        if tensor.ndim and len(new[name]) > rows:
             fresh.append(f"{name}[{rows}:]")
     return sorted(fresh)
 
@@ -263,7 +265,7 @@ def _differences(start: Weights, model: nn.Module, architecture: str, options: M
     found += [
         f"{name} is {list(tensor.shape)} in the weights and {list(new[name].shape)} in the model"
         for name, tensor in old.items()
-        if name in new and not _grown(tensor, new[name])
+        if name in new and not _fits(tensor, new[name])
     ]
     return found
 
@@ -283,8 +285,6 @@ def _settings(model: nn.Module, architecture: str, options: Mapping[str, Any]) -
     return {key: json.dumps(value) for key, value in settings.items()}  # tuples and lists read the same
 
 
-def _grown(old: torch.Tensor, new: torch.Tensor) -> bool:
-    """Whether the new tensor has the old one's shape, or more rows."""
-    return old.shape == new.shape or (
-        0 < old.ndim == new.ndim and old.shape[1:] == new.shape[1:] and len(old) < len(new)
-    )
+def _fits(old: torch.Tensor, new: torch.Tensor) -> bool:
+    """Whether the new tensor has the old one's shape but for the number of rows."""
+    return old.shape == new.shape or (0 < old.ndim == new.ndim and old.shape[1:] == new.shape[1:])

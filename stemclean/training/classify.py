@@ -54,8 +54,31 @@ def level_loss(told: Tensor, levels_db: Tensor) -> Tensor:
     return functional.smooth_l1_loss(told[known] / 10, levels_db[known].clamp_min(LOWEST_DB) / 10, beta=0.2)
 
 
-LEVEL_WEIGHT = 0.5
-"""Of the levels' loss beside the classes'."""
+def cell_loss(told: Tensor, shares: Tensor, power: Tensor) -> Tensor:
+    """Cross-entropy of the told shares of each cell's power with the known ones; 0 where none is known.
+
+    Cells weigh by a power of their power, so that the loud ones count more, as they decide the level, and no other is
+    forgotten; in each example the mean is 1.
+
+    Args:
+        told: logits, ``(example, label + 1, cell freq, cell frame)``.
+        shares: the same shape; NaN where they are not known.
+        power: ``(example, cell freq, cell frame)``.
+    """
+    known = shares.isfinite().all(3).all(2).all(1)
+    if not known.any():
+        return told.sum() * 0
+    weight = power[known].clamp_min(torch.finfo(power.dtype).tiny) ** CELL_COMPRESSION
+    weight = weight / weight.mean((1, 2), keepdim=True)
+    entropies = -(shares[known] * told[known].float().log_softmax(1)).sum(1)
+    return (weight * entropies).mean()
+
+
+LEVEL_WEIGHT, CELL_WEIGHT = 0.5, 0.5
+"""Of the losses of levels and of cells beside the classes'."""
+CELL_COMPRESSION = 0.3
+LEARNS = ("all", "levels")
+"""What a training may learn."""
 LOWEST_DB = -40.0
 """Levels are learned down to here."""
 
@@ -75,6 +98,7 @@ class ClassifyTask:
         equalizer_db: depth of the random equaliser of a disguise; 0: none.
         masks: stripes of a disguise, as many along time as along frequency; each up to an eighth of the axis.
         disguised: share of the mixtures that are disguised.
+        learns: ``all``, or ``levels``: the classes are taken for learned.
         seed: of everything that is drawn.
         workers: processes that mix ahead.
         validation_examples: mixtures, always the same ones.
@@ -89,13 +113,22 @@ class ClassifyTask:
     equalizer_db: float = 6.0
     masks: int = 0
     disguised: float = 1.0
+    learns: str = "all"
     seed: int = 0
     workers: int = 1
     validation_examples: int = 512
-    _validation: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+    _validation: list[tuple[Tensor, ...]] = field(default_factory=list)
+
+    @property
+    def score_name(self) -> str:
+        """What decides which weights are kept."""
+        return "score" if self.learns == "all" else "-level_error_db"
 
     def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
-        """Features ``(batch, channel, freq, frame)``, targets and levels in dB ``(batch, label)``."""
+        """Features ``(batch, channel, freq, frame)``, targets and levels in dB ``(batch, label)``.
+
+        Where the model tells cells, last the classes' shares in them ``(batch, label + 1, cell freq, cell frame)``.
+        """
         stream = _Stream(self, rank, start_step)
         context = "fork" if self.workers and hasattr(os, "fork") else None
         loader = DataLoader(
@@ -109,52 +142,82 @@ class ClassifyTask:
 
     def losses(self, model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """The losses of one batch of features."""
-        features, target, levels_db = batch
-        outputs = model(features).float()
+        features, target, levels_db, *shares = batch
+        outputs, cells = self._heard(model, features)
         classes = LOSSES[self.loss](self.model.logits(outputs), target)
         told = self.model.levels_db(outputs)
         if told is None:
             return {"loss": classes}
-        levels = level_loss(told, levels_db)
-        return {"loss": classes + LEVEL_WEIGHT * levels, "loss/classes": classes, "loss/levels": levels}
+        found = {"loss/classes": classes, "loss/levels": level_loss(told, levels_db)}
+        loss = LEVEL_WEIGHT * found["loss/levels"]
+        if cells is not None:
+            found["loss/cells"] = cell_loss(cells, shares[0], self.model.cell_power(features))
+            loss = loss + CELL_WEIGHT * found["loss/cells"]
+        return {"loss": loss + classes if self.learns == "all" else loss, **found}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Macro F1 on fixed mixtures at 0.5 (``score``) and at 0.9, the classes' loss, the levels' mean error in dB."""
+        """Macro F1 on fixed mixtures at 0.5 and at 0.9, the classes' loss, the levels' mean error in dB.
+
+        ``score`` is the F1 at 0.5; where levels alone are learned, it is their error, negative.
+        """
         if not self._validation:
             mixer = self.mixer(self.validation, (self.seed, 0xF1))
             for _ in range(max(1, self.validation_examples // 32)):
                 self._validation.append(self.batch(mixer, 32, disguise=False))
         device = next(model.parameters()).device
-        outputs = torch.cat([model(features.to(device)).float().cpu() for features, _, _ in self._validation])
-        target = torch.cat([target for _, target, _ in self._validation])
+        outputs = torch.cat([self._heard(model, batch[0].to(device))[0].cpu() for batch in self._validation])
+        target = torch.cat([batch[1] for batch in self._validation])
         logits, told = self.model.logits(outputs), self.model.levels_db(outputs)
         probabilities = torch.sigmoid(logits)
-        levels_db = torch.cat([levels for _, _, levels in self._validation]).clamp_min(LOWEST_DB)
+        levels_db = torch.cat([batch[2] for batch in self._validation]).clamp_min(LOWEST_DB)
         known = levels_db.isfinite()
         error = {} if told is None else {"level_error_db": float((told - levels_db)[known].abs().mean())}
+        f1 = multilabel_f1(probabilities > 0.5, target)
         return error | {
-            "score": multilabel_f1(probabilities > 0.5, target),
+            "score": f1 if self.learns == "all" else -error["level_error_db"],
+            "f1_at_0.5": f1,
             "f1_at_0.9": multilabel_f1(probabilities > 0.9, target),
             "val_loss": float(LOSSES[self.loss](logits, target)),
         }
 
+    def _heard(self, model: nn.Module, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Outputs, and the logits of the shares of cells where the model tells them."""
+        outputs, cells = self.model.outputs(model, features) if self.model.tells_cells else (model(features), None)
+        return outputs.float(), cells
+
     def mixer(self, pool: StemPool, seed: Sequence[int]) -> RandomMixer:
         """Mixtures of a pool as the model hears them."""
         spec = self.model.spec
-        return RandomMixer(pool, spec.labels, self.mixing, spec.segment, seed=seed, level_dbfs=self.model.level_dbfs)
+        return RandomMixer(
+            pool,
+            spec.labels,
+            self.mixing,
+            spec.segment,
+            seed=seed,
+            level_dbfs=self.model.level_dbfs,
+            cells=self._cells if self.model.tells_cells else None,
+        )
 
-    def batch(self, mixer: RandomMixer, size: int, *, disguise: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-        """Features ``(batch, channel, freq, frame)``, targets and levels in dB ``(batch, label)`` of some mixtures."""
+    def _cells(self, waveform: np.ndarray) -> np.ndarray:
+        """Power of each cell of a waveform: ``(channel, segment)`` -> ``(cell freq, cell frame)``."""
+        with torch.no_grad():
+            return self.model.cell_power(self.model.features(torch.from_numpy(waveform)[None]))[0].numpy()
+
+    def batch(self, mixer: RandomMixer, size: int, *, disguise: bool = True) -> tuple[Tensor, ...]:
+        """Some mixtures, as :meth:`batches` gives them."""
         examples = [mixer.example() for _ in range(size)]
         with torch.no_grad():
             features = torch.cat([self.model.features(torch.from_numpy(one.waveform)[None]) for one in examples])
         target = torch.from_numpy(np.stack([example.target for example in examples]))
         levels_db = torch.from_numpy(np.stack([example.levels_db for example in examples]))
+        shares = [example.shares for example in examples if example.shares is not None]
+        cells = [torch.from_numpy(np.stack(shares))] if shares else []
         if disguise:
             chosen = np.flatnonzero(mixer.rng.random(size) < self.disguised)
             features[chosen] = self._disguised(features[chosen], mixer.rng)
-            levels_db[chosen] = torch.nan
-        return features.contiguous(memory_format=torch.channels_last), target, levels_db
+            for known in (levels_db, *cells):
+                known[chosen] = torch.nan
+        return features.contiguous(memory_format=torch.channels_last), target, levels_db, *cells
 
     def _disguised(self, features: Tensor, rng: np.random.Generator) -> Tensor:
         """Spectra through a random equaliser each, never below the features' own floor, and with stripes cut out."""
@@ -171,13 +234,13 @@ class ClassifyTask:
         return features
 
 
-class _Stream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
+class _Stream(IterableDataset[tuple[Tensor, ...]]):
     """Batches made in a worker process, from a seed of the worker's own."""
 
     def __init__(self, task: ClassifyTask, rank: int, start_step: int) -> None:
         self.task, self.rank, self.start_step = task, rank, start_step
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         worker = get_worker_info()
         if worker is not None:
             torch.set_num_threads(1)

@@ -2,7 +2,7 @@
 
 The paper's network is timm's ``convnext_tiny`` with two input channels on the stereo linear
 magnitude spectrogram (FFT 2048, hop 512) of 2.97 s. Ours adds a log-mel front end and lets the caller
-choose the hop, the patch and the backbone, which is what makes two CPU cores enough. Ours, too, is the level head: in
+choose the hop, the patch and the backbone, which is what makes two CPU cores enough. Ours, too, are the level heads: in
 random mixing it is known how loud each source is, so the same trunk can learn to tell.
 """
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from stemclean.audio.stft import mel_filterbank, mel_frequencies, spectrogram
 from stemclean.errors import ConfigError
+from stemclean.models.cells import ClassesAndCells
 from stemclean.models.contract import ModelSpec
 
 __all__ = ["ConvNeXtClassifier", "build"]
@@ -41,8 +42,10 @@ class ConvNeXtClassifier(nn.Module):
         n_mels: mel bands of the log-mel front end, 20 Hz to Nyquist; None or 0: linear magnitude, as in the paper.
         patch: size (freq, frame) of the first convolution; (4, 4) is timm's own.
         drop_path: stochastic depth rate in training.
-        level_head: tell how loud each class is as well; the outputs are then the logits of the classes, and after them
-            one value per class and one for everything else, whose softmax is the share of the power.
+        level_head: tell how loud each class is as well. ``cells``: by the shares that each cell of the spectrogram has
+            in the classes, see :mod:`~stemclean.models.cells`. True: from the same averages over the window
+            as the classes; the outputs then are the logits of the classes, and after them one value per class and one
+            for everything else, whose softmax is the share of the power.
         level_dbfs: see :class:`~stemclean.models.contract.Classifier`.
     """
 
@@ -56,7 +59,7 @@ class ConvNeXtClassifier(nn.Module):
         n_mels: int | None = None,
         patch: Sequence[int] = (4, 4),
         drop_path: float = 0.0,
-        level_head: bool = False,
+        level_head: bool | str = False,
         level_dbfs: float | None = None,
     ) -> None:
         super().__init__()
@@ -64,7 +67,9 @@ class ConvNeXtClassifier(nn.Module):
         self.n_fft, self.hop_length, self.n_mels = n_fft, hop_length, n_mels or None
         self.level_dbfs = level_dbfs
         self.level_head = level_head
-        outputs = len(spec.labels) + (len(spec.labels) + 1 if level_head else 0)
+        if level_head not in {False, True, "cells"}:
+            raise ConfigError(f"no level head {level_head!r}", "options.level_head is false, true or cells")
+        outputs = len(spec.labels) + (len(spec.labels) + 1 if level_head is True else 0)
         net: Any = timm.create_model(
             backbone, pretrained=False, in_chans=spec.channels, num_classes=outputs, drop_path_rate=drop_path
         )
@@ -72,7 +77,8 @@ class ConvNeXtClassifier(nn.Module):
         if tuple(first.kernel_size) != tuple(patch):
             size = (patch[0], patch[1])
             net.stem[0] = nn.Conv2d(spec.channels, first.out_channels, size, size)
-        self.net: Any = net
+        self.patch = (int(patch[0]), int(patch[1]))
+        self.net: Any = ClassesAndCells(net, len(spec.labels)) if level_head == "cells" else net
         self.stride = hop_length * patch[1] * 8  # samples between trunk frames: three halvings after the patch
         if spec.segment % (4 * self.stride):
             raise ConfigError(
@@ -107,8 +113,30 @@ class ConvNeXtClassifier(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """See :class:`~stemclean.models.contract.Classifier`."""
-        outputs: Tensor = self.net(self.features(waveform))
+        features = self.features(waveform)
+        outputs: Tensor = self.outputs(self.net, features)[0] if self.tells_cells else self.net(features)
         return outputs.float()
+
+    def outputs(self, net: nn.Module, features: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`~stemclean.models.contract.Classifier`."""
+        outputs, cells = net(features, self.cell_power(features))
+        return outputs, cells
+
+    @property
+    def tells_cells(self) -> bool:
+        """See :class:`~stemclean.models.contract.Classifier`."""
+        return self.level_head == "cells"
+
+    def cell_power(self, features: Tensor) -> Tensor:
+        """See :class:`~stemclean.models.contract.Classifier`; a cell is what the first convolution sees as one."""
+        with torch.autocast(features.device.type, enabled=False):
+            if self.n_mels is None:
+                power = features.square().mean(1)
+            else:
+                edges = mel_frequencies(self.n_mels, LOWEST_HZ, self.spec.sample_rate / 2)
+                widths = torch.from_numpy((edges[2:] - edges[:-2]).astype(np.float32)).to(features)
+                power = (10 ** ((features * DB_SCALE - DB_OFFSET) / 10)).mean(1) * widths[:, None]
+            return nn.functional.avg_pool2d(power, self.patch)
 
     def logits(self, outputs: Tensor) -> Tensor:
         """See :class:`~stemclean.models.contract.Classifier`."""
@@ -118,6 +146,8 @@ class ConvNeXtClassifier(nn.Module):
         """See :class:`~stemclean.models.contract.Classifier`."""
         if not self.level_head:
             return None
+        if self.tells_cells:
+            return outputs[..., len(self.spec.labels) :]
         shares = outputs[..., len(self.spec.labels) :].float().log_softmax(-1)  # of the power, the last one the rest's
         return shares[..., :-1] * (10 / math.log(10))
 
@@ -130,7 +160,12 @@ class ConvNeXtClassifier(nn.Module):
         """
         if hop % self.stride:
             raise ConfigError(f"a hop of {hop} samples is no multiple of the trunk's stride, {self.stride} samples")
-        trunk = self.net.forward_features(self.features(waveform))  # (batch, channel, freq, trunk frame)
+        features = self.features(waveform)
+        if self.tells_cells:
+            length, step = self.spec.segment // self.stride, hop // self.stride
+            told: Tensor = self.net.windows(features, self.cell_power(features), length, step)
+            return told
+        trunk = self.net.forward_features(features)  # (batch, channel, freq, trunk frame)
         frames = trunk.float().mean(2)  # -> (batch, channel, trunk frame)
         pooled = nn.functional.avg_pool1d(frames, self.spec.segment // self.stride, hop // self.stride)
         batch, channels, num_windows = pooled.shape

@@ -128,7 +128,7 @@ def test_a_model_without_level_rows_starts_from_one_with_them(tmp_path):
     options = {**OPTIONS, "level_head": "cells"}
     new = registry.build("classifiers", "convnext", SPEC, options).eval()
     fresh = weights.start_from(weights.load(path), new, "convnext", options)
-    assert fresh and all(name.startswith("net.decoder.") for name in fresh)
+    assert fresh and all(name.startswith("net.cells.") for name in fresh)
     waveform = torch.randn(1, 2, 131072 + 3 * 32768, generator=torch.Generator().manual_seed(0)) * 0.1
     with torch.inference_mode():
         said = weights.load(path).model.windows(waveform, 32768)

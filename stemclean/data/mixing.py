@@ -7,7 +7,7 @@ class it really holds is often drawn as well, which is why a model can learn fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ class MixingConfig:
 
     Args:
         chance: of each class, independently; the empty draw is rejected. 0.5 is derived from the paper's figures.
+        same_song_chance: chance that all sources of a mixture are from one song, in its key and its rooms, as bleed is
+            (ours); they are processed anew each time.
         effects: ``paper``, ``mild`` or ``none``, see :mod:`stemclean.data.augment`.
         level: True: segments are brought to one RMS level before their loudness is drawn.
         quiet_chance: chance that a source other than the first is a quiet one, as bleed is.
@@ -45,6 +47,7 @@ class MixingConfig:
     """
 
     chance: float = 0.5
+    same_song_chance: float = 0.0
     effects: str = "mild"
     level: bool = True
     quiet_chance: float = 0.4
@@ -126,6 +129,10 @@ class RandomMixer:
         self._chain = CHAINS[config.effects]
         self._by_label = {label: [s for s in pool.stems if label in s.labels] for label in self.labels}
         self._odds = {label: _odds(stems) for label, stems in self._by_label.items() if stems}
+        self._useful = [stem for stem in pool.stems if not self._odds.keys().isdisjoint(stem.labels)]
+        self._by_song: dict[str, list[PooledStem]] = {}
+        for stem in self._useful:
+            self._by_song.setdefault(stem.track, []).append(stem)
         self._shelf: dict[str, list[tuple[np.ndarray, PooledStem, np.ndarray | None]]] = {
             label: [] for label in self._odds
         }
@@ -143,8 +150,10 @@ class RandomMixer:
             return self._example(noise, [self._source((), noise)])
         mixture = np.zeros((2, self.segment), np.float32)
         sources: list[_Source] = []
-        for position, label in enumerate(self._draw_labels()):
-            segment, stem, cells = self._processed(label)
+        chance = self.config.same_song_chance
+        song = self._song() if chance and self.rng.random() < chance else None
+        for position, label in enumerate(self._draw_labels(song)):
+            segment, stem, cells = self._processed(label) if song is None else self._fresh(song[label])
             gain = db_to_amplitude(self._gain_db(position))
             mixture += segment * np.float32(gain)
             cells = None if cells is None else cells * np.float32(gain**2)
@@ -183,9 +192,20 @@ class RandomMixer:
         shares /= np.maximum(shares.sum(0), np.finfo(np.float32).tiny)
         return shares
 
-    def _draw_labels(self) -> list[str]:
+    def _song(self) -> dict[str, list[PooledStem]]:
+        """Stems of a song by their classes, any stem's song."""
+        stem = self._useful[int(self.rng.integers(len(self._useful)))]
+        found: dict[str, list[PooledStem]] = {}
+        for other in self._by_song[stem.track]:
+            for label in other.labels:
+                if label in self._odds:
+                    found.setdefault(label, []).append(other)
+        return found
+
+    def _draw_labels(self, song: Mapping[str, object] | None = None) -> list[str]:
+        there = [label for label in self._odds if song is None or label in song]
         while True:
-            drawn = [label for label in self._odds if self.rng.random() < self.config.chance]
+            drawn = [label for label in there if self.rng.random() < self.config.chance]
             if drawn:
                 self.rng.shuffle(drawn)  # the first is the loud one
                 return drawn
@@ -196,18 +216,24 @@ class RandomMixer:
         full = len(shelf) >= min(self.SHELF, 4 * len(self._by_label[label]))
         if full and self.rng.random() >= 1 / self.config.reuse:
             return shelf[int(self.rng.integers(len(shelf)))]
-        stem = self._by_label[label][int(self.rng.choice(len(self._by_label[label]), p=self._odds[label]))]
-        segment = self._segment(stem)
-        if self._chain is not None:
-            segment = self._chain(segment, self.pool.sample_rate, self.rng)
-        if self.config.level:
-            segment = segment * np.float32(0.1 / max(_rms(segment), 0.02 * stem.rms, 1e-5))
-        made = (segment, stem, self._cells(segment) if self._cells else None)
+        made = self._fresh(self._by_label[label], self._odds[label])
         if full:
             shelf[int(self.rng.integers(len(shelf)))] = made
         else:
             shelf.append(made)
         return made
+
+    def _fresh(
+        self, stems: Sequence[PooledStem], odds: np.ndarray | None = None
+    ) -> tuple[np.ndarray, PooledStem, np.ndarray | None]:
+        """A segment of one of some stems through the effects, and its cells."""
+        stem = stems[int(self.rng.choice(len(stems), p=odds))]
+        segment = self._segment(stem)
+        if self._chain is not None:
+            segment = self._chain(segment, self.pool.sample_rate, self.rng)
+        if self.config.level:
+            segment = segment * np.float32(0.1 / max(_rms(segment), 0.02 * stem.rms, 1e-5))
+        return segment, stem, self._cells(segment) if self._cells else None
 
     def _segment(self, stem: PooledStem) -> np.ndarray:
         """A random piece of a stem, at a random speed."""

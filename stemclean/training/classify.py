@@ -122,7 +122,7 @@ class ClassifyTask:
     @property
     def score_name(self) -> str:
         """What decides which weights are kept."""
-        return "score" if self.learns == "all" else "-level_error_db"
+        return "score" if self.learns == "all" else "-level loss"
 
     def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
         """Features ``(batch, channel, freq, frame)``, targets and levels in dB ``(batch, label)``.
@@ -142,43 +142,55 @@ class ClassifyTask:
 
     def losses(self, model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """The losses of one batch of features."""
-        features, target, levels_db, *shares = batch
+        features, target, *_ = batch
         outputs, cells = self._heard(model, features)
         classes = LOSSES[self.loss](self.model.logits(outputs), target)
+        levels = self._level_losses(outputs, cells, batch)
+        loss = sum(levels.values(), torch.zeros((), device=classes.device))
+        return {"loss": loss + classes if self.learns == "all" else loss, "loss/classes": classes, **levels}
+
+    def _level_losses(self, outputs: Tensor, cells: Tensor | None, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Of levels and of cells, as they add up; of a model without them, none."""
         told = self.model.levels_db(outputs)
         if told is None:
-            return {"loss": classes}
-        found = {"loss/classes": classes, "loss/levels": level_loss(told, levels_db)}
-        loss = LEVEL_WEIGHT * found["loss/levels"]
+            return {}
+        features, _, levels_db, *shares = batch
+        found = {"loss/levels": LEVEL_WEIGHT * level_loss(told, levels_db.to(told.device))}
         if cells is not None:
-            found["loss/cells"] = cell_loss(cells, shares[0], self.model.cell_power(features))
-            loss = loss + CELL_WEIGHT * found["loss/cells"]
-        return {"loss": loss + classes if self.learns == "all" else loss, **found}
+            power = self.model.cell_power(features.to(cells.device))
+            found["loss/cells"] = CELL_WEIGHT * cell_loss(cells, shares[0].to(cells.device), power)
+        return found
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Macro F1 on fixed mixtures at 0.5 and at 0.9, the classes' loss, the levels' mean error in dB.
 
-        ``score`` is the F1 at 0.5; where levels alone are learned, it is their error, negative.
+        ``score`` is the F1 at 0.5; where levels alone are learned, it is their loss, negative.
         """
         if not self._validation:
             mixer = self.mixer(self.validation, (self.seed, 0xF1))
             for _ in range(max(1, self.validation_examples // 32)):
                 self._validation.append(self.batch(mixer, 32, disguise=False))
         device = next(model.parameters()).device
-        outputs = torch.cat([self._heard(model, batch[0].to(device))[0].cpu() for batch in self._validation])
-        target = torch.cat([batch[1] for batch in self._validation])
+        heard = [self._heard(model, batch[0].to(device)) for batch in self._validation]
+        outputs = torch.cat([each.cpu() for each, _ in heard])
+        target, levels_db = (torch.cat([batch[place] for batch in self._validation]) for place in (1, 2))
         logits, told = self.model.logits(outputs), self.model.levels_db(outputs)
         probabilities = torch.sigmoid(logits)
-        levels_db = torch.cat([batch[2] for batch in self._validation]).clamp_min(LOWEST_DB)
-        known = levels_db.isfinite()
-        error = {} if told is None else {"level_error_db": float((told - levels_db)[known].abs().mean())}
         f1 = multilabel_f1(probabilities > 0.5, target)
-        return error | {
-            "score": f1 if self.learns == "all" else -error["level_error_db"],
-            "f1_at_0.5": f1,
+        figures = {
+            "score": f1,
             "f1_at_0.9": multilabel_f1(probabilities > 0.9, target),
             "val_loss": float(LOSSES[self.loss](logits, target)),
         }
+        if told is None:
+            return figures
+        known = levels_db.isfinite()
+        figures["level_error_db"] = float((told - levels_db.clamp_min(LOWEST_DB))[known].abs().mean())
+        if self.learns == "levels":
+            pairs = zip(heard, self._validation, strict=True)
+            losses = [self._level_losses(each, cells, batch) for (each, cells), batch in pairs]
+            figures["score"] = -float(torch.stack([sum(each.values(), torch.zeros(())) for each in losses]).mean())
+        return figures
 
     def _heard(self, model: nn.Module, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """Outputs, and the logits of the shares of cells where the model tells them."""

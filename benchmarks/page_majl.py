@@ -23,6 +23,7 @@ NAMES = {
     "sum": "(b) joint, the sum of both losses",
     "dwa": "(c) joint, dynamic weight average",
     "majl": "(d) joint, DWHS: MAJL's first stage",
+    "majl_sharp": "(d) with sharper weights",
     "stripped_pipeline": "(a) on the labels that are left",
     "stripped_majl1": "(d) on the clips that kept both labels",
     "stripped_majl2": "(e) both stages",

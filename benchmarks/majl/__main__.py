@@ -10,6 +10,7 @@ on the same validation clips.
     sum                     (b) a cascade, the sum of both losses
     dwa                     (c) the same with dynamic weight average
     majl                    (d) the first stage of MAJL: dynamic weights on hard samples, by our definition
+    majl_sharp              (d) with weights that differ more (:mod:`benchmarks.majl.sharp`)
     stripped_pipeline       (a) where half of the training clips lost their f0 and another quarter their vocals
     stripped_majl1          (d) on the quarter that kept both
     stripped_majl2          (e) both stages: half of the excerpts in each, the second on all clips with pseudo labels

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.majl import material
+from benchmarks.majl import material, sharp
 from stemclean.audio import files
 from stemclean.data.aligned import AlignedMixing, Frames
 from stemclean.data.pool import content
@@ -30,7 +30,7 @@ from stemclean.training.recipe import SeparatorRecipe, TrackerRecipe
 from stemclean.training.separate import SeparateTask
 from stemclean.training.songs import Running, Songs, Start
 
-FULL_ROWS = ("pipeline", "sum", "dwa", "majl")
+FULL_ROWS = ("pipeline", "sum", "dwa", "majl", "majl_sharp")
 STRIPPED_ROWS = (
     "stripped_pipeline",
     "stripped_majl1",
@@ -41,7 +41,7 @@ STRIPPED_ROWS = (
 )
 ROWS = (*FULL_ROWS, *STRIPPED_ROWS)
 """``plain``: without confidences, so that an estimate counts as the truth does."""
-WEIGHTINGS = {"sum": "uniform", "dwa": "dwa", "majl": "dwhs"}
+WEIGHTINGS = {"sum": "uniform", "dwa": "dwa", "majl": "dwhs", "majl_sharp": sharp.NAME}
 
 
 @dataclass(frozen=True)

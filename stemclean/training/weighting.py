@@ -135,23 +135,21 @@ class DynamicAverage(Uniform):
 class HardSamples(Uniform):
     """Dynamic weights on hard samples, DWHS. The name is MAJL's; the definition is ours, as the paper's is not known.
 
-    An example's pitch loss on the separated voice, l, is compared with that on the reference voice, r:
+    An example's pitch loss on the separated voice, l, is compared with that on the reference voice, r, in units of the
+    batch's mean l (over the examples whose pitch is known, by their trust):
 
     * what separation adds, ``gap = max(0, l - r)``: where it is large, separation is what fails, and the weight of
-      separation grows to ``1 + gap / g``, with g the batch's mean gap, or a tenth of the mean l if that is more;
-    * what is there without separation, r: where it is large, pitch is what fails, and the weight of pitch grows to
-      ``1 + (r / m)^2``, with m the batch's mean r;
-    * both, at most 4 times, are believed as far as both labels are trusted: ``1 + trust * trust * min(gap / g, 3)``;
+      separation grows to ``1 + gap``;
+    * what is there without separation, ``r``: where it is large, pitch is what fails, and the weight of pitch grows to
+      ``1 + r``;
+    * both, at most 4 times, are believed as far as both labels are trusted: ``1 + trust * trust * min(gap, 3)``;
     * low trust takes both weights down, as it does in every weighting.
 
-    Means are by trust. Where there is no reference voice, or no f0, nothing is compared, and the confidences alone
-    count. Gaps are small beside the losses, and references of a batch much alike: in units of the mean l, weights
-    differed by a tenth, which changed nothing; hence the units.
+    Where there is no reference voice, or no f0, nothing is compared, and the confidences alone count.
     """
 
     needs_reference = True
     most = 3.0
-    least_gap = 0.1
 
     def weights(self, losses: SampleLosses) -> tuple[Tensor, Tensor]:
         """See :class:`Weighting`; the mean of each task's weights is 1."""
@@ -159,12 +157,13 @@ class HardSamples(Uniform):
             raise ValueError("dwhs compares with the pitch loss on the reference")
         reference = losses.reference.nan_to_num(0.0)
         trust = losses.separation_trust * losses.pitch_trust * ~losses.reference.isnan()
-        gap = (losses.pitch - reference).clamp_min(0)
-        unit = torch.maximum(_mean(gap, trust), self.least_gap * _mean(losses.pitch, trust)).clamp_min(EPSILON)
-        hard = reference / _mean(reference, trust).clamp_min(EPSILON)
+        unit = (losses.pitch * losses.pitch_trust).sum() / losses.pitch_trust.sum().clamp_min(EPSILON)
+        unit = unit.clamp_min(EPSILON)
+        gap = ((losses.pitch - reference).clamp_min(0) / unit).clamp_max(self.most)
+        hard = (reference / unit).clamp_max(self.most)
         return (
-            _of_mean_one(losses.separation_trust * (1 + trust * (gap / unit).clamp_max(self.most))),
-            _of_mean_one(losses.pitch_trust * (1 + trust * hard.square().clamp_max(self.most))),
+            _of_mean_one(losses.separation_trust * (1 + trust * gap)),
+            _of_mean_one(losses.pitch_trust * (1 + trust * hard)),
         )
 
 
@@ -202,7 +201,3 @@ def build(name: str, period: int) -> Weighting:
 def _of_mean_one(weights: Tensor) -> Tensor:
     """The same in other units; zeros where all are zero."""
     return weights / weights.mean().clamp_min(EPSILON) if bool(weights.any()) else weights
-
-
-def _mean(values: Tensor, trust: Tensor) -> Tensor:
-    return (values * trust).sum() / trust.sum().clamp_min(EPSILON)

@@ -35,7 +35,9 @@ class SharpHardSamples(HardSamples):
         return _of_mean_one(separation), _of_mean_one(pitch)
 
 
-weighting.WEIGHTINGS[NAME] = SharpHardSamples
+def register() -> None:
+    """Let trainings ask for it by its name."""
+    weighting.WEIGHTINGS[NAME] = SharpHardSamples
 
 
 def _mean(values: Tensor, trust: Tensor) -> Tensor:

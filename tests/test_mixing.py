@@ -134,6 +134,37 @@ def test_shares_of_cells_are_those_of_the_sources(pool):
     assert RandomMixer(single, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0).example().shares is None
 
 
+def test_sources_of_one_song_and_of_many(pool):
+    """Two songs of the same classes at other pitches: with same_song_chance = 1 none of them ever meets the other."""
+    time = np.arange(RATE * 4) / RATE
+    stems, pieces = [], []
+    for song, shift in (("low", 1.0), ("high", 1.2)):
+        for label, hz in TONES.items():
+            sound = np.sin(2 * np.pi * hz * shift * time) * 0.5
+            stems.append(PooledStem(f"{song}/{label}", song, (label,), len(pieces) * len(time), len(time), 0.35, 1.0))
+            pieces.append(np.stack([sound, sound], axis=1) * FULL_SCALE)
+    stems.append(PooledStem("low/noise", "low", ("unknown",), 0, len(time), 0.35, 1.0))  # of no class that is asked for
+    songs = StemPool(stems, np.concatenate(pieces).astype(np.int16), RATE)
+
+    def heard_songs(chance):
+        config = MixingConfig(**QUIET, same_song_chance=chance, quiet_chance=0.0, reuse=1)
+        mixer = RandomMixer(songs, list(TONES), config, SEGMENT, seed=3)
+        found = []
+        for _ in range(40):
+            spectrum = np.abs(np.fft.rfft(mixer.example().waveform.mean(0) * np.hanning(SEGMENT)))
+
+            def sounds(hz, spectrum=spectrum):
+                place = round(hz * SEGMENT / RATE)
+                return spectrum[place - 1 : place + 2].max() > 0.05 * spectrum.max()
+
+            found.append([any(sounds(hz * shift) for hz in TONES.values()) for shift in (1.0, 1.2)])
+        return np.array(found)
+
+    together = heard_songs(1.0)
+    assert (together.sum(1) == 1).all() and together.any(0).all()
+    assert heard_songs(0.0).all(1).any()
+
+
 def test_faster_is_higher_and_normal_speed_changes_nothing():
     tone = np.sin(2 * np.pi * 500 * np.arange(RATE + 2) / RATE)[None].astype(np.float32)
     assert np.array_equal(_faster(tone, 1.0, 1000), tone[:, :1000])

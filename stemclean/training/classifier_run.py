@@ -26,6 +26,9 @@ from stemclean.training.split import split_tracks
 
 __all__ = ["fit_classifier"]
 
+OF_CLASSES = ("calibration", "reference")
+"""What a card says of the classes' scores alone: it holds as long as they stay."""
+
 
 def fit_classifier(
     manifest: Manifest,
@@ -130,7 +133,7 @@ def fit_classifier(
         fitted, of_levels = calibrate(model.eval(), task.validation, recipe.calibration, seed=recipe.seed, quiet=quiet)
         calibration = {"calibration": fitted.to_card(labels), "level_calibration": of_levels.to_card()}
     if start and recipe.learns == "levels":
-        calibration |= {key: start.card[key] for key in ("calibration",) if key in start.card}
+        calibration |= {key: start.card[key] for key in OF_CLASSES if key in start.card}
     written = {
         "kind": "classifiers",
         "architecture": recipe.architecture,

@@ -64,7 +64,7 @@ def section(result: Record) -> list[str]:
     both = runs_of(result, half_and_half)
     told += main_parts(both, result["labels"]) if both else []
     swept = {kind: sweep_of(result, kind) for kind in ("mislabel", "bleed")}
-    told += sweep_parts(swept) if any(any(share for share in runs if share) for runs in swept.values()) else []
+    told += sweep_parts(swept, both) if any(any(share for share in runs if share) for runs in swept.values()) else []
     told += round_parts(both) if any(number_of(name) > 2 for name in both) else []
     told += fold_parts(both) if any(name.startswith("folds") for name in both) else []
     return [*told, "### How", f"```bash\n{commands(result)}\n```", HOW]
@@ -314,8 +314,12 @@ def label_figures(runs: Sequence[Record], key: str) -> list[str]:
     return [*values, *(spread(figures(runs, f"{key}/{metric}/average")) for metric in METRICS)]
 
 
-def sweep_parts(swept: dict[str, dict[float, Runs]]) -> list[str]:
-    """Part b."""
+def sweep_parts(swept: dict[str, dict[float, Runs]], both: Runs) -> list[str]:
+    """Part b.
+
+    Args:
+        both: runs of part a, whose seeds tell how far one can be believed.
+    """
     told = [
         "### How much noise is too much?",
         SWEEP,
@@ -345,7 +349,36 @@ def sweep_parts(swept: dict[str, dict[float, Runs]]) -> list[str]:
         told += [f"**{KINDS[kind]}**, threshold 0.9:", table(head, rows)]
         if clean:
             told.append(f"Clean: {clean_line(clean)}. {sweep_verdict(by_share, clean)}")
-    return told
+    seeds = {
+        run["seed"]
+        for by_share in swept.values()
+        for runs in by_share.values()
+        for same in runs.values()
+        for run in same
+    }
+    if len(seeds) == 1:
+        told.append(_of_one_seed(both))
+    return [part for part in told if part]
+
+
+def _of_one_seed(both: Runs) -> str:
+    """How much the seeds of part a differ; nothing where it has one."""
+    told = []
+    for key, title in SETS.items():
+        for metric in ("accuracy", "recall"):
+            rows = [figures(both.get(name, []), f"{key}/0.9/{metric}/average") for name in ROUNDS_A]
+            variances = [np.var(row, ddof=1) for row in rows if len(row) > 1]
+            if variances:
+                told.append(f"{metric} on {title} {100 * np.mean(variances) ** 0.5:.1f}")
+    if not told:
+        return ""
+    return (
+        "This is one seed. Between the seeds of 30 % noise, above, the same row differs by so many points (pooled "
+        f"standard deviation): {', '.join(told)}. Differences of that size mean nothing here."
+    )
+
+
+ROUNDS_A = ("clean", "noisy", "refined1", "refined2")
 
 
 KINDS = {"mislabel": "Swapped labels", "bleed": "Bleed"}

@@ -31,6 +31,7 @@ class MixingConfig:
 
     Args:
         chance: of each class, independently; the empty draw is rejected. 0.5 is derived from the paper's figures.
+        most: classes in a mixture at most; 0: any number.
         same_song_chance: chance that all sources of a mixture are from one song, in its key and its rooms, as bleed is
             (ours); they are processed anew each time.
         effects: ``paper``, ``mild`` or ``none``, see :mod:`stemclean.data.augment`.
@@ -47,6 +48,7 @@ class MixingConfig:
     """
 
     chance: float = 0.5
+    most: int = 0
     same_song_chance: float = 0.0
     effects: str = "mild"
     level: bool = True
@@ -208,7 +210,7 @@ class RandomMixer:
             drawn = [label for label in there if self.rng.random() < self.config.chance]
             if drawn:
                 self.rng.shuffle(drawn)  # the first is the loud one
-                return drawn
+                return drawn[: self.config.most or None]
 
     def _processed(self, label: str) -> tuple[np.ndarray, PooledStem, np.ndarray | None]:
         """A segment through the effects, and its cells: a new one once in ``reuse`` times, else one from the shelf."""

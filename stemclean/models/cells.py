@@ -2,9 +2,8 @@
 
 One level per class and window is little to learn from. Which share of the power every cell of the spectrogram owes to
 which class is known in random mixing as well, and a small network beside the classes' learns it: a trunk of its own,
-and a decoder that goes back up from its coarse maps to the finest one, as separators do. A class's level is the sum of
-its cells. The trunk begins as the first stages of the classes'; on that trunk as it is, a decoder alone does not carry
-over to new songs.
+and a decoder that goes up from what the classes' trunk has heard, over the own maps, to the finest one, as separators
+do. A class's level is the sum of its cells. The own trunk begins as the first stages of the classes'.
 """
 
 from __future__ import annotations
@@ -67,8 +66,9 @@ class ClassesAndCells(nn.Module):
             (logits and levels in dB, ``(batch, 2 * label)``; logits of each cell's shares, the last of which is
             that of no class, ``(batch, label + 1, cell freq, cell frame)``)
         """
-        classes = self.head(self._trunk(features)).float()
-        cells = self.cells(features)
+        trunk = self._trunk(features)
+        classes = self.head(trunk).float()
+        cells = self.cells(features, trunk)
         by_class = _of_classes(cells, power)
         levels_db = decibels(by_class.sum((2, 3)), power.sum((1, 2))[:, None])
         return torch.cat([classes, levels_db], -1), cells
@@ -81,9 +81,9 @@ class ClassesAndCells(nn.Module):
             power: ``(batch, cell freq, cell frame)``.
             length, hop: of the windows, in frames of the coarsest map.
         """
-        trunk = self._trunk(features).float().mean(2)  # -> (batch, channel, trunk frame)
+        trunk = self._trunk(features)
         finer = power.shape[-1] // trunk.shape[-1]  # cells in a frame of the trunk
-        frames = functional.avg_pool1d(trunk, length, hop)
+        frames = functional.avg_pool1d(trunk.float().mean(2), length, hop)
         batch, channels, windows = frames.shape
         rows = frames.transpose(1, 2).reshape(batch * windows, channels, 1, 1)  # one row a window
         classes = self.head(rows).float().reshape(batch, windows, -1)
@@ -91,7 +91,7 @@ class ClassesAndCells(nn.Module):
         def over_windows(values: Tensor) -> Tensor:
             return functional.avg_pool1d(values, finer * length, finer * hop).transpose(1, 2)
 
-        by_class = over_windows(_of_classes(self.cells(features), power).sum(2))  # (batch, window, label)
+        by_class = over_windows(_of_classes(self.cells(features, trunk), power).sum(2))  # (batch, window, label)
         return torch.cat([classes, decibels(by_class, over_windows(power.sum(1, keepdim=True)))], -1)
 
     def _trunk(self, features: Tensor) -> Tensor:
@@ -114,21 +114,30 @@ class CellNet(nn.Module):
         for stage in stages:
             stage.blocks = stage.blocks[:BLOCKS]
         self.stages = nn.ModuleList(stages)
-        self.decoder = CellDecoder([stage["num_chs"] for stage in net.feature_info[:STAGES]], outputs)
+        mine = [stage["num_chs"] for stage in net.feature_info[:STAGES]]
+        self.decoder = CellDecoder([*mine, net.num_features], outputs)
 
     def begin_as(self, net: ClassesAndCells) -> None:
         """Take over the stages of the classes' trunk as far as they are here."""
         for mine, theirs in ((self.stem, net.stem), *zip(self.stages, net.stages[:STAGES], strict=True)):
             mine.load_state_dict({name: theirs.state_dict()[name] for name in mine.state_dict()})
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Logits of the shares: ``(batch, channel, freq, frame)`` -> ``(batch, output, cell freq, cell frame)``."""
+    def forward(self, features: Tensor, trunk: Tensor) -> Tensor:
+        """Logits of the shares.
+
+        Args:
+            features: ``(batch, channel, freq, frame)``.
+            trunk: what the classes' trunk makes of them; what sounds at all is known best there.
+
+        Shape:
+            -> ``(batch, output, cell freq, cell frame)``.
+        """
         hidden = self.stem(features)
         maps = []
         for stage in self.stages:
             hidden = stage(hidden)
             maps.append(hidden)
-        cells: Tensor = self.decoder(maps)
+        cells: Tensor = self.decoder([*maps, trunk.detach()])
         return cells
 
 

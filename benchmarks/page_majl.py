@@ -147,8 +147,8 @@ def _scarcity(runs: Sequence[Record]) -> str:
         f"SDR {_signed(part['sdr'], 1, 'dB')} and RPA {_signed(part['rpa'], 100, 'points')}" for part in (lost, given)
     ]
     return (
-        f"What labels are worth here: with a quarter of them instead of all, (d) changes by {told[0]}; the clips that are "
-        f"only half labelled, with a second stage, change that by {told[1]}. Whatever the taken labels did not add, "
+        f"What labels are worth here: with a quarter of them instead of all, (d) changes by {told[0]}; the clips that "
+        f"are only half labelled, with a second stage, change that by {told[1]}. Whatever the taken labels did not add, "
         "estimates of them cannot give back."
     )
 

@@ -148,8 +148,8 @@ def _scarcity(runs: Sequence[Record]) -> str:
     ]
     return (
         f"What labels are worth here: with a quarter of them instead of all, (d) changes by {told[0]}; the clips that "
-        f"are only half labelled, with a second stage, change that by {told[1]}. Whatever the taken labels did not add, "
-        "estimates of them cannot give back."
+        f"are only half labelled, with a second stage, change that by {told[1]}. Whatever the taken labels did not "
+        "add, estimates of them cannot give back."
     )
 
 

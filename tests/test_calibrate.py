@@ -19,6 +19,7 @@ class Timid(nn.Module):
 
     spec = ModelSpec(RATE, 2, tuple(TONES), SEGMENT)
     level_dbfs = None
+    tells_cells = False
 
     def windows(self, waveform, hop):
         pieces = waveform.mean(1).unfold(-1, SEGMENT, hop)

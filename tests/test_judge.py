@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import soundfile
@@ -137,6 +139,16 @@ def test_levels_of_a_stem_are_those_of_its_windows_by_their_power():
     assert over_time[0] == pytest.approx([0.0, -10.0])  # the first window alone
     assert over_time[1] == pytest.approx([0.0, 10 * np.log10(0.09)], abs=0.01)  # both
     assert over_time[4] == pytest.approx([0.0, -40.0])  # the second alone
+
+
+@pytest.mark.parametrize("tells_cells", [True, False])
+def test_a_level_of_what_is_there_if_at_all_counts_by_its_score(tells_cells):
+    """A class at -10 dB of which a window is half sure: -13 dB; a model of cells means what it says."""
+    model = SimpleNamespace(
+        tells_cells=tells_cells, logits=lambda outputs: outputs[..., :1], levels_db=lambda outputs: outputs[..., 1:]
+    )
+    told = judging.levels_of(model, torch.tensor([[0.0, -10.0]]))
+    assert float(told) == pytest.approx(-10 if tells_cells else -13.01, abs=0.01)
 
 
 def test_without_a_level_head_there_are_no_levels(tmp_path, model):

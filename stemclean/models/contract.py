@@ -84,6 +84,8 @@ class Classifier(Protocol):
     def levels_db(self, outputs: Tensor) -> Tensor | None:
         """How loud each class is: power in dB relative to the segment's, <= 0.
 
+        Unless the model :attr:`tells_cells`, this is how loud the class is if it is there at all.
+
         Shape:
             ``(..., output)`` -> ``(..., label)``; None where the model has no level head.
         """

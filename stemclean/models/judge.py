@@ -7,6 +7,7 @@ paper does, several times slower.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import defaultdict
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from stemclean.audio import files
 from stemclean.audio.activity import frame_samples, levels, regions_of
@@ -27,7 +29,7 @@ from stemclean.models.contract import Classifier
 from stemclean.models.levels import LevelCalibration
 from stemclean.units import db_to_amplitude, seconds_to_samples
 
-__all__ = ["Judge", "Judgement", "Recording", "count_windows", "one_thread_each", "window_power"]
+__all__ = ["Judge", "Judgement", "Recording", "count_windows", "levels_of", "one_thread_each", "window_power"]
 
 CHUNK_WINDOWS = 60
 """Windows per run of the trunk: 45 s at a hop of 0.74 s; bounds the memory of the activations."""
@@ -255,7 +257,7 @@ class Judge:
                     outputs = self.model.windows(batch, self.hop)[0]
                 outputs = outputs[before : before + count]
                 judged = torch.sigmoid(self.model.logits(outputs))
-                told = self.model.levels_db(outputs)
+                told = levels_of(self.model, outputs)
             scores.append(judged.cpu().numpy())
             class_levels.append(np.full_like(scores[-1], np.nan) if told is None else told.cpu().numpy())
             power.append(window_power(waveform, segment, self.hop)[before : before + count])
@@ -296,6 +298,17 @@ def one_thread_each(workers: int | None) -> Iterator[ThreadPoolExecutor]:
     finally:
         threads.shutdown(cancel_futures=True)
         torch.set_num_threads(before)
+
+
+def levels_of(model: Classifier, outputs: torch.Tensor) -> torch.Tensor | None:
+    """Level of each class in each window; None where the model has no level head.
+
+    A model that tells no cells tells how loud a class is if it is there: it counts as far as the window is sure of it.
+    """
+    told = model.levels_db(outputs)
+    if told is None or model.tells_cells:
+        return told
+    return told + functional.logsigmoid(model.logits(outputs)) * (10 / math.log(10))
 
 
 def count_windows(num_samples: int, hop: int) -> int:

@@ -17,7 +17,7 @@ from stemclean.data.pool import PooledStem, StemPool
 from stemclean.models import calibration
 from stemclean.models.calibration import Calibration
 from stemclean.models.contract import Classifier
-from stemclean.models.judge import Judgement, window_power
+from stemclean.models.judge import Judgement, levels_of, window_power
 from stemclean.models.levels import LevelCalibration, fit_levels
 from stemclean.units import db_to_amplitude
 
@@ -114,7 +114,7 @@ def _heard(model: Classifier, excerpt: np.ndarray) -> Judgement:
         padded *= np.float32(db_to_amplitude(model.level_dbfs) / max(_rms(padded[:, :length]), 1e-6))
     with torch.inference_mode():
         outputs = model.windows(torch.from_numpy(padded)[None], hop)[0]
-        scores, told = torch.sigmoid(model.logits(outputs)).numpy(), model.levels_db(outputs)
+        scores, told = torch.sigmoid(model.logits(outputs)).numpy(), levels_of(model, outputs)
     return Judgement(
         scores,
         np.full_like(scores, np.nan) if told is None else told.numpy(),

@@ -377,7 +377,7 @@ class TestRecipes:
             read_tracker("rmvpe", [setting])
 
     def test_joint_settings(self):
-        assert read_joint([]) == JointConfig("dwhs", 1.0, True)
+        assert read_joint([]) == JointConfig("uniform", 1.0, True)
         assert read_joint(["weighting=dwa", "sep_weight=0.4", "confidences=false"]) == JointConfig("dwa", 0.4, False)
 
 

@@ -57,7 +57,7 @@ def command(
     weighting: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="With --joint: weights of the examples; uniform, dwa or dwhs.  [default: dwhs]"
+            metavar="NAME", help="With --joint: weights of the examples; uniform, dwa or dwhs.  [default: uniform]"
         ),
     ] = None,
     sep_weight: Annotated[

@@ -41,7 +41,7 @@ class JointConfig:
         confidences: False: every label counts as if a person had given it.
     """
 
-    weighting: str = "dwhs"
+    weighting: str = "uniform"
     sep_weight: float = 1.0
     confidences: bool = True
 

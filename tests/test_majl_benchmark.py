@@ -127,15 +127,22 @@ def test_rows_are_done_once_and_seed_by_seed(tmp_path):
         majl.opened(tmp_path / "out.json", settings)
     (tmp_path / "out.json").write_text(json.dumps({"settings": settings, "runs": []}))
     assert majl.opened(tmp_path / "out.json", settings)["runs"] == []
+    other = {**settings, "recipes": {"unet+crepe": {"recipe": {}}}}
+    both = majl.opened(tmp_path / "out.json", other)["settings"]["recipes"]
+    assert both == {**settings["recipes"], **other["recipes"]}
+    changed = {**settings, "recipes": {pair: {} for pair in settings["recipes"]}}
+    with pytest.raises(SystemExit, match=r"other settings \(recipes of unet\+rmvpe\)"):
+        majl.opened(tmp_path / "out.json", changed)
     assert isinstance(given, argparse.Namespace) and given.rows == ["pipeline", "majl"]
 
 
 def test_settings_hold_the_recipes(tmp_path):
     """A recipe that changes between two runs of the same command line is told apart."""
     words = ["songs", str(tmp_path / "out.json")]
-    one, other = (majl.settings_of(majl.parsed([*words, "--pair", pair])) for pair in ("unet+rmvpe", "unet+crepe"))
+    pairs = ("unet+rmvpe", "unet+crepe")
+    one, other = (majl.settings_of(majl.parsed([*words, "--pair", pair]))["recipes"][pair] for pair in pairs)
     assert one["recipe"] == other["recipe"] and one["tracker_recipe"]["architecture"] == "rmvpe"
-    assert one != other
+    assert one["tracker_recipe"] != other["tracker_recipe"]
 
 
 def test_a_separator_is_found_again_for_the_same_recipes_and_clips_alone(clips, tmp_path):

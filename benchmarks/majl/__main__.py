@@ -56,16 +56,16 @@ def missing(result: Record, given: argparse.Namespace) -> list[tuple[int, str]]:
 
 
 def settings_of(given: argparse.Namespace) -> Record:
-    """What all runs of one result have in common."""
+    """What all runs of one result have in common, and the recipes of its pairs."""
     names = ("examples", "batch_size", "sep_weight", "set", "test_singers", "validation_singers")
     recipe, tracker_recipe = recipes_of(given)
-    told = {"recipe": recipe.to_dict(), "tracker_recipe": tracker_recipe.to_dict()}
-    settings: Record = json.loads(json.dumps({**{name: getattr(given, name) for name in names}, **told}))
+    recipes = {given.pair: {"recipe": recipe.to_dict(), "tracker_recipe": tracker_recipe.to_dict()}}
+    settings: Record = json.loads(json.dumps({**{name: getattr(given, name) for name in names}, "recipes": recipes}))
     return settings  # as it is read again
 
 
 def opened(path: Path, settings: Record) -> Record:
-    """The result so far.
+    """The result so far, ready for one more pair.
 
     Raises:
         SystemExit: its runs have other settings.
@@ -73,10 +73,13 @@ def opened(path: Path, settings: Record) -> Record:
     if not path.exists():
         return {"settings": settings, "runs": []}
     result: Record = json.loads(path.read_text(encoding="utf-8"))
-    if result["settings"] != settings:
-        differing = [key for key in settings if result["settings"].get(key) != settings[key]]
+    there: Record = result["settings"]
+    recipes = {**settings["recipes"], **there["recipes"]}
+    differing = [key for key in settings if key != "recipes" and there.get(key) != settings[key]]
+    differing += [f"recipes of {pair}" for pair, wanted in settings["recipes"].items() if recipes[pair] != wanted]
+    if differing:
         sys.exit(f"{path} holds runs with other settings ({', '.join(differing)}); give another OUT.json")
-    return result
+    return {**result, "settings": {**there, "recipes": recipes}}
 
 
 def recipes_of(given: argparse.Namespace) -> tuple[SeparatorRecipe, TrackerRecipe]:

@@ -90,8 +90,9 @@ def _one(runs: Sequence[Record], pair: str, split: str, settings: Record) -> lis
     said = [f"### {pair.replace('+', ' and ')}, by {split}", about]
     if full:
         said += [table(runs, full), compared(runs, "pipeline", full)]
+        said.append(compared(runs, "sum", [row for row in full if row != "pipeline"]))
     if stripped:
-        said += [STRIPPED, table(runs, stripped), compared(runs, "stripped_pipeline", stripped)]
+        said += [STRIPPED, table(runs, stripped), compared(runs, "stripped_pipeline", stripped), brought(runs)]
     if _shared(runs, "pipeline", "stripped_majl2"):
         said.append(_aim(runs))
     if _shared(runs, "majl", "stripped_majl1"):
@@ -126,6 +127,16 @@ def compared(runs: Sequence[Record], base: str, rows: Sequence[str]) -> str:
             gains = [_gain(runs, base, row, key) for key in ("sdr", "rpa")]
             said.append(f"- {NAMES[row]}: SDR {_signed(gains[0], 1, 'dB')}, RPA {_signed(gains[1], 100, 'points')}")
     return "\n".join([f"Over {NAMES[base]}:", "", *said]) if said else ""
+
+
+def brought(runs: Sequence[Record]) -> str:
+    """What DWHS and confidences bring to the second stage, each against a second stage without it."""
+    said = []
+    for part, without in (("DWHS", "stripped_majl2_uniform"), ("confidences", "stripped_majl2_plain")):
+        if _shared(runs, without, "stripped_majl2"):
+            gains = [_gain(runs, without, "stripped_majl2", key) for key in ("sdr", "rpa")]
+            said.append(f"- {part}: SDR {_signed(gains[0], 1, 'dB')}, RPA {_signed(gains[1], 100, 'points')}")
+    return "\n".join(["What a part brings to the second stage:", "", *said]) if said else ""
 
 
 def _aim(runs: Sequence[Record]) -> str:

@@ -83,9 +83,13 @@ def _one(runs: Sequence[Record], pair: str, split: str, settings: Record) -> lis
     examples = f"{settings['examples']:,}".replace(",", " ")
     about = (
         f"`{pair}`, {examples} excerpts, {len(seeds)} seed{'s' * (len(seeds) > 1)}, {runs[0]['clips']} test clips. "
-        f"{SPLITS[split]} Differences are those of the seeds that both rows "
-        "have, ± half of their 95 % interval (Student's t); in tables it is the standard deviation."
+        f"{SPLITS[split]}"
     )
+    if len(seeds) > 1:
+        about += (
+            " Differences are those of the seeds that both rows have, ± half of their 95 % interval (Student's t); in "
+            "tables it is the standard deviation."
+        )
     full = [row for row in NAMES if not row.startswith("stripped") and _of(runs, row)]
     stripped = [row for row in NAMES if row.startswith("stripped") and _of(runs, row)]
     said = [f"### {pair.replace('+', ' and ')}, by {split}", about]

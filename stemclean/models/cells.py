@@ -20,7 +20,7 @@ from torch.nn import functional
 __all__ = ["CellNet", "ClassesAndCells", "decibels"]
 
 STAGES, BLOCKS = 3, 4
-"""Of the trunk of cells, and blocks in each at most: with these, the bundled weights stay under 10 MB."""
+"""Of the trunk of cells, and blocks in each at most: with these, weights of atto's size stay under 10 MB."""
 WIDTH = 64
 """Channels of the decoder."""
 LOWEST_SHARE = 1e-6

@@ -157,14 +157,17 @@ class HardSamples(Uniform):
             raise ValueError("dwhs compares with the pitch loss on the reference")
         reference = losses.reference.nan_to_num(0.0)
         trust = losses.separation_trust * losses.pitch_trust * ~losses.reference.isnan()
+        gap, hard = self.hardness(losses, reference, trust)
+        return (
+            _of_mean_one(losses.separation_trust * (1 + trust * gap.clamp_max(self.most))),
+            _of_mean_one(losses.pitch_trust * (1 + trust * hard.clamp_max(self.most))),
+        )
+
+    def hardness(self, losses: SampleLosses, reference: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
+        """How hard each example is to separate and to track; ``trust`` is that of what can be compared at all."""
         unit = (losses.pitch * losses.pitch_trust).sum() / losses.pitch_trust.sum().clamp_min(EPSILON)
         unit = unit.clamp_min(EPSILON)
-        gap = ((losses.pitch - reference).clamp_min(0) / unit).clamp_max(self.most)
-        hard = (reference / unit).clamp_max(self.most)
-        return (
-            _of_mean_one(losses.separation_trust * (1 + trust * gap)),
-            _of_mean_one(losses.pitch_trust * (1 + trust * hard)),
-        )
+        return (losses.pitch - reference).clamp_min(0) / unit, reference / unit
 
 
 WEIGHTINGS: dict[str, Callable[[int], Weighting]] = {

@@ -98,7 +98,7 @@ def test_a_decoder_that_gives_every_cell_to_its_class_tells_the_level():
     cells = torch.full((1, 5, *power.shape[1:]), -20.0)
     middle = int((model.frequencies < 1000).sum()) // model.patch[0]
     cells[:, 1, :middle] = cells[:, 2, middle:] = 20.0
-    model.net.cells.forward = lambda features, trunk: cells
+    model.net.cells.forward = lambda maps: cells
     with torch.inference_mode():
         told = model.levels_db(model(waveform.expand(1, 2, -1)))[0].numpy()
     assert told[1] == pytest.approx(10 * math.log10(1 / 1.25), abs=0.3)

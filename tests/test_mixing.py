@@ -135,7 +135,10 @@ def test_shares_of_cells_are_those_of_the_sources(pool):
 
 
 def test_sources_of_one_song_and_of_many(pool):
-    """Two songs of the same classes at other pitches: with same_song_chance = 1 none of them ever meets the other."""
+    """Two songs of the same classes at other pitches: with same_song_chance = 1 none of them ever meets the other.
+
+    A third one has a single class, and is no song to draw all sources from.
+    """
     time = np.arange(RATE * 4) / RATE
     stems, pieces = [], []
     for song, shift in (("low", 1.0), ("high", 1.2)):
@@ -143,6 +146,9 @@ def test_sources_of_one_song_and_of_many(pool):
             sound = np.sin(2 * np.pi * hz * shift * time) * 0.5
             stems.append(PooledStem(f"{song}/{label}", song, (label,), len(pieces) * len(time), len(time), 0.35, 1.0))
             pieces.append(np.stack([sound, sound], axis=1) * FULL_SCALE)
+    hum = np.sin(2 * np.pi * TONES["bass"] * 1.4 * time) * 0.5
+    stems.append(PooledStem("lone/bass", "lone", ("bass",), len(pieces) * len(time), len(time), 0.35, 1.0))
+    pieces.append(np.stack([hum, hum], axis=1) * FULL_SCALE)
     stems.append(PooledStem("low/noise", "low", ("unknown",), 0, len(time), 0.35, 1.0))  # of no class that is asked for
     songs = StemPool(stems, np.concatenate(pieces).astype(np.int16), RATE)
 

@@ -32,8 +32,8 @@ class MixingConfig:
     Args:
         chance: of each class, independently; the empty draw is rejected. 0.5 is derived from the paper's figures.
         most: classes in a mixture at most; 0: any number.
-        same_song_chance: chance that all sources of a mixture are from one song, in its key and its rooms, as bleed is
-            (ours); they are processed anew each time.
+        same_song_chance: chance that all sources of a mixture are from one song of several classes, in its key and its
+            rooms, as bleed is (ours); they are processed anew each time.
         effects: ``paper``, ``mild`` or ``none``, see :mod:`stemclean.data.augment`.
         level: True: segments are brought to one RMS level before their loudness is drawn.
         quiet_chance: chance that a source other than the first is a quiet one, as bleed is.
@@ -135,6 +135,7 @@ class RandomMixer:
         self._by_song: dict[str, list[PooledStem]] = {}
         for stem in self._useful:
             self._by_song.setdefault(stem.track, []).append(stem)
+        self._mixed = [stem for stem in self._useful if self._classes(stem.track) > 1]
         self._shelf: dict[str, list[tuple[np.ndarray, PooledStem, np.ndarray | None]]] = {
             label: [] for label in self._odds
         }
@@ -153,7 +154,7 @@ class RandomMixer:
         mixture = np.zeros((2, self.segment), np.float32)
         sources: list[_Source] = []
         chance = self.config.same_song_chance
-        song = self._song() if chance and self.rng.random() < chance else None
+        song = self._song() if self._mixed and chance and self.rng.random() < chance else None
         for position, label in enumerate(self._draw_labels(song)):
             segment, stem, cells = self._processed(label) if song is None else self._fresh(song[label])
             gain = db_to_amplitude(self._gain_db(position))
@@ -194,9 +195,12 @@ class RandomMixer:
         shares /= np.maximum(shares.sum(0), np.finfo(np.float32).tiny)
         return shares
 
+    def _classes(self, track: str) -> int:
+        return len({label for stem in self._by_song[track] for label in stem.labels if label in self._odds})
+
     def _song(self) -> dict[str, list[PooledStem]]:
-        """Stems of a song by their classes, any stem's song."""
-        stem = self._useful[int(self.rng.integers(len(self._useful)))]
+        """Stems of a song by their classes: any stem's song, if it has several."""
+        stem = self._mixed[int(self.rng.integers(len(self._mixed)))]
         found: dict[str, list[PooledStem]] = {}
         for other in self._by_song[stem.track]:
             for label in other.labels:

@@ -1,15 +1,13 @@
 """Levels from cells: of each small piece of a spectrogram, which class its power is from. Ours.
 
 One level per class and window is little to learn from. Which share of the power every cell of the spectrogram owes to
-which class is known in random mixing as well, and a small network beside the classes' learns it: a trunk of its own,
-and a decoder that goes up from what the classes' trunk has heard, over the own maps, to the finest one, as separators
-do. A class's level is the sum of its cells. The own trunk begins as the first stages of the classes'.
+which class is known in random mixing as well, and a decoder beside the classes' head learns it: it goes up over the
+maps of the one trunk, from the coarsest to the finest, as separators do. A class's level is the sum of its cells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -17,10 +15,8 @@ from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["CellNet", "ClassesAndCells", "decibels"]
+__all__ = ["CellDecoder", "ClassesAndCells", "decibels"]
 
-STAGES, BLOCKS = 3, 4
-"""Of the trunk of cells, and blocks in each at most: with these, weights of atto's size stay under 10 MB."""
 WIDTH = 64
 """Channels of the decoder."""
 LOWEST_SHARE = 1e-6
@@ -28,7 +24,7 @@ LOWEST_SHARE = 1e-6
 
 
 class ClassesAndCells(nn.Module):
-    """A ConvNeXt with its classes' head, whose tensors are called as timm calls them, and a :class:`CellNet`.
+    """A ConvNeXt with its classes' head, whose tensors are called as timm calls them, and a :class:`CellDecoder`.
 
     Args:
         net: timm's network, whose outputs are one per class.
@@ -38,23 +34,7 @@ class ClassesAndCells(nn.Module):
     def __init__(self, net: Any, labels: int) -> None:
         super().__init__()
         self.stem, self.stages, self.norm_pre, self.head = net.stem, net.stages, net.norm_pre, net.head
-        self.cells = CellNet(net, labels + 1)
-        self._alone = False
-
-    def learn_cells_alone(self) -> None:
-        """Leave the classes as they are, in training too; the cells' trunk begins as theirs."""
-        self.requires_grad_(False)
-        self.cells.requires_grad_(True)
-        self.cells.begin_as(self)
-        self._alone = True
-
-    def train(self, mode: bool = True) -> ClassesAndCells:
-        """What does not learn never drops a path."""
-        super().train(mode)
-        if self._alone:
-            for part in (self.stem, self.stages, self.norm_pre, self.head):
-                part.eval()
-        return self
+        self.cells = CellDecoder([stage["num_chs"] for stage in net.feature_info], labels + 1)
 
     def forward(self, features: Tensor, power: Tensor) -> tuple[Tensor, Tensor]:
         """What sounds in one segment each, and where in its spectrogram.
@@ -66,24 +46,24 @@ class ClassesAndCells(nn.Module):
             (logits and levels in dB, ``(batch, 2 * label)``; logits of each cell's shares, the last of which is
             that of no class, ``(batch, label + 1, cell freq, cell frame)``)
         """
-        trunk = self._trunk(features)
-        classes = self.head(trunk).float()
-        cells = self.cells(features, trunk)
+        maps = self._maps(features)
+        classes = self.head(self.norm_pre(maps[-1])).float()
+        cells = self.cells(maps)
         by_class = _of_classes(cells, power)
         levels_db = decibels(by_class.sum((2, 3)), power.sum((1, 2))[:, None])
         return torch.cat([classes, levels_db], -1), cells
 
     def windows(self, features: Tensor, power: Tensor, length: int, hop: int) -> Tensor:
-        """The same of overlapping windows, both networks run once: ``(batch, window, 2 * label)``.
+        """The same of overlapping windows, the trunk and the decoder run once: ``(batch, window, 2 * label)``.
 
         Args:
             features: of a long sound, ``(batch, channel, freq, frame)``.
             power: ``(batch, cell freq, cell frame)``.
             length, hop: of the windows, in frames of the coarsest map.
         """
-        trunk = self._trunk(features)
-        finer = power.shape[-1] // trunk.shape[-1]  # cells in a frame of the trunk
-        frames = functional.avg_pool1d(trunk.float().mean(2), length, hop)
+        maps = self._maps(features)
+        finer = power.shape[-1] // maps[-1].shape[-1]  # cells in a frame of the coarsest map
+        frames = functional.avg_pool1d(self.norm_pre(maps[-1]).float().mean(2), length, hop)
         batch, channels, windows = frames.shape
         rows = frames.transpose(1, 2).reshape(batch * windows, channels, 1, 1)  # one row a window
         classes = self.head(rows).float().reshape(batch, windows, -1)
@@ -91,54 +71,17 @@ class ClassesAndCells(nn.Module):
         def over_windows(values: Tensor) -> Tensor:
             return functional.avg_pool1d(values, finer * length, finer * hop).transpose(1, 2)
 
-        by_class = over_windows(_of_classes(self.cells(features, trunk), power).sum(2))  # (batch, window, label)
+        by_class = over_windows(_of_classes(self.cells(maps), power).sum(2))  # (batch, window, label)
         return torch.cat([classes, decibels(by_class, over_windows(power.sum(1, keepdim=True)))], -1)
 
-    def _trunk(self, features: Tensor) -> Tensor:
-        trunk: Tensor = self.norm_pre(self.stages(self.stem(features)))
-        return trunk
-
-
-class CellNet(nn.Module):
-    """Shares of each cell: the first stages of a ConvNeXt, and a decoder.
-
-    Args:
-        net: timm's network, after whose first stages this one's are built.
-        outputs: shares per cell.
-    """
-
-    def __init__(self, net: Any, outputs: int) -> None:
-        super().__init__()
-        self.stem = deepcopy(net.stem)
-        stages: list[Any] = [deepcopy(stage) for stage in net.stages[:STAGES]]
-        for stage in stages:
-            stage.blocks = stage.blocks[:BLOCKS]
-        self.stages = nn.ModuleList(stages)
-        mine = [stage["num_chs"] for stage in net.feature_info[:STAGES]]
-        self.decoder = CellDecoder([*mine, net.num_features], outputs)
-
-    def begin_as(self, net: ClassesAndCells) -> None:
-        """Take over the stages of the classes' trunk as far as they are here."""
-        for mine, theirs in ((self.stem, net.stem), *zip(self.stages, net.stages[:STAGES], strict=True)):
-            mine.load_state_dict({name: theirs.state_dict()[name] for name in mine.state_dict()})
-
-    def forward(self, features: Tensor, trunk: Tensor) -> Tensor:
-        """Logits of the shares.
-
-        Args:
-            features: ``(batch, channel, freq, frame)``.
-            trunk: what the classes' trunk makes of them; what sounds at all is known best there.
-
-        Shape:
-            -> ``(batch, output, cell freq, cell frame)``.
-        """
+    def _maps(self, features: Tensor) -> list[Tensor]:
+        """The trunk's, from fine to coarse."""
         hidden = self.stem(features)
         maps = []
         for stage in self.stages:
             hidden = stage(hidden)
             maps.append(hidden)
-        cells: Tensor = self.decoder([*maps, trunk.detach()])
-        return cells
+        return maps
 
 
 class CellDecoder(nn.Module):

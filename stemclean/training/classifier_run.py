@@ -19,15 +19,12 @@ from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec
 from stemclean.training.calibrate import calibrate
-from stemclean.training.classify import LEARNS, LOSSES, ClassifyTask
+from stemclean.training.classify import LOSSES, ClassifyTask
 from stemclean.training.loop import fit
 from stemclean.training.recipe import ClassifierRecipe
 from stemclean.training.split import split_tracks
 
 __all__ = ["fit_classifier"]
-
-OF_CLASSES = ("calibration", "reference")
-"""What a card says of the classes' scores alone: it holds as long as they stay."""
 
 
 def fit_classifier(
@@ -76,8 +73,6 @@ def fit_classifier(
     """
     if recipe.loss not in LOSSES:
         raise ConfigError(f'no loss named "{recipe.loss}"', f"known: {', '.join(LOSSES)}")
-    if recipe.learns not in LEARNS:
-        raise ConfigError(f'learns is "{recipe.learns}"', f"known: {', '.join(LEARNS)}")
     stems = [
         s
         for s in manifest.stems
@@ -122,7 +117,6 @@ def fit_classifier(
         equalizer_db=recipe.equalizer_db,
         masks=recipe.masks,
         disguised=recipe.disguised,
-        learns=recipe.learns,
         seed=recipe.seed,
         workers=workers,
     )
@@ -132,8 +126,6 @@ def fit_classifier(
     if recipe.calibration.excerpts:
         fitted, of_levels = calibrate(model.eval(), task.validation, recipe.calibration, seed=recipe.seed, quiet=quiet)
         calibration = {"calibration": fitted.to_card(labels), "level_calibration": of_levels.to_card()}
-    if start and recipe.learns == "levels":
-        calibration |= {key: start.card[key] for key in OF_CLASSES if key in start.card}
     written = {
         "kind": "classifiers",
         "architecture": recipe.architecture,
@@ -166,13 +158,6 @@ def _model(
     torch.manual_seed(recipe.seed)
     spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], tuple(labels), recipe.spec["segment"])
     model = registry.build("classifiers", recipe.architecture, spec, dict(recipe.options))
-    if recipe.learns == "levels":
-        if start is None or not model.tells_cells:
-            raise ConfigError(
-                "levels alone are learned by a head of cells beside classes that are known already",
-                "give weights to start from (--init) and --set options.level_head=cells",
-            )
-        model.net.learn_cells_alone()
     if start is None:
         return model, {}
     fresh = weights.start_from(start, model, recipe.architecture, recipe.options)

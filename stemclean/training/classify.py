@@ -45,13 +45,18 @@ def gce(logits: Tensor, target: Tensor, q: float = 0.7) -> Tensor:
 def level_loss(told: Tensor, levels_db: Tensor) -> Tensor:
     """How far the told levels are from the known ones: smooth L1 in steps of 10 dB; 0 where none is known.
 
+    Levels near that of the whole are easy and count a fifth.
+
     Shape:
         both ``(example, label)``; unknown levels are NaN.
     """
     known = levels_db.isfinite()
     if not known.any():
         return told.sum() * 0
-    return functional.smooth_l1_loss(told[known] / 10, levels_db[known].clamp_min(LOWEST_DB) / 10, beta=0.2)
+    true = levels_db[known].clamp_min(LOWEST_DB)
+    losses = functional.smooth_l1_loss(told[known] / 10, true / 10, beta=0.2, reduction="none")
+    weight = torch.where(true < LOUD_DB, 1.0, 0.2)
+    return (losses * weight).sum() / weight.sum()
 
 
 def cell_loss(told: Tensor, shares: Tensor, power: Tensor) -> Tensor:
@@ -74,13 +79,13 @@ def cell_loss(told: Tensor, shares: Tensor, power: Tensor) -> Tensor:
     return (weight * entropies).mean()
 
 
-LEVEL_WEIGHT, CELL_WEIGHT = 0.5, 0.5
+LEVEL_WEIGHT, CELL_WEIGHT = 1.0, 0.5
 """Of the losses of levels and of cells beside the classes'."""
+SCORE_PER_DB = 0.01
+"""What a dB of error costs the score that decides which weights are kept: a point of F1."""
 CELL_COMPRESSION = 0.3
-LEARNS = ("all", "levels")
-"""What a training may learn."""
-LOWEST_DB = -40.0
-"""Levels are learned down to here."""
+LOWEST_DB, LOUD_DB = -40.0, -3.0
+"""Levels are learned down to the one; from the other up, a class is most of what is heard."""
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "bce": bce, "gce": gce}
 
@@ -98,7 +103,6 @@ class ClassifyTask:
         equalizer_db: depth of the random equaliser of a disguise; 0: none.
         masks: stripes of a disguise, as many along time as along frequency; each up to an eighth of the axis.
         disguised: share of the mixtures that are disguised.
-        learns: ``all``, or ``levels``: the classes are taken for learned.
         seed: of everything that is drawn.
         workers: processes that mix ahead.
         validation_examples: mixtures, always the same ones.
@@ -113,16 +117,10 @@ class ClassifyTask:
     equalizer_db: float = 6.0
     masks: int = 0
     disguised: float = 1.0
-    learns: str = "all"
     seed: int = 0
     workers: int = 1
     validation_examples: int = 512
     _validation: list[tuple[Tensor, ...]] = field(default_factory=list)
-
-    @property
-    def score_name(self) -> str:
-        """What decides which weights are kept."""
-        return "score" if self.learns == "all" else "-level loss"
 
     def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
         """Features ``(batch, channel, freq, frame)``, targets and levels in dB ``(batch, label)``.
@@ -142,29 +140,22 @@ class ClassifyTask:
 
     def losses(self, model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """The losses of one batch of features."""
-        features, target, *_ = batch
+        features, target, levels_db, *shares = batch
         outputs, cells = self._heard(model, features)
         classes = LOSSES[self.loss](self.model.logits(outputs), target)
-        levels = self._level_losses(outputs, cells, batch)
-        loss = sum(levels.values(), torch.zeros((), device=classes.device))
-        return {"loss": loss + classes if self.learns == "all" else loss, "loss/classes": classes, **levels}
-
-    def _level_losses(self, outputs: Tensor, cells: Tensor | None, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Of levels and of cells, as they add up; of a model without them, none."""
+        found = {"loss/classes": classes}
         told = self.model.levels_db(outputs)
-        if told is None:
-            return {}
-        features, _, levels_db, *shares = batch
-        found = {"loss/levels": LEVEL_WEIGHT * level_loss(told, levels_db.to(told.device))}
+        if told is not None:
+            found["loss/levels"] = LEVEL_WEIGHT * level_loss(told, levels_db.to(told.device))
         if cells is not None:
             power = self.model.cell_power(features.to(cells.device))
             found["loss/cells"] = CELL_WEIGHT * cell_loss(cells, shares[0].to(cells.device), power)
-        return found
+        return {"loss": torch.stack(list(found.values())).sum(), **found}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Macro F1 on fixed mixtures at 0.5 and at 0.9, the classes' loss, the levels' mean error in dB.
 
-        ``score`` is the F1 at 0.5; where levels alone are learned, it is their loss, negative.
+        ``score`` is the F1 at 0.5, less :data:`SCORE_PER_DB` for each dB that the levels are off.
         """
         if not self._validation:
             mixer = self.mixer(self.validation, (self.seed, 0xF1))
@@ -186,10 +177,7 @@ class ClassifyTask:
             return figures
         known = levels_db.isfinite()
         figures["level_error_db"] = float((told - levels_db.clamp_min(LOWEST_DB))[known].abs().mean())
-        if self.learns == "levels":
-            pairs = zip(heard, self._validation, strict=True)
-            losses = [self._level_losses(each, cells, batch) for (each, cells), batch in pairs]
-            figures["score"] = -float(torch.stack([sum(each.values(), torch.zeros(())) for each in losses]).mean())
+        figures["score"] -= SCORE_PER_DB * figures["level_error_db"]
         return figures
 
     def _heard(self, model: nn.Module, features: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -227,8 +215,7 @@ class ClassifyTask:
         if disguise:
             chosen = np.flatnonzero(mixer.rng.random(size) < self.disguised)
             features[chosen] = self._disguised(features[chosen], mixer.rng)
-            for known in (levels_db, *cells):
-                known[chosen] = torch.nan
+            levels_db[chosen] = torch.nan  # the equaliser changes them, but not the shares of a cell
         return features.contiguous(memory_format=torch.channels_last), target, levels_db, *cells
 
     def _disguised(self, features: Tensor, rng: np.random.Generator) -> Tensor:

@@ -45,8 +45,6 @@ class ClassifierRecipe:
         loss: ``l1``, ``bce`` or ``gce``.
         equalizer_db, masks, disguised: how mixtures are disguised, see
             :class:`~stemclean.training.classify.ClassifyTask`.
-        learns: ``all``, or ``levels``: what is not the level head of cells stays as the weights have it that training
-            starts from, calibration and all.
         validation_share: of each class's stems, whole tracks, where the data declares no split.
         mixing, loop, calibration: see :class:`~stemclean.data.mixing.MixingConfig`,
             :class:`~stemclean.training.loop.LoopConfig` and :class:`~stemclean.training.calibrate.CalibrationConfig`.
@@ -62,7 +60,6 @@ class ClassifierRecipe:
     equalizer_db: float = 0.0
     masks: int = 0
     disguised: float = 1.0
-    learns: str = "all"
     validation_share: float = 0.1
     mixing: MixingConfig = field(default_factory=MixingConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)

@@ -13,6 +13,12 @@ def test_levels_keep_the_power_and_learn_the_line():
     planted = rng.uniform(-25, 0, 200)
     fitted = fit_levels(0.5 * planted - 3 + rng.normal(0, 0.1, 200), planted)
     assert fitted.slope == pytest.approx(2, abs=0.02) and fitted.intercept == pytest.approx(6, abs=0.2)
+    told = np.where(np.arange(200) % 4 == 0, rng.uniform(-50, 0, 200), 0.8 * planted - 3)  # a quarter is anything
+    bent, squares = fit_levels(told, planted), np.polyfit(told, planted, 1)
+    assert bent.slope == pytest.approx(1.25, abs=0.25) and squares[0] < 0.5
+    assert bent(np.array([0.0, -50.0]))[1] == pytest.approx(bent(np.array([0.0, -30.0]))[1], abs=0.1)
+    assert LevelCalibration(**bent.to_card()).lowest_db == -30
+    assert "lowest_db" not in LevelCalibration(0.5, -2.0).to_card()
     levels = np.array([[-0.5, -10.0, -20.0], [-8.0, -1.0, -30.0]])
     mapped = LevelCalibration(0.5, -2.0)(levels)
     assert np.allclose((10 ** (mapped / 10)).sum(1), (10 ** (levels / 10)).sum(1))

@@ -1,21 +1,27 @@
 """Levels that mean what they say, as far as they can: a straight line from told to planted levels of bleeds.
 
-Only classes that were found are told, so the line is fitted on bleeds that were found, of held-out tracks. A network
-that is unsure of a level says one near the middle, and the line puts that right on average. Ours.
+The line is fitted on bleeds of held-out tracks, found or not. A network that is unsure of a level says one near the
+middle, and one that takes a class for another is far off; the line puts that right on average. It has the least absolute
+error, not the least squared one, and so is bent less by what is far off. Ours.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linprog
 
 __all__ = ["LevelCalibration", "fit_levels"]
 
 MIN_LEVELS = 10
 """Bleeds that a line is fitted to at least."""
+LOWEST_DB = -30.0
+"""A class told further below the loudest than this counts as this far below: the network did not hear it at all."""
+STEEPEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -25,10 +31,12 @@ class LevelCalibration:
     Args:
         slope: >= 0; 1 with an intercept of 0 leaves levels as they are.
         intercept: in dB.
+        lowest_db: what is told as softer counts as this.
     """
 
     slope: float = 1.0
     intercept: float = 0.0
+    lowest_db: float = -math.inf
 
     def __call__(self, levels_db: np.ndarray) -> np.ndarray:
         """Calibrated levels; the shares of the power add up to what they did, and NaN stays NaN.
@@ -37,7 +45,8 @@ class LevelCalibration:
             ``(..., label)`` dB relative to the whole -> the same.
         """
         below = levels_db - levels_db.max(-1, keepdims=True)
-        mapped = np.where(below < 0, np.minimum(self.slope * below + self.intercept, 0.0), below)
+        mapped = self.slope * np.maximum(below, self.lowest_db) + self.intercept
+        mapped = np.where(below < 0, np.minimum(mapped, 0.0), below)
         return np.asarray(mapped + _sum_db(levels_db) - _sum_db(mapped))
 
     @classmethod
@@ -47,20 +56,27 @@ class LevelCalibration:
 
     def to_card(self) -> dict[str, float]:
         """As the card stores it."""
-        return {"slope": round(self.slope, 4), "intercept": round(self.intercept, 3)}
+        line = {"slope": round(self.slope, 4), "intercept": round(self.intercept, 3)}
+        return line if math.isinf(self.lowest_db) else line | {"lowest_db": self.lowest_db}
 
 
 def fit_levels(told: np.ndarray, planted: np.ndarray) -> LevelCalibration:
-    """The straight line with the least squared error; levels as they are where there are fewer than ten.
+    """The straight line with the least absolute error; levels as they are where there are fewer than ten.
 
     Args:
         told, planted: levels of bleeds relative to what they bled into, in dB, ``(bleed,)``.
     """
     if len(told) < MIN_LEVELS:
         return LevelCalibration()
-    spread = float(np.var(told))
-    slope = float(np.clip(np.cov(told, planted, bias=True)[0, 1] / spread, 0.0, 2.0)) if spread > 0 else 1.0
-    return LevelCalibration(slope, float(planted.mean() - slope * told.mean()))
+    count = len(told)
+    line = np.stack([np.maximum(told, LOWEST_DB), np.ones(count)], axis=1)
+    best = linprog(  # slope, intercept, and for each bleed how far the line is below it and above it
+        np.r_[0.0, 0.0, np.ones(2 * count)],
+        A_eq=np.hstack([line, np.eye(count), -np.eye(count)]),
+        b_eq=planted,
+        bounds=[(0, STEEPEST), (None, None), *[(0, None)] * (2 * count)],
+    )
+    return LevelCalibration(float(best.x[0]), float(best.x[1]), LOWEST_DB)
 
 
 def _sum_db(levels_db: np.ndarray) -> np.ndarray:

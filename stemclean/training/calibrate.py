@@ -23,8 +23,8 @@ from stemclean.units import db_to_amplitude
 
 __all__ = ["CalibrationConfig", "calibrate", "draw"]
 
-FOUND = 0.5
-"""Calibrated score above which a bleed counts as found, and its level is one to learn from."""
+SAME_SONG = 0.5
+"""Share of the bleeds that are from the stem's own song, if it has another class: most bleed is, but songs are few."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def calibrate(
         excerpt = pool.random_segment(stem, config.segments * model.spec.segment, rng)
         held = set(stem.labels)
         if rng.random() < config.bleed_chance:
-            donor = draw(pool, classes, rng)
+            donor = _donor(pool, stem, classes, rng)
             bleed = pool.random_segment(donor, excerpt.shape[1], rng)
             bleed_db = rng.uniform(*config.bleed_db)
             level = db_to_amplitude(bleed_db) * _rms(excerpt) / max(_rms(bleed), 1e-6)
@@ -87,9 +87,8 @@ def calibrate(
         levels_db.append(heard.stem_levels())
         truth.append([label in held for label in model.spec.labels])
     fitted = calibration.fit(np.stack(pooled, axis=1), np.array(truth))
-    found = fitted(np.stack(pooled, axis=1)) > FOUND
     told = np.stack(levels_db)
-    used = [b for b in bleeds if found[b.excerpt, [b.into, b.of]].all() and np.isfinite(told[b.excerpt]).all()]
+    used = [b for b in bleeds if np.isfinite(told[b.excerpt]).all()]
     below = np.array([told[b.excerpt, b.of] - told[b.excerpt, b.into] for b in used])
     return fitted, fit_levels(below, np.array([b.level_db for b in used]))
 
@@ -99,6 +98,12 @@ def draw(pool: StemPool, classes: list[str], rng: np.random.Generator) -> Pooled
     label = classes[int(rng.integers(len(classes)))]
     stems = [stem for stem in pool.stems if label in stem.labels]
     return stems[int(rng.integers(len(stems)))]
+
+
+def _donor(pool: StemPool, stem: PooledStem, classes: list[str], rng: np.random.Generator) -> PooledStem:
+    """What bleeds into a stem."""
+    own = [other for other in pool.stems if other.track == stem.track and not set(other.labels) <= set(stem.labels)]
+    return own[int(rng.integers(len(own)))] if own and rng.random() < SAME_SONG else draw(pool, classes, rng)
 
 
 def _heard(model: Classifier, excerpt: np.ndarray) -> Judgement:

@@ -1,8 +1,8 @@
 """Levels that mean what they say, as far as they can: a straight line from told to planted levels of bleeds.
 
 The line is fitted on bleeds of held-out tracks, found or not. A network that is unsure of a level says one near the
-middle, and one that takes a class for another is far off; the line puts that right on average. It has the least absolute
-error, not the least squared one, and so is bent less by what is far off. Ours.
+middle, and one that takes a class for another is far off; the line puts that right on average. It has the least
+absolute error, not the least squared one, and so is bent less by what is far off. Ours.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import page_self_refining, page_separation
+from benchmarks.self_refining import plots
 
 ROOT = Path(__file__).resolve().parents[1]
 PATH = "docs/benchmarks.md"
@@ -539,7 +540,7 @@ def main() -> None:
         sys.exit(__doc__)
     else:
         path.write_text(text, encoding="utf-8")
-        page_self_refining.draw()
+        plots.draw()
         page_separation.draw()
         print(f"wrote {PATH}")
 

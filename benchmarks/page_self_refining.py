@@ -1,8 +1,6 @@
-"""The section of ``docs/benchmarks.md`` on self-refining, and its plots.
+"""The section of ``docs/benchmarks.md`` on self-refining; see :mod:`benchmarks.page`.
 
-    python -m benchmarks.page_self_refining     # draw the plots under docs/assets; needs matplotlib
-
-Both are made from ``benchmarks/results/self_refining.json``. The words are chosen by the numbers: what is better must
+It is made from ``benchmarks/results/self_refining.json``. The words are chosen by the numbers: what is better must
 be better in the mean, and what is not marked as within the spread must hold with a 95 % interval of the paired
 differences over the seeds (Student's t).
 """
@@ -10,44 +8,45 @@ differences over the seeds (Student's t).
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULT = ROOT / "benchmarks" / "results" / "self_refining.json"
-ASSETS = ROOT / "docs" / "assets"
+from benchmarks.self_refining.plots import PLOTS, RESULT
+from benchmarks.self_refining.reading import (
+    AIM_GAP,
+    KINDS,
+    METRICS,
+    NAMES,
+    SETS,
+    Record,
+    Runs,
+    difference,
+    doubt,
+    figures,
+    given_labels,
+    half_and_half,
+    number_of,
+    plural,
+    points,
+    runs_of,
+    spread,
+    sweep_of,
+    table,
+    thousands,
+)
 
-AIM_GAP = 0.01
-"""Accuracy that refined labels may cost against clean ones."""
+LONGER = RESULT.with_name("self_refining_longer.json")
+"""The same with more examples, of some shares."""
 AIM_NOISE = 0.4
 """Share of faulty stems up to which that shall hold."""
 LEARNED = 0.05
 """A classifier has learned where its accuracy is this far above always giving the same answer."""
-SETS = {"stems/all": "single stems", "mixes": "random mixes"}
-METRICS = ("accuracy", "f1", "precision", "recall")
-NAMES = {
-    "clean": "clean labels",
-    "noisy": "noisy labels, as claimed",
-    "refined1": "refined once",
-    "refined2": "refined twice",
-}
-STYLE = {"svg.hashsalt": "stemclean", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
-"""Of plots, whose bytes must not change without a reason."""
-COLOURS = {"clean": "#0072b2", "noisy": "#d55e00", "refined1": "#009e73", "refined2": "#cc79a7"}
 PAPER = {
     "single stems": {"clean": (0.951, 0.906), "noisy": (0.925, 0.860), "refined": (0.928, 0.866)},
     "random mixes": {"clean": (0.902, 0.907), "noisy": (0.876, 0.887), "refined": (0.892, 0.901)},
 }
 """Koo et al. 2023, Table 1: accuracy and F1 at 0.9; their refined classifier is the one of "refined once" here."""
-
-Record = dict[str, Any]
-Runs = dict[str, list[Record]]
-"""Name of a classifier -> its runs, one a seed, in the order of the seeds."""
 
 
 def parts() -> list[str]:
@@ -55,11 +54,16 @@ def parts() -> list[str]:
     title = "## Does a noisy dataset clean itself?"
     if not RESULT.exists():
         return [title, "Not measured yet: `python -m benchmarks.self_refining`."]
-    return [title, *section(json.loads(RESULT.read_text(encoding="utf-8")))]
+    longer = json.loads(LONGER.read_text(encoding="utf-8")) if LONGER.exists() else None
+    return [title, *section(json.loads(RESULT.read_text(encoding="utf-8")), longer)]
 
 
-def section(result: Record) -> list[str]:
-    """The section of a result."""
+def section(result: Record, longer: Record | None = None) -> list[str]:
+    """The section of a result.
+
+    Args:
+        longer: that of the same benchmark with more examples.
+    """
     told = [INTRO, about(result)]
     both = runs_of(result, half_and_half)
     told += main_parts(both, result["labels"]) if both else []
@@ -67,7 +71,9 @@ def section(result: Record) -> list[str]:
     told += sweep_parts(swept, both) if any(any(share for share in runs if share) for runs in swept.values()) else []
     told += round_parts(both) if any(number_of(name) > 2 for name in both) else []
     told += fold_parts(both) if any(name.startswith("folds") for name in both) else []
-    return [*told, "### How", f"```bash\n{commands(result)}\n```", HOW]
+    told += longer_parts(result, longer) if longer else []
+    done = "\n".join(commands(each) for each in (result, longer) if each)
+    return [*told, "### How", f"```bash\n{done}\npython -m benchmarks.page\n```", HOW]
 
 
 INTRO = """
@@ -381,7 +387,6 @@ def _of_one_seed(both: Runs) -> str:
 ROUNDS_A = ("clean", "noisy", "refined1", "refined2")
 
 
-KINDS = {"mislabel": "Swapped labels", "bleed": "Bleed"}
 SWEEP = """
 One kind of fault at a time; the paper could not do this, since the noise rate of its data was not known. The clean
 classifier is trained on the same songs with nothing planted.
@@ -444,12 +449,57 @@ def round_parts(runs: Runs) -> list[str]:
     ]
 
 
+def longer_parts(short: Record, longer: Record) -> list[str]:
+    """Does the gap to clean labels close with the length of the training?"""
+    few, many = (result["settings"]["recipe"]["loop"]["examples"] for result in (short, longer))
+    head = [
+        "faults",
+        "trained on",
+        "mixtures seen",
+        *(f"{t}: {m}" for t in SETS.values() for m in ("accuracy", "recall")),
+    ]
+    rows, told = [], []
+    for kind, title in KINDS.items():
+        clean = {few: sweep_of(short, kind).get(0.0, {}), many: sweep_of(longer, kind).get(0.0, {})}
+        for share, runs in sorted(sweep_of(longer, kind).items()):
+            before = sweep_of(short, kind).get(share, {})
+            for name in ("clean", "noisy", "refined1"):
+                for examples, same in ((few, before.get(name, [])), (many, runs.get(name, []))):
+                    cells = [
+                        spread(figures(same, f"{key}/0.9/{metric}/average"))
+                        for key in SETS
+                        for metric in ("accuracy", "recall")
+                    ]
+                    faults = f"{title.lower()}, {share:.0%}".replace("%", " %") if share else "none"
+                    if same and (share or kind == "mislabel"):
+                        rows.append([faults, NAMES[name], thousands(examples), *cells])
+            if share and "refined1" in runs:
+                gaps = {
+                    examples: difference(clean[examples]["clean"], same["refined1"], "stems/all/0.9/accuracy/average")
+                    for examples, same in ((few, before), (many, runs))
+                    if "refined1" in same
+                }
+                list_of = " and ".join(f"{points(gap)} with {thousands(n)} mixtures" for n, gap in gaps.items())
+                verb = "reached" if gaps[many].mean <= AIM_GAP else "**not reached**"
+                told.append(
+                    f"- {title}, {share:.0%}: clean minus refined once is {list_of}, on single stems; with the more, "
+                    f"the aim is {verb}{doubt(gaps[many])}.".replace("%", " %")
+                )
+    return [
+        "### With longer trainings",
+        f"The same with {thousands(many)} mixtures a training instead of {thousands(few)}, threshold 0.9:",
+        table(head, rows),
+        "\n".join(told),
+    ]
+
+
 def fold_parts(runs: Runs) -> list[str]:
     """Part d."""
     rows, told = [], []
     for name in sorted(name for name in runs if name.startswith("folds")):
         folds, number = name.removeprefix("folds").split("-")
-        plain = runs.get(f"refined{number}", [])
+        seeds = {run["seed"] for run in runs[name]}
+        plain = [run for run in runs.get(f"refined{number}", []) if run["seed"] in seeds]
         rows += (
             [[number, "none", *label_figures(plain, "given/default"), spread(figures(plain, "given/auc/average"))]]
             if plain
@@ -479,133 +529,6 @@ labels, which takes a longer training than this one.
 """
 
 
-class Difference:
-    """Paired differences over the seeds.
-
-    Args:
-        values: one a seed.
-    """
-
-    def __init__(self, values: Sequence[float]) -> None:
-        self.values = list(values)
-        self.mean = float(np.mean(values)) if values else float("nan")
-        num = len(values)
-        self.half = float(student.ppf(0.975, num - 1) * np.std(values, ddof=1) / num**0.5) if num > 1 else float("inf")
-        """Half of the 95 % interval."""
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return abs(self.mean) > self.half
-
-
-def difference(first: Sequence[Record], second: Sequence[Record], key: str, other: str | None = None) -> Difference:
-    """A figure of the first runs minus that of the second, seed by seed."""
-    minuend = {run["seed"]: value_of(run, key) for run in first}
-    subtrahend = {run["seed"]: value_of(run, other or key) for run in second}
-    pairs = [(minuend[seed], subtrahend[seed]) for seed in sorted(minuend.keys() & subtrahend.keys())]
-    return Difference([a - b for a, b in pairs if a is not None and b is not None])
-
-
-def points(value: Difference, *, sign: bool = True) -> str:
-    """``+1.2 ± 0.3 points``: the mean and the standard deviation over the seeds."""
-    mean = value.mean * 100 if sign else abs(value.mean) * 100
-    told = f"{mean:+.1f}" if sign else f"{mean:.1f}"
-    sd = f" ± {np.std(value.values, ddof=1) * 100:.1f}" if len(value.values) > 1 else ""
-    return f"{told}{sd} points"
-
-
-def doubt(value: Difference) -> str:
-    """A remark where the seeds do not agree well enough."""
-    if len(value.values) < 2:
-        return " (one seed: no spread known)"
-    return "" if value.clear else " (within the spread of the seeds)"
-
-
-def half_and_half(run: Record) -> bool:
-    """Whether a run is of part a, c or d."""
-    return bool(run["noise"]["mislabel"] and run["noise"]["bleed"])
-
-
-def runs_of(result: Record, wanted: Any) -> Runs:
-    """Runs by name, those that are wanted."""
-    runs: Runs = defaultdict(list)
-    for run in sorted(result["runs"], key=lambda run: run["seed"]):
-        if wanted(run):
-            runs[run["name"]].append(run)
-    return dict(runs)
-
-
-def sweep_of(result: Record, kind: str) -> dict[float, Runs]:
-    """Share -> runs, of one kind of fault alone; 0 is what has no fault."""
-    other = {"mislabel": "bleed", "bleed": "mislabel"}[kind]
-    shares = sorted({run["noise"][kind] for run in result["runs"] if not run["noise"][other]})
-    return {
-        share: runs_of(result, lambda run, s=share: run["noise"][kind] == s and not run["noise"][other])
-        for share in shares
-    }
-
-
-def given_labels(runs: Runs) -> Runs:
-    """Runs that were given claims or found labels."""
-    return {name: same for name, same in runs.items() if name == "noisy" or name.startswith("refined")}
-
-
-def number_of(name: str) -> int:
-    """How often the labels were refined; -1 for those that are no round.
-
-    >>> number_of("noisy"), number_of("refined3"), number_of("clean")
-    (0, 3, -1)
-    """
-    if name == "noisy":
-        return 0
-    return int(name.removeprefix("refined")) if name.startswith("refined") else -1
-
-
-def value_of(run: Record, key: str) -> float | None:
-    """A figure by its path; ``stems/all/0.9/accuracy/average`` ends in a name with a slash."""
-    place: Any = run
-    words = key.split("/")
-    while words:
-        if not isinstance(place, dict):
-            return None
-        whole = "/".join(words)
-        if whole in place:
-            found: float | None = place[whole]
-            return found
-        place = place.get(words.pop(0))
-    return None
-
-
-def figures(runs: Iterable[Record], key: str) -> list[float]:
-    """The figures that exist."""
-    return [value for value in (value_of(run, key) for run in runs) if value is not None]
-
-
-def spread(values: Sequence[float], form: str = "{:.3f}") -> str:
-    """``0.931 ± 0.012``."""
-    if not values:
-        return "–"
-    sd = f" ± {form.format(np.std(values, ddof=1))}" if len(values) > 1 else ""
-    return form.format(np.mean(values)) + sd
-
-
-def plural(number: int, word: str) -> str:
-    """``1 time``, ``2 times``."""
-    return f"{number} {word}" + ("" if number == 1 else "s")
-
-
-def thousands(value: float) -> str:
-    """``12 000``."""
-    return f"{value:,.0f}".replace(",", " ")
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
 def commands(result: Record) -> str:
     """What was run, part by part."""
     done = {"a"} if runs_of(result, half_and_half) else set()
@@ -613,139 +536,4 @@ def commands(result: Record) -> str:
     done |= {"b"} if any(not half_and_half(run) for run in result["runs"]) else set()
     done |= {"c"} if any(number_of(name) > 2 for name in names) else set()
     done |= {"d"} if any(name.startswith("folds") for name in names) else set()
-    return f"{result['command']} {' '.join(f'--part {part}' for part in sorted(done))}\npython -m benchmarks.page"
-
-
-PLOTS = {key: f"self_refining_{key}.svg" for key in ("main", "labels", "sweep", "rounds")}
-
-
-def draw() -> list[Path]:
-    """Draw the plots of the result; none where there is no result."""
-    return plots(json.loads(RESULT.read_text(encoding="utf-8")), ASSETS) if RESULT.exists() else []
-
-
-def plots(result: Record, folder: Path) -> list[Path]:
-    """Draw what a result has runs for, as SVG whose bytes depend on the numbers and matplotlib's version alone."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    import matplotlib.pyplot as plt
-
-    both = runs_of(result, half_and_half)
-    swept = {kind: sweep_of(result, kind) for kind in KINDS}
-    wanted = {
-        "main": (_draw_main, both, {"clean", "noisy"} & both.keys()),
-        "labels": (_draw_labels, both, "refined1" in both),
-        "sweep": (_draw_sweep, swept, any(share for runs in swept.values() for share in runs)),
-        "rounds": (_draw_rounds, both, any(number_of(name) > 2 for name in both)),
-    }
-    written = []
-    with mpl.rc_context(STYLE):
-        for name, (drawn, data, there) in wanted.items():
-            if there:
-                figure = drawn(plt, data)
-                folder.mkdir(parents=True, exist_ok=True)
-                written.append(folder / PLOTS[name])
-                figure.savefig(written[-1], format="svg", metadata={"Date": None}, bbox_inches="tight")
-                plt.close(figure)
-    return written
-
-
-def _draw_main(plt: Any, runs: Runs) -> Any:
-    """Accuracy and recall of every classifier, a point a seed and a bar for the mean."""
-    figure, axes = plt.subplots(2, 2, figsize=(8, 5), sharex=True)
-    names = [name for name in NAMES if name in runs]
-    for row, metric in enumerate(("accuracy", "recall")):
-        for column, (key, title) in enumerate(SETS.items()):
-            axis = axes[row, column]
-            for place, name in enumerate(names):
-                values = figures(runs[name], f"{key}/0.9/{metric}/average")
-                axis.hlines(np.mean(values), place - 0.3, place + 0.3, color=COLOURS[name], linewidth=3)
-                axis.plot([place] * len(values), values, "o", color=COLOURS[name], alpha=0.6, markersize=5)
-            axis.set_title(f"{title}: {metric}")
-            axis.set_xticks(range(len(names)), [NAMES[name].split(",")[0].replace(" ", "\n") for name in names])
-    figure.tight_layout()
-    return figure
-
-
-def _draw_labels(plt: Any, runs: Runs) -> Any:
-    """Share of stems whose labels are right, after so many relabellings."""
-    figure, axis = plt.subplots(figsize=(6, 3.5))
-    rounds = sorted(given_labels(runs), key=number_of)
-    claims = figures(runs.get("noisy", []), "given/as_trained/exact_match")
-    for rule, style in (("default", "-o"), ("paper", "--s"), ("0.5", ":^")):
-        at, mean, sd = ([0], [np.mean(claims)], [_sd(claims)]) if claims else ([], [], [])
-        for name in rounds:
-            values = figures(runs[name], f"given/{rule}/exact_match")
-            if values:
-                at, mean, sd = [*at, number_of(name)], [*mean, np.mean(values)], [*sd, _sd(values)]
-        axis.errorbar(at, mean, sd, fmt=style, capsize=3, label=f"rule {rule}")
-    ceiling = figures(runs.get("clean", []), "found/default/exact_match")
-    if ceiling:
-        axis.axhline(np.mean(ceiling), color="grey", linewidth=1, label="by the clean classifier, rule default")
-    axis.set_xticks(range(max(map(number_of, rounds)) + 1))
-    axis.set_xlabel("relabellings")
-    axis.set_ylabel("stems with the right labels")
-    axis.legend(fontsize=8)
-    return figure
-
-
-def _draw_sweep(plt: Any, swept: dict[str, dict[float, Runs]]) -> Any:
-    """Accuracy over the share of faulty stems."""
-    figure, axes = plt.subplots(2, 2, figsize=(8, 5), sharex=True, sharey="col")
-    for row, (kind, by_share) in enumerate(swept.items()):
-        for column, (key, title) in enumerate(SETS.items()):
-            axis = axes[row, column]
-            for name in ("noisy", "refined1"):
-                lines = [
-                    (s, figures(r.get(name, []), f"{key}/0.9/accuracy/average")) for s, r in sorted(by_share.items())
-                ]
-                lines = [(share, values) for share, values in lines if values]
-                shares, means = [100 * s for s, _ in lines], [np.mean(v) for _, v in lines]
-                axis.errorbar(
-                    shares,
-                    means,
-                    [_sd(v) for _, v in lines],
-                    fmt="-o",
-                    capsize=3,
-                    color=COLOURS[name],
-                    label=NAMES[name],
-                )
-            clean = figures(by_share.get(0.0, {}).get("clean", []), f"{key}/0.9/accuracy/average")
-            if clean:
-                axis.axhline(np.mean(clean), color=COLOURS["clean"], label=NAMES["clean"])
-                axis.axhline(
-                    np.mean(clean) - AIM_GAP, color=COLOURS["clean"], linewidth=0.8, linestyle=":", label="aim"
-                )
-            axis.set_title(f"{KINDS[kind]}, {title}")
-            axis.set_xlabel("faulty stems, %")
-            axis.set_ylabel("accuracy")
-    axes[0, 0].legend(fontsize=8)
-    figure.tight_layout()
-    return figure
-
-
-def _draw_rounds(plt: Any, runs: Runs) -> Any:
-    """F1 and right labels over the rounds."""
-    figure, axis = plt.subplots(figsize=(6, 3.5))
-    rounds = sorted(given_labels(runs), key=number_of)
-    curves = {f"F1, {title}": f"{key}/0.9/f1/average" for key, title in SETS.items()}
-    curves["right labels that it was given"] = "given/as_trained/exact_match"
-    for title, key in curves.items():
-        known = [(number_of(name), figures(runs[name], key)) for name in rounds]
-        known = [(number, values) for number, values in known if values]
-        means, spreads = [np.mean(v) for _, v in known], [_sd(v) for _, v in known]
-        axis.errorbar([number for number, _ in known], means, spreads, fmt="-o", capsize=3, label=title)
-    axis.set_xticks(range(max(map(number_of, rounds)) + 1))
-    axis.set_xlabel("times refined")
-    axis.legend(fontsize=8)
-    return figure
-
-
-def _sd(values: Sequence[float]) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-
-
-if __name__ == "__main__":
-    for path in draw():
-        print(f"wrote {path.relative_to(ROOT)}")
+    return f"{result['command']} {' '.join(f'--part {part}' for part in sorted(done))}"

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import page_self_refining as page
 from benchmarks.self_refining import __main__ as command
-from benchmarks.self_refining import material, measuring
+from benchmarks.self_refining import material, measuring, plots
 from benchmarks.self_refining.planting import CLEAN, Noise
 from benchmarks.self_refining.trials import round_of
 from stemclean.errors import ConfigError
@@ -260,15 +260,32 @@ def test_the_sweep_holds_up_to_the_first_gap(worst, upto):
 
 
 def test_what_is_not_measured_is_not_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(page, "RESULT", tmp_path / "none.json")
+    for module in (page, plots):
+        monkeypatch.setattr(module, "RESULT", tmp_path / "none.json")
     assert "Not measured yet" in page.parts()[1]
-    assert page.draw() == []
+    assert plots.draw() == []
     partly = result((0.9, 0.8, 0.9))
     partly["runs"] = [one for one in partly["runs"] if one["name"] == "clean"]
     text = "\n\n".join(page.section(partly))  # killed after the first run
     assert "refined once |" not in text
     assert "nan" not in text
     assert "### More rounds" not in text
+
+
+def test_longer_trainings_stand_beside_the_short_ones():
+    def swapped(refined, examples):
+        given = result((0.9, 0.8, 0.9))
+        given["settings"]["recipe"]["loop"] = {"examples": examples}
+        given["runs"] = [run("clean", 0, 0.9, 0.85, 1.0, (0.0, 0.0)), run("noisy", 0, 0.7, 0.6, 0.8, (0.2, 0.0))]
+        given["runs"] += [run("refined1", 0, refined, 0.8, 0.9, (0.2, 0.0))]
+        return given
+
+    text = "\n".join(page.section(swapped(0.87, 1000), swapped(0.895, 3000)))
+    assert "clean minus refined once is +3.0 points with 1 000 mixtures and +0.5 points with 3 000 mixtures" in text
+    assert "the aim is reached (one seed" in text
+    assert text.count("| swapped labels, 20 % | refined once |") == 2 and text.count("| none | clean labels |") == 2
+    assert "the aim is **not reached**" in "\n".join(page.section(swapped(0.87, 1000), swapped(0.88, 3000)))
+    assert "longer" not in "\n".join(page.section(swapped(0.87, 1000)))
 
 
 def test_the_whole_section_has_every_table_and_plot(tmp_path):
@@ -289,11 +306,11 @@ def test_the_whole_section_has_every_table_and_plot(tmp_path):
     ):
         assert f"### {title}" in text
     assert "--part a --part b --part c --part d" in text
-    written = page.plots(given, tmp_path)
-    assert {path.name for path in written} == set(page.PLOTS.values())
+    written = plots.plots(given, tmp_path)
+    assert {path.name for path in written} == set(plots.PLOTS.values())
     assert all(f"assets/{path.name}" in text for path in written)
     before = [path.read_bytes() for path in written]
-    assert [path.read_bytes() for path in page.plots(copy.deepcopy(given), tmp_path)] == before
+    assert [path.read_bytes() for path in plots.plots(copy.deepcopy(given), tmp_path)] == before
     for block in text.split("\n\n"):
         widths = {line.count("|") for line in block.splitlines() if line.startswith("|")}
         assert len(widths) <= 1, block

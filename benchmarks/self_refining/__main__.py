@@ -55,14 +55,14 @@ class Task:
     names: Sequence[str]
 
 
-def tasks(part: str, seeds: int) -> Iterator[Task]:
+def tasks(part: str, seeds: int, shares: Sequence[float] = SHARES) -> Iterator[Task]:
     """What a part consists of, one seed after the other, so that early seeds are whole when time runs out."""
     for seed in range(seeds):
         if part == "a":
             yield Task(HALF_AND_HALF, seed, ROUNDS)
         if part == "b":
             yield Task(CLEAN, seed, ("clean",))
-            for share in SHARES:
+            for share in shares:
                 yield Task(Noise(share, 0.0), seed, ("noisy", "refined1"))
                 yield Task(Noise(0.0, share), seed, ("noisy", "refined1"))
         if part == "c":
@@ -131,6 +131,8 @@ def command_of(given: argparse.Namespace) -> str:
         value = getattr(given, name)
         if value != default:
             words.append(f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}")
+    if given.shares != SHARES:
+        words.append(f"--shares {' '.join(f'{share:g}' for share in given.shares)}")
     return " ".join([*words, *(f"--set {override}" for override in given.set)])
 
 
@@ -143,6 +145,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("heldout", type=Path, metavar="HELDOUT")
     parser.add_argument("output", type=Path, metavar="OUT.json")
     parser.add_argument("--part", action="append", choices=("a", "b", "c", "d"), help="default: a")
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, metavar="SHARE", help="of part b")
     parser.add_argument("--examples", type=int, default=16384, metavar="N", help="mixtures that a training sees")
     parser.add_argument("--seeds", type=int, default=3, metavar="N")
     parser.add_argument("--recipe", default="small")
@@ -174,7 +177,7 @@ def main() -> None:
             "torch": torch.__version__,
             "cores": os.cpu_count(),
         }
-        for task in (task for part in given.part for task in tasks(part, given.seeds)):
+        for task in (task for part in given.part for task in tasks(part, given.seeds, given.shares)):
             left = missing(task, result["runs"])
             trial = Trial(bench, task.noise, task.seed)
             for name in left:

@@ -524,8 +524,8 @@ def fold_parts(runs: Runs) -> list[str]:
 
 
 FOLDS = """
-With `--folds` a stem is judged by a classifier that never heard its song. That matters where a network remembers wrong
-labels, which takes a longer training than this one.
+With `--folds` a stem is judged by a classifier that never heard its song, and so cannot have remembered its wrong label;
+each of them trains on fewer songs instead.
 """
 
 

@@ -33,10 +33,11 @@ PLAIN = [
     "options.level_head=false",
     "options.drop_path=0.05",
     "mixing.speed=[1.0, 1.0]",
+    "mixing.same_song_chance=0.0",
     "mixing.quiet_chance=0.4",
     "mixing.quiet_db=[-24.0, -6.0]",
 ]
-"""What every variant has in common beside the recipe ``atto``: none of what its second version added."""
+"""What every variant has in common beside the recipe ``atto``: none of what its later versions added."""
 RENDERED = {"midi", "samples", "synth", "sung_speech"}
 VARIANTS: dict[str, list[str]] = {
     "log-mel, cross-entropy, atto": [],

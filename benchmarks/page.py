@@ -540,7 +540,7 @@ def main() -> None:
         sys.exit(__doc__)
     else:
         path.write_text(text, encoding="utf-8")
-        plots.draw()
+        plots.draw(page_self_refining.RESULT)
         page_separation.draw()
         print(f"wrote {PATH}")
 

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from benchmarks.self_refining.plots import PLOTS, RESULT
+from benchmarks.self_refining.plots import PLOTS
 from benchmarks.self_refining.reading import (
     AIM_GAP,
     KINDS,
     METRICS,
     NAMES,
+    RESULT,
     SETS,
     Record,
     Runs,
@@ -67,7 +68,7 @@ def section(result: Record, longer: Record | None = None) -> list[str]:
     told = [INTRO, about(result)]
     both = runs_of(result, half_and_half)
     told += main_parts(both, result["labels"]) if both else []
-    swept = {kind: sweep_of(result, kind) for kind in ("mislabel", "bleed")}
+    swept = {kind: sweep_of(result, kind) for kind in KINDS}
     told += sweep_parts(swept, both) if any(any(share for share in runs if share) for runs in swept.values()) else []
     told += round_parts(both) if any(number_of(name) > 2 for name in both) else []
     told += fold_parts(both) if any(name.startswith("folds") for name in both) else []
@@ -90,7 +91,8 @@ HOW = """
 Trained on are songs of the training set: rendered ones of bass, drums and other, each given a singer, and the real
 ones; of all of them the same few seconds a song. Judged are stems of songs, renderings and singers that trained
 nothing, and random mixes of these with effects as in training, all of them audible. `--part` says what is trained: `a`
-30 % noise, `b` the sweep, `c` more rounds, `d` folds. A killed run goes on where it was; `--recipe paper` is for a GPU.
+30 % noise, `b` the sweep (or some `--shares` of it), `c` more rounds, `d` folds; of parts with one seed, `--seeds 1`.
+A killed run goes on where it was; `--recipe paper` is for a GPU.
 """
 
 
@@ -460,9 +462,10 @@ def longer_parts(short: Record, longer: Record) -> list[str]:
     ]
     rows, told = [], []
     for kind, title in KINDS.items():
-        clean = {few: sweep_of(short, kind).get(0.0, {}), many: sweep_of(longer, kind).get(0.0, {})}
-        for share, runs in sorted(sweep_of(longer, kind).items()):
-            before = sweep_of(short, kind).get(share, {})
+        less, more = sweep_of(short, kind), sweep_of(longer, kind)
+        clean = {few: less.get(0.0, {}), many: more.get(0.0, {})}
+        for share, runs in sorted(more.items()):
+            before = less.get(share, {})
             for name in ("clean", "noisy", "refined1"):
                 for examples, same in ((few, before.get(name, [])), (many, runs.get(name, []))):
                     cells = [
@@ -473,17 +476,20 @@ def longer_parts(short: Record, longer: Record) -> list[str]:
                     faults = f"{title.lower()}, {share:.0%}".replace("%", " %") if share else "none"
                     if same and (share or kind == "mislabel"):
                         rows.append([faults, NAMES[name], thousands(examples), *cells])
-            if share and "refined1" in runs:
-                gaps = {
-                    examples: difference(clean[examples]["clean"], same["refined1"], "stems/all/0.9/accuracy/average")
-                    for examples, same in ((few, before), (many, runs))
-                    if "refined1" in same
-                }
-                list_of = " and ".join(f"{points(gap)} with {thousands(n)} mixtures" for n, gap in gaps.items())
-                verb = "reached" if gaps[many].mean <= AIM_GAP else "**not reached**"
+            gaps = {
+                examples: difference(
+                    clean[examples].get("clean", []), same.get("refined1", []), "stems/all/0.9/accuracy/average"
+                )
+                for examples, same in ((few, before), (many, runs))
+            }
+            if share and gaps[many].values:
+                list_of = " and ".join(
+                    f"{points(gap)} with {thousands(n)} mixtures" for n, gap in gaps.items() if gap.values
+                )
+                verb = reached(clean[many], "stems/all", gaps[many].mean <= AIM_GAP)
                 told.append(
-                    f"- {title}, {share:.0%}: clean minus refined once is {list_of}, on single stems; with the more, "
-                    f"the aim is {verb}{doubt(gaps[many])}.".replace("%", " %")
+                    f"- {title}, {share:.0%}: clean minus refined once is {list_of}, on single stems; with more "
+                    f"mixtures, the aim is {verb}{doubt(gaps[many])}.".replace("%", " %")
                 )
     return [
         "### With longer trainings",
@@ -524,8 +530,8 @@ def fold_parts(runs: Runs) -> list[str]:
 
 
 FOLDS = """
-With `--folds` a stem is judged by a classifier that never heard its song, and so cannot have remembered its wrong label;
-each of them trains on fewer songs instead.
+With `--folds` a stem is judged by a classifier that never heard its song, and so cannot have remembered its wrong
+label; each of them trains on fewer songs instead.
 """
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.self_refining.plots import ASSETS, COLOURS, ROOT, STYLE
-from benchmarks.self_refining.reading import Difference, difference, doubt, figures, spread, table, thousands
+from benchmarks.self_refining.plots import ASSETS, COLOURS, STYLE
+from benchmarks.self_refining.reading import ROOT, Difference, difference, doubt, figures, spread, table, thousands
 
 RESULT = ROOT / "benchmarks" / "results" / "separation.json"
 PLOT = "separation.svg"

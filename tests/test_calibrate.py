@@ -8,7 +8,7 @@ from torch import nn
 
 from stemclean.data.pool import FULL_SCALE, PooledStem, StemPool
 from stemclean.models.contract import ModelSpec
-from stemclean.training.calibrate import CalibrationConfig, calibrate
+from stemclean.training.calibrate import CalibrationConfig, _donor, calibrate
 
 RATE, SEGMENT = 8000, 8000
 TONES = {"low": 200.0, "high": 3000.0}
@@ -48,3 +48,22 @@ def test_a_timid_model_comes_out_confident():
     assert (low < 0.1).all() and (high > 0.9).all()
     again, _ = calibrate(Timid(), pool, CalibrationConfig(excerpts=80, segments=3), seed=0, quiet=True)
     assert np.array_equal(again.slope, fitted.slope)
+
+
+def test_bleed_is_of_the_own_song_half_of_the_time_and_of_the_classes_asked_for():
+    """Songs of a low and a high tone and a third class, which is not asked for; what is silent does not bleed."""
+    rng = np.random.default_rng(1)
+    stems = [
+        PooledStem(f"{song}/{label}", song, (label,), 0, RATE, 0.2, 1.0)
+        for song in ("a", "b", "c", "d")
+        for label in (*TONES, "unknown")
+    ]
+    pool = StemPool(stems, np.zeros((RATE, 2), np.int16), RATE)
+    donors = [_donor(pool, stems[0], list(TONES), rng) for _ in range(400)]
+    assert {donor.labels for donor in donors} == {("low",), ("high",)}
+    own = sum(donor.track == "a" and donor.labels == ("high",) for donor in donors)
+    assert 200 < own < 300  # half, and an eighth of the other half: 225
+    _, levels = calibrate(
+        Timid(), pool, CalibrationConfig(excerpts=20, segments=1, bleed_chance=1.0), seed=0, quiet=True
+    )
+    assert levels.slope == 1 and levels.intercept == 0  # nothing has bled

@@ -260,10 +260,9 @@ def test_the_sweep_holds_up_to_the_first_gap(worst, upto):
 
 
 def test_what_is_not_measured_is_not_told(monkeypatch, tmp_path):
-    for module in (page, plots):
-        monkeypatch.setattr(module, "RESULT", tmp_path / "none.json")
+    monkeypatch.setattr(page, "RESULT", tmp_path / "none.json")
     assert "Not measured yet" in page.parts()[1]
-    assert plots.draw() == []
+    assert plots.draw(page.RESULT) == []
     partly = result((0.9, 0.8, 0.9))
     partly["runs"] = [one for one in partly["runs"] if one["name"] == "clean"]
     text = "\n\n".join(page.section(partly))  # killed after the first run
@@ -285,6 +284,9 @@ def test_longer_trainings_stand_beside_the_short_ones():
     assert "the aim is reached (one seed" in text
     assert text.count("| swapped labels, 20 % | refined once |") == 2 and text.count("| none | clean labels |") == 2
     assert "the aim is **not reached**" in "\n".join(page.section(swapped(0.87, 1000), swapped(0.88, 3000)))
+    unlearned = swapped(0.895, 3000)
+    unlearned["runs"][0]["stems"]["all"]["guessing"] = 0.89
+    assert "the aim is **not decided**" in "\n".join(page.section(swapped(0.87, 1000), unlearned))
     assert "longer" not in "\n".join(page.section(swapped(0.87, 1000)))
 
 

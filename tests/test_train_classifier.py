@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from stemclean.models.contract import ModelSpec
 from stemclean.refine import RefineConfig, refine_self
 from stemclean.train_classifier import train_classifier
 from stemclean.training import classifier_run
-from stemclean.training.classify import ClassifyTask
+from stemclean.training.classify import ClassifyTask, cell_loss, level_loss
 from stemclean.training.recipe import read
 
 RATE = 44100
@@ -170,7 +172,8 @@ def test_levels_of_cells_are_learned_with_the_classes(dataset, tmp_path):
     assert card["metrics"]["validation"]["level_error_db"] < 3  # clicks and drones hardly share a cell
     first, last = card["history"][0], card["history"][-1]
     assert last["score"] > first["score"] and last["level_error_db"] < first["level_error_db"]
-    assert all(name.startswith("net.cells.") for name in card["init"]["fresh"])
+    assert card["init"]["fresh"] and all(name.startswith("net.cells.") for name in card["init"]["fresh"])
+    assert last["score"] == pytest.approx(last["f1_at_0.5"] - 0.01 * last["level_error_db"])
 
 
 def test_what_could_not_be_pushed_stays_and_is_pushed_without_training_again(dataset, tmp_path, monkeypatch):
@@ -287,3 +290,40 @@ def test_disguises_leave_the_targets_and_take_the_levels(tmp_path, dataset):
     assert losses["loss/levels"] > 0
     losses["loss/levels"].backward()
     assert outputs.grad[:, 2:].abs().sum() > 0 and not outputs.grad[:, :2].any()
+
+
+def test_disguises_hide_the_shares_under_their_stripes(tmp_path, dataset):
+    source, folder = layouts.load(dataset, quiet=True)
+    recipe = read("small", [*QUICK, "options.level_head=cells"])
+    pool = StemPool.build(source, folder, sample_rate=RATE, cache=tmp_path, quiet=True)
+    model = registry.build("classifiers", "convnext", ModelSpec(RATE, 2, ("bass", "drums"), 65536), recipe.options)
+    task = ClassifyTask(model, pool, pool, recipe.mixing, masks=1, disguised=1.0, equalizer_db=6.0)
+    features, _, levels_db, shares = task.batch(task.mixer(pool, 5), 8)
+    plain = replace(task, disguised=0.0)
+    known = plain.batch(plain.mixer(pool, 5), 8)[3]
+    assert levels_db.isnan().all() and known.isfinite().all()
+    hidden = shares.isnan()
+    assert torch.equal(shares[~hidden], known[~hidden])
+    assert 0 < hidden.float().mean() < 0.3
+    cells = model.cell_power(features)
+    flat = (features.amax(1).amax(1) - features.amin(1).amin(1)) < 1e-6  # frames that are one value
+    frames = flat.shape[-1] // cells.shape[-1]
+    whole = flat.unflatten(-1, (-1, frames)).all(-1)
+    assert whole.any() and hidden.all(1).all(1)[whole].all()
+
+
+def test_what_cells_and_levels_cost():
+    """By hand: a cell that is hidden costs nothing, a loud one more than a soft one; a quiet class more than a loud."""
+    shares = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).repeat(2, 1, 1, 2)
+    shares[0, :, 0, 1] = torch.nan
+    power = torch.tensor([[[1.0, 1000.0]], [[1.0, 1000.0]]])
+    told = torch.zeros(2, 2, 1, 2)
+    told[:, 0, 0, 1] = 2.0  # surer of the loud cell
+    even, sure = math.log(2), math.log1p(math.exp(-2))
+    loud = 1000**0.3
+    expected = (even + (even + loud * sure) / (1 + loud)) / 2
+    assert float(cell_loss(told, shares, power)) == pytest.approx(expected, rel=1e-5)
+    assert float(cell_loss(told, torch.full_like(shares, torch.nan), power)) == 0
+    levels = torch.tensor([[-1.0, -20.0, torch.nan]])
+    off = torch.tensor([[-11.0, -40.0, 0.0]])  # one and two steps of 10 dB; smooth L1 takes half of its beta, 0.2, off
+    assert float(level_loss(off, levels)) == pytest.approx((0.2 * 0.9 + 1.9) / 1.2)

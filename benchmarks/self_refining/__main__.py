@@ -7,7 +7,7 @@ same song mixed in at -10 to 0 dB. Classifiers are trained on the true labels, o
 earlier ones found; all are judged on songs that none was trained on (``HELDOUT`` and the validation split).
 
     a  30 % of the stems are faulty, half of them swapped, half with bleed: clean, noisy, refined once and twice
-    b  swapped labels alone, then bleed alone: 10, 20, 40, 60 %
+    b  swapped labels alone, then bleed alone: 10, 20, 40, 60 %, or --shares
     c  as a, rounds 3 to 5
     d  as a, labels found with and without cross-fitting (``--folds``)
 
@@ -159,6 +159,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     given = parser.parse_args(arguments)
     given.cache = given.cache or given.output.with_suffix(".work")
     given.part = given.part or ["a"]
+    given.shares = tuple(given.shares)
     return given
 
 

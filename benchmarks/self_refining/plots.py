@@ -13,6 +13,7 @@ from benchmarks.self_refining.reading import (
     AIM_GAP,
     KINDS,
     NAMES,
+    ROOT,
     SETS,
     Record,
     Runs,
@@ -24,8 +25,6 @@ from benchmarks.self_refining.reading import (
     sweep_of,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULT = ROOT / "benchmarks" / "results" / "self_refining.json"
 ASSETS = ROOT / "docs" / "assets"
 STYLE = {"svg.hashsalt": "stemclean", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
 """Of plots, whose bytes must not change without a reason."""
@@ -33,9 +32,9 @@ COLOURS = {"clean": "#0072b2", "noisy": "#d55e00", "refined1": "#009e73", "refin
 PLOTS = {key: f"self_refining_{key}.svg" for key in ("main", "labels", "sweep", "rounds")}
 
 
-def draw() -> list[Path]:
+def draw(path: Path) -> list[Path]:
     """Draw the plots of the result; none where there is no result."""
-    return plots(json.loads(RESULT.read_text(encoding="utf-8")), ASSETS) if RESULT.exists() else []
+    return plots(json.loads(path.read_text(encoding="utf-8")), ASSETS) if path.exists() else []
 
 
 def plots(result: Record, folder: Path) -> list[Path]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
 
+ROOT = Path(__file__).resolve().parents[2]
+RESULT = ROOT / "benchmarks" / "results" / "self_refining.json"
 AIM_GAP = 0.01
 """Accuracy that refined labels may cost against clean ones."""
 SETS = {"stems/all": "single stems", "mixes": "random mixes"}

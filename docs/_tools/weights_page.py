@@ -69,5 +69,6 @@ def _card(name: str, card: dict[str, Any]) -> str:
 
 
 def _metrics(figures: dict[str, float]) -> str:
-    names = {"score": "macro F1 at 0.5", "f1_at_0.9": "macro F1 at 0.9 (uncalibrated)", "val_loss": "loss"}
+    names = {"f1_at_0.5": "macro F1 at 0.5", "f1_at_0.9": "macro F1 at 0.9 (uncalibrated)", "val_loss": "loss"}
+    figures = {"f1_at_0.5": figures["score"], **figures}  # cards of before have it as the score alone
     return ", ".join(f"{text} {figures[key]:.3f}" for key, text in names.items() if key in figures)

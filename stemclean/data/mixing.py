@@ -33,7 +33,7 @@ class MixingConfig:
         chance: of each class, independently; the empty draw is rejected. 0.5 is derived from the paper's figures.
         most: classes in a mixture at most; 0: any number.
         same_song_chance: chance that all sources of a mixture are from one song of several classes, in its key and its
-            rooms, as bleed is (ours); they are processed anew each time.
+            rooms, as bleed is (ours); they are processed anew each time. Without such songs, nothing.
         effects: ``paper``, ``mild`` or ``none``, see :mod:`stemclean.data.augment`.
         level: True: segments are brought to one RMS level before their loudness is drawn.
         quiet_chance: chance that a source other than the first is a quiet one, as bleed is.
@@ -135,7 +135,8 @@ class RandomMixer:
         self._by_song: dict[str, list[PooledStem]] = {}
         for stem in self._useful:
             self._by_song.setdefault(stem.track, []).append(stem)
-        self._mixed = [stem for stem in self._useful if self._classes(stem.track) > 1]
+        mixed = {track for track, stems in self._by_song.items() if len({stem.labels for stem in stems}) > 1}
+        self._mixed = [stem for stem in self._useful if stem.track in mixed]
         self._shelf: dict[str, list[tuple[np.ndarray, PooledStem, np.ndarray | None]]] = {
             label: [] for label in self._odds
         }
@@ -194,9 +195,6 @@ class RandomMixer:
             shares[self.labels.index(labels[0]) if labels else -1] += power if len(labels) < 2 else np.nan
         shares /= np.maximum(shares.sum(0), np.finfo(np.float32).tiny)
         return shares
-
-    def _classes(self, track: str) -> int:
-        return len({label for stem in self._by_song[track] for label in stem.labels if label in self._odds})
 
     def _song(self) -> dict[str, list[PooledStem]]:
         """Stems of a song by their classes: any stem's song, if it has several."""

@@ -1,8 +1,8 @@
 """Levels that mean what they say, as far as they can: a straight line from told to planted levels of bleeds.
 
 The line is fitted on bleeds of held-out tracks, found or not. A network that is unsure of a level says one near the
-middle, and one that takes a class for another is far off; the line puts that right on average. It has the least
-absolute error, not the least squared one, and so is bent less by what is far off. Ours.
+middle, and one that does not hear the bleed says next to nothing; the line puts that right on average. It has the least
+absolute error, as that is what levels are measured by. Ours.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import linprog
 
 __all__ = ["LevelCalibration", "fit_levels"]
@@ -21,6 +22,8 @@ MIN_LEVELS = 10
 """Bleeds that a line is fitted to at least."""
 LOWEST_DB = -30.0
 """A class told further below the loudest than this counts as this far below: the network did not hear it at all."""
+LEAST_SPREAD_DB = 3.0
+"""Told levels that differ by less tell nothing."""
 STEEPEST = 2.0
 
 
@@ -61,22 +64,26 @@ class LevelCalibration:
 
 
 def fit_levels(told: np.ndarray, planted: np.ndarray) -> LevelCalibration:
-    """The straight line with the least absolute error; levels as they are where there are fewer than ten.
+    """The straight line with the least absolute error; levels as they are where there are fewer than ten, or all alike.
+
+    A bleed that is told louder than what it bleeds into was taken for it, and says nothing of the line.
 
     Args:
         told, planted: levels of bleeds relative to what they bled into, in dB, ``(bleed,)``.
     """
-    if len(told) < MIN_LEVELS:
-        return LevelCalibration()
+    used = told <= 0
+    told, planted = np.maximum(told[used], LOWEST_DB), planted[used]
     count = len(told)
-    line = np.stack([np.maximum(told, LOWEST_DB), np.ones(count)], axis=1)
+    if count < MIN_LEVELS or np.ptp(told) < LEAST_SPREAD_DB:
+        return LevelCalibration()
+    line = np.stack([told, np.ones(count)], axis=1)
     best = linprog(  # slope, intercept, and for each bleed how far the line is below it and above it
         np.r_[0.0, 0.0, np.ones(2 * count)],
-        A_eq=np.hstack([line, np.eye(count), -np.eye(count)]),
+        A_eq=sparse.hstack([line, sparse.eye(count), -sparse.eye(count)]),
         b_eq=planted,
         bounds=[(0, STEEPEST), (None, None), *[(0, None)] * (2 * count)],
     )
-    return LevelCalibration(float(best.x[0]), float(best.x[1]), LOWEST_DB)
+    return LevelCalibration(float(best.x[0]), float(best.x[1]), LOWEST_DB) if best.success else LevelCalibration()
 
 
 def _sum_db(levels_db: np.ndarray) -> np.ndarray:

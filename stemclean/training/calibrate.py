@@ -25,6 +25,8 @@ __all__ = ["CalibrationConfig", "calibrate", "draw"]
 
 SAME_SONG = 0.5
 """Share of the bleeds that are from the stem's own song, if it has another class: most bleed is, but songs are few."""
+SILENT = 1e-5
+"""RMS of an excerpt in which there is nothing: nothing bleeds into it, and it does not bleed."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,13 @@ def calibrate(
             donor = _donor(pool, stem, classes, rng)
             bleed = pool.random_segment(donor, excerpt.shape[1], rng)
             bleed_db = rng.uniform(*config.bleed_db)
-            level = db_to_amplitude(bleed_db) * _rms(excerpt) / max(_rms(bleed), 1e-6)
-            excerpt = excerpt + bleed * np.float32(level)
-            if len(stem.labels) == len(donor.labels) == 1 and stem.labels != donor.labels:
-                into, of = map(model.spec.labels.index, stem.labels + donor.labels)
-                bleeds.append(_Bleed(len(pooled), into, of, bleed_db))
-            held |= set(donor.labels)
+            if min(_rms(excerpt), _rms(bleed)) > SILENT:
+                level = db_to_amplitude(bleed_db) * _rms(excerpt) / _rms(bleed)
+                excerpt = excerpt + bleed * np.float32(level)
+                if len(stem.labels) == len(donor.labels) == 1 and stem.labels != donor.labels:
+                    into, of = map(model.spec.labels.index, stem.labels + donor.labels)
+                    bleeds.append(_Bleed(len(pooled), into, of, bleed_db))
+                held |= set(donor.labels)
         heard = _heard(model, excerpt)
         pooled.append(heard.pooled())
         levels_db.append(heard.stem_levels())
@@ -102,7 +105,8 @@ def draw(pool: StemPool, classes: list[str], rng: np.random.Generator) -> Pooled
 
 def _donor(pool: StemPool, stem: PooledStem, classes: list[str], rng: np.random.Generator) -> PooledStem:
     """What bleeds into a stem."""
-    own = [other for other in pool.stems if other.track == stem.track and not set(other.labels) <= set(stem.labels)]
+    others = set(classes) - set(stem.labels)
+    own = [other for other in pool.stems if other.track == stem.track and others.intersection(other.labels)]
     return own[int(rng.integers(len(own)))] if own and rng.random() < SAME_SONG else draw(pool, classes, rng)
 
 

@@ -60,6 +60,16 @@ def test_unknown_bundled_names_tell_the_known():
         assert f"bundled:{name}" in caught.value.hint
 
 
+def test_bundled_weights_are_small_and_the_default_ones_tell_levels_by_cells():
+    for name in weights.bundled():
+        path, _ = weights.resolve(f"bundled:{name}")
+        assert path.stat().st_size < 10_000_000
+        assert weights.load(f"bundled:{name}").card["license"] == "MIT"
+    loaded = weights.load(weights.DEFAULT_CLASSIFIER)
+    assert loaded.model.tells_cells and set(loaded.model.spec.labels) == {"vocals", "bass", "drums", "other"}
+    assert {"calibration", "level_calibration", "reference"} <= loaded.card.keys()
+
+
 def test_files_that_are_no_weights(tmp_path, saved):
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(saved[1].read_bytes()[:5000])

@@ -3,7 +3,7 @@
     python -m benchmarks.training_set MATERIAL SET
     python -m benchmarks.bundled_weights SET OUT.safetensors [--recipe atto] [--set loop.examples=400000] [--init URI]
 
-``atto.v3`` are three runs, each from the weights before it, of which the recipe has the settings that are not named:
+``atto.v3`` are four runs, each from the weights before it, of which the recipe has the settings that are not named:
 
     --init bundled:atto.v2 --set loop.examples=49152 --set loop.validations=12 --set loop.learning_rate=5e-4
         --set loop.decay=0.4 --set mixing.same_song_chance=0.4 --set mixing.quiet_chance=0.7
@@ -13,6 +13,8 @@
     --init TWO --set loop.examples=32768 --set loop.validations=8 --set loop.learning_rate=3e-4 --set loop.decay=0.6
         --set disguised=0.2 --set mixing.same_song_chance=0.7 --set mixing.quiet_chance=0.9
         --set mixing.quiet_db=[-28,1] --set mixing.chance=0.7 --set mixing.most=2 --set mixing.effects=none
+    --init THREE, and the third again with --set loop.validations=1 --set loop.decay=0.7 --set disguised=0.3
+        --set mixing.same_song_chance=0.35
 
 Then :mod:`benchmarks.noise_reference`. The command is the same as ``stemclean train-classifier SET/manifest.json -o OUT
 --recipe atto``, with the set's sources and licences in the card.

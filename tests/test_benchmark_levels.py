@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_both_sections_of_the_page_are_written_from_what_the_scripts_report() ->
     told = {
         "all": every, "real": every, "bands": levels.by(FOUND, lambda b: levels.band(b.true_db)),
         "label": {"drums": every}, "limits": {"-10": levels.limited(FOUND, -10.0)}, "weights": WEIGHTS,
-        "config": {"bleed": 0.6, "bleed_db": [-25.0, 0.0], "seeds": 5},
+        "config": {"bleed": 0.6, "bleed_db": [-25.0, 0.0], "seeds": 5}, "bleeds": [asdict(bleed) for bleed in FOUND],
     }  # fmt: skip
     timed = regions.measure(StandIn(), [None, None]) | {  # type: ignore[arg-type, list-item]
         "weights": WEIGHTS,
@@ -122,3 +123,18 @@ def test_means_leave_out_what_a_draw_does_not_know() -> None:
     reports = [{"a": 1.0, "b": None}, {"a": 2.0, "b": None}]
     assert regions.mean(reports) == {"a": 1.5, "b": None}
     assert regions.spread(reports) == {"a": round(np.std([1, 2], ddof=1), 4), "b": None}
+
+
+@pytest.mark.parametrize(
+    ("off", "said"), [((1.0, 1.0), "clearly better than"), ((9.0, 9.0), "worse than"), ((1.0, 8.0), "**not clearly")]
+)
+def test_levels_are_held_against_the_mean_song_by_song(off, said):
+    """Levels evenly from -20 to 0 dB, 5 dB from their mean on average; told off up and down, by so much in each song."""
+    bleeds = []
+    for n in range(80):
+        song, true = n % 8, -n / 4
+        error = off[song % 2] * (1 if n % 16 < 8 else -1)
+        bleeds.append({"track": f"song{song}", "true_db": true, "head_db": true + error})
+    told = page_levels.against_the_mean(bleeds)
+    assert said in told
+    assert f"Half of the errors are less than {sum(off) / 2:.1f} dB." in told

@@ -129,7 +129,7 @@ def test_means_leave_out_what_a_draw_does_not_know() -> None:
     ("off", "said"), [((1.0, 1.0), "clearly better than"), ((9.0, 9.0), "worse than"), ((1.0, 8.0), "**not clearly")]
 )
 def test_levels_are_held_against_the_mean_song_by_song(off, said):
-    """Levels evenly from -20 to 0 dB, 5 dB from their mean on average; told off up and down, by so much in each song."""
+    """Levels from -20 to 0 dB, 5 dB from their mean on average; told off up and down, by so much in each song."""
     bleeds = []
     for n in range(80):
         song, true = n % 8, -n / 4

@@ -9,6 +9,8 @@ import numpy as np
 
 from benchmarks.page import KIND_NAMES, dash, mean_sd, name_of, of, share, table, verdict
 
+OTHERS = ("levels_v3",)
+"""Results of other weights, whose levels stand beside those of the bundled default."""
 AIM_LEVEL_DB = 3.0
 """What the project wants: mean absolute error of a bleed's level, from -25 to 0 dB."""
 
@@ -21,10 +23,11 @@ def parts(read: Callable[[str], Record]) -> list[str]:
     Args:
         read: name of a result -> what it holds, empty where there is none.
     """
-    told, timed = read("levels"), read("regions")
+    told, others, timed = read("levels"), [read(name) for name in OTHERS], read("regions")
     return [
         "## How loud is the bleed?",
         *(level_parts(told) if told else ["Not measured yet: `python -m benchmarks.levels`."]),
+        *(part for other in others if told and other for part in other_parts(other)),
         "## When does it sound?",
         *(region_parts(timed) if timed else ["Not measured yet: `python -m benchmarks.regions`."]),
     ]
@@ -39,7 +42,6 @@ def level_parts(result: Record) -> list[str]:
     bands = sorted(result["bands"].items(), key=lambda item: _low(item[0]))
     limits = sorted(result["limits"].items(), key=lambda item: float(item[0]))
     inside = [bleed for bleed in result["bleeds"] if low <= bleed["true_db"] <= high]
-    labels = sorted({bleed["label"] for bleed in inside})
     return [
         f"Weights: {name_of(result['weights'])}.",
         f"""
@@ -58,8 +60,8 @@ every bleed: {_db(every["head_error_db"])} dB). {against_the_mean(inside)}""",
         table(
             ["bleeds", *LEVEL_HEAD[1:]], [_level_row(name, result["label"][name]) for name in sorted(result["label"])]
         ),
-        "By what bleeds (rows) into what (columns), the error of the level head and its bias, number of bleeds:",
-        table(["bleeds", *labels], [[label, *(_pair(inside, label, into) for into in labels)] for label in labels]),
+        PAIRS,
+        pair_table(inside),
         """
 What `--max-bleed-db` would decide about these stems: a stem is kept where its bleed is told softer than the limit, or
 not heard at all.""",
@@ -90,6 +92,33 @@ def against_the_mean(bleeds: Sequence[Record]) -> str:
         f"On every bleed that is {clear} always telling the mean: by {gain:.2f} dB ({low:.2f} to {high:.2f}, 95 %, "
         f"songs drawn again). Half of the errors are less than {np.median(np.abs(told - true)):.1f} dB."
     )
+
+
+PAIRS = "By what bleeds (rows) into what (columns), the error of the level head, its bias, and the number of bleeds:"
+
+
+def pair_table(bleeds: Sequence[Record]) -> str:
+    """Errors pair by pair of classes."""
+    labels = sorted({bleed["label"] for bleed in bleeds})
+    return table(["bleeds", *labels], [[label, *(_pair(bleeds, label, into) for into in labels)] for label in labels])
+
+
+def other_parts(result: Record) -> list[str]:
+    """The same bleeds by other weights, in short."""
+    low, high = result["config"]["bleed_db"]
+    inside = [bleed for bleed in result["bleeds"] if low <= bleed["true_db"] <= high]
+    groups = {"all": result["all"]} | {KIND_NAMES[kind]: result[kind] for kind in ("real", "sung") if kind in result}
+    bands = sorted(result["bands"].items(), key=lambda item: _low(item[0]))
+    head = "cells of the spectrogram" if result["weights"]["options"]["level_head"] == "cells" else "averages"
+    return [
+        f"### By {name_of(result['weights']).split(' ')[0]}",
+        f"Weights: {name_of(result['weights'])}, whose level head tells by {head}. The same bleeds:",
+        table(LEVEL_HEAD, [_level_row(name, errors) for name, errors in groups.items()]),
+        against_the_mean(inside),
+        table(["level, dB", *LEVEL_HEAD[1:]], [_level_row(_band(name), errors) for name, errors in bands]),
+        PAIRS,
+        pair_table(inside),
+    ]
 
 
 DRAWS = 2000

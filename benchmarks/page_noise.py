@@ -41,13 +41,24 @@ def parts(read: Callable[[str], Record]) -> list[str]:
     """
     estimate, chosen = read("noise_estimate"), read("noise_estimate_validation")
     ranked, before = read("ranking"), read("ranking_validation")
+    other = read("noise_estimate_v3")
     return [
         "## How noisy is a dataset said to be?",
         *(estimate_parts(estimate) if estimate else ["Not measured yet: `python -m benchmarks.noise_estimate`."]),
+        *(other_parts(other) if other else []),
         *(chosen_parts(chosen) if chosen else []),
         "## Which score finds faults first?",
         *(ranking_parts(ranked, before) if ranked else ["Not measured yet: `python -m benchmarks.ranking`."]),
     ]
+
+
+def other_parts(result: Record) -> list[str]:
+    """The same datasets by other weights, in a line."""
+    told = [
+        f"{case.split('/')[1]} {case.split('/')[0]} {100 * _main(case, rates[REFINE])['mean_error']:+.1f}"
+        for case, rates in result["cases"].items()
+    ]
+    return [f"The same by {name_of(result['weights'])}; planted and error in points: {', '.join(told)}."]
 
 
 def estimate_parts(result: Record) -> list[str]:

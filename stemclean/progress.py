@@ -14,7 +14,7 @@ __all__ = ["waiting"]
 
 @contextmanager
 def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
-    """A line on stderr such as ``loading bundled:atto.v3 …``, there while the block runs and gone after it.
+    """A line on stderr such as ``loading bundled:atto.v2 …``, there while the block runs and gone after it.
 
     Args:
         text: one line; no full stop.

@@ -174,7 +174,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path, echo):
     with pytest.raises(ConfigError, match="holds no audio file"):
         separate(tmp_path / "empty", tmp_path / "out", weights_uri=echo())
     with pytest.raises(WeightsError, match="these are classifiers, but separators are needed"):
-        separate(tmp_path / "empty", tmp_path / "out", weights_uri="bundled:atto.v3")
+        separate(tmp_path / "empty", tmp_path / "out", weights_uri="bundled:atto.v2")
     for wrong in ({"format": "mp3"}, {"overlap": 1.0}):
         with pytest.raises(ConfigError):
             SeparateConfig(**wrong)

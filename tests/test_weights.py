@@ -60,14 +60,16 @@ def test_unknown_bundled_names_tell_the_known():
         assert f"bundled:{name}" in caught.value.hint
 
 
-def test_bundled_weights_are_small_and_the_default_ones_tell_levels_by_cells():
+def test_bundled_weights_are_small_and_have_a_licence_and_what_refine_reads():
     for name in weights.bundled():
         path, _ = weights.resolve(f"bundled:{name}")
         assert path.stat().st_size < 10_000_000
         assert weights.load(f"bundled:{name}").card["license"] == "MIT"
-    loaded = weights.load(weights.DEFAULT_CLASSIFIER)
-    assert loaded.model.tells_cells and set(loaded.model.spec.labels) == {"vocals", "bass", "drums", "other"}
-    assert {"calibration", "level_calibration", "reference"} <= loaded.card.keys()
+    for name in (weights.DEFAULT_CLASSIFIER, "bundled:atto.v3"):
+        loaded = weights.load(name)
+        assert set(loaded.model.spec.labels) == {"vocals", "bass", "drums", "other"}
+        assert {"calibration", "level_calibration", "reference"} <= loaded.card.keys()
+    assert loaded.model.tells_cells
 
 
 def test_files_that_are_no_weights(tmp_path, saved):

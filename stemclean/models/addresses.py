@@ -11,7 +11,7 @@ from stemclean.models import hub
 
 __all__ = ["DEFAULT_CLASSIFIER", "bundled", "check_output", "resolve"]
 
-DEFAULT_CLASSIFIER = "bundled:atto.v3"
+DEFAULT_CLASSIFIER = "bundled:atto.v2"
 
 
 def check_output(path: str | Path) -> Path:

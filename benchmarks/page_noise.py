@@ -54,10 +54,10 @@ def parts(read: Callable[[str], Record]) -> list[str]:
 
 def other_parts(result: Record) -> list[str]:
     """The same datasets by other weights, in a line."""
-    told = [
-        f"{case.split('/')[1]} {case.split('/')[0]} {100 * _main(case, rates[REFINE])['mean_error']:+.1f}"
-        for case, rates in result["cases"].items()
-    ]
+    told = []
+    for case, rates in result["cases"].items():
+        kind, share = case.split("/")
+        told.append(f"{100 * float(share):g} % {kind} {100 * _main(case, rates[REFINE])['mean_error']:+.1f}")
     return [f"The same by {name_of(result['weights'])}; planted and error in points: {', '.join(told)}."]
 
 

@@ -38,10 +38,8 @@ def level_parts(result: Record) -> list[str]:
     config, every = result["config"], result["all"]
     low, high = config["bleed_db"]
     reached = every["error_db"] is not None and every["error_db"] <= AIM_LEVEL_DB
-    groups = {"all": every} | {KIND_NAMES[kind]: result[kind] for kind in ("real", "sung") if kind in result}
-    bands = sorted(result["bands"].items(), key=lambda item: _low(item[0]))
+    groups, bands, inside = _sorted(result)
     limits = sorted(result["limits"].items(), key=lambda item: float(item[0]))
-    inside = [bleed for bleed in result["bleeds"] if low <= bleed["true_db"] <= high]
     return [
         f"Weights: {name_of(result['weights'])}.",
         f"""
@@ -105,10 +103,7 @@ def pair_table(bleeds: Sequence[Record]) -> str:
 
 def other_parts(result: Record) -> list[str]:
     """The same bleeds by other weights, in short."""
-    low, high = result["config"]["bleed_db"]
-    inside = [bleed for bleed in result["bleeds"] if low <= bleed["true_db"] <= high]
-    groups = {"all": result["all"]} | {KIND_NAMES[kind]: result[kind] for kind in ("real", "sung") if kind in result}
-    bands = sorted(result["bands"].items(), key=lambda item: _low(item[0]))
+    groups, bands, inside = _sorted(result)
     head = "cells of the spectrogram" if result["weights"]["options"]["level_head"] == "cells" else "averages"
     return [
         f"### By {name_of(result['weights']).split(' ')[0]}",
@@ -123,6 +118,14 @@ def other_parts(result: Record) -> list[str]:
 
 DRAWS = 2000
 """Of the songs, for the interval."""
+
+
+def _sorted(result: Record) -> tuple[Record, list[tuple[str, Record]], list[Record]]:
+    """Errors by kind of song and, from soft to loud, by band; and the bleeds in the range that was planted."""
+    low, high = result["config"]["bleed_db"]
+    groups = {"all": result["all"]} | {KIND_NAMES[kind]: result[kind] for kind in ("real", "sung") if kind in result}
+    bands = sorted(result["bands"].items(), key=lambda item: _low(item[0]))
+    return groups, bands, [bleed for bleed in result["bleeds"] if low <= bleed["true_db"] <= high]
 
 
 def _pair(bleeds: Sequence[Record], label: str, into: str) -> str:

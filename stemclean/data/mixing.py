@@ -33,7 +33,8 @@ class MixingConfig:
         chance: of each class, independently; the empty draw is rejected. 0.5 is derived from the paper's figures.
         most: classes in a mixture at most; 0: any number.
         same_song_chance: chance that all sources of a mixture are from one song of several classes, in its key and its
-            rooms, as bleed is (ours); they are processed anew each time. Without such songs, nothing.
+            rooms, as bleed is (ours); they are processed anew each time. Without such songs it does
+            nothing.
         effects: ``paper``, ``mild`` or ``none``, see :mod:`stemclean.data.augment`.
         level: True: segments are brought to one RMS level before their loudness is drawn.
         quiet_chance: chance that a source other than the first is a quiet one, as bleed is.

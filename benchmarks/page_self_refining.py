@@ -8,10 +8,12 @@ differences over the seeds (Student's t).
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from benchmarks.self_refining.planting import SHARES
 from benchmarks.self_refining.plots import PLOTS
 from benchmarks.self_refining.reading import (
     AIM_GAP,
@@ -91,8 +93,8 @@ HOW = """
 Trained on are songs of the training set: rendered ones of bass, drums and other, each given a singer, and the real
 ones; of all of them the same few seconds a song. Judged are stems of songs, renderings and singers that trained
 nothing, and random mixes of these with effects as in training, all of them audible. `--part` says what is trained: `a`
-30 % noise, `b` the sweep (or some `--shares` of it), `c` more rounds, `d` folds; of parts with one seed, `--seeds 1`.
-A killed run goes on where it was; `--recipe paper` is for a GPU.
+30 % noise, `b` the sweep (or some `--shares` of it), `c` more rounds, `d` folds. A killed run goes on where it was;
+`--recipe paper` is for a GPU.
 """
 
 
@@ -536,10 +538,27 @@ label; each of them trains on fewer songs instead.
 
 
 def commands(result: Record) -> str:
-    """What was run, part by part."""
-    done = {"a"} if runs_of(result, half_and_half) else set()
-    names = {run["name"] for run in result["runs"]}
-    done |= {"b"} if any(not half_and_half(run) for run in result["runs"]) else set()
-    done |= {"c"} if any(number_of(name) > 2 for name in names) else set()
-    done |= {"d"} if any(name.startswith("folds") for name in names) else set()
-    return f"{result['command']} {' '.join(f'--part {part}' for part in sorted(done))}"
+    """What was run: a line for each part, and for each share of the sweep that has other seeds."""
+    seeds: dict[tuple[str, float], int] = {}
+    for run in result["runs"]:
+        if run["name"] != "clean":  # which several parts have
+            part, share = part_of(run), 0.0 if half_and_half(run) else max(run["noise"].values())
+            seeds[part, share] = max(seeds.get((part, share), 0), run["seed"] + 1)
+    alike: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for (part, share), count in sorted(seeds.items()):
+        alike[part, count].append(share)
+    lines = []
+    for (part, count), shares in alike.items():
+        line = f"{result['command']} --part {part} --seeds {count}"
+        some = part == "b" and tuple(shares) != SHARES
+        lines.append(f"{line} --shares {' '.join(f'{share:g}' for share in shares)}" if some else line)
+    return "\n".join(lines)
+
+
+def part_of(run: Record) -> str:
+    """The part of the benchmark that a run is of."""
+    if not half_and_half(run):
+        return "b"
+    if run["name"].startswith("folds"):
+        return "d"
+    return "c" if number_of(run["name"]) > 2 else "a"

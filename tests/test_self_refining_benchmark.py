@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from benchmarks import page_self_refining as page
 from benchmarks.self_refining import __main__ as command
 from benchmarks.self_refining import material, measuring, plots
-from benchmarks.self_refining.planting import CLEAN, Noise
+from benchmarks.self_refining.planting import CLEAN, SHARES, Noise
 from benchmarks.self_refining.trials import round_of
 from stemclean.errors import ConfigError
 from stemclean.manifest import Created, Manifest, Stem, Verdict
@@ -127,7 +128,7 @@ def test_the_sweep_plants_one_fault_at_a_time_and_has_a_clean_run():
     tasks = list(command.tasks("b", 1))
     assert (tasks[0].noise, tuple(tasks[0].names)) == (CLEAN, ("clean",))
     assert {(t.noise.mislabel, t.noise.bleed) for t in tasks[1:]} == {
-        pair for share in command.SHARES for pair in ((share, 0.0), (0.0, share))
+        pair for share in SHARES for pair in ((share, 0.0), (0.0, share))
     }
     assert len({Noise(share, 0.0).name for share in (0.1, 0.15, 0.4)}) == 3
     assert all(round_of(name)[0] >= 1 for part in "abcd" for task in command.tasks(part, 1) for name in task.names)
@@ -148,6 +149,26 @@ def test_the_command_names_what_differs_from_the_default():
     assert "--mixes" not in told
     again = told.split()[3:]
     assert command.command_of(command.parsed(again)) == told
+
+
+def test_the_page_prints_a_command_for_each_part_that_ran():
+    runs = [run(name, seed, 0.9, 0.9, 1.0) for name in command.ROUNDS for seed in (0, 1)]
+    runs += [run("refined3", 0, 0.9, 0.9, 1.0), run("folds3-1", 0, 0.9, 0.9, 1.0)]
+    runs += [run("noisy", seed, 0.9, 0.9, 1.0, noise) for seed in (0, 1) for noise in ((0.2, 0.0), (0.0, 0.4))]
+    runs += [run("clean", 0, 0.9, 0.9, 1.0, (0.0, 0.0)), run("noisy", 0, 0.9, 0.9, 1.0, (0.0, 0.1))]
+    parts = [line.removeprefix("RUN ") for line in page.commands({"command": "RUN", "runs": runs}).splitlines()]
+    assert parts == [
+        "--part a --seeds 2",
+        "--part b --seeds 1 --shares 0.1",
+        "--part b --seeds 2 --shares 0.2 0.4",
+        "--part c --seeds 1",
+        "--part d --seeds 1",
+    ]
+
+
+def test_the_whole_sweep_names_no_shares():
+    runs = [run("noisy", 0, 0.9, 0.9, 1.0, (share, 0.0)) for share in SHARES]
+    assert page.commands({"command": "RUN", "runs": runs}) == "RUN --part b --seeds 1"
 
 
 def classified(accuracy: float, recall: float) -> dict:
@@ -307,7 +328,7 @@ def test_the_whole_section_has_every_table_and_plot(tmp_path):
         "More rounds",
     ):
         assert f"### {title}" in text
-    assert "--part a --part b --part c --part d" in text
+    assert re.findall("--part (.)", text) == ["a", "b", "c", "d"]
     written = plots.plots(given, tmp_path)
     assert {path.name for path in written} == set(plots.PLOTS.values())
     assert all(f"assets/{path.name}" in text for path in written)

@@ -31,14 +31,13 @@ import torch
 import stemclean
 from benchmarks.detection import write_json
 from benchmarks.self_refining import material, measuring
-from benchmarks.self_refining.planting import BLEED_DB, CLEAN, HALF_AND_HALF, Noise
+from benchmarks.self_refining.planting import BLEED_DB, CLEAN, HALF_AND_HALF, SHARES, Noise
 from benchmarks.self_refining.trials import Bench, Trial, recipe_of
 from stemclean import manifest as manifests
 from stemclean.errors import StemcleanError
 from stemclean.layouts import load
 from stemclean.training.recipe import ClassifierRecipe
 
-SHARES = (0.1, 0.2, 0.4, 0.6)
 ROUNDS = ("clean", "noisy", "refined1", "refined2")
 MORE_ROUNDS = ("refined3", "refined4", "refined5")
 FOLDS = ("folds3-1", "folds3-2")
@@ -124,15 +123,16 @@ def opened(path: Path, settings: Record) -> Record:
 
 
 def command_of(given: argparse.Namespace) -> str:
-    """The command that repeats this, with folders named as in ``benchmarks/README.md``."""
+    """What all runs of a result have in common, with folders named as in ``benchmarks/README.md``.
+
+    Parts, seeds and shares are those of the runs; the page names them.
+    """
     words = ["python -m benchmarks.self_refining SET HELDOUT", f"benchmarks/results/{given.output.name}"]
-    words += [f"--examples {given.examples} --seeds {given.seeds}"]
+    words += [f"--examples {given.examples}"]
     for name, default in (("recipe", "small"), ("songs", 100), ("duration", 15.0), ("mixes", measuring.PAPER_MIXES)):
         value = getattr(given, name)
         if value != default:
             words.append(f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}")
-    if given.shares != SHARES:
-        words.append(f"--shares {' '.join(f'{share:g}' for share in given.shares)}")
     return " ".join([*words, *(f"--set {override}" for override in given.set)])
 
 

@@ -37,6 +37,8 @@ class Noise:
 
 CLEAN = Noise(0.0, 0.0)
 HALF_AND_HALF = Noise(0.15, 0.15)
+SHARES = (0.1, 0.2, 0.4, 0.6)
+"""Of the sweep."""
 
 
 class Planted:

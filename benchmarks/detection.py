@@ -39,6 +39,8 @@ from stemclean.models import weights
 from stemclean.models.calibration import chance_of_card
 from stemclean.refine import RefineConfig, refine
 
+HEARD = RefineConfig(crosstalk=False)
+"""By the classifier alone; what is measured beside it has its own benchmark, :mod:`benchmarks.crosstalk`."""
 RULES = {
     "default": (RefineConfig().threshold, RefineConfig().claimed_threshold),
     "paper": (0.9, 0.9),  # Koo et al. 2023, section 3.1.2: one threshold, and a claim counts for nothing
@@ -84,7 +86,7 @@ class Scores:
         part = self.work / f"{name}-{self.judged_by}.json"
         stems = [stem.model_copy(update={"labels": stem.claimed, "extra": {}}) for stem in new.values()]
         manifest.write(data.with_stems(stems, root=manifest.relative_root(folder, part), skipped=[]), part)
-        refined = refine(part, part.with_suffix(".refined.json"), weights_uri=self.uri)
+        refined = refine(part, part.with_suffix(".refined.json"), HEARD, weights_uri=self.uri)
         if refined.skipped:
             raise RuntimeError(f"{refined.skipped[0].path} could not be judged: {refined.skipped[0].detail}")
         self.known |= {str(stem.sha256): stem.scores for stem in refined.stems}

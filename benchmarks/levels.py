@@ -28,7 +28,17 @@ import numpy as np
 from tqdm import tqdm
 
 import stemclean
-from benchmarks.detection import KINDS, describe, describe_weights, flagged, judging_code, levels, rounded, write_json
+from benchmarks.detection import (
+    HEARD,
+    KINDS,
+    describe,
+    describe_weights,
+    flagged,
+    judging_code,
+    levels,
+    rounded,
+    write_json,
+)
 from stemclean import layouts, manifest
 from stemclean.corrupt import CorruptConfig, corrupt
 from stemclean.errors import ConfigError, StemcleanError
@@ -110,7 +120,7 @@ class Draws:
         manifest.write(
             truth.with_stems(stems, root=manifest.relative_root(planted, part), skipped=[], summary={}), part
         )
-        return refine(part, output, weights_uri=self.uri)
+        return refine(part, output, HEARD, weights_uri=self.uri)
 
 
 def measure(draws: Draws, configs: Sequence[CorruptConfig]) -> Record:

@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.detection import RULES, Record, describe_weights, rounded, write_json
+from benchmarks.detection import HEARD, RULES, Record, describe_weights, rounded, write_json
 from stemclean import __version__, layouts, verdicts
 from stemclean.audio import files
 from stemclean.errors import StemcleanError
@@ -95,7 +95,11 @@ def refine_section(bench: Bench) -> Record:
     seconds, scans = [], []
     for _ in tqdm(range(bench.repetitions), "refine", unit="run", disable=None):
         seconds.append(
-            _seconds(lambda: refine(data, bench.work / "refined.json", weights_uri=bench.uri, resume=False, quiet=True))
+            _seconds(
+                lambda: refine(
+                    data, bench.work / "refined.json", HEARD, weights_uri=bench.uri, resume=False, quiet=True
+                )
+            )
         )
         scans.append(_seconds(lambda: layouts.load(data, quiet=True)))
     shutil.rmtree(data)

@@ -37,6 +37,7 @@ __all__ = [
     "SKIP_REASONS",
     "VERDICT_REASONS",
     "Created",
+    "Crosstalk",
     "Estimated",
     "Input",
     "Issue",
@@ -189,6 +190,19 @@ class Issue(_Noun):
     """what was found, in one line"""
 
 
+class Crosstalk(_Noun):
+    """Sound of another stem of the same song that was measured in this one."""
+
+    stem: str
+    """the id of the stem that it is from"""
+    label: str | None
+    """the class that stem carries; null: not clear"""
+    level_db: Number
+    """its power in dB relative to the whole of the stem that it is heard in"""
+    delay: Number
+    """seconds by which it comes later than in the stem that it is from; negative: earlier"""
+
+
 class Source(_Noun):
     """The recording that a trimmed or otherwise derived file was cut from.
 
@@ -269,6 +283,8 @@ class Stem(_Noun):
     """class -> how sure it is that the class is present"""
     levels_db: dict[str, Number] = Field(default_factory=dict)
     """class found -> its power in dB relative to the whole stem's; empty where the weights tell no levels"""
+    crosstalk: list[Crosstalk] | None = None
+    """what is heard in it of other stems of its song; null: not measured"""
     active: list[tuple[Seconds, Seconds]] | None = None
     """where it sounds, start and end in seconds, of the ``source`` where there is one"""
     regions: list[Region] = Field(default_factory=list)
@@ -352,6 +368,7 @@ class Manifest(_Noun):
                 ("labels", stem.labels),
                 ("scores", stem.scores),
                 ("levels_db", stem.levels_db),
+                ("crosstalk", [one.label for one in stem.crosstalk or [] if one.label is not None]),
                 *((f"regions[{number}].levels_db", region.levels_db) for number, region in enumerate(stem.regions)),
             ]
             for field, labels in named:

@@ -29,7 +29,7 @@ from stemclean.refining.listening import provenance, relabel
 from stemclean.refining.rounds import Rounds
 from stemclean.training.recipe import ClassifierRecipe, read
 
-JUDGED_BY = RefineConfig(margin=0.0)
+JUDGED_BY = RefineConfig(margin=0.0, crosstalk=False)
 """The rule of ``refine``, but borderline stems are not judged twice, which saves a third of the time."""
 
 

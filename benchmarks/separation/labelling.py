@@ -26,9 +26,9 @@ from stemclean.training.split import split_tracks
 from stemclean.trim import MANIFEST_NAME, trim
 
 RULES = {
-    "paper": RefineConfig(threshold=0.9, claimed_threshold=0.9, margin=0.0),
-    "0.5": RefineConfig(threshold=0.5, claimed_threshold=0.5, margin=0.0),
-    "adaptive": RefineConfig(threshold="adaptive", margin=0.0),
+    "paper": RefineConfig(threshold=0.9, claimed_threshold=0.9, margin=0.0, crosstalk=False),
+    "0.5": RefineConfig(threshold=0.5, claimed_threshold=0.5, margin=0.0, crosstalk=False),
+    "adaptive": RefineConfig(threshold="adaptive", margin=0.0, crosstalk=False),
 }
 """How scores become labels, other than as ``refine`` does by itself: 0.9, the claimed class 0.3."""
 

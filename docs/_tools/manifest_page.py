@@ -47,6 +47,7 @@ ORDER = (
     "Input",
     "Model",
     "Stem",
+    "Crosstalk",
     "Source",
     "F0",
     "Estimated",

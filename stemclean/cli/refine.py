@@ -139,6 +139,13 @@ def command(
             "so many dB, as -25. Needs weights that tell levels; the bundled ones tell them roughly.",
         ),
     ] = None,
+    crosstalk: Annotated[
+        bool,
+        typer.Option(
+            "--crosstalk/--no-crosstalk",
+            help="Measure what is heard of a song's stems in one another, where they lie side by side.",
+        ),
+    ] = True,
     windows: Annotated[
         bool, typer.Option("--windows", help="Judge every window by itself, as the paper does: far slower.")
     ] = False,
@@ -172,6 +179,7 @@ def command(
         threshold=parsed_threshold(threshold),
         claimed_threshold=claimed_threshold,
         max_bleed_db=max_bleed_db,
+        crosstalk=crosstalk,
         plain_windows=windows,
     )
     if pitch is not None:

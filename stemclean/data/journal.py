@@ -51,22 +51,26 @@ class Journal:
         if kind is None:
             self.path.unlink(missing_ok=True)
 
-    def get(self, stem: Stem) -> Stem | None:
-        """The result of an earlier run; None where there is none."""
-        result = self._known.get(self._key(stem))
+    def get(self, stem: Stem, step: str = "") -> Stem | None:
+        """The result of an earlier run; None where there is none.
+
+        Args:
+            step: what was done, and whatever else this result alone depends on.
+        """
+        result = self._known.get(self._key(stem, step))
         return None if result is None else Stem.model_validate(result)
 
-    def put(self, stem: Stem, result: Stem | Skip) -> Stem | Skip:
+    def put(self, stem: Stem, result: Stem | Skip, step: str = "") -> Stem | Skip:
         """Remember a result at once; returns it. Safe from several threads."""
         if isinstance(result, Stem):
-            line = json.dumps({"key": self._key(stem), "stem": result.model_dump(mode="json")}) + "\n"
+            line = json.dumps({"key": self._key(stem, step), "stem": result.model_dump(mode="json")}) + "\n"
             with self._lock:
                 self._file.write(line)
                 self._file.flush()
         return result
 
-    def _key(self, stem: Stem) -> str:
-        what = json.dumps([self.settings, stem.model_dump(mode="json")], sort_keys=True)
+    def _key(self, stem: Stem, step: str) -> str:
+        what = json.dumps([self.settings, stem.model_dump(mode="json"), *([step] if step else [])], sort_keys=True)
         return hashlib.sha256(what.encode()).hexdigest()
 
     def _lines(self) -> Iterator[dict[str, Any]]:

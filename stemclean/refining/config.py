@@ -25,6 +25,8 @@ class RefineConfig:
         max_bleed_db: a stem that holds what it claims is kept where the unclaimed classes found in it, together, are
             softer than the claimed ones by so many dB: -25, say. None: any class that is found counts, however soft.
             Needs weights with a level head.
+        crosstalk: measure what is heard of a song's stems in one another, where they lie on one time line, see
+            :mod:`stemclean.refining.crosstalk`. Ours.
         plain_windows: judge every window by itself, as the paper does, instead of running the trunk once.
         margin: stems with a score this close to its threshold, in logits, are judged again by plain windows, so that
             both ways decide alike (docs/benchmarks.md counts the decisions that differ).
@@ -33,6 +35,7 @@ class RefineConfig:
     threshold: float | Mapping[str, float] | Literal["adaptive"] = 0.9
     claimed_threshold: float = CLAIMED_THRESHOLD
     max_bleed_db: float | None = None
+    crosstalk: bool = True
     plain_windows: bool = False
     margin: float = 1.0
 

@@ -19,6 +19,7 @@ from stemclean.models.calibration import Calibration
 from stemclean.models.judge import Judgement, Recording, one_thread_each
 from stemclean.models.weights import Weights
 from stemclean.refining.config import RefineConfig, Running
+from stemclean.refining.crosstalk import measured, with_crosstalk
 from stemclean.refining.jury import Jury
 from stemclean.refining.summary import summary
 from stemclean.regions import labelled_regions
@@ -55,7 +56,10 @@ def relabel(
         looked = threads.map(look, source.stems)
         bar = tqdm(looked, "refine", len(source.stems), unit="stem", disable=True if running.quiet else None)
         results = list(bar)
-    stems = [result for result in results if isinstance(result, Stem)]
+        stems = [result for result in results if isinstance(result, Stem)]
+        if config.crosstalk:
+            stems = measured(stems, folder, done, threads, quiet=running.quiet)
+            stems = [with_crosstalk(stem, config) for stem in stems]
     skipped = [*source.skipped, *(result for result in results if isinstance(result, Skip))]
     heard = [label for label in jury.labels if label not in source.labels]
     refined = source.with_stems(
@@ -156,9 +160,9 @@ def _with_verdict(
         (samples_to_seconds(a, heard.sample_rate), samples_to_seconds(b, heard.sample_rate)) for a, b in heard.active
     ]
     active = [(start, min(end, stem.duration)) for start, end in active if start < stem.duration]
-    measured: dict[str, Any] = {"loudness_lufs": heard.loudness_lufs, "peak_dbfs": heard.peak_dbfs}
+    about: dict[str, Any] = {"loudness_lufs": heard.loudness_lufs, "peak_dbfs": heard.peak_dbfs}
     if stem.source is None:
-        measured["active"] = active
+        about["active"] = active
     held_out = stem.split in ("test", "validation")
     if not heard.weights.any():
         nothing = Verdict(
@@ -166,7 +170,7 @@ def _with_verdict(
         )
         labels = stem.labels if held_out else []
         unheard: dict[str, Any] = {"scores": {}, "levels_db": {}, "regions": []}
-        return stem.model_copy(update={**measured, **unheard, "labels": labels, "verdict": nothing})
+        return stem.model_copy(update={**about, **unheard, "labels": labels, "verdict": nothing})
     limits = config.limits(scores, stem.claimed)
     found = [label for label, score in scores.items() if score > limits[label]]
     quality = verdicts.label_quality(scores, stem.claimed, chance)
@@ -189,7 +193,7 @@ def _with_verdict(
     if held_out:
         decided, labels = Verdict(action="keep", reason="held_out", label_quality=quality), stem.labels
     told = {"labels": labels, "scores": scores, "levels_db": levels_db, "regions": regions, "verdict": decided}
-    return stem.model_copy(update={**measured, **told})
+    return stem.model_copy(update={**about, **told})
 
 
 def _input(data: str | Path, output: Path) -> Input:

@@ -1,0 +1,252 @@
+"""The regression of a stem on others of its song, block by block and band by band.
+
+See :mod:`stemclean.audio.crosstalk` for why.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import rfft
+from scipy.ndimage import uniform_filter1d
+
+from stemclean.audio.waveform import Waveform
+
+__all__ = ["Blocks", "Cells", "Fit", "blocks_together", "fit", "inverse_power"]
+
+WINDOW = 0.0929
+"""Seconds of a spectrogram's window; half of it from one to the next."""
+WIDTH = 8.0
+"""Of a band within which a bleed has one gain, on the scale of equivalent rectangular bandwidths."""
+LOCAL_WIDTH = 1.5
+LOCAL_FRAMES = 8
+"""Bands and frames whose mean is the local power."""
+GATED_DB = -60.0
+"""Where a stem is this far below its mean it is cut off, and nothing is learned of what bleeds into it."""
+REPEATS = 3
+"""Of the regression, each with the weights that the one before makes known."""
+CLEAR = 16.0
+"""A gain counts where its square is this many times its variance."""
+LOUDEST = 2.0
+"""Power of a bleed over that of the stem's own sound, above which a gain is the other way round's: of the stem in its
+source."""
+LEAST_REST = 1e-3
+"""Share of a stem's local power that always remains: two stems agree no better than this."""
+
+Blocks = Callable[[], Iterator[Waveform]]
+Spectra = NDArray[np.complex64]
+Powers = NDArray[np.float32]
+
+
+class Cells:
+    """Spectrograms of blocks, and the mean power around each of their cells."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.length = 2 ** round(np.log2(WINDOW * sample_rate))
+        self.hop = self.length // 2
+        self._window = np.hanning(self.length + 1)[:-1].astype(np.float32)
+        self._local = _band_starts(self.length, sample_rate, LOCAL_WIDTH)
+        self.bands = _band_starts(self.length, sample_rate, WIDTH)
+
+    def spectra(self, block: Waveform) -> Spectra:
+        """``(..., time)`` -> ``(..., frame, bin)``; a last part that fills no window is left out."""
+        frames = np.lib.stride_tricks.sliding_window_view(block, self.length, -1)[..., :: self.hop, :]
+        return np.asarray(rfft(frames * self._window, axis=-1), np.complex64)
+
+    def around(self, power: Powers) -> Powers:
+        """Mean over the band and some frames around each cell: ``(..., frame, bin)`` -> the same."""
+        counts = np.diff(self._local, append=power.shape[-1]).astype(np.float32)
+        bands = np.add.reduceat(power, self._local, axis=-1) / counts
+        bands = uniform_filter1d(bands, LOCAL_FRAMES, axis=-2, mode="nearest")
+        return np.repeat(bands, counts.astype(int), axis=-1)
+
+    def spread(self, gains: NDArray[np.complex128]) -> Spectra:
+        """``(..., band)`` -> ``(..., bin)``."""
+        return np.repeat(gains.astype(np.complex64), np.diff(self.bands, append=self.length // 2 + 1), axis=-1)
+
+
+def _band_starts(length: int, sample_rate: int, width: float) -> NDArray[np.intp]:
+    """First bins of bands, on the scale of Glasberg and Moore 1990."""
+    hz = np.fft.rfftfreq(length, 1 / sample_rate)
+    number = (21.4 * np.log10(1 + 0.00437 * hz) / width).astype(int)
+    return np.unique(number, return_index=True)[1]
+
+
+def inverse_power(local: Powers) -> Powers:
+    """One over the local power; nothing where the stem is cut off. ``(..., frame, bin)`` -> the same."""
+    least = max(float(local.mean()) * 10 ** (GATED_DB / 10), 1e-12)
+    return np.where(local > least, 1 / np.maximum(local, least), 0).astype(np.float32)
+
+
+def blocks_together(stems: Sequence[Blocks], least: int) -> Iterator[NDArray[np.float32]]:
+    """All stems block by block, ``(stem, channel, time)``, padded with silence; too short a last one is left out."""
+    for blocks in zip_longest(*(stem() for stem in stems)):
+        channels = max(block.shape[0] for block in blocks if block is not None)
+        length = max(block.shape[1] for block in blocks if block is not None)
+        if length < least:
+            return
+        together = np.zeros((len(stems), channels, length), np.float32)
+        for row, block in zip(together, blocks, strict=True):
+            if block is not None:
+                row[:, : block.shape[1]] = block
+        yield together
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the regression says of one source of a stem.
+
+    Args:
+        bleed: power of the bleed, summed over the cells.
+        taken: nats by which the logarithm of the stem's local powers falls without the bleed, summed likewise.
+        gains: of the source, 0 where none is clear, ``(channel, block, band)``.
+    """
+
+    bleed: float
+    taken: float
+    gains: NDArray[np.complex128]
+
+
+def fit(
+    stems: Sequence[Blocks],
+    cells: Cells,
+    lags: Mapping[tuple[int, int], int],
+    loudness: NDArray[np.float64],
+    known: Mapping[tuple[int, int], Fit] = MappingProxyType({}),
+) -> tuple[dict[tuple[int, int], Fit], NDArray[np.float64]]:
+    """Regress stems on others, all sources of a stem together.
+
+    Args:
+        stems: as for :func:`stemclean.audio.crosstalk.measure`.
+        lags: (source, stem) -> samples by which the source comes later there.
+        loudness: power of each stem where it sounds, ``(stem,)``.
+        known: (source, stem) -> bleed that the stem is rid of where it is a source itself; among ``lags``.
+
+    Returns:
+        ((source, stem) -> what it comes to, power of each stem that was asked for: summed over the cells, ``(stem,)``)
+    """
+    sources: dict[int, list[int]] = defaultdict(list)
+    for source, into in lags:
+        sources[into].append(source)
+    parts: dict[tuple[int, int], list[_Part]] = defaultdict(list)
+    powers = np.zeros(len(stems))
+    for number, block in enumerate(blocks_together(stems, cells.length)):
+        looks = [
+            _Look(sounds, cells, lags, {pair: one.gains[channel, number] for pair, one in known.items()})
+            for channel, sounds in enumerate(block.transpose(1, 0, 2))
+        ]
+        for into, others in sources.items():
+            most = np.array([LOUDEST * loudness[into] / max(loudness[source], 1e-20) for source in others])
+            for channel in range(block.shape[1]):
+                heard = looks[channel]
+                own = heard.spectra(into)
+                powers[into] += float((np.abs(own) ** 2).sum())
+                others_there = np.stack([heard.rid(source, lags[source, into]) for source in others])
+                for source, part in zip(others, _parts(own, others_there, most, cells), strict=True):
+                    parts[source, into].append(part)
+    channels = block.shape[1] if parts else 0
+    return {pair: _joined(found, channels) for pair, found in parts.items()}, powers
+
+
+class _Look:
+    """The stems in one block and channel.
+
+    Args:
+        sounds: ``(stem, time)``.
+        lags: of the known bleeds, at least.
+        gains: (source, stem) -> of a known bleed, ``(band,)``.
+    """
+
+    def __init__(
+        self,
+        sounds: NDArray[np.float32],
+        cells: Cells,
+        lags: Mapping[tuple[int, int], int],
+        gains: Mapping[tuple[int, int], NDArray[np.complex128]],
+    ) -> None:
+        self.sounds, self.cells, self.lags, self.gains = sounds, cells, lags, gains
+        self._seen: dict[tuple[int, int], Spectra] = {}
+
+    def spectra(self, stem: int, lag: int = 0) -> Spectra:
+        """Of a stem that comes later by a lag: ``(frame, bin)``."""
+        if (stem, lag) not in self._seen:
+            self._seen[stem, lag] = self.cells.spectra(np.roll(self.sounds[stem], lag))
+        return self._seen[stem, lag]
+
+    def rid(self, stem: int, lag: int) -> Spectra:
+        """The same without what is known to bleed into the stem."""
+        spectra = self.spectra(stem, lag)
+        for (source, into), gains in self.gains.items():
+            if into == stem and gains.any():
+                spectra = spectra - self.cells.spread(gains) * self.spectra(source, lag + self.lags[source, into])
+        return spectra
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A :class:`Fit` of one block and channel; gains are ``(band,)``."""
+
+    bleed: float
+    taken: float
+    gains: NDArray[np.complex128]
+
+
+def _joined(parts: Sequence[_Part], channels: int) -> Fit:
+    """Of parts in the order of blocks, then channels."""
+    gains = np.array([part.gains for part in parts]).reshape(-1, channels, len(parts[0].gains))
+    return Fit(sum(part.bleed for part in parts), sum(part.taken for part in parts), gains.transpose(1, 0, 2))
+
+
+def _parts(own: Spectra, others: Spectra, most: NDArray[np.float64], cells: Cells) -> list[_Part]:
+    """Weighted least squares of a block on its sources.
+
+    Args:
+        most: square of the highest gain of each source that counts.
+
+    Shape:
+        own: ``(frame, bin)``; others: ``(source, frame, bin)``.
+    """
+    before = cells.around(np.abs(own) ** 2)
+    least = LEAST_REST * before + 1e-12
+    weights = inverse_power(before)
+    gains, precisions = _gains(own, others, weights, cells)
+    for _ in range(REPEATS - 1):
+        rest = own - (cells.spread(gains)[:, None] * others).sum(0)
+        weights = np.where(weights > 0, 1 / np.maximum(cells.around(np.abs(rest) ** 2), least), 0).astype(np.float32)
+        gains, precisions = _gains(own, others, weights, cells)
+    clear = (np.abs(gains) ** 2 * precisions > CLEAR) & (np.abs(gains) ** 2 <= most[:, None])
+    bleeds = cells.spread(np.where(clear, gains, 0))[:, None] * others
+    rest = own - bleeds.sum(0)
+    after = np.maximum(cells.around(np.abs(rest) ** 2), least)
+    parts = []
+    for bleed, used in zip(bleeds, np.where(clear, gains, 0), strict=True):
+        with_it = np.maximum(cells.around(np.abs(rest + bleed) ** 2), least)
+        taken = float(np.log(with_it / after)[weights > 0].sum())
+        parts.append(_Part(float((np.abs(bleed) ** 2).sum()), taken, used))
+    return parts
+
+
+def _gains(
+    own: Spectra, others: Spectra, weights: Powers, cells: Cells
+) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    """Gain of each source in each band, and one over its variance: ``(source, band)``."""
+    num, _, bins = others.shape
+    gains = np.zeros((num, len(cells.bands)), np.complex128)
+    precisions = np.zeros((num, len(cells.bands)))
+    for band, (start, stop) in enumerate(zip(cells.bands, [*cells.bands[1:], bins], strict=True)):
+        here = others[:, :, start:stop].reshape(num, -1)
+        weighted = here.conj() * weights[:, start:stop].reshape(1, -1)
+        gram = (weighted @ here.T).astype(np.complex128)
+        size = float(np.trace(gram).real)
+        if size > 0:
+            inverse = np.linalg.inv(gram + 1e-6 * size * np.eye(num))
+            gains[:, band] = inverse @ (weighted @ own[:, start:stop].reshape(-1))
+            precisions[:, band] = 1 / np.diag(inverse).real
+    return gains, precisions

@@ -46,6 +46,7 @@ __all__ = [
     "Region",
     "Skip",
     "Source",
+    "Span",
     "Stem",
     "Verdict",
     "check_output",
@@ -190,6 +191,17 @@ class Issue(_Noun):
     """what was found, in one line"""
 
 
+class Span(_Noun):
+    """A stretch in which something is heard; times in seconds."""
+
+    start: Seconds
+    """seconds"""
+    end: Seconds
+    """seconds, after ``start``"""
+    level_db: Number
+    """its power there in dB relative to all that sounds there"""
+
+
 class Crosstalk(_Noun):
     """Sound of another stem of the same song that was measured in this one."""
 
@@ -201,6 +213,8 @@ class Crosstalk(_Noun):
     """its power in dB relative to the whole of the stem that it is heard in"""
     delay: Number
     """seconds by which it comes later than in the stem that it is from; negative: earlier"""
+    spans: list[Span] = Field(default_factory=list)
+    """where it is heard, to two seconds"""
 
 
 class Source(_Noun):
@@ -456,14 +470,7 @@ def write(manifest: Manifest, path: str | Path) -> Path:
     path = Path(path)
     document = manifest.model_dump(mode="json", by_alias=True)
     for stem in document["stems"]:
-        for optional in ("source", "stream", "levels_db", "f0", "estimated"):
-            if not stem.get(optional):
-                stem.pop(optional, None)
-        for region in stem["regions"]:
-            if not region["levels_db"]:
-                del region["levels_db"]
-        if "source" in stem and not stem["source"]["stream"]:
-            del stem["source"]["stream"]
+        _shorten(stem)
     if not document["created"]["models"]:
         del document["created"]["models"]
     for skip in document["skipped"]:
@@ -527,6 +534,20 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
 
 
+def _shorten(stem: dict[str, Any]) -> None:
+    """Leave out what says nothing in a stem that is about to be written."""
+    for optional in ("source", "stream", "levels_db", "f0", "estimated"):
+        if not stem.get(optional):
+            stem.pop(optional, None)
+    if stem["crosstalk"] is None:  # an empty list says that there is none
+        del stem["crosstalk"]
+    for region in stem["regions"]:
+        if not region["levels_db"]:
+            del region["levels_db"]
+    if "source" in stem and not stem["source"]["stream"]:
+        del stem["source"]["stream"]
+
+
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with open(path, "rb") as file:
@@ -537,6 +558,7 @@ _DECIMALS = {
     "loudness_lufs": 2,
     "peak_dbfs": 2,
     "scores": 4,
+    "level_db": 1,
     "levels_db": 1,
     "label_quality": 4,
     "confidence": 4,

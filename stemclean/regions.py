@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from stemclean.manifest import Region
+from stemclean.manifest import Region, Span
 from stemclean.units import round_seconds
 
-__all__ = ["labelled_regions", "overlay"]
+__all__ = ["labelled_regions", "levels_with", "overlay", "with_measured"]
 
-Span = tuple[float, float]
+Times = tuple[float, float]
 
 
-def overlay(spans: Mapping[str, Sequence[Span]]) -> list[Region]:
+def overlay(spans: Mapping[str, Sequence[Times]]) -> list[Region]:
     """Regions of a recording of which it is known when each class sounds; where none does is no region.
 
     Args:
@@ -39,7 +40,7 @@ def overlay(spans: Mapping[str, Sequence[Span]]) -> list[Region]:
 def labelled_regions(
     scores: np.ndarray,
     labels: Sequence[str],
-    active: Sequence[Span],
+    active: Sequence[Times],
     step: float,
     *,
     on: float | Mapping[str, float],
@@ -103,3 +104,49 @@ def _hysteresis(scores: np.ndarray, on: float, off: float) -> np.ndarray:
     for start, end in zip(edges[::2], edges[1::2], strict=True):
         present[start:end] = strict[start:end].any()
     return present
+
+
+def with_measured(
+    regions: Sequence[Region], measured: Mapping[str, Sequence[Span]], order: Sequence[str]
+) -> list[Region]:
+    """Regions with classes of which it was measured where they sound, and how loud.
+
+    Args:
+        measured: label -> where; several of a label may overlap, and their powers add up.
+        order: of the classes, all of them.
+    """
+    edges = {edge for spans in measured.values() for span in spans for edge in (span.start, span.end)}
+    result: list[Region] = []
+    for region in regions:
+        cuts = [region.start, *sorted(edge for edge in edges if region.start < edge < region.end), region.end]
+        for start, end in itertools.pairwise(cuts):
+            levels_db = {}
+            for label, spans in measured.items():
+                here = [10 ** (span.level_db / 10) for span in spans if span.start <= start and end <= span.end]
+                if here:
+                    levels_db[label] = min(10 * math.log10(sum(here)), 0.0)
+            labels = [label for label in order if label in region.labels or label in levels_db]
+            levels = levels_with(labels, region.levels_db, levels_db) if levels_db else region.levels_db
+            if result and result[-1].end == start and (result[-1].labels, result[-1].levels_db) == (labels, levels):
+                result[-1] = result[-1].model_copy(update={"end": end})
+            else:
+                result.append(Region(start=start, end=end, labels=labels, levels_db=levels))
+    return result
+
+
+def levels_with(found: Sequence[str], told: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
+    """Level of each class in dB: as measured, and the others share what remains, as far apart as they were told to be.
+
+    Where nothing was told, and several classes share what remains, they have no level.
+
+    Args:
+        told, measured: class -> power in dB relative to the whole.
+    """
+    remains = max(1.0 - sum(10 ** (level / 10) for level in measured.values()), 1e-6)
+    others = [label for label in found if label not in measured]
+    powers = {label: 10 ** (told[label] / 10) for label in others if label in told}
+    if len(others) == 1:
+        powers = dict.fromkeys(others, 1.0)
+    whole = sum(powers.values())
+    levels_db = {label: 10 * math.log10(power / whole * remains) for label, power in powers.items()} | dict(measured)
+    return {label: round(levels_db[label], 1) + 0.0 for label in found if label in levels_db}

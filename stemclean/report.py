@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stemclean.manifest import Manifest, Skip, Stem
-from stemclean.verdicts import found_labels
+from stemclean.verdicts import bleeding_classes, found_labels
 
 __all__ = [
     "NO_FAILURE",
@@ -57,7 +57,7 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
         - ``classes``: class -> seconds ``claimed``, and seconds ``kept``: what holds this class and no other.
         - ``findings``: the stems that are not as claimed, worst first: the lowest label quality, then the id. Silent
           ones come last: they do no harm. Each has ``id``, ``path``, ``claimed``, ``found``, ``scores``,
-          ``label_quality``, ``action``, ``reason``.
+          ``measured_db``, ``label_quality``, ``action``, ``reason``.
         - ``held_out``: the same for declared test and validation stems, whose labels stay as they are.
         - ``rounds``: of ``--self``, what each round changed, see :func:`stemclean.refining.rounds.bookkeeping`.
         - ``thresholds``: of ``--threshold adaptive``, what was found, see :func:`stemclean.refining.adaptive.resolve`.
@@ -196,6 +196,7 @@ def _finding(stem: Stem, found: list[str]) -> dict[str, Any]:
         "claimed": stem.claimed,
         "found": found,
         "scores": stem.scores,
+        "measured_db": {label: round(level, 1) + 0.0 for label, level in bleeding_classes(stem).items()},
         "label_quality": stem.verdict.label_quality,
         "action": stem.verdict.action,
         "reason": stem.verdict.reason,

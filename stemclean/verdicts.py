@@ -8,11 +8,25 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from scipy.special import logit
 
-from stemclean.manifest import Verdict
+from stemclean.manifest import Stem, Verdict
 from stemclean.metrics.label_noise import as_claimed
 
-__all__ = ["Threshold", "borderline", "found_labels", "label_quality", "limits", "louder_by", "tolerated", "verdict"]
+__all__ = [
+    "PRESENT_DB",
+    "Threshold",
+    "bleeding_classes",
+    "borderline",
+    "found_labels",
+    "label_quality",
+    "limits",
+    "louder_by",
+    "tolerated",
+    "verdict",
+]
 
+
+PRESENT_DB = -30.0
+"""Power of a measured bleed relative to the stem, in dB, from which on its class counts as present."""
 
 Threshold = float | Mapping[str, float]
 """A score above which a class is present: one for all classes, or class by class."""
@@ -113,3 +127,17 @@ def tolerated(decided: Verdict, levels_db: Mapping[str, float], claimed: Sequenc
     if decided.reason != "unclaimed_class_present" or bleed_db is None or bleed_db >= max_bleed_db:
         return decided
     return decided.model_copy(update={"action": "keep", "reason": "bleed_tolerated"})
+
+
+def bleeding_classes(stem: Stem, least_db: float = PRESENT_DB) -> dict[str, float]:
+    """Classes whose sound was measured in a stem, not its own -> level in dB relative to the stem.
+
+    Args:
+        least_db: what is softer does not count.
+    """
+    shares: dict[str, float] = {}
+    for one in stem.crosstalk or []:
+        if one.label is not None and one.label not in stem.claimed:
+            shares[one.label] = shares.get(one.label, 0.0) + 10 ** (one.level_db / 10)
+    levels_db = {label: min(10 * math.log10(share), 0.0) for label, share in shares.items()}
+    return {label: level for label, level in levels_db.items() if level >= least_db}

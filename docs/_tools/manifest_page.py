@@ -48,6 +48,7 @@ ORDER = (
     "Model",
     "Stem",
     "Crosstalk",
+    "Span",
     "Source",
     "F0",
     "Estimated",

@@ -39,6 +39,8 @@ SALIENCE = 16.0
 """Peak of the correlation over its noise from which on two stems are looked at closely."""
 LOWEST_DB = -40.0
 """What bleeds softer than this, in dB relative to the stem, is not told."""
+PAUSE_DB = 20.0
+"""Where a bleed is this far below its mean its source pauses."""
 BOTH_WAYS_DB = -28.0
 BOTH_WAYS_TAKEN = 0.01
 """Of the unlikelier direction of two stems, once the source is rid of the other: a bleed as loud as this, relative to
@@ -55,12 +57,14 @@ class Crosstalk:
         source, into: positions of the two.
         level_db: power of the bleed relative to that of the whole stem it is in, in dB, at most 0.
         delay: seconds by which it comes later than in its source; negative: earlier.
+        spans: where it is heard, to :data:`BLOCK`: start and end in seconds, and its level there relative to the stem.
     """
 
     source: int
     into: int
     level_db: float
     delay: float
+    spans: tuple[tuple[float, float, float], ...] = ()
 
 
 def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
@@ -102,7 +106,13 @@ def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
     if any(into in sources for _, into in there):  # some source is bled into, which is known better now
         found, _ = fit(stems, cells, {pair: lags[pair] for pair in there}, loudness, found)
     told = [
-        Crosstalk(source, into, 10 * math.log10(share), lags[source, into] / sample_rate)
+        Crosstalk(
+            source,
+            into,
+            10 * math.log10(share),
+            lags[source, into] / sample_rate,
+            _spans(found[source, into].bleed, powers[:, into]),
+        )
         for source, into in there
         for share in [_share(found, (source, into), powers)]
         if share > 10 ** (LOWEST_DB / 10)
@@ -112,8 +122,19 @@ def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
 
 def _share(fits: Mapping[tuple[int, int], Fit], pair: tuple[int, int], powers: NDArray[np.float64]) -> float:
     """Of a bleed in the power of the stem that it is in."""
-    power = float(powers[pair[1]])
-    return min(fits[pair].bleed / power, 1.0) if power else 0.0
+    power = float(powers[:, pair[1]].sum())
+    return min(float(fits[pair].bleed.sum()) / power, 1.0) if power else 0.0
+
+
+def _spans(bleed: NDArray[np.float64], power: NDArray[np.float64]) -> tuple[tuple[float, float, float], ...]:
+    """Runs of blocks in which a bleed is no further below its mean than a pause is; ``(block,)`` both."""
+    present = bleed > bleed[bleed > 0].mean() * 10 ** (-PAUSE_DB / 10)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], present, [False]])))
+    runs = zip(edges[::2], edges[1::2], strict=True)
+    return tuple(
+        (start * BLOCK, end * BLOCK, 10 * math.log10(min(bleed[start:end].sum() / power[start:end].sum(), 1.0)))
+        for start, end in runs
+    )
 
 
 def _salient(
@@ -130,7 +151,7 @@ def _salient(
     num, bins = len(stems), cells.length // 2 + 1
     cross = np.zeros((bins, num, num), np.complex64)  # of the stem bled into and the source
     source_power, own_power = np.zeros((bins, num, num), np.float32), np.zeros((bins, num), np.float32)
-    powers = []
+    powers = [np.zeros(num)]
     for block in blocks_together(stems, cells.length):
         powers.append(np.square(block, dtype=np.float64).mean((1, 2)))
         spectra = cells.spectra(block.mean(1)).transpose(2, 0, 1)  # (bin, stem, frame)
@@ -157,7 +178,7 @@ def _salient(
 
 def _loudness(powers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean power of each stem over the blocks where it sounds: ``(block, stem)`` -> ``(stem,)``."""
-    sounds = powers >= 0.01 * powers.mean(0)
+    sounds = (powers > 0) & (powers >= 0.01 * powers.mean(0))
     total: NDArray[np.float64] = (powers * sounds).sum(0) / np.maximum(sounds.sum(0), 1)
     return total
 

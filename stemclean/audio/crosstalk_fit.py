@@ -104,12 +104,12 @@ class Fit:
     """What the regression says of one source of a stem.
 
     Args:
-        bleed: power of the bleed, summed over the cells.
+        bleed: power of the bleed, summed over the cells of each block, ``(block,)``.
         taken: nats by which the logarithm of the stem's local powers falls without the bleed, summed likewise.
         gains: of the source, 0 where none is clear, ``(channel, block, band)``.
     """
 
-    bleed: float
+    bleed: NDArray[np.float64]
     taken: float
     gains: NDArray[np.complex128]
 
@@ -130,14 +130,15 @@ def fit(
         known: (source, stem) -> bleed that the stem is rid of where it is a source itself; among ``lags``.
 
     Returns:
-        ((source, stem) -> what it comes to, power of each stem that was asked for: summed over the cells, ``(stem,)``)
+        ((source, stem) -> what it comes to, power of each stem that was asked for, summed likewise: ``(block, stem)``)
     """
     sources: dict[int, list[int]] = defaultdict(list)
     for source, into in lags:
         sources[into].append(source)
     parts: dict[tuple[int, int], list[_Part]] = defaultdict(list)
-    powers = np.zeros(len(stems))
+    powers: list[NDArray[np.float64]] = []
     for number, block in enumerate(blocks_together(stems, cells.length)):
+        powers.append(np.zeros(len(stems)))
         looks = [
             _Look(sounds, cells, lags, {pair: one.gains[channel, number] for pair, one in known.items()})
             for channel, sounds in enumerate(block.transpose(1, 0, 2))
@@ -147,12 +148,12 @@ def fit(
             for channel in range(block.shape[1]):
                 heard = looks[channel]
                 own = heard.spectra(into)
-                powers[into] += float((np.abs(own) ** 2).sum())
+                powers[-1][into] += float((np.abs(own) ** 2).sum())
                 others_there = np.stack([heard.rid(source, lags[source, into]) for source in others])
                 for source, part in zip(others, _parts(own, others_there, most, cells), strict=True):
                     parts[source, into].append(part)
     channels = block.shape[1] if parts else 0
-    return {pair: _joined(found, channels) for pair, found in parts.items()}, powers
+    return {pair: _joined(found, channels) for pair, found in parts.items()}, np.array(powers)
 
 
 class _Look:
@@ -201,7 +202,8 @@ class _Part:
 def _joined(parts: Sequence[_Part], channels: int) -> Fit:
     """Of parts in the order of blocks, then channels."""
     gains = np.array([part.gains for part in parts]).reshape(-1, channels, len(parts[0].gains))
-    return Fit(sum(part.bleed for part in parts), sum(part.taken for part in parts), gains.transpose(1, 0, 2))
+    bleed = np.array([part.bleed for part in parts]).reshape(-1, channels).sum(1)
+    return Fit(bleed, sum(part.taken for part in parts), gains.transpose(1, 0, 2))
 
 
 def _parts(own: Spectra, others: Spectra, most: NDArray[np.float64], cells: Cells) -> list[_Part]:

@@ -45,6 +45,12 @@ def noise_tables(noise: Mapping[str, Any] | None) -> list[Table | str]:
             f"most often: {most['found']} in about {most['stems']:.0f} of the {claims} stems "
             f"that claim {most['claimed']}"
         )
+    if noise.get("measured"):
+        known = noise["measured"]
+        remarks.append(
+            f"measured: {_percent(known['bleed'])} % of the {known['stems']} stems that were compared with others of "
+            "their song hold a class of these besides their own"
+        )
     few = [label for label, told in noise["classes"].items() if told["tracks"] < FEW_TRACKS]
     if few:
         remarks.append(f"fewer than {FEW_TRACKS} tracks of {', '.join(few)}: read the intervals, not the estimates")

@@ -95,12 +95,15 @@ def _row(finding: dict[str, Any]) -> tuple[str, ...]:
     return (
         finding["id"],
         " + ".join(finding["claimed"]),
-        " + ".join(_scored(label, finding["scores"]) for label in finding["found"]) or "nothing",
+        " + ".join(_told(label, finding) for label in finding["found"]) or "nothing",
         "–" if quality is None else f"{quality:.2f}",
         finding["action"],
         finding["reason"].replace("_", " "),
     )
 
 
-def _scored(label: str, scores: dict[str, float]) -> str:
-    return f"{label} {scores[label]:.2f}" if label in scores else label
+def _told(label: str, finding: dict[str, Any]) -> str:
+    """A class with its measured level, or else its score."""
+    if label in finding["measured_db"]:
+        return f"{label} {finding['measured_db'][label]:.0f} dB"
+    return f"{label} {finding['scores'][label]:.2f}" if label in finding["scores"] else label

@@ -43,7 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-__all__ = ["Estimate", "Prior", "Reference", "adjusted", "as_claimed", "beliefs", "prior_shift", "validate"]
+__all__ = ["Estimate", "Prior", "Reference", "adjusted", "as_claimed", "beliefs", "prior_shift", "share", "validate"]
 
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -396,6 +396,28 @@ class _Sums:
         """Claims of each class, and the tracks that they are of, ``(label,)`` both."""
         claims = self.table.reshape(self.num_tracks, self.num_labels, -1)[:, :, 0]
         return claims.sum(0).round().astype(int), (claims > 0).sum(0)
+
+
+def share(held: Mask, tracks: Sequence[str], *, draws: int = 200, seed: int = 0) -> Floats:
+    """Share of stems of which something is known for sure, with its interval: ``(rate, low, high)``.
+
+    Args:
+        held: whether it is so, ``(stem,)``.
+        tracks: of each stem.
+        draws, seed: of the bootstrap.
+
+    >>> share(np.array([True, False]), ["a", "b"])[0]
+    0.5
+    """
+    names, track = np.unique(tracks, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    rates = []
+    for weights in _weights(rng, len(names), draws):
+        each = weights[track]
+        rate = float(each @ held / each.sum())
+        rates.append([rate, 1 - rate])
+    doubted = _with_doubt(np.array(rates)[:, None], np.array([len(names)]), rng)
+    return np.asarray(_interval(doubted[:, 0, 0], np.array(False)))
 
 
 def _weights(rng: np.random.Generator, num_tracks: int, draws: int) -> Iterator[Floats]:

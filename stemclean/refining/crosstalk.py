@@ -8,12 +8,12 @@ stem, at that level. What is not measured proves nothing, as bleed may come from
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from stemclean import verdicts
@@ -21,14 +21,14 @@ from stemclean.audio import crosstalk, files
 from stemclean.audio.waveform import Waveform
 from stemclean.data.journal import Journal
 from stemclean.errors import AudioError
-from stemclean.manifest import Crosstalk, Stem
+from stemclean.manifest import Crosstalk, Span, Stem
 from stemclean.refining.config import RefineConfig
+from stemclean.regions import levels_with, with_measured
+from stemclean.units import round_seconds, seconds_to_samples
+from stemclean.verdicts import PRESENT_DB, bleeding_classes
 
 __all__ = ["PRESENT_DB", "bleeding_classes", "measured", "with_crosstalk"]
 
-PRESENT_DB = -30.0
-"""Power of a bleed relative to the stem, in dB, from which on its class counts as present; a lower ``max_bleed_db``
-goes before."""
 MISTAKEN = 0.01
 """Chance that a measured bleed is none, by which the label quality of a stem that holds one falls."""
 MOST = 32
@@ -41,8 +41,8 @@ CHANNELS = 2
 def measured(stems: Sequence[Stem], folder: Path, done: Journal, threads: Executor, *, quiet: bool) -> list[Stem]:
     """Stems with what is heard in them of the other stems of their song.
 
-    Stems that were cut from longer recordings lie on no common time line and are left as they are; so are songs with
-    one stem or more than :data:`MOST`, and what was measured already.
+    Trimmed stems are laid out as they lay in what they were cut from. Songs with one stem, or more than :data:`MOST`,
+    are left as they are, and so is what was measured already.
 
     Args:
         stems: judged.
@@ -51,14 +51,27 @@ def measured(stems: Sequence[Stem], folder: Path, done: Journal, threads: Execut
     """
     songs: dict[str, list[Stem]] = {}
     for stem in stems:
-        if stem.source is None and stem.scores:
+        if stem.scores:
             songs.setdefault(stem.track, []).append(stem)
     comparable = [song for song in songs.values() if 1 < len(song) <= MOST]
     open_songs = [song for song in comparable if any(stem.crosstalk is None for stem in song)]
     looked = threads.map(partial(_of_song, folder=folder, done=done), open_songs)
     bar = tqdm(looked, "crosstalk", len(open_songs), unit="song", disable=True if quiet else None)
     found = {stem.id: stem for song in bar for stem in song}
-    return [found.get(stem.id, stem) for stem in stems]
+    return _named([found.get(stem.id, stem) for stem in stems])
+
+
+def _named(stems: Sequence[Stem]) -> list[Stem]:
+    """Stems whose bleeds bear the class that their source carries, as it is found now."""
+    carried = {stem.id: _class_of(stem) for stem in stems}
+
+    def named(one: Crosstalk) -> Crosstalk:
+        return one.model_copy(update={"label": carried.get(one.stem, one.label)})
+
+    return [
+        stem.model_copy(update={"crosstalk": [named(one) for one in stem.crosstalk]}) if stem.crosstalk else stem
+        for stem in stems
+    ]
 
 
 def _of_song(song: Sequence[Stem], folder: Path, done: Journal) -> list[Stem]:
@@ -68,17 +81,17 @@ def _of_song(song: Sequence[Stem], folder: Path, done: Journal) -> list[Stem]:
     if all(known):
         return [stem for stem in known if stem]
     try:
-        told = crosstalk.measure([partial(_blocks, folder / stem.path, stem.stream) for stem in song], SAMPLE_RATE)
+        told = crosstalk.measure([partial(_blocks, stem, folder / stem.path) for stem in song], SAMPLE_RATE)
     except AudioError:  # it was readable when it was judged
         return list(song)
-    carried = [_class_of(stem) for stem in song]
     heard: list[list[Crosstalk]] = [[] for _ in song]
     for one in told:
         of = Crosstalk(
             stem=song[one.source].id,
-            label=carried[one.source],
+            label=None,
             level_db=round(one.level_db, 1) + 0.0,
             delay=round(one.delay, 6) + 0.0,
+            spans=_within(one.spans, song[one.into]),
         )
         heard[one.into].append(of)
     results = [stem.model_copy(update={"crosstalk": here}) for stem, here in zip(song, heard, strict=True)]
@@ -87,8 +100,49 @@ def _of_song(song: Sequence[Stem], folder: Path, done: Journal) -> list[Stem]:
     return results
 
 
-def _blocks(path: Path, stream: int) -> Iterator[Waveform]:
-    return files.blocks(path, sample_rate=SAMPLE_RATE, channels=CHANNELS, block_duration=crosstalk.BLOCK, stream=stream)
+def _within(spans: Sequence[tuple[float, float, float]], stem: Stem) -> list[Span]:
+    """Spans of a song's time line as times of the stem's file; a trimmed one may cut them up, or out."""
+    parts = [(0.0, stem.duration)] if stem.source is None or stem.active is None else stem.active
+    placed, before = [], 0.0  # seconds of the file before the part
+    for begin, end in parts:
+        for start, until, level_db in spans:
+            first, last = max(start, begin) - begin + before, min(until, end) - begin + before
+            first, last = round_seconds(first), min(round_seconds(last), stem.duration)
+            if last > first:
+                placed.append(Span(start=first, end=last, level_db=round(level_db, 1) + 0.0))
+        before += end - begin
+    return placed
+
+
+def _blocks(stem: Stem, path: Path) -> Iterator[Waveform]:
+    """The stem's sound on the time line of its song, in blocks."""
+    sound = files.blocks(
+        path, sample_rate=SAMPLE_RATE, channels=CHANNELS, block_duration=crosstalk.BLOCK, stream=stem.stream
+    )
+    return sound if stem.source is None or stem.active is None else _laid_out(sound, stem.active)
+
+
+def _laid_out(sound: Iterator[Waveform], spans: Sequence[tuple[float, float]]) -> Iterator[Waveform]:
+    """What was cut out put back where it was, with silence between.
+
+    Args:
+        spans: seconds of the sound's parts, one after the other.
+    """
+    length = seconds_to_samples(crosstalk.BLOCK, SAMPLE_RATE)
+    block, start = np.zeros((CHANNELS, length), np.float32), 0  # start: samples before the block
+    left = next(sound, None)
+    for begin, end in spans:
+        at, until = seconds_to_samples(begin, SAMPLE_RATE), seconds_to_samples(end, SAMPLE_RATE)
+        while at < until and left is not None:
+            while at >= start + length:
+                yield block
+                block, start = np.zeros_like(block), start + length
+            num = min(left.shape[1], until - at, start + length - at)
+            block[:, at - start : at - start + num] = left[:, :num]
+            at, left = at + num, left[:, num:]
+            if not left.shape[1]:
+                left = next(sound, None)
+    yield block
 
 
 def _class_of(stem: Stem) -> str | None:
@@ -108,20 +162,6 @@ def _found(stem: Stem) -> list[str]:
     return [label for label in stem.scores if label in stem.labels or label in stem.levels_db]
 
 
-def bleeding_classes(stem: Stem, least_db: float = PRESENT_DB) -> dict[str, float]:
-    """Classes whose sound was measured in a stem, not its own -> level in dB relative to the stem.
-
-    Args:
-        least_db: what is softer does not count.
-    """
-    shares: dict[str, float] = {}
-    for one in stem.crosstalk or []:
-        if one.label is not None and one.label not in stem.claimed:
-            shares[one.label] = shares.get(one.label, 0.0) + 10 ** (one.level_db / 10)
-    levels_db = {label: min(10 * math.log10(share), 0.0) for label, share in shares.items()}
-    return {label: level for label, level in levels_db.items() if level >= least_db}
-
-
 def with_crosstalk(stem: Stem, config: RefineConfig) -> Stem:
     """A judged stem with labels, levels and verdict by what was measured in it; held-out stems keep their labels."""
     limit = config.max_bleed_db
@@ -131,27 +171,16 @@ def with_crosstalk(stem: Stem, config: RefineConfig) -> Stem:
     quality = stem.verdict.label_quality * MISTAKEN
     heard = _found(stem)
     found = [label for label in stem.scores if label in heard or label in bleeding]
-    levels_db = _levels(found, stem.levels_db, bleeding)
+    spans = {
+        label: [span for one in stem.crosstalk or [] if one.label == label for span in one.spans] for label in bleeding
+    }
+    levels_db = levels_with(found, stem.levels_db, bleeding)
+    told = {"levels_db": levels_db, "regions": with_measured(stem.regions, spans, list(stem.scores))}
     if stem.verdict.reason == "held_out":
         verdict = stem.verdict.model_copy(update={"label_quality": quality})
-        return stem.model_copy(update={"levels_db": levels_db, "verdict": verdict})
+        return stem.model_copy(update={**told, "verdict": verdict})
     decided, labels = verdicts.verdict(stem.claimed, found, quality), found
     if limit is not None:
         decided = verdicts.tolerated(decided, levels_db, stem.claimed, limit)
         labels = [label for label in stem.claimed if label in found] if decided.reason == "bleed_tolerated" else found
-    return stem.model_copy(update={"labels": labels, "levels_db": levels_db, "verdict": decided})
-
-
-def _levels(found: Sequence[str], told: Mapping[str, float], bleeding: Mapping[str, float]) -> dict[str, float]:
-    """Level of each class: as measured, and the others share what remains, as far apart as they were told to be.
-
-    Where nothing was told, and several classes share what remains, they have no level.
-    """
-    remains = max(1.0 - sum(10 ** (level / 10) for level in bleeding.values()), 1e-6)
-    others = [label for label in found if label not in bleeding]
-    powers = {label: 10 ** (told[label] / 10) for label in others if label in told}
-    if len(others) == 1:
-        powers = dict.fromkeys(others, 1.0)
-    whole = sum(powers.values())
-    levels_db = {label: 10 * math.log10(power / whole * remains) for label, power in powers.items()} | dict(bleeding)
-    return {label: round(levels_db[label], 1) + 0.0 for label in found if label in levels_db}
+    return stem.model_copy(update={**told, "labels": labels, "verdict": decided})

@@ -12,6 +12,7 @@ from stemclean.manifest import Stem
 from stemclean.metrics import label_noise
 from stemclean.metrics.label_noise import LEVEL, Estimate, Reference
 from stemclean.models.calibration import chance_of_card
+from stemclean.verdicts import bleeding_classes
 
 __all__ = ["KEYS", "noise", "reference_of_card", "reference_to_card"]
 
@@ -27,6 +28,9 @@ KEYS: dict[str, str] = {
     "bleed": "share of the claims whose class is there, with an unclaimed one beside it: as `wrong`",
     "classes": "class -> `claims` and `tracks` (how many), `wrong`, `bleed`; `found`: class -> share of these stems in "
     "which it is found without being claimed, and in which the claimed one is; `nothing`: in which no class is",
+    "measured": "of the stems that were compared with others of their song: how many `stems` of how many `tracks`, and "
+    "the share in which an unclaimed class was measured, `bleed`: what is certain, and no less than that; null where "
+    "none were",
     "confusion": "what is found most often without being claimed: `claimed`, `found`, and in how many `stems`; null "
     "where it is less than half a stem",
 }
@@ -60,8 +64,18 @@ def noise(stems: Sequence[Stem], labels: Sequence[str], cards: Sequence[Mapping[
         "level": LEVEL,
         "stems": len(judged),
         "tracks": len(set(tracks)),
+        "measured": _measured(judged),
         **_told(estimate, labels),
     }
+
+
+def _measured(judged: Sequence[Stem]) -> dict[str, Any] | None:
+    compared = [stem for stem in judged if stem.crosstalk is not None]
+    if not compared:
+        return None
+    tracks = [stem.track for stem in compared]
+    bleed = label_noise.share(np.array([bool(bleeding_classes(stem)) for stem in compared]), tracks)
+    return {"stems": len(compared), "tracks": len(set(tracks)), "bleed": _rate(bleed)}
 
 
 def _told(estimate: Estimate, labels: Sequence[str]) -> dict[str, Any]:

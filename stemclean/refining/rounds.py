@@ -103,8 +103,16 @@ class Rounds:
             return earlier
         config, told = adaptive.resolve(self.config, self._sample(sets), self.folder, jury, self.running)
         created = provenance(config, jury, self.data, target, self._about(number))
-        relabel(self.source, self.folder, target, config, jury, self.running, created, told)
+        relabel(self._measured(number), self.folder, target, config, jury, self.running, created, told)
         return manifests.read(target)
+
+    def _measured(self, number: int) -> Manifest:
+        """The dataset with what the round before measured between its stems, which is the same in every round."""
+        if number == 1 or not self.config.crosstalk:
+            return self.source
+        known = {stem.id: stem.crosstalk for stem in manifests.read(self.manifest_path(number - 1)).stems}
+        stems = [stem.model_copy(update={"crosstalk": known.get(stem.id)}) for stem in self.source.stems]
+        return self.source.with_stems(stems)
 
     def manifest_path(self, number: int) -> Path:
         """Where a round's manifest lies."""

@@ -1,0 +1,113 @@
+"""Bleed between stems of a song is measured: how loud, how late, and in which direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from stemclean.audio.crosstalk import BLOCK, Crosstalk, measure
+
+RATE = 22050
+SECONDS = 24.0
+
+
+def blocks(sound: np.ndarray, block: float = BLOCK) -> Callable[[], Iterator[np.ndarray]]:
+    step = round(block * RATE)
+    return lambda: iter([sound[:, start : start + step] for start in range(0, sound.shape[1], step)])
+
+
+def heard(*sounds: np.ndarray) -> list[Crosstalk]:
+    return measure([blocks(sound) for sound in sounds], RATE)
+
+
+def pairs(told: list[Crosstalk]) -> list[tuple[int, int]]:
+    return [(one.source, one.into) for one in told]
+
+
+def relative_db(part: np.ndarray, whole: np.ndarray) -> float:
+    return 10 * np.log10(np.square(part).sum() / np.square(whole).sum())
+
+
+@pytest.fixture
+def band(sounds) -> dict[str, np.ndarray]:
+    """Drums, bass and a voice that play apart and together, (2, time)."""
+    rng = np.random.default_rng(3)
+    made = {"drums": sounds.drums, "bass": sounds.bass, "voice": sounds.vocals}
+    return {name: make(SECONDS, rng, RATE) for name, make in made.items()}
+
+
+def at_level(source: np.ndarray, host: np.ndarray, level_db: float) -> np.ndarray:
+    return source * np.float32(10 ** (level_db / 20) * np.sqrt(np.square(host).sum() / np.square(source).sum()))
+
+
+def test_stems_that_share_nothing_are_let_be(band):
+    assert heard(*band.values()) == []
+
+
+@pytest.mark.parametrize(("level_db", "within_db"), [(-24.0, 3.5), (-12.0, 1.5), (-3.0, 1.0)])
+@pytest.mark.parametrize(("source", "host"), list(permutations(("drums", "bass", "voice"), 2)))
+def test_a_bleed_is_told_with_its_level_and_direction(band, source, host, level_db, within_db):
+    bleed = at_level(band[source], band[host], level_db)
+    stem = band[host] + bleed
+    [told] = heard(stem, band[source])
+    assert (told.source, told.into) == (1, 0)
+    assert told.delay == pytest.approx(0.0, abs=2 / RATE)
+    assert told.level_db == pytest.approx(relative_db(bleed, stem), abs=within_db)
+
+
+def test_a_late_dull_and_turned_over_bleed_is_told_too(band):
+    late = round(0.012 * RATE)
+    dull = np.apply_along_axis(np.convolve, 1, band["drums"], [0.5, 0.5], "same")
+    bleed = -at_level(np.roll(dull, late, axis=1).astype(np.float32), band["voice"], -18.0)
+    stem = band["voice"] + bleed
+    [told] = heard(band["drums"], stem)
+    assert (told.source, told.into) == (0, 1)
+    assert told.delay == pytest.approx(late / RATE, abs=2 / RATE)
+    assert told.level_db == pytest.approx(relative_db(bleed, stem), abs=2.0)
+
+
+def test_a_bleed_that_comes_and_goes_has_the_power_of_where_it_is(band):
+    bleed = at_level(band["drums"], band["voice"], -12.0)
+    bleed[:, : round(11.0 * RATE)] = 0.0
+    stem = band["voice"] + bleed
+    [told] = heard(stem, band["drums"])
+    assert (told.source, told.into) == (1, 0)
+    assert told.level_db == pytest.approx(relative_db(bleed, stem), abs=1.5)
+    [(start, end, level_db)] = told.spans
+    assert (start, end) == (pytest.approx(11.0, abs=BLOCK), SECONDS)
+    second = round(12.0 * RATE)
+    assert level_db == pytest.approx(relative_db(bleed[:, second:], stem[:, second:]), abs=1.5)
+
+
+def test_two_stems_that_bleed_into_each_other_are_both_told(band):
+    drums, voice = band["drums"], band["voice"]
+    into_voice, into_drums = at_level(drums, voice, -14.0), at_level(voice, drums, -18.0)
+    told = {(one.source, one.into): one.level_db for one in heard(voice + into_voice, drums + into_drums)}
+    assert told == {
+        (1, 0): pytest.approx(relative_db(into_voice, voice + into_voice), abs=3.0),
+        (0, 1): pytest.approx(relative_db(into_drums, drums + into_drums), abs=3.0),
+    }
+
+
+def test_what_bleeds_into_a_source_is_not_taken_along(band):
+    """The voice holds clean drums, and the drums hold the bass: there is no bass in the voice."""
+    drums = band["drums"] + at_level(band["bass"], band["drums"], -6.0)
+    voice = band["voice"] + at_level(band["drums"], band["voice"], -6.0)
+    assert pairs(heard(voice, drums, band["bass"])) == [(1, 0), (2, 1)]
+
+
+def test_one_recording_twice_is_no_bleed(band):
+    assert heard(band["drums"], 0.5 * band["drums"]) == []
+
+
+def test_a_stem_that_ends_early_and_one_that_is_silent_harm_nothing(band):
+    short = band["drums"][:, : round(15.3 * RATE)]
+    bleed = at_level(band["drums"], band["voice"], -10.0)
+    bleed[:, short.shape[1] :] = 0.0
+    told = heard(band["voice"] + bleed, short, np.zeros_like(short))
+    assert pairs(told) == [(1, 0)]
+    assert heard(np.zeros((2, 100), np.float32), np.zeros((2, 100), np.float32)) == []
+    assert heard() == []

@@ -1,0 +1,217 @@
+"""What refine makes of bleed that was measured between the stems of a song."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from stemclean import layouts, manifest
+from stemclean.cli import app
+from stemclean.data.journal import Journal
+from stemclean.manifest import Crosstalk, Region, Span, Stem, Verdict
+from stemclean.refine import RefineConfig, refine
+from stemclean.refining import crosstalk
+from stemclean.refining.crosstalk import measured, with_crosstalk
+from stemclean.refining.noise import noise
+from stemclean.trim import trim
+from stemclean.verdicts import bleeding_classes
+
+LABELS = ("vocals", "bass", "drums", "other")
+RATE = 22050
+SILENT = {"vocals": 0.02, "bass": 0.02, "drums": 0.02, "other": 0.02}
+
+
+def judged(name: str, claimed: str, *found: str, reason: str = "as_claimed", **changes: Any) -> Stem:
+    labels = list(found or [claimed])
+    action = {"as_claimed": "keep", "held_out": "keep", "other_class_found": "relabel", "no_class": "drop"}[reason]
+    scores = {label: 0.97 if label in labels else 0.02 for label in LABELS}
+    fields: dict[str, Any] = {"levels_db": dict.fromkeys(labels, -0.2), "scores": scores} | changes
+    return Stem(
+        id=f"song/{name}", track="song", path=f"song/{name}.wav", sample_rate=RATE, channels=2, num_samples=10 * RATE,
+        claimed=[claimed], labels=labels, verdict=Verdict(action=action, reason=reason, label_quality=0.9), **fields,
+    )  # fmt: skip
+
+
+def bled(label: str | None, level_db: float, source: str = "song/x") -> Crosstalk:
+    return Crosstalk(stem=source, label=label, level_db=level_db, delay=0.0)
+
+
+def test_a_measured_bleed_is_a_class_of_the_stem():
+    stem = judged("drums", "drums", crosstalk=[bled("vocals", -20.0)])
+    told = with_crosstalk(stem, RefineConfig())
+    assert told.labels == ["vocals", "drums"]
+    assert told.levels_db == {"vocals": -20.0, "drums": 0.0}
+    assert (told.verdict.action, told.verdict.reason) == ("mixed", "unclaimed_class_present")
+    assert told.verdict.label_quality == pytest.approx(0.009)
+    assert told.scores == stem.scores
+
+
+def test_what_is_measured_goes_before_what_was_guessed():
+    stem = judged("drums", "drums", "vocals", "drums", "other", crosstalk=[bled("vocals", -10.0)])
+    stem = stem.model_copy(update={"levels_db": {"vocals": -2.0, "drums": -5.0, "other": -15.0}})
+    told = with_crosstalk(stem, RefineConfig())
+    assert told.levels_db["vocals"] == -10.0
+    assert told.levels_db["drums"] - told.levels_db["other"] == pytest.approx(10.0, abs=0.11)
+    assert sum(10 ** (level / 10) for level in told.levels_db.values()) == pytest.approx(1.0, abs=0.02)
+
+
+def test_regions_say_where_a_bleed_was_measured():
+    here = bled("vocals", -20.0).model_copy(update={"spans": [Span(start=2.0, end=4.0, level_db=-10.0)]})
+    regions = [Region(start=0.0, end=3.0, labels=["drums"]), Region(start=5.0, end=9.0, labels=["drums"])]
+    told = with_crosstalk(judged("drums", "drums", crosstalk=[here], regions=regions), RefineConfig())
+    assert [(one.start, one.end, one.labels) for one in told.regions] == [
+        (0.0, 2.0, ["drums"]), (2.0, 3.0, ["vocals", "drums"]), (5.0, 9.0, ["drums"]),
+    ]  # fmt: skip
+    assert told.regions[1].levels_db == {"vocals": -10.0, "drums": -0.5}
+
+
+def test_two_sources_of_a_class_add_up():
+    stem = judged("drums", "drums", crosstalk=[bled("other", -20.0), bled("other", -20.0, "song/y")])
+    assert with_crosstalk(stem, RefineConfig()).levels_db["other"] == -17.0
+
+
+@pytest.mark.parametrize(
+    "here", [[], [bled("drums", -8.0)], [bled(None, -8.0)], [bled("vocals", -33.0)]],
+    ids=["none", "its own class", "no clear class", "too soft"],
+)  # fmt: skip
+def test_what_changes_no_label(here):
+    stem = judged("drums", "drums", crosstalk=here)
+    assert with_crosstalk(stem, RefineConfig()) == stem
+
+
+def test_a_limit_decides_what_is_tolerated():
+    stem = judged("drums", "drums", crosstalk=[bled("vocals", -33.0)])
+    assert with_crosstalk(stem, RefineConfig(max_bleed_db=-35.0)).verdict.action == "mixed"
+    louder = judged("drums", "drums", crosstalk=[bled("vocals", -28.0)])
+    tolerated = with_crosstalk(louder, RefineConfig(max_bleed_db=-25.0))
+    assert (tolerated.verdict.action, tolerated.verdict.reason) == ("keep", "bleed_tolerated")
+    assert tolerated.labels == ["drums"] and tolerated.levels_db["vocals"] == -28.0
+
+
+def test_held_out_stems_keep_their_labels():
+    stem = judged("drums", "drums", reason="held_out", split="test", crosstalk=[bled("vocals", -8.0)])
+    told = with_crosstalk(stem, RefineConfig())
+    assert (told.labels, told.verdict.action, told.verdict.reason) == (["drums"], "keep", "held_out")
+    assert told.verdict.label_quality < 0.01
+
+
+def test_weights_without_a_level_head_get_levels_of_what_is_measured():
+    stem = judged("drums", "drums", crosstalk=[bled("vocals", -8.0)], levels_db={})
+    assert with_crosstalk(stem, RefineConfig()).levels_db == {"vocals": -8.0, "drums": -0.7}
+
+
+@pytest.mark.parametrize(
+    ("stem", "label"),
+    [
+        (judged("a", "drums"), "drums"),
+        (judged("a", "drums", "drums", "bass", reason="as_claimed"), "drums"),
+        (judged("a", "drums", "bass", reason="other_class_found"), "bass"),
+        (judged("a", "drums", "bass", "other", reason="other_class_found"), None),
+        (
+            judged("a", "drums", reason="no_class", levels_db={}, scores=SILENT).model_copy(update={"labels": []}),
+            "drums",
+        ),
+    ],
+    ids=["claim", "claim and more", "another", "several others", "nothing"],
+)
+def test_the_class_that_a_source_carries(stem, label):
+    assert crosstalk._class_of(stem) == label
+
+
+def song(folder: Path, sounds: Any, level_db: float = -15.0, seconds: float = 14.0) -> Path:
+    """A song of drums, bass and vocals into which the drums bleed."""
+    rng = np.random.default_rng(5)
+    stems = {name: getattr(sounds, name)(seconds, rng, RATE) for name in ("drums", "bass", "vocals")}
+    drums, vocals = stems["drums"], stems["vocals"]
+    vocals += drums * np.float32(10 ** (level_db / 20) * np.linalg.norm(vocals) / np.linalg.norm(drums))
+    (folder / "song").mkdir(parents=True)
+    for name, sound in stems.items():
+        soundfile.write(folder / "song" / f"{name}.wav", 0.5 * sound.T, RATE)
+    return folder
+
+
+def compared(data: Path, output: Path, *, kill: bool = False) -> dict[str, Stem]:
+    source, folder = layouts.load(data, quiet=True)
+    stems = [
+        stem.model_copy(update={"scores": {label: 0.97 if label in stem.claimed else 0.02 for label in LABELS}})
+        for stem in source.stems
+    ]
+    with ThreadPoolExecutor(1) as threads:
+        journal = Journal(output, 1)
+        found = measured(stems, folder, journal, threads, quiet=True)
+        journal.__exit__(KeyboardInterrupt if kill else None, None, None)
+    return {stem.id: stem for stem in found}
+
+
+def test_a_song_is_measured_and_found_again_after_a_kill(tmp_path, sounds, monkeypatch):
+    data, output = song(tmp_path / "data", sounds), tmp_path / "refined.json"
+    first = compared(data, output, kill=True)
+    [bleed] = first["song/vocals"].crosstalk
+    assert (bleed.stem, bleed.label) == ("song/drums", "drums")
+    assert bleed.level_db == pytest.approx(-15.1, abs=1.5)
+    assert first["song/drums"].crosstalk == [] and first["song/bass"].crosstalk == []
+    monkeypatch.setattr(crosstalk.crosstalk, "measure", None)  # not called any more
+    assert compared(data, output) == first
+    assert not output.with_name("refined.json.partial.jsonl").exists()
+
+
+def test_trimmed_stems_are_laid_out_again(tmp_path, sounds):
+    data = song(tmp_path / "data", sounds)
+    quiet = tmp_path / "data" / "song" / "bass.wav"
+    sound, rate = soundfile.read(quiet, dtype="float32")
+    sound[: 5 * rate] = 0.0  # so that trimming moves it
+    soundfile.write(quiet, sound, rate)
+    vocals = tmp_path / "data" / "song" / "vocals.wav"
+    held, _ = soundfile.read(vocals, dtype="float32")
+    soundfile.write(vocals, held + 0.5 * sound, rate)
+    trimmed = trim(data, tmp_path / "trimmed", quiet=True)
+    assert any(stem.num_samples < stem.source.num_samples for stem in trimmed.stems if stem.source)
+    found = compared(tmp_path / "trimmed" / "manifest.json", tmp_path / "refined.json")
+    [bass] = [one for one in found["song/vocals"].crosstalk if one.stem == "song/bass"]
+    assert bass.spans[0].start == pytest.approx(5.0, abs=crosstalk.crosstalk.BLOCK)
+
+
+def test_a_stem_alone_and_one_that_cannot_be_read_are_left(tmp_path, sounds):
+    data = song(tmp_path / "data", sounds)
+    (data / "alone").mkdir()
+    (data / "song" / "drums.wav").rename(data / "alone" / "drums.wav")
+    found = compared(data, tmp_path / "refined.json")
+    assert found["alone/drums"].crosstalk is None and found["song/bass"].crosstalk == []
+    source, folder = layouts.load(data, quiet=True)
+    stems = [stem.model_copy(update={"scores": SILENT}) for stem in source.stems if stem.track == "song"]
+    (data / "song" / "bass.wav").unlink()
+    with ThreadPoolExecutor(1) as threads, Journal(tmp_path / "again.json", 1) as journal:
+        assert measured(stems, folder, journal, threads, quiet=True) == stems
+
+
+def test_refine_measures_unless_it_is_told_not_to(tmp_path, sounds):
+    data = song(tmp_path / "data", sounds)
+    output = tmp_path / "refined.json"
+    result = CliRunner().invoke(app, ["refine", str(data), "-o", str(output), "--json", "--quiet"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    vocals = next(one for one in report["findings"] if one["id"] == "song/vocals")
+    assert vocals["measured_db"].keys() == {"drums"} and "drums" in vocals["found"]
+    assert report["noise"]["measured"]["stems"] == 3
+    read = {stem.id: stem for stem in manifest.read(output).stems}
+    assert read["song/vocals"].crosstalk and read["song/bass"].crosstalk == []
+    refined = refine(data, tmp_path / "plain.json", RefineConfig(crosstalk=False), quiet=True)
+    assert all(stem.crosstalk is None for stem in refined.stems) and refined.summary["noise"]["measured"] is None
+    assert "crosstalk" not in json.loads((tmp_path / "plain.json").read_text())["stems"][0]
+
+
+def test_the_share_that_is_certain_is_told_with_its_interval():
+    stems = [judged(str(n), "drums", crosstalk=[bled("vocals", -10.0)] if n < 2 else []) for n in range(8)]
+    stems = [stem.model_copy(update={"track": stem.id}) for stem in stems]
+    alone = judged("alone", "drums")
+    told = noise([*stems, alone], LABELS, [{}])["measured"]
+    assert (told["stems"], told["tracks"], told["bleed"]["rate"]) == (8, 8, 0.25)
+    assert 0 < told["bleed"]["low"] < 0.2 and 0.35 < told["bleed"]["high"] < 0.8
+    assert bleeding_classes(stems[0]) == {"vocals": -10.0}

@@ -57,7 +57,7 @@ def refine(
     output = manifest.check_output(output)
     running = Running(workers, device, resume, quiet)
     addresses.resolve(weights_uri)  # a wrong name is told now, not after the scan
-    source, folder = layouts.load(data, quiet=quiet)
+    source, folder = _load(data, quiet=quiet)
     with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
         from stemclean.models import weights
         from stemclean.refining import adaptive
@@ -133,7 +133,7 @@ def refine_self(
             "add it to the recipe: --set options.level_head=true",
         )
     work = Path(workdir) if workdir else output.with_suffix(".work")
-    source, folder = layouts.load(data, quiet=quiet)
+    source, folder = _load(data, quiet=quiet)
     running, where = Running(workers, device, resume, quiet), Path(cache) if cache else None
     shared = Rounds(source, folder, data, work, chosen, config, method, running, where)
     refined, told = None, []
@@ -148,6 +148,15 @@ def refine_self(
     final = moved(refined, folder, data, output)
     manifest.write(final, output)
     return final
+
+
+def _load(data: str | Path, *, quiet: bool) -> tuple[Manifest, Path]:
+    """The dataset, without what an earlier run measured between its stems: the files may be others now."""
+    source, folder = layouts.load(data, quiet=quiet)
+    stems = [
+        stem.model_copy(update={"crosstalk": None}) if stem.crosstalk is not None else stem for stem in source.stems
+    ]
+    return source.with_stems(stems), folder
 
 
 def refine_pitch(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stemclean.manifest import Manifest, Skip, Stem
-from stemclean.verdicts import bleeding_classes, found_labels
+from stemclean.verdicts import bleeding_classes, found_labels, least_bleed_db
 
 __all__ = [
     "NO_FAILURE",
@@ -65,17 +65,17 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
         - ``root``: the folder of the stems, relative to that of the manifest as it was written.
         - ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
-    summary = manifest.summary
+    summary, config = manifest.summary, manifest.created.config
     held_out = [stem for stem in manifest.stems if stem.verdict and stem.verdict.reason == "held_out"]
     return {
         "stems": summary["stems"],
         "verdicts": summary["verdicts"],
         "classes": summary["seconds"],
         "findings": _worst_first(
-            [_finding(s, s.labels) for s in manifest.stems if s.verdict and s.verdict.action != "keep"]
+            [_finding(s, s.labels, config) for s in manifest.stems if s.verdict and s.verdict.action != "keep"]
         ),
         "held_out": _worst_first(
-            [_finding(s, heard) for s in held_out if (heard := _heard(s, manifest.created.config)) != s.claimed]
+            [_finding(s, heard, config) for s in held_out if (heard := _heard(s, config)) != s.claimed]
         ),
         **{name: summary[name] for name in ("rounds", "thresholds") if name in summary},
         "noise": summary.get("noise"),
@@ -185,18 +185,21 @@ def describe_training(card: Mapping[str, Any]) -> dict[str, Any]:
 
 def _heard(stem: Stem, config: Mapping[str, Any]) -> list[str]:
     """The classes above the thresholds of the run, whatever the labels are."""
-    return found_labels(stem.scores, stem.claimed, config["threshold"], config["claimed_threshold"])
+    found = found_labels(stem.scores, stem.claimed, config["threshold"], config["claimed_threshold"])
+    measured = bleeding_classes(stem, least_bleed_db(config.get("max_bleed_db")))
+    return [label for label in stem.scores if label in found or label in measured]
 
 
-def _finding(stem: Stem, found: list[str]) -> dict[str, Any]:
+def _finding(stem: Stem, found: list[str], config: Mapping[str, Any]) -> dict[str, Any]:
     assert stem.verdict is not None
+    measured = bleeding_classes(stem, least_bleed_db(config.get("max_bleed_db")))
     return {
         "id": stem.id,
         "path": stem.path,
         "claimed": stem.claimed,
         "found": found,
         "scores": stem.scores,
-        "measured_db": {label: round(level, 1) + 0.0 for label, level in bleeding_classes(stem).items()},
+        "measured_db": {label: round(level, 1) + 0.0 for label, level in measured.items()},
         "label_quality": stem.verdict.label_quality,
         "action": stem.verdict.action,
         "reason": stem.verdict.reason,

@@ -18,8 +18,10 @@ __all__ = [
     "borderline",
     "found_labels",
     "label_quality",
+    "least_bleed_db",
     "limits",
     "louder_by",
+    "own_classes",
     "tolerated",
     "verdict",
 ]
@@ -129,15 +131,29 @@ def tolerated(decided: Verdict, levels_db: Mapping[str, float], claimed: Sequenc
     return decided.model_copy(update={"action": "keep", "reason": "bleed_tolerated"})
 
 
+def own_classes(stem: Stem) -> set[str]:
+    """The classes that are the stem's own, and no bleed: its claims, and if none of these was found, the loudest."""
+    heard = [label for label in stem.scores if label in stem.labels or label in stem.levels_db]
+    if not heard or set(heard) & set(stem.claimed):
+        return set(stem.claimed)
+    return {*stem.claimed, max(heard, key=lambda label: (stem.levels_db.get(label, -math.inf), stem.scores[label]))}
+
+
+def least_bleed_db(max_bleed_db: float | None) -> float:
+    """Level from which on a measured bleed counts: :data:`PRESENT_DB`, or what the user tolerates if that is less."""
+    return PRESENT_DB if max_bleed_db is None else min(PRESENT_DB, max_bleed_db)
+
+
 def bleeding_classes(stem: Stem, least_db: float = PRESENT_DB) -> dict[str, float]:
     """Classes whose sound was measured in a stem, not its own -> level in dB relative to the stem.
 
     Args:
         least_db: what is softer does not count.
     """
+    own = own_classes(stem)
     shares: dict[str, float] = {}
     for one in stem.crosstalk or []:
-        if one.label is not None and one.label not in stem.claimed:
+        if one.label is not None and one.label not in own:
             shares[one.label] = shares.get(one.label, 0.0) + 10 ** (one.level_db / 10)
     levels_db = {label: min(10 * math.log10(share), 0.0) for label, share in shares.items()}
     return {label: level for label, level in levels_db.items() if level >= least_db}

@@ -47,7 +47,7 @@ def test_stems_that_share_nothing_are_let_be(band):
     assert heard(*band.values()) == []
 
 
-@pytest.mark.parametrize(("level_db", "within_db"), [(-24.0, 3.5), (-12.0, 1.5), (-3.0, 1.0)])
+@pytest.mark.parametrize(("level_db", "within_db"), [(-12.0, 1.5), (-3.0, 1.0)])
 @pytest.mark.parametrize(("source", "host"), list(permutations(("drums", "bass", "voice"), 2)))
 def test_a_bleed_is_told_with_its_level_and_direction(band, source, host, level_db, within_db):
     bleed = at_level(band[source], band[host], level_db)
@@ -58,6 +58,13 @@ def test_a_bleed_is_told_with_its_level_and_direction(band, source, host, level_
     assert told.level_db == pytest.approx(relative_db(bleed, stem), abs=within_db)
 
 
+def test_a_soft_bleed_is_told(band):
+    bleed = at_level(band["drums"], band["voice"], -33.0)
+    [told] = heard(band["voice"] + bleed, band["drums"])
+    assert (told.source, told.into) == (1, 0)
+    assert told.level_db == pytest.approx(relative_db(bleed, band["voice"] + bleed), abs=2.5)
+
+
 def test_a_late_dull_and_turned_over_bleed_is_told_too(band):
     late = round(0.012 * RATE)
     dull = np.apply_along_axis(np.convolve, 1, band["drums"], [0.5, 0.5], "same")
@@ -65,7 +72,7 @@ def test_a_late_dull_and_turned_over_bleed_is_told_too(band):
     stem = band["voice"] + bleed
     [told] = heard(band["drums"], stem)
     assert (told.source, told.into) == (0, 1)
-    assert told.delay == pytest.approx(late / RATE, abs=2 / RATE)
+    assert told.delay == pytest.approx(late / RATE, abs=3 / RATE)
     assert told.level_db == pytest.approx(relative_db(bleed, stem), abs=2.0)
 
 
@@ -101,6 +108,48 @@ def test_what_bleeds_into_a_source_is_not_taken_along(band):
 
 def test_one_recording_twice_is_no_bleed(band):
     assert heard(band["drums"], 0.5 * band["drums"]) == []
+
+
+def test_a_recording_that_is_there_twice_hides_no_bleed(band):
+    bleed = at_level(band["drums"], band["voice"], -12.0)
+    stem = band["voice"] + bleed
+    for twin in (band["drums"], 0.5 * band["drums"]):
+        [told] = heard(stem, band["drums"], twin)
+        assert (told.source, told.into) == (1, 0)
+        assert told.level_db == pytest.approx(relative_db(bleed, stem), abs=1.5)
+
+
+def notes(seed: int, *keys: int) -> np.ndarray:
+    """A tune of half a second a note; another player is as much out of tune. (2, time)."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(0.5 * RATE)) / RATE
+    tune = []
+    for key in np.resize(keys, round(SECONDS / 0.5)):
+        hz = 440 * 2 ** ((key - 69 + rng.uniform(-0.08, 0.08)) / 12)
+        tones = [np.sin(2 * np.pi * k * hz * time + rng.uniform(0, 6.28)) / k for k in range(1, 10)]
+        tune.append(np.sum(tones, 0) * np.exp(-3 * time))
+    sound = np.concatenate(tune) + 0.005 * rng.standard_normal(round(SECONDS * RATE))
+    return np.stack([sound, 0.8 * sound]).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "keys", [(60, 62, 64, 65), (48, 50, 52, 53), (64, 60, 67, 62)], ids=["unison", "octave", "scale"]
+)
+def test_parts_that_play_together_are_no_bleed(keys):
+    assert heard(notes(1, 60, 62, 64, 65), notes(2, *keys)) == []
+
+
+def test_an_offset_is_no_bleed(band):
+    assert heard(*(sound + np.float32(0.03) for sound in band.values())) == []
+
+
+def test_what_else_is_in_the_song_does_not_matter(band):
+    """A bleed is as loud whether the bass beside it is loud or soft."""
+    stem = 0.01 * (band["voice"] + at_level(band["drums"], band["voice"], -18.0))
+    alone = heard(stem, 0.01 * band["drums"])[0].level_db
+    told = [one for one in heard(stem, 0.01 * band["drums"], band["bass"]) if one.into == 0]
+    assert [one.source for one in told] == [1]
+    assert told[0].level_db == pytest.approx(alone, abs=0.3)
 
 
 def test_a_stem_that_ends_early_and_one_that_is_silent_harm_nothing(band):

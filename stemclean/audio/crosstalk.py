@@ -14,7 +14,8 @@ Who bleeds into whom
     more from the logarithm of the local powers. Whether it goes both ways is asked again of a source that is rid of
     what was found to bleed into it.
 
-What it cannot find: sound that no other stem of the song holds, other takes, and echoes beyond :data:`LATEST`.
+What it cannot find: sound that no other stem of the song holds, other takes, echoes beyond :data:`LATEST`, and sources
+whose channels cancel. Two copies of one sampled part are bleed to it.
 """
 
 from __future__ import annotations
@@ -41,10 +42,13 @@ LOWEST_DB = -40.0
 """What bleeds softer than this, in dB relative to the stem, is not told."""
 PAUSE_DB = 20.0
 """Where a bleed is this far below its mean its source pauses."""
+STEADY = 0.3
+"""Steadiness of the gains from which on a bleed is believed: two parts that play the same notes have much in common,
+too, but another gain with each note."""
 BOTH_WAYS_DB = -28.0
-BOTH_WAYS_TAKEN = 0.01
+BOTH_WAYS_TAKEN = 0.25
 """Of the unlikelier direction of two stems, once the source is rid of the other: a bleed as loud as this, relative to
-the stem, that takes this share of what the likelier one does, is there too."""
+the stem, that still takes this share of what it took before, is there too."""
 SAME_SOUND = 0.9
 """Two stems of which either is this share of the other are one recording twice."""
 
@@ -86,20 +90,18 @@ def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
     if not lags:
         return []
     first, powers = fit(stems, cells, lags, loudness)
-    likelier = {pair: one for pair, one in first.items() if one.taken >= first[pair[::-1]].taken}
-    same = {pair for pair in first if min(_share(first, way, powers) for way in (pair, pair[::-1])) >= SAME_SOUND}
+    twins = _twins(first, powers)
+    if twins:  # they would explain each other, and between them what bleeds from either
+        lags = {pair: lag for pair, lag in lags.items() if pair[0] not in twins and pair[::-1] not in twins.items()}
+        first, powers = fit(stems, cells, lags, loudness)
+    likelier = {
+        pair: one for pair, one in first.items() if pair[::-1] not in first or one.taken >= first[pair[::-1]].taken
+    }
     rid, _ = fit(stems, cells, lags, loudness, likelier)
     there = [
         pair
         for pair in lags
-        if pair not in same
-        and (
-            pair in likelier
-            or (
-                _share(rid, pair, powers) >= 10 ** (BOTH_WAYS_DB / 10)
-                and rid[pair].taken >= BOTH_WAYS_TAKEN * first[pair[::-1]].taken
-            )
-        )
+        if rid[pair].steadiness() >= STEADY and (pair in likelier or _both_ways(pair, first, rid, powers))
     ]
     sources = {source for source, _ in there}
     found = {pair: rid[pair] for pair in there}
@@ -120,10 +122,27 @@ def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
     return sorted(told, key=lambda one: (one.into, one.source))
 
 
+def _both_ways(
+    pair: tuple[int, int],
+    first: Mapping[tuple[int, int], Fit],
+    rid: Mapping[tuple[int, int], Fit],
+    powers: NDArray[np.float64],
+) -> bool:
+    """Whether the unlikelier direction of two stems is there as well."""
+    loud = _share(rid, pair, powers) >= 10 ** (BOTH_WAYS_DB / 10)
+    return loud and rid[pair].taken >= BOTH_WAYS_TAKEN * first[pair].taken
+
+
 def _share(fits: Mapping[tuple[int, int], Fit], pair: tuple[int, int], powers: NDArray[np.float64]) -> float:
     """Of a bleed in the power of the stem that it is in."""
     power = float(powers[:, pair[1]].sum())
     return min(float(fits[pair].bleed.sum()) / power, 1.0) if power else 0.0
+
+
+def _twins(fits: Mapping[tuple[int, int], Fit], powers: NDArray[np.float64]) -> dict[int, int]:
+    """Stems that are one recording twice: the later one -> the one that is kept."""
+    same = [pair for pair in fits if min(_share(fits, way, powers) for way in (pair, pair[::-1])) >= SAME_SOUND]
+    return {max(pair): min(pair) for pair in sorted(same, reverse=True)}
 
 
 def _spans(bleed: NDArray[np.float64], power: NDArray[np.float64]) -> tuple[tuple[float, float, float], ...]:
@@ -132,7 +151,11 @@ def _spans(bleed: NDArray[np.float64], power: NDArray[np.float64]) -> tuple[tupl
     edges = np.flatnonzero(np.diff(np.concatenate([[False], present, [False]])))
     runs = zip(edges[::2], edges[1::2], strict=True)
     return tuple(
-        (start * BLOCK, end * BLOCK, 10 * math.log10(min(bleed[start:end].sum() / power[start:end].sum(), 1.0)))
+        (
+            float(start * BLOCK),
+            float(end * BLOCK),
+            10 * math.log10(min(float(bleed[start:end].sum() / power[start:end].sum()), 1.0)),
+        )
         for start, end in runs
     )
 

@@ -5,6 +5,7 @@ See :mod:`stemclean.audio.crosstalk` for why.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ __all__ = ["Blocks", "Cells", "Fit", "blocks_together", "fit", "inverse_power"]
 
 WINDOW = 0.0929
 """Seconds of a spectrogram's window; half of it from one to the next."""
+LOWEST_HZ = 20.0
+"""What lies below is no sound: an offset that two stems have in common is no bleed."""
 WIDTH = 8.0
 """Of a band within which a bleed has one gain, on the scale of equivalent rectangular bandwidths."""
 LOCAL_WIDTH = 1.5
@@ -51,6 +54,7 @@ class Cells:
         self.sample_rate = sample_rate
         self.length = 2 ** round(np.log2(WINDOW * sample_rate))
         self.hop = self.length // 2
+        self._inaudible = math.ceil(LOWEST_HZ * self.length / sample_rate)
         self._window = np.hanning(self.length + 1)[:-1].astype(np.float32)
         self._local = _band_starts(self.length, sample_rate, LOCAL_WIDTH)
         self.bands = _band_starts(self.length, sample_rate, WIDTH)
@@ -58,7 +62,9 @@ class Cells:
     def spectra(self, block: Waveform) -> Spectra:
         """``(..., time)`` -> ``(..., frame, bin)``; a last part that fills no window is left out."""
         frames = np.lib.stride_tricks.sliding_window_view(block, self.length, -1)[..., :: self.hop, :]
-        return np.asarray(rfft(frames * self._window, axis=-1), np.complex64)
+        spectra = np.asarray(rfft(frames * self._window, axis=-1), np.complex64)
+        spectra[..., : self._inaudible] = 0.0
+        return spectra
 
     def around(self, power: Powers) -> Powers:
         """Mean over the band and some frames around each cell: ``(..., frame, bin)`` -> the same."""
@@ -81,7 +87,7 @@ def _band_starts(length: int, sample_rate: int, width: float) -> NDArray[np.intp
 
 def inverse_power(local: Powers) -> Powers:
     """One over the local power; nothing where the stem is cut off. ``(..., frame, bin)`` -> the same."""
-    least = max(float(local.mean()) * 10 ** (GATED_DB / 10), 1e-12)
+    least = np.maximum(local.mean((-2, -1), keepdims=True) * 10 ** (GATED_DB / 10), 1e-12)
     return np.where(local > least, 1 / np.maximum(local, least), 0).astype(np.float32)
 
 
@@ -113,6 +119,12 @@ class Fit:
     taken: float
     gains: NDArray[np.complex128]
 
+    def steadiness(self) -> float:
+        """How alike the gains are where there are some, in [0, 1]: a bleed has one in each band, come what may."""
+        size, used = np.abs(self.gains) ** 2, np.abs(self.gains) > 0
+        mean = np.abs(self.gains.sum(1)) ** 2 / np.maximum(used.sum(1), 1)  # (channel, band)
+        return float(mean.sum() / size.sum()) if size.any() else 0.0
+
 
 def fit(
     stems: Sequence[Blocks],
@@ -139,21 +151,17 @@ def fit(
     powers: list[NDArray[np.float64]] = []
     for number, block in enumerate(blocks_together(stems, cells.length)):
         powers.append(np.zeros(len(stems)))
-        looks = [
-            _Look(sounds, cells, lags, {pair: one.gains[channel, number] for pair, one in known.items()})
-            for channel, sounds in enumerate(block.transpose(1, 0, 2))
-        ]
-        for into, others in sources.items():
-            most = np.array([LOUDEST * loudness[into] / max(loudness[source], 1e-20) for source in others])
-            for channel in range(block.shape[1]):
-                heard = looks[channel]
+        for channel, sounds in enumerate(block.transpose(1, 0, 2)):
+            gains = {pair: one.gains[channel, number] for pair, one in known.items()}
+            heard = _Look(sounds, cells, lags, gains)
+            for into, others in sources.items():
+                most = np.array([LOUDEST * loudness[into] / max(loudness[source], 1e-20) for source in others])
                 own = heard.spectra(into)
                 powers[-1][into] += float((np.abs(own) ** 2).sum())
                 others_there = np.stack([heard.rid(source, lags[source, into]) for source in others])
                 for source, part in zip(others, _parts(own, others_there, most, cells), strict=True):
                     parts[source, into].append(part)
-    channels = block.shape[1] if parts else 0
-    return {pair: _joined(found, channels) for pair, found in parts.items()}, np.array(powers)
+    return {pair: _joined(found, len(powers)) for pair, found in parts.items()}, np.array(powers)
 
 
 class _Look:
@@ -173,21 +181,32 @@ class _Look:
         gains: Mapping[tuple[int, int], NDArray[np.complex128]],
     ) -> None:
         self.sounds, self.cells, self.lags, self.gains = sounds, cells, lags, gains
-        self._seen: dict[tuple[int, int], Spectra] = {}
+        self._now: dict[int, Spectra] = {}
+        self._caught: dict[int, Spectra] = {}
 
     def spectra(self, stem: int, lag: int = 0) -> Spectra:
-        """Of a stem that comes later by a lag: ``(frame, bin)``."""
-        if (stem, lag) not in self._seen:
-            self._seen[stem, lag] = self.cells.spectra(np.roll(self.sounds[stem], lag))
-        return self._seen[stem, lag]
+        """Of a stem that comes later by a lag, its end at the block's start: ``(frame, bin)``."""
+        if lag:
+            return self.cells.spectra(np.roll(self.sounds[stem], lag))
+        if stem not in self._now:
+            self._now[stem] = self.cells.spectra(self.sounds[stem])
+        return self._now[stem]
 
     def rid(self, stem: int, lag: int) -> Spectra:
         """The same without what is known to bleed into the stem."""
-        spectra = self.spectra(stem, lag)
-        for (source, into), gains in self.gains.items():
-            if into == stem and gains.any():
-                spectra = spectra - self.cells.spread(gains) * self.spectra(source, lag + self.lags[source, into])
-        return spectra
+        if stem not in self._caught:
+            self._caught[stem] = sum(
+                (
+                    self.cells.spread(gains) * self.spectra(source, self.lags[source, into])
+                    for (source, into), gains in self.gains.items()
+                    if into == stem and gains.any()
+                ),
+                np.zeros((1, 1), np.complex64),
+            )
+        caught = self._caught[stem]
+        later = np.exp(-2j * np.pi * lag / self.cells.length * np.arange(caught.shape[-1])).astype(np.complex64)
+        rid: Spectra = self.spectra(stem, lag) - later * caught
+        return rid
 
 
 @dataclass(frozen=True)
@@ -199,10 +218,10 @@ class _Part:
     gains: NDArray[np.complex128]
 
 
-def _joined(parts: Sequence[_Part], channels: int) -> Fit:
+def _joined(parts: Sequence[_Part], blocks: int) -> Fit:
     """Of parts in the order of blocks, then channels."""
-    gains = np.array([part.gains for part in parts]).reshape(-1, channels, len(parts[0].gains))
-    bleed = np.array([part.bleed for part in parts]).reshape(-1, channels).sum(1)
+    gains = np.array([part.gains for part in parts]).reshape(blocks, -1, len(parts[0].gains))
+    bleed = np.array([part.bleed for part in parts]).reshape(blocks, -1).sum(1)
     return Fit(bleed, sum(part.taken for part in parts), gains.transpose(1, 0, 2))
 
 
@@ -246,9 +265,11 @@ def _gains(
         here = others[:, :, start:stop].reshape(num, -1)
         weighted = here.conj() * weights[:, start:stop].reshape(1, -1)
         gram = (weighted @ here.T).astype(np.complex128)
-        size = float(np.trace(gram).real)
-        if size > 0:
-            inverse = np.linalg.inv(gram + 1e-6 * size * np.eye(num))
+        sizes = np.diag(gram).real
+        if sizes.any():
+            inverse = np.linalg.inv(
+                gram + np.diag(1e-6 * sizes + 1e-30)
+            )  # each source by itself, however loud others are
             gains[:, band] = inverse @ (weighted @ own[:, start:stop].reshape(-1))
             precisions[:, band] = 1 / np.diag(inverse).real
     return gains, precisions

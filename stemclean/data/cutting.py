@@ -235,8 +235,8 @@ def _f0_sha256(stem: Stem) -> str | None:
 
 
 def _described(stem: Stem, written: dict[str, Any]) -> Stem:
-    """The stem with what was written of it; regions of an earlier verdict stood on another time line."""
-    return stem.model_copy(update={**written, "regions": []})
+    """The stem with what was written of it; regions and bleeds of an earlier run stood on another time line."""
+    return stem.model_copy(update={**written, "regions": [], "crosstalk": None})
 
 
 def _metered(block: Waveform, meter: LoudnessMeter) -> Waveform:

@@ -8,6 +8,7 @@ stem, at that level. What is not measured proves nothing, as bleed may come from
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -29,10 +30,10 @@ from stemclean.verdicts import PRESENT_DB, bleeding_classes
 
 __all__ = ["PRESENT_DB", "bleeding_classes", "measured", "with_crosstalk"]
 
-MISTAKEN = 0.01
+MISTAKEN = 0.02
 """Chance that a measured bleed is none, by which the label quality of a stem that holds one falls."""
-MOST = 32
-"""Stems of a song that are compared with one another; of one with more, none are, as memory grows with the square."""
+MOST = 24
+"""Stems of a song that are compared with one another; of one with more, none are, as time grows with the square."""
 SAMPLE_RATE = 44100
 """In Hz, at which stems are compared."""
 CHANNELS = 2
@@ -163,18 +164,24 @@ def _found(stem: Stem) -> list[str]:
 
 
 def with_crosstalk(stem: Stem, config: RefineConfig) -> Stem:
-    """A judged stem with labels, levels and verdict by what was measured in it; held-out stems keep their labels."""
+    """A judged stem with labels, levels and verdict by what was measured in it.
+
+    Held-out stems keep their labels, and so do those in which nothing but bleed is known: soft sound of another stem
+    does not make a stem of that class.
+    """
     limit = config.max_bleed_db
-    bleeding = bleeding_classes(stem, PRESENT_DB if limit is None else min(PRESENT_DB, limit))
-    if not bleeding or stem.verdict is None or stem.verdict.label_quality is None:
-        return stem
-    quality = stem.verdict.label_quality * MISTAKEN
+    everything = bleeding_classes(stem, -math.inf)
+    bleeding = bleeding_classes(stem, verdicts.least_bleed_db(limit))
     heard = _found(stem)
     found = [label for label in stem.scores if label in heard or label in bleeding]
+    known = {label: level for label, level in everything.items() if label in found}
+    if not known or stem.verdict is None or stem.verdict.label_quality is None or known.keys() >= set(found):
+        return stem
+    quality = stem.verdict.label_quality * (MISTAKEN if bleeding else 1.0)
     spans = {
-        label: [span for one in stem.crosstalk or [] if one.label == label for span in one.spans] for label in bleeding
+        label: [span for one in stem.crosstalk or [] if one.label == label for span in one.spans] for label in known
     }
-    levels_db = levels_with(found, stem.levels_db, bleeding)
+    levels_db = levels_with(found, stem.levels_db, known)
     told = {"levels_db": levels_db, "regions": with_measured(stem.regions, spans, list(stem.scores))}
     if stem.verdict.reason == "held_out":
         verdict = stem.verdict.model_copy(update={"label_quality": quality})

@@ -29,8 +29,8 @@ KEYS: dict[str, str] = {
     "classes": "class -> `claims` and `tracks` (how many), `wrong`, `bleed`; `found`: class -> share of these stems in "
     "which it is found without being claimed, and in which the claimed one is; `nothing`: in which no class is",
     "measured": "of the stems that were compared with others of their song: how many `stems` of how many `tracks`, and "
-    "the share in which an unclaimed class was measured, `bleed`: what is certain, and no less than that; null where "
-    "none were",
+    "the share in which another class than the stem's own was measured at -30 dB or louder, `bleed`: what bleeds from "
+    "elsewhere comes on top; null where none were",
     "confusion": "what is found most often without being claimed: `claimed`, `found`, and in how many `stems`; null "
     "where it is less than half a stem",
 }

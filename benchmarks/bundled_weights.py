@@ -3,7 +3,7 @@
     python -m benchmarks.training_set MATERIAL SET
     python -m benchmarks.bundled_weights SET OUT.safetensors [--recipe atto] [--set loop.examples=400000] [--init URI]
 
-``atto.v3`` are four runs, each from the weights before it, of which the recipe has the settings that are not named:
+``atto.v4`` are six runs, each from the weights before it, of which the recipe has the settings that are not named:
 
     --init bundled:atto.v2 --set loop.examples=49152 --set loop.validations=12 --set loop.learning_rate=5e-4
         --set loop.decay=0.4 --set mixing.same_song_chance=0.4 --set mixing.quiet_chance=0.7
@@ -15,8 +15,14 @@
         --set mixing.quiet_db=[-28,1] --set mixing.chance=0.7 --set mixing.most=2 --set mixing.effects=none
     --init THREE, and the third again with --set loop.validations=1 --set loop.decay=0.7 --set disguised=0.3
         --set mixing.same_song_chance=0.35
+    --init FOUR --set loop.examples=65536 --set loop.validations=1 --set loop.learning_rate=4e-4 --set loop.decay=0.6
+        --set disguised=0.3 --set mixing.same_song_chance=0.3 --set mixing.quiet_chance=0.9
+        --set mixing.quiet_db=[-28,1] --set mixing.chance=0.6 --set mixing.most=3 --set mixing.speed=[0.8,1.25]
+    --init FIVE, and the fifth again with --set loop.examples=90112 --set loop.decay=0.7 --set mixing.chance=0.7
+        --set mixing.most=2
 
-Then :mod:`benchmarks.noise_reference`. The command is the same as ``stemclean train-classifier SET/manifest.json -o OUT
+In the first four all singers had the weight 2, PJS too (:mod:`benchmarks.training_set.manifest`). Then
+:mod:`benchmarks.noise_reference`. The command is the same as ``stemclean train-classifier SET/manifest.json -o OUT
 --recipe atto``, with the set's sources and licences in the card.
 """
 

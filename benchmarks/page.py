@@ -46,7 +46,7 @@ def _ablation_table(ablation: Record) -> str:
 
 def render() -> str:
     """The page."""
-    from benchmarks import page_eval, page_levels, page_majl, page_noise  # it takes its tables from here
+    from benchmarks import page_crosstalk, page_eval, page_levels, page_majl, page_noise  # they take its tables
 
     detection, speed = _read("detection"), _read("speed")
     parts = [INTRO, "## Are wrong stems found?", DATA]
@@ -55,6 +55,7 @@ def render() -> str:
     if ablation:
         parts += ["## What does each choice bring?", ABLATION, _ablation_table(ablation)]
     parts += page_levels.parts(_read)
+    parts += page_crosstalk.parts(_read)
     parts += page_noise.parts(_read)
     parts += page_self_refining.parts()
     parts += page_majl.parts()
@@ -103,6 +104,7 @@ CLAIMS = """
 | --- | --- | --- |
 | wrong stems found, false alarms | `benchmarks.detection` | held-out songs; the spread is over draws of faults |
 | the ranking (average precision, ROC AUC) | the same, by `1 - label_quality` | the same |
+| bleed between stems of a song is measured | `benchmarks.crosstalk` | held-out songs, planted: the best case |
 | separators gain from refined labels | `benchmarks.separation` | held-out songs; the spread is over trainings |
 | unseen voices are recognised | `benchmarks.detection --singers` | MIR-1K, in no training set |
 | faster than real time | `benchmarks.speed`, `refine` | real held-out songs, from scan to manifest |
@@ -127,6 +129,7 @@ python -m benchmarks.heldout SET MATERIAL HELDOUT
 python -m benchmarks.detection HELDOUT benchmarks/results/detection.json --seeds 5 --singers MATERIAL
 python -m benchmarks.noise_estimate HELDOUT benchmarks/results/noise_estimate.json
 python -m benchmarks.ranking HELDOUT benchmarks/results/ranking.json
+python -m benchmarks.crosstalk HELDOUT benchmarks/results/crosstalk.json
 python -m benchmarks.speed HELDOUT benchmarks/results/speed.json
 python -m benchmarks.eval_speed HELDOUT benchmarks/results/eval_speed.json
 python -m benchmarks.majl MIR1K benchmarks/results/majl.json --seeds 3

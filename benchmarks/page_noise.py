@@ -41,7 +41,7 @@ def parts(read: Callable[[str], Record]) -> list[str]:
     """
     estimate, chosen = read("noise_estimate"), read("noise_estimate_validation")
     ranked, before = read("ranking"), read("ranking_validation")
-    other = read("noise_estimate_v3")
+    other = read("noise_estimate_v4")
     return [
         "## How noisy is a dataset said to be?",
         *(estimate_parts(estimate) if estimate else ["Not measured yet: `python -m benchmarks.noise_estimate`."]),

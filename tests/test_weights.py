@@ -65,7 +65,7 @@ def test_bundled_weights_are_small_and_have_a_licence_and_what_refine_reads():
         path, _ = weights.resolve(f"bundled:{name}")
         assert path.stat().st_size < 10_000_000
         assert weights.load(f"bundled:{name}").card["license"] == "MIT"
-    for name in (weights.DEFAULT_CLASSIFIER, "bundled:atto.v3"):
+    for name in (weights.DEFAULT_CLASSIFIER, "bundled:atto.v4"):
         loaded = weights.load(name)
         assert set(loaded.model.spec.labels) == {"vocals", "bass", "drums", "other"}
         assert {"calibration", "level_calibration", "reference"} <= loaded.card.keys()

@@ -1,0 +1,586 @@
+"""What measuring bleed between the stems of a song brings, in songs that the weights never saw.
+
+    python -m benchmarks.crosstalk HELDOUT OUT.json [--seeds 3] [--weights URI] [--only refine,variants,noise,speed]
+
+``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). Parts, each written into OUT.json as soon as it is done:
+
+- ``refine``: faults are planted for each seed (the verb ``corrupt``), the result is refined with crosstalk and without,
+  and both are held against the truth (``eval labels``);
+- ``variants``: one stem of each song is mixed into another one as it is, filtered, later, in a room, and so on, and it
+  is counted what :func:`stemclean.audio.crosstalk.measure` tells of it; and what it tells of the songs as they are;
+- ``noise``: bleed is planted in a known share of the stems, and held against the share in which it is measured;
+- ``speed``: how much longer refining takes with it, in turn with refining without it: of songs as they are, and with
+  bleed planted in them, which gives it more to do.
+
+What was written on the way lies in ``HELDOUT.work`` (or ``--work``): a stopped run goes on from there, and nothing is
+judged or measured twice as long as the weights, and the code that judges and measures, stay as they are. The planted
+sounds themselves are deleted once they are refined.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pedalboard
+import soundfile
+from tqdm import tqdm
+
+import stemclean
+from benchmarks.detection import (
+    HEARD,
+    KINDS,
+    describe,
+    describe_weights,
+    judging_code,
+    levels,
+    planted_report,
+    rounded,
+    write_json,
+)
+from benchmarks.speed import describe_machine, spread
+from stemclean import layouts, manifest
+from stemclean.audio import crosstalk, files
+from stemclean.audio.crosstalk import Crosstalk
+from stemclean.audio.waveform import Waveform
+from stemclean.corrupt import TRUTH, CorruptConfig, corrupt
+from stemclean.errors import StemcleanError
+from stemclean.evaluate import evaluate_labels
+from stemclean.manifest import Manifest, Stem
+from stemclean.models import weights
+from stemclean.refine import RefineConfig, refine
+from stemclean.refining.crosstalk import CHANNELS, PRESENT_DB, SAMPLE_RATE, bleeding_classes
+from stemclean.units import amplitude_to_db, db_to_amplitude, seconds_to_samples
+
+WAYS = {"measured": RefineConfig(), "heard": HEARD}
+"""With crosstalk, and by the classifier alone."""
+TOLD = ("detection/", "fault/", "levels/", "stems/", "labels/exact_match", "claims/exact_match")
+"""Figures of ``eval labels`` that are told begin with one of these."""
+PER_DRAW = ("detection/f1", "detection/average_precision", "labels/exact_match", "levels/error_db")
+"""Figures that are told draw by draw, since both ways refine the same draws."""
+RATES = (0.0, 0.1, 0.2, 0.4, 0.6)
+"""Shares of the stems that bleed is planted in."""
+RATES_DB = (-25.0, 0.0)
+LEVELS_DB = (-35.0, 0.0)
+BOTH_WAYS_DB = (-30.0, -3.0)
+"""Levels of a bleed relative to the stem without it."""
+BANDS = ((-35.0, -25.0), (-25.0, -15.0), (-15.0, 0.0))
+"""Of levels relative to the whole stem; what is softer still counts in the first."""
+QUIETEST = 1e-3
+"""RMS of a stem that is mixed into another one, full scale = 1, at least; fifty times that of 16-bit dither."""
+
+Record = dict[str, Any]
+Pair = tuple[int, int]
+"""Positions of the source and of the stem that it bleeds into."""
+
+
+class Draws:
+    """Copies of a clean dataset with faults planted in them, refined; what came of them is kept in a folder.
+
+    Args:
+        clean: the dataset.
+        weights_uri: the classifier.
+        work: the folder.
+    """
+
+    def __init__(self, clean: Path, weights_uri: str, work: Path) -> None:
+        self.clean, self.uri, self.work = clean, weights_uri, work
+        self.weights = weights.load(weights_uri)
+        code = judging_code() + (Path(stemclean.__file__).parent / "regions.py").read_text()
+        self.judged_by = f"{self.weights.sha256[:12]}-{digest(code)}"
+        self.data, _ = layouts.load(clean, quiet=True)
+
+    def draw(self, config: CorruptConfig, ways: Sequence[str]) -> tuple[Manifest, dict[str, Manifest]]:
+        """One draw: the truth, and what each way of refining says."""
+        name = f"crosstalk-{digest([contents(self.data), asdict(config)])}"
+        kept, place = self.work / f"{name}.json", self.work / name
+        outputs = {way: self.work / f"{name}-{self.judged_by}-{way}.json" for way in ways}
+        missing = {way: output for way, output in outputs.items() if not output.exists()}
+        if missing or not kept.exists():
+            truth = manifest.read(place / TRUTH) if (place / TRUTH).exists() else corrupt(self.clean, place, config)
+            for way, output in missing.items():
+                self._refine(truth, place, output, WAYS[way])
+            manifest.write(truth, kept)
+            shutil.rmtree(place)  # ours: the truth and what was said of it are all that is needed
+        return manifest.read(kept), {way: manifest.read(output) for way, output in outputs.items()}
+
+    def _refine(self, truth: Manifest, place: Path, output: Path, config: RefineConfig) -> None:
+        """Refine the stems as they claim to be: nothing that the truth says is shown."""
+        part = output.with_suffix(".part.json")
+        blank: Record = {"extra": {}, "regions": [], "levels_db": {}}
+        stems = [stem.model_copy(update={"labels": stem.claimed, **blank}) for stem in truth.stems]
+        root = manifest.relative_root(place, part)
+        manifest.write(truth.with_stems(stems, root=root, skipped=[], summary={}), part)
+        refined = refine(part, output, config, weights_uri=self.uri)
+        part.unlink()
+        if refined.skipped:
+            output.unlink()
+            raise RuntimeError(f"{refined.skipped[0].path} could not be judged: {refined.skipped[0].detail}")
+
+
+def refine_section(draws: Draws, given: argparse.Namespace) -> Record:
+    """Planted faults, refined both ways: by kind of song and way, as :func:`benchmarks.detection.planted_report`."""
+    configs = [
+        CorruptConfig(mislabel=given.mislabel, bleed=given.bleed, bleed_db=given.bleed_db, seed=seed)
+        for seed in range(given.seeds)
+    ]
+    found = [draws.draw(config, list(WAYS)) for config in configs]
+    report: Record = {"config": told_of(configs)}
+    for kind, prefix in KINDS.items():
+        truths = [part(truth, prefix) for truth, _ in found]
+        if not any(truth.stems for truth in truths):
+            continue
+        report[kind] = {}
+        for way in WAYS:
+            refined = [part(said[way], prefix) for _, said in found]
+            report[kind][way] = found_report(refined, truths)
+    return report
+
+
+def found_report(refined: Sequence[Manifest], truths: Sequence[Manifest]) -> Record:
+    """Faults found and levels told: ``mean``, ``sd`` and ``pooled`` over the draws, and some figures of each draw."""
+    full = planted_report(refined, truths)
+    return {
+        name: {key: value for key, value in full[name].items() if key.startswith(TOLD)}
+        for name in ("mean", "sd", "pooled")
+    } | {"draws": by_draw(refined, truths)}
+
+
+def part(data: Manifest, prefix: str) -> Manifest:
+    """The stems of one kind of song."""
+    return data.with_stems([stem for stem in data.stems if stem.track.startswith(prefix)])
+
+
+def by_draw(refined: Sequence[Manifest], truths: Sequence[Manifest]) -> list[Record]:
+    """Figures of each draw by itself."""
+    reports = [evaluate_labels(said, truth) for said, truth in zip(refined, truths, strict=True)]
+    return [{name: rounded(report.get(name)) for name in PER_DRAW} for report in reports]
+
+
+def noise_section(draws: Draws, given: argparse.Namespace) -> Record:
+    """Shares of stems with bleed: planted, measured, and estimated by ``refine``."""
+    configs = [
+        CorruptConfig(mislabel=0.0, bleed=rate, bleed_db=RATES_DB, seed=seed)
+        for rate in RATES
+        for seed in range(given.seeds if rate else 1)  # nothing planted is the same for all seeds
+    ]
+    told = []
+    for config in configs:
+        truth, said = draws.draw(config, ["measured"])
+        told.append({"rate": config.bleed, "seed": config.seed, **shares(said["measured"], truth)})
+    return {
+        "config": {"bleed_db": RATES_DB, "seeds": given.seeds, "present_db": PRESENT_DB},
+        "draws": told,
+        "rates": {f"{rate:g}": errors([one for one in told if one["rate"] == rate]) for rate in RATES},
+    }
+
+
+def shares(refined: Manifest, truth: Manifest) -> Record:
+    """Shares of the stems that sound: with planted bleed, with measured bleed, and what the summary estimates.
+
+    Counts: ``bleeds`` planted, ``bleeds_measured`` of these, and ``others_measured`` where nothing was planted.
+    """
+    by_id = {stem.id: stem for stem in refined.stems}
+    pairs = [(by_id[stem.id], stem) for stem in truth.stems if by_id[stem.id].scores]
+    planted = np.array([bool(true.extra.get("bleed")) for _, true in pairs])
+    measured = np.array([bool(bleeding_classes(stem, PRESENT_DB)) for stem, _ in pairs])
+    return {
+        "stems": len(pairs),
+        "planted": rounded(planted.mean()),
+        "measured": rounded(measured.mean()),
+        "bleeds": int(planted.sum()),
+        "bleeds_measured": int((planted & measured).sum()),
+        "others_measured": int((~planted & measured).sum()),
+        "estimated": refined.summary["noise"]["bleed"]["rate"],
+    }
+
+
+def errors(draws: Sequence[Record]) -> Record:
+    """Of one planted rate: mean shares, and the mean and the greatest error of both answers."""
+    report: Record = {"draws": len(draws), "planted": mean([one["planted"] for one in draws])}
+    for name in ("measured", "estimated"):
+        off = [one[name] - one["planted"] for one in draws]
+        report[name] = mean([one[name] for one in draws])
+        report[f"{name}_error"] = mean(off)
+        report[f"{name}_worst"] = rounded(max(off, key=abs))
+    return report
+
+
+Change = Callable[[Waveform, np.random.Generator], Waveform]
+"""What happens to a sound on its way into another stem; from the start, and as long as it was."""
+
+
+def later(sound: Waveform) -> Waveform:
+    """11 ms: four metres."""
+    num = seconds_to_samples(0.011, SAMPLE_RATE)
+    return np.pad(sound, ((0, 0), (num, 0)))[:, : sound.shape[1]]
+
+
+def filtered(sound: Waveform) -> Waveform:
+    """Duller, and thinner: 8 dB less below 250 Hz, 10 dB less above 4 kHz."""
+    return np.asarray(EQ(sound, SAMPLE_RATE))
+
+
+def in_a_room(sound: Waveform) -> Waveform:
+    """Three eighths of it, by amplitude, are its reverberation."""
+    return np.asarray(pedalboard.Reverb(room_size=0.3, wet_level=0.3, dry_level=0.5)(sound, SAMPLE_RATE))
+
+
+def comes_and_goes(sound: Waveform, rng: np.random.Generator) -> Waveform:
+    """Heard in stretches of 3 to 15 s, with pauses as long, for 3 s at least."""
+    while True:
+        gate, at, heard = np.zeros(sound.shape[1], np.float32), 0, bool(rng.integers(2))
+        while at < len(gate):
+            until = at + seconds_to_samples(float(rng.uniform(3, 15)), SAMPLE_RATE)
+            gate[at:until], at, heard = heard, until, not heard
+        if gate.sum() >= 3 * SAMPLE_RATE:
+            return sound * gate
+
+
+def coded(stem: Waveform) -> Waveform:
+    """Through Ogg Vorbis and back."""
+    peak = max(1.0, float(np.abs(stem).max()))
+    memory = io.BytesIO()
+    with soundfile.SoundFile(memory, "w", SAMPLE_RATE, stem.shape[0], format="OGG", subtype="VORBIS") as file:
+        for start in range(0, stem.shape[1], 8192):  # libsndfile crashes on long buffers of floats
+            file.write(stem.T[start : start + 8192] / peak)
+    memory.seek(0)
+    return fitted(soundfile.read(memory, dtype="float32", always_2d=True)[0].T * np.float32(peak), stem.shape[1])
+
+
+EQ = pedalboard.Pedalboard([pedalboard.LowShelfFilter(250, -8), pedalboard.HighShelfFilter(4000, -10)])
+CHANGES: dict[str, Change] = {
+    "copy": lambda sound, _: sound,
+    "filtered": lambda sound, _: filtered(sound),
+    "later": lambda sound, _: later(sound),
+    "room": lambda sound, _: in_a_room(sound),
+    "filtered_later_room": lambda sound, _: in_a_room(later(filtered(sound))),
+    "coded": lambda sound, _: sound,  # the stem that it is in is coded
+    "panned": lambda sound, _: sound * np.array([[1.0], [0.2]], np.float32),
+    "comes_and_goes": comes_and_goes,
+    "both_ways": lambda sound, _: sound,
+    "chain": lambda sound, _: sound,
+}
+"""Variant -> what happens to the sound that bleeds."""
+PAIRS: dict[str, tuple[Pair, ...]] = {"both_ways": ((0, 1), (1, 0)), "chain": ((1, 0), (2, 1))}
+"""Variant -> what bleeds into what, of stems picked by chance; the others: the second into the first. What bleeds is
+always the stem as it was: in a chain, the first stem holds nothing of the third."""
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song with bleed planted in it.
+
+    Args:
+        stems: ``(channel, time)`` each.
+        levels_db: power of each bleed relative to the whole stem that it is in.
+        through: of a chain, the pair that nothing may be told of.
+    """
+
+    stems: list[Waveform]
+    levels_db: dict[Pair, float]
+    through: Pair | None
+
+
+def plant(stems: Sequence[Waveform], variant: str, rng: np.random.Generator) -> Song:
+    """Mix stems of a song into one another.
+
+    Raises:
+        ValueError: in a hundred draws, no stems were found that sound.
+    """
+    pairs = PAIRS.get(variant, ((1, 0),))
+    for _ in range(100):
+        picked = rng.choice(len(stems), 1 + max(max(pair) for pair in pairs), replace=False).tolist()
+        places = [(picked[source], picked[into]) for source, into in pairs]
+        sounds = [CHANGES[variant](fitted(stems[source], stems[into].shape[1]), rng) for source, into in places]
+        if all(min(rms(sound), rms(stems[into])) >= QUIETEST for sound, (_, into) in zip(sounds, places, strict=True)):
+            break
+    else:
+        raise ValueError("no two stems sound")
+    planted, levels_db = list(stems), {}
+    for sound, (source, into) in zip(sounds, places, strict=True):
+        level_db = rng.uniform(*(BOTH_WAYS_DB if variant == "both_ways" else LEVELS_DB))
+        gain = rng.choice([-1, 1]) * db_to_amplitude(level_db) * rms(stems[into]) / rms(sound)
+        bleed = (gain * sound).astype(np.float32)
+        whole = stems[into] + bleed
+        levels_db[source, into] = amplitude_to_db(rms(bleed) / rms(whole))
+        planted[into] = coded(whole) if variant == "coded" else whole
+    return Song(planted, levels_db, (picked[2], picked[0]) if variant == "chain" else None)
+
+
+def fitted(sound: Waveform, length: int) -> Waveform:
+    """Cut, or padded with silence, to a number of samples."""
+    return np.pad(sound[:, :length], ((0, 0), (0, max(0, length - sound.shape[1]))))
+
+
+def rms(sound: Waveform) -> float:
+    """Over all channels, pauses and all."""
+    return float(np.sqrt(np.square(sound, dtype=np.float64).mean()))
+
+
+def measured(stems: Sequence[Waveform]) -> list[Crosstalk]:
+    """What is told of sounds in memory."""
+    length = seconds_to_samples(crosstalk.BLOCK, SAMPLE_RATE)
+
+    def blocks(sound: Waveform) -> Iterator[Waveform]:
+        yield from (sound[:, start : start + length] for start in range(0, sound.shape[1], length))
+
+    return crosstalk.measure([partial(blocks, stem) for stem in stems], SAMPLE_RATE)
+
+
+def held_against(song: Song, told: Sequence[Crosstalk], known: Sequence[Pair], labels: Sequence[str]) -> Record:
+    """What was told of planted bleeds, and what else was.
+
+    Args:
+        known: pairs that were told of the song as it was; of those, nothing new is said.
+        labels: of the stems.
+
+    Returns:
+        ``bleeds``: with the true level and the told one (None: not told); ``more``: told and not planted, of a kind
+        each: ``wrong_way`` (the other direction of what was planted), ``through`` (of a chain) or ``other``.
+    """
+    said = {(one.source, one.into): one.level_db for one in told}
+    bleeds, more = [], []
+    for pair, level_db in song.levels_db.items():
+        bleeds.append(named(pair, labels) | {"level_db": rounded(level_db), "told_db": rounded(said.get(pair))})
+    for pair, level_db in said.items():
+        if pair not in song.levels_db and pair not in known:
+            back = pair[::-1] in song.levels_db
+            kind = "through" if pair == song.through else "wrong_way" if back else "other"
+            more.append(named(pair, labels) | {"level_db": rounded(level_db), "kind": kind})
+    return {"bleeds": bleeds, "more": more}
+
+
+def named(pair: Pair, labels: Sequence[str]) -> Record:
+    """A pair by its classes."""
+    return {"from": labels[pair[0]], "into": labels[pair[1]]}
+
+
+def tally(told: Sequence[Record]) -> Record:
+    """Counts and errors of one variant over songs, all levels together and by band."""
+    bleeds = [bleed for one in told for bleed in one["bleeds"]]
+    kinds = [bleed["kind"] for one in told for bleed in one["more"]]
+    return {
+        "songs": len(told),
+        "all": counted(bleeds),
+        "bands": {name: counted([b for b in bleeds if band(b["level_db"]) == name]) for name in BAND_NAMES},
+        **{kind: kinds.count(kind) for kind in ("wrong_way", "through", "other")},
+    }
+
+
+def counted(bleeds: Sequence[Record]) -> Record:
+    """How many, how many of them found; of the levels told, mean absolute, mean and greatest absolute error."""
+    off = np.array([bleed["told_db"] - bleed["level_db"] for bleed in bleeds if bleed["told_db"] is not None])
+    return {
+        "bleeds": len(bleeds),
+        "found": len(off),
+        "error_db": rounded(np.abs(off).mean()) if len(off) else None,
+        "bias_db": rounded(off.mean()) if len(off) else None,
+        "worst_db": rounded(np.abs(off).max()) if len(off) else None,
+    }
+
+
+BAND_NAMES = [f"{low:g}..{high:g}" for low, high in BANDS]
+
+
+def band(level_db: float) -> str:
+    """Name of the band that a level relative to the whole stem is in; an upper end belongs to it.
+
+    >>> band(-35.2), band(-25.0), band(-20.0), band(-3.0)
+    ('-35..-25', '-35..-25', '-25..-15', '-15..0')
+    """
+    return next((name for name, (_, high) in zip(BAND_NAMES, BANDS, strict=True) if level_db <= high), BAND_NAMES[-1])
+
+
+def variants_section(draws: Draws, given: argparse.Namespace) -> Record:
+    """What is told of bleeds that are no exact copies; and of the songs as they are."""
+    code = b"".join(path.read_bytes() for path in sorted(Path(files.__file__).parent.rglob("*.py")))
+    kept = given.work / f"crosstalk-variants-{digest([contents(draws.data), hashlib.sha256(code).hexdigest()])}.json"
+    known: dict[str, Record] = json.loads(kept.read_text()) if kept.exists() else {}
+    songs = by_song(draws.data)
+    for track, stems in tqdm(songs.items(), "variants", unit="song", disable=None):
+        if track not in known:
+            known[track] = in_variants(track, stems, given.heldout)
+            write_json(kept, known)
+    told: dict[str, list[Record]] = {
+        variant: [of_known_level(known[track], variant) for track in songs if variant in known[track]["variants"]]
+        for variant in CHANGES
+    }
+    return {
+        "config": {"levels_db": LEVELS_DB, "both_ways_db": BOTH_WAYS_DB, "lowest_db": crosstalk.LOWEST_DB},
+        "clean": {
+            "songs": len(songs),
+            "pairs": sum(len(stems) * (len(stems) - 1) for stems in songs.values()),
+            "told": [{"song": track} | one for track in songs for one in known[track]["clean"]],
+        },
+        "variants": {variant: tally(songs_told) for variant, songs_told in told.items()},
+        "songs": {track: known[track]["variants"] for track in songs},
+    }
+
+
+def of_known_level(song: Record, variant: str) -> Record:
+    """What was told of a variant, but for bleeds of pairs that are told of the song as it is: more may have been there.
+
+    Args:
+        song: as :func:`in_variants` tells it.
+    """
+    there = {(one["from"], one["into"]) for one in song["clean"]}
+    told: Record = song["variants"][variant]
+    return {**told, "bleeds": [bleed for bleed in told["bleeds"] if (bleed["from"], bleed["into"]) not in there]}
+
+
+def by_song(data: Manifest) -> dict[str, list[Stem]]:
+    """Songs of two stems and more."""
+    songs: dict[str, list[Stem]] = defaultdict(list)
+    for stem in data.stems:
+        songs[stem.track].append(stem)
+    return {track: stems for track, stems in songs.items() if len(stems) > 1}
+
+
+def in_variants(track: str, stems: Sequence[Stem], folder: Path) -> Record:
+    """What is told of one song as it is, and with each kind of bleed."""
+    labels = ["+".join(stem.labels) for stem in stems]
+    sounds = [files.read(folder / stem.path, sample_rate=SAMPLE_RATE, channels=CHANNELS) for stem in stems]
+    clean = measured(sounds)
+    pairs = [(one.source, one.into) for one in clean]
+    told = {}
+    for number, variant in enumerate(CHANGES):
+        if len(stems) > max(max(pair) for pair in PAIRS.get(variant, ((1, 0),))):
+            song = plant(sounds, variant, np.random.default_rng([zlib.crc32(track.encode()), number]))
+            told[variant] = held_against(song, measured(song.stems), pairs, labels)
+    more = {(one.source, one.into): {"level_db": rounded(one.level_db), "delay": round(one.delay, 6)} for one in clean}
+    return {"clean": [named(pair, labels) | about for pair, about in more.items()], "variants": told}
+
+
+def speed_section(draws: Draws, given: argparse.Namespace) -> Record:
+    """The cost on some songs as they are, and with bleed: where none is suspected, little is looked at."""
+    songs = by_song(draws.data)
+    chosen = {track: stems for track, stems in songs.items() if track.startswith(KINDS["real"])} or songs
+    chosen = dict(list(chosen.items())[: given.songs])
+    stems = [stem for song in chosen.values() for stem in song]
+    config = CorruptConfig(mislabel=0.0, bleed=given.bleed, bleed_db=given.bleed_db)
+    report: Record = {
+        "machine": describe_machine(),
+        "config": {"bleed": given.bleed, "bleed_db": given.bleed_db},
+        "songs": len(chosen),
+        "stems": len(stems),
+        "audio_minutes": round(sum(stem.duration for stem in stems) / 60, 1),
+        "workers": os.cpu_count(),
+    }
+    with tempfile.TemporaryDirectory(dir=given.work) as place:
+        clean, planted = Path(place) / "clean", Path(place) / "bleed"
+        for stem in stems:
+            (clean / stem.path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(given.heldout / stem.path, clean / stem.path)
+        corrupt(clean, planted, config, quiet=True)
+        report["cases"] = {folder.name: timed(folder, draws.uri, given.repetitions) for folder in (clean, planted)}
+    return report
+
+
+def timed(folder: Path, weights_uri: str, repetitions: int) -> Record:
+    """Refining with and without crosstalk in turn, on all cores; and measuring alone, on one thread, from the files."""
+    data, root = layouts.load(folder, quiet=True)
+    output = folder.with_suffix(".refined.json")
+    runs: dict[str, Callable[[], object]] = {
+        way: partial(refine, folder, output, config, weights_uri=weights_uri, resume=False, quiet=True)
+        for way, config in WAYS.items()
+    }
+    runs["alone"] = partial(_measure_files, by_song(data), root)
+    seconds: dict[str, list[float]] = {way: [] for way in runs}
+    for repetition in tqdm(range(-1, repetitions), folder.name, unit="run", disable=None):  # the first one warms
+        for way in list(runs)[:: -1 if repetition % 2 else 1]:
+            began = time.perf_counter()
+            runs[way]()
+            if repetition >= 0:
+                seconds[way].append(time.perf_counter() - began)
+    audio = sum(stem.duration for stem in data.stems)
+    return {
+        "seconds": {way: spread(values) for way, values in seconds.items()},
+        "times_real_time": {way: spread([audio / value for value in values]) for way, values in seconds.items()},
+        "ratio": spread([a / b for a, b in zip(seconds["measured"], seconds["heard"], strict=True)]),
+    }
+
+
+def _measure_files(songs: Mapping[str, Sequence[Stem]], folder: Path) -> None:
+    """Measure songs from their files, one after the other."""
+    read = partial(files.blocks, sample_rate=SAMPLE_RATE, channels=CHANNELS, block_duration=crosstalk.BLOCK)
+    for stems in songs.values():
+        crosstalk.measure([partial(read, folder / stem.path) for stem in stems], SAMPLE_RATE)
+
+
+def contents(data: Manifest) -> list[list[str | None]]:
+    """What the sounds of a dataset are known by."""
+    return [[stem.id, stem.sha256] for stem in data.stems]
+
+
+def digest(value: Any) -> str:
+    """Eight letters that stand for a JSON-able value."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8]
+
+
+def told_of(configs: Sequence[CorruptConfig]) -> Record:
+    """What was planted, as the report tells it."""
+    return {key: value for key, value in asdict(configs[0]).items() if key != "seed"} | {"seeds": len(configs)}
+
+
+def mean(values: Sequence[float]) -> float:
+    """Four decimals."""
+    return round(float(np.mean(values)), 4)
+
+
+SECTIONS: dict[str, Callable[[Draws, argparse.Namespace], Record]] = {
+    "refine": refine_section,
+    "variants": variants_section,
+    "noise": noise_section,
+    "speed": speed_section,
+}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("heldout", type=Path, metavar="HELDOUT")
+    parser.add_argument("output", type=Path, metavar="OUT.json")
+    parser.add_argument("--weights", default=weights.DEFAULT_CLASSIFIER, metavar="URI")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="of refine and noise")
+    parser.add_argument("--mislabel", type=float, default=0.2, metavar="SHARE", help="of the stems, in refine")
+    parser.add_argument("--bleed", type=float, default=0.3, metavar="SHARE", help="the same, and in speed")
+    parser.add_argument("--bleed-db", type=levels, default=(-30.0, 0.0), metavar="LOW:HIGH", help="in both")
+    parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="of speed")
+    parser.add_argument("--songs", type=int, default=4, metavar="N", help="of speed, the real ones first")
+    parser.add_argument("--only", default=",".join(SECTIONS), metavar="PART,…", help="parts, with commas between; all")
+    parser.add_argument("--work", type=Path, metavar="DIR")
+    given = parser.parse_args()
+    chosen = given.only.split(",")
+    if set(chosen) - set(SECTIONS):
+        parser.error(f"parts are {', '.join(SECTIONS)}")
+    given.work = given.work or given.heldout.with_name(given.heldout.name + ".work")
+    given.work.mkdir(parents=True, exist_ok=True)
+    report: Record = json.loads(given.output.read_text()) if given.output.exists() else {}
+    try:
+        draws = Draws(given.heldout, given.weights, given.work)
+        for name in chosen:
+            about = {"data": describe(draws.data, given.heldout), "weights": describe_weights(draws.weights)}
+            report[name] = SECTIONS[name](draws, given) | about
+            write_json(given.output, report)
+            print(f"{name}: wrote {given.output}", flush=True)
+    except StemcleanError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""The evidence about measured bleed: what the script plants and counts, and what its page says of the figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import crosstalk, page, page_crosstalk
+from stemclean.audio.crosstalk import Crosstalk
+from stemclean.manifest import Created, Manifest, Stem, Verdict
+from stemclean.manifest import Crosstalk as Told
+
+RATE = crosstalk.SAMPLE_RATE
+LABELS = ["vocals", "bass", "drums", "other"]
+WEIGHTS = {"uri": "file:x.safetensors", "sha256": "0" * 64}
+
+
+@pytest.fixture(scope="module")
+def noises() -> list[np.ndarray]:
+    """Four stems of a song, of unlike length and loudness."""
+    rng = np.random.default_rng(0)
+    return [
+        (rng.standard_normal((2, RATE * seconds)) * gain).astype(np.float32)
+        for seconds, gain in ((8, 0.1), (7, 0.3), (8, 0.02), (9, 0.1))
+    ]
+
+
+class TestPlanting:
+    @pytest.mark.parametrize("variant", list(crosstalk.CHANGES))
+    def test_levels_are_those_of_what_was_added(self, noises, variant):
+        song = crosstalk.plant(noises, variant, np.random.default_rng(5))
+        assert len(song.levels_db) == len(crosstalk.PAIRS.get(variant, ((1, 0),)))
+        hosts = {into for _, into in song.levels_db}
+        for number, (stem, before) in enumerate(zip(song.stems, noises, strict=True)):
+            assert stem.shape == before.shape and stem.dtype == np.float32
+            assert np.array_equal(stem, before) is (number not in hosts)
+        if variant != "coded":  # a codec changes the rest as well
+            for (_, into), level_db in song.levels_db.items():
+                added = crosstalk.rms(song.stems[into] - noises[into]) / crosstalk.rms(song.stems[into])
+                # Single precision: a bleed of -35 dB is known to 0.001 dB.
+                assert 20 * np.log10(added) == pytest.approx(level_db, abs=1e-2)
+
+    def test_in_a_chain_the_third_stem_holds_nothing_of_the_first(self, noises):
+        song = crosstalk.plant(noises, "chain", np.random.default_rng(1))
+        (one, into), (first, same) = song.levels_db
+        assert same == one and song.through == (first, into)
+        added = song.stems[into] - noises[into]
+        source, absent = (crosstalk.fitted(noises[k], added.shape[1]) for k in (one, first))
+        heard, not_heard = (abs(np.corrcoef(added.ravel(), sound.ravel())[0, 1]) for sound in (source, absent))
+        assert heard > 0.9 and not_heard < 0.02  # the last is chance: 0.001 for 700 000 samples
+
+    def test_what_comes_and_goes_does_both(self):
+        sound = np.ones((2, 20 * RATE), np.float32)
+        for seed in range(5):
+            heard = crosstalk.comes_and_goes(sound, np.random.default_rng(seed)).mean()
+            assert 3 / 20 <= heard < 1
+
+    def test_what_comes_later_and_what_is_coded_keep_their_place_and_length(self, noises):
+        assert np.array_equal(crosstalk.later(noises[0])[:, 485:], noises[0][:, :-485])
+        tone = 1.5 * np.sin(2 * np.pi * 440 * np.arange(RATE + 77) / RATE).astype(np.float32)
+        back = crosstalk.coded(np.stack([tone, tone]))
+        assert back.shape == (2, RATE + 77)
+        assert np.abs(back - tone)[:, 2000:-2000].mean() < 0.05  # a codec of 5 % at most, and no lag
+
+    def test_songs_without_two_stems_that_sound_are_refused(self):
+        with pytest.raises(ValueError, match="no two stems sound"):
+            crosstalk.plant([np.zeros((2, 1000), np.float32)] * 3, "copy", np.random.default_rng(0))
+
+
+class TestCounting:
+    def test_told_pairs_are_sorted_by_what_they_are(self):
+        song = crosstalk.Song([], {(1, 0): -10.0, (2, 1): -20.0}, (2, 0))
+        pairs = {(1, 0): -12.0, (0, 1): -30.0, (2, 0): -25.0, (3, 2): -33.0, (3, 1): -20.0}
+        told = [Crosstalk(source, into, level, 0.0) for (source, into), level in pairs.items()]
+        against = crosstalk.held_against(song, told, [(3, 1)], LABELS)
+        assert against["bleeds"] == [
+            {"from": "bass", "into": "vocals", "level_db": -10.0, "told_db": -12.0},
+            {"from": "drums", "into": "bass", "level_db": -20.0, "told_db": None},
+        ]
+        assert [one["kind"] for one in against["more"]] == ["wrong_way", "through", "other"]
+        report = crosstalk.tally([against, {"bleeds": [], "more": []}])
+        assert (report["songs"], report["wrong_way"], report["through"], report["other"]) == (2, 1, 1, 1)
+        assert report["all"] == {"bleeds": 2, "found": 1, "error_db": 2.0, "bias_db": -2.0, "worst_db": 2.0}
+        assert report["bands"]["-25..-15"] == crosstalk.counted(against["bleeds"][1:])
+
+    def test_what_may_have_been_there_before_has_no_known_level(self):
+        bleeds = [
+            {"from": a, "into": b, "level_db": -9.0, "told_db": -9.0} for a, b in (("bass", "drums"), ("drums", "bass"))
+        ]
+        song = {
+            "clean": [{"from": "bass", "into": "drums", "level_db": -30.0}],
+            "variants": {"copy": {"bleeds": bleeds, "more": []}},
+        }
+        assert crosstalk.of_known_level(song, "copy") == {"bleeds": bleeds[1:], "more": []}
+
+    def test_shares_are_of_the_stems_that_sound(self):
+        truth = [stem("a", bleed=True), stem("b", bleed=True), stem("c"), stem("d"), stem("e", scores={})]
+        loud, soft = (Told(stem="b", label="drums", level_db=level, delay=0.0) for level in (-29.0, -31.0))
+        refined = [stem("a", crosstalk=[loud]), stem("b", crosstalk=[soft]), stem("c"), stem("d"), stem("e", scores={})]
+        summary = {"noise": {"bleed": {"rate": 0.3}}}
+        assert crosstalk.shares(dataset(refined, summary), dataset(truth)) == {
+            "stems": 4, "planted": 0.5, "measured": 0.25, "estimated": 0.3,
+            "bleeds": 2, "bleeds_measured": 1, "others_measured": 0,
+        }  # fmt: skip
+
+    def test_the_greatest_error_keeps_its_sign(self):
+        draws = [{"planted": 0.4, "measured": measured, "estimated": 0.5} for measured in (0.42, 0.33)]
+        told = crosstalk.errors(draws)
+        assert (told["measured_error"], told["measured_worst"]) == (-0.025, -0.07)
+        assert (told["estimated_error"], told["draws"]) == (0.1, 2)
+
+    def test_faults_found_are_told_draw_by_draw_and_without_the_rest(self):
+        truth = dataset([stem("a", bleed=True), stem("b")])
+        blind = dataset([stem("a"), stem("b")])
+        report = crosstalk.found_report([truth, blind], [truth, truth])
+        assert [draw["labels/exact_match"] for draw in report["draws"]] == [1.0, 0.5]
+        assert report["mean"]["labels/exact_match"] == 0.75
+        assert report["pooled"]["fault/bleed/num"] == 2
+        assert not [name for name in report["pooled"] if name.startswith(("labels/f1", "regions/"))]
+
+
+def stem(name: str, *, bleed: bool = False, **changes: Any) -> Stem:
+    about: dict[str, Any] = {"scores": dict.fromkeys(LABELS, 0.5)} | changes
+    extra = {"fault": "bleed", "bleed": {"label": "drums", "level_db": -10.0}} if bleed else {"fault": None}
+    keep = Verdict(action="keep", reason="as_claimed", label_quality=0.9)
+    mixed = Verdict(action="mixed", reason="unclaimed_class_present", label_quality=0.1)
+    return Stem(
+        id=name, track="song", path=f"{name}.flac", sample_rate=100, channels=1, num_samples=6000, claimed=["bass"],
+        labels=["bass", "drums"] if bleed else ["bass"], extra=extra,
+        verdict=mixed if bleed else keep, **about,
+    )  # fmt: skip
+
+
+def dataset(stems: list[Stem], summary: dict[str, Any] | None = None) -> Manifest:
+    created = Created(by="test", command="test")
+    return Manifest(created=created, labels=LABELS, stems=stems, summary=summary or {})
+
+
+def found(f1: tuple[float, float], error_db: float | None, recall: float) -> dict[str, Any]:
+    pooled = {
+        "fault/none/num": 10, "fault/none/flagged": 0.1, "fault/bleed/num": 4, "fault/bleed/recall": recall,
+        "fault/bleed/labels_right": 0.5, "fault/bleed/-30..-20_db/num": 2, "fault/bleed/-30..-20_db/recall": recall,
+        "fault/bleed/-10..0_db/num": 2, "fault/bleed/-10..0_db/recall": recall,
+        "levels/found": 0 if error_db is None else 3, "levels/bleeds": 4,
+        "levels/error_db": error_db, "levels/mean_error_db": 5.0,
+    }  # fmt: skip
+    draws = [
+        {"detection/f1": value, "detection/average_precision": 0.9, "labels/exact_match": None, "levels/error_db": 1.0}
+        for value in f1
+    ]
+    return {"mean": {"detection/f1": sum(f1) / 2}, "sd": {"detection/f1": 0.01}, "pooled": pooled, "draws": draws}
+
+
+def refined(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    config = {"mislabel": 0.2, "bleed": 0.3, "bleed_db": [-30.0, 0.0], "seeds": 2}
+    return {"config": config, "weights": WEIGHTS, "all": {"measured": ours, "heard": theirs}}
+
+
+def tallied(error_db: float | None, **changes: int) -> dict[str, Any]:
+    counts = {"bleeds": 2, "found": 0 if error_db is None else 2, "error_db": error_db, "worst_db": error_db}
+    bands = {"-15..0": counts, "-35..-25": counts, "-25..-15": counts}  # as sorted in a result
+    return {"songs": 9, "all": counts, "bands": bands, "wrong_way": 0, "through": 0, "other": 0} | changes
+
+
+def varied(told: list[dict[str, Any]], **variants: dict[str, Any]) -> dict[str, Any]:
+    config = {"levels_db": [-35.0, 0.0], "both_ways_db": [-30.0, -3.0], "lowest_db": -40.0}
+    return {"config": config, "clean": {"songs": 9, "pairs": 80, "told": told}, "variants": variants}
+
+
+def rate(measured: float, estimated: float, planted: float = 0.2) -> dict[str, Any]:
+    told: dict[str, Any] = {"draws": 1, "planted": planted}
+    for name, value in (("measured", measured), ("estimated", estimated)):
+        told |= {name: value, f"{name}_error": value - planted, f"{name}_worst": value - planted}
+    return told
+
+
+def shared(**rates: dict[str, Any]) -> dict[str, Any]:
+    draws = [{"stems": 10, "bleeds": 4, "bleeds_measured": 3, "others_measured": 1}]
+    config = {"bleed_db": [-25.0, 0.0], "present_db": -30.0, "seeds": 1}
+    return {"config": config, "weights": WEIGHTS, "rates": rates, "draws": draws}
+
+
+def timed(ratio: float) -> dict[str, Any]:
+    values = {"median": ratio, "min": ratio, "max": ratio, "num": 3}
+    ways = dict.fromkeys(("heard", "measured", "alone"), values)
+    return {"seconds": ways, "times_real_time": ways, "ratio": values}
+
+
+MACHINE = {
+    "cores": 2, "architecture": "x", "system": "y", "python": "3", "torch": "2", "load_before": [0.1, 0.1, 0.1],
+}  # fmt: skip
+SPEED = {
+    "machine": MACHINE, "weights": WEIGHTS, "songs": 4, "stems": 14, "audio_minutes": 20.0, "workers": 2,
+    "config": {"bleed": 0.3}, "cases": {"bleed": timed(1.5), "clean": timed(1.1)},
+}  # fmt: skip
+
+
+class TestPage:
+    def test_nothing_is_claimed_of_what_was_not_measured(self):
+        text = "\n".join(page_crosstalk.parts(lambda name: {}))
+        assert "Not measured yet: `python -m benchmarks.crosstalk`." in text
+        one = "\n".join(page_crosstalk.parts({"crosstalk": {"speed": SPEED}}.get))
+        assert one.count("Not measured yet") == 3 and "--only variants`" in one
+        assert "## What does measuring bleed bring?" in page.render()
+
+    def test_every_part_is_written_from_what_the_script_reports(self):
+        variants = {name: tallied(1.0) for name in crosstalk.CHANGES}
+        result = {
+            "refine": refined(found((0.9, 0.8), 1.2, 1.0), found((0.6, 0.8), None, 0.5)),
+            "variants": varied([], **variants), "noise": shared(**{"0.2": rate(0.2, 0.3)}), "speed": SPEED,
+        }  # fmt: skip
+        text = "\n\n".join(page_crosstalk.parts({"crosstalk": result}.get))
+        assert "**Planted bleed is the best case**" in text
+        assert "sources that are not in the\ndataset is not found" in text
+        assert "| songs | crosstalk | all | -30 to -20 | -10 to 0 | all classes named |" in text
+        assert "| all | with | 4 of 4 (100 %) | 2 of 2 (100 %) | 2 of 2 (100 %) | 2 of 4 (50 %) |" in text
+        assert "| all | without | 0 of 4 (0 %) | – | 5.0 |" in text
+        assert "F1 rises by 0.15 (1 of 2 draws are better); average precision stays as it is" in text
+        assert "| bleed | -35 to -25 | -25 to -15 | -15 to 0 |" in text
+        assert "| 20 % | 1 | 20.0 | +0.0 | +0.0 | 30.0 | +10.0 | +10.0 |" in text
+        assert "1.1 (1.1 to 1.1) as they are; 1.5 (1.5 to 1.5) with bleed in 30 % of the stems." in text
+        assert not {"nan", "None"} & set(text.replace("|", " ").split())
+        assert set(page_crosstalk.VARIANTS) == set(crosstalk.CHANGES)
+        assert set(page_crosstalk.SECTIONS) == set(crosstalk.SECTIONS)
+
+    @pytest.mark.parametrize(
+        ("error_db", "said"),
+        [
+            (1.2, "all songs: reached (1.2 dB), which is better than always telling the mean (5.0 dB); real"),
+            (3.1, "all songs: **not reached** (3.1 dB), which is better than always telling the mean"),
+            (5.5, "all songs: **not reached** (5.5 dB), which is **no better than** always telling the mean"),
+            (None, "not measured, as no bleed was found"),
+        ],
+    )
+    def test_the_aim_of_levels_is_told_by_the_figures(self, error_db, said):
+        kinds = {kind: {"measured": found((0.9, 0.9), error_db, 1.0)} for kind in ("all", "real")}
+        text = page_crosstalk.aim_of_levels(kinds)
+        assert said in text
+        assert error_db is None or f"real songs: {'' if error_db < 3 else '**not '}reached" in text
+
+    def test_what_falls_is_said_to_fall(self):
+        worse = refined(found((0.5, 0.8), 1.0, 1.0), found((0.6, 0.8), None, 0.5))["all"]
+        assert "F1 **falls** by 0.05 (0 of 2 draws are better)" in page_crosstalk.compared(worse)
+
+    @pytest.mark.parametrize(
+        ("variants", "said"),
+        [
+            ({"copy": tallied(1.0)}, "is reached by every variant"),
+            (
+                {"copy": tallied(1.0), "room": tallied(4.2)},
+                "by 1 of 2 variants, and **not reached** by: in a room (4.2",
+            ),
+            ({"room": tallied(None)}, "not measured, as no bleed was found"),
+        ],
+    )
+    def test_the_aim_of_variants_is_told_by_the_figures(self, variants, said):
+        assert said in page_crosstalk.aim_of_variants(variants)
+
+    def test_what_is_told_of_songs_as_they_are_is_listed(self):
+        one = {"song": "x", "from": "drums", "into": "bass", "level_db": -31.26, "delay": 0.0021}
+        text = "\n".join(page_crosstalk.variant_parts(varied([one], chain=tallied(1.0, through=2))))
+        assert "with 80 ordered pairs of stems, bleed is told in 1;" in text
+        assert "| `x` | drums | bass | -31.3 | 2.1 |" in text
+        assert "**told in 2 of 9 (22 %)** third stems" in text
+        none = "\n".join(page_crosstalk.variant_parts(varied([], chain=tallied(1.0))))
+        assert "no bleed is told" in none and "told in none of 9 third stems" in none
+
+    @pytest.mark.parametrize(("measured", "said"), [(0.25, "reached by measuring"), (0.14, "**not reached** by meas")])
+    def test_the_aim_of_shares_is_told_by_the_worst_draw(self, measured, said):
+        text = "\n".join(page_crosstalk.noise_parts(shared(**{"0.2": rate(measured, 0.2), "0": rate(0.0, 0.0, 0.0)})))
+        assert f"The aim is 5 points in every draw: {said}" in text
+        assert (
+            "measured in 3 of 4 (75 %) of the stems that it was\nplanted in, and in 1 of 6 (17 %) of the others" in text
+        )

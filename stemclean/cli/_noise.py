@@ -49,7 +49,7 @@ def noise_tables(noise: Mapping[str, Any] | None) -> list[Table | str]:
         known = noise["measured"]
         remarks.append(
             f"measured: {_percent(known['bleed'])} % of the {known['stems']} stems that were compared with others of "
-            "their song hold a class of these besides their own"
+            "their song hold one of another class"
         )
     few = [label for label, told in noise["classes"].items() if told["tracks"] < FEW_TRACKS]
     if few:

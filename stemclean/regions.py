@@ -15,6 +15,9 @@ __all__ = ["labelled_regions", "levels_with", "overlay", "with_measured"]
 
 Times = tuple[float, float]
 
+SHORTEST = 0.01
+"""Seconds below which an end of what was measured is taken for the end of the region beside it."""
+
 
 def overlay(spans: Mapping[str, Sequence[Times]]) -> list[Region]:
     """Regions of a recording of which it is known when each class sounds; where none does is no region.
@@ -115,14 +118,16 @@ def with_measured(
         measured: label -> where; several of a label may overlap, and their powers add up.
         order: of the classes, all of them.
     """
-    edges = {edge for spans in measured.values() for span in spans for edge in (span.start, span.end)}
+    edges = {round_seconds(edge) for spans in measured.values() for span in spans for edge in (span.start, span.end)}
     result: list[Region] = []
     for region in regions:
-        cuts = [region.start, *sorted(edge for edge in edges if region.start < edge < region.end), region.end]
+        inside = sorted(edge for edge in edges if region.start + SHORTEST <= edge <= region.end - SHORTEST)
+        cuts = [region.start, *inside, region.end]
         for start, end in itertools.pairwise(cuts):
             levels_db = {}
             for label, spans in measured.items():
-                here = [10 ** (span.level_db / 10) for span in spans if span.start <= start and end <= span.end]
+                middle = (start + end) / 2
+                here = [10 ** (span.level_db / 10) for span in spans if span.start <= middle < span.end]
                 if here:
                     levels_db[label] = min(10 * math.log10(sum(here)), 0.0)
             labels = [label for label in order if label in region.labels or label in levels_db]

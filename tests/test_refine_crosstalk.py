@@ -72,6 +72,16 @@ def test_regions_say_where_a_bleed_was_measured():
     assert told.regions[1].levels_db == {"vocals": -10.0, "drums": -0.5}
 
 
+def test_an_end_beside_another_makes_no_region_of_its_own():
+    spans = [Span(start=0.0, end=2.9999999, level_db=-10.0), Span(start=2.9999999, end=6.0, level_db=-12.0)]
+    here = bled("vocals", -11.0).model_copy(update={"spans": spans})
+    regions = [Region(start=0.0, end=3.000004, labels=["drums"]), Region(start=3.000004, end=6.0, labels=["drums"])]
+    told = with_crosstalk(judged("drums", "drums", crosstalk=[here], regions=regions), RefineConfig())
+    assert [(one.start, one.end, one.labels) for one in told.regions] == [
+        (0.0, 3.000004, ["vocals", "drums"]), (3.000004, 6.0, ["vocals", "drums"]),
+    ]  # fmt: skip
+
+
 def test_two_sources_of_a_class_add_up():
     stem = judged("drums", "drums", crosstalk=[bled("other", -20.0), bled("other", -20.0, "song/y")])
     assert with_crosstalk(stem, RefineConfig()).levels_db["other"] == -17.0

@@ -94,7 +94,8 @@ network learns more slowly, so that so few examples say who starts fastest, not 
 
 SPEED = """
 All times are wall clock. They depend on the machine and on what else it does: compare them with each other, and take
-the ratios, which were measured side by side, more seriously than the seconds.
+the ratios, which were measured side by side, more seriously than the seconds. `refine` runs with `--no-crosstalk` here;
+what that costs stands [above](#what-it-costs).
 """
 
 CLAIMS = """

@@ -558,7 +558,6 @@ _DECIMALS = {
     "loudness_lufs": 2,
     "peak_dbfs": 2,
     "scores": 4,
-    "level_db": 1,
     "levels_db": 1,
     "label_quality": 4,
     "confidence": 4,

@@ -406,7 +406,7 @@ def share(held: Mask, tracks: Sequence[str], *, draws: int = 200, seed: int = 0)
         tracks: of each stem.
         draws, seed: of the bootstrap.
 
-    >>> share(np.array([True, False]), ["a", "b"])[0]
+    >>> float(share(np.array([True, False]), ["a", "b"])[0])
     0.5
     """
     names, track = np.unique(tracks, return_inverse=True)

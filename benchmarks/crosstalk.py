@@ -63,8 +63,9 @@ from stemclean.evaluate import evaluate_labels
 from stemclean.manifest import Manifest, Stem
 from stemclean.models import weights
 from stemclean.refine import RefineConfig, refine
-from stemclean.refining.crosstalk import CHANNELS, PRESENT_DB, SAMPLE_RATE, bleeding_classes
+from stemclean.refining.crosstalk import CHANNELS, SAMPLE_RATE
 from stemclean.units import amplitude_to_db, db_to_amplitude, seconds_to_samples
+from stemclean.verdicts import PRESENT_DB, bleeding_classes
 
 WAYS = {"measured": RefineConfig(), "heard": HEARD}
 """With crosstalk, and by the classifier alone."""

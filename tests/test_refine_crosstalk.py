@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from stemclean import layouts, manifest
 from stemclean.cli import app
 from stemclean.data.journal import Journal
-from stemclean.manifest import Crosstalk, Region, Span, Stem, Verdict
+from stemclean.manifest import Crosstalk, Region, Source, Span, Stem, Verdict
 from stemclean.refine import RefineConfig, refine
 from stemclean.refining import crosstalk
 from stemclean.refining.crosstalk import measured, with_crosstalk
@@ -186,6 +186,14 @@ def test_trimmed_stems_are_laid_out_again(tmp_path, sounds):
     found = compared(tmp_path / "trimmed" / "manifest.json", tmp_path / "refined.json")
     [bass] = [one for one in found["song/vocals"].crosstalk if one.stem == "song/bass"]
     assert bass.spans[0].start == pytest.approx(5.0, abs=crosstalk.crosstalk.BLOCK)
+
+
+def test_spans_of_a_song_are_times_of_a_trimmed_file():
+    """It holds 10 to 14 s and 20 to 26 s of what it was cut from, one after the other."""
+    source = Source(path="long.wav", sample_rate=RATE, num_samples=30 * RATE)
+    stem = judged("drums", "drums", source=source, active=[(10.0, 14.0), (20.0, 26.0)])
+    placed = crosstalk._within([(8.0, 12.0, -10.0), (14.0, 20.0, -11.0), (22.0, 30.0, -12.0)], stem)
+    assert [(one.start, one.end, one.level_db) for one in placed] == [(0.0, 2.0, -10.0), (6.0, 10.0, -12.0)]
 
 
 def test_a_stem_alone_and_one_that_cannot_be_read_are_left(tmp_path, sounds):

@@ -15,7 +15,7 @@ Who bleeds into whom
     what was found to bleed into it.
 
 What it cannot find: sound that no other stem of the song holds, other takes, echoes beyond :data:`LATEST`, and sources
-whose channels cancel. Two copies of one sampled part are bleed to it.
+whose channels cancel. One sampled part in two stems is bleed to it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import irfft
 
 from stemclean.audio.crosstalk_fit import Blocks, Cells, Fit, blocks_together, fit, inverse_power
 from stemclean.units import seconds_to_samples
@@ -183,19 +185,18 @@ def _salient(
         cross += (weights * spectra) @ spectra.conj().transpose(0, 2, 1)
         source_power += weights @ power.transpose(0, 2, 1)
         own_power += (weights * power).sum(-1)
-    found: dict[tuple[int, int], tuple[float, int]] = {}
-    for into in range(num):
-        for source in range(num):
-            norm = source_power[:, into, source] * own_power[:, into]
-            if source != into and norm.max() > 0:
-                coherence = np.where(norm > 1e-9 * norm.max(), cross[:, into, source] / np.sqrt(norm + 1e-30), 0)
-                found[source, into] = _peak(np.fft.irfft(coherence), latest)
+
+    def peak(source: int, into: int) -> tuple[float, int]:
+        norm = source_power[:, into, source] * own_power[:, into]
+        heard = norm > 1e-9 * norm.max()
+        return _peak(irfft(np.where(heard, cross[:, into, source] / np.sqrt(norm + 1e-30), 0)), latest)
+
     lags = {}
-    for (source, into), (salience, lag) in found.items():
-        back, back_lag = found.get((into, source), (0.0, 0))
+    for one, other in combinations(range(num), 2):
+        (salience, lag), (back, back_lag) = peak(one, other), peak(other, one)
         if max(salience, back) >= SALIENCE:
-            lags[source, into] = lag if salience >= back else -back_lag
-    lags |= {(into, source): -lag for (source, into), lag in lags.items() if (into, source) not in lags}
+            lag = lag if salience >= back else -back_lag
+            lags[one, other], lags[other, one] = lag, -lag
     return lags, _loudness(np.array(powers))
 
 

@@ -185,7 +185,7 @@ class _Look:
         self._caught: dict[int, Spectra] = {}
 
     def spectra(self, stem: int, lag: int = 0) -> Spectra:
-        """Of a stem that comes later by a lag, its end at the block's start: ``(frame, bin)``."""
+        """Of a stem that comes later by a lag, the block's end before its start: ``(frame, bin)``."""
         if lag:
             return self.cells.spectra(np.roll(self.sounds[stem], lag))
         if stem not in self._now:
@@ -267,9 +267,8 @@ def _gains(
         gram = (weighted @ here.T).astype(np.complex128)
         sizes = np.diag(gram).real
         if sizes.any():
-            inverse = np.linalg.inv(
-                gram + np.diag(1e-6 * sizes + 1e-30)
-            )  # each source by itself, however loud others are
+            # A ridge of each source's own size, so that how loud the others are does not matter.
+            inverse = np.linalg.inv(gram + np.diag(1e-6 * sizes + 1e-30))
             gains[:, band] = inverse @ (weighted @ own[:, start:stop].reshape(-1))
             precisions[:, band] = 1 / np.diag(inverse).real
     return gains, precisions

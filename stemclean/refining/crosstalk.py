@@ -26,9 +26,8 @@ from stemclean.manifest import Crosstalk, Span, Stem
 from stemclean.refining.config import RefineConfig
 from stemclean.regions import levels_with, with_measured
 from stemclean.units import round_seconds, seconds_to_samples
-from stemclean.verdicts import PRESENT_DB, bleeding_classes
 
-__all__ = ["PRESENT_DB", "bleeding_classes", "measured", "with_crosstalk"]
+__all__ = ["CHANNELS", "SAMPLE_RATE", "measured", "with_crosstalk"]
 
 MISTAKEN = 0.02
 """Chance that a measured bleed is none, by which the label quality of a stem that holds one falls."""
@@ -170,8 +169,8 @@ def with_crosstalk(stem: Stem, config: RefineConfig) -> Stem:
     does not make a stem of that class.
     """
     limit = config.max_bleed_db
-    everything = bleeding_classes(stem, -math.inf)
-    bleeding = bleeding_classes(stem, verdicts.least_bleed_db(limit))
+    everything = verdicts.bleeding_classes(stem, -math.inf)
+    bleeding = verdicts.bleeding_classes(stem, verdicts.least_bleed_db(limit))
     heard = _found(stem)
     found = [label for label in stem.scores if label in heard or label in bleeding]
     known = {label: level for label, level in everything.items() if label in found}

@@ -75,7 +75,8 @@ INTRO = """
 # Benchmarks
 
 Every number on this page is written by a script in `benchmarks/` into a JSON file in `benchmarks/results/`, and put
-here by `python -m benchmarks.page`. The [last section](#repeat-it) says how to repeat them.
+here by `python -m benchmarks.page`. The [last section](#repeat-it) says how to repeat them. `refine` stands for the
+classifier alone (`--no-crosstalk`), but for what [measuring bleed](#what-does-measuring-bleed-bring) brings.
 """
 
 DATA = """
@@ -94,8 +95,8 @@ network learns more slowly, so that so few examples say who starts fastest, not 
 
 SPEED = """
 All times are wall clock. They depend on the machine and on what else it does: compare them with each other, and take
-the ratios, which were measured side by side, more seriously than the seconds. `refine` runs with `--no-crosstalk` here;
-what that costs stands [above](#what-it-costs).
+the ratios, which were measured side by side, more seriously than the seconds. What crosstalk costs
+stands [above](#what-it-costs).
 """
 
 CLAIMS = """

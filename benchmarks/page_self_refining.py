@@ -468,7 +468,7 @@ def longer_parts(short: Record, longer: Record) -> list[str]:
         clean = {few: less.get(0.0, {}), many: more.get(0.0, {})}
         for share, runs in sorted(more.items()):
             before = less.get(share, {})
-            for name in ("clean", "noisy", "refined1"):
+            for name in NAMES:
                 for examples, same in ((few, before.get(name, [])), (many, runs.get(name, []))):
                     cells = [
                         spread(figures(same, f"{key}/0.9/{metric}/average"))
@@ -478,19 +478,21 @@ def longer_parts(short: Record, longer: Record) -> list[str]:
                     faults = f"{title.lower()}, {share:.0%}".replace("%", " %") if share else "none"
                     if same and (share or kind == "mislabel"):
                         rows.append([faults, NAMES[name], thousands(examples), *cells])
-            gaps = {
-                examples: difference(
-                    clean[examples].get("clean", []), same.get("refined1", []), "stems/all/0.9/accuracy/average"
-                )
-                for examples, same in ((few, before), (many, runs))
-            }
-            if share and gaps[many].values:
+            for name in ("refined1", "refined2") if share else ():
+                gaps = {
+                    examples: difference(
+                        clean[examples].get("clean", []), same.get(name, []), "stems/all/0.9/accuracy/average"
+                    )
+                    for examples, same in ((few, before), (many, runs))
+                }
+                if not gaps[many].values:
+                    continue
                 list_of = " and ".join(
                     f"{points(gap)} with {thousands(n)} mixtures" for n, gap in gaps.items() if gap.values
                 )
                 verb = reached(clean[many], "stems/all", gaps[many].mean <= AIM_GAP)
                 told.append(
-                    f"- {title}, {share:.0%}: clean minus refined once is {list_of}, on single stems; with more "
+                    f"- {title}, {share:.0%}: clean minus {NAMES[name]} is {list_of}, on single stems; with more "
                     f"mixtures, the aim is {verb}{doubt(gaps[many])}.".replace("%", " %")
                 )
     return [
@@ -538,20 +540,23 @@ label; each of them trains on fewer songs instead.
 
 
 def commands(result: Record) -> str:
-    """What was run: a line for each part, and for each share of the sweep that has other seeds."""
+    """What was run: a line for each part, and for each share of the sweep that has other seeds or rounds."""
     seeds: dict[tuple[str, float], int] = {}
+    rounds: dict[tuple[str, float], int] = {}
     for run in result["runs"]:
         if run["name"] != "clean":  # which several parts have
-            part, share = part_of(run), 0.0 if half_and_half(run) else max(run["noise"].values())
-            seeds[part, share] = max(seeds.get((part, share), 0), run["seed"] + 1)
-    alike: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for (part, share), count in sorted(seeds.items()):
-        alike[part, count].append(share)
+            of = part_of(run), 0.0 if half_and_half(run) else max(run["noise"].values())
+            seeds[of] = max(seeds.get(of, 0), run["seed"] + 1)
+            rounds[of] = max(rounds.get(of, 1), number_of(run["name"])) if of[0] == "b" else 1
+    alike: dict[tuple[str, int, int], list[float]] = defaultdict(list)
+    for of, count in sorted(seeds.items()):
+        alike[of[0], count, rounds[of]].append(of[1])
     lines = []
-    for (part, count), shares in alike.items():
+    for (part, count, times), shares in alike.items():
         line = f"{result['command']} --part {part} --seeds {count}"
-        some = part == "b" and tuple(shares) != SHARES
-        lines.append(f"{line} --shares {' '.join(f'{share:g}' for share in shares)}" if some else line)
+        if part == "b" and tuple(shares) != SHARES:
+            line += f" --shares {' '.join(f'{share:g}' for share in shares)}"
+        lines.append(line + (f" --rounds {times}" if times > 1 else ""))
     return "\n".join(lines)
 
 

@@ -131,6 +131,7 @@ def test_the_sweep_plants_one_fault_at_a_time_and_has_a_clean_run():
         pair for share in SHARES for pair in ((share, 0.0), (0.0, share))
     }
     assert len({Noise(share, 0.0).name for share in (0.1, 0.15, 0.4)}) == 3
+    assert next(task.names for task in command.tasks("b", 1, rounds=2) if task.noise != CLEAN)[-1] == "refined2"
     assert all(round_of(name)[0] >= 1 for part in "abcd" for task in command.tasks(part, 1) for name in task.names)
 
 
@@ -169,6 +170,8 @@ def test_the_page_prints_a_command_for_each_part_that_ran():
 def test_the_whole_sweep_names_no_shares():
     runs = [run("noisy", 0, 0.9, 0.9, 1.0, (share, 0.0)) for share in SHARES]
     assert page.commands({"command": "RUN", "runs": runs}) == "RUN --part b --seeds 1"
+    runs = [run(name, 0, 0.9, 0.9, 1.0, (0.4, 0.0)) for name in ("noisy", "refined1", "refined2")]
+    assert page.commands({"command": "RUN", "runs": runs}) == "RUN --part b --seeds 1 --shares 0.4 --rounds 2"
 
 
 def classified(accuracy: float, recall: float) -> dict:
@@ -309,6 +312,10 @@ def test_longer_trainings_stand_beside_the_short_ones():
     unlearned["runs"][0]["stems"]["all"]["guessing"] = 0.89
     assert "the aim is **not decided**" in "\n".join(page.section(swapped(0.87, 1000), unlearned))
     assert "longer" not in "\n".join(page.section(swapped(0.87, 1000)))
+    twice = swapped(0.87, 3000)
+    twice["runs"].append(run("refined2", 0, 0.896, 0.8, 0.9, (0.2, 0.0)))
+    text = "\n".join(page.section(swapped(0.87, 1000), twice))
+    assert "clean minus refined twice is +0.4 points with 3 000 mixtures, on single stems" in text
 
 
 def test_the_whole_section_has_every_table_and_plot(tmp_path):

@@ -7,7 +7,7 @@ same song mixed in at -10 to 0 dB. Classifiers are trained on the true labels, o
 earlier ones found; all are judged on songs that none was trained on (``HELDOUT`` and the validation split).
 
     a  30 % of the stems are faulty, half of them swapped, half with bleed: clean, noisy, refined once and twice
-    b  swapped labels alone, then bleed alone: 10, 20, 40, 60 %, or --shares
+    b  swapped labels alone, then bleed alone: 10, 20, 40, 60 %, or --shares; refined once, or as often as --rounds says
     c  as a, rounds 3 to 5
     d  as a, labels found with and without cross-fitting (``--folds``)
 
@@ -54,16 +54,17 @@ class Task:
     names: Sequence[str]
 
 
-def tasks(part: str, seeds: int, shares: Sequence[float] = SHARES) -> Iterator[Task]:
+def tasks(part: str, seeds: int, shares: Sequence[float] = SHARES, rounds: int = 1) -> Iterator[Task]:
     """What a part consists of, one seed after the other, so that early seeds are whole when time runs out."""
+    swept = ("noisy", *(f"refined{number}" for number in range(1, rounds + 1)))
     for seed in range(seeds):
         if part == "a":
             yield Task(HALF_AND_HALF, seed, ROUNDS)
         if part == "b":
             yield Task(CLEAN, seed, ("clean",))
             for share in shares:
-                yield Task(Noise(share, 0.0), seed, ("noisy", "refined1"))
-                yield Task(Noise(0.0, share), seed, ("noisy", "refined1"))
+                yield Task(Noise(share, 0.0), seed, swept)
+                yield Task(Noise(0.0, share), seed, swept)
         if part == "c":
             yield Task(HALF_AND_HALF, seed, (*ROUNDS, *MORE_ROUNDS))
         if part == "d":
@@ -146,6 +147,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("output", type=Path, metavar="OUT.json")
     parser.add_argument("--part", action="append", choices=("a", "b", "c", "d"), help="default: a")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, metavar="SHARE", help="of part b")
+    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="of part b: labels are refined N times")
     parser.add_argument("--examples", type=int, default=16384, metavar="N", help="mixtures that a training sees")
     parser.add_argument("--seeds", type=int, default=3, metavar="N")
     parser.add_argument("--recipe", default="small")
@@ -178,7 +180,7 @@ def main() -> None:
             "torch": torch.__version__,
             "cores": os.cpu_count(),
         }
-        for task in (task for part in given.part for task in tasks(part, given.seeds, given.shares)):
+        for task in (task for part in given.part for task in tasks(part, given.seeds, given.shares, given.rounds)):
             left = missing(task, result["runs"])
             trial = Trial(bench, task.noise, task.seed)
             for name in left:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logit
 
 from stemclean.manifest import Stem, Verdict
-from stemclean.metrics.label_noise import as_claimed
+from stemclean.metrics.label_beliefs import as_claimed
 
 __all__ = [
     "PRESENT_DB",
@@ -77,7 +77,7 @@ def borderline(scores: np.ndarray, limits: Mapping[str, float], margin: float) -
 def label_quality(scores: Mapping[str, float], claimed: Sequence[str], chance: float = 0.5) -> float:
     """How well the claim fits the scores, in [0, 1]: the chance that the stem holds what it claims and nothing else.
 
-    Ours, see :func:`stemclean.metrics.label_noise.as_claimed`; ``benchmarks/ranking.py`` compares it with others.
+    Ours, see :func:`stemclean.metrics.label_beliefs.as_claimed`; ``benchmarks/ranking.py`` compares it with others.
 
     Args:
         chance: of a class in what the scores were calibrated on, see

@@ -13,15 +13,8 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from scipy.stats import beta
 
-from stemclean.metrics.label_noise import (
-    ONE_OF_MANY,
-    Prior,
-    Reference,
-    adjusted,
-    as_claimed,
-    beliefs,
-    prior_shift,
-)
+from stemclean.metrics.label_beliefs import ONE_OF_MANY, Prior, as_claimed, beliefs
+from stemclean.metrics.label_noise import Reference, adjusted, prior_shift
 
 K = 4
 CHANCE = 0.5

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from stemclean.manifest import Stem
 from stemclean.metrics import label_noise
-from stemclean.metrics.label_noise import LEVEL, Estimate, Reference
+from stemclean.metrics.label_noise import Estimate, Reference
+from stemclean.metrics.track_bootstrap import LEVEL, share
 from stemclean.models.calibration import chance_of_card
 from stemclean.verdicts import bleeding_classes
 
@@ -74,7 +75,7 @@ def _measured(judged: Sequence[Stem]) -> dict[str, Any] | None:
     if not compared:
         return None
     tracks = [stem.track for stem in compared]
-    bleed = label_noise.share(np.array([bool(bleeding_classes(stem)) for stem in compared]), tracks)
+    bleed = share(np.array([bool(bleeding_classes(stem)) for stem in compared]), tracks)
     return {"stems": len(compared), "tracks": len(set(tracks)), "bleed": _rate(bleed)}
 
 

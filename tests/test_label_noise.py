@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from scipy.stats import beta
 
 from stemclean.metrics.label_beliefs import ONE_OF_MANY, Prior, as_claimed, beliefs
-from stemclean.metrics.label_noise import Reference, adjusted, prior_shift
+from stemclean.metrics.label_noise import Measured, Reference, adjusted, prior_shift
 
 K = 4
 CHANCE = 0.5
@@ -246,3 +246,80 @@ def test_names_and_order_decide_nothing(order, seed):
 def test_what_cannot_be_meant_is_refused(scores, claimed, tracks, said):
     with pytest.raises(ValueError, match=said):
         prior_shift(np.array(scores), np.array(claimed), tracks, chance=CHANCE)
+
+
+def loud_and_soft(rate: float, loud: float) -> tuple[np.ndarray, ...]:
+    """Claims, truth, tracks and scores; of the bleeds that share is heard, the others are not."""
+    claimed, truth, tracks = planted(800, 0.1, rate)
+    rng = np.random.default_rng(5)
+    faint = truth & ~claimed & np.roll(claimed, 2, axis=1) & (rng.random((800, 1)) >= loud)
+    return claimed, truth, tracks, heard(truth, rng, faint=faint)
+
+
+def measured_in(claimed: np.ndarray, truth: np.ndarray, known: np.ndarray) -> Measured:
+    there = (truth & claimed).any(1)
+    return Measured(known, truth & ~claimed & (known & there)[:, None])
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.6])
+@pytest.mark.parametrize("with_reference", [True, False])
+def test_measured_bleed_is_counted_and_not_estimated(rate, with_reference):
+    claimed, truth, tracks, scores = loud_and_soft(rate, 0.2)
+    measured = measured_in(claimed, truth, np.ones(800, bool))
+    if with_reference:
+        estimate = adjusted(scores, claimed, tracks, known(400, 2), chance=CHANCE, measured=measured)
+    else:
+        estimate = prior_shift(scores, claimed, tracks, chance=CHANCE, measured=measured)
+    assert estimate.all_bleed[0] == pytest.approx(measured.beside.any(1).mean(), abs=0.005)
+    assert estimate.all_wrong[0] == pytest.approx(0.1, abs=0.035)
+    low, high = estimate.all_bleed[1:]
+    assert low <= measured.beside.any(1).mean() <= high
+    assert high - low < 0.12  # what is known of the classifier does not matter
+    for label in range(K):
+        own, source = claimed[:, label], (label + 2) % K
+        assert estimate.found[label, source, 0] == pytest.approx(measured.beside[own, source].mean(), abs=0.02)
+
+
+def test_measured_stems_tell_what_the_classifier_makes_of_bleed_in_the_others():
+    claimed, truth, tracks, scores = loud_and_soft(0.4, 0.9)
+    reference = known(400, 2, unheard=0.6)  # made of softer bleed than this dataset has
+    some = tracks % 2 == 0
+    measured = measured_in(claimed, truth, some)
+    bleeds = ((truth & claimed).any(1) & (truth & ~claimed).any(1)).mean()
+    alone = adjusted(scores, claimed, tracks, reference, chance=CHANCE, draws=0)
+    partly = adjusted(scores, claimed, tracks, reference, chance=CHANCE, draws=0, measured=measured)
+    assert alone.all_bleed[0] > bleeds + 0.1
+    assert abs(partly.all_bleed[0] - bleeds) < 0.05
+    np.testing.assert_allclose(partly.all_wrong, alone.all_wrong)
+
+
+def test_nothing_measured_changes_nothing():
+    claimed, _, tracks, scores = loud_and_soft(0.3, 0.5)
+    nothing = Measured.nothing(*claimed.shape)
+    for plain, with_nothing in (
+        (
+            prior_shift(scores, claimed, tracks, chance=CHANCE),
+            prior_shift(scores, claimed, tracks, chance=CHANCE, measured=nothing),
+        ),
+        (
+            adjusted(scores, claimed, tracks, known(80, 2), chance=CHANCE),
+            adjusted(scores, claimed, tracks, known(80, 2), chance=CHANCE, measured=nothing),
+        ),
+    ):
+        np.testing.assert_array_equal(plain.bleed, with_nothing.bleed)
+        np.testing.assert_array_equal(plain.found, with_nothing.found)
+
+
+def test_a_stem_that_lost_its_claim_and_two_bleeds_at_once_can_be_measured():
+    claimed, _, tracks = planted(80, 0.0)
+    truth = claimed | np.roll(claimed, 1, axis=1) | np.roll(claimed, 2, axis=1)  # two bleeds each
+    scores = heard(truth, np.random.default_rng(3))
+    measured = Measured(np.ones(80, bool), truth & ~claimed)
+    for estimate in (
+        prior_shift(scores, claimed, tracks, chance=CHANCE, draws=0, measured=measured),
+        adjusted(scores, claimed, tracks, known(80, 2), chance=CHANCE, draws=0, measured=measured),
+    ):
+        assert estimate.all_bleed[0] > 0.9 and estimate.all_wrong[0] < 0.1
+    lost = Measured(np.ones(80, bool), np.zeros_like(claimed))
+    scores = heard(np.roll(claimed, 1, axis=1), np.random.default_rng(3))
+    assert prior_shift(scores, claimed, tracks, chance=CHANCE, draws=0, measured=lost).all_wrong[0] > 0.9

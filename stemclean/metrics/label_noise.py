@@ -13,6 +13,11 @@ Rates
     estimators", for three outcomes at once). Without one, :func:`prior_shift` finds the rates under which the scores
     are likeliest (the EM of Saerens et al.); bleed that the classifier does not hear is missing then.
 
+Measured bleed
+    What bleeds into a stem may be known without a classifier (:class:`Measured`). Such stems count as they were
+    measured, and only in the others is bleed estimated. There the measured ones serve twice: together with the
+    reference they say what the classifier makes of bleed in this dataset, at the levels that it has here.
+
 Intervals
     A bootstrap over tracks (:mod:`stemclean.metrics.track_bootstrap`): of the dataset, and of the reference, whose size
     bounds what is known of the classifier; without a reference its calibration is varied instead.
@@ -24,7 +29,7 @@ compares them with others on planted noise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +38,7 @@ from numpy.typing import NDArray
 from stemclean.metrics.label_beliefs import Beliefs, Group, Prior, beliefs, beliefs_of, evidence_of, flat, groups_of
 from stemclean.metrics.track_bootstrap import interval, track_weights, with_doubt
 
-__all__ = ["Estimate", "Reference", "adjusted", "prior_shift", "validate"]
+__all__ = ["Estimate", "Measured", "Reference", "adjusted", "prior_shift", "validate"]
 
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -65,6 +70,45 @@ class Reference:
     def __len__(self) -> int:
         """How many stems."""
         return len(self.scores)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Bleed that is known whatever the scores say.
+
+    Args:
+        known: of which stems, ``(stem,)``.
+        beside: the unclaimed classes that are in them beside a claimed one, ``(stem, label)``.
+    """
+
+    known: Mask
+    beside: Mask
+
+    @classmethod
+    def nothing(cls, num_stems: int, num_labels: int) -> Measured:
+        """No stem was measured."""
+        return cls(np.zeros(num_stems, bool), np.zeros((num_stems, num_labels), bool))
+
+    def applied(self, what: Beliefs) -> Beliefs:
+        """Beliefs with what is known in place of what was believed of it."""
+        known, beside = self.known[what.stem], self.beside[what.stem]
+        return replace(
+            what,
+            bleed=np.where(known, beside.any(1), what.bleed),
+            beside=np.where(known[:, None], beside, what.beside),
+        )
+
+    def allowed(self, group: Group) -> Mask:
+        """Which sets of classes the stems of a group may hold, ``(stem, set)``.
+
+        One with bleed holds what it claims and what was measured; one without holds no more than it claims, or has
+        lost that, of which nothing is known.
+        """
+        known, beside = self.known[group.rows], self.beside[group.rows]
+        added = group.sets & ~group.row
+        bleeds = (group.lost == 0) & added.any(1) & ~(added & ~beside[:, None]).any(2)
+        none = (group.lost == 1) | ~added.any(1)
+        return np.asarray(np.where(beside.any(1)[:, None], bleeds, none) | ~known[:, None])
 
 
 @dataclass(frozen=True)
@@ -112,6 +156,7 @@ def adjusted(
     reference: Reference,
     *,
     chance: float,
+    measured: Measured | None = None,
     draws: int = 200,
     seed: int = 0,
 ) -> Estimate:
@@ -119,7 +164,8 @@ def adjusted(
 
     Args:
         tracks: the song that each stem is of, ``(stem,)``.
-        chance: see :func:`as_claimed`.
+        chance: see :func:`~stemclean.metrics.label_beliefs.as_claimed`.
+        measured: bleed that is known.
         draws: of the bootstrap; 0: no intervals (they are as wide as nothing).
         seed: of the bootstrap; the same input and seed give the same numbers.
 
@@ -132,19 +178,29 @@ def adjusted(
     validate(scores, claimed, tracks)
     rng = np.random.default_rng(seed)
     evidence, num_labels = evidence_of(scores, chance), scores.shape[1]
-    sums = _Sums.of(beliefs_of(evidence, claimed, *flat(Prior(), num_labels)), tracks, num_labels)
-    answers = _answers(reference, chance)
+    measured = measured or Measured.nothing(*scores.shape)
+    what = beliefs_of(evidence, claimed, *flat(Prior(), num_labels))
+    sums = _Sums.of(what, tracks, num_labels)
+    sure = _Sums.of(measured.applied(what), tracks, num_labels, among=measured.known)
+    rest = _Sums.of(what, tracks, num_labels, among=~measured.known)
+    here = _of_dataset(scores, claimed, tracks, measured, what)
+    answers, answers_here = _answers(reference, chance), _answers(here, chance)
     own, references = np.unique(reference.track, return_inverse=True)
+    tracks_here = np.searchsorted(np.unique(np.asarray(tracks)), here.track)
     totals: list[Any] = []
     rates: list[Any] = []
     for weights in track_weights(rng, sums.num_tracks, draws):
-        known = rng.standard_exponential(len(own)) if rates else np.ones(len(own))
-        total = sums.weighted(weights)
-        means = total[:, 1:3] / np.maximum(total[:, :1], 1e-12)  # (label, (wrong, bleed))
-        corners = _corners(answers, reference, known[references])
-        rates.append([_shares(mean, triangle) for mean, triangle in zip(means, corners, strict=True)])
+        known = (rng.standard_exponential(len(own)) if rates else np.ones(len(own)))[references]
+        total, known_total, rest_total = (each.weighted(weights) for each in (sums, sure, rest))
+        corners = _pooled(*_corners(answers, reference, known))
+        mixed = _mixtures(total, corners)
+        if measured.known.any():
+            corners = _shifted(corners, *_corners(answers_here, here, weights[tracks_here]))
+            bleed = known_total[:, 2] + rest_total[:, 0] * _mixtures(rest_total, corners)[:, 1]
+            mixed = _with_bleed(mixed, bleed / np.maximum(total[:, 0], 1e-12))
+        rates.append(mixed)
         totals.append(total[:, 0])
-    return _estimate(evidence, claimed, tracks, sums, np.array(totals), np.array(rates), rng)
+    return _estimate(evidence, claimed, tracks, sums, measured, np.array(totals), np.array(rates), rng)
 
 
 def prior_shift(
@@ -153,6 +209,7 @@ def prior_shift(
     tracks: Sequence[str] | NDArray[np.generic],
     *,
     chance: float,
+    measured: Measured | None = None,
     draws: int = 200,
     seed: int = 0,
 ) -> Estimate:
@@ -164,22 +221,23 @@ def prior_shift(
     validate(scores, claimed, tracks)
     rng = np.random.default_rng(seed)
     evidence, num_labels = evidence_of(scores, chance), scores.shape[1]
+    measured = measured or Measured.nothing(*scores.shape)
     sums = _Sums.of(beliefs_of(evidence, claimed, *flat(Prior(), num_labels)), tracks, num_labels)
     totals: list[Any] = []
     rates: list[Any] = []
-    groups = groups_of(claimed)
+    groups = [(group, measured.allowed(group)) for group in groups_of(claimed)]
     best = np.full(num_labels, Prior.wrong), np.full(num_labels, Prior.bleed)
     for weights in track_weights(rng, sums.num_tracks, draws):
         varied, iterations = FLATTER * evidence, 60
         if rates:
             slope = np.exp(SLOPE_SPREAD * rng.standard_normal())
             varied, iterations = slope * varied + OFFSET_SPREAD * rng.standard_normal(num_labels), 8
-        heard = [(group, group.likelihood(varied)) for group in groups]
+        heard = [(group, group.likelihood(varied) * allowed) for group, allowed in groups]
         wrong, bleed = _em(heard, weights[sums.track], best, iterations)
         best = best if rates else (wrong, bleed)
         rates.append(np.stack([1 - wrong - bleed, bleed, wrong], axis=1))
         totals.append(sums.weighted(weights)[:, 0])
-    return _estimate(FLATTER * evidence, claimed, tracks, sums, np.array(totals), np.array(rates), rng)
+    return _estimate(FLATTER * evidence, claimed, tracks, sums, measured, np.array(totals), np.array(rates), rng)
 
 
 @dataclass(frozen=True)
@@ -197,10 +255,19 @@ class _Sums:
     num_labels: int
 
     @classmethod
-    def of(cls, what: Beliefs, tracks: Sequence[str] | NDArray[np.generic], num_labels: int) -> _Sums:
+    def of(
+        cls,
+        what: Beliefs,
+        tracks: Sequence[str] | NDArray[np.generic],
+        num_labels: int,
+        *,
+        among: Mask | None = None,
+    ) -> _Sums:
+        """Sums of the claims of all stems, or of those ``among``, ``(stem,)``."""
         names, track = np.unique(np.asarray(tracks), return_inverse=True)
-        ones = np.ones(len(what.stem))
+        ones = np.ones(len(what.stem)) if among is None else among[what.stem].astype(float)
         features = np.column_stack([ones, what.wrong, what.bleed, what.nothing, what.instead, what.beside])
+        features = features * ones[:, None]
         table = np.zeros((len(names) * num_labels, features.shape[1]))
         np.add.at(table, track[what.stem] * num_labels + what.label, features)
         return cls(table.reshape(len(names), -1), track, num_labels)
@@ -219,11 +286,26 @@ class _Sums:
         return claims.sum(0).round().astype(int), (claims > 0).sum(0)
 
 
+def _of_dataset(
+    scores: Floats,
+    claimed: Mask,
+    tracks: Sequence[str] | NDArray[np.generic],
+    measured: Measured,
+    what: Beliefs,
+) -> Reference:
+    """The stems of which is known what they hold: one class, which they claim, and what was measured in them."""
+    wrong = np.ones(len(scores))
+    np.minimum.at(wrong, what.stem, what.wrong)
+    chosen = measured.known & (claimed.sum(1) == 1) & (measured.beside.sum(1) <= 1) & (wrong < 0.5)
+    beside = np.where(measured.beside.any(1), measured.beside.argmax(1), -1)
+    return Reference(scores[chosen], claimed.argmax(1)[chosen], beside[chosen], np.asarray(tracks)[chosen])
+
+
 def _answers(reference: Reference, chance: float) -> Floats:
     """What is believed of each known stem if it claims each class: ``(label, stem, (wrong, bleed))``."""
     num_labels = reference.scores.shape[1]
     result = np.empty((num_labels, len(reference), 2))
-    for label in range(num_labels):
+    for label in range(num_labels if len(reference) else 0):
         claimed = np.zeros(reference.scores.shape, bool)
         claimed[:, label] = True
         what = beliefs(reference.scores, claimed, chance)
@@ -231,11 +313,13 @@ def _answers(reference: Reference, chance: float) -> Floats:
     return result
 
 
-def _corners(answers: Floats, reference: Reference, weights: Floats) -> Floats:
+def _corners(answers: Floats, reference: Reference, weights: Floats) -> tuple[Floats, Floats]:
     """Mean belief in (wrong, bleed) about stems that are right, that bleed, that are wrong: ``(label, 3, 2)``.
 
-    Wrong ones are of every other class in equal parts. Where a class has few known stems, the mean of all classes
-    stands in.
+    Wrong ones are of every other class in equal parts.
+
+    Returns:
+        The means, 0 where no such stem is known, and how many are, ``(label, 3)``.
     """
     num_labels = len(answers)
     means, sizes = np.zeros((num_labels, 3, 2)), np.zeros((num_labels, 3))
@@ -251,10 +335,36 @@ def _corners(answers: Floats, reference: Reference, weights: Floats) -> Floats:
             if share.sum() > 0:
                 means[label, corner] = share @ answers[label] / share.sum()
                 sizes[label, corner] = chosen.sum()
+    return means, sizes
+
+
+def _pooled(means: Floats, sizes: Floats) -> Floats:
+    """Corners; where a class has few known stems, the mean of all classes stands in."""
     known = sizes.sum(0)[:, None]
     ideal = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])  # of a classifier that is always right
     average = np.where(known > 0, np.einsum("lco,lc->co", means, sizes) / np.maximum(known, 1), ideal)
     return np.asarray((means * sizes[:, :, None] + POOL * average) / (sizes[:, :, None] + POOL))
+
+
+def _shifted(corners: Floats, means: Floats, sizes: Floats) -> Floats:
+    """Corners of right stems and of bleed, moved for all classes alike by what was measured of them in the dataset."""
+    num = sizes.sum(0)[:, None]
+    away = np.einsum("lco,lc->co", means - corners, sizes) / (num + POOL)
+    away[2] = 0.0  # nothing is known for sure of wrong claims
+    return np.asarray(np.clip(corners + away, 0.0, 1.0))
+
+
+def _mixtures(total: Floats, corners: Floats) -> Floats:
+    """Shares that are right, bleed, are wrong, ``(label, 3)``, by what was believed of the claims of each class."""
+    means = total[:, 1:3] / np.maximum(total[:, :1], 1e-12)  # (label, (wrong, bleed))
+    return np.array([_shares(mean, triangle) for mean, triangle in zip(means, corners, strict=True)])
+
+
+def _with_bleed(rates: Floats, bleed: Floats) -> Floats:
+    """Rates with another bleed, ``(label,)``; what is wrong stays, and what is right gives way."""
+    wrong = rates[:, 2]
+    bleed = np.minimum(bleed, 1 - wrong)
+    return np.stack([1 - wrong - bleed, bleed, wrong], axis=1)
 
 
 def _shares(mean: Floats, corners: Floats) -> Floats:
@@ -309,6 +419,7 @@ def _estimate(
     claimed: Mask,
     tracks: Sequence[str] | NDArray[np.generic],
     sums: _Sums,
+    measured: Measured,
     totals: Floats,
     rates: Floats,
     rng: np.random.Generator,
@@ -326,6 +437,7 @@ def _estimate(
     rates = with_doubt(rates, num_tracks, rng)
     wrong, bleed = np.clip(rates[0, :, 2], 0.005, 0.995), np.clip(rates[0, :, 1], 0.0, 0.99)
     sharper = beliefs_of(evidence, claimed, wrong, np.clip(bleed / (1 - wrong), 0.005, 0.995), Prior.nothing)
+    sharper = measured.applied(sharper)
     found = np.empty((len(rates), num_labels, num_labels))
     nothing = np.empty((len(rates), num_labels))
     shared = _Sums.of(sharper, tracks, num_labels)

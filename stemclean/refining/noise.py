@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from stemclean.manifest import Stem
 from stemclean.metrics import label_noise
-from stemclean.metrics.label_noise import Estimate, Reference
+from stemclean.metrics.label_noise import Estimate, Measured, Reference
 from stemclean.metrics.track_bootstrap import LEVEL, share
 from stemclean.models.calibration import chance_of_card
-from stemclean.verdicts import bleeding_classes
+from stemclean.verdicts import bleeding_classes, own_classes
 
 __all__ = ["KEYS", "noise", "reference_of_card", "reference_to_card"]
 
@@ -26,12 +26,13 @@ KEYS: dict[str, str] = {
     "level": "of the intervals",
     "stems": "how many sound and claim something; `tracks`: of how many songs they are",
     "wrong": "share of the claims whose class is absent: `rate`, and the ends of its interval, `low` and `high`",
-    "bleed": "share of the claims whose class is there, with an unclaimed one beside it: as `wrong`",
+    "bleed": "share of the claims whose class is there, with an unclaimed one beside it: as `wrong`. Stems that were "
+    "compared with others of their song count by what was measured; in the rest it is estimated",
     "classes": "class -> `claims` and `tracks` (how many), `wrong`, `bleed`; `found`: class -> share of these stems in "
     "which it is found without being claimed, and in which the claimed one is; `nothing`: in which no class is",
     "measured": "of the stems that were compared with others of their song: how many `stems` of how many `tracks`, and "
     "the share in which another class than the stem's own was measured at -30 dB or louder, `bleed`: what bleeds from "
-    "elsewhere comes on top; null where none were",
+    "outside the song's stems is not in it; null where none were",
     "confusion": "what is found most often without being claimed: `claimed`, `found`, and in how many `stems`; null "
     "where it is less than half a stem",
 }
@@ -55,11 +56,11 @@ def noise(stems: Sequence[Stem], labels: Sequence[str], cards: Sequence[Mapping[
     claimed = np.array([[label in stem.claimed for label in labels] for stem in judged])
     tracks = [stem.track for stem in judged]
     reference = reference_of_card(cards[0], labels) if len(cards) == 1 else None
-    chance = chance_of_card(cards[0])
+    chance, known = chance_of_card(cards[0]), _known(judged, labels)
     if reference is None:
-        estimate = label_noise.prior_shift(scores, claimed, tracks, chance=chance)
+        estimate = label_noise.prior_shift(scores, claimed, tracks, chance=chance, measured=known)
     else:
-        estimate = label_noise.adjusted(scores, claimed, tracks, reference, chance=chance)
+        estimate = label_noise.adjusted(scores, claimed, tracks, reference, chance=chance, measured=known)
     return {
         "method": "prior_shift" if reference is None else "adjusted",
         "level": LEVEL,
@@ -68,6 +69,15 @@ def noise(stems: Sequence[Stem], labels: Sequence[str], cards: Sequence[Mapping[
         "measured": _measured(judged),
         **_told(estimate, labels),
     }
+
+
+def _known(judged: Sequence[Stem], labels: Sequence[str]) -> Measured:
+    """Bleed that was measured; beside what a stem claims there is none where it holds nothing that it claims."""
+    beside = [bleeding_classes(stem) if own_classes(stem) == set(stem.claimed) else {} for stem in judged]
+    return Measured(
+        known=np.array([stem.crosstalk is not None for stem in judged]),
+        beside=np.array([[label in classes for label in labels] for classes in beside]),
+    )
 
 
 def _measured(judged: Sequence[Stem]) -> dict[str, Any] | None:

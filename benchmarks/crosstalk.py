@@ -6,9 +6,11 @@
 
 - ``refine``: faults are planted for each seed (the verb ``corrupt``), the result is refined with crosstalk and without,
   and both are held against the truth (``eval labels``);
-- ``variants``: one stem of each song is mixed into another one as it is, filtered, later, in a room, and so on, and it
-  is counted what :func:`stemclean.audio.crosstalk.measure` tells of it; and what it tells of the songs as they are;
-- ``noise``: bleed is planted in a known share of the stems, and held against the share in which it is measured;
+- ``variants``: one stem of each song is mixed into another one as it is, filtered, later, in a room, and so on, or all
+  are cut out of their mixture, and it is counted what :func:`stemclean.audio.crosstalk.measure` tells of it; and what
+  it tells of the songs as they are;
+- ``noise``: bleed is planted in a known share of the stems, and held against what ``refine`` says, as it is, and as if
+  half of the songs, or all, were stems that have no others beside them;
 - ``speed``: how much longer refining takes with it, in turn with refining without it: of songs as they are, and with
   bleed planted in them, which gives it more to do.
 
@@ -38,6 +40,8 @@ from typing import Any
 import numpy as np
 import pedalboard
 import soundfile
+from scipy import signal
+from scipy.ndimage import uniform_filter
 from tqdm import tqdm
 
 import stemclean
@@ -62,8 +66,10 @@ from stemclean.errors import StemcleanError
 from stemclean.evaluate import evaluate_labels
 from stemclean.manifest import Manifest, Stem
 from stemclean.models import weights
+from stemclean.models.weights import Weights
 from stemclean.refine import RefineConfig, refine
 from stemclean.refining.crosstalk import CHANNELS, SAMPLE_RATE
+from stemclean.refining.noise import noise
 from stemclean.units import amplitude_to_db, db_to_amplitude, seconds_to_samples
 from stemclean.verdicts import PRESENT_DB, bleeding_classes
 
@@ -75,6 +81,8 @@ PER_DRAW = ("detection/f1", "detection/average_precision", "labels/exact_match",
 """Figures that are told draw by draw, since both ways refine the same draws."""
 RATES = (0.0, 0.1, 0.2, 0.4, 0.6)
 """Shares of the stems that bleed is planted in."""
+COMPARED = {"all": 1.0, "half": 0.5, "none": 0.0}
+"""Share of the songs whose stems count as compared, when it is asked how many stems hold bleed."""
 RATES_DB = (-25.0, 0.0)
 LEVELS_DB = (-35.0, 0.0)
 BOTH_WAYS_DB = (-30.0, -3.0)
@@ -182,7 +190,9 @@ def noise_section(draws: Draws, given: argparse.Namespace) -> Record:
     told = []
     for config in configs:
         truth, said = draws.draw(config, ["measured"])
-        told.append({"rate": config.bleed, "seed": config.seed, **shares(said["measured"], truth)})
+        told.append(
+            {"rate": config.bleed, "seed": config.seed, **shares(said["measured"], truth, draws.weights, config.seed)}
+        )
     return {
         "config": {"bleed_db": RATES_DB, "seeds": given.seeds, "present_db": PRESENT_DB},
         "draws": told,
@@ -190,34 +200,52 @@ def noise_section(draws: Draws, given: argparse.Namespace) -> Record:
     }
 
 
-def shares(refined: Manifest, truth: Manifest) -> Record:
-    """Shares of the stems that sound: with planted bleed, with measured bleed, and what the summary estimates.
+def shares(refined: Manifest, truth: Manifest, judge: Weights, seed: int = 0) -> Record:
+    """Shares of the stems that sound: with planted bleed, and what ``refine`` says of them.
 
-    Counts: ``bleeds`` planted, ``bleeds_measured`` of these, and ``others_measured`` where nothing was planted.
+    Args:
+        judge: the weights that judged.
+        seed: of the choice of songs whose stems are taken as compared, see :data:`COMPARED`.
+
+    Returns:
+        - ``stems``, ``bleeds`` planted, ``bleeds_measured`` of these, ``others_measured`` where nothing was planted.
+        - ``planted``: the share; ``compared``: of how many songs -> ``rate``, ``low`` and ``high``.
     """
     by_id = {stem.id: stem for stem in refined.stems}
     pairs = [(by_id[stem.id], stem) for stem in truth.stems if by_id[stem.id].scores]
     planted = np.array([bool(true.extra.get("bleed")) for _, true in pairs])
     measured = np.array([bool(bleeding_classes(stem, PRESENT_DB)) for stem, _ in pairs])
+    songs = np.random.default_rng(seed).permutation(sorted({stem.track for stem, _ in pairs})).tolist()
+    answers = {}
+    for name, part_of_songs in COMPARED.items():
+        compared = set(songs[: round(part_of_songs * len(songs))])
+        stems = [
+            stem if stem.track in compared else stem.model_copy(update={"crosstalk": None}) for stem in refined.stems
+        ]
+        told = noise(stems, judge.model.spec.labels, [judge.card])
+        answers[name] = told["bleed"] if told else None
     return {
         "stems": len(pairs),
         "planted": rounded(planted.mean()),
-        "measured": rounded(measured.mean()),
         "bleeds": int(planted.sum()),
         "bleeds_measured": int((planted & measured).sum()),
         "others_measured": int((~planted & measured).sum()),
-        "estimated": refined.summary["noise"]["bleed"]["rate"],
+        "compared": answers,
     }
 
 
 def errors(draws: Sequence[Record]) -> Record:
-    """Of one planted rate: mean shares, and the mean and the greatest error of both answers."""
+    """Of one planted rate, for every answer: its mean, its mean and greatest error, and how many intervals hold it."""
     report: Record = {"draws": len(draws), "planted": mean([one["planted"] for one in draws])}
-    for name in ("measured", "estimated"):
-        off = [one[name] - one["planted"] for one in draws]
-        report[name] = mean([one[name] for one in draws])
-        report[f"{name}_error"] = mean(off)
-        report[f"{name}_worst"] = rounded(max(off, key=abs))
+    for name in COMPARED:
+        answers = [(one["compared"][name], one["planted"]) for one in draws]
+        off = [answer["rate"] - planted for answer, planted in answers]
+        report[name] = {
+            "rate": mean([answer["rate"] for answer, _ in answers]),
+            "error": mean(off),
+            "worst": rounded(max(off, key=abs)),
+            "inside": sum(answer["low"] - 5e-4 <= planted <= answer["high"] + 5e-4 for answer, planted in answers),
+        }
     return report
 
 
@@ -277,6 +305,10 @@ CHANGES: dict[str, Change] = {
     "chain": lambda sound, _: sound,
 }
 """Variant -> what happens to the sound that bleeds."""
+MASKED = "masked"
+"""The variant in which every stem is cut out of the mixture."""
+BLUR = (11, 5)
+"""Bins and frames that a mask is the mean over: 118 Hz, 116 ms."""
 PAIRS: dict[str, tuple[Pair, ...]] = {"both_ways": ((0, 1), (1, 0)), "chain": ((1, 0), (2, 1))}
 """Variant -> what bleeds into what, of stems picked by chance; the others: the second into the first. What bleeds is
 always the stem as it was: in a chain, the first stem holds nothing of the third."""
@@ -321,6 +353,29 @@ def plant(stems: Sequence[Waveform], variant: str, rng: np.random.Generator) -> 
         levels_db[source, into] = amplitude_to_db(rms(bleed) / rms(whole))
         planted[into] = coded(whole) if variant == "coded" else whole
     return Song(planted, levels_db, (picked[2], picked[0]) if variant == "chain" else None)
+
+
+def cut_out(stems: Sequence[Waveform]) -> Song:
+    """Each stem as a separator leaves it: the mixture times a mask between 0 and 1 for every cell of the spectrogram.
+
+    The masks are the stems' shares of the power, which nobody knows so well, but blurred, so that stems hold something
+    of the others. What a mask lets through of another stem is known.
+    """
+    length = max(stem.shape[1] for stem in stems)
+    spectra = [signal.stft(fitted(stem, length), SAMPLE_RATE, nperseg=4096, noverlap=3072)[2] for stem in stems]
+    powers = [uniform_filter((np.abs(spectrum) ** 2).mean(0), BLUR) for spectrum in spectra]
+    masks = [power / np.maximum(sum(powers), 1e-12) for power in powers]
+    mixture = sum(spectra)
+    cut = [mask * mixture for mask in masks]
+    sounds = [signal.istft(one, SAMPLE_RATE, nperseg=4096, noverlap=3072)[1] for one in cut]
+    levels_db = {
+        (source, into): amplitude_to_db(rms(np.abs(masks[into] * spectra[source])) / rms(np.abs(cut[into])))
+        for source in range(len(stems))
+        for into in range(len(stems))
+        if source != into and min(rms(stems[source]), rms(stems[into])) >= QUIETEST
+    }
+    told = {pair: level_db for pair, level_db in levels_db.items() if level_db >= crosstalk.LOWEST_DB}
+    return Song([fitted(sound.astype(np.float32), length) for sound in sounds], told, None)
 
 
 def fitted(sound: Waveform, length: int) -> Waveform:
@@ -419,7 +474,7 @@ def variants_section(draws: Draws, given: argparse.Namespace) -> Record:
             write_json(kept, known)
     told: dict[str, list[Record]] = {
         variant: [of_known_level(known[track], variant) for track in songs if variant in known[track]["variants"]]
-        for variant in CHANGES
+        for variant in (*CHANGES, MASKED)
     }
     return {
         "config": {"levels_db": LEVELS_DB, "both_ways_db": BOTH_WAYS_DB, "lowest_db": crosstalk.LOWEST_DB},
@@ -463,6 +518,8 @@ def in_variants(track: str, stems: Sequence[Stem], folder: Path) -> Record:
         if len(stems) > max(max(pair) for pair in PAIRS.get(variant, ((1, 0),))):
             song = plant(sounds, variant, np.random.default_rng([zlib.crc32(track.encode()), number]))
             told[variant] = held_against(song, measured(song.stems), pairs, labels)
+    song = cut_out(sounds)
+    told[MASKED] = held_against(song, measured(song.stems), pairs, labels)
     more = {(one.source, one.into): {"level_db": rounded(one.level_db), "delay": round(one.delay, 6)} for one in clean}
     return {"clean": [named(pair, labels) | about for pair, about in more.items()], "variants": told}
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from benchmarks import page_self_crosstalk
 from benchmarks.self_refining.planting import SHARES
 from benchmarks.self_refining.plots import PLOTS
 from benchmarks.self_refining.reading import (
@@ -74,6 +75,7 @@ def section(result: Record, longer: Record | None = None) -> list[str]:
     told += sweep_parts(swept, both) if any(any(share for share in runs if share) for runs in swept.values()) else []
     told += round_parts(both) if any(number_of(name) > 2 for name in both) else []
     told += fold_parts(both) if any(name.startswith("folds") for name in both) else []
+    told += page_self_crosstalk.parts(both)
     told += longer_parts(result, longer) if longer else []
     done = "\n".join(commands(each) for each in (result, longer) if each)
     return [*told, "### How", f"```bash\n{done}\npython -m benchmarks.page\n```", HOW]
@@ -93,8 +95,8 @@ HOW = """
 Trained on are songs of the training set: rendered ones of bass, drums and other, each given a singer, and the real
 ones; of all of them the same few seconds a song. Judged are stems of songs, renderings and singers that trained
 nothing, and random mixes of these with effects as in training, all of them audible. `--part` says what is trained: `a`
-30 % noise, `b` the sweep (or some `--shares` of it), `c` more rounds, `d` folds. A killed run goes on where it was;
-`--recipe paper` is for a GPU.
+30 % noise, `b` the sweep (or some `--shares` of it), `c` more rounds, `d` folds, `e` bleed measured first. A killed run
+goes on where it was; `--recipe paper` is for a GPU.
 """
 
 
@@ -566,4 +568,6 @@ def part_of(run: Record) -> str:
         return "b"
     if run["name"].startswith("folds"):
         return "d"
+    if run["name"].startswith("crosstalk"):
+        return "e"
     return "c" if number_of(run["name"]) > 2 else "a"

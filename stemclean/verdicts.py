@@ -16,6 +16,7 @@ __all__ = [
     "Threshold",
     "bleeding_classes",
     "borderline",
+    "found_in",
     "found_labels",
     "label_quality",
     "least_bleed_db",
@@ -131,9 +132,14 @@ def tolerated(decided: Verdict, levels_db: Mapping[str, float], claimed: Sequenc
     return decided.model_copy(update={"action": "keep", "reason": "bleed_tolerated"})
 
 
+def found_in(stem: Stem) -> list[str]:
+    """The classes that were found in a judged stem, in the order of the scores; those that were tolerated, too."""
+    return [label for label in stem.scores if label in stem.labels or label in stem.levels_db]
+
+
 def own_classes(stem: Stem) -> set[str]:
     """The classes that are the stem's own, and no bleed: its claims, and if none of these was found, the loudest."""
-    heard = [label for label in stem.scores if label in stem.labels or label in stem.levels_db]
+    heard = found_in(stem)
     if not heard or set(heard) & set(stem.claimed):
         return set(stem.claimed)
     return {*stem.claimed, max(heard, key=lambda label: (stem.levels_db.get(label, -math.inf), stem.scores[label]))}

@@ -11,6 +11,7 @@ from benchmarks import crosstalk, page, page_crosstalk
 from stemclean.audio.crosstalk import Crosstalk
 from stemclean.manifest import Created, Manifest, Stem, Verdict
 from stemclean.manifest import Crosstalk as Told
+from stemclean.models import weights
 
 RATE = crosstalk.SAMPLE_RATE
 LABELS = ["vocals", "bass", "drums", "other"]
@@ -57,6 +58,16 @@ class TestPlanting:
             heard = crosstalk.comes_and_goes(sound, np.random.default_rng(seed)).mean()
             assert 3 / 20 <= heard < 1
 
+    def test_what_a_mask_lets_through_is_known_and_the_parts_make_the_mixture(self, noises):
+        sounds = [noises[0], 0.3 * noises[2] / 0.02 * 0.1, np.zeros_like(noises[0])]
+        song = crosstalk.cut_out(sounds)
+        assert set(song.levels_db) == {(0, 1), (1, 0)}  # silence is in nothing
+        mixture = sum(song.stems)
+        np.testing.assert_allclose(mixture, sum(sounds), atol=1e-4)
+        share = 1 / (1 + 0.3**2)  # of noises as loud everywhere, a mask lets as much of each through
+        assert song.levels_db[0, 1] == pytest.approx(10 * np.log10(share), abs=0.5)
+        assert song.levels_db[1, 0] == pytest.approx(10 * np.log10(1 - share), abs=0.5)
+
     def test_what_comes_later_and_what_is_coded_keep_their_place_and_length(self, noises):
         assert np.array_equal(crosstalk.later(noises[0])[:, 485:], noises[0][:, :-485])
         tone = 1.5 * np.sin(2 * np.pi * 440 * np.arange(RATE + 77) / RATE).astype(np.float32)
@@ -98,18 +109,37 @@ class TestCounting:
     def test_shares_are_of_the_stems_that_sound(self):
         truth = [stem("a", bleed=True), stem("b", bleed=True), stem("c"), stem("d"), stem("e", scores={})]
         loud, soft = (Told(stem="b", label="drums", level_db=level, delay=0.0) for level in (-29.0, -31.0))
-        refined = [stem("a", crosstalk=[loud]), stem("b", crosstalk=[soft]), stem("c"), stem("d"), stem("e", scores={})]
-        summary = {"noise": {"bleed": {"rate": 0.3}}}
-        assert crosstalk.shares(dataset(refined, summary), dataset(truth)) == {
-            "stems": 4, "planted": 0.5, "measured": 0.25, "estimated": 0.3,
-            "bleeds": 2, "bleeds_measured": 1, "others_measured": 0,
-        }  # fmt: skip
+        drums = stem("c", crosstalk=[]).model_copy(update={"claimed": ["drums"], "labels": ["drums"]})
+        refined = [stem("a", crosstalk=[loud]), stem("b", crosstalk=[soft]), drums]
+        refined += [stem("d", crosstalk=[]), stem("e", scores={})]
+        judge = weights.load("bundled:atto.v2")
+        told = crosstalk.shares(dataset(refined), dataset(truth), judge)
+        counts = {"stems": 4, "planted": 0.5, "bleeds": 2, "bleeds_measured": 1, "others_measured": 0}
+        assert {name: told[name] for name in counts} == counts
+        assert told["compared"]["all"]["rate"] == 0.25
+
+    def test_the_answers_are_those_of_refine_with_fewer_songs_compared(self):
+        judge = weights.load("bundled:atto.v2")
+        sure = {"scores": {label: 0.95 if label == "vocals" else 0.05 for label in LABELS}}
+        drums = [Told(stem="b", label="drums", level_db=-9.0, delay=0.0)]
+        stems = [
+            stem(f"{n}", crosstalk=drums if n % 4 == 0 else [], **sure).model_copy(
+                update={"track": f"song{n}", "claimed": ["vocals"], "labels": ["vocals"]}
+            )
+            for n in range(40)
+        ]
+        told = crosstalk.shares(dataset(stems), dataset(stems), judge)["compared"]
+        assert told["all"]["rate"] == 0.25 and told["all"]["low"] < 0.25 < told["all"]["high"]
+        assert told["none"]["rate"] < 0.05  # the scores say nothing of drums
+        assert 0.05 < told["half"]["rate"] < 0.2
+        assert crosstalk.shares(dataset(stems), dataset(stems), judge, seed=1)["compared"]["half"] != told["half"]
 
     def test_the_greatest_error_keeps_its_sign(self):
-        draws = [{"planted": 0.4, "measured": measured, "estimated": 0.5} for measured in (0.42, 0.33)]
+        answers = [{"rate": rate, "low": rate, "high": 0.41} for rate in (0.42, 0.33)]
+        draws = [{"planted": 0.4, "compared": dict.fromkeys(crosstalk.COMPARED, answer)} for answer in answers]
         told = crosstalk.errors(draws)
-        assert (told["measured_error"], told["measured_worst"]) == (-0.025, -0.07)
-        assert (told["estimated_error"], told["draws"]) == (0.1, 2)
+        assert told["half"] == {"rate": 0.375, "error": -0.025, "worst": -0.07, "inside": 1}
+        assert told["draws"] == 2
 
     def test_faults_found_are_told_draw_by_draw_and_without_the_rest(self):
         truth = dataset([stem("a", bleed=True), stem("b")])
@@ -169,10 +199,10 @@ def varied(told: list[dict[str, Any]], **variants: dict[str, Any]) -> dict[str, 
     return {"config": config, "clean": {"songs": 9, "pairs": 80, "told": told}, "variants": variants}
 
 
-def rate(measured: float, estimated: float, planted: float = 0.2) -> dict[str, Any]:
+def rate(compared: float, alone: float, planted: float = 0.2) -> dict[str, Any]:
     told: dict[str, Any] = {"draws": 1, "planted": planted}
-    for name, value in (("measured", measured), ("estimated", estimated)):
-        told |= {name: value, f"{name}_error": value - planted, f"{name}_worst": value - planted}
+    for name, value in (("all", compared), ("half", alone), ("none", alone)):
+        told[name] = {"rate": value, "error": value - planted, "worst": value - planted, "inside": 1}
     return told
 
 
@@ -206,7 +236,7 @@ class TestPage:
         assert "## What does measuring bleed bring?" in page.render()
 
     def test_every_part_is_written_from_what_the_script_reports(self):
-        variants = {name: tallied(1.0) for name in crosstalk.CHANGES}
+        variants = {name: tallied(1.0) for name in (*crosstalk.CHANGES, crosstalk.MASKED)}
         result = {
             "refine": refined(found((0.9, 0.8), 1.2, 1.0), found((0.6, 0.8), None, 0.5)),
             "variants": varied([], **variants), "noise": shared(**{"0.2": rate(0.2, 0.3)}), "speed": SPEED,
@@ -219,10 +249,12 @@ class TestPage:
         assert "| all | without | 0 of 4 (0 %) | – | 5.0 |" in text
         assert "F1 rises by 0.15 (1 of 2 draws are better); average precision stays as it is" in text
         assert "| bleed | -35 to -25 | -25 to -15 | -15 to 0 |" in text
-        assert "| 20 % | 1 | 20.0 | +0.0 | +0.0 | 30.0 | +10.0 | +10.0 |" in text
+        assert "| 20 % | 1 | 20.0 | +0.0 | +0.0 | 30.0 | +10.0 | +10.0 | 30.0 | +10.0 | +10.0 |" in text
+        assert "Compared: reached (at most +0.0), and 1 of 1 (100 %) of the intervals" in text
+        assert "No song compared: **not reached** (at most +10.0)" in text
         assert "1.1 (1.1 to 1.1) as they are; 1.5 (1.5 to 1.5) with bleed in 30 % of the stems." in text
         assert not {"nan", "None"} & set(text.replace("|", " ").split())
-        assert set(page_crosstalk.VARIANTS) == set(crosstalk.CHANGES)
+        assert set(page_crosstalk.VARIANTS) == set(variants)
         assert set(page_crosstalk.SECTIONS) == set(crosstalk.SECTIONS)
 
     @pytest.mark.parametrize(
@@ -267,10 +299,12 @@ class TestPage:
         none = "\n".join(page_crosstalk.variant_parts(varied([], chain=tallied(1.0))))
         assert "no bleed is told" in none and "told in none of 9 third stems" in none
 
-    @pytest.mark.parametrize(("measured", "said"), [(0.25, "reached by measuring"), (0.14, "**not reached** by meas")])
+    @pytest.mark.parametrize(
+        ("measured", "said"), [(0.25, "reached (at most +5.0)"), (0.14, "**not reached** (at most -6.0)")]
+    )
     def test_the_aim_of_shares_is_told_by_the_worst_draw(self, measured, said):
         text = "\n".join(page_crosstalk.noise_parts(shared(**{"0.2": rate(measured, 0.2), "0": rate(0.0, 0.0, 0.0)})))
-        assert f"The aim is 5 points in every draw: {said}" in text
+        assert f"The aim is 5 points in every draw. Compared: {said}" in text
         assert (
-            "measured in 3 of 4 (75 %) of the stems that it was\nplanted in, and in 1 of 6 (17 %) of the others" in text
+            "measured in 3 of 4 (75 %) of the stems that it was planted in, and in 1 of 6 (17 %) of\nthe others" in text
         )

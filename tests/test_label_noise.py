@@ -293,21 +293,37 @@ def test_measured_stems_tell_what_the_classifier_makes_of_bleed_in_the_others():
     np.testing.assert_allclose(partly.all_wrong, alone.all_wrong)
 
 
-def test_nothing_measured_changes_nothing():
-    claimed, _, tracks, scores = loud_and_soft(0.3, 0.5)
-    nothing = Measured.nothing(*claimed.shape)
-    for plain, with_nothing in (
-        (
-            prior_shift(scores, claimed, tracks, chance=CHANCE),
-            prior_shift(scores, claimed, tracks, chance=CHANCE, measured=nothing),
-        ),
-        (
-            adjusted(scores, claimed, tracks, known(80, 2), chance=CHANCE),
-            adjusted(scores, claimed, tracks, known(80, 2), chance=CHANCE, measured=nothing),
-        ),
-    ):
-        np.testing.assert_array_equal(plain.bleed, with_nothing.bleed)
-        np.testing.assert_array_equal(plain.found, with_nothing.found)
+def test_what_stands_alone_is_estimated_from_itself_and_not_from_the_measured():
+    """Half of the songs were compared and hold no bleed; the others, which were not, hold it in every stem."""
+    claimed, truth, tracks = planted(800, 0.0, 1.0)
+    compared = np.arange(800) < 400
+    truth[compared] = claimed[compared]
+    scores = heard(truth, np.random.default_rng(7))
+    measured = measured_in(claimed, truth, compared)
+    estimate = adjusted(scores, claimed, tracks, known(400, 2), chance=CHANCE, draws=0, measured=measured)
+    assert estimate.all_bleed[0] == pytest.approx(0.5, abs=0.04)
+
+
+def test_more_bleed_than_right_claims_cannot_be():
+    claimed, _, tracks = planted(80, 0.0)
+    scores = heard(np.roll(claimed, 1, axis=1), np.random.default_rng(3))  # every claim sounds wrong
+    measured = Measured(np.ones(80, bool), np.roll(claimed, 2, axis=1))
+    estimate = adjusted(scores, claimed, tracks, known(80, 2), chance=CHANCE, draws=0, measured=measured)
+    assert estimate.all_wrong[0] > 0.9 and estimate.all_bleed[0] <= 1 - estimate.all_wrong[0] + 1e-9
+
+
+def test_measured_stems_whose_claim_sounds_wrong_are_no_reference():
+    """Of what was compared a half is swapped and silent about bleed; that must not pass for how right stems sound."""
+    claimed, _, tracks = planted(800, 0.0)
+    rng, truth = np.random.default_rng(11), claimed.copy()
+    compared, swapped = np.arange(800) < 400, np.arange(800) % 8 < 4
+    truth[compared & swapped] = np.roll(claimed, 1, axis=1)[compared & swapped]
+    truth[~compared & swapped] |= np.roll(claimed, 2, axis=1)[~compared & swapped]
+    measured = measured_in(claimed, truth, compared)
+    scores = heard(truth, rng)
+    estimate = adjusted(scores, claimed, tracks, known(400, 2), chance=CHANCE, draws=0, measured=measured)
+    assert estimate.all_bleed[0] == pytest.approx(0.25, abs=0.03)
+    assert estimate.all_wrong[0] == pytest.approx(0.25, abs=0.03)
 
 
 def test_a_stem_that_lost_its_claim_and_two_bleeds_at_once_can_be_measured():
@@ -323,3 +339,14 @@ def test_a_stem_that_lost_its_claim_and_two_bleeds_at_once_can_be_measured():
     lost = Measured(np.ones(80, bool), np.zeros_like(claimed))
     scores = heard(np.roll(claimed, 1, axis=1), np.random.default_rng(3))
     assert prior_shift(scores, claimed, tracks, chance=CHANCE, draws=0, measured=lost).all_wrong[0] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("known_stems", "classes", "said"),
+    [(3, K, "do not fit"), (4, 2, "do not fit"), (4, K, "several claims")],
+)
+def test_what_cannot_have_been_measured_is_refused(known_stems, classes, said):
+    claimed = np.tile([False, True, True, False], (4, 1))
+    measured = Measured(np.ones(known_stems, bool), np.zeros((known_stems, classes), bool))
+    with pytest.raises(ValueError, match=said):
+        prior_shift(np.full((4, K), 0.5), claimed, np.arange(4), chance=CHANCE, measured=measured)

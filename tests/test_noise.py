@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from stemclean.cli._noise import noise_tables
-from stemclean.manifest import Skip, Stem
+from stemclean.manifest import Crosstalk, Skip, Stem
 from stemclean.metrics.label_noise import Reference
 from stemclean.models.calibration import chance_of_card
 from stemclean.refining import noise as module
@@ -93,6 +93,54 @@ def test_the_table_has_a_line_a_class_in_whole_percents():
     assert "6 (3–25)" in text and "most often: other in about 5 of the 50 stems that claim bass" in text
     assert "fewer than" not in text and "no reference" not in text
     assert "no reference" in printed(noise_tables({**told, "method": "prior_shift"}))
+
+
+def test_stems_count_by_what_was_measured_in_them_and_the_remark_says_in_how_many():
+    vocals = [Crosstalk(stem="x", label="vocals", level_db=-9.0, delay=0.0)]
+    stems = [stem(n, "bass", ["bass"], crosstalk=vocals if n % 4 == 0 else []) for n in range(80)]
+    told = noise(stems, LABELS, [CARD])
+    assert told is not None and told["bleed"]["rate"] == told["measured"]["bleed"]["rate"] == 0.25  # scores say nothing
+    assert told["classes"]["bass"]["found"]["vocals"]["rate"] == 0.25
+    text = printed(noise_tables(told))
+    assert "80 stems were compared with others of their song: in 25 (" in text
+    assert "hear is not in it" not in text
+
+    half = [one if n < 40 else one.model_copy(update={"crosstalk": None}) for n, one in enumerate(stems)]
+    told = noise(half, LABELS, [CARD])
+    assert told is not None and 0.1 < told["bleed"]["rate"] < 0.2
+    text = printed(noise_tables(told))
+    assert "40 stems were compared with others of their song: in 25 (" in text
+    assert "hear is not in it" in text
+
+    swapped = [stem(n, "bass", ["drums"], crosstalk=vocals) for n in range(8)]
+    told = noise([*stems, *swapped], LABELS, [CARD])
+    assert told is not None and told["bleed"]["rate"] == 0.227  # 20 of 88: what is all wrong holds no bleed beside it
+
+
+def test_what_no_stem_of_the_song_could_have_brought_is_not_known():
+    """Every other stem holds vocals, of which the song has no stem; that nothing was measured proves nothing."""
+    both = [stem(n, ["bass", "drums"][n % 2], [["bass"], ["drums", "vocals"]][n % 2], crosstalk=[]) for n in range(80)]
+    told = noise(both, LABELS, [CARD])
+    assert told is not None and told["classes"]["drums"]["bleed"]["rate"] > 0.8
+    assert told["classes"]["bass"]["bleed"]["rate"] < 0.05
+    with_vocals = [
+        one.model_copy(update={"claimed": ["vocals"], "labels": ["vocals"]}) if n % 4 == 0 else one
+        for n, one in enumerate(both)
+    ]
+    told = noise(with_vocals, LABELS, [CARD])
+    assert told is not None and told["classes"]["drums"]["bleed"]["rate"] < 0.05  # it would have been measured
+
+    two = [stem(n, "bass", ["bass"], crosstalk=[]) for n in range(40)]
+    two = [one.model_copy(update={"claimed": ["bass", "drums"]}) for one in two]
+    told = noise(two, LABELS, [CARD])
+    assert told is not None and told["classes"]["drums"]["wrong"]["rate"] > 0.8
+
+    nameless = [Crosstalk(stem="x", label=None, level_db=-9.0, delay=0.0)]
+    for bleed, known in ((nameless, False), ([], True)):
+        stems = [stem(n, "bass", ["bass"], crosstalk=bleed) for n in range(40)]
+        doubtful = [one.model_copy(update={"scores": {**one.scores, "vocals": 0.85}}) for one in stems]
+        told = noise(doubtful, LABELS, [CARD])
+        assert told is not None and (told["bleed"]["rate"] == 0.0) is known
 
 
 def test_a_reference_comes_back_from_its_card_and_is_used():

@@ -1,6 +1,6 @@
 """Does a noisy dataset clean itself? Tables 1 and 4 of Koo et al. 2023, rebuilt on songs whose faults are known.
 
-    python -m benchmarks.self_refining SET HELDOUT OUT.json [--part a|b|c|d] [--examples N] [--seeds N] [--cache DIR]
+    python -m benchmarks.self_refining SET HELDOUT OUT.json [--part a|b|c|d|e] [--examples N] [--seeds N] [--cache DIR]
 
 Faults are planted in songs of the training set (:mod:`benchmarks.training_set`): swapped labels, and other stems of the
 same song mixed in at -10 to 0 dB. Classifiers are trained on the true labels, on the claims and on the labels that the
@@ -10,6 +10,7 @@ earlier ones found; all are judged on songs that none was trained on (``HELDOUT`
     b  swapped labels alone, then bleed alone: 10, 20, 40, 60 %, or --shares; refined once, or as often as --rounds says
     c  as a, rounds 3 to 5
     d  as a, labels found with and without cross-fitting (``--folds``)
+    e  as a, with and without bleed between stems measured before the first training; once refined
 
 Resumable: a finished run stands in OUT.json and is not done again, and what a killed one left is taken up. Several
 parts may go into one OUT.json. ``--recipe paper`` wants a GPU.
@@ -41,6 +42,7 @@ from stemclean.training.recipe import ClassifierRecipe
 ROUNDS = ("clean", "noisy", "refined1", "refined2")
 MORE_ROUNDS = ("refined3", "refined4", "refined5")
 FOLDS = ("folds3-1", "folds3-2")
+COMPARED = ("crosstalk", "crosstalk1")
 
 Record = dict[str, Any]
 
@@ -69,6 +71,8 @@ def tasks(part: str, seeds: int, shares: Sequence[float] = SHARES, rounds: int =
             yield Task(HALF_AND_HALF, seed, (*ROUNDS, *MORE_ROUNDS))
         if part == "d":
             yield Task(HALF_AND_HALF, seed, (*ROUNDS, *FOLDS))
+        if part == "e":
+            yield Task(HALF_AND_HALF, seed, (*ROUNDS[:3], *COMPARED))
 
 
 def missing(task: Task, runs: Sequence[Record]) -> list[str]:
@@ -145,7 +149,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("training_set", type=Path, metavar="SET")
     parser.add_argument("heldout", type=Path, metavar="HELDOUT")
     parser.add_argument("output", type=Path, metavar="OUT.json")
-    parser.add_argument("--part", action="append", choices=("a", "b", "c", "d"), help="default: a")
+    parser.add_argument("--part", action="append", choices=("a", "b", "c", "d", "e"), help="default: a")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, metavar="SHARE", help="of part b")
     parser.add_argument("--rounds", type=int, default=1, metavar="N", help="of part b: labels are refined N times")
     parser.add_argument("--examples", type=int, default=16384, metavar="N", help="mixtures that a training sees")

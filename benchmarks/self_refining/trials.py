@@ -2,7 +2,8 @@
 
 ``clean`` is trained on the true labels, ``noisy`` on the claims, ``refined1`` on the stems in which ``noisy`` found
 exactly one class, ``refined2`` on those in which ``refined1`` did, and so on: ``noisy`` is round 1 of
-``refine --self``, ``refinedN`` round N + 1. ``foldsK-N`` is round N with K folds, whose labels alone are looked at.
+``refine --self``, ``refinedN`` round N + 1. ``crosstalk`` and ``crosstalkN`` are the same rounds where bleed between
+stems is measured first. ``foldsK-N`` is round N with K folds, whose labels alone are looked at.
 """
 
 from __future__ import annotations
@@ -85,19 +86,28 @@ class Trial:
         self.recipe = replace(bench.recipe, seed=seed)
         self.planted = Planted(bench.songs, bench.work, noise, seed)
 
-    def rounds(self, *, labels: str = "claimed", folds: int = 1) -> Rounds:
+    def rounds(self, *, labels: str = "claimed", folds: int = 1, crosstalk: bool = False) -> Rounds:
         """The rounds of ``refine --self``, on the claims or on the true labels (``labels``)."""
         name = {"claimed": "self", "labels": "clean"}[labels] + (f"-folds{folds}" if folds > 1 else "")
-        work = self.planted.work / name
-        return rounds_of(self.planted, self.recipe, work=work, labels=labels, folds=folds, device=self.bench.device)
+        return rounds_of(
+            self.planted,
+            self.recipe,
+            work=self.planted.work / (name + "-crosstalk" * crosstalk),
+            labels=labels,
+            folds=folds,
+            crosstalk=crosstalk,
+            device=self.bench.device,
+        )
 
     def run(self, name: str) -> Record:
         """Train a classifier; judge it, and the labels that it was given."""
         number, folds = round_of(name)
-        rounds = self.rounds(labels="labels" if name == "clean" else "claimed", folds=folds)
+        labels_of = "labels" if name == "clean" else "claimed"
+        rounds = self.rounds(labels=labels_of, folds=folds, crosstalk=name.startswith("crosstalk"))
         truth, labels = {stem.id: stem.labels for stem in self.planted.truth.stems}, self.bench.labels
         seconds: dict[str, float] = {}
         given: Manifest | None = None
+        timed(rounds.compared, seconds, "compare")
         for step in range(1, number + 1):
             sets = rounds.training_sets(given)
             jury = timed(partial(rounds.train, step, sets), seconds, "train")
@@ -138,6 +148,7 @@ def rounds_of(
     work: Path,
     labels: str = "claimed",
     folds: int = 1,
+    crosstalk: bool = False,
     device: str | None = None,
 ) -> Rounds:
     """The rounds of ``refine --self`` on a planted dataset.
@@ -145,6 +156,7 @@ def rounds_of(
     Args:
         work: their work folder.
         labels: the claims, or the true labels (``labels``).
+        crosstalk: whether bleed between stems is measured.
         device: where stems are judged; None: CUDA where there is one.
     """
     return Rounds(
@@ -153,7 +165,7 @@ def rounds_of(
         planted.audio,
         work,
         recipe,
-        JUDGED_BY,
+        replace(JUDGED_BY, crosstalk=crosstalk),
         SelfConfig(folds=folds),
         Running(device=device),
         planted.work / "pools",
@@ -163,12 +175,12 @@ def rounds_of(
 def round_of(name: str) -> tuple[int, int]:
     """Number of the round, and of folds.
 
-    >>> round_of("clean"), round_of("noisy"), round_of("refined2"), round_of("folds3-1")
-    ((1, 1), (1, 1), (3, 1), (1, 3))
+    >>> round_of("clean"), round_of("noisy"), round_of("refined2"), round_of("crosstalk1"), round_of("folds3-1")
+    ((1, 1), (1, 1), (3, 1), (2, 1), (1, 3))
     """
-    if name in ("clean", "noisy"):
+    if name in ("clean", "noisy", "crosstalk"):
         return 1, 1
-    if found := re.fullmatch(r"refined(\d+)", name):
+    if found := re.fullmatch(r"(?:refined|crosstalk)(\d+)", name):
         return int(found[1]) + 1, 1
     folds, number = re.fullmatch(r"folds(\d+)-(\d+)", name).groups()  # type: ignore[union-attr]
     return int(number), int(folds)

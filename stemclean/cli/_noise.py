@@ -45,16 +45,16 @@ def noise_tables(noise: Mapping[str, Any] | None) -> list[Table | str]:
             f"most often: {most['found']} in about {most['stems']:.0f} of the {claims} stems "
             f"that claim {most['claimed']}"
         )
-    if noise.get("measured"):
-        known = noise["measured"]
+    compared = noise.get("measured")
+    if compared:
         remarks.append(
-            f"measured: {_percent(known['bleed'])} % of the {known['stems']} stems that were compared with others of "
-            "their song hold one of another class"
+            f"{compared['stems']} stems were compared with others of their song: in {_percent(compared['bleed'])} % of "
+            "them bleed was measured"
         )
     few = [label for label, told in noise["classes"].items() if told["tracks"] < FEW_TRACKS]
     if few:
         remarks.append(f"fewer than {FEW_TRACKS} tracks of {', '.join(few)}: read the intervals, not the estimates")
-    if noise["method"] == "prior_shift":
+    if noise["method"] == "prior_shift" and (not compared or compared["stems"] < noise["stems"]):
         remarks.append("bleed that these weights do not hear is not in it: their card has no reference")
     return [shown, *(["\n".join(remarks)] if remarks else [])]
 

@@ -15,8 +15,8 @@ Rates
 
 Measured bleed
     What bleeds into a stem may be known without a classifier (:class:`Measured`). Such stems count as they were
-    measured, and only in the others is bleed estimated. There the measured ones serve twice: together with the
-    reference they say what the classifier makes of bleed in this dataset, at the levels that it has here.
+    measured, and only in the others is bleed estimated. :func:`adjusted` uses the measured ones twice: they say what
+    the classifier makes of bleed in this dataset, at the levels that it has here, by which the reference is moved.
 
 Intervals
     A bootstrap over tracks (:mod:`stemclean.metrics.track_bootstrap`): of the dataset, and of the reference, whose size
@@ -77,7 +77,7 @@ class Measured:
     """Bleed that is known whatever the scores say.
 
     Args:
-        known: of which stems, ``(stem,)``.
+        known: of which stems, ``(stem,)``; of several claims it is not known which of them a class is beside.
         beside: the unclaimed classes that are in them beside a claimed one, ``(stem, label)``.
     """
 
@@ -135,11 +135,14 @@ class Estimate:
     all_bleed: Floats
 
 
-def validate(scores: Floats, claimed: Mask, tracks: Sequence[str] | NDArray[np.generic]) -> None:
+def validate(
+    scores: Floats, claimed: Mask, tracks: Sequence[str] | NDArray[np.generic], measured: Measured | None = None
+) -> None:
     """Check what an estimate is made of.
 
     Raises:
-        ValueError: shapes that differ, scores outside [0, 1], or a stem that claims nothing.
+        ValueError: shapes that differ, scores outside [0, 1], a stem that claims nothing, or measured bleed in one that
+            claims several classes.
     """
     if scores.ndim != 2 or scores.shape != claimed.shape or len(tracks) != len(scores):
         raise ValueError(f"scores {scores.shape}, claims {claimed.shape} and {len(tracks)} tracks differ in shape")
@@ -147,6 +150,10 @@ def validate(scores: Floats, claimed: Mask, tracks: Sequence[str] | NDArray[np.g
         raise ValueError("claimed: a Boolean array with at least one class a stem is wanted")
     if not ((scores >= 0) & (scores <= 1)).all():
         raise ValueError("scores lie outside [0, 1], or are not numbers")
+    if measured and (measured.known.shape != claimed.shape[:1] or measured.beside.shape != claimed.shape):
+        raise ValueError(f"measured: {measured.known.shape} and {measured.beside.shape} do not fit {claimed.shape}")
+    if measured and (measured.known & (claimed.sum(1) > 1)).any():
+        raise ValueError("measured: bleed beside several claims cannot be counted")
 
 
 def adjusted(
@@ -175,7 +182,7 @@ def adjusted(
     Raises:
         ValueError: see :func:`validate`.
     """
-    validate(scores, claimed, tracks)
+    validate(scores, claimed, tracks, measured)
     rng = np.random.default_rng(seed)
     evidence, num_labels = evidence_of(scores, chance), scores.shape[1]
     measured = measured or Measured.nothing(*scores.shape)
@@ -218,7 +225,7 @@ def prior_shift(
     Raises:
         ValueError: see :func:`validate`.
     """
-    validate(scores, claimed, tracks)
+    validate(scores, claimed, tracks, measured)
     rng = np.random.default_rng(seed)
     evidence, num_labels = evidence_of(scores, chance), scores.shape[1]
     measured = measured or Measured.nothing(*scores.shape)
@@ -293,10 +300,10 @@ def _of_dataset(
     measured: Measured,
     what: Beliefs,
 ) -> Reference:
-    """The stems of which is known what they hold: one class, which they claim, and what was measured in them."""
+    """The stems of which is known what they hold: the class that they claim, and what was measured in them."""
     wrong = np.ones(len(scores))
     np.minimum.at(wrong, what.stem, what.wrong)
-    chosen = measured.known & (claimed.sum(1) == 1) & (measured.beside.sum(1) <= 1) & (wrong < 0.5)
+    chosen = measured.known & (measured.beside.sum(1) <= 1) & (wrong < 0.5)
     beside = np.where(measured.beside.any(1), measured.beside.argmax(1), -1)
     return Reference(scores[chosen], claimed.argmax(1)[chosen], beside[chosen], np.asarray(tracks)[chosen])
 
@@ -347,10 +354,12 @@ def _pooled(means: Floats, sizes: Floats) -> Floats:
 
 
 def _shifted(corners: Floats, means: Floats, sizes: Floats) -> Floats:
-    """Corners of right stems and of bleed, moved for all classes alike by what was measured of them in the dataset."""
-    num = sizes.sum(0)[:, None]
-    away = np.einsum("lco,lc->co", means - corners, sizes) / (num + POOL)
-    away[2] = 0.0  # nothing is known for sure of wrong claims
+    """Corners moved for all classes alike by what is believed of the dataset's own stems of which it is known.
+
+    Args:
+        means, sizes: of these stems, see :func:`_corners`.
+    """
+    away = np.einsum("lco,lc->co", means - corners, sizes) / (sizes.sum(0)[:, None] + POOL)
     return np.asarray(np.clip(corners + away, 0.0, 1.0))
 
 

@@ -85,7 +85,7 @@ class SelfConfig:
         retrain_on: what the next round is trained on: stems in which exactly one class was found (``single``, the
             paper's), or ``all``, each with the classes found in it.
         min_single_share: a class that keeps fewer stems for the next round than this share of its claims is filled up
-            to it, see :func:`stemclean.refining.rounds.choose`; ours, the paper leaves it open.
+            to it, see :func:`stemclean.refining.choosing.choose`; ours, the paper leaves it open.
     """
 
     rounds: int = 2

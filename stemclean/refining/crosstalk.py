@@ -42,21 +42,21 @@ def measured(stems: Sequence[Stem], folder: Path, done: Journal, threads: Execut
     """Stems with what is heard in them of the other stems of their song.
 
     Trimmed stems are laid out as they lay in what they were cut from. Songs with one stem, or more than :data:`MOST`,
-    are left as they are, and so is what was measured already.
+    or with one that cannot be read, are left as they are, and so is what was measured already.
 
     Args:
-        stems: judged.
+        stems: judged, or as they came; of judged ones, those in which nothing was heard are left as they are.
         folder: what their paths are relative to.
         done: what an earlier run has measured.
     """
     songs: dict[str, list[Stem]] = {}
     for stem in stems:
-        if stem.scores:
+        if stem.scores or stem.verdict is None:
             songs.setdefault(stem.track, []).append(stem)
     comparable = [song for song in songs.values() if 1 < len(song) <= MOST]
     open_songs = [song for song in comparable if any(stem.crosstalk is None for stem in song)]
     looked = threads.map(partial(_of_song, folder=folder, done=done), open_songs)
-    bar = tqdm(looked, "crosstalk", len(open_songs), unit="song", disable=True if quiet else None)
+    bar = tqdm(looked, "crosstalk", len(open_songs), unit="song", disable=True if quiet or not open_songs else None)
     found = {stem.id: stem for song in bar for stem in song}
     return _named([found.get(stem.id, stem) for stem in stems])
 
@@ -82,7 +82,7 @@ def _of_song(song: Sequence[Stem], folder: Path, done: Journal) -> list[Stem]:
         return [stem for stem in known if stem]
     try:
         told = crosstalk.measure([partial(_blocks, stem, folder / stem.path) for stem in song], SAMPLE_RATE)
-    except AudioError:  # it was readable when it was judged
+    except AudioError:  # who judges it says so, and compares the others without it
         return list(song)
     heard: list[list[Crosstalk]] = [[] for _ in song]
     for one in told:
@@ -150,16 +150,11 @@ def _class_of(stem: Stem) -> str | None:
 
     None: several were found, and not the claim, or several claims.
     """
-    found = _found(stem) or stem.claimed
+    found = verdicts.found_in(stem) or stem.claimed
     borne_out = [label for label in stem.claimed if label in found]
     if len(borne_out) == 1:
         return borne_out[0]
     return found[0] if len(found) == 1 else None
-
-
-def _found(stem: Stem) -> list[str]:
-    """The classes that were found, in the order of the scores; those that were tolerated, too."""
-    return [label for label in stem.scores if label in stem.labels or label in stem.levels_db]
 
 
 def with_crosstalk(stem: Stem, config: RefineConfig) -> Stem:
@@ -171,7 +166,7 @@ def with_crosstalk(stem: Stem, config: RefineConfig) -> Stem:
     limit = config.max_bleed_db
     everything = verdicts.bleeding_classes(stem, -math.inf)
     bleeding = verdicts.bleeding_classes(stem, verdicts.least_bleed_db(limit))
-    heard = _found(stem)
+    heard = verdicts.found_in(stem)
     found = [label for label in stem.scores if label in heard or label in bleeding]
     known = {label: level for label, level in everything.items() if label in found}
     if not known or stem.verdict is None or stem.verdict.label_quality is None or known.keys() >= set(found):

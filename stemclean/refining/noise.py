@@ -13,7 +13,7 @@ from stemclean.metrics import label_noise
 from stemclean.metrics.label_noise import Estimate, Measured, Reference
 from stemclean.metrics.track_bootstrap import LEVEL, share
 from stemclean.models.calibration import chance_of_card
-from stemclean.verdicts import bleeding_classes, own_classes
+from stemclean.verdicts import PRESENT_DB, bleeding_classes, found_in, own_classes
 
 __all__ = ["KEYS", "noise", "reference_of_card", "reference_to_card"]
 
@@ -27,7 +27,8 @@ KEYS: dict[str, str] = {
     "stems": "how many sound and claim something; `tracks`: of how many songs they are",
     "wrong": "share of the claims whose class is absent: `rate`, and the ends of its interval, `low` and `high`",
     "bleed": "share of the claims whose class is there, with an unclaimed one beside it: as `wrong`. Stems that were "
-    "compared with others of their song count by what was measured; in the rest it is estimated",
+    "compared with others of their song count by what was measured, unless a class was found in them that none of "
+    "these could have brought; in the rest it is estimated",
     "classes": "class -> `claims` and `tracks` (how many), `wrong`, `bleed`; `found`: class -> share of these stems in "
     "which it is found without being claimed, and in which the claimed one is; `nothing`: in which no class is",
     "measured": "of the stems that were compared with others of their song: how many `stems` of how many `tracks`, and "
@@ -72,12 +73,25 @@ def noise(stems: Sequence[Stem], labels: Sequence[str], cards: Sequence[Mapping[
 
 
 def _known(judged: Sequence[Stem], labels: Sequence[str]) -> Measured:
-    """Bleed that was measured; beside what a stem claims there is none where it holds nothing that it claims."""
-    beside = [bleeding_classes(stem) if own_classes(stem) == set(stem.claimed) else {} for stem in judged]
-    return Measured(
-        known=np.array([stem.crosstalk is not None for stem in judged]),
-        beside=np.array([[label in classes for label in labels] for classes in beside]),
-    )
+    """Bleed that was measured, and stems of which was measured that they hold none.
+
+    Nothing is known of a stem in which a class was found that no other stem of its song could have brought, in which a
+    bleed was measured whose class is not known, or that claims several classes. Beside what a stem claims there is none
+    where it holds nothing that it claims.
+    """
+    carried: dict[str, dict[str, set[str]]] = {}  # track -> stem -> what it may bring into others
+    for stem in judged:
+        if stem.crosstalk is not None:
+            carried.setdefault(stem.track, {})[stem.id] = own_classes(stem)
+    known, beside = [], []
+    for stem in judged:
+        others = (classes for name, classes in carried.get(stem.track, {}).items() if name != stem.id)
+        outside = set(found_in(stem)) - set(stem.claimed) - set().union(*others)
+        nameless = any(one.label is None and one.level_db >= PRESENT_DB for one in stem.crosstalk or [])
+        known.append(stem.crosstalk is not None and len(stem.claimed) == 1 and not outside and not nameless)
+        bleeding = bleeding_classes(stem) if own_classes(stem) == set(stem.claimed) else {}
+        beside.append([label in bleeding and known[-1] for label in labels])
+    return Measured(np.array(known), np.array(beside))
 
 
 def _measured(judged: Sequence[Stem]) -> dict[str, Any] | None:

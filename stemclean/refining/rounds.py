@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,27 +15,26 @@ from stemclean.errors import ConfigError, ManifestError
 from stemclean.manifest import Created, Manifest, Stem
 from stemclean.models import weights
 from stemclean.refining import adaptive
+from stemclean.refining.choosing import HELD_OUT, as_they_came, choose
 from stemclean.refining.config import RefineConfig, Running, SelfConfig
 from stemclean.refining.jury import Jury
-from stemclean.refining.listening import provenance, relabel
+from stemclean.refining.listening import compare, provenance, provenance_of, relabel
 from stemclean.training.classifier_run import fit_classifier
 from stemclean.training.recipe import ClassifierRecipe
 from stemclean.training.split import fold_tracks, split_tracks
+from stemclean.verdicts import least_bleed_db
 
-__all__ = ["Choice", "Rounds", "bookkeeping", "choose"]
-
-HELD_OUT = ("validation", "test")
-Labelling = Mapping[str, Sequence[str]]
-"""Stem id -> the classes that it is taken to hold."""
+__all__ = ["Rounds", "bookkeeping"]
 
 
 @dataclass
 class Rounds:
     """What the rounds of one dataset share. Everything that a round leaves lies in the work folder.
 
-    ``roundN.safetensors`` (with folds ``roundN.foldK.safetensors``) and the card beside it, ``roundN.manifest.json``,
-    and, as long as it is unfinished, the checkpoint of a training and the journal of a pass. All of these are found
-    again by a run of the same data and settings.
+    ``crosstalk.manifest.json``, which holds what was measured between stems; ``roundN.safetensors`` (with folds
+    ``roundN.foldK.safetensors``) and the card beside it, ``roundN.manifest.json``, and, as long as it is unfinished,
+    the checkpoint of a training and the journal of a pass. All of these are found again by a run of the same data and
+    settings.
 
     Args:
         source: the dataset as it came; ``folder`` is what its paths are relative to, ``data`` how the user named it.
@@ -59,6 +57,7 @@ class Rounds:
     cache: Path | None = None
     fold_of: dict[str, int] = field(init=False, default_factory=dict)
     """Track -> the fold that it is judged in; empty without folds. Held-out tracks are in none."""
+    _compared: Manifest | None = field(init=False, default=None)
     _decoded: StemPool | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -70,7 +69,9 @@ class Rounds:
         """What each classifier of a round is trained on: one set, or with folds one for each, without its tracks.
 
         Args:
-            refined: what the round before found; None: the first round, which takes the labels as they came.
+            refined: what the round before found; None: the first round, which takes the labels as they came, and the
+                classes that were measured to bleed into a stem, see
+                :func:`~stemclean.refining.choosing.as_they_came`.
         """
         return [self._training_set(refined, fold) for fold in range(self.method.folds)]
 
@@ -103,14 +104,38 @@ class Rounds:
             return earlier
         config, told = adaptive.resolve(self.config, self._sample(sets), self.folder, jury, self.running)
         created = provenance(config, jury, self.data, target, self._about(number))
-        relabel(self._measured(number), self.folder, target, config, jury, self.running, created, told)
+        relabel(self._known(number), self.folder, target, config, jury, self.running, created, told)
         return manifests.read(target)
 
-    def _measured(self, number: int) -> Manifest:
-        """The dataset with what the round before measured between its stems, which is the same in every round."""
-        if number == 1 or not self.config.crosstalk:
+    def compared(self) -> Manifest:
+        """The dataset with what was measured between its stems, which no classifier is needed for.
+
+        As an earlier run has it, where one was done.
+        """
+        if not self.config.crosstalk:
             return self.source
-        known = {stem.id: stem.crosstalk for stem in manifests.read(self.manifest_path(number - 1)).stems}
+        if self._compared is None:
+            target = self.work / "crosstalk.manifest.json"
+            created = provenance_of("refine", {"crosstalk": True}, None, self.data, target)
+            earlier = self._earlier(target)
+            known = earlier is not None and _as_stored(earlier.created) == _as_stored(created)
+            self._compared = earlier if known else compare(self.source, self.folder, target, self.running, created)
+        assert self._compared is not None
+        return self._with_crosstalk(self._compared)
+
+    def _known(self, number: int) -> Manifest:
+        """The dataset with what is known between its stems: the round before may have measured more.
+
+        It knows which stems are silent or cannot be read, and compares the others of their song.
+        """
+        compared = self.compared()
+        if number == 1 or not self.config.crosstalk:
+            return compared
+        return self._with_crosstalk(manifests.read(self.manifest_path(number - 1)))
+
+    def _with_crosstalk(self, measured: Manifest) -> Manifest:
+        """The source with what was measured in its stems."""
+        known = {stem.id: stem.crosstalk for stem in measured.stems}
         stems = [stem.model_copy(update={"crosstalk": known.get(stem.id)}) for stem in self.source.stems]
         return self.source.with_stems(stems)
 
@@ -123,11 +148,11 @@ class Rounds:
         asked = {"rounds": number, "threshold": self.config.threshold, "recipe": self.recipe.to_dict()}
         return asdict(self.method) | asked
 
-    def _usable(self) -> list[Stem]:
+    def _usable(self, stems: Sequence[Stem] | None = None) -> list[Stem]:
         """Stems that may train or validate: no declared test stems, none without labels, none to drop."""
         return [
             stem
-            for stem in self.source.stems
+            for stem in (self.source.stems if stems is None else stems)
             if stem.split != "test" and stem.labels and (stem.verdict is None or stem.verdict.action != "drop")
         ]
 
@@ -138,13 +163,11 @@ class Rounds:
 
     def _training_set(self, refined: Manifest | None, fold: int) -> Manifest:
         """Stems as they came, so that their audio is the same in all rounds, with the labels that are believed now."""
-        heard = [
-            stem
-            for stem in (self._usable() if refined is None else refined.stems)
-            if not self.fold_of or self.fold_of.get(stem.track) != fold
-        ]
+        usable = self._usable(self.compared().stems) if refined is None else refined.stems
+        heard = [stem for stem in usable if not self.fold_of or self.fold_of.get(stem.track) != fold]
         if refined is None:
-            believed: Labelling = {stem.id: stem.labels for stem in heard}
+            least_db = least_bleed_db(self.config.max_bleed_db)
+            believed = as_they_came(heard, self._labels() or (), least_db)
         else:
             believed = choose(heard, refined.labels, self.method).labelling
         chosen = [
@@ -194,11 +217,8 @@ class Rounds:
     def _finished(self, number: int, jury: Jury) -> Manifest | None:
         """The round's manifest of an earlier run of the same data, weights and settings."""
         target = self.manifest_path(number)
-        if not (self.running.resume and target.exists()):
-            return None
-        try:
-            earlier = manifests.read(target)
-        except ManifestError:
+        earlier = self._earlier(target)
+        if earlier is None:
             return None
         config = self.config
         if config.threshold == "adaptive":
@@ -206,56 +226,20 @@ class Rounds:
                 return None
             config = replace(config, threshold=earlier.created.config["threshold"])
         wanted = provenance(config, jury, self.data, target, self._about(number))
-        known = {(stem.id, stem.sha256, stem.split, *stem.claimed) for stem in earlier.stems}
+        return earlier if _as_stored(earlier.created) == _as_stored(wanted) else None
+
+    def _earlier(self, target: Path) -> Manifest | None:
+        """A manifest that an earlier run of the same data has left."""
+        if not (self.running.resume and target.exists()):
+            return None
+        try:
+            earlier = manifests.read(target)
+        except ManifestError:
+            return None
         skipped = {skip.path for skip in earlier.skipped}
-        same = _as_stored(earlier.created) == _as_stored(wanted) and all(
-            (stem.id, stem.sha256, stem.split, *stem.claimed) in known or stem.path in skipped
-            for stem in self.source.stems
-        )
+        wanted = {_identity(stem) for stem in self.source.stems}
+        same = {_identity(stem) for stem in earlier.stems} == {one for one in wanted if one[-1] not in skipped}
         return earlier if same else None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The stems that train the next round.
-
-    Args:
-        labelling: of each stem, declared validation stems among them.
-        found: class -> how many stems to train on hold it by what was found.
-        filled_up: class -> how many stems were added because too few were left.
-        claimed: class -> how many stems to train on claim it and nothing else.
-    """
-
-    labelling: Labelling
-    found: dict[str, int]
-    filled_up: dict[str, int]
-    claimed: dict[str, int]
-
-
-def choose(stems: Sequence[Stem], labels: Sequence[str], method: SelfConfig) -> Choice:
-    """The stems to train the next round on: those with exactly one class, or ``all`` in which any was found.
-
-    A class that keeps fewer than ``min_single_share`` of its claims is filled up to it with stems that claim it and
-    nothing else, those of the best label quality first: a young classifier is timid about some classes and passes the
-    threshold in none of their stems, long after it has learned to *rank* them (ours; the paper leaves it open). They
-    train as what they claim. Silent stems are never taken.
-
-    Declared validation stems stay, with the labels that were declared, to validate on; test stems never train.
-    """
-    open_to_change = [stem for stem in stems if stem.split not in HELD_OUT]
-    most = 1 if method.retrain_on == "single" else len(labels)
-    chosen = {stem.id: list(stem.labels) for stem in open_to_change if 1 <= len(stem.labels) <= most}
-    claims = {label: [stem for stem in open_to_change if stem.claimed == [label] and _sounds(stem)] for label in labels}
-    filled = dict.fromkeys(labels, 0)
-    while short := [label for label in labels if _missing(label, chosen, claims[label], method) > 0]:
-        for label in short:  # what one class takes back, another may miss: until all have enough
-            spare = [stem for stem in claims[label] if label not in chosen.get(stem.id, ())]
-            taken = sorted(spare, key=_best_first)[: _missing(label, chosen, claims[label], method)]
-            chosen.update({stem.id: [label] for stem in taken})
-            filled[label] += len(taken)
-    found = {label: sum(label in held for held in chosen.values()) - filled[label] for label in labels}
-    validating = {stem.id: list(stem.labels) for stem in stems if stem.split == "validation" and stem.labels}
-    return Choice(chosen | validating, found, filled, {label: len(stems) for label, stems in claims.items()})
 
 
 def bookkeeping(
@@ -294,23 +278,13 @@ def bookkeeping(
     }
 
 
-def _missing(label: str, chosen: Labelling, claims: Sequence[Stem], method: SelfConfig) -> int:
-    """How many stems a class still lacks; negative: it has more than it must."""
-    wanted = math.ceil(method.min_single_share * len(claims) - 1e-9)
-    return wanted - sum(label in held for held in chosen.values())
-
-
 def _counted(labellings: Sequence[Sequence[str] | set[str]], labels: Sequence[str]) -> dict[str, int]:
     return {label: sum(label in held for held in labellings) for label in labels}
 
 
-def _sounds(stem: Stem) -> bool:
-    return stem.verdict is not None and stem.verdict.reason != "silent"
-
-
-def _best_first(stem: Stem) -> tuple[float, str]:
-    quality = stem.verdict.label_quality if stem.verdict else None
-    return -(quality or 0.0), stem.id
+def _identity(stem: Stem) -> tuple[Any, ...]:
+    """What a stem is known by in all rounds."""
+    return (stem.id, stem.sha256, stem.split, stem.track, *stem.claimed, stem.path)
 
 
 def _as_stored(created: Created) -> Any:

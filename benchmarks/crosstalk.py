@@ -10,7 +10,7 @@
   are cut out of their mixture, and it is counted what :func:`stemclean.audio.crosstalk.measure` tells of it; and what
   it tells of the songs as they are;
 - ``noise``: bleed is planted in a known share of the stems, and held against what ``refine`` says, as it is, and as if
-  half of the songs, or all, were stems that have no others beside them;
+  half of the songs, or all, were stems that have no others beside them; and the same of both faults;
 - ``speed``: how much longer refining takes with it, in turn with refining without it: of songs as they are, and with
   bleed planted in them, which gives it more to do.
 
@@ -143,10 +143,7 @@ class Draws:
 
 def refine_section(draws: Draws, given: argparse.Namespace) -> Record:
     """Planted faults, refined both ways: by kind of song and way, as :func:`benchmarks.detection.planted_report`."""
-    configs = [
-        CorruptConfig(mislabel=given.mislabel, bleed=given.bleed, bleed_db=given.bleed_db, seed=seed)
-        for seed in range(given.seeds)
-    ]
+    configs = faulty(given)
     found = [draws.draw(config, list(WAYS)) for config in configs]
     report: Record = {"config": told_of(configs)}
     for kind, prefix in KINDS.items():
@@ -158,6 +155,14 @@ def refine_section(draws: Draws, given: argparse.Namespace) -> Record:
             refined = [part(said[way], prefix) for _, said in found]
             report[kind][way] = found_report(refined, truths)
     return report
+
+
+def faulty(given: argparse.Namespace) -> list[CorruptConfig]:
+    """Draws with both faults."""
+    return [
+        CorruptConfig(mislabel=given.mislabel, bleed=given.bleed, bleed_db=given.bleed_db, seed=seed)
+        for seed in range(given.seeds)
+    ]
 
 
 def found_report(refined: Sequence[Manifest], truths: Sequence[Manifest]) -> Record:
@@ -181,27 +186,34 @@ def by_draw(refined: Sequence[Manifest], truths: Sequence[Manifest]) -> list[Rec
 
 
 def noise_section(draws: Draws, given: argparse.Namespace) -> Record:
-    """Shares of stems with bleed: planted, measured, and estimated by ``refine``."""
+    """Shares of stems with bleed, planted and told; and the same of both faults at once."""
     configs = [
         CorruptConfig(mislabel=0.0, bleed=rate, bleed_db=RATES_DB, seed=seed)
         for rate in RATES
         for seed in range(given.seeds if rate else 1)  # nothing planted is the same for all seeds
     ]
-    told = []
-    for config in configs:
-        truth, said = draws.draw(config, ["measured"])
-        told.append(
-            {"rate": config.bleed, "seed": config.seed, **shares(said["measured"], truth, draws.weights, config.seed)}
-        )
+    told = [{"rate": config.bleed, "seed": config.seed, **shares(draws, config)} for config in configs]
+    both = [shares(draws, config) for config in faulty(given)]
     return {
         "config": {"bleed_db": RATES_DB, "seeds": given.seeds, "present_db": PRESENT_DB},
         "draws": told,
-        "rates": {f"{rate:g}": errors([one for one in told if one["rate"] == rate]) for rate in RATES},
+        "rates": {f"{rate:g}": errors([one for one in told if one["rate"] == rate], "bleed") for rate in RATES},
+        "both": {
+            "config": {"mislabel": given.mislabel, "bleed": given.bleed, "bleed_db": given.bleed_db},
+            "draws": both,
+            **{what: errors(both, what) for what in ("wrong", "bleed")},
+        },
     }
 
 
-def shares(refined: Manifest, truth: Manifest, judge: Weights, seed: int = 0) -> Record:
-    """Shares of the stems that sound: with planted bleed, and what ``refine`` says of them.
+def shares(draws: Draws, config: CorruptConfig) -> Record:
+    """What is planted in a draw, and what ``refine`` says of it: see :func:`told_shares`."""
+    truth, said = draws.draw(config, ["measured"])
+    return told_shares(said["measured"], truth, draws.weights, config.seed)
+
+
+def told_shares(refined: Manifest, truth: Manifest, judge: Weights, seed: int = 0) -> Record:
+    """Shares of the stems that sound: with planted faults, and what ``refine`` says of them.
 
     Args:
         judge: the weights that judged.
@@ -209,10 +221,12 @@ def shares(refined: Manifest, truth: Manifest, judge: Weights, seed: int = 0) ->
 
     Returns:
         - ``stems``, ``bleeds`` planted, ``bleeds_measured`` of these, ``others_measured`` where nothing was planted.
-        - ``planted``: the share; ``compared``: of how many songs -> ``rate``, ``low`` and ``high``.
+        - ``planted``: the shares ``wrong`` and ``bleed``; ``compared``: of how many songs -> both, each with ``rate``,
+          ``low`` and ``high``.
     """
     by_id = {stem.id: stem for stem in refined.stems}
     pairs = [(by_id[stem.id], stem) for stem in truth.stems if by_id[stem.id].scores]
+    wrong = np.array([not set(true.claimed) & set(true.labels) for _, true in pairs])
     planted = np.array([bool(true.extra.get("bleed")) for _, true in pairs])
     measured = np.array([bool(bleeding_classes(stem, PRESENT_DB)) for stem, _ in pairs])
     songs = np.random.default_rng(seed).permutation(sorted({stem.track for stem, _ in pairs})).tolist()
@@ -222,11 +236,11 @@ def shares(refined: Manifest, truth: Manifest, judge: Weights, seed: int = 0) ->
         stems = [
             stem if stem.track in compared else stem.model_copy(update={"crosstalk": None}) for stem in refined.stems
         ]
-        told = noise(stems, judge.model.spec.labels, [judge.card])
-        answers[name] = told["bleed"] if told else None
+        told = noise(stems, judge.model.spec.labels, [judge.card]) or {}
+        answers[name] = {what: told[what] for what in ("wrong", "bleed")}
     return {
         "stems": len(pairs),
-        "planted": rounded(planted.mean()),
+        "planted": {"wrong": rounded(wrong.mean()), "bleed": rounded(planted.mean())},
         "bleeds": int(planted.sum()),
         "bleeds_measured": int((planted & measured).sum()),
         "others_measured": int((~planted & measured).sum()),
@@ -234,11 +248,15 @@ def shares(refined: Manifest, truth: Manifest, judge: Weights, seed: int = 0) ->
     }
 
 
-def errors(draws: Sequence[Record]) -> Record:
-    """Of one planted rate, for every answer: its mean, its mean and greatest error, and how many intervals hold it."""
-    report: Record = {"draws": len(draws), "planted": mean([one["planted"] for one in draws])}
+def errors(draws: Sequence[Record], what: str) -> Record:
+    """Of draws alike, for every answer: its mean, its mean and greatest error, and how many intervals hold the truth.
+
+    Args:
+        what: ``wrong`` or ``bleed``.
+    """
+    report: Record = {"draws": len(draws), "planted": mean([one["planted"][what] for one in draws])}
     for name in COMPARED:
-        answers = [(one["compared"][name], one["planted"]) for one in draws]
+        answers = [(one["compared"][name][what], one["planted"][what]) for one in draws]
         off = [answer["rate"] - planted for answer, planted in answers]
         report[name] = {
             "rate": mean([answer["rate"] for answer, _ in answers]),

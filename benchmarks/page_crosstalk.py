@@ -264,6 +264,33 @@ as if all had. Shares in percent, errors in points; the greatest error is that o
         f"""
 In all draws, bleed is measured in {of(found, bleeds)} of the stems that it was planted in, and in {of(others, rest)} of
 the others.""",
+        *_both_faults(result["both"]),
+    ]
+
+
+def _both_faults(both: Record) -> list[str]:
+    """Both estimates where both faults are planted."""
+    config = both["config"]
+    low, high = config["bleed_db"]
+    rows = [
+        [
+            title,
+            f"{100 * both[what]['planted']:.1f}",
+            *(cell for name in COMPARED for cell in _answer(both[what], name)),
+        ]
+        for what, title in (("wrong", "wrong claims"), ("bleed", "bleed"))
+    ]
+    heads = (head for title in COMPARED.values() for head in (title, "error", "greatest"))
+    return [
+        f"""
+With {share(config["mislabel"])} of the labels swapped and bleed at {low:g} to {high:g} dB in {share(config["bleed"])}
+of the stems, {len(both["draws"])} draws:""",
+        table(["", "planted", *heads], rows),
+        " ".join(
+            f"The aim for {title}: " + _share_verdict([both[what]], name)
+            for what, title in (("wrong", "wrong claims"), ("bleed", "bleed"))
+            for name in ("all",)
+        ),
     ]
 
 

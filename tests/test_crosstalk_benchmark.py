@@ -113,10 +113,16 @@ class TestCounting:
         refined = [stem("a", crosstalk=[loud]), stem("b", crosstalk=[soft]), drums]
         refined += [stem("d", crosstalk=[]), stem("e", scores={})]
         judge = weights.load("bundled:atto.v2")
-        told = crosstalk.shares(dataset(refined), dataset(truth), judge)
-        counts = {"stems": 4, "planted": 0.5, "bleeds": 2, "bleeds_measured": 1, "others_measured": 0}
+        told = crosstalk.told_shares(dataset(refined), dataset(truth), judge)
+        counts = {
+            "stems": 4,
+            "planted": {"wrong": 0.0, "bleed": 0.5},
+            "bleeds": 2,
+            "bleeds_measured": 1,
+            "others_measured": 0,
+        }
         assert {name: told[name] for name in counts} == counts
-        assert told["compared"]["all"]["rate"] == 0.25
+        assert told["compared"]["all"]["bleed"]["rate"] == 0.25
 
     def test_the_answers_are_those_of_refine_with_fewer_songs_compared(self):
         judge = weights.load("bundled:atto.v2")
@@ -128,16 +134,21 @@ class TestCounting:
             )
             for n in range(40)
         ]
-        told = crosstalk.shares(dataset(stems), dataset(stems), judge)["compared"]
+        told = crosstalk.told_shares(dataset(stems), dataset(stems), judge)["compared"]
+        told = {name: answer["bleed"] for name, answer in told.items()}
         assert told["all"]["rate"] == 0.25 and told["all"]["low"] < 0.25 < told["all"]["high"]
         assert told["none"]["rate"] < 0.05  # the scores say nothing of drums
         assert 0.05 < told["half"]["rate"] < 0.2
-        assert crosstalk.shares(dataset(stems), dataset(stems), judge, seed=1)["compared"]["half"] != told["half"]
+        other = crosstalk.told_shares(dataset(stems), dataset(stems), judge, seed=1)["compared"]["half"]
+        assert other["bleed"] != told["half"]
 
     def test_the_greatest_error_keeps_its_sign(self):
         answers = [{"rate": rate, "low": rate, "high": 0.41} for rate in (0.42, 0.33)]
-        draws = [{"planted": 0.4, "compared": dict.fromkeys(crosstalk.COMPARED, answer)} for answer in answers]
-        told = crosstalk.errors(draws)
+        draws = [
+            {"planted": {"bleed": 0.4}, "compared": {name: {"bleed": answer} for name in crosstalk.COMPARED}}
+            for answer in answers
+        ]
+        told = crosstalk.errors(draws, "bleed")
         assert told["half"] == {"rate": 0.375, "error": -0.025, "worst": -0.07, "inside": 1}
         assert told["draws"] == 2
 
@@ -209,7 +220,9 @@ def rate(compared: float, alone: float, planted: float = 0.2) -> dict[str, Any]:
 def shared(**rates: dict[str, Any]) -> dict[str, Any]:
     draws = [{"stems": 10, "bleeds": 4, "bleeds_measured": 3, "others_measured": 1}]
     config = {"bleed_db": [-25.0, 0.0], "present_db": -30.0, "seeds": 1}
-    return {"config": config, "weights": WEIGHTS, "rates": rates, "draws": draws}
+    both = {"config": {"mislabel": 0.2, "bleed": 0.3, "bleed_db": [-30.0, 0.0]}, "draws": draws}
+    both |= {"wrong": rate(0.28, 0.3), "bleed": rate(0.21, 0.3)}
+    return {"config": config, "weights": WEIGHTS, "rates": rates, "draws": draws, "both": both}
 
 
 def timed(ratio: float) -> dict[str, Any]:
@@ -250,6 +263,8 @@ class TestPage:
         assert "F1 rises by 0.15 (1 of 2 draws are better); average precision stays as it is" in text
         assert "| bleed | -35 to -25 | -25 to -15 | -15 to 0 |" in text
         assert "| 20 % | 1 | 20.0 | +0.0 | +0.0 | 30.0 | +10.0 | +10.0 | 30.0 | +10.0 | +10.0 |" in text
+        assert "| wrong claims | 20.0 | 28.0 | +8.0 | +8.0 | 30.0 |" in text
+        assert "The aim for wrong claims: Compared: **not reached** (at most +8.0)" in text
         assert "Compared: reached (at most +0.0), and 1 of 1 (100 %) of the intervals" in text
         assert "No song compared: **not reached** (at most +10.0)" in text
         assert "1.1 (1.1 to 1.1) as they are; 1.5 (1.5 to 1.5) with bleed in 30 % of the stems." in text

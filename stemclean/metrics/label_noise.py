@@ -15,8 +15,9 @@ Rates
 
 Measured bleed
     What bleeds into a stem may be known without a classifier (:class:`Measured`). Such stems count as they were
-    measured, and only in the others is bleed estimated. :func:`adjusted` uses the measured ones twice: they say what
-    the classifier makes of bleed in this dataset, at the levels that it has here, by which the reference is moved.
+    measured, and only in the others is bleed estimated; which of those without bleed are wrong is more easily told,
+    too. :func:`adjusted` uses the measured ones twice: they say what the classifier makes of bleed in this dataset, at
+    the levels that it has here, by which the reference is moved.
 
 Intervals
     A bootstrap over tracks (:mod:`stemclean.metrics.track_bootstrap`): of the dataset, and of the reference, whose size
@@ -78,7 +79,7 @@ class Measured:
 
     Args:
         known: of which stems, ``(stem,)``; of several claims it is not known which of them a class is beside.
-        beside: the unclaimed classes that are in them beside a claimed one, ``(stem, label)``.
+        beside: the unclaimed classes that are in them beside the claimed one, which is there then, ``(stem, label)``.
     """
 
     known: Mask
@@ -188,8 +189,11 @@ def adjusted(
     measured = measured or Measured.nothing(*scores.shape)
     what = beliefs_of(evidence, claimed, *flat(Prior(), num_labels))
     sums = _Sums.of(what, tracks, num_labels)
-    sure = _Sums.of(measured.applied(what), tracks, num_labels, among=measured.known)
-    rest = _Sums.of(what, tracks, num_labels, among=~measured.known)
+    bleeding = measured.known & measured.beside.any(1)
+    groups = [
+        _Sums.of(what, tracks, num_labels, among=among)
+        for among in (~measured.known, measured.known & ~bleeding, bleeding)
+    ]
     here = _of_dataset(scores, claimed, tracks, measured, what)
     answers, answers_here = _answers(reference, chance), _answers(here, chance)
     own, references = np.unique(reference.track, return_inverse=True)
@@ -198,15 +202,13 @@ def adjusted(
     rates: list[Any] = []
     for weights in track_weights(rng, sums.num_tracks, draws):
         known = (rng.standard_exponential(len(own)) if rates else np.ones(len(own)))[references]
-        total, known_total, rest_total = (each.weighted(weights) for each in (sums, sure, rest))
         corners = _pooled(*_corners(answers, reference, known))
-        mixed = _mixtures(total, corners)
-        if measured.known.any():
-            corners = _shifted(corners, *_corners(answers_here, here, weights[tracks_here]))
-            bleed = known_total[:, 2] + rest_total[:, 0] * _mixtures(rest_total, corners)[:, 1]
-            mixed = _with_bleed(mixed, bleed / np.maximum(total[:, 0], 1e-12))
-        rates.append(mixed)
-        totals.append(total[:, 0])
+        moved = _shifted(corners, *_corners(answers_here, here, weights[tracks_here]))
+        unknown, whole, mixed = (group.weighted(weights) for group in groups)
+        shares = [_mixtures(unknown, moved), _without_bleed(whole, corners), np.tile([0.0, 1.0, 0.0], (num_labels, 1))]
+        counts = np.stack([unknown[:, 0], whole[:, 0], mixed[:, 0]])
+        totals.append(counts.sum(0))
+        rates.append(np.einsum("gl,glo->lo", counts, np.stack(shares)) / np.maximum(totals[-1], 1e-12)[:, None])
     return _estimate(evidence, claimed, tracks, sums, measured, np.array(totals), np.array(rates), rng)
 
 
@@ -369,11 +371,12 @@ def _mixtures(total: Floats, corners: Floats) -> Floats:
     return np.array([_shares(mean, triangle) for mean, triangle in zip(means, corners, strict=True)])
 
 
-def _with_bleed(rates: Floats, bleed: Floats) -> Floats:
-    """Rates with another bleed, ``(label,)``; what is wrong stays, and what is right gives way."""
-    wrong = rates[:, 2]
-    bleed = np.minimum(bleed, 1 - wrong)
-    return np.stack([1 - wrong - bleed, bleed, wrong], axis=1)
+def _without_bleed(total: Floats, corners: Floats) -> Floats:
+    """As :func:`_mixtures`, of stems that are known to hold no bleed: they are right or wrong."""
+    believed = total[:, 1] / np.maximum(total[:, 0], 1e-12)
+    right, wrong = corners[:, 0, 0], corners[:, 2, 0]
+    share = np.clip((believed - right) / np.maximum(wrong - right, 1e-12), 0.0, 1.0)
+    return np.stack([1 - share, np.zeros_like(share), share], axis=1)
 
 
 def _shares(mean: Floats, corners: Floats) -> Floats:

@@ -92,8 +92,7 @@ def refine_self(
 
     The method in five steps, with two rounds:
 
-    1. A classifier is trained on random mixes of the stems, with the labels as they came, and with what bleeds into
-       each, where that can be measured: see :mod:`stemclean.refining.crosstalk`.
+    1. A classifier is trained on random mixes of the stems, with the labels as they came.
     2. It relabels every stem.
     3. A second one is trained, from scratch, on the stems that came out with exactly one class.
     4. It relabels the original audio, whatever the first one said.

@@ -238,68 +238,27 @@ def test_the_share_that_is_certain_is_told_with_its_interval():
     assert bleeding_classes(stems[0]) == {"vocals": -10.0}
 
 
-def rounds_of(data: Path, work: Path, **config: Any) -> Rounds:
-    source, folder = layouts.load(data, quiet=True)
-    running = Running(workers=1, quiet=True)
-    return Rounds(source, folder, data, work, read("small"), RefineConfig(**config), SelfConfig(), running)
-
-
-def test_a_dataset_that_cleans_itself_measures_bleed_before_it_trains(tmp_path, sounds, monkeypatch):
-    data, work = song(tmp_path / "data", sounds), tmp_path / "work"
+def test_a_round_takes_over_what_the_one_before_has_measured(tmp_path, sounds):
+    source, folder = layouts.load(song(tmp_path / "data", sounds), quiet=True)
+    running, work = Running(workers=1, quiet=True), tmp_path / "work"
     work.mkdir()
-    soundfile.write(data / "song" / "other.wav", np.zeros((14 * RATE, 2)), RATE)
-    [training] = rounds_of(data, work).training_sets(None)
-    assert {stem.id: stem.labels for stem in training.stems} == {
-        "song/bass": ["bass"], "song/drums": ["drums"], "song/other": ["other"], "song/vocals": ["vocals", "drums"],
-    }  # fmt: skip
-    kept = manifest.read(work / "crosstalk.manifest.json")
-    assert [len(stem.crosstalk or []) for stem in kept.stems] == [0, 0, 0, 1]
-    assert (kept.created.config, kept.created.model) == ({"crosstalk": True}, None)
 
-    [paper] = rounds_of(data, work, crosstalk=False).training_sets(None)
-    assert all(len(stem.labels) == 1 for stem in paper.stems)
-    assert all(stem.crosstalk is None for stem in rounds_of(data, work, crosstalk=False).compared().stems)
+    def rounds(config: RefineConfig) -> Rounds:
+        return Rounds(source, folder, folder, work, read("small"), config, SelfConfig(), running)
 
-    calls = []
-    monkeypatch.setattr(crosstalk.crosstalk, "measure", lambda sounds, _: calls.append(len(sounds)) or [])
-    again = rounds_of(data, work).compared()
-    assert [stem.crosstalk for stem in again.stems] == [stem.crosstalk for stem in kept.stems] and not calls
-    manifest.write(
-        kept.model_copy(update={"created": kept.created.model_copy(update={"by": "stemclean 0"})}),
-        work / "crosstalk.manifest.json",
-    )
-    rounds_of(data, work).compared()
-    assert calls == [4]  # another version may measure otherwise
-    (data / "song" / "drums.wav").unlink()
-    assert all(stem.crosstalk == [] for stem in rounds_of(data, work).compared().stems)
-    assert calls == [4, 3]  # and what is gone bleeds into nothing
-
-
-def test_a_round_takes_over_what_the_one_before_has_measured(tmp_path, sounds, monkeypatch):
-    """A song with a file that cannot be decoded is compared once that is known, and then no more."""
-    data, work = song(tmp_path / "data", sounds), tmp_path / "work"
-    work.mkdir()
-    broken = (data / "song" / "bass.wav").read_bytes()
-    rounds = rounds_of(data, work)
-    (data / "song" / "bass.wav").write_bytes(broken[:100])
-    assert all(stem.crosstalk is None for stem in rounds.compared().stems)
-    first = [
-        stem.model_copy(update={"crosstalk": [bled("drums", -9.0)]})
-        for stem in rounds.source.stems
-        if "bass" not in stem.id
-    ]
-    manifest.write(rounds.source.with_stems(first), rounds.manifest_path(1))
-    assert {stem.id: stem.crosstalk for stem in rounds._known(2).stems} == {
-        "song/bass": None, **{stem.id: stem.crosstalk for stem in first},
-    }  # fmt: skip
-    assert rounds._known(1).stems[0].crosstalk is None
+    judged_once = [stem.model_copy(update={"crosstalk": [bled("drums", -9.0)]}) for stem in source.stems[1:]]
+    manifest.write(source.with_stems(judged_once), rounds(RefineConfig()).manifest_path(1))
+    known = [stem.crosstalk for stem in rounds(RefineConfig())._measured(2).stems]
+    assert known == [None, *(stem.crosstalk for stem in judged_once)]
+    assert rounds(RefineConfig())._measured(1) == rounds(RefineConfig(crosstalk=False))._measured(2) == source
 
 
 def test_silent_stems_that_were_judged_are_not_compared(tmp_path, sounds):
     data = song(tmp_path / "data", sounds)
     source, folder = layouts.load(data, quiet=True)
     silent = Verdict(action="drop", reason="silent", label_quality=0.0)
-    stems = [source.stems[0].model_copy(update={"verdict": silent}), *source.stems[1:]]
+    heard = [stem.model_copy(update={"scores": dict.fromkeys(LABELS, 0.5)}) for stem in source.stems[1:]]
+    stems = [source.stems[0].model_copy(update={"verdict": silent}), *heard]
     with ThreadPoolExecutor(1) as threads, Journal(tmp_path / "o.json", 1) as journal:
         found = measured(stems, folder, journal, threads, quiet=True)
     assert found[0].crosstalk is None and all(stem.crosstalk is not None for stem in found[1:])

@@ -13,8 +13,8 @@ from scipy.special import expit
 
 from stemclean import verdicts
 from stemclean.errors import ConfigError
-from stemclean.manifest import Created, Crosstalk, Manifest, Model, Stem, Verdict
-from stemclean.refining.choosing import as_they_came, choose
+from stemclean.manifest import Created, Manifest, Model, Stem, Verdict
+from stemclean.refining.choosing import choose
 from stemclean.refining.config import RefineConfig, Running, SelfConfig
 from stemclean.refining.rounds import Rounds, bookkeeping
 from stemclean.training.recipe import read
@@ -41,31 +41,6 @@ def stem(name, claimed, labels, quality=0.5, *, track=None, split=None, reason="
 
 def dataset(stems):
     return Manifest(created=Created(by="test", command="refine"), labels=LABELS, stems=stems)
-
-
-def bled(name, claimed, *bleeds, **more):
-    """A stem as it came, with what was measured in it."""
-    found = [Crosstalk(stem="x", label=label, level_db=level_db, delay=0.0) for label, level_db in bleeds]
-    return stem(name, claimed, [claimed], **more).model_copy(update={"crosstalk": found, "verdict": None})
-
-
-class TestFirstRound:
-    def test_stems_train_with_what_was_measured_in_them(self):
-        stems = [bled("a", "drums"), bled("b", "drums", ("bass", -12.0)), bled("c", "bass", ("bass", -9.0))]
-        assert as_they_came(stems, LABELS, -30.0) == {"a": ["drums"], "b": ["drums", "bass"], "c": ["bass"]}
-
-    def test_what_was_not_measured_or_too_soft_or_is_not_trained_changes_nothing(self):
-        two = bled("two", "drums", ("bass", -3.0)).model_copy(update={"labels": ["drums", "bass"]})
-        stems = [two, stem("new", "bass", ["bass"]), bled("soft", "vocals", ("drums", -34.0))]
-        expected = {"two": ["drums", "bass"], "new": ["bass"], "soft": ["vocals"]}
-        assert as_they_came(stems, LABELS, -30.0) == expected
-        assert as_they_came(stems, LABELS, -35.0)["soft"] == ["vocals", "drums"]
-        assert as_they_came(stems, ["vocals", "bass"], -35.0)["soft"] == ["vocals"]
-
-    @pytest.mark.parametrize("split", ["validation", "test"])
-    def test_declared_stems_stay(self, split):
-        stems = [bled("v", "drums", ("bass", -6.0), split=split)]
-        assert as_they_came(stems, LABELS, -30.0) == {"v": ["drums"]}
 
 
 class TestChoice:
@@ -269,5 +244,4 @@ def test_what_cannot_be_meant_is_refused(wrong, told):
 
 
 def of(source, method):
-    config = RefineConfig(crosstalk=False)  # there are no sounds
-    return Rounds(source, Path(), "data", Path("work"), read("small"), config, method, Running())
+    return Rounds(source, Path(), "data", Path("work"), read("small"), RefineConfig(), method, Running())

@@ -10,7 +10,7 @@ earlier ones found; all are judged on songs that none was trained on (``HELDOUT`
     b  swapped labels alone, then bleed alone: 10, 20, 40, 60 %, or --shares; refined once, or as often as --rounds says
     c  as a, rounds 3 to 5
     d  as a, labels found with and without cross-fitting (``--folds``)
-    e  as a, with and without bleed between stems measured before the first training; once refined
+    e  as a, with and without bleed between stems measured
 
 Resumable: a finished run stands in OUT.json and is not done again, and what a killed one left is taken up. Several
 parts may go into one OUT.json. ``--recipe paper`` wants a GPU.
@@ -42,7 +42,7 @@ from stemclean.training.recipe import ClassifierRecipe
 ROUNDS = ("clean", "noisy", "refined1", "refined2")
 MORE_ROUNDS = ("refined3", "refined4", "refined5")
 FOLDS = ("folds3-1", "folds3-2")
-COMPARED = ("crosstalk", "crosstalk1")
+COMPARED = ("crosstalk1", "crosstalk2")
 
 Record = dict[str, Any]
 
@@ -72,7 +72,7 @@ def tasks(part: str, seeds: int, shares: Sequence[float] = SHARES, rounds: int =
         if part == "d":
             yield Task(HALF_AND_HALF, seed, (*ROUNDS, *FOLDS))
         if part == "e":
-            yield Task(HALF_AND_HALF, seed, (*ROUNDS[:3], *COMPARED))
+            yield Task(HALF_AND_HALF, seed, (*ROUNDS, *COMPARED))
 
 
 def missing(task: Task, runs: Sequence[Record]) -> list[str]:

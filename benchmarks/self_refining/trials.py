@@ -2,8 +2,8 @@
 
 ``clean`` is trained on the true labels, ``noisy`` on the claims, ``refined1`` on the stems in which ``noisy`` found
 exactly one class, ``refined2`` on those in which ``refined1`` did, and so on: ``noisy`` is round 1 of
-``refine --self``, ``refinedN`` round N + 1. ``crosstalk`` and ``crosstalkN`` are the same rounds where bleed between
-stems is measured first. ``foldsK-N`` is round N with K folds, whose labels alone are looked at.
+``refine --self``, ``refinedN`` round N + 1. ``crosstalkN`` is the same round where bleed between stems is measured.
+``foldsK-N`` is round N with K folds, whose labels alone are looked at.
 """
 
 from __future__ import annotations
@@ -107,7 +107,6 @@ class Trial:
         truth, labels = {stem.id: stem.labels for stem in self.planted.truth.stems}, self.bench.labels
         seconds: dict[str, float] = {}
         given: Manifest | None = None
-        timed(rounds.compared, seconds, "compare")
         for step in range(1, number + 1):
             sets = rounds.training_sets(given)
             jury = timed(partial(rounds.train, step, sets), seconds, "train")
@@ -178,7 +177,7 @@ def round_of(name: str) -> tuple[int, int]:
     >>> round_of("clean"), round_of("noisy"), round_of("refined2"), round_of("crosstalk1"), round_of("folds3-1")
     ((1, 1), (1, 1), (3, 1), (2, 1), (1, 3))
     """
-    if name in ("clean", "noisy", "crosstalk"):
+    if name in ("clean", "noisy"):
         return 1, 1
     if found := re.fullmatch(r"(?:refined|crosstalk)(\d+)", name):
         return int(found[1]) + 1, 1

@@ -8,30 +8,12 @@ from dataclasses import dataclass
 
 from stemclean.manifest import Stem
 from stemclean.refining.config import SelfConfig
-from stemclean.verdicts import bleeding_classes
 
-__all__ = ["HELD_OUT", "Choice", "Labelling", "as_they_came", "choose"]
+__all__ = ["HELD_OUT", "Choice", "Labelling", "choose"]
 
 HELD_OUT = ("validation", "test")
 Labelling = Mapping[str, Sequence[str]]
 """Stem id -> the classes that it is taken to hold."""
-
-
-def as_they_came(stems: Sequence[Stem], labels: Sequence[str], least_db: float) -> Labelling:
-    """The stems to train the first round on: with the labels that they came with, and what was measured in them.
-
-    Declared test and validation stems stay as they are.
-
-    Args:
-        labels: the classes that are trained; others are left out of what was measured.
-        least_db: what was measured softer does not count, see :func:`~stemclean.verdicts.least_bleed_db`.
-    """
-    held = {}
-    for stem in stems:
-        measured = () if stem.split in HELD_OUT else bleeding_classes(stem, least_db)
-        more = [label for label in measured if label in labels and label not in stem.labels]
-        held[stem.id] = [*stem.labels, *more]
-    return held
 
 
 @dataclass(frozen=True)

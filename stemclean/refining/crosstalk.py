@@ -42,16 +42,16 @@ def measured(stems: Sequence[Stem], folder: Path, done: Journal, threads: Execut
     """Stems with what is heard in them of the other stems of their song.
 
     Trimmed stems are laid out as they lay in what they were cut from. Songs with one stem, or more than :data:`MOST`,
-    or with one that cannot be read, are left as they are, and so is what was measured already.
+    are left as they are, and so is what was measured already.
 
     Args:
-        stems: judged, or as they came; of judged ones, those in which nothing was heard are left as they are.
+        stems: judged; those in which nothing was heard are left as they are.
         folder: what their paths are relative to.
         done: what an earlier run has measured.
     """
     songs: dict[str, list[Stem]] = {}
     for stem in stems:
-        if stem.scores or stem.verdict is None:
+        if stem.scores:
             songs.setdefault(stem.track, []).append(stem)
     comparable = [song for song in songs.values() if 1 < len(song) <= MOST]
     open_songs = [song for song in comparable if any(stem.crosstalk is None for stem in song)]
@@ -82,7 +82,7 @@ def _of_song(song: Sequence[Stem], folder: Path, done: Journal) -> list[Stem]:
         return [stem for stem in known if stem]
     try:
         told = crosstalk.measure([partial(_blocks, stem, folder / stem.path) for stem in song], SAMPLE_RATE)
-    except AudioError:  # who judges it says so, and compares the others without it
+    except AudioError:  # it was readable when it was judged
         return list(song)
     heard: list[list[Crosstalk]] = [[] for _ in song]
     for one in told:

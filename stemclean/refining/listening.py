@@ -25,7 +25,7 @@ from stemclean.refining.summary import summary
 from stemclean.regions import labelled_regions
 from stemclean.units import samples_to_seconds
 
-__all__ = ["compare", "moved", "provenance", "provenance_of", "relabel", "scores_of"]
+__all__ = ["moved", "provenance", "provenance_of", "relabel", "scores_of"]
 
 
 def relabel(
@@ -74,19 +74,6 @@ def relabel(
     return refined
 
 
-def compare(source: Manifest, folder: Path, output: Path, running: Running, created: Created) -> Manifest:
-    """One pass that only measures what is heard of stems in one another; the manifest is written and given back.
-
-    Args:
-        source, folder, running: as for :func:`relabel`.
-    """
-    with Journal(output, [created.by], resume=running.resume) as done, one_thread_each(running.workers) as threads:
-        stems = measured(source.stems, folder, done, threads, quiet=running.quiet)
-    root = manifest.relative_root(folder, output)
-    manifest.write(source.with_stems(stems, created=created, root=root), output)
-    return manifest.read(output)
-
-
 def provenance(
     config: RefineConfig, jury: Jury, data: str | Path, output: Path, trained: dict[str, Any] | None = None
 ) -> Created:
@@ -108,16 +95,14 @@ def provenance(
     )
 
 
-def provenance_of(
-    command: str, config: dict[str, Any], loaded: Weights | None, data: str | Path, output: Path
-) -> Created:
-    """Where a manifest comes from that the answers of one model, or of none, stand in; see :func:`provenance`."""
+def provenance_of(command: str, config: dict[str, Any], loaded: Weights, data: str | Path, output: Path) -> Created:
+    """Where a manifest comes from that one model's answers stand in; see :func:`provenance`."""
     return Created(
         by=f"stemclean {stemclean.__version__}",
         command=command,
         config=config,
         inputs=[_input(data, output)],
-        model=Model(uri=loaded.uri, sha256=loaded.sha256) if loaded else None,
+        model=Model(uri=loaded.uri, sha256=loaded.sha256),
     )
 
 

@@ -15,14 +15,13 @@ from stemclean.errors import ConfigError, ManifestError
 from stemclean.manifest import Created, Manifest, Stem
 from stemclean.models import weights
 from stemclean.refining import adaptive
-from stemclean.refining.choosing import HELD_OUT, as_they_came, choose
+from stemclean.refining.choosing import HELD_OUT, Labelling, choose
 from stemclean.refining.config import RefineConfig, Running, SelfConfig
 from stemclean.refining.jury import Jury
-from stemclean.refining.listening import compare, provenance, provenance_of, relabel
+from stemclean.refining.listening import provenance, relabel
 from stemclean.training.classifier_run import fit_classifier
 from stemclean.training.recipe import ClassifierRecipe
 from stemclean.training.split import fold_tracks, split_tracks
-from stemclean.verdicts import least_bleed_db
 
 __all__ = ["Rounds", "bookkeeping"]
 
@@ -31,10 +30,9 @@ __all__ = ["Rounds", "bookkeeping"]
 class Rounds:
     """What the rounds of one dataset share. Everything that a round leaves lies in the work folder.
 
-    ``crosstalk.manifest.json``, which holds what was measured between stems; ``roundN.safetensors`` (with folds
-    ``roundN.foldK.safetensors``) and the card beside it, ``roundN.manifest.json``, and, as long as it is unfinished,
-    the checkpoint of a training and the journal of a pass. All of these are found again by a run of the same data and
-    settings.
+    ``roundN.safetensors`` (with folds ``roundN.foldK.safetensors``) and the card beside it, ``roundN.manifest.json``,
+    and, as long as it is unfinished, the checkpoint of a training and the journal of a pass. All of these are found
+    again by a run of the same data and settings.
 
     Args:
         source: the dataset as it came; ``folder`` is what its paths are relative to, ``data`` how the user named it.
@@ -57,7 +55,6 @@ class Rounds:
     cache: Path | None = None
     fold_of: dict[str, int] = field(init=False, default_factory=dict)
     """Track -> the fold that it is judged in; empty without folds. Held-out tracks are in none."""
-    _compared: Manifest | None = field(init=False, default=None)
     _decoded: StemPool | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -69,9 +66,7 @@ class Rounds:
         """What each classifier of a round is trained on: one set, or with folds one for each, without its tracks.
 
         Args:
-            refined: what the round before found; None: the first round, which takes the labels as they came, and the
-                classes that were measured to bleed into a stem, see
-                :func:`~stemclean.refining.choosing.as_they_came`.
+            refined: what the round before found; None: the first round, which takes the labels as they came.
         """
         return [self._training_set(refined, fold) for fold in range(self.method.folds)]
 
@@ -104,38 +99,14 @@ class Rounds:
             return earlier
         config, told = adaptive.resolve(self.config, self._sample(sets), self.folder, jury, self.running)
         created = provenance(config, jury, self.data, target, self._about(number))
-        relabel(self._known(number), self.folder, target, config, jury, self.running, created, told)
+        relabel(self._measured(number), self.folder, target, config, jury, self.running, created, told)
         return manifests.read(target)
 
-    def compared(self) -> Manifest:
-        """The dataset with what was measured between its stems, which no classifier is needed for.
-
-        As an earlier run has it, where one was done.
-        """
-        if not self.config.crosstalk:
-            return self.source
-        if self._compared is None:
-            target = self.work / "crosstalk.manifest.json"
-            created = provenance_of("refine", {"crosstalk": True}, None, self.data, target)
-            earlier = self._earlier(target)
-            known = earlier is not None and _as_stored(earlier.created) == _as_stored(created)
-            self._compared = earlier if known else compare(self.source, self.folder, target, self.running, created)
-        assert self._compared is not None
-        return self._with_crosstalk(self._compared)
-
-    def _known(self, number: int) -> Manifest:
-        """The dataset with what is known between its stems: the round before may have measured more.
-
-        It knows which stems are silent or cannot be read, and compares the others of their song.
-        """
-        compared = self.compared()
+    def _measured(self, number: int) -> Manifest:
+        """The dataset with what the round before measured between its stems, which is the same in every round."""
         if number == 1 or not self.config.crosstalk:
-            return compared
-        return self._with_crosstalk(manifests.read(self.manifest_path(number - 1)))
-
-    def _with_crosstalk(self, measured: Manifest) -> Manifest:
-        """The source with what was measured in its stems."""
-        known = {stem.id: stem.crosstalk for stem in measured.stems}
+            return self.source
+        known = {stem.id: stem.crosstalk for stem in manifests.read(self.manifest_path(number - 1)).stems}
         stems = [stem.model_copy(update={"crosstalk": known.get(stem.id)}) for stem in self.source.stems]
         return self.source.with_stems(stems)
 
@@ -148,11 +119,11 @@ class Rounds:
         asked = {"rounds": number, "threshold": self.config.threshold, "recipe": self.recipe.to_dict()}
         return asdict(self.method) | asked
 
-    def _usable(self, stems: Sequence[Stem] | None = None) -> list[Stem]:
+    def _usable(self) -> list[Stem]:
         """Stems that may train or validate: no declared test stems, none without labels, none to drop."""
         return [
             stem
-            for stem in (self.source.stems if stems is None else stems)
+            for stem in self.source.stems
             if stem.split != "test" and stem.labels and (stem.verdict is None or stem.verdict.action != "drop")
         ]
 
@@ -163,11 +134,13 @@ class Rounds:
 
     def _training_set(self, refined: Manifest | None, fold: int) -> Manifest:
         """Stems as they came, so that their audio is the same in all rounds, with the labels that are believed now."""
-        usable = self._usable(self.compared().stems) if refined is None else refined.stems
-        heard = [stem for stem in usable if not self.fold_of or self.fold_of.get(stem.track) != fold]
+        heard = [
+            stem
+            for stem in (self._usable() if refined is None else refined.stems)
+            if not self.fold_of or self.fold_of.get(stem.track) != fold
+        ]
         if refined is None:
-            least_db = least_bleed_db(self.config.max_bleed_db)
-            believed = as_they_came(heard, self._labels() or (), least_db)
+            believed: Labelling = {stem.id: stem.labels for stem in heard}
         else:
             believed = choose(heard, refined.labels, self.method).labelling
         chosen = [

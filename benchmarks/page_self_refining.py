@@ -95,8 +95,8 @@ HOW = """
 Trained on are songs of the training set: rendered ones of bass, drums and other, each given a singer, and the real
 ones; of all of them the same few seconds a song. Judged are stems of songs, renderings and singers that trained
 nothing, and random mixes of these with effects as in training, all of them audible. `--part` says what is trained: `a`
-30 % noise, `b` the sweep (or some `--shares` of it), `c` more rounds, `d` folds, `e` bleed measured. A killed run goes on
-where it was; `--recipe paper` is for a GPU.
+30 % noise, `b` the sweep (or some `--shares` of it), `c` more rounds, `d` folds, `e` bleed measured. A killed run goes
+on where it was; `--recipe paper` is for a GPU.
 """
 
 

@@ -24,7 +24,7 @@ from stemclean.audio import files
 from stemclean.data import corrupt as sound
 from stemclean.data.faults import DONOR_SHARE
 from stemclean.manifest import Manifest, Stem
-from stemclean.metrics.label_noise import Reference
+from stemclean.metrics.label_reference import Reference
 from stemclean.models import weights
 from stemclean.refining.noise import reference_to_card
 

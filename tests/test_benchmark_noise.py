@@ -13,7 +13,7 @@ from benchmarks import noise_estimate, noise_reference, page_noise, ranking
 from benchmarks.noise_estimate import Draw
 from benchmarks.noise_reference import Known
 from stemclean.manifest import Created, Manifest, Stem
-from stemclean.metrics.label_noise import Reference
+from stemclean.metrics.label_reference import Reference
 from stemclean.refining.noise import noise, reference_to_card
 
 LABELS = ["vocals", "bass", "drums", "other"]

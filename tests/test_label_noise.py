@@ -14,7 +14,8 @@ from scipy.special import expit, logit
 from scipy.stats import beta
 
 from stemclean.metrics.label_beliefs import ONE_OF_MANY, Prior, as_claimed, beliefs
-from stemclean.metrics.label_noise import Measured, Reference, adjusted, prior_shift
+from stemclean.metrics.label_noise import Measured, adjusted, prior_shift
+from stemclean.metrics.label_reference import Reference
 
 K = 4
 CHANCE = 0.5

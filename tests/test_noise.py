@@ -11,7 +11,7 @@ from rich.console import Console
 
 from stemclean.cli._noise import noise_tables
 from stemclean.manifest import Crosstalk, Skip, Stem
-from stemclean.metrics.label_noise import Reference
+from stemclean.metrics.label_reference import Reference
 from stemclean.models.calibration import chance_of_card
 from stemclean.refining import noise as module
 from stemclean.refining.noise import noise, reference_of_card, reference_to_card

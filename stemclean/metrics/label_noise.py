@@ -7,11 +7,12 @@ Conventions
 
 Rates
     Means of what is believed of each stem (:mod:`stemclean.metrics.label_beliefs`) are wrong by what the classifier is
-    wrong. With a :class:`Reference`, scores of stems whose classes are known, :func:`adjusted` undoes that: what the
-    same beliefs come to on stems that are right, that bleed and that hold something else is known, and the rates are
-    the mixture of the three that gives what was observed (Bella et al. 2010, "Quantification via probability
-    estimators", for three outcomes at once). Without one, :func:`prior_shift` finds the rates under which the scores
-    are likeliest (the EM of Saerens et al.); bleed that the classifier does not hear is missing then.
+    wrong. With a reference (:mod:`stemclean.metrics.label_reference`), scores of stems whose classes are known,
+    :func:`adjusted` undoes that: what the same beliefs come to on stems that are right, that bleed and that hold
+    something else is known, and the rates are the mixture of the three that gives what was observed (Bella et al. 2010,
+    "Quantification via probability estimators", for three outcomes at once). Without one, :func:`prior_shift` finds the
+    rates under which the scores are likeliest (the EM of Saerens et al.); bleed that the classifier does not hear is
+    missing then.
 
 Measured bleed
     What bleeds into a stem may be known without a classifier (:class:`Measured`). Such stems count as they were
@@ -36,41 +37,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemclean.metrics.label_beliefs import Beliefs, Group, Prior, beliefs, beliefs_of, evidence_of, flat, groups_of
+from stemclean.metrics.label_beliefs import Beliefs, Group, Prior, beliefs_of, evidence_of, flat, groups_of
+from stemclean.metrics.label_reference import (
+    Reference,
+    answers_of,
+    corners_of,
+    mixtures,
+    pooled,
+    shifted,
+    without_bleed,
+)
 from stemclean.metrics.track_bootstrap import interval, track_weights, with_doubt
 
-__all__ = ["Estimate", "Measured", "Reference", "adjusted", "prior_shift", "validate"]
+__all__ = ["Estimate", "Measured", "adjusted", "prior_shift", "validate"]
 
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-POOL = 8.0
-"""Stems for which the average of all classes stands in the reference of each: a class has some twenty."""
 FLATTER = 0.7
 """Without a reference, log odds count this much: scores are surer of stems like those that they were calibrated on."""
 SLOPE_SPREAD, OFFSET_SPREAD = 0.25, 0.5
 """Without a reference, standard deviation of the calibration's slope (its logarithm) and of its offset (logits)."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Scores of stems whose classes are known: what the classifier says of stems that are right, and of bleed.
-
-    Args:
-        scores: ``(stem, label)``.
-        main: index of the class that a stem is of, ``(stem,)``.
-        bleed: index of the class that bleeds into it, -1 where none does, ``(stem,)``.
-        track: the song that the stem is of, ``(stem,)``.
-    """
-
-    scores: Floats
-    main: NDArray[np.integer]
-    bleed: NDArray[np.integer]
-    track: NDArray[np.generic]
-
-    def __len__(self) -> int:
-        """How many stems."""
-        return len(self.scores)
 
 
 @dataclass(frozen=True)
@@ -195,17 +182,17 @@ def adjusted(
         for among in (~measured.known, measured.known & ~bleeding, bleeding)
     ]
     here = _of_dataset(scores, claimed, tracks, measured, what)
-    answers, answers_here = _answers(reference, chance), _answers(here, chance)
+    answers, answers_here = answers_of(reference, chance), answers_of(here, chance)
     own, references = np.unique(reference.track, return_inverse=True)
     tracks_here = np.searchsorted(np.unique(np.asarray(tracks)), here.track)
     totals: list[Any] = []
     rates: list[Any] = []
     for weights in track_weights(rng, sums.num_tracks, draws):
         known = (rng.standard_exponential(len(own)) if rates else np.ones(len(own)))[references]
-        corners = _pooled(*_corners(answers, reference, known))
-        moved = _shifted(corners, *_corners(answers_here, here, weights[tracks_here]))
+        corners = pooled(*corners_of(answers, reference, known))
+        moved = shifted(corners, *corners_of(answers_here, here, weights[tracks_here]))
         unknown, whole, mixed = (group.weighted(weights) for group in groups)
-        shares = [_mixtures(unknown, moved), _without_bleed(whole, corners), np.tile([0.0, 1.0, 0.0], (num_labels, 1))]
+        shares = [mixtures(unknown, moved), without_bleed(whole, corners), np.tile([0.0, 1.0, 0.0], (num_labels, 1))]
         counts = np.stack([unknown[:, 0], whole[:, 0], mixed[:, 0]])
         totals.append(counts.sum(0))
         rates.append(np.einsum("gl,glo->lo", counts, np.stack(shares)) / np.maximum(totals[-1], 1e-12)[:, None])
@@ -308,96 +295,6 @@ def _of_dataset(
     chosen = measured.known & (measured.beside.sum(1) <= 1) & (wrong < 0.5)
     beside = np.where(measured.beside.any(1), measured.beside.argmax(1), -1)
     return Reference(scores[chosen], claimed.argmax(1)[chosen], beside[chosen], np.asarray(tracks)[chosen])
-
-
-def _answers(reference: Reference, chance: float) -> Floats:
-    """What is believed of each known stem if it claims each class: ``(label, stem, (wrong, bleed))``."""
-    num_labels = reference.scores.shape[1]
-    result = np.empty((num_labels, len(reference), 2))
-    for label in range(num_labels if len(reference) else 0):
-        claimed = np.zeros(reference.scores.shape, bool)
-        claimed[:, label] = True
-        what = beliefs(reference.scores, claimed, chance)
-        result[label, what.stem] = np.stack([what.wrong, what.bleed], axis=1)
-    return result
-
-
-def _corners(answers: Floats, reference: Reference, weights: Floats) -> tuple[Floats, Floats]:
-    """Mean belief in (wrong, bleed) about stems that are right, that bleed, that are wrong: ``(label, 3, 2)``.
-
-    Wrong ones are of every other class in equal parts.
-
-    Returns:
-        The means, 0 where no such stem is known, and how many are, ``(label, 3)``.
-    """
-    num_labels = len(answers)
-    means, sizes = np.zeros((num_labels, 3, 2)), np.zeros((num_labels, 3))
-    for label in range(num_labels):
-        own = reference.main == label
-        for corner, chosen in enumerate(
-            (own & (reference.bleed < 0), own & (reference.bleed >= 0), ~own & (reference.bleed != label))
-        ):
-            share = weights * chosen
-            for other in range(num_labels) if corner == 2 else ():
-                of_it = reference.main == other
-                share[of_it] /= max(float(share[of_it].sum()), 1e-12)
-            if share.sum() > 0:
-                means[label, corner] = share @ answers[label] / share.sum()
-                sizes[label, corner] = chosen.sum()
-    return means, sizes
-
-
-def _pooled(means: Floats, sizes: Floats) -> Floats:
-    """Corners; where a class has few known stems, the mean of all classes stands in."""
-    known = sizes.sum(0)[:, None]
-    ideal = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])  # of a classifier that is always right
-    average = np.where(known > 0, np.einsum("lco,lc->co", means, sizes) / np.maximum(known, 1), ideal)
-    return np.asarray((means * sizes[:, :, None] + POOL * average) / (sizes[:, :, None] + POOL))
-
-
-def _shifted(corners: Floats, means: Floats, sizes: Floats) -> Floats:
-    """Corners moved for all classes alike by what is believed of the dataset's own stems of which it is known.
-
-    Args:
-        means, sizes: of these stems, see :func:`_corners`.
-    """
-    away = np.einsum("lco,lc->co", means - corners, sizes) / (sizes.sum(0)[:, None] + POOL)
-    return np.asarray(np.clip(corners + away, 0.0, 1.0))
-
-
-def _mixtures(total: Floats, corners: Floats) -> Floats:
-    """Shares that are right, bleed, are wrong, ``(label, 3)``, by what was believed of the claims of each class."""
-    means = total[:, 1:3] / np.maximum(total[:, :1], 1e-12)  # (label, (wrong, bleed))
-    return np.array([_shares(mean, triangle) for mean, triangle in zip(means, corners, strict=True)])
-
-
-def _without_bleed(total: Floats, corners: Floats) -> Floats:
-    """As :func:`_mixtures`, of stems that are known to hold no bleed: they are right or wrong."""
-    believed = total[:, 1] / np.maximum(total[:, 0], 1e-12)
-    right, wrong = corners[:, 0, 0], corners[:, 2, 0]
-    share = np.clip((believed - right) / np.maximum(wrong - right, 1e-12), 0.0, 1.0)
-    return np.stack([1 - share, np.zeros_like(share), share], axis=1)
-
-
-def _shares(mean: Floats, corners: Floats) -> Floats:
-    """The mixture of three corners that comes nearest to a mean, ``(3,)``: not negative, sum 1.
-
-    Shape:
-        mean: ``(2,)``; corners: ``(3, 2)``.
-    """
-    best, smallest = np.array([1.0, 0.0, 0.0]), np.inf
-    for used in ([0, 1, 2], [0, 1], [0, 2], [1, 2], [0], [1], [2]):
-        base, rest = corners[used[0]], used[1:]
-        away = (corners[rest] - base).T  # (2, other corners)
-        solved = np.linalg.lstsq(away, mean - base, rcond=None)[0] if rest else np.zeros(0)
-        if (solved < 0).any() or solved.sum() > 1:
-            continue
-        distance = float(np.sum((base + away @ solved - mean) ** 2)) if rest else float(np.sum((base - mean) ** 2))
-        if distance < smallest - 1e-12:
-            best, smallest = np.zeros(3), distance
-            best[rest] = solved
-            best[used[0]] = 1 - solved.sum()
-    return best
 
 
 def _em(

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from stemclean.manifest import Stem
 from stemclean.metrics import label_noise
-from stemclean.metrics.label_noise import Estimate, Measured, Reference
+from stemclean.metrics.label_noise import Estimate, Measured
+from stemclean.metrics.label_reference import Reference
 from stemclean.metrics.track_bootstrap import LEVEL, share
 from stemclean.models.calibration import chance_of_card
 from stemclean.verdicts import PRESENT_DB, bleeding_classes, found_in, own_classes

@@ -60,6 +60,10 @@ def corners_of(answers: Floats, reference: Reference, weights: Floats) -> tuple[
 
     Wrong ones are of every other class in equal parts.
 
+    Args:
+        answers: see :func:`answers_of`.
+        weights: of the stems, ``(stem,)``.
+
     Returns:
         The means, 0 where no such stem is known, and how many are, ``(label, 3)``.
     """
@@ -99,7 +103,13 @@ def shifted(corners: Floats, means: Floats, sizes: Floats) -> Floats:
 
 
 def mixtures(total: Floats, corners: Floats) -> Floats:
-    """Shares that are right, bleed, are wrong, ``(label, 3)``, by what was believed of the claims of each class."""
+    """Shares that are right, bleed, are wrong, ``(label, 3)``, by what was believed of the claims of each class.
+
+    Args:
+        total: over the claims of each class, their number and the sums of what is believed, wrong and bleed, first:
+            ``(label, feature)``.
+        corners: ``(label, 3, 2)``.
+    """
     means = total[:, 1:3] / np.maximum(total[:, :1], 1e-12)  # (label, (wrong, bleed))
     return np.array([_shares(mean, triangle) for mean, triangle in zip(means, corners, strict=True)])
 

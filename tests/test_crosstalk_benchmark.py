@@ -264,9 +264,12 @@ class TestPage:
         assert "| bleed | -35 to -25 | -25 to -15 | -15 to 0 |" in text
         assert "| 20 % | 1 | 20.0 | +0.0 | +0.0 | 30.0 | +10.0 | +10.0 | 30.0 | +10.0 | +10.0 |" in text
         assert "| wrong claims | 20.0 | 28.0 | +8.0 | +8.0 | 30.0 |" in text
-        assert "The aim for wrong claims: Compared: **not reached** (at most +8.0)" in text
-        assert "Compared: reached (at most +0.0), and 1 of 1 (100 %) of the intervals" in text
-        assert "No song compared: **not reached** (at most +10.0)" in text
+        assert "The aim for wrong claims: Compared: **not reached** (at most +8.0; the mean" in text
+        assert (
+            "Compared: reached (at most +0.0; the mean of a row's draws +0.0), and 1 of 1 (100 %) of the intervals"
+            in text
+        )
+        assert "No song compared: **not reached** (at most +10.0; the mean" in text
         assert "1.1 (1.1 to 1.1) as they are; 1.5 (1.5 to 1.5) with bleed in 30 % of the stems." in text
         assert not {"nan", "None"} & set(text.replace("|", " ").split())
         assert set(page_crosstalk.VARIANTS) == set(variants)
@@ -315,7 +318,7 @@ class TestPage:
         assert "no bleed is told" in none and "told in none of 9 third stems" in none
 
     @pytest.mark.parametrize(
-        ("measured", "said"), [(0.25, "reached (at most +5.0)"), (0.14, "**not reached** (at most -6.0)")]
+        ("measured", "said"), [(0.25, "reached (at most +5.0; "), (0.14, "**not reached** (at most -6.0; ")]
     )
     def test_the_aim_of_shares_is_told_by_the_worst_draw(self, measured, said):
         text = "\n".join(page_crosstalk.noise_parts(shared(**{"0.2": rate(measured, 0.2), "0": rate(0.0, 0.0, 0.0)})))

@@ -307,8 +307,8 @@ def _share_verdict(rates: Sequence[Record], name: str) -> str:
     inside, num = sum(told[name]["inside"] for told in rates), sum(told["draws"] for told in rates)
     said = verdict(abs(worst) <= AIM_SHARE + 1e-9)
     return (
-        f"{COMPARED[name].capitalize()}: {said} (at most {100 * worst:+.1f}; the mean of a row's draws {100 * mean:+.1f}), "
-        f"and {of(inside, num)} of the intervals hold the planted share."
+        f"{COMPARED[name].capitalize()}: {said} (at most {100 * worst:+.1f}; the mean of a row's draws "
+        f"{100 * mean:+.1f}), and {of(inside, num)} of the intervals hold the planted share."
     )
 
 

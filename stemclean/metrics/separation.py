@@ -284,10 +284,10 @@ def measure(stretches: Stretches, window: int, metrics: Iterable[str], threads: 
     frames = {"sdr": _decibels(levels.reference, levels.error)}
     if spectra is not None:
         frames |= _projected(stretches, levels, spectra, parts, threads, any_frame=bool(usable.any()))
-    reference, error, product = total.sums
+    reference, error, product, estimate = total.sums
     song = {
         "sdx-sdr": _decibels(reference, error, undefined=reference == 0),
-        "si-sdr": _si_sdr(reference, error, product),
+        "si-sdr": _si_sdr(reference, error, product, estimate),
     }
     return Scores(
         {name: np.where(usable, frames[name], np.nan) for name in metrics if name in frames},
@@ -364,7 +364,8 @@ class _Levels:
     """Energies of the frames of a stretch, and of what is left of it.
 
     Shape:
-        reference, error, product: ``(source, frame)``; silent: ``(2, source, frame)``, reference and estimate.
+        reference, error, product, estimate: ``(source, frame)``; silent: ``(2, source, frame)``, reference and
+            estimate.
     """
 
     window: int
@@ -373,6 +374,7 @@ class _Levels:
     error: Array
     product: Array
     """of the reference with the error"""
+    estimate: Array
     silent: NDArray[np.bool_]
 
 
@@ -397,8 +399,8 @@ class _Total:
 
     @property
     def sums(self) -> Array:
-        """Of reference, error and product. Shape: (3, source)."""
-        names = ("reference", "error", "product")
+        """Of reference, error, product and estimate. Shape: (4, source)."""
+        names = ("reference", "error", "product", "estimate")
         return np.stack([self._joined(name, [*self.parts, *self.rests]).sum(axis=-1) for name in names])
 
     @property
@@ -410,7 +412,7 @@ class _Total:
         """All frames; a song that is shorter than the window is one."""
         parts = self.parts if any(part.num_samples for part in self.parts) else self.rests
         window = self.window if parts is self.parts else self.num_samples
-        values = (self._joined(name, parts) for name in ("reference", "error", "product", "silent"))
+        values = (self._joined(name, parts) for name in ("reference", "error", "product", "estimate", "silent"))
         return _Levels(window, self.num_samples, *values)
 
 
@@ -428,18 +430,23 @@ def _levels(reference: Audio, estimate: Audio, window: int) -> tuple[_Levels, _L
     )
 
 
-def _frame_levels(reference: Audio, estimate: Audio, frames: Sequence[slice]) -> tuple[Array, Array, Array, Any]:
+def _frame_levels(
+    reference: Audio, estimate: Audio, frames: Sequence[slice]
+) -> tuple[Array, Array, Array, Array, NDArray[np.bool_]]:
     shape = (len(reference), len(frames))
-    energy, error, product, silent = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros((2, *shape), np.bool_)
+    energy, error, product, heard = (np.zeros(shape) for _ in range(4))
+    silent = np.zeros((2, *shape), np.bool_)
     for source, index in np.ndindex(*shape):
         here = (source, slice(None), frames[index])
         true = np.ascontiguousarray(reference[here], np.float64)
-        difference = np.subtract(estimate[here], true, dtype=np.float64, order="C")
+        given = np.ascontiguousarray(estimate[here], np.float64)
+        difference = given - true
         energy[source, index] = np.vdot(true, true)
         error[source, index] = np.vdot(difference, difference)
         product[source, index] = np.vdot(true, difference)
+        heard[source, index] = np.vdot(given, given)
         silent[:, source, index] = _silent(true), _silent(estimate[here])
-    return energy, error, product, silent
+    return energy, error, product, heard, silent
 
 
 def _silent(sound: Audio) -> bool:
@@ -447,12 +454,15 @@ def _silent(sound: Audio) -> bool:
     return not sound[:, :64].sum(axis=0).any() and not sound.sum(axis=0).any()
 
 
-def _si_sdr(reference: Array, error: Array, product: Array) -> Array:
-    """The part of the error that is parallel to the reference is a gain, and no error."""
+def _si_sdr(reference: Array, error: Array, product: Array, estimate: Array) -> Array:
+    """The part of the error that is parallel to the reference is a gain, and no error.
+
+    What is left is a small difference of great numbers, of the error or of the estimate; the smaller ones lose less.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         target = np.square(reference + product) / reference
-        rest = np.maximum(error - np.square(product) / reference, 0.0)
-    return _decibels(target, rest, undefined=(reference == 0) | (target == 0))
+        rest = np.where(error < estimate, error - np.square(product) / reference, estimate - target)
+    return _decibels(target, np.maximum(rest, 0.0), undefined=(reference == 0) | (target == 0))
 
 
 def _decibels(numerator: Array, denominator: Array, undefined: NDArray[np.bool_] | None = None) -> Array:

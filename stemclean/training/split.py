@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -82,7 +83,8 @@ def fold_tracks(stems: Sequence[Stem], *, folds: int, seed: int) -> dict[str, in
     tracks = [0] * folds
     fold_of = {}
     for track in order:
-        crowding = [sum(had[label] / total[label] for label in classes_of[track]) for had in held]
+        # fsum: the same for all orders of the classes, or else rounding would tell equals apart
+        crowding = [math.fsum(had[label] / total[label] for label in classes_of[track]) for had in held]
         fold = min(range(folds), key=lambda index: (crowding[index], tracks[index], index))
         fold_of[track] = fold
         held[fold].update(classes_of[track])

@@ -219,9 +219,23 @@ def known_as(labels: Sequence[str]) -> Profile:
 
 
 def scanned_for(labels: Sequence[str] | None) -> Profile:
-    """What names of files are read by when these classes are wanted: the four stems, unless others are.
+    """What names of files are read by when these classes are wanted: the four stems, and any others that are.
+
+    What is wanted besides the four stems is no longer "other", but for a voice and all that is not the voice.
 
     >>> scanned_for(["vocals", "drums"]).name, scanned_for(["vocals", "accompaniment"]).name, scanned_for(None).name
     ('4stems', 'karaoke', '4stems')
+    >>> wanted = scanned_for(["guitar", "drums"])
+    >>> wanted.labels, wanted.find("Acoustic Guitar 2"), wanted.find("Piano"), wanted.find("Bass Guitar")
+    (('guitar', 'drums', 'vocals', 'bass', 'other'), 'guitar', 'other', 'bass')
     """
-    return FOUR_STEMS if set(labels or ()) <= set(FOUR_STEMS.labels) else known_as(list(labels or ()))
+    wanted = tuple(labels or ())
+    if set(wanted) <= set(FOUR_STEMS.labels):
+        return FOUR_STEMS
+    if set(wanted) == set(KARAOKE.labels):
+        return KARAOKE
+    beyond = [label for label in wanted if label not in FOUR_STEMS.labels]
+    aliases = {label: FOUR_STEMS.aliases.get(label, frozenset()) - {*beyond} for label in (*wanted, *FOUR_STEMS.labels)}
+    taken = {word for label in beyond for word in _phrase(label)}
+    aliases["other"] = frozenset(words for words in aliases["other"] if not taken & set(_phrase(words)))
+    return Profile(",".join(wanted), aliases)

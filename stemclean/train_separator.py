@@ -37,7 +37,8 @@ def train_separator(
 
     The examples are mixtures of stems from any songs (Koo et al. 2023, section 3.3): with a given probability one of
     the sources is a stem that holds several classes, and the sum of their estimates is compared with it. Stems are
-    taken as the manifest believes them to be, region by region.
+    taken as the manifest believes them to be: region by region, or whole where the recipe's ``mixing.whole_stems``
+    says so, as in the paper.
 
     Args:
         data: a manifest, usually what ``refine`` gave; a folder or a list is taken at its word. Stems whose verdict is
@@ -45,7 +46,8 @@ def train_separator(
         output: the ``.safetensors`` file to write; the card stands beside it as ``.json``.
         recipe: a name (``xumx-small``, ``hdemucs-paper``, …), a ``.toml`` file or a recipe.
         overrides: ``key=value`` settings over the recipe.
-        labels: the classes; None: those of the manifest that have stems. Stems that hold others are left out.
+        labels: the classes that are separated; None: those of the manifest that have stems. Other classes stay in the
+            mixtures, in training and in validation, and are in no target.
         use_claimed: the claimed classes of whole stems, whatever was found in them: the noisy labels as they are.
         cache: folder for decoded audio; default ``$XDG_CACHE_HOME/stemclean/pools``.
         cache_limit_gb: see :meth:`stemclean.data.pool.StemPool.build`.

@@ -109,6 +109,25 @@ class TestLosses:
         torch.testing.assert_close(summed[:, 3], estimates[:, 0] + estimates[:, 3])
         torch.testing.assert_close(summed[:, 1], estimates[:, 1] + estimates[:, 2])
 
+    def test_a_background_is_in_the_mixture_and_in_no_target(self):
+        """A fifth row; where a class is in it (third example), nothing is known of that class."""
+        estimates, targets = sounds(0), torch.cat([sounds(1), sounds(2)[:, :1]], 1)
+        rows = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 3], [0, 4, 2, 3]])
+        wanted = (estimates - targets[:, :4]).abs().mean((2, 3))
+        wanted[2, 1] = 0
+        given = []
+        model = Fixed(estimates)
+        model.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+        loss = task().losses(model, (targets, rows, FIRST))["loss"]
+        assert float(loss.detach()) == pytest.approx(float(wanted.sum() / 12), rel=1e-5)
+        torch.testing.assert_close(given[0], targets.sum(1))
+        for config in (LossConfig("mse", combination=True), LossConfig(multi_domain=10.0, robust="masked")):
+            perfect = targets[:, :4].clone()
+            perfect[2, 1] = torch.nan_to_num(estimates[2, 1])  # whatever it says of that class changes nothing
+            other = perfect.clone()
+            other[2, 1] = -3.0
+            assert loss_of(config, perfect, targets, rows) == loss_of(config, other, targets, rows)
+
     def test_combination_compares_all_fourteen_sums(self):
         estimates, targets = sounds(0), sounds(1)
         choices = [c for n in (1, 2, 3) for c in itertools.combinations(range(4), n)]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from stemclean.audio.loudness import integrated_lufs
 from stemclean.data.pool import PooledStem, StemPool
-from stemclean.data.sources import SourceMixer, SourceMixing, cut_to_regions, trusted
+from stemclean.data.pool_cache import FULL_SCALE
+from stemclean.data.sources import SourceMixer, SourceMixing, cut_to_regions, pieces, trusted
 from stemclean.errors import ConfigError
 from stemclean.manifest import Created, Manifest, Region, Source, Stem, Verdict
 
@@ -119,6 +120,25 @@ class TestRegions:
             ("b", ("bass",), 10000),
         ]
 
+    def test_what_a_stem_of_several_classes_gives(self):
+        """Cut it gives its stretches, whole itself; where only single classes train, not even its clean stretches."""
+        spans = regions((0, 4, ["drums"]), (4, 10, ["drums", "bass"]))
+        mixed, single = stem("a", ["bass", "drums"], regions=spans, active=[(0.0, 10.0)]), stem("b", ["bass"])
+        both = pool(("a", mixed.labels, np.arange(10000)), ("b", single.labels, np.arange(10000)))
+        given = {
+            mixing: [(p.id, p.labels, p.num_samples) for p in pieces(both, manifest(mixed, single), mixing).stems]
+            for mixing in (
+                SourceMixing(),
+                SourceMixing(whole_stems=True),
+                SourceMixing(0.0),
+                SourceMixing(0.0, whole_stems=True),
+            )
+        }
+        cut, whole, alone, alone_of_whole = given.values()
+        assert cut == [("a", ("drums",), 4000), ("a", ("bass", "drums"), 6000), ("b", ("bass",), 10000)]
+        assert whole == [("a", ("bass", "drums"), 10000), ("b", ("bass",), 10000)]
+        assert alone == alone_of_whole == [("b", ("bass",), 10000)]
+
     @settings(max_examples=60, deadline=None)
     @given(st.lists(st.tuples(st.integers(1, 4000), st.sampled_from([(), ("a",), ("b",), ("a", "b")])), max_size=12))
     def test_pieces_never_overlap_and_hold_what_their_regions_hold(self, runs):
@@ -212,14 +232,14 @@ class TestMixtures:
         targets = mixer(sounds, labels=("vocals",), swap_chance=1.0).example(0).targets[0]
         assert targets[0, 0] / targets[1, 0] == pytest.approx(0.5, rel=1e-3)
 
-    def test_a_class_without_stems_is_silent_and_unknown_classes_are_passed_over(self, four):
-        drawn = mixer(four, labels=("vocals", "bass", "kazoo"), multi_label_probability=1.0)
-        sources = drawn.example(0)
-        assert drawn.alone == ["vocals", "bass"]
-        assert [bool(row.any()) for row in sources.targets] == [True, True, False]
-        assert list(sources.rows) == [0, 1, 2]  # the stem of drums and bass holds a class that is not asked for
+    def test_a_class_without_stems_is_silent(self, four):
+        drawn = mixer(four, labels=("vocals", "kazoo", "bass", "drums", "other"), multi_label_probability=0.0)
+        assert drawn.alone == ["vocals", "bass", "drums", "other"] and drawn.background == ()
+        assert [bool(row.any()) for row in drawn.example(0).targets] == [True, False, True, True, True]
 
     def test_nonsense_is_refused(self, four):
+        with pytest.raises(ConfigError, match="no stem holds just classes of vocals"):
+            mixer(pool(("a", ["vocals", "bass"], np.ones(9000)), ("b", ["bass"], np.ones(9000))), labels=("vocals",))
         with pytest.raises(ConfigError, match="no stem holds just classes of kazoo"):
             mixer(four, labels=("kazoo",))
         for wrong in (
@@ -230,3 +250,61 @@ class TestMixtures:
         ):
             with pytest.raises(ConfigError):
                 SourceMixing(**wrong)
+
+
+LEVELS = {"vocals": 1000, "bass": 2000, "drums": 4000, "other": 8000}
+
+
+def steady(*several):
+    """One stem a class and one for each group of classes, of a constant value that tells what is in it."""
+    groups = [*([label] for label in LEVELS), *several]
+    return pool(*(("+".join(g), g, np.full(9000, sum(LEVELS[label] for label in g))) for g in groups), rate=HEARD)
+
+
+def heard(drawn, number=0):
+    """What each row of a mixture too short for a loudness comes to, in the pool's integers, and the rows."""
+    sources = drawn.example(number)
+    levels = sources.targets[:, 0, 600] * FULL_SCALE
+    assert (sources.targets == sources.targets[:, :1, 600:601]).all()  # constant, both channels alike
+    return [round(float(level)) for level in levels], list(sources.rows)
+
+
+class TestBackground:
+    """Classes that are not separated sound in the mixture and in no target."""
+
+    def test_the_band_stays(self):
+        drawn = mixer(steady(), segment=1200, labels=("vocals", "drums"))
+        assert drawn.background == ("bass", "other") and drawn.alone == ["vocals", "drums"]
+        assert heard(drawn) == ([1000, 4000, 2000 + 8000], [0, 1])
+        assert heard(mixer(steady(), segment=1200)) == ([1000, 2000, 4000, 8000], [0, 1, 2, 3])  # no row for none
+
+    @pytest.mark.parametrize(
+        ("several", "levels", "rows"),
+        [
+            (["bass", "other"], [1000, 4000, 10000], [0, 1]),  # nothing of it is separated: one source of the band
+            (["vocals", "drums"], [5000, 0, 10000], [0, 0]),  # all of it is: known together
+            (["vocals", "other"], [0, 4000, 1000 + 8000 + 2000], [2, 1]),  # how much is the voice is not known
+            (["vocals", "bass", "other"], [0, 4000, 11000], [2, 1]),
+        ],
+    )
+    def test_stems_of_several_classes(self, several, levels, rows):
+        drawn = mixer(steady(several), segment=1200, labels=("vocals", "drums"), multi_label_probability=1.0)
+        assert [heard(drawn, number) for number in range(5)] == [(levels, rows)] * 5
+        assert sum(levels) == sum(LEVELS.values())  # the mixture is always the whole band, each class once
+
+    def test_a_stem_that_would_leave_nothing_to_learn_is_passed_over(self):
+        sounds = steady(["vocals", "drums", "bass"])
+        drawn = mixer(sounds, segment=1200, labels=("vocals", "drums"), multi_label_probability=1.0)
+        assert heard(drawn) == ([1000, 4000, 10000], [0, 1])
+        drawn = mixer(sounds, segment=1200, labels=("vocals",), multi_label_probability=1.0)
+        assert heard(drawn) == ([1000, 14000], [0])
+
+    def test_validation_hears_the_band_as_well(self):
+        plain = SourceMixing(gain_db=(-6.0, 6.0), absent_chance=0.5).plain()
+        drawn = SourceMixer(steady(["vocals", "other"]), ("vocals", "drums"), plain, 1200, seed=(1,))
+        assert [heard(drawn, number) for number in range(5)] == [([1000, 4000, 10000], [0, 1])] * 5
+
+    def test_the_loudness_is_that_of_the_whole_mixture(self, four):
+        targets = mixer(four, labels=("vocals", "drums")).example(0).targets
+        assert len(targets) == 3 and targets[2].any()
+        assert integrated_lufs(targets.sum(0), HEARD) == pytest.approx(-14.0, abs=0.01)

@@ -167,6 +167,27 @@ class TestRun:
 
 
 class TestData:
+    def test_whole_stems_train_as_they_are_and_single_classes_alone_if_asked(self, refined, tmp_path):
+        """The two stems of the last song hold both classes, but for one second of bass alone."""
+        given = {}
+        for name, more in {
+            "cut": [],
+            "whole": ["mixing.whole_stems=true"],
+            "alone": ["mixing.multi_label_probability=0.0"],
+        }.items():
+            data = train(refined, tmp_path / f"{name}.safetensors", "loop.examples=4", *more)["data"]
+            given[name] = [data["hours"]["bass"], data["hours"]["drums"], data["hours_of_several"]]
+        assert given == {
+            "cut": [0.004, 0.004, 0.001],  # 16 s of bass, 15 of drums, 5 of both at once
+            "whole": [0.004, 0.004, 0.002],  # 15, 15, 6
+            "alone": [0.004, 0.004, 0.0],
+        }
+
+    def test_classes_that_are_not_separated_stay_in_the_mixtures(self, dataset, tmp_path):
+        card = train(dataset, tmp_path / "a.safetensors", "loop.examples=4", labels=["bass"])
+        assert card["spec"]["labels"] == ["bass"] and card["data"]["background"] == ["drums"]
+        assert card["metrics"]["validation"]["sdr_db"] < 20  # of bass alone it would be the mixture itself
+
     def test_claims_are_taken_at_their_word_if_asked(self, refined, tmp_path):
         card = train(refined, tmp_path / "a.safetensors", "loop.examples=4", use_claimed=True)
         assert card["data"]["hours_of_several"] == 0 and card["data"]["labels"] == "claimed"
@@ -235,6 +256,7 @@ class TestRecipes:
         assert (crossnet.loss.kind, crossnet.loss.multi_domain, crossnet.loss.combination) == ("magnitude", 0.0, False)
         for recipe in (demucs, crossnet):
             assert (recipe.mixing.multi_label_probability, recipe.mixing.loudness_lufs) == (0.4, -14.0)
+            assert recipe.mixing.whole_stems
 
     def test_settings_reach_their_place_and_nonsense_is_refused(self):
         recipe = read_separator("xumx-small", ["loss.keep=[[0.0, 0.7], [0.5, 0.5]]", "mixing.gain_db=[-1.0, 1.0]"])
@@ -252,6 +274,7 @@ class TestCommand:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         words = ["train-separator", str(refined), "-o", str(tmp_path / "a.safetensors"), "--json", "-q", "--workers=0"]
         words += ["--robust=masked", "--multi-label-probability=0.3", "--labels=bass,drums", "--examples=8"]
+        words += ["--whole-stems"]
         for setting in [s for s in QUICK if "examples" not in s] + ["validation_examples=4"]:
             words += ["--set", setting]
         result = CliRunner().invoke(app, words)
@@ -261,6 +284,7 @@ class TestCommand:
         assert json_page.disagreements("train-separator", report) == []
         recipe = json.loads((tmp_path / "a.json").read_text())["recipe"]
         assert (recipe["loss"]["robust"], recipe["mixing"]["multi_label_probability"]) == ("masked", 0.3)
+        assert recipe["mixing"]["whole_stems"] is True
 
 
 def test_two_processes_train_one_model(refined, tmp_path):

@@ -31,7 +31,21 @@ def command(
     ] = None,
     multi_label_probability: Annotated[
         float | None,
-        typer.Option(metavar="P", min=0, max=1, help="Of a mixture with a source of several classes; 0.4 as a rule."),
+        typer.Option(
+            metavar="P",
+            min=0,
+            max=1,
+            help="Of a mixture with a source of several classes; 0.4 as a rule. 0: stems of several classes are left "
+            "out, with all that is in them.",
+        ),
+    ] = None,
+    whole_stems: Annotated[
+        bool | None,
+        typer.Option(
+            "--whole-stems/--cut-stems",
+            help="A stem of several classes is one source of them all, as in the paper, or cut where its regions say "
+            "that the classes change.  [default: the recipe's; cut, but in xumx-paper and hdemucs-paper]",
+        ),
     ] = None,
     robust: Annotated[
         str | None,
@@ -44,7 +58,12 @@ def command(
         bool, typer.Option("--use-claimed", help="Train on the claimed classes, whatever was found.")
     ] = False,
     labels: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Classes with commas between; those that have stems.")
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Classes to separate, with commas between; those that have stems. Other classes stay in the mixtures "
+            "as background; with --joint they are left out.",
+        ),
     ] = None,
     joint: Annotated[
         str | None,
@@ -125,10 +144,15 @@ def command(
     if joint is None:
         _refuse(only_joint, "belongs to --joint", "add --joint rmvpe, or leave it out")
     else:
-        never = {"--use-claimed": use_claimed or None, "--multi-label-probability": multi_label_probability}
+        never = {
+            "--use-claimed": use_claimed or None,
+            "--multi-label-probability": multi_label_probability,
+            "--whole-stems": whole_stems,
+        }
         _refuse(never, "does not go with --joint, which takes songs as they are", "leave it out")
     given = {
         "mixing.multi_label_probability": multi_label_probability,
+        "mixing.whole_stems": None if whole_stems is None else str(whole_stems).lower(),
         "loss.robust": robust,
         "loop.examples": examples,
         "seed": seed,
@@ -176,6 +200,8 @@ def command(
     if wait_share is not None:
         shown.add_row("waited for mixtures", f"{wait_share:.1%} of the steps' time")
     data(report, [shown], as_json=as_json)
+    if background := report["data"].get("background"):
+        remark(f"in the mixtures as background: {', '.join(background)}", quiet=quiet)
     if report["data"]["never_alone"]:
         remark(f"no stem holds one of these alone: {', '.join(report['data']['never_alone'])}", quiet=quiet)
     done = "wrote" if report["seconds"] else "nothing to do: an earlier run has finished"

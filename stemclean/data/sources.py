@@ -5,7 +5,10 @@ with a given probability one source holds several classes, and the other classes
 The classes of a shared source are known only together, which is what ``rows`` says.
 
 A stem of several classes is cut where its regions say that the classes change, so that a stem that bleeds for ten
-seconds still gives its clean minutes (ours; the paper labels whole stems).
+seconds still gives its clean minutes (ours). The paper labels whole stems, as ``whole_stems`` does here.
+
+Mixtures are drawn from all classes, whichever of them are to be separated. Those that are not are the background: they
+sound in the mixture, and in no target.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest, Stem
 from stemclean.units import db_to_amplitude, seconds_to_samples
 
-__all__ = ["SourceMixer", "SourceMixing", "Sources", "cut_to_regions", "loudness_gain", "trusted"]
+__all__ = ["SourceMixer", "SourceMixing", "Sources", "cut_to_regions", "loudness_gain", "pieces", "trusted"]
 
 FADE = 0.01
 """Seconds over which a source that is shorter than the segment fades in and out."""
@@ -34,7 +37,10 @@ class SourceMixing:
     """How mixtures for separators are drawn.
 
     Args:
-        multi_label_probability: of an example with one source that holds several classes; the paper's is 0.4.
+        multi_label_probability: of an example with one source that holds several classes; the paper's is 0.4. At 0 only
+            stems of a single class train: one of several gives nothing, the stretches in which it holds one neither.
+        whole_stems: a stem of several classes is one source of all of them, as in the paper; otherwise it is cut where
+            its regions say that the classes change (ours).
         loudness_lufs: of every mixture (ITU-R BS.1770), reached by one gain on all its sources; the paper's is -14.
             A mixture without a loudness, silent or shorter than 0.4 s, is left as it is.
         effects: ``paper``, ``mild`` or ``none`` on every source, see :mod:`stemclean.data.augment`.
@@ -45,6 +51,7 @@ class SourceMixing:
     """
 
     multi_label_probability: float = 0.4
+    whole_stems: bool = False
     loudness_lufs: float = -14.0
     effects: str = "none"
     gain_db: tuple[float, float] = (0.0, 0.0)
@@ -66,7 +73,7 @@ class SourceMixing:
 
     def plain(self) -> SourceMixing:
         """The same without chance effects and shared sources: what validation hears."""
-        return SourceMixing(0.0, self.loudness_lufs, min_piece=self.min_piece)
+        return SourceMixing(0.0, self.whole_stems, self.loudness_lufs, min_piece=self.min_piece)
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,10 @@ class Sources:
     """The sources of one mixture, which is their sum.
 
     Args:
-        targets: ``(row, channel, time)`` float32, a row per class; zeros where a row has no source.
-        rows: ``(label,)`` int64: in which row a class is. Classes in the same row share a source.
+        targets: ``(row, channel, time)`` float32, a row per class that is to be separated, and one more, the last, for
+            the background where there are other classes; zeros where a row has no source.
+        rows: ``(label,)`` int64: in which row a class is. Classes in the same row share a source; what a class in the
+            background's row sounds like is not known.
     """
 
     targets: np.ndarray
@@ -99,6 +108,17 @@ def trusted(manifest: Manifest, *, use_claimed: bool = False) -> Manifest:
         elif stem.labels and not (stem.verdict and stem.verdict.action == "drop"):
             stems.append(_with_active(stem))
     return manifest.with_stems([stem for stem in stems if stem.labels])
+
+
+def pieces(pool: StemPool, manifest: Manifest, mixing: SourceMixing) -> StemPool:
+    """What sources are drawn from: stems of one class, and what the mixing takes of those that hold several.
+
+    Args:
+        manifest: the stems of the pool.
+    """
+    if not mixing.multi_label_probability:
+        return pool.where([len(stem.labels) == 1 for stem in pool.stems])
+    return pool if mixing.whole_stems else cut_to_regions(pool, manifest, mixing.min_piece)
 
 
 def cut_to_regions(pool: StemPool, manifest: Manifest, min_piece: float = 1.0) -> StemPool:
@@ -128,13 +148,20 @@ def cut_to_regions(pool: StemPool, manifest: Manifest, min_piece: float = 1.0) -
 class SourceMixer:
     """Mixtures by number: the same number is always the same mixture, whoever asks and in which order.
 
+    Every class of the pool gives a source to a mixture. Those that are not among the labels are its background, and so
+    is all of a stem that holds such a class and one of the labels (vocals and other, where vocals and drums are
+    separated): how much of it is which is not known, so that the class has no target in that mixture, not even silence.
+
     Args:
-        pool: where sources are drawn from; usually cut by :func:`cut_to_regions`. Stems that hold any class which is
-            not among the labels are passed over.
+        pool: where sources are drawn from; usually what :func:`pieces` gives. A stem that would leave no label a target
+            is passed over.
         labels: the classes, in the order of the model's outputs.
         config: how.
         segment: samples of a mixture.
         seed: of everything that is drawn.
+
+    Raises:
+        ConfigError: no source has a target.
     """
 
     def __init__(
@@ -142,11 +169,14 @@ class SourceMixer:
     ) -> None:
         self.pool, self.labels, self.config, self.segment = pool, tuple(labels), config, segment
         self.seed = tuple(seed)
-        known = [stem for stem in pool.stems if set(stem.labels) <= set(self.labels)]
-        self._single = [_Drawn([stem for stem in known if stem.labels == (label,)]) for label in self.labels]
-        self._multi = _Drawn([stem for stem in known if len(stem.labels) > 1] if config.multi_label_probability else [])
+        self.background = tuple(sorted({label for stem in pool.stems for label in stem.labels} - set(self.labels)))
+        """Classes that sound in the mixtures and are not separated."""
+        single = [[stem for stem in pool.stems if stem.labels == (name,)] for name in (*self.labels, *self.background)]
+        self._single = [_Drawn(stems) for stems in single]
+        shared = [stem for stem in pool.stems if len(stem.labels) > 1 and self._leaves_a_target(stem)]
+        self._multi = _Drawn(shared if config.multi_label_probability else [])
         self._chain = CHAINS[config.effects]
-        if not any(drawn.stems for drawn in self._single) and not self._multi.stems:
+        if not self.alone and not any(set(stem.labels) <= set(self.labels) for stem in self._multi.stems):
             raise ConfigError("no stem holds just classes of " + ", ".join(self.labels))
         if self._chain is not None and pool.audio.shape[1] != 2:
             raise ConfigError("effects are stereo", 'set mixing.effects="none" or spec.channels=2')
@@ -154,12 +184,18 @@ class SourceMixer:
     @property
     def alone(self) -> list[str]:
         """The classes that have sources of their own."""
-        return [label for label, drawn in zip(self.labels, self._single, strict=True) if drawn.stems]
+        return [label for label, drawn in zip(self.labels, self._single, strict=False) if drawn.stems]
+
+    @property
+    def heard(self) -> int:
+        """How many classes, the background's among them, have sources of their own."""
+        return sum(bool(drawn.stems) for drawn in self._single)
 
     def example(self, number: int) -> Sources:
         """The sources of one mixture, at the mixture's loudness."""
         rng = np.random.default_rng((*self.seed, number))
-        targets = np.zeros((len(self.labels), self.pool.audio.shape[1], self.segment), np.float32)
+        num_rows = len(self.labels) + bool(self.background)
+        targets = np.zeros((num_rows, self.pool.audio.shape[1], self.segment), np.float32)
         while not targets.any():
             rows = self._fill(targets, rng)
         gain = loudness_gain(integrated_lufs(targets.sum(0), self.pool.sample_rate), self.config.loudness_lufs)
@@ -168,17 +204,24 @@ class SourceMixer:
     def _fill(self, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw sources into their rows; returns ``rows``."""
         rows = np.arange(len(self.labels))
-        shared: list[int] = []
+        behind = len(self.labels)  # the background's row
+        shared: tuple[str, ...] = ()
         if self._multi.stems and rng.random() < self.config.multi_label_probability:
             stem = self._multi.draw(rng)
-            shared = sorted(self.labels.index(label) for label in stem.labels)
-            rows[shared] = shared[0]
-            targets[shared[0]] = self._source(stem, rng)
-        for row, drawn in enumerate(self._single):
+            shared = stem.labels
+            asked = [self.labels.index(label) for label in shared if label in self.labels]
+            row = min(asked) if len(asked) == len(shared) else behind
+            rows[asked] = row
+            targets[row] += self._source(stem, rng)
+        for place, (label, drawn) in enumerate(zip((*self.labels, *self.background), self._single, strict=True)):
             absent = rng.random() < self.config.absent_chance
-            if row not in shared and drawn.stems and not absent:
-                targets[row] = self._source(drawn.draw(rng), rng)
+            if label not in shared and drawn.stems and not absent:
+                targets[min(place, behind)] += self._source(drawn.draw(rng), rng)
         return rows
+
+    def _leaves_a_target(self, stem: PooledStem) -> bool:
+        """Whether any label is known in a mixture with this stem: it holds labels alone, or not all of them."""
+        return set(stem.labels) <= set(self.labels) or not set(self.labels) <= set(stem.labels)
 
     def _source(self, stem: PooledStem, rng: np.random.Generator) -> np.ndarray:
         """A random stretch of a stem through what chance does to it, ``(channel, segment)``."""

@@ -126,6 +126,8 @@ class SeparateTask:
     def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
         """Targets ``(batch, row, channel, time)``, rows ``(batch, label)`` and the number of the first example.
 
+        A mixture is the sum of its rows, of which the last may be a background that is not separated.
+
         Step k of a run always has the same examples, with any number of workers, and whether or not the run was broken
         off before.
         """
@@ -152,7 +154,8 @@ class SeparateTask:
         torch.manual_seed((self.seed << 40) + int(first))
         mixture = targets.sum(1)
         estimates, there = sum_of_rows(model(mixture).float(), rows)
-        items, counted = item_losses(self.loss, estimates, targets, mixture, there)
+        wanted = targets[:, : estimates.shape[1]]  # without the background
+        items, counted = item_losses(self.loss, estimates, wanted, mixture, there)
         kept = counted & self._small_enough(items.detach(), counted, int(first) / max(1, self.examples))
         loss = torch.where(kept, items, torch.zeros_like(items)).sum() / items.numel()
         return {"loss": loss, "kept": kept.sum() / counted.sum()}
@@ -172,6 +175,7 @@ class SeparateTask:
             numbers = range(start, min(start + VALIDATION_BATCH, self.validation_examples))
             targets, _ = _stacked(self.validation, numbers)
             estimates = model(targets.sum(1).to(device)).float().cpu()
+            targets = targets[:, : estimates.shape[1]]  # without the background
             energy, error = targets.square().sum((2, 3)), (estimates - targets).square().sum((2, 3))
             ratio = 10 * torch.log10(energy / error.clamp_min(1e-10))
             ratios.append(torch.where(energy > 0, ratio, torch.full_like(ratio, torch.nan)))
@@ -235,13 +239,15 @@ def sum_of_rows(estimates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Estimates of classes that share a source, added up in its row.
 
     Args:
-        rows: in which row each class is, ``(batch, label)``.
+        rows: in which row each class is, ``(batch, label)``; those in the background's row, after the last class's,
+            are left out.
 
     Shape:
         ``(batch, label, channel, time)`` -> ``(batch, row, channel, time)`` and ``(batch, row)``: which rows are any
         class's.
     """
-    places = functional.one_hot(rows, rows.shape[1])  # (batch, label, row)
+    num_rows = rows.shape[1]
+    places = functional.one_hot(rows, num_rows + 1)[..., :num_rows]  # (batch, label, row)
     return torch.einsum("blr,blct->brct", places.to(estimates), estimates), places.any(1)
 
 

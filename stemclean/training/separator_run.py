@@ -14,7 +14,8 @@ from accelerate import PartialState
 
 import stemclean
 from stemclean.data.pool import StemPool, content
-from stemclean.data.sources import SourceMixer, cut_to_regions, trusted
+from stemclean.data.sources import SourceMixer, trusted
+from stemclean.data.sources import pieces as pieces_of
 from stemclean.errors import ConfigError, WeightsError
 from stemclean.manifest import Manifest, Stem
 from stemclean.models import registry, weights
@@ -53,7 +54,7 @@ def fit_separator(
     Args:
         folder: what stem paths are relative to.
         output: the ``.safetensors`` file.
-        labels: the classes; None: those of the manifest that have stems.
+        labels: the classes; None: those of the manifest that have stems. Others are background.
         use_claimed: take the dataset at its word; see :func:`stemclean.data.sources.trusted`.
         cache: folder for decoded audio; ``cache_limit_gb``: see :meth:`stemclean.data.pool.StemPool.build`.
         init: weights to start from.
@@ -91,7 +92,7 @@ def fit_separator(
             limit_gb=cache_limit_gb,
             quiet=quiet or not processes.is_main_process,
         )
-    pieces = cut_to_regions(pool, known, recipe.mixing.min_piece)
+    pieces = pieces_of(pool, known, recipe.mixing)
     segment, seed = recipe.spec["segment"], recipe.seed
     train = SourceMixer(_of(pieces, train_tracks), classes, recipe.mixing, segment, seed=(seed, 0))
     validation = _validation(_of(pieces, validation_tracks), classes, recipe)
@@ -166,8 +167,8 @@ def _validation(pool: StemPool, labels: Sequence[str], recipe: SeparatorRecipe) 
     if not pool.stems:
         raise ConfigError("too few tracks to hold one out for validation", hint)
     mixer = SourceMixer(pool, labels, recipe.mixing.plain(), recipe.spec["segment"], seed=(recipe.seed, 1))
-    if len(mixer.alone) < 2:
-        raise ConfigError(f"the validation tracks hold {len(mixer.alone)} class(es) alone, two are needed", hint)
+    if mixer.heard < 2:
+        raise ConfigError(f"the validation tracks hold {mixer.heard} class(es) alone, two are needed", hint)
     return mixer
 
 
@@ -248,6 +249,7 @@ def _data(
         "hours": {label: round(value, 3) for label, value in sorted(alone.items())},
         "hours_of_several": round(together, 3),
         "never_alone": [label for label in train.labels if label not in train.alone],
+        "background": list(train.background),
         "stems": len(manifest.stems),
         "labels": "claimed" if use_claimed else "believed",
         "tracks": {"train": len(train_tracks), "validation": len(validation_tracks)},

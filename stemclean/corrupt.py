@@ -29,7 +29,7 @@ from stemclean.audio.activity import active_regions
 from stemclean.data import corrupt as sound
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.faults import KINDS, Fault, plan
-from stemclean.errors import AudioError, ConfigError, StemcleanError
+from stemclean.errors import AudioError, ConfigError, StemcleanError, of_one_file
 from stemclean.labels import FOUR_STEMS, PROFILES
 from stemclean.manifest import Created, Input, Manifest, Region, Skip, Stem
 from stemclean.units import seconds_to_samples
@@ -156,11 +156,11 @@ def _measure(data: Manifest, folder: Path, quiet: bool) -> tuple[dict[str, sound
             skipped.append(Skip(path=stem.path, reason="class_unknown", detail="a file name can claim one class only"))
             continue
         try:
-            audio = files.read(folder / stem.path, stream=stem.stream)
+            with of_one_file(folder / stem.path):
+                audio = files.read(folder / stem.path, stream=stem.stream)
+                levels[stem.id] = sound.level(audio, stem.sample_rate)
         except AudioError as error:
             skipped.append(Skip(path=stem.path, reason=error.reason, detail=error.detail))
-            continue
-        levels[stem.id] = sound.level(audio, stem.sample_rate)
     if not levels:
         why = [f"{skip.path}: {skip.detail or skip.reason}" for skip in [*skipped, *data.skipped][:5]]
         raise ConfigError(f"{folder}: no stem can be used", "\n".join(why))

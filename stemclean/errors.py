@@ -6,7 +6,10 @@ and a hint that says the next step. The command line prints both and exits with 
 
 from __future__ import annotations
 
+import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = [
@@ -17,6 +20,7 @@ __all__ = [
     "StemcleanError",
     "WeightsError",
     "in_plain_words",
+    "of_one_file",
 ]
 
 
@@ -65,6 +69,34 @@ class AudioError(StemcleanError):
         self.path = Path(path)
         self.reason = reason
         self.detail = detail
+
+
+_DISK = frozenset({errno.EIO, getattr(errno, "ESTALE", errno.EIO)})
+_OF_THE_MACHINE = frozenset({"OutOfMemoryError", "AcceleratorError"})
+"""torch's names for a GPU that is full, and for one that failed."""
+
+
+@contextmanager
+def of_one_file(path: Path) -> Iterator[None]:
+    """Make an error that nobody foresaw the fault of the file that is at work, so that it costs this file alone.
+
+    What is no file's fault passes: a full or broken GPU, a disk that cannot be written to.
+
+    Raises:
+        AudioError: ``unexpected_error`` with the name of what was raised; ``unreadable`` where the disk failed.
+    """
+    try:
+        yield
+    except StemcleanError:
+        raise
+    except OSError as error:
+        if error.errno in _DISK or (error.filename is not None and str(error.filename) == str(path)):
+            raise AudioError(path, "unreadable", error.strerror or str(error)) from error
+        raise
+    except Exception as error:
+        if type(error).__name__ in _OF_THE_MACHINE:
+            raise
+        raise AudioError(path, "unexpected_error", f"{type(error).__name__}: {error}"[:500]) from error
 
 
 class LabelError(StemcleanError):

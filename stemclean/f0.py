@@ -17,7 +17,7 @@ from stemclean.audio.loudness import LoudnessMeter
 from stemclean.audio.waveform import Waveform
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.record import Record
-from stemclean.errors import AudioError, ConfigError, LabelError
+from stemclean.errors import AudioError, ConfigError, LabelError, of_one_file
 from stemclean.labels import FOUR_STEMS, MIXTURE
 from stemclean.layouts import f0_labels
 from stemclean.layouts.f0_files import SUNG
@@ -113,7 +113,8 @@ def find_f0(
             sha256 = manifest.file_sha256(path)
             if record and record.holds(name, sha256):
                 continue
-            track = _followed(path, loaded, config, device)
+            with of_one_file(path):
+                track = _followed(path, loaded, config, device)
             target = output / _file(name, config.format) if record else output
             f0_labels.write(track, target, config.format)
             done[name] = {"sha256": sha256, **_told(track, target.relative_to(output if record else output.parent))}

@@ -78,6 +78,8 @@ SKIP_REASONS: dict[str, str] = {
     "non_finite": "NaN or infinite samples",
     "no_audio_stream": "a container without sound",
     "unreadable": "decoding failed for another reason",
+    "decoder_crashed": "the decoder crashed on the file, gave no answer, or needed more memory than a file may have",
+    "unexpected_error": "an error that nobody foresaw, named in the detail, while the file was at work",
     "duplicate_id": "a second stem with the same id",
     "outside_root": "the path leaves the dataset's folder",
     "not_in_manifest": "an audio file beside a manifest that does not name it",
@@ -186,7 +188,7 @@ class Issue(_Noun):
     """A remark on one stem that changes no label (down-mixed channels, clipping, …)."""
 
     code: str
-    """what it is: ``downmixed``, ``clipped``, …"""
+    """what it is: ``downmixed``, ``clipped``, ``delay_unknown``, …"""
     detail: str = ""
     """what was found, in one line"""
 

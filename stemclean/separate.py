@@ -21,7 +21,7 @@ from stemclean.audio.waveform import Waveform
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.record import Record
 from stemclean.data.sources import loudness_gain
-from stemclean.errors import AudioError, ConfigError
+from stemclean.errors import AudioError, ConfigError, of_one_file
 from stemclean.labels import FOUR_STEMS, MIXTURE
 from stemclean.layouts.walk import audio_files
 from stemclean.manifest import Skip
@@ -104,7 +104,9 @@ def separate(
         try:
             sha256 = manifest.file_sha256(path)
             if not record.holds(name, sha256):
-                record.add(name, {"sha256": sha256, **_separate(path, output / name, model, config)})
+                with of_one_file(path):
+                    told = _separate(path, output / name, model, config)
+                record.add(name, {"sha256": sha256, **told})
         except AudioError as error:
             record.skip(Skip(path=_shown(path, source), reason=error.reason, detail=error.detail))
         except OSError as error:

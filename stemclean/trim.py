@@ -15,7 +15,7 @@ from tqdm import tqdm
 from stemclean import __version__, layouts, manifest
 from stemclean.data.cutting import Cutter, TrimConfig
 from stemclean.data.destination import check_free_or_own, refuse_in_source
-from stemclean.errors import AudioError
+from stemclean.errors import AudioError, of_one_file
 from stemclean.manifest import Created, Input, Manifest, Skip, Stem
 
 __all__ = ["MANIFEST_NAME", "TrimConfig", "trim"]
@@ -74,7 +74,9 @@ def trim(
     with _Journal(destination / MANIFEST_NAME, created) as journal:
         for stem in tqdm(data.stems, desc="trim", unit="stem", disable=True if quiet else None):
             try:
-                stems.append(journal.remember(cutter.cut(stem, journal.known(stem.id))))
+                with of_one_file(folder / stem.path):
+                    cut = cutter.cut(stem, journal.known(stem.id))
+                stems.append(journal.remember(cut))
             except AudioError as error:
                 path = f"{stem.path}#{stem.stream}" if stem.stream else stem.path
                 skipped.append(Skip(path=path, reason=error.reason, detail=error.detail))

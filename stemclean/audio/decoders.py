@@ -5,55 +5,68 @@ asked for, at the file's own rate, or raises :class:`stemclean.errors.AudioError
 
 libsndfile reads wav, flac, ogg, mp3, aiff, caf, au, w64. PyAV reads m4a, mp4, webm, mkv, stem.mp4 (any stream), aac,
 wma, wavpack, and what libsndfile cannot: FLAC in Ogg, FLAC of unknown length, MP3 without a Xing header (whose length
-libsndfile guesses, and then cuts off the rest).
+libsndfile guesses, and then cuts off the rest). What is several files in one (:mod:`stemclean.audio.parts`) is read as
+one sound.
+
+This runs in processes of their own: :mod:`stemclean.audio.isolation` gives the same decoders without their crashes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self, cast
 
 import numpy as np
 import soundfile
 
-from stemclean.audio import formats
+from stemclean.audio import extents, formats, parts
 from stemclean.audio.containers import ContainerDecoder
+from stemclean.audio.parts import Content, Part, Slice
 from stemclean.audio.stream import AudioInfo, Decoder
 from stemclean.audio.waveform import Waveform
 from stemclean.errors import AudioError
 
-__all__ = ["open_decoder"]
+__all__ = ["decoder_of"]
 
-CHUNK_SAMPLES = 1 << 17
-"""Samples per chunk out of libsndfile: 3 s at 44.1 kHz, a megabyte in stereo."""
+CHUNK_VALUES = 1 << 18
+"""Samples of all channels per chunk out of libsndfile: 3 s in stereo at 44.1 kHz, a megabyte."""
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 655_350
 """Rates outside are taken for a broken header. FLAC ends there too; a microsecond is exact for every rate inside."""
 
-_CONTENT_FOR_AV = frozenset({"mp4", "matroska", "wma", "wavpack", "ape"})
+_BY_LIBSNDFILE = frozenset(
+    {"wav", "aiff", "flac", "ogg", "frames", "au", "caf", "iff", "ircam", "sds", "avr", "paf", "pvf"}
+)
 
 
-def open_decoder(path: Path, stream: int = 0) -> Decoder:
+def decoder_of(path: Path, stream: int = 0) -> Decoder:
     """The decoder that reads a file, after the checks that cost no decoding.
 
     Raises:
         AudioError: ``not_found``, ``no_permission``, ``empty``, ``not_audio``, ``wrong_extension``,
             ``truncated``, ``no_audio_stream`` or ``unreadable``.
     """
-    head = _head(path)
-    content = formats.content_family(head)
-    if content in (None, "text"):
-        raise AudioError(path, "not_audio", "the content is text" if content else "no known audio format")
+    content = _content(path)
     promised = formats.ending_family(path)
-    if promised and content not in (promised, "frames"):
-        raise AudioError(path, "wrong_extension", f"the content is {content}, the ending says {promised}")
-    lacking = formats.missing_bytes(path, "mp3" if content == "frames" else content)
-    if lacking:
-        raise AudioError(path, "truncated", f"at least {lacking} bytes are missing at the end")
+    family = content.family
+    if family is None and promised and not formats.has_signature(promised):
+        family, content = promised, Content(promised, (Part(0, path.stat().st_size),), 0, whole=True)
+    if promised in formats.UNREADABLE and family not in (promised, "text"):
+        family = promised
+    if family in formats.UNREADABLE:
+        raise AudioError(path, "unreadable", f"no decoder for {family} files; convert it to FLAC")
+    if family in (None, "text"):
+        raise AudioError(path, "not_audio", "the content is text" if family else "no known audio format")
+    if promised and family not in (promised, "frames"):
+        raise AudioError(path, "wrong_extension", f"the content is {family}, the ending says {promised}")
+    if content.missing:
+        raise AudioError(path, "truncated", f"at least {content.missing} bytes are missing at the end")
     decoder = _open(path, content, stream)
     try:
         _check(path, decoder.info, promised)
@@ -63,15 +76,14 @@ def open_decoder(path: Path, stream: int = 0) -> Decoder:
     return decoder
 
 
-def _head(path: Path) -> bytes:
+def _content(path: Path) -> Content:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise AudioError(path, "unreadable", "not a regular file")
         if status.st_size == 0:
             raise AudioError(path, "empty", "the file has no bytes")
-        with open(path, "rb") as file:
-            return file.read(4096)
+        return parts.look(path)
     except FileNotFoundError:
         raise AudioError(path, "not_found", "no such file") from None
     except PermissionError:
@@ -80,44 +92,89 @@ def _head(path: Path) -> bytes:
         raise AudioError(path, "unreadable", error.strerror or str(error)) from None
 
 
-def _open(path: Path, content: str, stream: int) -> Decoder:
-    if content not in _CONTENT_FOR_AV:
+def _open(path: Path, content: Content, stream: int) -> Decoder:
+    if content.whole:
+        return _of_part(path, None, content.family, stream)
+    if len(content.parts) == 1:
+        return _of_part(path, content.parts[0], content.family, stream)
+    return _Joined(path, content, stream)
+
+
+def _of_part(path: Path, part: Part | None, family: str | None, stream: int) -> Decoder:
+    """The decoder of a whole file, or of a part of it."""
+
+    def source() -> BinaryIO | None:
+        return None if part is None else cast("BinaryIO", io.BufferedReader(Slice(path, part)))
+
+    if family in _BY_LIBSNDFILE:
         with contextlib.suppress(soundfile.LibsndfileError):
-            decoder = _SoundFileDecoder(path)
-            if decoder.knows_its_length:
+            decoder = _SoundFileDecoder(path, source)
+            if decoder.knows_its_length and stream == 0:
                 return decoder
             decoder.__exit__()
-    return ContainerDecoder(path, stream)
+    opened = source()
+    try:
+        return ContainerDecoder(path, stream, opened)
+    except BaseException:
+        if opened is not None:
+            opened.close()
+        raise
 
 
 def _check(path: Path, info: AudioInfo, promised: str | None) -> None:
     if promised and info.format != promised:
         raise AudioError(path, "wrong_extension", f"the content is {info.format}, the ending says {promised}")
-    if info.num_samples == 0:
+    if info.num_samples <= 0:
         raise AudioError(path, "empty", "the file has no samples")
     if not MIN_SAMPLE_RATE <= info.sample_rate <= MAX_SAMPLE_RATE:
         raise AudioError(path, "unreadable", f"a sample rate of {info.sample_rate} Hz")
 
 
 class _SoundFileDecoder:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, source: Callable[[], BinaryIO | None]) -> None:
         self.path = path
-        self._file = soundfile.SoundFile(os.fspath(path))
-        family = formats.family_of(self._file.format)
-        self.knows_its_length = self._file.frames < 1 << 48 and (family != "mp3" or formats.mp3_says_length(path))
-        self.info = AudioInfo(
-            self._file.samplerate, self._file.channels, self._file.frames, 1, family, self._file.subtype
-        )
-        if family == "flac" and self.knows_its_length and self._file.frames and not self._end_is_there():
-            self.__exit__()
-            raise AudioError(path, "truncated", "the last of the samples that the header announces is not there")
+        self._open = source
+        with ExitStack() as stack:
+            self._file = self._opened(stack)
+            family = formats.family_of(self._file.format)
+            delay_known = True
+            if family == "mp3":
+                delay_known, says_length = self._mp3(stack)
+            else:
+                # Of MPEG within a WAV file libsndfile guesses the length.
+                says_length = self._file.frames < 1 << 48 and not self._file.subtype.startswith("MPEG")
+            self.knows_its_length = says_length
+            self.info = AudioInfo(
+                self._file.samplerate,
+                self._file.channels,
+                self._file.frames,
+                1,
+                family,
+                self._file.subtype,
+                delay_known=delay_known,
+            )
+            if family == "flac" and self.knows_its_length and self._file.frames and not self._end_is_there():
+                raise AudioError(path, "truncated", "the last of the samples that the header announces is not there")
+            self._stack = stack.pop_all()
+
+    def _opened(self, stack: ExitStack) -> soundfile.SoundFile:
+        source = self._open()
+        if source is not None:
+            stack.enter_context(source)
+        return stack.enter_context(soundfile.SoundFile(source or os.fspath(self.path)))
+
+    def _mp3(self, stack: ExitStack) -> tuple[bool, bool]:
+        """Whether an MP3 file says its encoder's delay, and its length."""
+        source = stack.enter_context(self._open() or self.path.open("rb"))
+        return extents.mp3_says_delay(source), extents.mp3_says_length(source)
 
     def chunks(self, start: int, stop: int) -> Iterator[Waveform]:
         at = start
+        longest = max(1, CHUNK_VALUES // self.info.channels)
         try:
             self._file.seek(start)
             while at < stop:
-                wanted = min(CHUNK_SAMPLES, stop - at)
+                wanted = min(longest, stop - at)
                 samples = self._file.read(wanted, dtype="float32", always_2d=True)
                 if len(samples):
                     yield np.ascontiguousarray(samples.T)
@@ -138,7 +195,8 @@ class _SoundFileDecoder:
         The file is opened anew, since a decoder that failed may fail for ever.
         """
         try:
-            with soundfile.SoundFile(os.fspath(self.path)) as file:
+            with ExitStack() as stack:
+                file = self._opened(stack)
                 file.seek(file.frames - 1)
                 return len(file.read(1)) == 1
         except soundfile.LibsndfileError:
@@ -148,4 +206,56 @@ class _SoundFileDecoder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._stack.close()
+
+
+class _Joined:
+    """Files that were put together into one, read as one sound. Only one of them is open at a time."""
+
+    def __init__(self, path: Path, content: Content, stream: int) -> None:
+        self.path = path
+        self._content = content
+        self._stream = stream
+        infos = [self._look(part) for part in content.parts]
+        first = infos[0]
+        at = 0
+        for number, info in enumerate(infos, 1):
+            if (info.sample_rate, info.channels) != (first.sample_rate, first.channels):
+                raise AudioError(
+                    path,
+                    "unreadable",
+                    f"several files in one, and number {number}, at {at / first.sample_rate:.2f} s, has "
+                    f"{info.sample_rate} Hz and {info.channels} channels, not {first.sample_rate} and "
+                    f"{first.channels}; convert it into one",
+                )
+            at += info.num_samples
+        self._lengths = [info.num_samples for info in infos]
+        self.info = AudioInfo(
+            first.sample_rate,
+            first.channels,
+            at,
+            first.num_streams,
+            first.format,
+            first.subtype,
+            first.titles,
+            delay_known=all(info.delay_known for info in infos),
+        )
+
+    def _look(self, part: Part) -> AudioInfo:
+        with _of_part(self.path, part, self._content.family, self._stream) as decoder:
+            return decoder.info
+
+    def chunks(self, start: int, stop: int) -> Iterator[Waveform]:
+        begin = 0
+        for part, length in zip(self._content.parts, self._lengths, strict=True):
+            first, last = max(start - begin, 0), min(stop - begin, length)
+            if first < last:
+                with _of_part(self.path, part, self._content.family, self._stream) as decoder:
+                    yield from decoder.chunks(first, last)
+            begin += length
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing stays open."""

@@ -6,7 +6,8 @@ reason code (:data:`stemclean.manifest.SKIP_REASONS`) and ends in an :class:`ste
 
 * at once, in :func:`probe`: ``not_found``, ``no_permission``, ``empty``, ``not_audio``, ``wrong_extension``,
   ``no_audio_stream``, ``unreadable``, and ``truncated`` where header and size disagree;
-* when met, in :func:`read` and :func:`blocks`: ``truncated``, ``non_finite``, ``unreadable``.
+* when met, in :func:`read` and :func:`blocks`: ``truncated``, ``non_finite``, ``unreadable``;
+* at any time: ``decoder_crashed``, ``unexpected_error``.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ import numpy as np
 import soundfile
 import soxr  # type: ignore[import-untyped]
 
-from stemclean.audio.decoders import open_decoder
 from stemclean.audio.formats import ENDINGS, ending_family
+from stemclean.audio.isolation import open_decoder
 from stemclean.audio.stream import AudioInfo, Decoder
 from stemclean.audio.waveform import Waveform, mix_channels
 from stemclean.disk import replacing
-from stemclean.errors import AudioError, ConfigError
+from stemclean.errors import AudioError, ConfigError, of_one_file
 from stemclean.units import seconds_to_samples
 
 __all__ = [
@@ -59,7 +60,8 @@ def probe(path: str | Path, stream: int = 0) -> AudioInfo:
     Raises:
         AudioError: the file cannot be used; ``reason`` says why.
     """
-    with open_decoder(Path(path), stream) as decoder:
+    path = Path(path)
+    with of_one_file(path), open_decoder(path, stream) as decoder:
         return decoder.info
 
 
@@ -89,7 +91,7 @@ def read(
         AudioError: as :func:`probe`, or damage met in the excerpt.
     """
     path = Path(path)
-    with open_decoder(path, stream) as decoder:
+    with of_one_file(path), open_decoder(path, stream) as decoder:
         info = decoder.info
         rate = sample_rate or info.sample_rate
         first = min(seconds_to_samples(start, info.sample_rate), info.num_samples)
@@ -136,7 +138,7 @@ def blocks(
         AudioError: as :func:`probe` before the first block; damage when it is met.
     """
     path = Path(path)
-    with open_decoder(path, stream) as decoder:
+    with of_one_file(path), open_decoder(path, stream) as decoder:
         info = decoder.info
         rate = sample_rate or info.sample_rate
         pieces = _finite_chunks(path, decoder, 0, info.num_samples, channels)

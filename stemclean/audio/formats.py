@@ -1,4 +1,4 @@
-"""What a file's ending promises and what its bytes hold: formats in families, and whether the file is whole.
+"""What a file's ending promises and what its first bytes hold: formats in families.
 
 A *family* is a set of endings that people use for the same thing (``.ogg``, ``.oga`` and ``.opus``; ``.m4a`` and
 ``.mp4``). A file whose content is of another family than its ending is refused as ``wrong_extension``, since
@@ -7,43 +7,134 @@ half of the tools downstream trust the ending.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
-__all__ = ["ENDINGS", "content_family", "ending_family", "family_of", "missing_bytes", "mp3_says_length"]
+__all__ = ["ENDINGS", "STREAM_ENDINGS", "content_family", "ending_family", "family_of", "has_signature"]
 
 _FAMILIES: dict[str, tuple[str, ...]] = {
-    "wav": ("wav", "wave", "bwf", "rf64", "w64"),
+    "wav": ("wav", "wave", "bwf", "rf64", "w64", "nist", "sph"),
     "aiff": ("aif", "aiff", "aifc"),
-    "flac": ("flac",),
-    "ogg": ("ogg", "oga", "opus"),
-    "mp3": ("mp3",),
+    "flac": ("flac", "fla"),
+    "ogg": ("ogg", "oga", "opus", "spx", "ogv", "ogx"),
+    "mp3": ("mp3", "mp2", "mp1", "mpa", "mpga", "m2a", "bit"),
     "au": ("au", "snd"),
     "caf": ("caf",),
-    "mp4": ("m4a", "mp4", "m4b", "mov", "aac"),
+    "mp4": ("m4a", "mp4", "m4b", "m4r", "m4v", "mov", "qt", "aac", "adts", "3gp", "3gpp", "3g2", "aax"),
     "matroska": ("webm", "mka", "mkv"),
-    "wma": ("wma", "asf"),
+    "wma": ("wma", "asf", "wmv"),
     "wavpack": ("wv",),
     "ape": ("ape",),
+    "tta": ("tta",),
+    "tak": ("tak",),
+    "shn": ("shn",),
+    "mpc": ("mpc", "mpp", "mp+"),
+    "ac3": ("ac3", "eac3", "ec3"),
+    "dts": ("dts", "dtshd"),
+    "mlp": ("mlp", "thd", "truehd"),
+    "amr": ("amr", "awb"),
+    "dsf": ("dsf",),
+    "iff": ("iff", "svx", "8svx", "dff"),
+    "real": ("ra", "rm", "ram", "rmvb"),
+    "voc": ("voc",),
+    "ircam": ("ircam", "sf"),
+    "sds": ("sds",),
+    "oma": ("oma", "omg", "aa3", "at3"),
+    "avi": ("avi",),
+    "flv": ("flv", "f4v"),
+    "avr": ("avr",),
+    "paf": ("paf",),
+    "pvf": ("pvf",),
+    "vqf": ("vqf",),
+    "qcp": ("qcp",),
+    "adx": ("adx",),
+    "gsm": ("gsm",),
+    "g722": ("g722",),
+    "sbc": ("sbc",),
+    "aptx": ("aptx",),
+    # No decoder of ours reads these: they are looked at to be listed as passed over.
+    "optimfrog": ("ofr", "ofs"),
+    "lossless audio": ("la",),
+    "headerless": ("pcm",),
+    "audible": ("aa",),
 }
 
 ENDINGS = frozenset(f".{ending}" for endings in _FAMILIES.values() for ending in endings)
 """Endings (lower case, with the dot) that a folder scan looks at; everything else is no audio and is passed over."""
 
+STREAM_ENDINGS = frozenset(
+    f".{ending}"
+    for family in ("mp4", "matroska", "wma", "real", "avi", "flv", "ogg")
+    for ending in _FAMILIES[family]
+    if ending not in ("aac", "adts", "opus", "spx", "wma")
+)
+"""Endings of containers, which may hold more than one stream of sound."""
+
 _DECODER_NAMES: dict[str, str] = {
     # libsndfile's names, in lower case
-    "wav": "wav", "wavex": "wav", "rf64": "wav", "w64": "wav", "nist": "wav",
+    "wav": "wav", "wavex": "wav", "rf64": "wav", "w64": "wav", "nist": "wav", "svx": "iff",
     "aiff": "aiff", "flac": "flac", "ogg": "ogg", "mp3": "mp3", "mpeg": "mp3", "au": "au", "caf": "caf",
     # FFmpeg's names; one demuxer may have several, with commas between
-    "mov": "mp4", "mp4": "mp4", "m4a": "mp4", "aac": "mp4", "matroska": "matroska", "webm": "matroska",
-    "asf": "wma", "wv": "wavpack", "ape": "ape",
+    "nistsphere": "wav",
+    "mov": "mp4", "mp4": "mp4", "m4a": "mp4", "aac": "mp4", "loas": "mp4", "matroska": "matroska", "webm": "matroska",
+    "asf": "wma", "wv": "wavpack", "ape": "ape", "mpc8": "mpc", "eac3": "ac3", "dtshd": "dts", "truehd": "mlp",
+    "amrnb": "amr", "amrwb": "amr", "rm": "real", "epaf": "paf", "f4v": "flv", "live_flv": "flv",
 }  # fmt: skip
 
+_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"riff\x2e\x91\xcf\x11", "wav"),
+    (0, b"NIST_1A", "wav"),
+    (0, b"fLaC", "flac"),
+    (0, b"OggS", "ogg"),
+    (0, b".snd", "au"),
+    (0, b"dns.", "au"),
+    (0, b"caff", "caf"),
+    *((4, name, "mp4") for name in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")),
+    (0, b"\x1aE\xdf\xa3", "matroska"),
+    (0, b"0&\xb2u", "wma"),
+    (0, b"wvpk", "wavpack"),
+    (0, b"MAC ", "ape"),
+    (0, b"TTA1", "tta"),
+    (0, b"TTA2", "tta"),
+    (0, b"tBaK", "tak"),
+    (0, b"ajkg", "shn"),
+    (0, b"MP+", "mpc"),
+    (0, b"MPCK", "mpc"),
+    (0, b"#!AMR", "amr"),
+    (0, b"DSD ", "dsf"),
+    (0, b"FRM8", "iff"),
+    (0, b".ra\xfd", "real"),
+    (0, b".RMF", "real"),
+    (0, b"Creative Voice File", "voc"),
+    (0, b"\x64\xa3", "ircam"),
+    (2, b"\xa3\x64", "ircam"),
+    (0, b"\xf0\x7e", "sds"),
+    (0, b"EA3", "oma"),
+    (0, b"ea3", "oma"),
+    (0, b"FLV", "flv"),
+    (0, b"2BIT", "avr"),
+    (0, b" paf", "paf"),
+    (0, b"fap ", "paf"),
+    (0, b"PVF1", "pvf"),
+    (0, b"TWIN", "vqf"),
+    (0, b"OFR ", "optimfrog"),
+    (0, b"LA0", "lossless audio"),
+    (4, b"\x57\x90\x75\x36", "audible"),
+)
+"""Where the bytes stand, the bytes, and whose they are."""
 
-MAX_CHUNKS = 10_000
-"""Chunks of a file that are looked through; a gigabyte of zeros is no reason to wait."""
+_FORMS = {b"WAVE": "wav", b"AIFF": "aiff", b"AIFC": "aiff", b"8SVX": "iff", b"16SV": "iff", b"AVI ": "avi"} | {
+    b"QLCM": "qcp"
+}
+_SYNCS = (
+    b"\x0b\x77", b"\x77\x0b",  # AC-3
+    b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f\x00\xe8", b"DTSHDHDR",  # DTS
+    b"ID3", b"APETAGEX",
+)  # fmt: skip
+_UNSIGNED = frozenset({"adx", "gsm", "g722", "sbc", "aptx"})
+"""Families whose files may begin with anything: the ending is trusted."""
+
+UNREADABLE = frozenset({"optimfrog", "lossless audio", "headerless", "audible"})
+"""Families that no decoder of ours reads."""
 
 
 def ending_family(path: Path) -> str | None:
@@ -62,34 +153,28 @@ def family_of(decoder_name: str) -> str:
     return _DECODER_NAMES.get(first, first)
 
 
+def has_signature(family: str) -> bool:
+    """Whether every file of a family can be told by its first bytes."""
+    return family not in _UNSIGNED
+
+
 def content_family(head: bytes) -> str | None:
     """What the first bytes of a file say: a family, ``"text"``, or None where they say nothing.
 
-    Bare MPEG and AAC frames have no signature worth the name: ``"frames"`` where the bytes could be some (an ID3 tag
-    or a sync word), and the decoder must tell.
+    Bare frames (MPEG, AAC, AC-3, DTS, MLP) have no signature worth the name: ``"frames"`` where the bytes could be
+    some (a tag or a sync word), and the decoder must tell.
     """
-    signatures: tuple[tuple[bool, str], ...] = (
-        (head[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX") and head[8:12] == b"WAVE", "wav"),
-        (head[:4] == b"riff" and head[4:8] == b"\x2e\x91\xcf\x11", "wav"),
-        (head[:7] == b"NIST_1A", "wav"),
-        (head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"), "aiff"),
-        (head[:4] == b"fLaC", "flac"),
-        (head[:4] == b"OggS", "ogg"),
-        (head[:4] in (b".snd", b"dns."), "au"),
-        (head[:4] == b"caff", "caf"),
-        (head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"), "mp4"),
-        (head[:4] == b"\x1aE\xdf\xa3", "matroska"),
-        (head[:4] == b"0&\xb2u", "wma"),
-        (head[:4] == b"wvpk", "wavpack"),
-        (head[:4] == b"MAC ", "ape"),
-    )
-    for matches, family in signatures:
-        if matches:
+    if head[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX", b"FORM") and head[8:12] in _FORMS:
+        return _FORMS[head[8:12]]
+    for place, signature, family in _SIGNATURES:
+        if head.startswith(signature, place):
             return family
     if _is_text(head):
         return "text"
     frames = head.lstrip(b"\0")
-    return "frames" if frames[:3] == b"ID3" or (frames[:1] == b"\xff" and frames[1:2] >= b"\xe0") else None
+    synced = frames[:1] == b"\xff" and frames[1:2] >= b"\xe0"
+    mlp = head[4:8] in (b"\xf8\x72\x6f\xba", b"\xf8\x72\x6f\xbb")
+    return "frames" if synced or mlp or frames.startswith(_SYNCS) else None
 
 
 def _is_text(head: bytes) -> bool:
@@ -100,177 +185,3 @@ def _is_text(head: bytes) -> bool:
             return False
         text = head[: error.start].decode("utf-8")
     return all(character.isprintable() or character in "\t\r\n\f\ufeff" for character in text)
-
-
-def missing_bytes(path: Path, family: str) -> int:
-    """How many bytes a file lacks of what its own header says; 0 where it is whole or cannot be told.
-
-    Looks at headers and at the last page only, whatever the file's length. FLAC and bare MPEG frames do not
-    say their size in bytes: for them the decoder meets the cut.
-    """
-    check = _CHECKS.get(family)
-    if check is None:
-        return 0
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        try:
-            return max(0, check(file, size))
-        except (struct.error, IndexError):  # a header cut in two
-            return 1
-
-
-def _wav_missing(file: BinaryIO, size: int) -> int:
-    head = file.read(24)
-    if head[:4] == b"riff":
-        return int(struct.unpack("<Q", head[16:])[0] - size)  # Wave64 says the size of the whole file
-    if head[:4] not in (b"RIFF", b"RF64", b"BW64"):
-        return 0
-    data_in_ds64: int | None = None
-    at = 12
-    for _ in range(MAX_CHUNKS):
-        if at + 8 > size:
-            break
-        file.seek(at)
-        name, length = struct.unpack("<4sI", file.read(8))
-        if name == b"ds64":
-            _, data_in_ds64 = struct.unpack("<QQ", file.read(16))
-        if name == b"data":
-            if length == 0xFFFFFFFF:
-                if data_in_ds64 is None:
-                    return 0  # written to a pipe: the length was never known
-                length = data_in_ds64
-            return int(at + 8 + length - size)
-        at += 8 + length + length % 2
-    return 0
-
-
-def _aiff_missing(file: BinaryIO, size: int) -> int:
-    at = 12
-    for _ in range(MAX_CHUNKS):
-        if at + 8 > size:
-            break
-        file.seek(at)
-        name, length = struct.unpack(">4sI", file.read(8))
-        if name == b"SSND":
-            return int(at + 8 + length - size)
-        at += 8 + length + length % 2
-    return 0
-
-
-def _au_missing(file: BinaryIO, size: int) -> int:
-    offset, length = struct.unpack(">4xII", file.read(12))
-    return 0 if length == 0xFFFFFFFF else int(offset + length - size)
-
-
-def _caf_missing(file: BinaryIO, size: int) -> int:
-    at = 8
-    for _ in range(MAX_CHUNKS):
-        if at + 12 > size:
-            break
-        file.seek(at)
-        name, length = struct.unpack(">4sq", file.read(12))
-        if name == b"data" or length < 0:
-            return 0 if length < 0 else int(at + 12 + length - size)
-        at += 12 + length
-    return 0
-
-
-def _ogg_missing(file: BinaryIO, size: int) -> int:
-    """The last page must be whole and marked as the end of its stream (RFC 3533, header type 4)."""
-    file.seek(max(0, size - 65307 - 65536))  # 65307: the longest page; tags may follow it
-    tail = file.read()
-    at = tail.rfind(b"OggS")
-    if at < 0:
-        return 0
-    num_segments = tail[at + 26]
-    end = at + 27 + num_segments + sum(tail[at + 27 : at + 27 + num_segments])
-    if end > len(tail):
-        return end - len(tail)
-    return 0 if tail[at + 5] & 4 else 1
-
-
-def _mp3_missing(file: BinaryIO, size: int) -> int:
-    """A Xing or Info header may hold the number of bytes of the MPEG stream; without one nothing is known."""
-    start, header = _xing(file)
-    if header is None:
-        return 0
-    (flags,) = struct.unpack(">I", header[4:8])
-    at = 8 + (4 if flags & 1 else 0)
-    return int(start + struct.unpack(">I", header[at : at + 4])[0] - size) if flags & 2 else 0
-
-
-def mp3_says_length(path: Path) -> bool:
-    """Whether an MP3 file holds its number of frames; else libsndfile guesses, and cuts off what it did not guess."""
-    with open(path, "rb") as file:
-        _, header = _xing(file)
-    return header is not None and len(header) >= 8 and bool(header[7] & 1)
-
-
-def _xing(file: BinaryIO) -> tuple[int, bytes | None]:
-    """Where the first MPEG frame starts, and the Xing or Info header in it."""
-    start = _id3_length(file)
-    file.seek(start)
-    frame = file.read(256)
-    at = max(frame.find(b"Xing"), frame.find(b"Info"))
-    return start, frame[at:] if at >= 0 else None
-
-
-def _id3_length(file: BinaryIO) -> int:
-    """Bytes that an ID3v2 tag takes at the start of a file; 0 without one."""
-    file.seek(0)
-    head = file.read(10)
-    if len(head) < 10 or head[:3] != b"ID3":
-        return 0
-    length = 0
-    for byte in head[6:10]:
-        length = length << 7 | byte & 0x7F
-    return length + 10 + (10 if head[5] & 0x10 else 0)
-
-
-def _mp4_missing(file: BinaryIO, size: int) -> int:
-    at = 0
-    has_index = False
-    for _ in range(MAX_CHUNKS):
-        if at + 8 > size:
-            break
-        file.seek(at)
-        length, name = struct.unpack(">I4s", file.read(8))
-        if name == b"moov":
-            has_index = True
-        if length == 1:
-            (length,) = struct.unpack(">Q", file.read(8))
-        if length == 0:
-            return 0  # "up to the end of the file"
-        if length < 8:
-            return 0
-        at += length
-    return int(at - size) if at > size or has_index else 1
-
-
-def _matroska_missing(file: BinaryIO, size: int) -> int:
-    """EBML header, then one Segment whose length may be unknown (all ones; RFC 8794)."""
-    file.seek(4)
-    header, width = _ebml_length(file)
-    file.seek(4 + width + (header or 0) + 4)
-    segment, width = _ebml_length(file)
-    return 0 if segment is None else file.tell() + segment - size
-
-
-def _ebml_length(file: BinaryIO) -> tuple[int | None, int]:
-    first = file.read(1)[0]
-    width = 9 - first.bit_length()
-    rest = file.read(width - 1)
-    value = int.from_bytes(bytes([first & (1 << (8 - width)) - 1]) + rest, "big")
-    return (None if value == (1 << 7 * width) - 1 else value), width
-
-
-_CHECKS: dict[str, Callable[[BinaryIO, int], int]] = {
-    "wav": _wav_missing,
-    "aiff": _aiff_missing,
-    "au": _au_missing,
-    "caf": _caf_missing,
-    "ogg": _ogg_missing,
-    "mp3": _mp3_missing,
-    "mp4": _mp4_missing,
-    "matroska": _matroska_missing,
-}

@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["stream_titles"]
+from stemclean.audio.extents import MAX_CHUNKS
+
+__all__ = ["says_delay", "stream_titles"]
 
 _ENDINGS = (".stem.mp4", ".stem.m4a")
 _MAX_BOX = 1 << 20  # bytes; the box holds a few hundred
+_MAX_STEMS = 1000
 
 
 def stream_titles(path: Path, num_streams: int) -> tuple[str, ...] | None:
@@ -29,30 +32,64 @@ def stream_titles(path: Path, num_streams: int) -> tuple[str, ...] | None:
     return tuple([*titles, *[""] * num_streams][:num_streams])
 
 
+def says_delay(path: Path, stream: int) -> bool:
+    """Whether an MP4 says how much of a stream its encoder put before the sound: an edit list that skips it."""
+    with open(path, "rb") as file:
+        whole = (0, path.stat().st_size)
+        moov = next((inner for name, inner in _boxes(file, *whole) if name == b"moov"), None)
+        if moov is None:
+            return False
+        tracks = [inner for name, inner in _boxes(file, *moov) if name == b"trak"]
+        sounding = [track for track in tracks if _find(file, track, b"mdia", b"minf", b"smhd")]
+        edits = _find(file, sounding[stream], b"edts", b"elst") if stream < len(sounding) else None
+        return edits is not None and _skips(file, edits)
+
+
+def _skips(file: BinaryIO, edits: tuple[int, int]) -> bool:
+    file.seek(edits[0])
+    content = file.read(min(edits[1] - edits[0], _MAX_BOX))
+    if len(content) < 20:
+        return False
+    wide = content[0] == 1
+    entry = struct.Struct(">QqI" if wide else ">IiI")
+    rest = content[8 : len(content) - (len(content) - 8) % entry.size]
+    return any(time > 0 for _, time, _ in entry.iter_unpack(rest))
+
+
+def _find(file: BinaryIO, span: tuple[int, int], *names: bytes) -> tuple[int, int] | None:
+    """Where the content of a box lies, by the names of the boxes around it."""
+    found: tuple[int, int] | None = span
+    for name in names:
+        found = next((inner for box, inner in _boxes(file, *found) if box == name), None) if found else None
+    return found
+
+
 def _names(path: Path) -> list[str] | None:
     with open(path, "rb") as file:
-        span: tuple[int, int] | None = (0, path.stat().st_size)
-        for name in (b"moov", b"udta", b"stem"):
-            span = next((inner for box, inner in _boxes(file, *span) if box == name), None) if span else None
+        span = _find(file, (0, path.stat().st_size), b"moov", b"udta", b"stem")
         if span is None or span[1] - span[0] > _MAX_BOX:
             return None
         file.seek(span[0])
         text = file.read(span[1] - span[0])
     try:
-        return [str(stem.get("name", "")) for stem in json.loads(text)["stems"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        stems = json.loads(text.decode("utf-8", "replace"))["stems"]
+        names = [stem.get("name", "") for stem in stems[:_MAX_STEMS]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    return [name if isinstance(name, str) else "" for name in names]
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """Boxes of an MP4 (ISO 14496-12): name, and where the content lies."""
     at = start
-    while at + 8 <= end:
+    for _ in range(MAX_CHUNKS):
+        if at + 8 > end:
+            return
         file.seek(at)
-        length, name = struct.unpack(">I4s", file.read(8))
+        length, name = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
         header = 8
         if length == 1:
-            (length,) = struct.unpack(">Q", file.read(8))
+            (length,) = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))
             header = 16
         if length == 0:
             length = end - at

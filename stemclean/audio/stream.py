@@ -23,6 +23,7 @@ class AudioInfo:
         format: family of the format, as in ``"wav"``, ``"flac"``, ``"mp4"``.
         subtype: sample format or codec, as in ``"PCM_16"``, ``"FLOAT"``, ``"aac"``.
         titles: what each audio stream calls itself, "" where it does not.
+        delay_known: False where an encoder puts some 10 to 50 ms before the sound, and the file does not say how much.
     """
 
     sample_rate: int
@@ -32,6 +33,7 @@ class AudioInfo:
     format: str
     subtype: str = ""
     titles: tuple[str, ...] = ("",)
+    delay_known: bool = True
 
     @property
     def duration(self) -> float:

@@ -28,7 +28,7 @@ from stemclean.audio import files
 from stemclean.audio.activity import active_regions
 from stemclean.audio.waveform import Waveform
 from stemclean.disk import replacing
-from stemclean.errors import AudioError, ConfigError
+from stemclean.errors import AudioError, ConfigError, of_one_file
 from stemclean.manifest import Stem
 from stemclean.units import seconds_to_samples
 
@@ -235,7 +235,8 @@ def _decode(stem: Stem, source: Path, spools: Path, sample_rate: int, channels: 
         blocks = files.blocks(
             path, sample_rate=sample_rate, channels=channels, block_duration=BLOCK, stream=stem.stream
         )
-        found = active_regions(_taped(blocks, spool), sample_rate)
+        with of_one_file(path):
+            found = active_regions(_taped(blocks, spool), sample_rate)
         num_samples = spool.tell() // (channels * 2)
         if stem.source is not None:  # trimmed already: the file is its active regions
             found = [(0, num_samples)]

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from stemclean import __version__
 from stemclean.audio import files
 from stemclean.audio.files import AudioInfo
-from stemclean.errors import AudioError, ConfigError, LabelError
+from stemclean.audio.formats import STREAM_ENDINGS
+from stemclean.errors import AudioError, ConfigError, LabelError, of_one_file
 from stemclean.labels import MIXTURE, Profile
 from stemclean.layouts.base import Found, reader_for
 from stemclean.layouts.f0_files import SUNG, fitting, with_f0
@@ -22,9 +23,10 @@ from stemclean.layouts.naming import common_folder, names, tracks, unclear
 from stemclean.layouts.walk import audio_files
 from stemclean.manifest import ANNOTATION, ESTIMATE, F0, Created, Input, Issue, Manifest, Skip, Stem, file_sha256
 
-__all__ = ["found_to_manifest", "no_audio", "not_named"]
+DELAY_UNKNOWN = "delay_unknown"
+"""Issue: an MP3 or AAC without a gapless tag, which may start 10 to 50 ms later than the stems beside it."""
 
-_MAY_HOLD_STREAMS = frozenset({".mp4", ".m4a", ".m4b", ".mov", ".mkv", ".mka", ".webm"})
+__all__ = ["found_to_manifest", "no_audio", "not_named"]
 
 
 def no_audio(path: Path) -> ConfigError:
@@ -111,7 +113,28 @@ def _look_into(found: list[Found], root: Path, profile: Profile, *, quiet: bool)
                     skipped.append(Skip(path=one.path, reason="duplicate_id", detail=detail))
                 else:
                     stems[one.id] = one
-    return sorted(stems.values(), key=lambda stem: stem.id), skipped
+    return _told_apart(sorted(stems.values(), key=lambda stem: stem.id)), skipped
+
+
+def _told_apart(stems: list[Stem]) -> list[Stem]:
+    """Stems whose encoder's delay is not known are remarked on where others of their song are not late by as much.
+
+    One encoder is late by the same in every file, so stems that are all alike stay together.
+    """
+    songs: dict[str, set[str]] = {}
+    for stem in stems:
+        songs.setdefault(stem.track, set()).add(_delay(stem))
+    return [
+        stem.model_copy(update={"issues": [issue for issue in stem.issues if issue.code != DELAY_UNKNOWN]})
+        if _delay(stem) and len(songs[stem.track]) == 1
+        else stem
+        for stem in stems
+    ]
+
+
+def _delay(stem: Stem) -> str:
+    """What is known of a stem's delay: "" for all, else the words of the remark."""
+    return next((issue.detail for issue in stem.issues if issue.code == DELAY_UNKNOWN), "")
 
 
 def _by_path(skip: Skip) -> tuple[str, str]:
@@ -119,9 +142,20 @@ def _by_path(skip: Skip) -> tuple[str, str]:
 
 
 def _look(found: Found, root: Path, profile: Profile) -> list[Stem | Skip]:
-    """The stems of one file: one, or one per stream, or a skip."""
+    """The stems of one file, or a skip, whatever is wrong with it."""
     path = _readable(found.path, root)
-    may_hold_streams = found.path.suffix.lower() in _MAY_HOLD_STREAMS
+    try:
+        with of_one_file(found.path):
+            return _stems(found, path, root, profile)
+    except AudioError as error:
+        missing = error.reason == "not_found"
+        return [Skip(path=path, reason=error.reason, detail=found.detail if missing and found.detail else error.detail)]
+    except OSError as error:
+        return [Skip(path=path, reason="unreadable", detail=error.strerror or str(error))]
+
+
+def _stems(found: Found, path: str, root: Path, profile: Profile) -> list[Stem | Skip]:
+    """The stems of one file: one, or one per stream, or a skip."""
     if not found.path.is_relative_to(root):
         if not os.path.exists(found.path):  # noqa: PTH110 - a folder that may not be read is no error here
             return [Skip(path=path, reason="not_found", detail=found.detail or "no such file")]
@@ -130,20 +164,16 @@ def _look(found: Found, root: Path, profile: Profile) -> list[Stem | Skip]:
         return [Skip(path=path, reason="unreadable", detail="the name is not UTF-8; rename the file")]
     if found.path.is_dir():
         return [Skip(path=path, reason="no_permission", detail="the folder may not be read")]
-    try:
-        if may_hold_streams and files.probe(found.path).num_streams > 1:
-            streams = _streams(found, path, files.probe(found.path), profile)
+    if found.path.suffix.lower() in STREAM_ENDINGS:
+        info = files.probe(found.path)
+        if info.num_streams > 1:
+            streams = _streams(found, path, info, profile)
             return [one for item in streams for one in (_sung(item, found, root, profile) if found.f0 else [item])]
-        refusal = _refusal(path, found.label, found.detail or _unclear(found.path, root, profile))
-        if refusal and not (found.f0 and found.label == MIXTURE):
-            return [refusal]
-        stem = _stem(found, path, files.probe(found.path), 0, file_sha256(found.path))
-        return _sung(stem, found, root, profile, refusal) if found.f0 else [stem]
-    except AudioError as error:
-        missing = error.reason == "not_found"
-        return [Skip(path=path, reason=error.reason, detail=found.detail if missing and found.detail else error.detail)]
-    except OSError as error:
-        return [Skip(path=path, reason="unreadable", detail=error.strerror or str(error))]
+    refusal = _refusal(path, found.label, found.detail or _unclear(found.path, root, profile))
+    if refusal and not (found.f0 and found.label == MIXTURE):
+        return [refusal]
+    stem = _stem(found, path, files.probe(found.path), 0, file_sha256(found.path))
+    return _sung(stem, found, root, profile, refusal) if found.f0 else [stem]
 
 
 def _streams(found: Found, path: str, first: AudioInfo, profile: Profile) -> Iterator[Stem | Skip]:
@@ -222,6 +252,8 @@ def _stem(found: Found, path: str, info: AudioInfo, stream: int, sha256: str) ->
     identity = str(Path(path).with_suffix("").as_posix())
     claimed = [str(found.label)]
     issues = [Issue(code="downmixed", detail=f"{info.channels} channels are read as 2")] if info.channels > 2 else []
+    if not info.delay_known:
+        issues.append(Issue(code=DELAY_UNKNOWN, detail=f"{info.subtype} says not where its sound starts"))
     return Stem(
         id=f"{identity}#{stream}" if stream else identity,
         track=found.track or "",

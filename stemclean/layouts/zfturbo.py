@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from stemclean.audio import files
 from stemclean.disk import replacing
-from stemclean.errors import AudioError, ConfigError
+from stemclean.errors import AudioError, ConfigError, of_one_file
 from stemclean.layouts.base import WriteReport
 from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.units import db_to_amplitude
@@ -109,7 +109,8 @@ class ZFTurbo:
             label, why = _class_of(stem)
             if not why:
                 try:
-                    heard = self._listen(folder / stem.path, stem.stream, sample_rate)
+                    with of_one_file(folder / stem.path):
+                        heard = self._listen(folder / stem.path, stem.stream, sample_rate)
                     why = "" if heard.loudest >= max(self.min_mean_abs, 1e-9) else "too_quiet"
                 except AudioError as error:
                     why = error.reason

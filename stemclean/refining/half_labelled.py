@@ -17,7 +17,7 @@ from tqdm import tqdm
 from stemclean.audio import files
 from stemclean.audio.waveform import Waveform
 from stemclean.data.journal import Journal
-from stemclean.errors import AudioError, LabelError
+from stemclean.errors import AudioError, LabelError, of_one_file
 from stemclean.layouts import f0_labels
 from stemclean.layouts.f0_files import SUNG
 from stemclean.manifest import F0, Created, Estimated, Issue, Manifest, Skip, Stem, file_sha256
@@ -148,8 +148,9 @@ class _Worker:
         """A voice with its estimated f0."""
         loaded = self.models.tracker
         try:
-            sound = self._read(stem, loaded)
-            track = pseudo_f0(loaded, sound, threshold=self.models.threshold, device=self.device)
+            with of_one_file(self.sidecars.root / stem.path):
+                sound = self._read(stem, loaded)
+                track = pseudo_f0(loaded, sound, threshold=self.models.threshold, device=self.device)
         except AudioError as error:
             return Skip(path=stem.path, reason=error.reason, detail=error.detail)
         path = f0_labels.write(track, self.sidecars.place("f0", stem.id, ".f0.csv"))
@@ -171,8 +172,9 @@ class _Worker:
         try:
             beside = f0_labels.Beside(stem.duration, stem.track.rpartition("/")[2])
             known = f0_labels.read(self.sidecars.root / stem.f0.path, stem.f0.format, beside=beside)
-            sound = self._read(stem, loaded)
-            voice, confidence = pseudo_vocals(loaded, sound, known, device=self.device)
+            with of_one_file(self.sidecars.root / stem.path):
+                sound = self._read(stem, loaded)
+                voice, confidence = pseudo_vocals(loaded, sound, known, device=self.device)
         except AudioError as error:
             return Skip(path=stem.path, reason=error.reason, detail=error.detail)
         except LabelError as error:

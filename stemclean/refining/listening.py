@@ -13,7 +13,7 @@ from tqdm import tqdm
 import stemclean
 from stemclean import manifest, verdicts
 from stemclean.data.journal import Journal
-from stemclean.errors import AudioError
+from stemclean.errors import AudioError, of_one_file
 from stemclean.manifest import Created, Input, Manifest, Model, Skip, Stem, Verdict
 from stemclean.models.calibration import Calibration
 from stemclean.models.judge import Judgement, Recording, one_thread_each
@@ -115,7 +115,8 @@ def moved(refined: Manifest, folder: Path, data: str | Path, output: Path) -> Ma
 def scores_of(stem: Stem, folder: Path, jury: Jury, config: RefineConfig) -> dict[str, float] | None:
     """What :func:`relabel` would score a stem, thresholds aside; None where nothing in it can be judged."""
     try:
-        heard, scores = _hear(stem, _recording(stem, folder, jury), jury, plain=config.plain_windows)
+        with of_one_file(folder / stem.path):
+            heard, scores = _hear(stem, _recording(stem, folder, jury), jury, plain=config.plain_windows)
     except AudioError:
         return None
     return dict(zip(jury.labels, scores.tolist(), strict=True)) if heard.weights.any() else None
@@ -135,14 +136,18 @@ def _hear(stem: Stem, recording: Recording, jury: Jury, *, plain: bool) -> tuple
 
 def _look(stem: Stem, folder: Path, jury: Jury, config: RefineConfig) -> Stem | Skip:
     """One stem, judged; or why it could not be."""
-    recording = _recording(stem, folder, jury)
     try:
-        heard, scores = _hear(stem, recording, jury, plain=config.plain_windows)
-        unsure = verdicts.borderline(scores, config.limits(jury.labels, stem.claimed), config.margin)
-        if unsure and not config.plain_windows and heard.weights.any():
-            heard, scores = _hear(stem, recording, jury, plain=True)
+        with of_one_file(folder / stem.path):
+            return _judged(stem, _recording(stem, folder, jury), jury, config)
     except AudioError as error:
         return Skip(path=stem.path, reason=error.reason, detail=error.detail)
+
+
+def _judged(stem: Stem, recording: Recording, jury: Jury, config: RefineConfig) -> Stem:
+    heard, scores = _hear(stem, recording, jury, plain=config.plain_windows)
+    unsure = verdicts.borderline(scores, config.limits(jury.labels, stem.claimed), config.margin)
+    if unsure and not config.plain_windows and heard.weights.any():
+        heard, scores = _hear(stem, recording, jury, plain=True)
     named = dict(zip(jury.labels, scores.tolist(), strict=True))
     return _with_verdict(stem, heard, named, jury.of(stem)[1], config, jury.chance)
 

@@ -1,0 +1,336 @@
+"""Files are decoded in processes of their own, so that one that crashes a decoder costs that file alone.
+
+:func:`open_decoder` gives a decoder like those of :mod:`stemclean.audio.decoders`; the work is done by one of a few
+workers (:mod:`stemclean.audio.worker`), started when they are first needed. A worker that dies, gives no answer in time
+or asks for more memory than one file may have is replaced; the file that it was at fails as ``decoder_crashed``, and
+other files that it had open are opened anew where they were. What decoders print, which would stand between the
+lines of a report, is logged with the file's name (logger ``stemclean.audio``).
+
+A process that was forked has workers of its own. Workers end with the process that started them, however it ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterator
+from io import RawIOBase
+from pathlib import Path
+from typing import IO, Any, Self, cast
+
+import numpy as np
+
+from stemclean.audio.stream import AudioInfo, Decoder
+from stemclean.audio.waveform import Waveform
+from stemclean.audio.worker import receive, send
+from stemclean.errors import AudioError
+
+__all__ = ["open_decoder"]
+
+MAX_WORKERS = min(32, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+"""Workers at a time; 0: files are decoded in this process, crashes and all."""
+
+MEMORY = 2 << 30
+"""Bytes that a worker may have."""
+
+PATIENCE = 60.0
+"""Seconds that an answer may take, and as many more as the file has pieces of 5 MB: some must be read whole."""
+PATIENCE_BYTES = 5e6
+
+START_SECONDS = 60.0
+
+_LOG = logging.getLogger("stemclean.audio")
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from stemclean.audio import decoders, worker; "
+    "worker.serve(int(sys.argv[2]), decoders.decoder_of)"
+)
+
+
+def open_decoder(path: Path, stream: int = 0) -> Decoder:
+    """The decoder that reads a file, after the checks that cost no decoding.
+
+    Raises:
+        AudioError: as :func:`stemclean.audio.decoders.decoder_of`; ``decoder_crashed``, ``unexpected_error``.
+    """
+    if MAX_WORKERS and not _state.broken:
+        try:
+            return _Remote(path, stream)
+        except _NoWorkerError as error:
+            _state.broken = True
+            _LOG.warning("no process can be started to decode in (%s): a broken file may end this one", error)
+    from stemclean.audio.decoders import decoder_of
+
+    return decoder_of(path, stream)
+
+
+class _NoWorkerError(Exception):
+    """No process can be started here."""
+
+
+class _DeadError(Exception):
+    """The worker is gone; ``str`` says how."""
+
+
+class _Remote:
+    """A :class:`stemclean.audio.stream.Decoder` in a worker."""
+
+    def __init__(self, path: Path, stream: int) -> None:
+        self.path = path
+        self._stream = stream
+        self._place = os.path.abspath(path)  # noqa: PTH100  a worker may be in another folder; links are kept
+        self._seconds = PATIENCE
+        with contextlib.suppress(OSError, ValueError):
+            self._seconds += os.stat(path).st_size / PATIENCE_BYTES  # noqa: PTH116  a name may hold a NUL
+        self.info = self._opened()
+
+    def _opened(self) -> AudioInfo:
+        self._worker = _state.worker()
+        self._number = next(_NUMBERS)
+        answer, _ = self._ask({"do": "open", "stream": self._stream})
+        self._worker.num_open += 1
+        return AudioInfo(**answer["info"] | {"titles": tuple(answer["info"]["titles"])})
+
+    def chunks(self, start: int, stop: int) -> Iterator[Waveform]:
+        """Samples ``start`` to ``stop``."""
+        at = start
+        span: list[int] | None = [start, stop]
+        while True:
+            if not self._worker.is_alive():  # another file was its end
+                self._opened()
+                span = [at, stop]
+            answer, content = self._ask({"do": "read", "span": span})
+            if answer["shape"] is None:
+                return
+            samples = content.view(np.float32).reshape(answer["shape"])
+            at, span = at + samples.shape[1], None
+            yield samples
+
+    def _ask(self, message: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
+        try:
+            asked = message | {"path": self._place, "number": self._number}
+            answer, content = self._worker.ask(asked, self._seconds)
+        except _DeadError as death:
+            raise AudioError(self.path, "decoder_crashed", str(death)) from None
+        if answer.get("printed"):
+            _tell(self.path, answer["printed"])
+        if "error" in answer:
+            raise AudioError(self.path, *answer["error"])
+        return answer, content
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.close(self._number)
+
+
+class _Worker:
+    """A process that decodes."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.num_open = 0
+        self._unclosed: deque[int] = deque()  # by threads that could not wait
+        self._ready = False
+        # Sums of a decoder need no threads, and each thread of OpenBLAS counts as memory.
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self._printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  as long as the process
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START, json.dumps(sys.path), str(MEMORY)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._printed,
+                bufsize=0,
+                env=environment,
+            )
+        except (OSError, ValueError) as error:
+            self._printed.close()
+            raise _NoWorkerError(error) from None
+        self._to = cast("RawIOBase", self._process.stdin)
+        self._from = cast("RawIOBase", self._process.stdout)
+        _widen(self._from)
+
+    def is_alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.returncode is None and self._process.poll() is None
+
+    def ask(self, message: dict[str, Any], seconds: float) -> tuple[dict[str, Any], np.ndarray]:
+        """Ask, and wait for the answer.
+
+        Raises:
+            _DeadError: it died of it.
+            _NoWorkerError: it never began.
+        """
+        with self.lock:
+            self._wait_until_ready()
+            return self._asked(message, seconds)
+
+    def _asked(self, message: dict[str, Any], seconds: float) -> tuple[dict[str, Any], np.ndarray]:
+        closed = []
+        while self._unclosed:
+            closed.append(self._unclosed.popleft())
+        self.num_open -= len(closed)
+        try:
+            send(self._to, message | {"close": closed, "seconds": seconds})
+            self._wait(seconds + 10)
+            return receive(self._from)
+        except (EOFError, OSError):
+            raise _DeadError(self._buried(seconds)) from None
+        except BaseException:  # interrupted: the answer will never be read
+            self.kill()
+            raise
+
+    def _wait_until_ready(self) -> None:
+        if self._ready:
+            return
+        try:
+            self._wait(START_SECONDS)
+            receive(self._from)
+        except (EOFError, OSError, ValueError) as error:
+            self.kill()
+            raise _NoWorkerError(f"{sys.executable} ended at once ({type(error).__name__})") from None
+        self._ready = True
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for an answer to begin. Raises EOFError where none does."""
+        if not hasattr(select, "poll"):
+            return
+        poll = select.poll()
+        poll.register(self._from, select.POLLIN)
+        if not poll.poll(seconds * 1000):
+            raise EOFError
+
+    def _buried(self, seconds: float) -> str:
+        """Make sure that it is dead; what it died of."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+        code = self._process.returncode
+        self.kill()
+        if code is None or code == -getattr(signal, "SIGALRM", 0):
+            return f"the decoder gave no answer within {seconds:.0f} s"
+        if code < 0:
+            try:
+                return f"the decoder was ended by {signal.Signals(-code).name}"
+            except ValueError:
+                return f"the decoder was ended by signal {-code}"
+        return f"the decoder ended with exit code {code}"
+
+    def close(self, number: int) -> None:
+        """Close a file in it; at once, or when it is next asked."""
+        self._unclosed.append(number)
+        if not self.lock.acquire(blocking=False):  # another thread asks, or this one: garbage is collected anywhere
+            return
+        try:
+            if self._ready and self.is_alive():
+                self._asked({"do": "close", "path": ""}, PATIENCE)
+        except _DeadError:
+            pass
+        finally:
+            self.lock.release()
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        self.let_go()
+
+    def bury(self) -> None:
+        """Clear away what died between two questions; who is asking now does that himself."""
+        if self.lock.acquire(blocking=False):
+            self.let_go()
+            self.lock.release()
+
+    def stop(self) -> None:
+        """End it when it has nothing to do."""
+        with contextlib.suppress(OSError):
+            self._to.close()
+        try:
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close what this process holds of it."""
+        for file in (self._to, self._from, self._printed):
+            with contextlib.suppress(OSError):
+                file.close()
+
+    def forget(self) -> None:
+        """It is another process's, which this one was forked from."""
+        self.let_go()
+        self._process.returncode = 0
+        self.lock = threading.Lock()
+
+
+class _State:
+    """The workers of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.workers: list[_Worker] = []
+        self.broken = False
+
+    def worker(self) -> _Worker:
+        """The least busy worker; a new one where all are at work and there may be more."""
+        with self.lock:
+            for worker in [worker for worker in self.workers if not worker.is_alive()]:
+                self.workers.remove(worker)
+                worker.bury()
+            idle = [worker for worker in self.workers if not worker.lock.locked()]
+            if not idle and len(self.workers) < MAX_WORKERS:
+                self.workers.append(_Worker())
+                return self.workers[-1]
+            return min(idle or self.workers, key=lambda worker: worker.num_open)
+
+    def stop(self) -> None:
+        """End all workers."""
+        for worker in self.workers:
+            worker.stop()
+        self.workers = []
+
+    def forget(self) -> None:
+        """Begin anew in a process that was forked; the lock may be held by a thread that is not here."""
+        for worker in self.workers:
+            worker.forget()
+        self.lock, self.workers = threading.Lock(), []
+
+
+def _widen(pipe: RawIOBase) -> None:
+    """Let a pipe hold a chunk, where the system can."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
+
+
+def _tell(path: Path, printed: str) -> None:
+    """Log what a decoder printed about a file, once."""
+    for line in printed.splitlines():
+        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line.strip())
+        if text and (path, text) not in _told:
+            if len(_told) < 10_000:
+                _told.add((path, text))
+            _LOG.warning("%s: %s", path, text)
+
+
+_told: set[tuple[Path, str]] = set()
+_NUMBERS = itertools.count()
+_state = _State()
+atexit.register(_state.stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_state.forget)

@@ -1,0 +1,206 @@
+"""The other side of :mod:`stemclean.audio.isolation`: a process that opens files and decodes them when it is asked.
+
+It imports neither torch nor a command line. What the decoders print goes into a file that the parent gave it as its
+standard error. It ends when the parent does, when an answer takes too long, or when a file makes it crash.
+
+A message is a header in JSON and, of samples, their bytes: see :func:`send` and :func:`receive`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import json
+import os
+import signal
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from io import RawIOBase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemclean.audio.stream import Decoder
+from stemclean.audio.waveform import Waveform
+from stemclean.errors import AudioError
+
+__all__ = ["receive", "send", "serve"]
+
+CHUNK_VALUES = 1 << 18
+"""Samples of all channels that are sent at once, at least: a megabyte."""
+
+LENGTHS = struct.Struct("<II")
+MAX_PRINTED = 4096  # bytes
+
+
+def send(pipe: RawIOBase, header: dict[str, Any], payload: Waveform | None = None) -> None:
+    """Send a message."""
+    text = json.dumps(header).encode()
+    content = memoryview(b"") if payload is None else payload.data.cast("B")
+    _write(pipe, memoryview(LENGTHS.pack(len(text), len(content)) + text))
+    _write(pipe, content)
+
+
+def receive(pipe: RawIOBase) -> tuple[dict[str, Any], np.ndarray]:
+    """Wait for a message; its header, and its bytes. Raises EOFError where nobody is left to send one."""
+    lengths = _read(pipe, LENGTHS.size)
+    num_header, num_content = LENGTHS.unpack(lengths.tobytes())
+    header = json.loads(_read(pipe, num_header).tobytes())
+    return header, _read(pipe, num_content)
+
+
+def _write(pipe: RawIOBase, content: memoryview) -> None:
+    while content:
+        content = content[pipe.write(content) :]
+
+
+def _read(pipe: RawIOBase, count: int) -> np.ndarray:
+    content = np.empty(count, np.uint8)
+    at = 0
+    while at < count:
+        got = pipe.readinto(content.data[at:])
+        if not got:
+            raise EOFError
+        at += got
+    return content
+
+
+def serve(memory: int, decoder_of: Callable[[Path, int], Decoder]) -> None:
+    """Answer until the parent is gone. Messages come in on standard input, and answers go out on standard output.
+
+    Args:
+        memory: bytes that this process may have at most, where the system can say so.
+        decoder_of: :func:`stemclean.audio.decoders.decoder_of`.
+    """
+    commands = os.fdopen(os.dup(0), "rb", buffering=0)
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    for name in ("SIGINT", "SIGHUP", "SIGTERM"):  # the parent decides when to end
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    _limit(memory)
+    server = _Server(decoder_of)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        send(answers, {"ready": os.getpid()})
+        while True:
+            asked, _ = receive(commands)
+            with _at_most(asked["seconds"]):
+                header, samples = server.answer(asked)
+            send(answers, header | {"printed": _printed()}, samples)
+    os._exit(0)  # no native library may hang at its end
+
+
+def _limit(memory: int) -> None:
+    """Let a file that asks for too much memory fail, and this process be the first to go where there is none."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        soft = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")
+
+
+@contextlib.contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """End this process, whatever it does, if that takes longer."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _printed() -> str:
+    """What was printed since the last answer, by Python and by libraries."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).fflush(None)
+    try:
+        length = os.lseek(2, 0, os.SEEK_CUR)
+        if not length:
+            return ""
+        os.lseek(2, 0, os.SEEK_SET)
+        text = os.read(2, MAX_PRINTED)
+        os.lseek(2, 0, os.SEEK_SET)
+        os.ftruncate(2, 0)
+    except OSError:
+        return ""
+    return text.decode("utf-8", "replace")
+
+
+class _Server:
+    """Open files, by number."""
+
+    def __init__(self, decoder_of: Callable[[Path, int], Decoder]) -> None:
+        self._decoder_of = decoder_of
+        self._open: dict[int, Decoder] = {}
+        self._chunks: dict[int, Iterator[Waveform]] = {}
+
+    def answer(self, asked: dict[str, Any]) -> tuple[dict[str, Any], Waveform | None]:
+        """Do what was asked: open, go on reading, close."""
+        for done in asked.get("close", ()):
+            self._close(done)
+        path = Path(asked["path"])
+        number: int = asked.get("number", -1)
+        try:
+            if asked["do"] == "open":
+                decoder = self._decoder_of(path, asked["stream"])
+                self._open[number] = decoder
+                return {"info": dataclasses.asdict(decoder.info)}, None
+            if asked["do"] == "read":
+                if asked["span"] is not None:
+                    self._chunks[number] = _gathered(self._open[number], *asked["span"])
+                samples = next(self._chunks[number], None)
+                return {"shape": None if samples is None else samples.shape}, samples
+        except AudioError as error:
+            return {"error": [error.reason, error.detail]}, None
+        except MemoryError:
+            return {"error": ["decoder_crashed", "it needs more memory than one file may have"]}, None
+        except OSError as error:
+            return {"error": ["unreadable", error.strerror or str(error)]}, None
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this file's
+            return {"error": ["unexpected_error", f"{type(error).__name__}: {error}"]}, None
+        return {}, None
+
+    def _close(self, number: int) -> None:
+        self._chunks.pop(number, None)
+        decoder = self._open.pop(number, None)
+        if decoder is not None:
+            with contextlib.suppress(Exception):
+                decoder.__exit__()
+
+
+def _gathered(decoder: Decoder, start: int, stop: int) -> Iterator[Waveform]:
+    """The same samples in chunks that are worth the way; what comes before an error comes first."""
+    least = max(1, CHUNK_VALUES // decoder.info.channels)
+    waiting: list[Waveform] = []
+    error: Exception | None = None
+    chunks = decoder.chunks(start, stop)
+    while True:
+        try:
+            chunk = next(chunks, None)
+        except Exception as failed:  # noqa: BLE001  raised below
+            chunk, error = None, failed
+        if chunk is not None:
+            waiting.append(chunk)
+        if waiting and (chunk is None or sum(item.shape[1] for item in waiting) >= least):
+            whole = waiting[0] if len(waiting) == 1 else np.concatenate(waiting, axis=1)
+            waiting = []
+            yield np.ascontiguousarray(whole)
+        if error is not None:
+            raise error
+        if chunk is None:
+            return

@@ -1,0 +1,222 @@
+"""Decoders in processes of their own: what one of them does on a file costs that file, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stemclean.audio import decoders, files, isolation
+from stemclean.cli import app
+from stemclean.errors import AudioError
+
+RATE = 8000
+
+# A worker whose decoder does, on a file of that name, what decoders do when it goes wrong.
+WICKED = """
+import ctypes, json, os, signal, sys, time
+sys.path[:] = json.loads(sys.argv[1])
+import numpy as np
+from stemclean.audio import decoders, worker
+
+class Later:
+    def __init__(self, decoder): self._decoder, self.info = decoder, decoder.info
+    def __exit__(self, *_): self._decoder.__exit__()
+    def chunks(self, start, stop):
+        for count, chunk in enumerate(self._decoder.chunks(start, stop)):
+            yield chunk
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+def wicked(path, stream):
+    name = path.name
+    if name.startswith("crash"): os.kill(os.getpid(), signal.SIGSEGV)
+    if name.startswith("abort"): os.abort()
+    if name.startswith("exit"): os._exit(3)
+    if name.startswith("hang"):
+        while True: time.sleep(1)
+    if name.startswith("greedy"): np.ones(1 << 32, np.uint8)
+    if name.startswith("bug"): 1 << -1
+    if name.startswith("chatty"):
+        os.write(1, b"to stdout \\x1b[31m\\n")
+        os.write(2, b"to stderr\\n")
+        ctypes.CDLL(None).puts(b"through stdio")
+    decoder = decoders.decoder_of(path, stream)
+    return Later(decoder) if name.startswith("later") else decoder
+
+worker.serve(int(sys.argv[2]), wicked)
+"""
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+
+
+@pytest.fixture
+def wicked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Workers that go wrong; those of other tests are left alone."""
+    monkeypatch.setattr(isolation, "_state", isolation._State())
+    monkeypatch.setattr(isolation, "_START", WICKED)
+    monkeypatch.setattr(isolation, "_told", set())
+    monkeypatch.setattr(isolation, "MAX_WORKERS", 2)
+    yield
+    isolation._state.stop()
+
+
+def sound_at(path: Path, seconds: float = 1.0) -> Path:
+    noise = 0.1 * np.random.default_rng(len(path.name)).standard_normal((2, int(seconds * RATE)))
+    return files.write(path, noise, RATE, subtype="PCM_16")
+
+
+def failure(path: Path) -> tuple[str, str]:
+    with pytest.raises(AudioError) as caught:
+        files.read(path)
+    return caught.value.reason, caught.value.detail
+
+
+@pytest.mark.usefixtures("wicked")
+class TestOneFile:
+    @pytest.mark.parametrize(
+        ("name", "detail"),
+        [
+            ("crash", "the decoder was ended by SIGSEGV"),
+            ("abort", "the decoder was ended by SIGABRT"),
+            ("exit", "the decoder ended with exit code 3"),
+            ("later", "the decoder was ended by SIGSEGV"),
+            ("greedy", "it needs more memory than one file may have"),
+        ],
+    )
+    def test_a_decoder_that_dies_costs_its_file(self, tmp_path: Path, name: str, detail: str) -> None:
+        assert failure(sound_at(tmp_path / f"{name}.wav")) == ("decoder_crashed", detail)
+        assert files.read(sound_at(tmp_path / "good.wav")).shape == (2, RATE)
+
+    def test_a_decoder_that_hangs_is_ended(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(isolation, "PATIENCE", 0.5)
+        reason, detail = failure(sound_at(tmp_path / "hang.wav"))
+        assert (reason, detail) == ("decoder_crashed", "the decoder gave no answer within 1 s")
+
+    def test_what_nobody_foresaw_has_a_name(self, tmp_path: Path) -> None:
+        found = failure(sound_at(tmp_path / "bug.wav"))
+        assert found == ("unexpected_error", "ValueError: negative shift count")
+
+    def test_other_files_go_on_where_they_were(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(isolation, "MAX_WORKERS", 1)
+        path = sound_at(tmp_path / "long.flac", 60)
+        whole = files.read(path)
+        blocks = files.blocks(path, block_duration=20)
+        begun = next(blocks)
+        assert failure(sound_at(tmp_path / "crash.wav"))[0] == "decoder_crashed"
+        assert np.array_equal(np.concatenate([begun, *blocks], axis=1), whole)
+
+    def test_a_worker_that_somebody_killed_is_replaced(self, tmp_path: Path) -> None:
+        path = sound_at(tmp_path / "good.wav")
+        files.probe(path)
+        for worker in isolation._state.workers:
+            os.kill(worker._process.pid, signal.SIGKILL)
+            worker._process.wait()
+        assert files.probe(path).num_samples == RATE
+
+    def test_what_decoders_print_is_logged_once_with_the_file(
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = sound_at(tmp_path / "chatty.wav")
+        for _ in range(3):
+            files.read(path)
+        assert capfd.readouterr() == ("", "")
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{path}: {text}" for text in ("to stdout \\x1b[31m", "to stderr", "through stdio")
+        ]
+
+    def test_a_run_goes_on(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for name in ("crash drums", "bass", "bug vocals"):
+            sound_at(tmp_path / "song" / f"{name}.wav")
+        with pytest.raises(SystemExit) as left:
+            app(["trim", str(tmp_path / "song"), str(tmp_path / "out"), "--json", "-q"])
+        assert left.value.code == 3
+        report = json.loads(capsys.readouterr().out)
+        assert {(skip["path"], skip["reason"]) for skip in report["failures"]} == {
+            ("crash drums.wav", "decoder_crashed"),
+            ("bug vocals.wav", "unexpected_error"),
+        }
+
+
+def test_many_threads_read_what_one_reads(tmp_path: Path) -> None:
+    paths = [sound_at(tmp_path / f"{'x' * length}.flac", 5) for length in range(1, 9)]
+    with ThreadPoolExecutor(8) as threads:
+        heard = list(threads.map(files.read, paths))
+    for path, waveform in zip(paths, heard, strict=True):
+        with decoders.decoder_of(path) as decoder:
+            assert np.array_equal(waveform, np.concatenate(list(decoder.chunks(0, decoder.info.num_samples)), axis=1))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_has_workers_of_its_own(tmp_path: Path) -> None:
+    path = sound_at(tmp_path / "good.flac")
+    blocks = files.blocks(path, block_duration=0.25)
+    first = next(blocks)  # opened before the fork, read on after it
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+
+    def child() -> None:
+        theirs.send((np.concatenate([first, *blocks], axis=1).sum(), files.read(path).sum()))
+
+    process = context.Process(target=child)
+    process.start()
+    total = files.read(path).sum()
+    assert ours.recv() == pytest.approx((total, total))
+    process.join()
+    assert np.concatenate([first, *blocks], axis=1).sum() == pytest.approx(total)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_workers_end_with_their_process(tmp_path: Path, ending: signal.Signals) -> None:
+    path = sound_at(tmp_path / "good.wav")
+    script = (
+        "import sys, time\nfrom stemclean.audio import files, isolation\nfiles.probe(sys.argv[1])\n"
+        "print(isolation._state.workers[0]._process.pid, flush=True)\ntime.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        assert is_there(worker)
+        process.send_signal(ending)
+    for _ in range(500):
+        if not is_there(worker):
+            return
+        time.sleep(0.02)
+    pytest.fail("the worker outlived its process")
+
+
+def is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat")
+        return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_where_no_process_can_be_started_files_are_still_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(isolation, "_state", isolation._State())
+    monkeypatch.setattr(isolation, "_START", "raise SystemExit")
+    assert files.probe(sound_at(tmp_path / "good.wav")).num_samples == RATE
+    assert "no process can be started" in caplog.text
+
+
+def test_a_worker_imports_no_torch() -> None:
+    imports = "import sys; from stemclean.audio import decoders, worker"
+    script = f"{imports}; print('torch' in sys.modules, 'typer' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert told.stdout.split() == ["False", "False"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 from benchmarks.page import SPREAD, spread, table, verdict
@@ -27,7 +28,8 @@ def parts(read: Callable[[str], Record]) -> list[str]:
     for name, section in SECTIONS.items():
         missing = [f"Not measured yet: `python -m benchmarks.eval_speed --only {name}`."]
         shown += section(result[name]) if name in result else missing
-    return shown
+    bands = read("empty_bands")
+    return shown + (empty_band_parts(bands) if bands else ["Not measured yet: `python -m benchmarks.empty_bands`."])
 
 
 INTRO = """
@@ -130,6 +132,45 @@ Peak resident memory of `stemclean eval separation` on one song of {result["sour
 Each song that is evaluated at once takes as much again.""",
         table(["length", "peak", "seconds, start included"], rows),
     ]
+
+
+def empty_band_parts(result: Record) -> list[str]:
+    """What references without a floor of noise do to ISR, SIR and SAR."""
+    rows = []
+    for kind in dict.fromkeys(case["kind"] for case in result["cases"]):
+        cases = [case for case in result["cases"] if case["kind"] == kind]
+        marked = {name: sum(name in case["not_determined"] for case in cases) for name in METRICS[1:]}
+        order = [max(case["museval_order_db"][index] for case in cases) for index in range(3)]
+        rows.append([kind, len(cases), *(f"{apart:.2f}" for apart in order), *marked.values(), *_moved(result, cases)])
+    names = [name.upper() for name in METRICS[1:]]
+    head = ["references", "songs", *(f"{name}: order, dB" for name in names)]
+    head += [*(f"{name}: n/d in" for name in names), *(f"{name}-reg from 16 bits, dB" for name in names)]
+    return [
+        "### References with empty bands",
+        machine(result),
+        f"""
+[Empty bands](evaluation.md#empty-bands) leave ISR, SIR and SAR open. The references are excerpts of
+{result["seconds"]:g} s of songs in Ogg Vorbis, as the decoder gives them and with the rounding of 24 and of 16 bits; the
+same kind of estimate is made for each. *Order*: by how much museval's median changes at most when the sources come in
+the opposite order. *n/d in*: songs in which a value is marked as not determined. *From 16 bits*: median and greatest
+difference of the regularised metric from the same metric with references of 16 bits.""",
+        table(head, rows),
+    ]
+
+
+def _moved(result: Record, cases: list[Record]) -> list[str]:
+    """How far the regularised metrics of some cases lie from those of the same songs at 16 bits."""
+    at_16_bits = {case["song"]: case["regularised_db"] for case in result["cases"] if case["kind"] == "16 bits"}
+    shown = []
+    for index in range(3):
+        apart = [
+            abs(a - b)
+            for case in cases
+            if case["song"] in at_16_bits
+            for a, b in zip(case["regularised_db"][index], at_16_bits[case["song"]][index], strict=True)
+        ]
+        shown.append(f"{median(apart):.2f}, {max(apart):.2f}" if apart else "–")
+    return shown
 
 
 SECTIONS: dict[str, Callable[[Record], list[str]]] = {

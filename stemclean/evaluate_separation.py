@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from stemclean.evaluating import results
 from stemclean.evaluating.pairing import Failure, Song, pair
 from stemclean.evaluating.songs import Measured, measure
 from stemclean.labels import FOUR_STEMS, PROFILES, Profile
-from stemclean.metrics.separation import METRICS
+from stemclean.metrics.separation import DEFAULT_METRICS, METRICS
 
 __all__ = ["classes", "evaluate_separation"]
 
@@ -29,7 +30,7 @@ def evaluate_separation(
     estimate: str | Path,
     output: str | Path,
     *,
-    metrics: Sequence[str] = tuple(METRICS),
+    metrics: Sequence[str] = DEFAULT_METRICS,
     profile: Profile = FOUR_STEMS,
     csv: str | Path | None = None,
     parquet: str | Path | None = None,
@@ -60,7 +61,9 @@ def evaluate_separation(
         - ``num_tracks``; ``tracks``: for each song ``track``, ``file`` (its document, relative to ``output``),
           ``classes``, ``sample_rate``, ``channels``, ``num_samples``, ``num_frames``, ``scores`` (key -> class -> dB),
           ``silent_references`` and ``silent_estimates`` (classes), ``lengths`` (class -> the estimate's samples, where
-          they are not the song's).
+          they are not the song's), ``not_determined`` (key -> classes without a value, as the
+          references do not determine it).
+        - ``not_determined``: key -> class -> number of songs whose value is not determined, and in no average.
         - ``failures``: ``path``, ``reason``, ``detail`` of all that could not be evaluated.
         - ``config``, ``definitions``: what was asked for, and what each key means.
 
@@ -93,6 +96,7 @@ def evaluate_separation(
         "created": {"by": f"stemclean {stemclean.__version__}", "command": "eval separation"},
         "definitions": {METRICS[name].key: METRICS[name].definition for name in metrics},
         "failures": failures,
+        "not_determined": _counted([track["not_determined"] for track in tracks]),
         "num_tracks": len(tracks),
         "scores": results.averages(measured, labels, metrics),
         "tracks": tracks,
@@ -174,4 +178,17 @@ def _track(one: Measured, metrics: Sequence[str]) -> dict[str, Any]:
         "silent_references": [song.labels[index] for index in scores.silent_references],
         "silent_estimates": [song.labels[index] for index in scores.silent_estimates],
         "lengths": {label: length for label, length in lengths.items() if length != song.num_samples},
+        "not_determined": {
+            METRICS[name].key: [song.labels[index] for index in sources]
+            for name, sources in scores.not_determined.items()
+        },
     }
+
+
+def _counted(by_track: Iterable[dict[str, list[str]]]) -> dict[str, dict[str, int]]:
+    """In how many songs a class has no value. Key of a metric -> class -> number."""
+    counts: dict[str, dict[str, int]] = {}
+    for metrics in by_track:
+        for key, labels in metrics.items():
+            counts[key] = dict(Counter(counts.get(key, {})) + Counter(labels))
+    return counts

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import LIKE
+from scipy import signal
 from typer.testing import CliRunner, Result
 
 from stemclean import manifest
@@ -237,6 +238,37 @@ class TestWhatIsListed:
         assert report["tracks"][1]["scores"]["sdx23_sdr_db"]["drums"] == 0.0
         assert "song 1: the reference of bass is silent" in done.stderr
         assert "song 2: the estimate of drums is silent" in done.stderr
+
+    def test_references_that_are_empty_in_a_band(self, tmp_path: Path, out: Path) -> None:
+        """As of a lossy file: half of the spectrum holds nothing at all."""
+        rng = np.random.default_rng(0)
+        low_pass = signal.cheby2(12, 120, 0.5, output="sos")
+        for label in ("vocals", "drums"):
+            stem = signal.sosfiltfilt(low_pass, 0.1 * rng.standard_normal((2, 20000)), axis=1)
+            write(tmp_path / "reference" / "song" / f"{label}.wav", stem)
+            write(tmp_path / "estimate" / "song" / f"{label}.wav", stem + 0.01 * rng.standard_normal(stem.shape))
+        command = f"eval separation {tmp_path / 'reference'} {tmp_path / 'estimate'} -o {out}"
+        done = run(f"{command} --metrics sdr,sir,sir-reg --json")
+        report = json.loads(done.stdout)
+        assert done.exit_code == 0
+        assert json_page.disagreements("eval separation", report) == []
+        assert report["not_determined"] == {"bsseval_v4_sir_db": {"vocals": 1, "drums": 1}}
+        assert report["tracks"][0]["not_determined"] == {"bsseval_v4_sir_db": ["vocals", "drums"]}
+        assert report["scores"]["bsseval_v4_sir_db"] == {"vocals": None, "drums": None, "average": None}
+        pair = [
+            np.stack([read(tmp_path / side / "song" / f"{label}.wav") for label in ("vocals", "drums")])
+            for side in ("reference", "estimate")
+        ]
+        by_array = separation.evaluate(*pair, RATE, ["vocals", "drums"], ["sir-reg"])
+        for label, value in report["scores"]["bsseval_v4_regularised_sir_db"].items():
+            assert value == pytest.approx(by_array[f"bsseval_v4_regularised_sir_db/{label}"], abs=1e-5)
+        assert report["scores"]["bsseval_v4_sdr_db"]["average"] > 10
+        frames = json.loads((out / report["tracks"][0]["file"]).read_text(encoding="utf-8"))["targets"][0]["frames"]
+        assert all(set(frame["metrics"]) == {"SDR"} for frame in frames)  # museval's stores read NaN for the rest
+        shown = run(f"{command} --metrics sdr,sir")
+        assert re.search(r"SIR, BSSEval v4 +n/d +n/d +n/d", shown.stdout)
+        assert "sir: not determined (n/d) in 1 song" in shown.stderr
+        assert "use --metrics sir-reg" in shown.stderr
 
     def test_a_stem_whose_silence_was_cut_out(self, references: Path, estimates: Path, out: Path) -> None:
         from stemclean import layouts

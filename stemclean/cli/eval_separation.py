@@ -22,7 +22,12 @@ def command(
         Path, typer.Option("--output", "-o", metavar="DIR", help="A folder for every song's frames and the summary.")
     ] = Path("evaluation"),
     metrics: Annotated[
-        str, typer.Option(metavar="LIST", help="With commas between; isr, sir and sar take nearly all of the time.")
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Comma-separated; isr, sir and sar take nearly all of the time. For references from lossy files: "
+            "isr-reg, sir-reg, sar-reg.",
+        ),
     ] = "sdr,isr,sir,sar,sdx-sdr,si-sdr",
     classes: Annotated[
         str,
@@ -74,7 +79,9 @@ def tables(report: dict[str, Any]) -> list[Table | str]:
     many = "1 song" if report["num_tracks"] == 1 else f"{report['num_tracks']} songs"
     shown = table(f"Separation, dB ({many})", "metric", *labels, "average", numbers=(*labels, "average"))
     for key, values in scores.items():
-        shown.add_row(titles[key], *(_db(values.get(label)) for label in (*labels, "average")))
+        missing = report["not_determined"].get(key, {})
+        cells = [_db(values.get(label), missing=label in missing) for label in labels]
+        shown.add_row(titles[key], *cells, _db(values.get("average"), missing=bool(missing)))
     return [shown]
 
 
@@ -90,8 +97,27 @@ def remarks(report: dict[str, Any]) -> list[str]:
         for label, length in track["lengths"].items():
             change = "cut" if length > track["num_samples"] else "filled up with silence"
             lines.append(f"{of} estimate of {label} was {change}: {length} samples for {track['num_samples']}")
-    return [*lines, f"wrote {report['output']}"]
+    return [*lines, *_not_determined(report), f"wrote {report['output']}"]
 
 
-def _db(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _not_determined(report: dict[str, Any]) -> list[str]:
+    """One line on values that rounding would decide, if there are any."""
+    from stemclean.metrics.separation import METRICS
+
+    missing = [name for name, metric in METRICS.items() if metric.key in report["not_determined"]]
+    if not missing:
+        return []
+    many = sum(bool(track["not_determined"]) for track in report["tracks"])
+    instead = ",".join(f"{name}-reg" for name in missing)
+    songs = "1 song" if report["num_tracks"] == 1 else f"{many} of {report['num_tracks']} songs"
+    line = (
+        f"{', '.join(missing)}: not determined (n/d) in {songs}, whose references are empty in some band, as lossy "
+        f"formats leave them; use --metrics {instead}"
+    )
+    return [line]
+
+
+def _db(value: float | None, *, missing: bool = False) -> str:
+    if value is None:
+        return "n/d" if missing else "–"
+    return f"{value:.2f}"

@@ -125,23 +125,28 @@ class Filters:
     Args:
         every: from all references to each estimate.
         own: from the estimate's own reference alone.
+        every_determined, own_determined: whether the references determine them, see
+            :class:`stemclean.metrics.toeplitz.Solution`.
 
     Shape:
         every: ``(tap, channel of a reference, channel of an estimate)``, the channels of one source side by side;
-        own: ``(source, tap, channel, channel)``.
+        own: ``(source, tap, channel, channel)``; own_determined: ``(source,)``.
     """
 
     every: Array
     own: Array
+    every_determined: bool
+    own_determined: NDArray[np.bool_]
 
 
-def filters(correlations: Array, owners: Sequence[int], channels: int) -> Filters:
+def filters(correlations: Array, owners: Sequence[int], channels: int, ridge: float = 0.0) -> Filters:
     """The filters of a track.
 
     Args:
         correlations: of :func:`at_lags`.
         owners: for each estimate, the index of its reference.
         channels: of each source.
+        ridge: share of its own energy that is added to each channel of a reference.
     """
     num_references = correlations.shape[1]
     among, targets = correlations[:, :, :num_references], correlations[:, :, num_references:]
@@ -149,10 +154,15 @@ def filters(correlations: Array, owners: Sequence[int], channels: int) -> Filter
     for estimate, owner in enumerate(owners):
         here = slice(owner * channels, (owner + 1) * channels)
         there = slice(estimate * channels, (estimate + 1) * channels)
-        own.append(toeplitz.solve(among[:, here, here], targets[:, here, there]))
-    if num_references == channels:  # the only source is all sources: equal to the last bit, so that SIR is infinite
-        return Filters(own[0], np.stack(own))
-    return Filters(toeplitz.solve(among, targets), np.stack(own))
+        own.append(toeplitz.solve(among[:, here, here], targets[:, here, there], ridge))
+    # the only source is all sources: equal to the last bit, so that SIR is infinite
+    every = own[0] if num_references == channels else toeplitz.solve(among, targets, ridge)
+    return Filters(
+        every.filters,
+        np.stack([solution.filters for solution in own]),
+        every.determined,
+        np.array([solution.determined for solution in own]),
+    )
 
 
 @dataclass(frozen=True)

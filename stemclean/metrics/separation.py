@@ -15,6 +15,12 @@ Conventions
     is what museval says of a track of the remaining sources. A source whose estimate alone is silent has no BSSEval
     metrics (its SDX'23 SDR is 0 dB), but its reference still counts as an interferer of the others.
 
+    *Not determined* is NaN as well: ISR, SIR and SAR where the references hold next to nothing in some band, as lossy
+    formats leave them above a cut-off, and the equations for the filters are singular up to rounding. There the filters
+    are chance, and so is what they make of the abrupt edges of frames, which sound in every band; museval's values
+    change by decibels with the order of the sources. See :data:`stemclean.metrics.toeplitz.DETERMINED`. The ISR depends
+    on its own reference alone, SIR and SAR on all. The regularised metrics are made for such songs.
+
     *Length*: :func:`fit` gives an estimate its reference's length, as museval does.
 
 Definitions
@@ -22,6 +28,10 @@ Definitions
     :mod:`stemclean.metrics.projection`. With s the reference's frame, p its projection on its own delayed copies, q the
     projection of the estimate e on those of all references: ``SDR = |s|² / |e - s|²``, ``ISR = |s|² / |p - s|²``,
     ``SIR = |p|² / |q - p|²``, ``SAR = |q|² / |e - q|²``. The SDR needs no projection at all.
+
+    The regularised ISR, SIR and SAR (ours) are the same, with filters as they would be if each channel of a reference
+    had white noise of :data:`REGULARISATION` of its energy (-80 dB) in it. Where references have more than that in
+    every band, they are those of BSSEval within hundredths of a decibel.
 
     The challenges (MDX'21, arXiv 2108.13559; SDX'23, arXiv 2308.06979) take ``|s|² / |e - s|²`` over the whole song.
     They add 1e-7 to both sums, which changes nothing but what silence scores; here that is NaN.
@@ -33,20 +43,23 @@ Definitions
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stemclean.metrics.projection import LOOK_BACK, Correlator, Projector, Spectrum, at_lags, filters
+from stemclean.metrics.projection import LOOK_BACK, Correlator, Energies, Projector, Spectrum, at_lags, filters
 
 __all__ = [
+    "DEFAULT_METRICS",
     "METRICS",
     "Metric",
+    "NotDeterminedWarning",
     "Scores",
     "Stretches",
     "bss_eval",
@@ -72,8 +85,15 @@ FRAMES_A_STRETCH = 4
 BLOCK_SAMPLES = 1 << 16
 """Samples that are summed at once where there are no frames."""
 
+REGULARISATION = 1e-8
+"""Share of its energy that the regularised metrics add to each channel: -80 dB, the noise of 16 bits under music."""
+
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+class NotDeterminedWarning(UserWarning):
+    """Values that rounding decides were left out, see *Not determined* in :mod:`stemclean.metrics.separation`."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +107,7 @@ class Metric:
         definition: how one number comes about, in a line.
         by_frame: one value a frame and the median of tracks, or one a song and the mean of songs.
         filtered: needs the distortion filters, which is what takes time.
+        ridge: share of its own energy that is added to each channel before they are computed.
     """
 
     name: str
@@ -95,9 +116,11 @@ class Metric:
     definition: str
     by_frame: bool = True
     filtered: bool = False
+    ridge: float = 0.0
 
 
-_FRAMES = "BSSEval v4 as museval 0.4.1 has it: frames of 1 s, median of frames, median of songs, mean of classes"
+_FRAMES_ALONE = "frames of 1 s, median of frames, median of songs, mean of classes"
+_FRAMES = f"BSSEval v4 as museval 0.4.1 has it: {_FRAMES_ALONE}"
 _SONGS = "over the song; mean of classes, mean of songs"
 
 METRICS: dict[str, Metric] = {
@@ -107,11 +130,25 @@ METRICS: dict[str, Metric] = {
         Metric("isr", "bsseval_v4_isr_db", "ISR, BSSEval v4", f"image to spatial distortion; {_FRAMES}", filtered=True),
         Metric("sir", "bsseval_v4_sir_db", "SIR, BSSEval v4", f"signal to interference; {_FRAMES}", filtered=True),
         Metric("sar", "bsseval_v4_sar_db", "SAR, BSSEval v4", f"signal to artifacts; {_FRAMES}", filtered=True),
+        *(
+            Metric(
+                f"{short}-reg",
+                f"bsseval_v4_regularised_{short}_db",
+                f"{short.upper()}, regularised -80 dB",
+                f"as BSSEval v4, white noise of 1e-8 of its energy being added to each channel; {_FRAMES_ALONE}",
+                filtered=True,
+                ridge=REGULARISATION,
+            )
+            for short in ("isr", "sir", "sar")
+        ),
         Metric("sdx-sdr", "sdx23_sdr_db", "SDR, SDX'23", f"10 log10(sum s² / sum (s - e)²) {_SONGS}", by_frame=False),
         Metric("si-sdr", "si_sdr_db", "SI-SDR", f"scale-invariant SDR {_SONGS}", by_frame=False),
     )
 }
 """What can be measured, by the name that is typed."""
+
+DEFAULT_METRICS = tuple(name for name, metric in METRICS.items() if not metric.ridge)
+"""What is measured unless other metrics are asked for."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +161,8 @@ class Scores:
         silent_references: sources whose reference is silent throughout.
         silent_estimates: sources whose estimate alone is.
         num_samples: the song's length.
+        not_determined: name of a metric -> sources that have no value since the references do not determine it.
+            Metrics that are determined for every source are not in it.
     """
 
     frames: dict[str, Array]
@@ -131,6 +170,7 @@ class Scores:
     silent_references: list[int]
     silent_estimates: list[int]
     num_samples: int
+    not_determined: dict[str, list[int]] = field(default_factory=dict)
 
     def of_song(self, metric: str) -> Array:
         """One value a source, frames being put together by :func:`over_frames`. Shape: (source,)."""
@@ -193,8 +233,12 @@ def bss_eval(reference: Audio, estimate: Audio, window: int, threads: int = 1) -
 
     Raises:
         ValueError: see :func:`validate`.
+
+    Warns:
+        NotDeterminedWarning: values that are not determined are NaN.
     """
     scores = measure(_whole(reference, estimate, window), window, ["sdr", "isr", "sir", "sar"], threads)
+    _warn(scores)
     return scores.frames["sdr"], scores.frames["isr"], scores.frames["sir"], scores.frames["sar"]
 
 
@@ -203,7 +247,7 @@ def evaluate(
     estimate: Audio,
     sample_rate: int,
     labels: Sequence[str],
-    metrics: Iterable[str] = tuple(METRICS),
+    metrics: Iterable[str] = DEFAULT_METRICS,
     threads: int = 1,
 ) -> dict[str, float]:
     """Metrics of a song under ``KEY/CLASS`` and, averaged over the classes that have one, ``KEY/average``.
@@ -221,12 +265,16 @@ def evaluate(
 
     Raises:
         ValueError: see :func:`validate`; a metric that is not known; or as many names as sources are not given.
+
+    Warns:
+        NotDeterminedWarning: values that are not determined are NaN.
     """
     if len(labels) != len(reference):
         raise ValueError(f"{len(labels)} names for {len(reference)} sources")
     metrics = list(metrics)
     window = round(WINDOW_SECONDS * sample_rate)
     scores = measure(_whole(reference, estimate, window), window, metrics, threads)
+    _warn(scores)
     report: dict[str, float] = {}
     for name in metrics:
         values = scores.of_song(name)
@@ -234,6 +282,13 @@ def evaluate(
         report |= {f"{key}/{label}": float(value) for label, value in zip(labels, values, strict=True)}
         report[f"{key}/average"] = over_tracks(values, median=False)
     return report
+
+
+def _warn(scores: Scores) -> None:
+    """Tell the caller's caller of values that are not determined."""
+    if scores.not_determined:
+        message = f"{', '.join(scores.not_determined)}: not determined by references that are empty in some band; NaN"
+        warnings.warn(f"{message}; the metrics ending in -reg are", NotDeterminedWarning, stacklevel=3)
 
 
 def over_frames(values: Array) -> Array:
@@ -272,8 +327,8 @@ def measure(stretches: Stretches, window: int, metrics: Iterable[str], threads: 
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
         raise ValueError(f'no metric named "{unknown[0]}"; known: {", ".join(METRICS)}')
-    filtered = any(METRICS[name].filtered for name in metrics)
-    total, spectra = _listen(stretches, window, threads, filtered=filtered)
+    filtered = [name for name in metrics if METRICS[name].filtered]
+    total, spectra = _listen(stretches, window, threads, filtered=bool(filtered))
     silent = total.silent
     parts = _Parts(
         heard=[int(source) for source in np.flatnonzero(~silent[0])],
@@ -283,7 +338,8 @@ def measure(stretches: Stretches, window: int, metrics: Iterable[str], threads: 
     usable = parts.usable(levels.silent)
     frames = {"sdr": _decibels(levels.reference, levels.error)}
     if spectra is not None:
-        frames |= _projected(stretches, levels, spectra, parts, threads, any_frame=bool(usable.any()))
+        projected = _projected(stretches, levels, spectra, parts, threads, filtered if usable.any() else [])
+        frames |= {name: np.full(usable.shape, np.nan) for name in filtered} | projected.frames
     reference, error, product, estimate = total.sums
     song = {
         "sdx-sdr": _decibels(reference, error, undefined=reference == 0),
@@ -295,6 +351,7 @@ def measure(stretches: Stretches, window: int, metrics: Iterable[str], threads: 
         silent_references=[int(source) for source in np.flatnonzero(silent[0])],
         silent_estimates=[source for source in parts.heard if silent[1, source]],
         num_samples=total.num_samples,
+        not_determined={} if spectra is None else projected.not_determined,
     )
 
 
@@ -333,30 +390,65 @@ def _listen(stretches: Stretches, window: int, threads: int, *, filtered: bool) 
     return total, spectra
 
 
+@dataclass(frozen=True)
+class _Projected:
+    """The metrics that need filters.
+
+    Args:
+        frames: name of a metric -> ``(source, frame)``, NaN for sources that take no part or have no value.
+        not_determined: see :class:`Scores`.
+    """
+
+    frames: dict[str, Array]
+    not_determined: dict[str, list[int]]
+
+
 def _projected(
-    stretches: Stretches, levels: _Levels, spectra: Spectrum, parts: _Parts, threads: int, *, any_frame: bool
-) -> dict[str, Array]:
-    """The second pass: ISR, SIR and SAR of every frame, NaN for sources that take no part."""
-    found = {name: np.full(levels.reference.shape, np.nan) for name in ("isr", "sir", "sar")}
-    if not any_frame:
-        return found
+    stretches: Stretches, levels: _Levels, spectra: Spectrum, parts: _Parts, threads: int, metrics: Sequence[str]
+) -> _Projected:
+    """The second pass."""
+    result = _Projected({}, {})
+    if not metrics:
+        return result
     num_sources = len(levels.reference)
     channels = spectra.shape[1] // num_sources
     references = _channels_of(parts.heard, channels)
     estimates = _channels_of(parts.judged, channels, offset=num_sources * channels)
     owners = [parts.heard.index(source) for source in parts.judged]
     correlations = at_lags(spectra[:, references][:, :, [*references, *estimates]])
-    projector = Projector(filters(correlations, owners, channels), owners, levels.window)
+    ridges = sorted({METRICS[name].ridge for name in metrics})
+    found = [filters(correlations, owners, channels, ridge) for ridge in ridges]
+    projectors = [Projector(each, owners, levels.window) for each in found]
+
+    def energies(item: tuple[Audio, Audio]) -> list[Energies]:
+        framed = _framed(item, parts, levels.window)
+        return [projector(*framed) for projector in projectors]
+
     whole = (item for item in stretches() if item[0].shape[2] >= levels.window)
-    energies = list(_ordered(lambda item: projector(*_framed(item, parts, levels.window)), whole, threads))
+    by_ridge = zip(*_ordered(energies, whole, threads), strict=True)
+    for ridge, each, pieces in zip(ridges, found, by_ridge, strict=True):
+        names = [name for name in metrics if METRICS[name].ridge == ridge]
+        for name, values in _ratios(names, pieces, levels.reference[parts.judged]).items():
+            determined = each.own_determined & (each.every_determined or name.startswith("isr"))
+            missing = [source for source, known in zip(parts.judged, determined, strict=True) if not known]
+            if missing:
+                result.not_determined[name] = missing
+            result.frames[name] = np.full(levels.reference.shape, np.nan)
+            result.frames[name][parts.judged] = np.where(determined[:, None], values, np.nan)
+    return result
 
-    def joined(name: str) -> Array:
-        return np.concatenate([getattr(part, name) for part in energies], axis=1)
 
-    found["isr"][parts.judged] = _decibels(levels.reference[parts.judged], joined("spatial"))
-    found["sir"][parts.judged] = _decibels(joined("own"), joined("interference"))
-    found["sar"][parts.judged] = _decibels(joined("explained"), joined("artifacts"))
-    return found
+def _ratios(metrics: Iterable[str], pieces: Sequence[Energies], reference: Array) -> dict[str, Array]:
+    """Metrics from the energies of the stretches' frames. Shape: (source, frame) each."""
+    spatial, own, interference, explained, artifacts = (
+        np.concatenate([getattr(piece, part.name) for piece in pieces], axis=1) for part in fields(Energies)
+    )
+    values = {
+        "isr": _decibels(reference, spatial),
+        "sir": _decibels(own, interference),
+        "sar": _decibels(explained, artifacts),
+    }
+    return {name: values[name.removesuffix("-reg")] for name in metrics}
 
 
 @dataclass(frozen=True)

@@ -150,10 +150,10 @@ def empty_band_parts(result: Record) -> list[str]:
         machine(result),
         f"""
 [Empty bands](evaluation.md#empty-bands) leave ISR, SIR and SAR open. The references are excerpts of
-{result["seconds"]:g} s of songs in Ogg Vorbis, as the decoder gives them and with the rounding of 24 and of 16 bits; the
-same kind of estimate is made for each. *Order*: by how much museval's median changes at most when the sources come in
-the opposite order. *n/d in*: songs in which a value is marked as not determined. *From 16 bits*: median and greatest
-difference of the regularised metric from the same metric with references of 16 bits.""",
+{result["seconds"]:g} s of songs in Ogg Vorbis, as the decoder gives them and with the rounding of 24 and of 16 bits;
+an estimate of the same kind is made for each. *Order*: by how much museval's median changes at most when the sources
+come in the opposite order. *n/d in*: songs in which a value is marked as not determined. *From 16 bits*: median and
+greatest difference of the regularised metric from the same metric with references of 16 bits.""",
         table(head, rows),
     ]
 

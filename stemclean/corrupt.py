@@ -16,6 +16,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from tqdm import tqdm
 from stemclean import __version__, layouts, manifest, regions
 from stemclean.audio import files
 from stemclean.audio.activity import active_regions
+from stemclean.claims import claimed
 from stemclean.data import corrupt as sound
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.faults import KINDS, Fault, plan
+from stemclean.disk import replacing
 from stemclean.errors import AudioError, ConfigError, StemcleanError, of_one_file
 from stemclean.labels import FOUR_STEMS, PROFILES
 from stemclean.manifest import Created, Input, Manifest, Region, Skip, Stem
@@ -114,37 +117,40 @@ def corrupt(
     """
     config = config or CorruptConfig()
     destination = Path(destination)
-    data, folder = layouts.load(source, quiet=quiet)
-    if not layouts.is_list(source):
-        refuse_in_source(destination, folder)
-    created = _created(data, folder, destination, config)
-    _claim(destination, created)
+    if Path(source).is_dir():
+        refuse_in_source(destination, Path(source))
+    with claimed(destination, folder=True):
+        data, folder = layouts.load(source, quiet=quiet)
+        if not layouts.is_list(source):
+            refuse_in_source(destination, folder)
+        created = _created(data, folder, destination, config)
+        _claim(destination, created)
 
-    levels, skipped = _measure(data, folder, quiet)
-    stems = [stem for stem in data.stems if stem.id in levels]
-    nums = {kind: math.floor(getattr(config, kind) * len(stems) + 0.5) for kind in KINDS}
-    faults = plan(
-        stems,
-        levels,
-        data.labels,
-        nums,
-        config.bleed_db,
-        config.coincide,
-        np.random.default_rng(config.seed),
-        config.bleed_share,
-    )
-    truths: dict[str, _Truth] = {}  # by path
-    taken: Counter[str] = Counter()
-    for stem in tqdm(stems, "corrupt", unit="stem", disable=True if quiet else None):
-        fault = faults[stem.id]
-        name = f"{_safe(stem.track)}/{fault.claimed}"
-        taken[name] += 1
-        path = f"{name}_{taken[name]}.flac" if taken[name] > 1 else f"{name}.flac"
-        truths[path] = _write(stem, fault, levels[stem.id], folder, destination / path, config, data.labels)
-    truth = _truth(destination, data, truths, created, [*data.skipped, *skipped])
-    manifest.write(truth, destination / TRUTH)
-    (destination / UNFINISHED).unlink(missing_ok=True)
-    return truth
+        levels, skipped = _measure(data, folder, quiet)
+        stems = [stem for stem in data.stems if stem.id in levels]
+        nums = {kind: math.floor(getattr(config, kind) * len(stems) + 0.5) for kind in KINDS}
+        faults = plan(
+            stems,
+            levels,
+            data.labels,
+            nums,
+            config.bleed_db,
+            config.coincide,
+            np.random.default_rng(config.seed),
+            config.bleed_share,
+        )
+        truths: dict[str, _Truth] = {}  # by path
+        taken: Counter[str] = Counter()
+        for stem in tqdm(stems, "corrupt", unit="stem", disable=True if quiet else None):
+            fault = faults[stem.id]
+            name = f"{_safe(stem.track)}/{fault.claimed}"
+            taken[name] += 1
+            path = f"{name}_{taken[name]}.flac" if taken[name] > 1 else f"{name}.flac"
+            truths[path] = _write(stem, fault, levels[stem.id], folder, destination / path, config, data.labels)
+        truth = _truth(destination, data, truths, created, [*data.skipped, *skipped])
+        manifest.write(truth, destination / TRUTH)
+        (destination / UNFINISHED).unlink(missing_ok=True)
+        return truth
 
 
 def _measure(data: Manifest, folder: Path, quiet: bool) -> tuple[dict[str, sound.Level], list[Skip]]:
@@ -330,13 +336,14 @@ def _claim(destination: Path, created: Created) -> None:
     if (destination / TRUTH).exists():
         found = manifest.read(destination / TRUTH).created
     elif (destination / UNFINISHED).exists():
-        found = Created.model_validate_json((destination / UNFINISHED).read_bytes())
-    elif not destination.exists() or not any(destination.iterdir()):
+        with suppress(ValueError):  # ours in name alone
+            found = Created.model_validate_json((destination / UNFINISHED).read_bytes())
+    elif not destination.exists() or all(path.name[0] == "." for path in destination.iterdir()):
         found = created
     if found != created:
         raise ConfigError(f"{destination} holds something else", "give a new folder, or remove this one first")
-    destination.mkdir(parents=True, exist_ok=True)
-    (destination / UNFINISHED).write_text(created.model_dump_json(), encoding="utf-8")
+    with replacing(destination / UNFINISHED) as temporary:
+        temporary.write_text(created.model_dump_json(), encoding="utf-8")
 
 
 def _safe(track: str) -> str:

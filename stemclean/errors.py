@@ -17,6 +17,7 @@ __all__ = [
     "ConfigError",
     "LabelError",
     "ManifestError",
+    "OutputError",
     "StemcleanError",
     "WeightsError",
     "in_plain_words",
@@ -53,6 +54,41 @@ class ManifestError(StemcleanError):
 
 class WeightsError(StemcleanError):
     """Weights that cannot be found, trusted or used."""
+
+
+class OutputError(StemcleanError):
+    """A file or folder that cannot be written. It ends a run: what comes after it could not be written either.
+
+    Args:
+        path: what was to be written.
+        error: what the system said; its number tells the next step.
+    """
+
+    def __init__(self, path: str | Path, error: OSError) -> None:
+        what, hint = _UNWRITABLE.get(
+            error.errno or 0, ("cannot be written", "is the path right, and may you write there?")
+        )
+        said = "" if error.errno in _SAID else f": {error.strerror or error}"
+        super().__init__(f"{path}: {what}{said}", hint)
+        self.path = Path(path)
+        self.errno = error.errno
+
+
+_AGAIN = "then run the same command again: it goes on where it was"
+_ELSEWHERE = "write to another folder"
+_UNWRITABLE = {
+    errno.ENOSPC: ("the disk is full", f"make room or {_ELSEWHERE}, {_AGAIN}"),
+    errno.EDQUOT: ("the disk quota is used up", f"make room or {_ELSEWHERE}, {_AGAIN}"),
+    errno.EFBIG: ("it would grow larger than files may be here", f"raise the limit (ulimit -f) or {_ELSEWHERE}"),
+    errno.EROFS: ("the disk is read-only", _ELSEWHERE),
+    errno.EACCES: ("you may not write there", f"{_ELSEWHERE}, or change its permissions"),
+    errno.EPERM: ("you may not write there", f"{_ELSEWHERE}, or change its permissions"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
+    errno.EIO: ("the disk does not take it", "is it still there and whole? look at the system's log"),
+}
+"""Number of the system's error -> what is wrong with an output, and the next step."""
+_SAID = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG})
+"""Those of which the system has nothing to add."""
 
 
 class AudioError(StemcleanError):

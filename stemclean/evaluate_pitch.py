@@ -67,6 +67,7 @@ def evaluate_pitch(
     pairs, failures = pair(Path(reference), Path(estimate))
     if csv:
         _check_unread(Path(csv), [Path(reference), Path(estimate)], pairs)
+        results.check_outputs(csv=csv)
     both: dict[str, tuple[Pair, F0Track, F0Track]] = {}
     tracks = []
     for one in tqdm(pairs, desc="evaluate", unit="song", disable=True if quiet else None):

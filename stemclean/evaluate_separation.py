@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 import stemclean
 from stemclean import layouts
+from stemclean.claims import claimed
 from stemclean.errors import ConfigError
 from stemclean.evaluating import results
 from stemclean.evaluating.pairing import Failure, Song, pair
@@ -75,39 +76,40 @@ def evaluate_separation(
     output = Path(output)
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output}: this is a file", "name a folder with --output")
-    if parquet:
-        results.check_parquet()
-    songs, failures = pair(
-        layouts.load(reference, profile=profile, quiet=quiet), layouts.load(estimate, profile=profile, quiet=quiet)
-    )
-    taken: set[str] = set()
-    places = [results.track_file(song.track, taken) for song in songs]
-    measured, tracks = [], []
-    for (one, lost), place in zip(_measured(songs, metrics, workers, quiet=quiet), places, strict=True):
-        failures += lost
-        if one is not None:
-            results.write_json(results.museval_document(one.song.labels, one.scores), output / place)
-            measured.append(one)
-            tracks.append({"file": place, **_track(one, metrics)})
-    labels = [label for label in profile.labels if any(label in one.song.labels for one in measured)]
-    labels += sorted({label for one in measured for label in one.song.labels} - set(labels))
-    report = {
-        "config": {"metrics": metrics, "classes": profile.name},
-        "created": {"by": f"stemclean {stemclean.__version__}", "command": "eval separation"},
-        "definitions": {METRICS[name].key: METRICS[name].definition for name in metrics},
-        "failures": failures,
-        "not_determined": _counted([track["not_determined"] for track in tracks]),
-        "num_tracks": len(tracks),
-        "scores": results.averages(measured, labels, metrics),
-        "tracks": tracks,
-    }
-    results.write_json(report, output / SUMMARY)
-    rows, columns = results.rows(measured, metrics), ["track", "class", *(METRICS[name].key for name in metrics)]
-    if csv:
-        results.write_csv(rows, columns, Path(csv))
-    if parquet:
-        results.write_parquet(rows, columns, Path(parquet))
-    return {"output": str(output), **report}
+    results.check_outputs([], csv, parquet)
+    with claimed(output, folder=True):
+        songs, failures = pair(
+            layouts.load(reference, profile=profile, quiet=quiet), layouts.load(estimate, profile=profile, quiet=quiet)
+        )
+        taken: set[str] = set()
+        places = [results.track_file(song.track, taken) for song in songs]
+        results.check_outputs([output / place for place in [*places, SUMMARY]])
+        measured, tracks = [], []
+        for (one, lost), place in zip(_measured(songs, metrics, workers, quiet=quiet), places, strict=True):
+            failures += lost
+            if one is not None:
+                results.write_json(results.museval_document(one.song.labels, one.scores), output / place)
+                measured.append(one)
+                tracks.append({"file": place, **_track(one, metrics)})
+        labels = [label for label in profile.labels if any(label in one.song.labels for one in measured)]
+        labels += sorted({label for one in measured for label in one.song.labels} - set(labels))
+        report = {
+            "config": {"metrics": metrics, "classes": profile.name},
+            "created": {"by": f"stemclean {stemclean.__version__}", "command": "eval separation"},
+            "definitions": {METRICS[name].key: METRICS[name].definition for name in metrics},
+            "failures": failures,
+            "not_determined": _counted([track["not_determined"] for track in tracks]),
+            "num_tracks": len(tracks),
+            "scores": results.averages(measured, labels, metrics),
+            "tracks": tracks,
+        }
+        results.write_json(report, output / SUMMARY)
+        rows, columns = results.rows(measured, metrics), ["track", "class", *(METRICS[name].key for name in metrics)]
+        if csv:
+            results.write_csv(rows, columns, Path(csv))
+        if parquet:
+            results.write_parquet(rows, columns, Path(parquet))
+        return {"output": str(output), **report}
 
 
 def classes(text: str) -> Profile:

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from stemclean import __version__, layouts, manifest
+from stemclean.claims import claimed
 from stemclean.data.destination import check_free_or_own, refuse_in_source
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError
@@ -114,10 +115,13 @@ def export(
     )
     if refined.is_dir():  # which takes long to scan
         _check_destination(destination, refined, created)
-    data, folder = layouts.load(refined, quiet=quiet)
-    _check_destination(destination, None if layouts.is_list(refined) else folder, created)
-    with _recorded(destination, created):
-        done = layout.write(data, folder, destination, sample_rate=sample_rate, quiet=quiet)
+    elif not layouts.is_list(refined):
+        _check_destination(destination, layouts.load(refined, quiet=quiet)[1], created)
+    with claimed(destination, folder=True):
+        data, folder = layouts.load(refined, quiet=quiet)
+        _check_destination(destination, None if layouts.is_list(refined) else folder, created)
+        with _recorded(destination, created):
+            done = layout.write(data, folder, destination, sample_rate=sample_rate, quiet=quiet)
     classes = {}
     for label in data.labels:
         why = {reason: _hours(seconds) for reason, seconds in sorted(done.lost_seconds.get(label, {}).items())}
@@ -148,18 +152,14 @@ def _earlier(destination: Path) -> Created | None:
 @contextmanager
 def _recorded(destination: Path, created: Created) -> Iterator[None]:
     """Leave word of who writes the folder, before the first file and for good; without any other file, none."""
-    new = not destination.exists()
-    destination.mkdir(parents=True, exist_ok=True)
     record = destination / RECORD
     with replacing(record) as temporary:
         temporary.write_text(created.model_dump_json(indent=1) + "\n", encoding="utf-8")
     try:
         yield
     except BaseException:
-        if list(destination.iterdir()) == [record]:
+        if [path for path in destination.iterdir() if path.name[0] != "."] == [record]:
             record.unlink()
-            if new:
-                destination.rmdir()
         raise
 
 

@@ -15,6 +15,7 @@ from stemclean import manifest
 from stemclean.audio import files
 from stemclean.audio.loudness import LoudnessMeter
 from stemclean.audio.waveform import Waveform
+from stemclean.claims import claimed
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.record import Record
 from stemclean.errors import AudioError, ConfigError, LabelError, of_one_file
@@ -99,37 +100,38 @@ def find_f0(
     addresses.resolve(weights_uri)  # a wrong name is told now, not after torch
     _there(sources)
     _check_output(output, sources)
-    with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
-        loaded, config = _loaded(weights_uri, config)
-    songs = _songs(sources, SUNG if loaded.card["kind"] == "pitch" else MIXTURE)
-    alone = next(iter(songs.values())) if len(songs) == 1 and _is_file(output, sources) else None
-    record = _record(output, loaded, config, resume=resume) if alone is None else None
-    if record:
-        record.check(songs)
-    done: dict[str, Any] = {}
-    skipped: list[Skip] = []
-    for name, path in tqdm(songs.items(), "follow", unit="song", disable=True if quiet else None):
-        try:
-            sha256 = manifest.file_sha256(path)
-            if record and record.holds(name, sha256):
-                continue
-            with of_one_file(path):
-                track = _followed(path, loaded, config, device)
-            target = output / _file(name, config.format) if record else output
-            f0_labels.write(track, target, config.format)
-            done[name] = {"sha256": sha256, **_told(track, target.relative_to(output if record else output.parent))}
-            if record:
-                record.add(name, done[name])
-        except AudioError as error:
-            skipped.append(Skip(path=path.as_posix(), reason=error.reason, detail=error.detail))
-        except OSError as error:
-            skipped.append(Skip(path=path.as_posix(), reason="unreadable", detail=error.strerror or str(error)))
-    if record:
-        for skip in skipped:
-            record.skip(skip)
-    report = record.written() if record else {"songs": done, **_settings(loaded, config)}
-    skips = [skip.model_dump(exclude_none=True) for skip in skipped]
-    return {**report, "skipped": skips, "output": str(output), "seconds": time.monotonic() - began}
+    with claimed(output, folder=not _is_file(output, sources)):
+        with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
+            loaded, config = _loaded(weights_uri, config)
+        songs = _songs(sources, SUNG if loaded.card["kind"] == "pitch" else MIXTURE)
+        alone = next(iter(songs.values())) if len(songs) == 1 and _is_file(output, sources) else None
+        record = _record(output, loaded, config, resume=resume) if alone is None else None
+        if record:
+            record.check(songs)
+        done: dict[str, Any] = {}
+        skipped: list[Skip] = []
+        for name, path in tqdm(songs.items(), "follow", unit="song", disable=True if quiet else None):
+            try:
+                sha256 = manifest.file_sha256(path)
+                if record and record.holds(name, sha256):
+                    continue
+                with of_one_file(path):
+                    track = _followed(path, loaded, config, device)
+                target = output / _file(name, config.format) if record else output
+                f0_labels.write(track, target, config.format)
+                done[name] = {"sha256": sha256, **_told(track, target.relative_to(output if record else output.parent))}
+                if record:
+                    record.add(name, done[name])
+            except AudioError as error:
+                skipped.append(Skip(path=path.as_posix(), reason=error.reason, detail=error.detail))
+            except OSError as error:
+                skipped.append(Skip(path=path.as_posix(), reason="unreadable", detail=error.strerror or str(error)))
+        if record:
+            for skip in skipped:
+                record.skip(skip)
+        report = record.written() if record else {"songs": done, **_settings(loaded, config)}
+        skips = [skip.model_dump(exclude_none=True) for skip in skipped]
+        return {**report, "skipped": skips, "output": str(output), "seconds": time.monotonic() - began}
 
 
 def _loaded(uri: str | Path, config: F0Config) -> tuple[Weights, F0Config]:

@@ -17,7 +17,6 @@ import math
 import os
 import posixpath
 import re
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stemclean.claims import refuse_foreign
 from stemclean.disk import replacing
 from stemclean.errors import ManifestError, in_plain_words
 from stemclean.units import SECONDS_DECIMALS
@@ -53,6 +53,7 @@ __all__ = [
     "file_sha256",
     "iter_stems",
     "json_schema",
+    "loads",
     "read",
     "relative_root",
     "write",
@@ -60,6 +61,10 @@ __all__ = [
 
 ENDINGS = (".json", ".jsonl", ".jsonl.gz")
 SCHEMA: Final = "stemclean.manifest/1"
+DEEPEST = 64
+"""Lists and objects in one another; a manifest of ours has 8."""
+LARGEST = 2**53
+"""Whole numbers up to which JSON means the same everywhere; 6 000 years of sound at 44.1 kHz."""
 ANNOTATION: Final = "annotation"
 """``by`` of an f0 that came with the dataset."""
 
@@ -68,7 +73,7 @@ ESTIMATE: Final = "estimate"
 
 SKIP_REASONS: dict[str, str] = {
     "class_unknown": "the name tells no class, or tells two",
-    "mixture": "the file holds the whole song, or the song without some class, and is no stem",
+    "mixture": "the file holds the whole song, not a stem",
     "not_found": "the manifest names a file that does not exist",
     "no_permission": "the file may not be read",
     "empty": "no bytes, or no samples",
@@ -111,6 +116,13 @@ def _finite(value: float) -> float:
     return value
 
 
+def _nameable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("holds a NUL character, which no file's name has")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_nameable)]
 Number = Annotated[float, AfterValidator(_finite)]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0), AfterValidator(_finite)]
@@ -125,7 +137,7 @@ class _Noun(BaseModel):
 class Input(_Noun):
     """A file that the manifest was made from."""
 
-    path: str
+    path: Name
     """as it was given, or relative to the manifest's folder"""
     sha256: str | None = None
     """of its bytes; of a folder, of what it holds"""
@@ -226,15 +238,15 @@ class Source(_Noun):
     sample n of the file is the n-th sample of those regions put together.
     """
 
-    path: str
+    path: Name
     """where it was found, relative to ``root``"""
     sha256: str | None = None
     """of its bytes"""
-    sample_rate: int = Field(gt=0)
+    sample_rate: int = Field(gt=0, le=10_000_000)
     """in Hz"""
-    num_samples: int = Field(ge=0)
+    num_samples: int = Field(ge=0, le=LARGEST)
     """per channel"""
-    stream: int = 0
+    stream: int = Field(default=0, ge=0, le=65_535)
     """which audio stream of the file"""
 
 
@@ -244,7 +256,7 @@ class F0(_Noun):
     A mixture whose f0 is known, and of which there are no stems, is a stem too: one that holds every class.
     """
 
-    path: str
+    path: Name
     """relative to ``root``, POSIX"""
     format: str
     """how the file is written: ``stemclean`` is ``time,f0_hz,voicing,confidence``"""
@@ -273,21 +285,21 @@ class Estimated(_Noun):
 class Stem(_Noun):
     """One recording that claims to hold one class."""
 
-    id: str
+    id: Name
     """the path without its ending, and ``#n`` for the n-th stream of a file"""
-    track: str
+    track: Name
     """the song that it belongs to"""
-    path: str
+    path: Name
     """relative to ``root``, POSIX"""
-    stream: int = 0
+    stream: int = Field(default=0, ge=0, le=65_535)
     """which audio stream of the file"""
     sha256: str | None = None
     """of the file's bytes"""
-    sample_rate: int = Field(gt=0)
+    sample_rate: int = Field(gt=0, le=10_000_000)
     """in Hz"""
-    channels: int = Field(gt=0)
+    channels: int = Field(gt=0, le=65_535)
     """of the file, before any down-mix"""
-    num_samples: int = Field(ge=0)
+    num_samples: int = Field(ge=0, le=LARGEST)
     """per channel"""
     split: Literal["train", "validation", "test"] | None = None
     """as declared; test and validation stems are reported on, never relabelled"""
@@ -360,9 +372,9 @@ class Manifest(_Noun):
     """the version of this contract"""
     created: Created
     """where it comes from"""
-    labels: list[str]
+    labels: list[Name]
     """the classes, in their order"""
-    root: str = "."
+    root: Name = "."
     """the folder of the stems, relative to the manifest's own"""
     stems: list[Stem] = Field(default_factory=list)
     """what there is"""
@@ -495,24 +507,30 @@ def write(manifest: Manifest, path: str | Path) -> Path:
 
 
 def check_output(path: str | Path) -> Path:
-    """Refuse a manifest's path that could not be written, before hours of work go into it.
+    """Refuse a manifest's path that must not be written, before hours of work go into it.
 
     Raises:
-        ManifestError: a folder, an ending that is no manifest's, or a place where nothing may be written.
+        ManifestError: a folder, or an ending that is no manifest's.
+        ConfigError: a file is there that is no manifest.
     """
     path = Path(path)
     if path.is_dir():
         raise ManifestError(f"{path}: this is a folder", f"name a file in it: {path / 'refined.json'}")
     if not path.name.endswith(ENDINGS):
         raise ManifestError(f"{path}: a manifest ends in {', '.join(ENDINGS)}", f"name it {path.with_suffix('.json')}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
-            return path
-    except OSError as error:
-        raise ManifestError(
-            f"{path}: cannot be written: {error.strerror or error}", "choose another --output"
-        ) from None
+    refuse_foreign(path, _is_manifest, "manifest of stemclean")
+    return path
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether a file says that it is one; it may be damaged."""
+    declared, before = re.compile(rb'"schema"\s*:\s*"stemclean\.manifest/'), b""
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            if declared.search(before + block):
+                return True
+            before = block[-100:]
+    return False
 
 
 def relative_root(folder: str | Path, manifest_path: str | Path) -> str:
@@ -601,13 +619,38 @@ def _open_text(path: Path) -> Any:
         ) from None
 
 
+def loads(text: str) -> Any:
+    """JSON, without what our own files never have.
+
+    Raises:
+        ValueError: no JSON (a :class:`json.JSONDecodeError`); nested too deeply; a key twice in one object; or a number
+            of thousands of digits.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'the key "{twice}" stands twice in one object')
+    return found
+
+
 def _parse(path: Path, text: str, number: int | None = None) -> dict[str, Any]:
     try:
-        document = json.loads(text)
+        document = loads(text)
     except json.JSONDecodeError as error:
         raise ManifestError(
             f"{path}: line {number or error.lineno}: no JSON: {error.msg}", "was the file cut off? write it again"
         ) from None
+    except ValueError as error:
+        what = "a number has thousands of digits" if "digits" in str(error) else error
+        raise ManifestError(f"{path}: {f'line {number}: ' if number else ''}{what}", "write it again") from None
     if not isinstance(document, dict):
         raise ManifestError(f"{path}: a manifest is a JSON object, this is a {type(document).__name__}")
     return document
@@ -616,13 +659,16 @@ def _parse(path: Path, text: str, number: int | None = None) -> dict[str, Any]:
 def _validate(path: Path, document: dict[str, Any], line: int | None = None) -> Manifest:
     declared = document.get("schema", SCHEMA)
     if declared != SCHEMA:
-        raise ManifestError(f'{path}: schema "{declared}" is not known', f"this version reads {SCHEMA}")
+        raise ManifestError(f"{path}: schema {_told(declared)} is not known", f"this version reads {SCHEMA}")
+    flaw = next(_flaws(document), None)
     try:
-        manifest = Manifest.model_validate(document)
-        for address in _not_finite(document):  # in what has no type: extra, config, summary, unknown keys
-            at = address.lstrip(".") if line is None else f"line {line}" + address.removeprefix(".stems[0]")
-            raise ManifestError(f"{path}: {at}: must be a finite number", "write null where there is none")
-        return manifest
+        if flaw is None or flaw[1] == _NOT_FINITE:  # which a field's own rule tells better
+            manifest = Manifest.model_validate(document)
+        if flaw is None:
+            return manifest
+        address, what = flaw
+        at = address.lstrip(".") if line is None else f"line {line}" + address.removeprefix(".stems[0]")
+        raise ManifestError(f"{path}: {at}: {what}", "write null where there is none" if what == _NOT_FINITE else "")
     except ValidationError as error:
         first = error.errors()[0]
         address = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
@@ -639,17 +685,43 @@ def _as_written(error: Mapping[str, Any]) -> str:
     value = error["input"]
     if error["type"] in {"missing", "value_error"} or isinstance(value, dict | list | tuple):
         return ""
+    text = _told(value)
+    return f", not {text}" if text else ""
+
+
+def _told(value: Any) -> str:
+    """A value as JSON has it; nothing where that is long."""
     text = json.dumps(value, ensure_ascii=False)
-    return f", not {text}" if len(text) < 80 else ""
+    return text if len(text) < 80 else ""
 
 
-def _not_finite(value: Any, at: str = "") -> Iterator[str]:
-    """Addresses of NaN and infinities."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield at
+_NOT_FINITE = "must be a finite number"
+_HALF_A_LETTER = "holds half a letter (a lone surrogate)"
+
+
+def _flaws(value: Any, at: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Addresses of what no manifest holds, wherever it stands, and why not."""
+    if depth > DEEPEST:
+        yield at[:200], f"nested too deeply: {DEEPEST} lists and objects in one another at most"
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _not_finite(item, f"{at}.{key}")
+            if not key.isprintable() and _has_surrogate(key):
+                yield at, f"a key {_HALF_A_LETTER}"
+            yield from _flaws(item, f"{at}.{key}", depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _not_finite(item, f"{at}[{index}]")
+            yield from _flaws(item, f"{at}[{index}]", depth + 1)
+    elif (why := _flaw(value)) is not None:
+        yield at, why
+
+
+def _flaw(value: object) -> str | None:
+    if isinstance(value, float):
+        return None if math.isfinite(value) else _NOT_FINITE
+    if isinstance(value, str):
+        return _HALF_A_LETTER if not value.isprintable() and _has_surrogate(value) else None
+    return "must be a whole number up to 2^53" if isinstance(value, int) and abs(value) > LARGEST else None
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)

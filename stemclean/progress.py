@@ -1,4 +1,4 @@
-"""What a person at a terminal sees while no bar moves yet.
+"""What a person at a terminal sees while no bar moves yet, and remarks from below the command line.
 
 Bars themselves are tqdm's, made where the work is counted: ``tqdm(…, disable=True if quiet else None)``, which shows
 nothing where stderr is no terminal.
@@ -6,10 +6,11 @@ nothing where stderr is no terminal.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["waiting"]
+__all__ = ["waiting", "warn"]
 
 
 @contextmanager
@@ -25,3 +26,14 @@ def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
     line = text.replace("{", "{{").replace("}", "}}")  # a path may hold braces, which are fields to tqdm
     with tqdm(bar_format=line, leave=False, disable=True if quiet else None):
         yield
+
+
+def warn(text: str) -> None:
+    """A line on stderr that a run goes on in spite of; above the bars, if any moves.
+
+    Args:
+        text: one line; no full stop.
+    """
+    from tqdm import tqdm
+
+    tqdm.write(f"warning: {text}", file=sys.stderr)

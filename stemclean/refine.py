@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from stemclean import layouts, manifest
+from stemclean.claims import claimed
 from stemclean.data.destination import refuse_in_source
 from stemclean.errors import ConfigError
 from stemclean.labels import FOUR_STEMS, known_as
@@ -57,17 +58,18 @@ def refine(
     output = manifest.check_output(output)
     running = Running(workers, device, resume, quiet)
     addresses.resolve(weights_uri)  # a wrong name is told now, not after the scan
-    source, folder = _load(data, quiet=quiet)
-    with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
-        from stemclean.models import weights
-        from stemclean.refining import adaptive
-        from stemclean.refining.jury import Jury
-        from stemclean.refining.listening import provenance, relabel
+    with claimed(output):
+        source, folder = _load(data, quiet=quiet)
+        with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
+            from stemclean.models import weights
+            from stemclean.refining import adaptive
+            from stemclean.refining.jury import Jury
+            from stemclean.refining.listening import provenance, relabel
 
-        jury = Jury([weights.load(weights_uri)], device=device)
-    jury.check(source, levels=config.max_bleed_db is not None)
-    resolved, told = adaptive.resolve(config, adaptive.sample(source.stems), folder, jury, running)
-    return relabel(source, folder, output, resolved, jury, running, provenance(resolved, jury, data, output), told)
+            jury = Jury([weights.load(weights_uri)], device=device)
+        jury.check(source, levels=config.max_bleed_db is not None)
+        resolved, told = adaptive.resolve(config, adaptive.sample(source.stems), folder, jury, running)
+        return relabel(source, folder, output, resolved, jury, running, provenance(resolved, jury, data, output), told)
 
 
 def refine_self(
@@ -133,21 +135,22 @@ def refine_self(
             "add it to the recipe: --set options.level_head=true",
         )
     work = Path(workdir) if workdir else output.with_suffix(".work")
-    source, folder = _load(data, quiet=quiet)
-    running, where = Running(workers, device, resume, quiet), Path(cache) if cache else None
-    shared = Rounds(source, folder, data, work, chosen, config, method, running, where)
-    refined, told = None, []
-    for number in range(1, method.rounds + 1):
-        sets = shared.training_sets(refined)  # the labels as they came; later, stems with exactly one class
-        jury = shared.train(number, sets)
-        before, refined = refined or source, shared.judge(number, sets, jury)  # always the original audio
-        told.append(bookkeeping(number, before, refined, sets, jury, method))
-        refined.summary["rounds"] = told
-        manifest.write(refined, shared.manifest_path(number))
-    assert refined is not None
-    final = moved(refined, folder, data, output)
-    manifest.write(final, output)
-    return final
+    with claimed(output, also=[work]):
+        source, folder = _load(data, quiet=quiet)
+        running, where = Running(workers, device, resume, quiet), Path(cache) if cache else None
+        shared = Rounds(source, folder, data, work, chosen, config, method, running, where)
+        refined, told = None, []
+        for number in range(1, method.rounds + 1):
+            sets = shared.training_sets(refined)  # the labels as they came; later, stems with exactly one class
+            jury = shared.train(number, sets)
+            before, refined = refined or source, shared.judge(number, sets, jury)  # always the original audio
+            told.append(bookkeeping(number, before, refined, sets, jury, method))
+            refined.summary["rounds"] = told
+            manifest.write(refined, shared.manifest_path(number))
+        assert refined is not None
+        final = moved(refined, folder, data, output)
+        manifest.write(final, output)
+        return final
 
 
 def _load(data: str | Path, *, quiet: bool) -> tuple[Manifest, Path]:
@@ -195,23 +198,25 @@ def refine_pitch(
     output = manifest.check_output(output)
     path, _ = addresses.resolve(weights_uri)
     layouts.check(data)
-    with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
-        from stemclean.models import weights
-        from stemclean.models.decoding import threshold_of
-        from stemclean.refining.half_labelled import Models, complete
-        from stemclean.refining.listening import provenance_of
-        from stemclean.refining.sidecars import Sidecars
+    called = output.name.rpartition(".json")[0]
+    with claimed(output, also=[output.with_name(f"{called}.{kind}") for kind in ("f0", "vocals")]):
+        with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
+            from stemclean.models import weights
+            from stemclean.models.decoding import threshold_of
+            from stemclean.refining.half_labelled import Models, complete
+            from stemclean.refining.listening import provenance_of
+            from stemclean.refining.sidecars import Sidecars
 
-        whole = weights.read_card(path)["kind"] == "cascades"
-        tracker = weights.load(weights_uri, kind="pitch")
-        cascade = weights.load(weights_uri, kind="cascades") if whole else None
-        models = Models(tracker, cascade, threshold_of(tracker.card) if threshold is None else threshold)
-    profile = known_as(models.cascade.model.spec.labels) if models.cascade else FOUR_STEMS
-    source, folder = layouts.load(data, profile=profile, quiet=quiet)
-    sidecars = Sidecars(output, folder)
-    if Path(data).is_dir():
-        refuse_in_source(sidecars.folder("vocals"), Path(data))
-    created = provenance_of("refine", {"pitch": {"threshold": models.threshold}}, models.tracker, data, output)
-    completed = complete(source, sidecars, output, created, models, Running(None, device, resume, quiet))
-    manifest.write(completed, output)
-    return completed
+            whole = weights.read_card(path)["kind"] == "cascades"
+            tracker = weights.load(weights_uri, kind="pitch")
+            cascade = weights.load(weights_uri, kind="cascades") if whole else None
+            models = Models(tracker, cascade, threshold_of(tracker.card) if threshold is None else threshold)
+        profile = known_as(models.cascade.model.spec.labels) if models.cascade else FOUR_STEMS
+        source, folder = layouts.load(data, profile=profile, quiet=quiet)
+        sidecars = Sidecars(output, folder)
+        if Path(data).is_dir():
+            refuse_in_source(sidecars.folder("vocals"), Path(data))
+        created = provenance_of("refine", {"pitch": {"threshold": models.threshold}}, models.tracker, data, output)
+        completed = complete(source, sidecars, output, created, models, Running(None, device, resume, quiet))
+        manifest.write(completed, output)
+        return completed

@@ -18,6 +18,7 @@ from stemclean import manifest
 from stemclean.audio import files
 from stemclean.audio.loudness import LoudnessMeter
 from stemclean.audio.waveform import Waveform
+from stemclean.claims import claimed
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.record import Record
 from stemclean.data.sources import loudness_gain
@@ -94,24 +95,25 @@ def separate(
     source, output = Path(source), Path(output)
     if source.is_dir():
         refuse_in_source(output, source)
-    loaded = weights.load(weights_uri, kind="separators")
-    record = _record(output, loaded, config, resume=resume)
-    songs = _songs(source)
-    record.check(songs)
-    model = _Model(loaded, device, batch_size)
-    bar = tqdm(songs.items(), "separate", unit="song", disable=True if quiet else None)
-    for name, path in bar:
-        try:
-            sha256 = manifest.file_sha256(path)
-            if not record.holds(name, sha256):
-                with of_one_file(path):
-                    told = _separate(path, output / name, model, config)
-                record.add(name, {"sha256": sha256, **told})
-        except AudioError as error:
-            record.skip(Skip(path=_shown(path, source), reason=error.reason, detail=error.detail))
-        except OSError as error:
-            record.skip(Skip(path=_shown(path, source), reason="unreadable", detail=error.strerror or str(error)))
-    return {**record.written(), "output": str(output), "seconds": time.monotonic() - began}
+    with claimed(output, folder=True):
+        loaded = weights.load(weights_uri, kind="separators")
+        record = _record(output, loaded, config, resume=resume)
+        songs = _songs(source)
+        record.check(songs)
+        model = _Model(loaded, device, batch_size)
+        bar = tqdm(songs.items(), "separate", unit="song", disable=True if quiet else None)
+        for name, path in bar:
+            try:
+                sha256 = manifest.file_sha256(path)
+                if not record.holds(name, sha256):
+                    with of_one_file(path):
+                        told = _separate(path, output / name, model, config)
+                    record.add(name, {"sha256": sha256, **told})
+            except AudioError as error:
+                record.skip(Skip(path=_shown(path, source), reason=error.reason, detail=error.detail))
+            except OSError as error:
+                record.skip(Skip(path=_shown(path, source), reason="unreadable", detail=error.strerror or str(error)))
+        return {**record.written(), "output": str(output), "seconds": time.monotonic() - began}
 
 
 def _songs(source: Path) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from typing import Any
 from accelerate import PartialState
 
 from stemclean import layouts
+from stemclean.claims import claimed
 from stemclean.errors import WeightsError
 from stemclean.models import addresses, hub, weights
 from stemclean.training.classifier_run import fit_classifier
@@ -67,25 +68,26 @@ def train_classifier(
     """
     addresses.check_output(output)
     chosen = read(recipe, overrides)
-    manifest, folder = layouts.load(data, quiet=quiet)
-    where = Path(cache) if cache else None
-    if push_to_hub:
-        hub.check_publishing(push_to_hub)  # before the work, not after it
-    result = fit_classifier(
-        manifest,
-        folder,
-        Path(output),
-        chosen,
-        cache=where,
-        cache_limit_gb=cache_limit_gb,
-        init=init,
-        card=card,
-        resume=resume,
-        keep_checkpoint=keep_checkpoint,
-        workers=workers,
-        quiet=quiet,
-    )
-    return {**result, "published": _pushed(Path(output), push_to_hub, quiet)} if push_to_hub else result
+    with claimed(output):
+        manifest, folder = layouts.load(data, quiet=quiet)
+        where = Path(cache) if cache else None
+        if push_to_hub:
+            hub.check_publishing(push_to_hub)  # before the work, not after it
+        result = fit_classifier(
+            manifest,
+            folder,
+            Path(output),
+            chosen,
+            cache=where,
+            cache_limit_gb=cache_limit_gb,
+            init=init,
+            card=card,
+            resume=resume,
+            keep_checkpoint=keep_checkpoint,
+            workers=workers,
+            quiet=quiet,
+        )
+        return {**result, "published": _pushed(Path(output), push_to_hub, quiet)} if push_to_hub else result
 
 
 def _pushed(output: Path, repo: str, quiet: bool) -> str:

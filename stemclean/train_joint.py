@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
+from stemclean.claims import claimed
 from stemclean.labels import known_as, scanned_for
 from stemclean.models import addresses
 from stemclean.training.joint_run import fit_joint
@@ -67,16 +68,17 @@ def train_joint(
     separator_recipe, tracker_recipe = read_separator(recipe, of_separator), read_tracker(tracker, of_tracker)
     config = read_joint(of_both)
     profile = known_as(labels) if labels else scanned_for(None)  # a mixture holds what is separated, and nothing else
-    manifest, folder = layouts.load(data, profile=profile, quiet=running.quiet)
-    return fit_joint(
-        manifest,
-        folder,
-        Path(output),
-        separator_recipe,
-        tracker_recipe,
-        config,
-        labels=labels,
-        start=start,
-        card=card,
-        running=running,
-    )
+    with claimed(output):
+        manifest, folder = layouts.load(data, profile=profile, quiet=running.quiet)
+        return fit_joint(
+            manifest,
+            folder,
+            Path(output),
+            separator_recipe,
+            tracker_recipe,
+            config,
+            labels=labels,
+            start=start,
+            card=card,
+            running=running,
+        )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
+from stemclean.claims import claimed
 from stemclean.labels import scanned_for
 from stemclean.models import addresses
 from stemclean.training.recipe import SeparatorRecipe, read_separator
@@ -70,21 +71,22 @@ def train_separator(
     """
     addresses.check_output(output)
     chosen = read_separator(recipe, overrides)
-    manifest, folder = layouts.load(data, profile=scanned_for(labels), quiet=quiet)
-    return fit_separator(
-        manifest,
-        folder,
-        Path(output),
-        chosen,
-        labels=labels,
-        use_claimed=use_claimed,
-        cache=Path(cache) if cache else None,
-        cache_limit_gb=cache_limit_gb,
-        init=init,
-        card=card,
-        resume=resume,
-        keep_checkpoint=keep_checkpoint,
-        workers=workers,
-        logs=Path(logs) if logs else None,
-        quiet=quiet,
-    )
+    with claimed(output):
+        manifest, folder = layouts.load(data, profile=scanned_for(labels), quiet=quiet)
+        return fit_separator(
+            manifest,
+            folder,
+            Path(output),
+            chosen,
+            labels=labels,
+            use_claimed=use_claimed,
+            cache=Path(cache) if cache else None,
+            cache_limit_gb=cache_limit_gb,
+            init=init,
+            card=card,
+            resume=resume,
+            keep_checkpoint=keep_checkpoint,
+            workers=workers,
+            logs=Path(logs) if logs else None,
+            quiet=quiet,
+        )

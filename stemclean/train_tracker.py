@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
+from stemclean.claims import claimed
 from stemclean.models import addresses
 from stemclean.training.joint_run import fit_tracker
 from stemclean.training.recipe import TrackerRecipe, read_tracker
@@ -46,5 +47,6 @@ def train_tracker(
     """
     addresses.check_output(output)
     chosen = read_tracker(recipe, overrides)
-    manifest, folder = layouts.load(data, quiet=running.quiet)
-    return fit_tracker(manifest, folder, Path(output), chosen, init=init, card=card, running=running)
+    with claimed(output):
+        manifest, folder = layouts.load(data, quiet=running.quiet)
+        return fit_tracker(manifest, folder, Path(output), chosen, init=init, card=card, running=running)

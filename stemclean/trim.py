@@ -7,14 +7,18 @@ kept regions are joined, in :mod:`stemclean.audio.splicing`.
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from tqdm import tqdm
 
 from stemclean import __version__, layouts, manifest
+from stemclean.claims import claimed
 from stemclean.data.cutting import Cutter, TrimConfig
 from stemclean.data.destination import check_free_or_own, refuse_in_source
+from stemclean.data.journal import whole_lines
+from stemclean.disk import replacing, writing
 from stemclean.errors import AudioError, of_one_file
 from stemclean.manifest import Created, Input, Manifest, Skip, Stem
 
@@ -65,25 +69,26 @@ def trim(
         inputs=[_input(source, destination)],
     )
     _Journal.check(destination, created)
-    data, folder = layouts.load(source, quiet=quiet)
-    if not layouts.is_list(source):
-        refuse_in_source(destination, folder)
-    cutter = Cutter(config, folder, destination, regions_only=regions_only)
-    stems: list[Stem] = []
-    skipped = list(data.skipped)
-    with _Journal(destination / MANIFEST_NAME, created) as journal:
-        for stem in tqdm(data.stems, desc="trim", unit="stem", disable=True if quiet else None):
-            try:
-                with of_one_file(folder / stem.path):
-                    cut = cutter.cut(stem, journal.known(stem.id))
-                stems.append(journal.remember(cut))
-            except AudioError as error:
-                path = f"{stem.path}#{stem.stream}" if stem.stream else stem.path
-                skipped.append(Skip(path=path, reason=error.reason, detail=error.detail))
-        root = manifest.relative_root(folder, destination / MANIFEST_NAME) if regions_only else "."
-        result = data.with_stems(stems, created=created, root=root, skipped=skipped, summary={})
-        written = manifest.write(result, destination / MANIFEST_NAME)
-    return manifest.read(written)
+    with claimed(destination, folder=True):
+        data, folder = layouts.load(source, quiet=quiet)
+        if not layouts.is_list(source):
+            refuse_in_source(destination, folder)
+        cutter = Cutter(config, folder, destination, regions_only=regions_only)
+        stems: list[Stem] = []
+        skipped = list(data.skipped)
+        with _Journal(destination / MANIFEST_NAME, created) as journal:
+            for stem in tqdm(data.stems, desc="trim", unit="stem", disable=True if quiet else None):
+                try:
+                    with of_one_file(folder / stem.path):
+                        cut = cutter.cut(stem, journal.known(stem.id))
+                    stems.append(journal.remember(cut))
+                except AudioError as error:
+                    path = f"{stem.path}#{stem.stream}" if stem.stream else stem.path
+                    skipped.append(Skip(path=path, reason=error.reason, detail=error.detail))
+            root = manifest.relative_root(folder, destination / MANIFEST_NAME) if regions_only else "."
+            result = data.with_stems(stems, created=created, root=root, skipped=skipped, summary={})
+            written = manifest.write(result, destination / MANIFEST_NAME)
+        return manifest.read(written)
 
 
 class _Journal:
@@ -106,8 +111,7 @@ class _Journal:
         if path.is_file():
             earlier = manifest.read(path).created
         elif _partial(path).is_file():
-            lines = _whole_lines(_partial(path))
-            earlier = Created.model_validate_json(lines[0]) if lines else created  # killed at its first line
+            earlier = _first(_partial(path)) or created  # killed at its first line, or that was damaged
         check_free_or_own(destination, earlier, created)
 
     def _finished(self, path: Path) -> list[Stem]:
@@ -117,10 +121,10 @@ class _Journal:
         return earlier.stems if self._agrees(earlier.created) else []
 
     def _unfinished(self) -> list[Stem]:
-        lines = _whole_lines(self._partial) if self._partial.exists() else []
-        if not lines or not self._agrees(Created.model_validate_json(lines[0])):
+        lines = whole_lines(self._partial, _told) if self._partial.exists() else []
+        if not lines or not isinstance(lines[0], Created) or not self._agrees(lines[0]):
             return []
-        return [Stem.model_validate_json(line) for line in lines[1:]]
+        return [stem for stem in lines[1:] if isinstance(stem, Stem)]
 
     def _agrees(self, earlier: Created) -> bool:
         """Whether what an earlier run made of a stem is what this one would make of it."""
@@ -132,20 +136,23 @@ class _Journal:
 
     def remember(self, stem: Stem) -> Stem:
         """Note a stem whose file stands."""
-        self._file.write(stem.model_dump_json() + "\n")
-        self._file.flush()
+        with writing(self._partial):
+            self._file.write(stem.model_dump_json() + "\n")
+            self._file.flush()
         return stem
 
     def __enter__(self) -> Self:
-        self._partial.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._partial, "w", encoding="utf-8")
-        self._file.write(self._created.model_dump_json() + "\n")
-        for stem in self._known.values():
-            self.remember(stem)
+        with writing(self._partial):
+            self._partial.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self._partial) as temporary, temporary.open("w", encoding="utf-8") as file:
+                file.write(self._created.model_dump_json() + "\n")
+                file.writelines(stem.model_dump_json() + "\n" for stem in self._known.values())
+            self._file = open(self._partial, "a", encoding="utf-8")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError) if kind else writing(self._partial):
+            self._file.close()
         if kind is None:
             self._partial.unlink()
 
@@ -154,10 +161,21 @@ def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial.jsonl")
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """The lines of a journal; a killed run may leave half a line at its end."""
-    with open(path, encoding="utf-8") as file:
-        return [line for line in file if line.endswith("\n")]
+def _told(line: str) -> Created | Stem:
+    """What a line of the journal says: the first one who writes, each other one a stem."""
+    document = manifest.loads(line)
+    kind = Created if isinstance(document, dict) and "command" in document else Stem
+    return kind.model_validate(document)
+
+
+def _first(partial: Path) -> Created | None:
+    """Who wrote a journal; None where its first line does not tell."""
+    with open(partial, "rb") as file:
+        try:
+            told = _told(file.readline().decode())
+        except ValueError:
+            return None
+    return told if isinstance(told, Created) else None
 
 
 def _input(source: Path, destination: Path) -> Input:

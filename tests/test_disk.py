@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from stemclean.disk import replacing
+from stemclean.disk import replacing, sweep
+from stemclean.errors import OutputError
 
 
 def test_it_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -54,12 +59,64 @@ def test_a_reader_never_meets_half_a_file(tmp_path):
 
 def test_an_error_names_the_file_that_was_meant(tmp_path):
     path = tmp_path / "a.json"
-    with pytest.raises(FileNotFoundError) as caught, replacing(path):
-        pass  # nothing was written
-    assert caught.value.filename == str(path)
-    with pytest.raises(FileNotFoundError) as caught, replacing(path) as temporary:
-        temporary.read_text()
-    assert caught.value.filename == str(path)
+    with pytest.raises(OutputError, match=re.escape(f"{path}: ")), replacing(path) as temporary:
+        temporary.unlink()  # it was taken away before it could be renamed
     with pytest.raises(FileNotFoundError) as caught, replacing(path):
         (tmp_path / "other").stat()
     assert caught.value.filename == str(tmp_path / "other")  # another file's errors stay as they are
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_a_file_lies_no_folder_can_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"a\.json: cannot be written: "), replacing(tmp_path / "file" / "a.json"):
+        pytest.fail("the block ran")
+
+
+def test_a_long_name_has_room_for_its_temporary(tmp_path):
+    path = tmp_path / ("\N{CJK UNIFIED IDEOGRAPH-6B4C}" * 85)  # 255 bytes
+    with replacing(path) as temporary:
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="files have no limit here")
+@pytest.mark.parametrize(
+    "write",
+    [
+        "half.write_bytes(b'0' * 3_000_000)",
+        "torch.save(torch.zeros(1_000_000), half)",
+        "safetensors.torch.save_file({'a': torch.zeros(1_000_000)}, half)",
+        "soundfile.write(half, numpy.zeros(2_000_000), 44100, format='WAV')",
+        "soundfile.write(half, numpy.random.rand(2_000_000), 44100, format='FLAC')",
+    ],
+)
+def test_a_disk_that_takes_no_more_is_told_by_whatever_library_writes(tmp_path, write):
+    program = (
+        "import resource, sys, numpy, safetensors.torch, soundfile, torch\n"
+        "from stemclean.disk import replacing; from stemclean.errors import OutputError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n"
+        "try:\n    with replacing(sys.argv[1]) as half:\n        " + write + "\n"
+        "except OutputError as error: print(error.message)"
+    )
+    path = tmp_path / "a.json"
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{path}: it would grow larger than files may be here")
+    assert not list(tmp_path.iterdir())
+
+
+class TestLeftBehind:
+    KILLED = (
+        "import os, sys; from stemclean.disk import replacing\n"
+        "with replacing(sys.argv[1]) as half: half.write_bytes(b'half'); os.kill(os.getpid(), 9)"
+    )
+
+    def test_what_a_killed_run_left_goes_and_nothing_else(self, tmp_path):
+        for name in ("a.json", "deep/b.flac"):
+            subprocess.run([sys.executable, "-c", self.KILLED, str(tmp_path / name)], check=False)
+        (tmp_path / ".c.json.tmp").write_text("somebody else's")
+        with replacing(tmp_path / "d.json") as written_now:
+            assert sweep(tmp_path) == 1  # a.json's
+            assert sweep(tmp_path, deep=True) == 1  # b.flac's
+            assert written_now.exists()
+        assert {path.name for path in tmp_path.rglob("*")} == {".c.json.tmp", "d.json", "deep"}

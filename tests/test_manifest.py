@@ -60,6 +60,7 @@ _json = st.recursive(
     max_leaves=5,
 )
 _text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+_name = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)
 
 
 @st.composite
@@ -67,8 +68,8 @@ def _stems(draw: st.DrawFn) -> Stem:
     labels = draw(st.lists(st.sampled_from(LABELS), unique=True))
     spans = draw(_spans)
     return stem(
-        id=draw(_text),
-        track=draw(_text),
+        id=draw(_name),
+        track=draw(_name),
         path=draw(st.sampled_from(["a.wav", "Ä ö/音.flac", "a/b/../c.wav", "./x.ogg"])),
         stream=draw(st.integers(0, 4)),
         labels=labels,

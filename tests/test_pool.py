@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -173,12 +175,15 @@ def test_a_folder_that_is_named_is_not_pruned_and_the_usual_one_is(dataset, tmp_
     assert limits == [(usual, 50.0), (usual, 0.0)]
 
 
-def test_what_a_killed_run_left_goes_after_a_day(tmp_path):
-    for name, age in (("old", 25 * 3600), ("new", 60)):
-        (tmp_path / f".{name}.i16.123.tmp").write_bytes(b"half")
-        os.utime(tmp_path / f".{name}.i16.123.tmp", (time.time() - age,) * 2)
-    pool_cache.prune(tmp_path, 50)
-    assert [path.name for path in tmp_path.iterdir()] == [".new.i16.123.tmp"]
+def test_what_a_killed_decoding_left_goes_at_the_next_one(dataset, tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    killed = "import os, sys; from stemclean.disk import replacing\nwith replacing(sys.argv[1]) as half:\n"
+    killed += "    half.write_bytes(b'half'); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", killed, str(cache / "key.i16")], check=False)
+    assert len(list(cache.iterdir())) == 1
+    build(dataset, tmp_path)
+    assert sorted(path.suffix for path in cache.iterdir()) == [".i16", ".json"]
 
 
 def test_a_cache_that_was_cut_off_is_made_anew(dataset, tmp_path):

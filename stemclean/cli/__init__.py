@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from stemclean import __version__
+from stemclean import __version__, stopping
 from stemclean.cli import (
     _shared,
+    _streams,
     corrupt,
     eval,  # noqa: A004  `eval` is a command
     export,
@@ -61,4 +62,6 @@ def _options(
 
 def main() -> None:
     """Run the command line on ``sys.argv`` and exit."""
+    stopping.install()
+    _streams.secure()
     app(prog_name="stemclean")

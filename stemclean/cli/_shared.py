@@ -2,8 +2,9 @@
 
 stdout carries data: tables, or one JSON object with ``--json``. stderr carries talk: progress, remarks, errors.
 Exit codes: 0 done; 1 findings, with ``--fail-on``; 2 usage or configuration; 3 finished, but some inputs
-failed; 130 interrupted; 141 nobody reads what is printed (``… | head``), without a word; 70 (``EX_SOFTWARE``) a bug of
-ours, so that no caller takes it for a finding. 130 and 141 are 128 and the signal's number, as of other programs.
+failed; 130 interrupted, 143 terminated, 129 hung up; 141 nobody reads what is printed (``… | head``), without a word;
+70 (``EX_SOFTWARE``) a bug of ours, so that no caller takes it for a finding. Those above 128 are 128 and the signal's
+number, as of other programs.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stemclean import __version__
-from stemclean.errors import StemcleanError, in_plain_words
+from stemclean import __version__, stopping
+from stemclean.disk import FULL
+from stemclean.errors import OutputError, StemcleanError, in_plain_words
 from stemclean.progress import waiting
 
 if TYPE_CHECKING:
@@ -125,12 +127,13 @@ class Edge(TyperGroup):
                 return super().invoke(ctx)
             except (typer.TyperException, typer.Exit, typer.Abort):
                 raise
-            except KeyboardInterrupt:
-                _complain("interrupted", "what is finished stays; run the same command again to go on")
-                raise typer.Exit(INTERRUPTED) from None
+            except KeyboardInterrupt as error:
+                raise typer.Exit(_stopped(error)) from None
             except Exception as error:
                 if isinstance(error, BrokenPipeError) and _reader_is_gone():
                     raise
+                if (signal := stopping.received()) is not None:  # which the error is a consequence of
+                    raise typer.Exit(_stopped(signal)) from None
                 if ctx.params.get("debug"):
                     traceback.print_exc()
                 raise typer.Exit(_explain(error)) from None
@@ -342,13 +345,21 @@ def _console(*, stderr: bool = False) -> Console:
     return console
 
 
+def _stopped(error: KeyboardInterrupt) -> int:
+    """Tell what ended the run and say which exit code it has."""
+    _complain(str(error) if isinstance(error, stopping.Stopped) else "interrupted", stopping.HINT)
+    return stopping.exit_code(error)
+
+
 def _explain(error: Exception) -> int:
     """Tell an error and say which exit code it has."""
     if isinstance(error, StemcleanError):
         _complain(error.message, error.hint)
         return error.exit_code
     if isinstance(error, OSError) and error.filename is not None:
-        _complain(f"{error.filename}: {error.strerror or error}", "is the path right, writable, and the disk not full?")
+        told = OutputError(os.fsdecode(error.filename), error) if error.errno in FULL else None
+        message = told.message if told else f"{error.filename}: {error.strerror or error}"
+        _complain(message, told.hint if told else "is the path right, and may you read and write there?")
         return USAGE
     _complain(
         f"{type(error).__name__}: {error}",

@@ -87,12 +87,11 @@ class StemPool:
             workers: decoding threads.
 
         Raises:
-            ConfigError: not one stem could be decoded, or the disk is full.
+            ConfigError: not one stem could be decoded, or the cache cannot be written to: the disk is full, read-only.
         """
         if cache is None:
             cache = pool_cache.cache_folder() / "pools"
             limit_gb = pool_cache.DEFAULT_LIMIT_GB if limit_gb is None else limit_gb
-        cache.mkdir(parents=True, exist_ok=True)
         key = _key(manifest, folder, sample_rate, channels)
         while (found := pool_cache.find(cache, key, channels)) is None:
             pool_cache.decode(

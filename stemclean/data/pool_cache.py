@@ -7,12 +7,10 @@ for as long as the mapping lives, in whatever process.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -27,8 +25,8 @@ from tqdm import tqdm
 from stemclean.audio import files
 from stemclean.audio.activity import active_regions
 from stemclean.audio.waveform import Waveform
-from stemclean.disk import replacing
-from stemclean.errors import AudioError, ConfigError, of_one_file
+from stemclean.disk import FULL, hold, replacing, sweep
+from stemclean.errors import AudioError, ConfigError, OutputError, of_one_file
 from stemclean.manifest import Stem
 from stemclean.units import seconds_to_samples
 
@@ -41,13 +39,19 @@ BLOCK = 30.0
 """Seconds that are decoded at once."""
 HELD_IN_MEMORY = 64_000_000
 """Bytes of a decoded stem that wait in memory for their turn; the rest of a longer stem waits on disk."""
-ABANDONED = 24 * 3600.0
-"""Seconds after which an unfinished file belongs to a run that was killed."""
+ELSEWHERE = "set XDG_CACHE_HOME to a folder that you may write to, with room for decoded audio"
 
 
 def cache_folder() -> Path:
-    """Where decoded audio is kept: ``$XDG_CACHE_HOME/stemclean`` or ``~/.cache/stemclean``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stemclean"
+    """Where decoded audio is kept: ``$XDG_CACHE_HOME/stemclean`` or ``~/.cache/stemclean``.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stemclean"
+    except RuntimeError:
+        raise ConfigError("there is no home folder to keep decoded audio in", ELSEWHERE) from None
 
 
 def find(folder: Path, key: str, channels: int) -> tuple[dict[str, Any], np.ndarray] | None:
@@ -60,7 +64,7 @@ def find(folder: Path, key: str, channels: int) -> tuple[dict[str, Any], np.ndar
     try:
         index = json.loads(index_path.read_text(encoding="utf-8"))
         with audio_path.open("rb") as file:
-            _lock(file, exclusive=False)  # the mapping inherits it
+            hold(file, exclusive=False)  # the mapping inherits it
             total = sum(place["num_samples"] for place in index["stems"])
             status = os.fstat(file.fileno())
             if status.st_nlink == 0 or status.st_size != total * channels * 2:  # removed just now, or cut off
@@ -91,8 +95,9 @@ def decode(
         source: what stem paths are relative to.
 
     Raises:
-        ConfigError: the disk is full.
+        ConfigError: the disk is full or read-only.
     """
+    sweep(folder)
     audio_path, index_path = _paths(folder, key)
     places: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
@@ -110,21 +115,15 @@ def decode(
                     num_samples, rms = result.pour(out, channels, seconds_to_samples(BLOCK, sample_rate))
                 places.append({"id": stem.id, "start": at, "num_samples": num_samples, "rms": rms})
                 at += num_samples
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise ConfigError(
-            f"{folder}: the disk is full after {at * channels * 2 / 1e9:.1f} GB of decoded audio",
-            "make room, or set XDG_CACHE_HOME to a folder on a larger disk",
-        ) from None
-    with replacing(index_path) as temporary:
-        temporary.write_text(json.dumps({"stems": places, "skipped": skipped}), encoding="utf-8")
+        with replacing(index_path) as temporary:
+            temporary.write_text(json.dumps({"stems": places, "skipped": skipped}), encoding="utf-8")
+    except OutputError as error:
+        held = f" after {at * channels * 2 / 1e9:.1f} GB of decoded audio" if error.errno in FULL else ""
+        raise ConfigError(f"{error.message}{held}", f"make room, or {ELSEWHERE}") from None
 
 
 def prune(folder: Path, limit_gb: float) -> list[str]:
     """Remove the pools that were used longest ago until the rest fits; never one that is in use.
-
-    What killed runs left unfinished a day ago goes as well.
 
     Args:
         limit_gb: for all pools together, in 10^9 bytes.
@@ -132,10 +131,6 @@ def prune(folder: Path, limit_gb: float) -> list[str]:
     Returns:
         The keys of what was removed.
     """
-    for unfinished in folder.glob("*.tmp"):
-        with suppress(OSError):
-            if time.time() - unfinished.stat().st_mtime > ABANDONED:
-                unfinished.unlink()
     pools = []
     for audio_path in folder.glob("*.i16"):
         with suppress(OSError):  # another process prunes as well
@@ -162,27 +157,11 @@ def _remove(folder: Path, key: str) -> bool:
     audio_path, index_path = _paths(folder, key)
     try:
         with audio_path.open("rb") as file:
-            if not _lock(file, exclusive=True):
+            if not hold(file):
                 return False
             index_path.unlink(missing_ok=True)
             audio_path.unlink()
     except OSError:  # where files cannot be locked, an open one cannot be removed either
-        return False
-    return True
-
-
-def _lock(file: IO[bytes], *, exclusive: bool) -> bool:
-    """Lock a file as long as it, or a mapping of it, is open; whether that succeeded.
-
-    Shared locks that cannot be had (a network disk, no POSIX) do no harm.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except OSError:
         return False
     return True
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError
-from stemclean.manifest import Skip
+from stemclean.manifest import Skip, loads
 
 __all__ = ["Record"]
 
@@ -55,7 +55,7 @@ class Record:
         """Whether a song with this checksum is done already; it is then taken over."""
         entry = self._known.get(name)
         there = all(path.is_file() for path in self._files_of(name))
-        if entry is None or entry["sha256"] != sha256 or not there:
+        if entry is None or entry.get("sha256") != sha256 or not there:
             return False
         self._songs[name] = entry
         return True
@@ -85,11 +85,14 @@ class Record:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            document = json.loads(self._path.read_text(encoding="utf-8"))
+            document = loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except ValueError:
             document = None
         if not isinstance(document, dict) or not {*self._settings, "songs"} <= document.keys():
+            raise ConfigError(f"{self._path} is not what an earlier run wrote", "give a new folder")
+        songs = document["songs"]
+        if not isinstance(songs, dict) or not all(isinstance(song, dict) for song in songs.values()):
             raise ConfigError(f"{self._path} is not what an earlier run wrote", "give a new folder")
         return document

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stemclean.audio import files
 from stemclean.audio.f0 import F0Track
+from stemclean.claims import refuse_foreign
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError
 from stemclean.metrics import pitch
@@ -40,7 +41,7 @@ def check(path: Path) -> None:
     """Refuse what could not be drawn, before anything is read.
 
     Raises:
-        ConfigError: matplotlib is not installed, or the ending is none that it draws.
+        ConfigError: matplotlib is not installed, the ending is none that it draws, or another picture is there.
     """
     if path.suffix.lower() not in ENDINGS:
         raise ConfigError(f"{path}: a picture ends in {', '.join(ENDINGS)}", f"name it {path.with_suffix('.png')}")
@@ -49,6 +50,7 @@ def check(path: Path) -> None:
     except ImportError:
         hint = 'python -m pip install "stemclean[plots]"'
         raise ConfigError("matplotlib is not installed, which draws pictures", hint) from None
+    refuse_foreign(path, lambda path: b"stemclean" in path.read_bytes(), "picture that stemclean drew")
 
 
 def draw(
@@ -99,7 +101,11 @@ def draw(
     axes.set_title(f"{track}\n{shown}", fontsize="medium", parse_math=False)
     with replacing(path) as temporary:
         kind = path.suffix.lower().lstrip(".")
-        undated: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        undated: dict[str, Any] = {
+            "png": {"Software": "stemclean"},
+            "svg": {"Date": None, "Creator": "stemclean"},
+            "pdf": {"CreationDate": None, "Creator": "stemclean"},
+        }
         figure.savefig(temporary, format=kind, metadata=undated[kind])
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import stemclean
+from stemclean.claims import refuse_foreign
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError
 from stemclean.evaluating.songs import Measured
@@ -23,6 +24,7 @@ from stemclean.metrics.separation import METRICS, WINDOW_SECONDS, Scores, over_t
 
 __all__ = [
     "averages",
+    "check_outputs",
     "check_parquet",
     "museval_document",
     "rows",
@@ -128,6 +130,32 @@ def write_csv(found: Sequence[Mapping[str, Any]], columns: Sequence[str], path: 
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(found)
+
+
+def check_outputs(
+    documents: Iterable[Path] = (), csv: str | Path | None = None, parquet: str | Path | None = None
+) -> None:
+    """Refuse to write over files that are no results, before the work begins.
+
+    Raises:
+        ConfigError: there is one; or no pyarrow for Parquet.
+    """
+    for path in documents:
+        refuse_foreign(path, lambda path: b"stemclean" in path.read_bytes(), "result of stemclean")
+    if csv:
+        refuse_foreign(Path(csv), _is_table, "table of results")
+    if parquet:
+        check_parquet()
+        refuse_foreign(Path(parquet), _is_parquet, "table of results")
+
+
+def _is_table(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline(1000).startswith(b"track,")
+
+
+def _is_parquet(path: Path) -> bool:
+    return "track" in importlib.import_module("pyarrow.parquet").read_schema(path).names
 
 
 def check_parquet() -> None:

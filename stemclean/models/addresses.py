@@ -6,24 +6,41 @@ import re
 from importlib import resources
 from pathlib import Path
 
+from stemclean.claims import refuse_foreign
 from stemclean.errors import ConfigError, WeightsError
 from stemclean.models import hub
 
 __all__ = ["DEFAULT_CLASSIFIER", "bundled", "check_output", "resolve"]
 
 DEFAULT_CLASSIFIER = "bundled:atto.v2"
+LARGEST_HEADER = 16 << 20
+"""Bytes of a safetensors header, the card in it among them; ours have some 100 000."""
 
 
 def check_output(path: str | Path) -> Path:
     """Refuse a name that weights must not have, before hours of training go into them.
 
     Raises:
-        ConfigError: it does not end in ``.safetensors``.
+        ConfigError: it does not end in ``.safetensors``; or there, or where the card will stand, is a file that is not
+            ours.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ConfigError(f"{path}: weights are safetensors", f"name it {path.with_suffix('.safetensors')}")
+    refuse_foreign(path, _has_card, "weights of stemclean")
+    refuse_foreign(path.with_suffix(".json"), _is_card, "card of such weights")
     return path
+
+
+def _has_card(path: Path) -> bool:
+    """Whether a safetensors file's header holds a card of ours; the rest may be damaged."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        return b"stemclean.weights/" in file.read(min(size, LARGEST_HEADER))
+
+
+def _is_card(path: Path) -> bool:
+    return path.stat().st_size <= LARGEST_HEADER and b'"stemclean.weights/' in path.read_bytes()
 
 
 def bundled() -> list[str]:

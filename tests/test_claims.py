@@ -1,0 +1,136 @@
+"""One run an output: the second one is refused at once, and a killed one is in nobody's way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stemclean import manifest
+from stemclean.claims import claimed
+from stemclean.errors import ConfigError
+from stemclean.evaluating import results
+from stemclean.models import addresses, weights
+
+HOLDING = (
+    "import os, sys, time; from stemclean.claims import claimed\n"
+    "with claimed(sys.argv[1], folder=sys.argv[2] == 'folder'):\n"
+    "    if len(sys.argv) > 3 and not os.fork(): time.sleep(10); os._exit(0)\n"
+    "    print('held', flush=True); time.sleep(60)"
+)
+
+
+def holding(output: Path, kind: str = "file", *more: str) -> subprocess.Popen[str]:
+    """A process that writes an output until it is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(output), kind, *more], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_second_run_is_refused_until_the_first_is_gone(tmp_path: Path, kind: str) -> None:
+    output = tmp_path / "new" / "out"
+    first = holding(output, kind)
+    refused = pytest.raises(ConfigError, match=rf"another run is writing it \(process {first.pid} on ")
+    with refused, claimed(output, folder=kind == "folder"):
+        pytest.fail("both ran")
+    first.kill()
+    first.communicate()
+    with claimed(output, folder=kind == "folder"):
+        pass
+    assert not list((tmp_path / "new").rglob("*.lock"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+def test_workers_that_outlive_a_killed_run_hold_nothing(tmp_path: Path) -> None:
+    first = holding(tmp_path / "out", "file", "with a worker")
+    first.kill()
+    first.wait()
+    assert first.stdout is not None
+    first.stdout.close()  # which the worker has, too
+    with claimed(tmp_path / "out"):
+        assert [path.name for path in tmp_path.iterdir()] == [".out.stemclean.lock"]
+
+
+def test_in_one_process_too(tmp_path: Path) -> None:
+    with claimed(tmp_path / "a"):
+        with claimed(tmp_path / "b"):
+            pass
+        with pytest.raises(ConfigError, match="another run"), claimed(tmp_path / "sub" / ".." / "a"):
+            pytest.fail("both ran")
+    with claimed(tmp_path / "a"):
+        pass
+
+
+def test_folders_that_were_made_for_nothing_go(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), claimed(tmp_path / "new" / "folder", folder=True):
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mine").mkdir()
+    with claimed(tmp_path / "mine", folder=True):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_of_several_processes_of_one_run_the_first_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = holding(tmp_path / "out")
+    monkeypatch.setenv("RANK", "1")
+    with claimed(tmp_path / "out"):
+        pass
+    first.kill()
+    first.communicate()
+
+
+class TestForeignFiles:
+    """What was not ours is never written over."""
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("notes.json", b'{"shopping": ["strings"]}'),
+            ("other.jsonl", b"1\n2\n"),
+            ("other.jsonl.gz", b"no gzip"),
+            ("card.json", b'{"schema": "someone.else/1"}'),
+        ],
+    )
+    def test_refine_keeps_them(self, tmp_path: Path, name: str, content: bytes) -> None:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ConfigError, match="is there already, and it is no manifest of stemclean"):
+            manifest.check_output(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == content
+
+    def test_a_manifest_and_an_empty_file_may_go(self, tmp_path: Path) -> None:
+        empty = manifest.Manifest(created=manifest.Created(by="a", command="scan"), labels=["bass"])
+        for name in ("a.json", "a.jsonl", "a.jsonl.gz"):
+            assert manifest.check_output(manifest.write(empty, tmp_path / name)) == tmp_path / name
+        (tmp_path / "touched.json").touch()
+        assert manifest.check_output(tmp_path / "touched.json").exists()
+
+    def test_weights_and_their_card(self, tmp_path: Path) -> None:
+        save_file({"a": torch.zeros(1)}, tmp_path / "theirs.safetensors")
+        with pytest.raises(ConfigError, match="no weights of stemclean"):
+            addresses.check_output(tmp_path / "theirs.safetensors")
+        (tmp_path / "notes.json").write_text("{}")
+        with pytest.raises(ConfigError, match=r"notes\.json is there already, and it is no card"):
+            addresses.check_output(tmp_path / "notes.safetensors")
+        card = {"kind": "classifiers", "architecture": "a", "spec": {}, "options": {}}
+        weights.save(tmp_path / "ours.safetensors", torch.nn.Linear(1, 1), card)
+        addresses.check_output(tmp_path / "ours.safetensors")
+
+    def test_results(self, tmp_path: Path) -> None:
+        (tmp_path / "songs.csv").write_text("song,year\n")
+        with pytest.raises(ConfigError, match="no table of results"):
+            results.check_outputs(csv=tmp_path / "songs.csv")
+        results.write_csv([{"track": "a", "class": "bass"}], ["track", "class"], tmp_path / "ours.csv")
+        results.check_outputs(csv=tmp_path / "ours.csv")
+        (tmp_path / "summary.json").write_text("{}")
+        with pytest.raises(ConfigError, match="no result of stemclean"):
+            results.check_outputs([tmp_path / "summary.json"])

@@ -1,0 +1,135 @@
+"""Ctrl-C, kill and a closed terminal end a run the same way: tidily, with their own exit code, at any time."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stemclean.stopping import HINT, Stopped, exit_code
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no signals of POSIX here")
+
+CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated"), signal.SIGHUP: (129, "hung up")}
+OURS = (sys.executable, "-m", "stemclean")
+SLOW = (
+    "import sys, time; from stemclean import stopping; stopping.install()\n"
+    "from stemclean import __main__, trim\n"
+    "from stemclean.data.cutting import Cutter\n"
+    "cut = Cutter.cut\n"
+    "def slowly(self, *stem):\n"
+    "    if self._written: print('cutting', flush=True); time.sleep(60)\n"
+    "    return cut(self, *stem)\n"
+    "Cutter.cut = slowly; sys.argv[0] = 'stemclean'; __main__.main()"
+)
+
+
+@pytest.fixture
+def stems(tmp_path: Path, make_dataset: Callable[..., Path]) -> Path:
+    return make_dataset(tmp_path / "stems", tracks=1, seconds=0.5, labels=["bass", "drums"])
+
+
+def started(*command: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("signum", CODES)
+def test_a_run_ends_tidily_and_goes_on_when_it_is_repeated(tmp_path: Path, stems: Path, signum: signal.Signals) -> None:
+    out = tmp_path / "out"
+    run = started(sys.executable, "-c", SLOW, "trim", stems, out)
+    assert run.stdout is not None
+    assert run.stdout.readline() == "cutting\n"
+    run.send_signal(signum)
+    _, told = run.communicate()
+    code, word = CODES[signum]
+    assert (run.returncode, told) == (code, f"error: {word}\n  {HINT}\n")
+    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == [
+        "bass.flac",
+        "manifest.json.partial.jsonl",
+    ]
+    written = (out / "song 1" / "bass.flac").stat().st_mtime_ns
+    subprocess.run([*OURS, "trim", stems, out], check=True, capture_output=True)
+    assert (out / "song 1" / "bass.flac").stat().st_mtime_ns == written
+    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == [
+        "bass.flac",
+        "drums.flac",
+        "manifest.json",
+    ]
+
+
+def test_the_second_signal_ends_it_at_once() -> None:
+    program = (
+        "import time; from stemclean import stopping; stopping.install()\n"
+        "with stopping.tidily():\n"
+        "    try: print('in', flush=True); time.sleep(60)\n"
+        "    finally: print('cleaning', flush=True); time.sleep(60)"
+    )
+    run = started(sys.executable, "-c", program)
+    assert run.stdout is not None
+    for line in ("in\n", "cleaning\n"):
+        assert run.stdout.readline() == line
+        run.send_signal(signal.SIGINT)
+    run.communicate()
+    assert run.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize("module", ["typer", "stemclean.layouts", "torch", "timm"])
+def test_so_it_does_while_it_loads(tmp_path: Path, stems: Path, module: str) -> None:
+    program = (
+        "import signal, sys\n"
+        "class Meanwhile:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: signal.raise_signal(signal.SIGTERM)\n"
+        "sys.meta_path.insert(0, Meanwhile()); sys.argv[0] = 'stemclean'\n"
+        "from stemclean.__main__ import main; main()"
+    )
+    run = started(sys.executable, "-c", program, "refine", stems, "-o", tmp_path / "new" / "r.json")
+    _, told = run.communicate()
+    assert (run.returncode, told.strip()) == (143, f"error: terminated\n  {HINT}")
+    assert [path.name for path in tmp_path.iterdir()] == ["stems"]
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    program = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from stemclean import stopping; stopping.install(); signal.raise_signal(signal.SIGHUP)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_forked_worker_ends_without_a_word() -> None:
+    program = (
+        "import os, signal, time; from stemclean import stopping; stopping.install()\n"
+        "up, here = os.pipe(); worker = os.fork()\n"
+        "if not worker: os.write(here, b'!'); time.sleep(60)\n"
+        "os.read(up, 1); os.kill(worker, signal.SIGTERM); print(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (f"{-signal.SIGTERM}\n", "")
+
+
+def test_errors_that_a_signal_caused_are_not_told(tmp_path: Path) -> None:
+    program = (
+        "import signal, sys; from stemclean import stopping; stopping.install()\n"
+        "from stemclean import layouts; from stemclean.cli import main\n"
+        "def check(path):\n"
+        "    with stopping.tidily():\n"
+        "        try: signal.raise_signal(signal.SIGTERM)\n"
+        "        except KeyboardInterrupt: raise RuntimeError('a worker was killed') from None\n"
+        "layouts.check = check; sys.argv = ['stemclean', 'trim', 'a', 'b']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (143, f"error: terminated\n  {HINT}\n")
+
+
+def test_the_code_is_the_signals() -> None:
+    assert [exit_code(Stopped(signum)) for signum in CODES] == [130, 143, 129]
+    assert exit_code(KeyboardInterrupt()) == 130

@@ -73,7 +73,7 @@ ESTIMATE: Final = "estimate"
 
 SKIP_REASONS: dict[str, str] = {
     "class_unknown": "the name tells no class, or tells two",
-    "mixture": "the file holds the whole song, not a stem",
+    "mixture": "the file holds the whole song, or the song without some class, and is no stem",
     "not_found": "the manifest names a file that does not exist",
     "no_permission": "the file may not be read",
     "empty": "no bytes, or no samples",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stemclean.errors import ConfigError
-from stemclean.labels import FOUR_STEMS, MIXTURE, PROFILES, profile
+from stemclean.labels import FOUR_STEMS, KARAOKE, MIXTURE, PROFILES, known_as, profile
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,92 @@ def test_no_word_means_two_classes(name: str) -> None:
             assert seen.setdefault(word, label) == label, f'"{word}" is both {seen[word]} and {label}'
             assert chosen.find(word) == label
             assert chosen.find(word.title()) == label
+
+
+SHORT = {"vocals": "v", "bass": "b", "drums": "d", "other": "o", MIXTURE: "m", None: "?"}
+
+
+def judged(name: str) -> tuple[int, list[str], list[str]]:
+    """Of a list of names as people write them: how many there are, which are told wrongly, which are missed."""
+    lines = (Path(__file__).parent / "names" / name).read_text(encoding="utf-8").splitlines()
+    told = [
+        (stem, expected.split("|"), SHORT[FOUR_STEMS.find(stem)])
+        for stem, expected in (line.split("\t") for line in lines)
+    ]
+    wrong = [stem for stem, expected, found in told if found not in expected and found in "vbdo"]
+    missed = [stem for stem, expected, found in told if found not in expected and found not in "vbdo"]
+    return len(told), wrong, missed
+
+
+@pytest.mark.parametrize("name", ["known.tsv", "held_out.tsv"])
+def test_names_as_people_write_them(name: str) -> None:
+    """MedleyDB, MoisesDB, Cambridge-MT, DAWs, separators and other languages: 97 % are told, and none wrongly."""
+    num, wrong, missed = judged(name)
+    assert num >= 200
+    assert wrong == []
+    assert len(missed) <= 0.03 * num, missed
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no_vocals", "Song (Without Drums)", "minus bass", "Mix w/o Vox", "Vocals Off", "drums removed", "bass muted",
+        "all but the vocals", "everything except drums", "NOVOX", "drumless", "drum-free", "ohne Gesang", "sin voz",
+        "sans batterie", "senza voce", "sem vocal", "без вокала", "ボーカル抜き", "ドラムなし", "no drums or bass",
+        "Piano Man (No Vocals)", "Drum Song_no_drums", "song_no_vocals_htdemucs",
+    ],
+)  # fmt: skip
+def test_what_is_negated_is_not_claimed(name: str) -> None:
+    reading = FOUR_STEMS.read(name)
+    assert (reading.label, reading.partial) == (None, True)
+    assert reading.absent
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("Drums (no bleed)", "drums"), ("Vocals No Reverb", "vocals"), ("Guitar No 2", "other"),
+        ("Muted Trumpet", "other"), ("Drums without kick", "drums"), ("Free Drum Loop", "drums"), ("Kick Out", "drums"),
+        ("Gtr w/o FX", "other"),
+    ],
+)  # fmt: skip
+def test_what_is_negated_may_be_no_class(name: str, label: str) -> None:
+    assert FOUR_STEMS.find(name) == label
+
+
+def test_of_two_classes_the_one_without_a_voice_is_the_other() -> None:
+    assert [KARAOKE.find(name) for name in ("no_vocals", "Song_(Instrumental)_UVR-MDX-NET-Voc_FT", "music")] == [
+        "accompaniment"
+    ] * 3
+    assert KARAOKE.find("no accompaniment") == "vocals"
+    assert [KARAOKE.find(name) for name in ("no drums", "drums", "vocals and drums")] == [None] * 3
+    assert known_as(["vocals", "other"]).find("instrumental") == "other"
+
+
+@pytest.mark.parametrize("name", ["UVR-MDX-NET-Voc_FT", "mel_band_roformer", "Kim_Vocal_2", "6_HP-Karaoke-UVR"])
+def test_names_of_models_are_no_classes(name: str) -> None:
+    reading = FOUR_STEMS.read(name)
+    assert not reading.tells
+    assert FOUR_STEMS.find(f"Piano Song_(Drums)_{name}") == "drums"
+    assert FOUR_STEMS.before(f"My Song_(Drums)_{name}") == "My Song"
+
+
+def test_a_mix_outranks_a_title_but_not_a_class() -> None:
+    names = ("Piano Man_mixture", "Bass Nation MIX", "Drum Song - Master v2", "drum mix", "GTR MIX 2", "Vocal Bus Mix")
+    assert [FOUR_STEMS.find(name) for name in names] == [MIXTURE] * 3 + ["drums", "other", "vocals"]
+    assert FOUR_STEMS.find("Song_Vocal Mix") is None  # it may be the song, for the vocals
+
+
+def test_a_title_before_the_class() -> None:
+    assert FOUR_STEMS.find("Piano Man - Drums") == "drums"
+    assert FOUR_STEMS.find("Bass Nation_STEM_02") is None
+    assert FOUR_STEMS.find("instrumental_with_backing_vocals") is None
+
+
+def test_titles_are_taken_out() -> None:
+    name = "Piano Man drums"
+    assert FOUR_STEMS.find(name) is None
+    assert FOUR_STEMS.read(name, without={0, 6}).label == "drums"
 
 
 def test_an_unknown_profile_names_the_known() -> None:

@@ -113,6 +113,42 @@ class TestTrackFolders:
             "Sun Rise_drums.wav": "Sun Rise",
         }
 
+    def test_words_of_the_title_tell_nothing(self, tmp_path: Path) -> None:
+        album = "Bass Nation - Piano Man"
+        put(tmp_path, *(f"{album}/{album} - {part}.wav" for part in ("drums", "bass", "vocals", "mix", "03")))
+        put(tmp_path, "Organ Music/Organ Music_STEM_01.wav", "Organ Music/Organ Music_STEM_02.wav")
+        found = layouts.scan(tmp_path)
+        assert claims(found) == {
+            f"{album}/{album} - bass.wav": "bass",
+            f"{album}/{album} - drums.wav": "drums",
+            f"{album}/{album} - vocals.wav": "vocals",
+        }
+        assert skips(found) == {
+            f"{album}/{album} - 03.wav": "class_unknown",
+            f"{album}/{album} - mix.wav": "mixture",
+            "Organ Music/Organ Music_STEM_01.wav": "class_unknown",
+            "Organ Music/Organ Music_STEM_02.wav": "class_unknown",
+        }
+
+    def test_titles_in_one_folder(self, tmp_path: Path) -> None:
+        songs = ("Piano Man", "Guitar", "Sun")
+        put(tmp_path, *(f"{song}_{part}.wav" for song in songs for part in ("drums", "bass", "mixture")))
+        found = layouts.scan(tmp_path)
+        assert claims(found) == {f"{song}_{part}.wav": part for song in sorted(songs) for part in ("bass", "drums")}
+        assert set(track_of(found).values()) == set(songs)
+        assert set(skips(found).values()) == {"mixture"}
+
+    def test_words_that_are_a_class_are_no_title(self, tmp_path: Path) -> None:
+        put(tmp_path, "a/Drums kick.wav", "a/Drums snare.wav", "b/Bass 1.wav", "b/Bass 2.wav", "c/Wobble Bass.wav")
+        put(tmp_path, "d/drums/Big Drum 1.wav", "d/drums/Big Drum 2.wav", "d/vocals/x.wav")
+        assert sorted(claims(layouts.scan(tmp_path)).values()) == ["bass"] * 3 + ["drums"] * 4 + ["vocals"]
+
+    def test_a_song_of_one_file(self, tmp_path: Path) -> None:
+        put(tmp_path, "Bass Nation/Bass Nation_drums.wav", "Piano Man/Piano Man.wav", "Piano Man/vocals.wav")
+        found = layouts.scan(tmp_path)
+        assert claims(found) == {"Bass Nation/Bass Nation_drums.wav": "drums", "Piano Man/vocals.wav": "vocals"}
+        assert skips(found) == {"Piano Man/Piano Man.wav": "class_unknown"}
+
     def test_big_and_small_snare_are_one_song(self, tmp_path: Path) -> None:
         put(tmp_path / "s", "big snare.wav", "small snare.wav", "01 kick.wav", "02 bass.wav", "dirty bass.wav")
         assert {stem.track for stem in layouts.scan(tmp_path / "s").stems} == {"s"}
@@ -142,8 +178,34 @@ class TestClassFolders:
         assert claims(found)["unsorted/kick.wav"] == "drums"
         assert skips(found) == {"unsorted/z.wav": "class_unknown"}
 
+    def test_a_folder_without_a_class_speaks_too(self, tmp_path: Path) -> None:
+        put(tmp_path, "vocals/Piano Man.wav", "instrumental/Piano Man.wav", "no_drums/Bass Song.wav")
+        found = layouts.scan(tmp_path)
+        assert claims(found) == {"vocals/Piano Man.wav": "vocals"}
+        detail = {skip.path: (skip.reason, skip.detail) for skip in found.skipped}
+        assert detail == {
+            "instrumental/Piano Man.wav": (
+                "mixture",
+                'its folder "instrumental" says that it is a mixture of some of the classes',
+            ),
+            "no_drums/Bass Song.wav": ("mixture", 'its folder "no_drums" says that it is without drums'),
+        }
+
+    def test_a_title_that_is_a_class(self, tmp_path: Path) -> None:
+        put(tmp_path, "drums/Piano Man_drums.wav", "bass/Piano Man_bass.wav")
+        assert set(track_of(layouts.scan(tmp_path)).values()) == {"Piano Man"}
+
 
 class TestWhatIsPassedOver:
+    def test_what_lacks_a_class_is_a_mixture(self, tmp_path: Path) -> None:
+        put(tmp_path, "song/vocals.wav", "song/no_vocals.wav", "song/accompaniment.wav")
+        found = layouts.scan(tmp_path)
+        assert claims(found) == {"song/vocals.wav": "vocals"}
+        assert {skip.path: (skip.reason, skip.detail) for skip in found.skipped} == {
+            "song/accompaniment.wav": ("mixture", '"accompaniment" says that it is a mixture of some of the classes'),
+            "song/no_vocals.wav": ("mixture", '"no_vocals" says that it is without vocals'),
+        }
+
     def test_mixtures_are_kept_apart(self, tmp_path: Path) -> None:
         put(tmp_path, "song/mixture.wav", "song/Full Mix.wav", "song/drums.wav", "song/drum mix.wav")
         found = layouts.scan(tmp_path)
@@ -316,7 +378,7 @@ class TestCsv:
 
     def test_what_cannot_be_used_is_listed(self, tmp_path: Path) -> None:
         put(tmp_path, "s/x1.wav", "s/x2.wav", "s/x3.wav")
-        text = "instrum,path\ndrums,s/x1.wav\ntheremin?,s/x2.wav\nbass,s/gone.wav\nmixture,s/x3.wav\nbass,s/x1.wav\n\n"
+        text = "instrum,path\ndrums,s/x1.wav\nspectrum?,s/x2.wav\nbass,s/gone.wav\nmixture,s/x3.wav\nbass,s/x1.wav\n\n"
         found = layouts.scan(self.write(tmp_path / "list.csv", text))
         assert claims(found) == {"x1.wav": "drums"}
         assert [(skip.path, skip.reason) for skip in found.skipped] == [
@@ -326,7 +388,7 @@ class TestCsv:
             ("x3.wav", "mixture"),
         ]
         detail = {skip.path: skip.detail for skip in found.skipped}
-        assert detail["x2.wav"] == 'line 3 says "theremin?", which names no class'
+        assert detail["x2.wav"] == 'line 3 says "spectrum?", which names no class'
 
     def test_files_without_a_folder_in_common_are_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

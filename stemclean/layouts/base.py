@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from stemclean.errors import ConfigError
-from stemclean.labels import Profile
+from stemclean.labels import Profile, Reading
 from stemclean.manifest import Manifest, Skip
 
 __all__ = ["Found", "Reader", "WriteReport", "Writer", "layouts", "reader_for", "writer"]
@@ -41,6 +41,7 @@ class Found:
         split: the declared split.
         detail: why ``label`` is None or ``path`` cannot be meant for this machine, in one line.
         f0: a file that says what is sung in it, which :mod:`stemclean.layouts.f0_files` finds.
+        reading: what its name, or its folder's, says.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Found:
     split: Literal["train", "validation", "test"] | None = None
     detail: str = ""
     f0: Path | None = None
+    reading: Reading | None = None
 
 
 @runtime_checkable

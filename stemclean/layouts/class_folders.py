@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from stemclean.labels import Profile
+from stemclean.labels import Profile, Reading
 from stemclean.layouts.base import Found
-from stemclean.layouts.naming import folder_claims, names
+from stemclean.layouts.naming import by_folder, folder_claims, names, readings, song_in
 from stemclean.layouts.walk import audio_files
 
 
@@ -27,21 +27,23 @@ class ClassFolders:
         if not path.is_dir():
             return False
         claims = _claims(path, audio_files(path), profile)
-        return sum(label is not None for label in claims.values()) * 2 >= max(1, len(claims))
+        classes = sum(claim is not None and claim.label is not None for claim in claims.values())
+        return classes > 0 and sum(claim is not None for claim in claims.values()) * 2 >= len(claims)
 
     def read(self, path: Path, profile: Profile) -> Iterator[Found]:
         """The files, class by class."""
         files = audio_files(path)
         claims = _claims(path, files, profile)
+        own = readings(by_folder(files), path, profile)
         for file in files:
-            label = claims.get(_top(file, path)) or profile.find(names(file))
+            reading = claims.get(_top(file, path)) or own[file]
             below = file.relative_to(path).parts[1:-1]
-            song = profile.before(names(file)) or names(file)
-            yield Found(file, label, "/".join((*below, song)))
+            song = song_in(names(file), reading.label, profile)
+            yield Found(file, reading.label, "/".join((*below, song)), reading=reading)
 
 
-def _claims(path: Path, files: list[Path], profile: Profile) -> dict[Path, str | None]:
-    """Folder in ``path`` -> the class that it stands for."""
+def _claims(path: Path, files: list[Path], profile: Profile) -> dict[Path, Reading | None]:
+    """Folder in ``path`` -> what it says of its files."""
     in_folder: dict[Path, list[Path]] = defaultdict(list)
     for file in files:
         if file.parent != path:

@@ -68,12 +68,20 @@ class CsvList:
                 continue
             empty = False
             line = f"line {rows.line_num}"
-            label = profile.find(cells["label"])
+            reading = profile.read(cells["label"])
+            label = reading.label
             file = _resolve(path, cells["path"])
             detail = "" if label else f'{line} says "{cells["label"]}", which {unclear(cells["label"], profile)}'
             if label and _of_windows(cells["path"]) and not file.exists():
                 detail = f"{line} says {cells['path']}, a path of Windows; write it as this machine sees the file"
-            yield Found(file, label, cells.get("track") or None, _split(path, line, cells.get("split", "")), detail)
+            yield Found(
+                file,
+                label,
+                cells.get("track") or None,
+                _split(path, line, cells.get("split", "")),
+                detail,
+                reading=reading,
+            )
         if empty:
             raise ConfigError(f"{path}: the list names no file", "below the header, write a line for each: drums,a.wav")
 

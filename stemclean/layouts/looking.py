@@ -16,7 +16,7 @@ from stemclean.audio import files
 from stemclean.audio.files import AudioInfo
 from stemclean.audio.formats import STREAM_ENDINGS
 from stemclean.errors import AudioError, ConfigError, LabelError, of_one_file
-from stemclean.labels import MIXTURE, Profile
+from stemclean.labels import MIXTURE, Profile, Reading
 from stemclean.layouts.base import Found, reader_for
 from stemclean.layouts.f0_files import SUNG, fitting, with_f0
 from stemclean.layouts.naming import common_folder, names, tracks, unclear
@@ -169,7 +169,7 @@ def _stems(found: Found, path: str, root: Path, profile: Profile) -> list[Stem |
         if info.num_streams > 1:
             streams = _streams(found, path, info, profile)
             return [one for item in streams for one in (_sung(item, found, root, profile) if found.f0 else [item])]
-    refusal = _refusal(path, found.label, found.detail or _unclear(found.path, root, profile))
+    refusal = _refusal(path, found.label, found.detail or _unclear(found, root, profile), found.reading)
     if refusal and not (found.f0 and found.label == MIXTURE):
         return [refusal]
     stem = _stem(found, path, files.probe(found.path), 0, file_sha256(found.path))
@@ -180,10 +180,10 @@ def _streams(found: Found, path: str, first: AudioInfo, profile: Profile) -> Ite
     """Each audio stream by its title; the song is the file."""
     sha256 = file_sha256(found.path)
     for stream, title in enumerate(first.titles):
-        label = profile.find(title)
-        refusal = _refusal(
-            f"{path}#{stream}", label, f'stream {stream} is called "{title}", which {unclear(title, profile)}'
-        )
+        reading = profile.read(title)
+        label = reading.label
+        detail = f'stream {stream} is called "{title}", which {unclear(title, profile)}'
+        refusal = _refusal(f"{path}#{stream}", label, detail, reading)
         if refusal:
             yield refusal
             continue
@@ -232,20 +232,23 @@ def _lost(error: LabelError, root: Path) -> Skip:
     return Skip(path=_readable(error.path, root), reason=error.reason, detail=error.detail)
 
 
-def _refusal(path: str, label: str | None, detail: str) -> Skip | None:
-    if label is None:
-        return Skip(path=path, reason="class_unknown", detail=detail)
+def _refusal(path: str, label: str | None, detail: str, reading: Reading | None) -> Skip | None:
     if label == MIXTURE:
         return Skip(path=path, reason="mixture", detail="kept apart: it holds the whole song")
+    if label is None:
+        partial = reading is not None and reading.partial
+        return Skip(path=path, reason="mixture" if partial else "class_unknown", detail=detail)
     return None
 
 
-def _unclear(path: Path, root: Path, profile: Profile) -> str:
+def _unclear(found: Found, root: Path, profile: Profile) -> str:
     """Which names were looked at, and why they tell no class."""
-    name = names(path)
-    folder = path.parent.name if path.parent != root else ""
-    beside = f', and its folder "{folder}" is none' if folder and profile.exact(folder) is None else ""
-    return f'"{name}" {unclear(name, profile)}{beside}'
+    name, above = names(found.path), found.path.parent
+    if above != root and (folder := profile.read(above.name)).exact and folder == found.reading and not folder.label:
+        return f'its folder "{above.name}" {unclear(above.name, profile)}'
+    beside = f', and its folder "{above.name}" is none' if above != root and profile.exact(above.name) is None else ""
+    partial = found.reading is not None and found.reading.partial
+    return f'"{name}" {unclear(name, profile, found.reading)}{"" if partial else beside}'
 
 
 def _stem(found: Found, path: str, info: AudioInfo, stream: int, sha256: str) -> Stem:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stemclean.labels import Profile
 from stemclean.layouts.base import Found
-from stemclean.layouts.naming import by_folder, folder_claims, names, tracks
+from stemclean.layouts.naming import by_folder, folder_claims, readings, tracks
 from stemclean.layouts.walk import audio_files
 
 
@@ -27,11 +27,14 @@ class TrackFolders:
     def read(self, path: Path, profile: Profile) -> Iterator[Found]:
         """The files, song by song."""
         files = audio_files(path)
-        claims = folder_claims(by_folder(files), profile)
+        in_folder = by_folder(files)
+        claims = folder_claims(in_folder, profile)
         claims[path] = None  # the dataset's own name speaks for nothing
+        own = readings(in_folder, path, profile)
         song_of = tracks(files, path, profile)
         for file in files:
-            yield Found(file, claims[file.parent] or profile.find(names(file)), song_of[file])
+            reading = claims[file.parent] or own[file]
+            yield Found(file, reading.label, song_of[file], reading=reading)
 
 
 LAYOUT = TrackFolders()

@@ -1,0 +1,174 @@
+"""Instrument classes: what they are called, and which words in a file name mean them.
+
+A *profile* is a list of classes with the words that people use for them, which :mod:`stemclean.labels.words` lists. How
+a name is read stands in :mod:`stemclean.labels.reading`; a name whose words point to two classes is not guessed.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from stemclean.errors import ConfigError
+from stemclean.labels import words
+from stemclean.labels.reading import MIXTURE, Reader, Reading, phrase
+from stemclean.labels.words import listed
+
+__all__ = ["FOUR_STEMS", "KARAOKE", "MIXTURE", "PROFILES", "Profile", "Reading", "known_as", "profile", "scanned_for"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Classes and the words that mean them.
+
+    Args:
+        name: how the profile is called on the command line.
+        aliases: class -> words and phrases in lower case, single spaces; the class's own name
+            is always among them.
+    """
+
+    name: str
+    aliases: Mapping[str, frozenset[str]]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order in which scores are written."""
+        return tuple(self.aliases)
+
+    @cached_property
+    def _read(self) -> Callable[[str, frozenset[int]], Reading]:
+        return lru_cache(maxsize=100_000)(Reader(self.aliases).read)
+
+    def read(self, name: str, without: Collection[int] = ()) -> Reading:
+        """All that a name says, see :class:`~stemclean.labels.reading.Reading`.
+
+        Args:
+            name: without its ending.
+            without: where words of it start that are the song's title, and tell nothing.
+
+        >>> FOUR_STEMS.read("song_no_vocals").absent, FOUR_STEMS.read("Song_(Vocals)_UVR-MDX-NET-Inst_HQ_3").label
+        (('vocals',), 'vocals')
+        """
+        return self._read(name, frozenset(without))
+
+    def find(self, name: str) -> str | None:
+        """The class that a name claims: a label, :data:`MIXTURE`, or None where it cannot be told.
+
+        >>> FOUR_STEMS.find("03 Lead Vox_2"), FOUR_STEMS.find("Bass Drum"), FOUR_STEMS.find("Stem 4")
+        ('vocals', 'drums', None)
+        """
+        return self.read(name).label
+
+    def named(self, name: str) -> tuple[str, ...]:
+        """Every class that a name says is there, in the profile's order; :data:`MIXTURE` only where none is.
+
+        >>> FOUR_STEMS.named("Drums and Bass"), FOUR_STEMS.named("drum mix"), FOUR_STEMS.named("full mix")
+        (('bass', 'drums'), ('drums',), ('mixture',))
+        """
+        return self.read(name).named
+
+    def exact(self, name: str) -> str | None:
+        """The class that a name is and nothing else, but for numbers and words such as "stems" or "clean".
+
+        It is what a *folder* must satisfy to speak for the files in it, since songs are called "Piano Man" too.
+
+        >>> FOUR_STEMS.exact("01 Drum Loops"), FOUR_STEMS.exact("Piano Man")
+        ('drums', None)
+        """
+        reading = self.read(name)
+        return reading.label if reading.exact else None
+
+    def before(self, name: str) -> str:
+        """What stands before the words that tell a class: the song, in ``songname_drums``.
+
+        >>> FOUR_STEMS.before("My Song_Lead Vox 2"), FOUR_STEMS.before("drums")
+        ('My Song', '')
+        """
+        name = unicodedata.normalize("NFC", name)
+        reading = self.read(name)
+        return name[: reading.start].strip(" _-.([") if reading.label != MIXTURE else name
+
+
+def _profile(name: str, aliases: Mapping[str, str | Mapping[str, str]]) -> Profile:
+    texts = {label: [words] if isinstance(words, str) else list(words.values()) for label, words in aliases.items()}
+    return Profile(
+        name, {label: frozenset(entry for text in found for entry in listed(text)) for label, found in texts.items()}
+    )
+
+
+FOUR_STEMS = _profile("4stems", words.FOUR_STEMS)
+
+KARAOKE = _profile(
+    "karaoke",
+    {
+        "vocals": words.FOUR_STEMS["vocals"],
+        "accompaniment": """accompaniments; accomp; accompany; accompanying; instrumental; instrumentals; instrument
+            instruments; inst; karaoke; backing; backing track; backing tracks; backing music; background music; music
+            minus one; no vocal; no vocals; novocals; no vox; without vocals; off vocal; band; playback""",
+    },
+)
+"""A voice and all that is not the voice."""
+
+PROFILES: Mapping[str, Profile] = {known.name: known for known in (FOUR_STEMS, KARAOKE)}
+
+
+def profile(name: str) -> Profile:
+    """A profile by name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise ConfigError(f'no class profile named "{name}"', f"known: {', '.join(PROFILES)}") from None
+
+
+def known_as(labels: Sequence[str]) -> Profile:
+    """The profile that has exactly these classes; where there is none, one of them with the words of the four stems.
+
+    >>> known_as(["accompaniment", "vocals"]).name, known_as(["vocals", "other"]).find("Lead Vox")
+    ('karaoke', 'vocals')
+    """
+    for known in PROFILES.values():
+        if set(known.labels) == set(labels):
+            return known
+    return Profile(",".join(labels), {label: _words_of(label) for label in labels})
+
+
+def scanned_for(labels: Sequence[str] | None) -> Profile:
+    """What names of files are read by when these classes are wanted: the four stems, and any others that are.
+
+    What is wanted besides the four stems is no longer "other", but for a voice and all that is not the voice.
+
+    >>> scanned_for(["vocals", "drums"]).name, scanned_for(["vocals", "accompaniment"]).name, scanned_for(None).name
+    ('4stems', 'karaoke', '4stems')
+    >>> wanted = scanned_for(["guitar", "drums"])
+    >>> wanted.labels, wanted.find("Acoustic Gtr 2"), wanted.find("Piano"), wanted.find("Bass Guitar")
+    (('guitar', 'drums', 'vocals', 'bass', 'other'), 'guitar', 'other', 'bass')
+    """
+    wanted = tuple(labels or ())
+    if set(wanted) <= set(FOUR_STEMS.labels):
+        return FOUR_STEMS
+    if set(wanted) == set(KARAOKE.labels):
+        return KARAOKE
+    beyond = [label for label in wanted if label not in FOUR_STEMS.labels]
+    aliases = {label: _words_of(label) for label in (*wanted, *FOUR_STEMS.labels)}
+    taken = {entry for label in beyond for entry in (label, *aliases[label])}
+    named = {word for label in beyond for word in phrase(label)}
+    for label in FOUR_STEMS.labels:
+        left = (entry for entry in aliases[label] if entry not in taken)
+        aliases[label] = frozenset(entry for entry in left if label != "other" or not named & set(phrase(entry)))
+    return Profile(",".join(wanted), aliases)
+
+
+def _words_of(label: str) -> frozenset[str]:
+    """The words of a class of the four stems, or of an instrument that :mod:`stemclean.labels.words` lists."""
+    if label in FOUR_STEMS.aliases:
+        return FOUR_STEMS.aliases[label]
+    for instruments in words.FOUR_STEMS.values():
+        if label in instruments and label not in (words.WHOLE, "line", "groups"):
+            return frozenset(listed(instruments[label]))
+    return frozenset()

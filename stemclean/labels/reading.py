@@ -1,0 +1,499 @@
+"""What a name says: which classes are in the file, which are not, and whether it is a mixture.
+
+In this order:
+
+1. Names of models (``UVR-MDX-NET-Voc_FT``) are taken out; the words in them are no classes.
+2. Words in brackets that are a class and nothing else decide (``Song_(Vocals)_model``).
+3. Negated classes are not in the file: ``no_vocals``, ``drums removed``, ``all but bass``. It is a mixture of the rest.
+4. So is what is called ``instrumental``, ``accompaniment``, ``karaoke`` or ``music``.
+5. ``mix`` and ``master`` at the end mean the whole song, but where they speak of a class: ``drum mix``.
+6. Of several classes, the one that fills the last part of the name wins over words of a title before it
+   (``Piano Man - Drums``); else the name is not guessed.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+from stemclean.labels import models as separators
+from stemclean.labels import words as lists
+from stemclean.labels.splitting import Word, cut, cut_acronym, cut_glued, plain, scattered, written_together
+
+__all__ = ["MIXTURE", "Reader", "Reading", "phrase"]
+
+MIXTURE = "mixture"
+"""The label of a file that holds the whole song."""
+
+_GENERIC = lists.WHOLE
+_FOREIGN = "\0"
+"""Before the name of a class that nobody asked for."""
+_SHORT = "abbreviation"
+"""The instrument of words that tell a class where they stand alone."""
+_GAP = "\0"
+"""In the place of what is unknown in a word of a script without spaces."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a name says.
+
+    Args:
+        label: the one class that it claims, :data:`MIXTURE`, or None.
+        named: every class that it claims, in the profile's order; :data:`MIXTURE` only where none is.
+        absent: the classes that it says are *not* there.
+        partial: whether it is a mixture of some, but not all classes: the label is None.
+        pure: whether it holds no word that is unknown: it cannot be a title.
+        exact: whether it holds nothing but what it tells, numbers, and words such as "stems" or "clean".
+        start: where the words begin that tell all that; the length of the name where none do.
+        starts: where any telling word begins.
+    """
+
+    label: str | None = None
+    named: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    partial: bool = False
+    pure: bool = False
+    exact: bool = False
+    start: int = 0
+    starts: tuple[int, ...] = ()
+
+    @property
+    def tells(self) -> bool:
+        """Whether it says anything of what is in the file."""
+        return self.label is not None or bool(self.named) or bool(self.absent) or self.partial
+
+
+class _Meaning(NamedTuple):
+    """What a phrase means.
+
+    Args:
+        kind: ``class``, ``rest``, ``mixture``, ``before``, ``after`` or ``both`` (where a negation stands), ``leak``,
+            ``version``, ``neutral``, ``connector``, ``number``, ``unknown``, or ``none``: known, and of no use.
+        label: the class.
+        instrument: of the class.
+        weak: whether it gives way to other classes.
+    """
+
+    kind: str
+    label: str = ""
+    instrument: str = ""
+    weak: bool = False
+
+
+@dataclass
+class _Item:
+    """A phrase in a name; an unknown word has the kind ``unknown``, a number ``number``."""
+
+    meaning: _Meaning
+    words: list[Word]
+    negated: bool = False
+    negates: bool = False
+
+    def __post_init__(self) -> None:
+        self.kind = self.meaning.kind
+
+    def means(self, meaning: _Meaning) -> None:
+        """Take another meaning."""
+        self.meaning, self.kind = meaning, meaning.kind
+
+    @property
+    def start(self) -> int:
+        return self.words[0].start
+
+    @property
+    def part(self) -> int:
+        return self.words[-1].part
+
+    @property
+    def text(self) -> str:
+        return " ".join(word.text for word in self.words)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads names for some classes.
+
+    Args:
+        aliases: class -> the words that mean it, besides its own name.
+    """
+
+    aliases: Mapping[str, Collection[str]]
+    labels: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.aliases))
+
+    @cached_property
+    def rest(self) -> str | None:
+        """The class that holds all that another one does not; None where there are not just two, one of them such."""
+        known = {"other", "residual", *lists.REST}
+        found = [label for label in self.labels if plain(label) in known]
+        return found[0] if len(self.labels) == 2 and len(found) == 1 else None
+
+    def read(self, name: str, without: Collection[int] = ()) -> Reading:
+        """What a name says.
+
+        Args:
+            name: without its ending.
+            without: where words start that are a title.
+        """
+        name = unicodedata.normalize("NFC", name)
+        items = self._items(name, without)
+        _negate(items)
+        reading = self._of_bracket(items)
+        return reading or self._of_all(items, len(name))
+
+    # --- from phrases to meanings
+
+    @cached_property
+    def _phrases(self) -> dict[tuple[str, ...], _Meaning]:
+        found: dict[tuple[str, ...], _Meaning] = {}
+        plain_kinds = {
+            "neutral": [*lists.NEUTRAL, *lists.NUMBERED],
+            "connector": lists.CONNECTORS,
+            "before": lists.NEGATED_BEFORE,
+            "after": [entry for entry in lists.NEGATED_AFTER if entry not in lists.NEGATED_BEFORE],
+            "both": [entry for entry in lists.NEGATED_AFTER if entry in lists.NEGATED_BEFORE],
+            "leak": lists.LEAKED,
+            "version": lists.VERSIONS,
+            "rest": [entry for entry in lists.REST if self.rest or entry not in lists.NOT_ALONE],
+            "mixture": lists.MIXTURE,
+        }
+        for kind, entries in plain_kinds.items():
+            for entry in entries:
+                found[phrase(entry)] = _Meaning(kind)
+        known = {  # all of it, also words of classes that nobody asked for: a name with one of them is not clear
+            entry: _Meaning("class", label, instrument, phrase(entry) in _WEAK)
+            for label, instruments in lists.FOUR_STEMS.items()
+            for instrument, text in instruments.items()
+            for entry in ([label] if instrument == _GENERIC else []) + list(lists.listed(text))
+        }
+        own = {word for label in self.labels if label not in lists.FOUR_STEMS for word in phrase(label)}
+        for entry, meaning in known.items():
+            if meaning.label not in self.labels and not own & set(phrase(entry)):
+                _put(found, entry, meaning._replace(label=_FOREIGN + meaning.label))
+        for label, entries in self.aliases.items():
+            for entry in (label, *entries):
+                told = known.get(entry)
+                instrument = told.instrument if told else _GENERIC
+                weak = phrase(entry) in _WEAK and entry != label
+                _put(found, entry, _Meaning("class", label, instrument, weak), over=True)
+        for entry in lists.AMBIGUOUS:
+            if phrase(entry) not in found or found[phrase(entry)].kind != "class" or " " in entry:
+                found[phrase(entry)] = _Meaning("none")
+        return found
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self._phrases))
+
+    @cached_property
+    def _parts(self) -> dict[str, _Meaning]:
+        """Words that a run of letters may be cut into."""
+        kinds = {"class", "rest", "mixture"}
+        single = {key[0]: meaning for key, meaning in self._phrases.items() if len(key) == 1}
+        return {
+            text: meaning
+            for text, meaning in single.items()
+            if written_together(text)
+            or text in lists.GLUED
+            or (meaning.kind in kinds and (len(text) > 2 or text in {"bv", "bg", "hh", "oh", "bd", "gt", "sn"}))
+        }
+
+    @cached_property
+    def _longest_part(self) -> int:
+        return max(map(len, self._parts))
+
+    def _items(self, name: str, without: Collection[int]) -> list[_Item]:
+        models = separators.spans(name)
+        told = []
+        for word in cut(name):
+            if word.start in without or any(start <= word.start < end for start, end in models):
+                continue
+            told += self._cut_up(word)
+        items: list[_Item] = []
+        at = 0
+        while at < len(told):
+            for length in range(min(self._longest, len(told) - at), 0, -1):
+                key = tuple(word.text for word in told[at : at + length])
+                meaning = self._phrases.get(key)
+                if meaning is not None:
+                    items.append(_Item(meaning, told[at : at + length]))
+                    break
+            else:
+                length = 1
+                kind = "number" if told[at].text.isdigit() else "unknown"
+                kind = "connector" if told[at].text in "+&" else kind
+                items.append(_Item(_Meaning(kind), told[at : at + 1]))
+            at += length
+        return self._abbreviated(items)
+
+    def _cut_up(self, word: Word) -> list[Word]:
+        """A word that is no known one as the known ones that it is made of."""
+        if (word.text,) in self._phrases or len(word.text) < 3 or word.text.isdigit():
+            return [word]
+        together = written_together(word.text)
+        parts = cut_glued(word.text, self._parts, self._longest_part, sided=word.raw.isupper())
+        if parts and not together:
+            telling = (self._parts.get(part) for part in parts)
+            if not any(one and one.kind in ("class", "mixture") and not one.weak for one in telling):
+                parts = []
+        if not parts and together:
+            parts = [*scattered(word.text, self._parts, self._longest_part), _GAP]
+        if not parts and len(split := cut_acronym(word)) > 1:
+            return [part for one in split for part in self._cut_up(one)]
+        return [word._replace(text=part) for part in parts] or [word]
+
+    def _abbreviated(self, items: list[_Item]) -> list[_Item]:
+        """Words that tell a class where they stand alone."""
+        said = [item for item in items if item.kind not in ("number", "neutral") or item.text in lists.ABBREVIATIONS]
+        if len(said) != 1 or (label := lists.ABBREVIATIONS.get(said[0].text)) is None:
+            return items
+        label = label if label in self.labels else _FOREIGN + label
+        said[0].means(_Meaning("class", label, _SHORT))
+        return items
+
+    # --- from meanings to what the name says
+
+    def _of_bracket(self, items: Sequence[_Item]) -> Reading | None:
+        """What a pair of brackets says that holds a class and nothing else: before a model's name, or behind a title.
+
+        None: there is no such pair, or what stands outside is a class and nothing else too.
+        """
+        numbers = sorted({word.bracket for item in items for word in item.words} - {0})
+        if not numbers:
+            return None
+        told = []
+        for number in numbers:
+            inside = [item for item in items if all(word.bracket == number for word in item.words)]
+            reading = self._of_all(inside, 0)
+            if reading.pure and (reading.label is not None or reading.partial):
+                told.append(reading)
+        outside = self._of_all([item for item in items if item.words[0].bracket == 0], 0)
+        if not told or len({(one.label, one.partial) for one in told}) > 1:
+            return None
+        if outside.pure and outside.tells and outside.label != told[0].label:
+            return None
+        starts = tuple(item.start for item in items if item.kind not in _SILENT)
+        return replace(told[0], pure=outside.pure, exact=outside.exact and told[0].exact, starts=starts)
+
+    def _of_all(self, items: Sequence[_Item], length: int) -> Reading:
+        told = _Told(self.labels, items, length)
+        if told.negated:
+            return self._without(told)
+        decisive = self._decisive(items, told.last)
+        mixed = [item for item in items if item.kind == "mixture"]
+        if mixed and _ends(items, mixed[-1]) and (not told.present or decisive is None):
+            return self._mixed(told, mixed[-1])
+        rest = any(item.kind == "rest" for item in items)
+        if decisive is not None and (len(told.present) > 1 or rest or mixed):
+            known = None if decisive.startswith(_FOREIGN) else decisive
+            return told.says(known, told.last[0].start)
+        if rest:
+            if self.rest is not None and self._only_rest(told.present):
+                return told.says(self.rest)
+            return replace(told.says(None), named=told.known, partial=not told.present)
+        if len(told.present) == 1 and told.known and not _numbered_behind_a_title(items):
+            return told.says(told.present[0])
+        if self.rest in told.present and self._only_rest(told.present):
+            return told.says(self.rest)
+        return replace(told.says(None), named=told.known)
+
+    def _only_rest(self, present: Sequence[str]) -> bool:
+        """Whether there is nothing but the class that holds the rest, and classes that nobody asked for."""
+        return all(label == self.rest or label.startswith(_FOREIGN) for label in present)
+
+    def _without(self, told: _Told) -> Reading:
+        """A name that says what is not in the file."""
+        present, absent = told.present, told.absent
+        whole = all(item.meaning.instrument == _GENERIC for item in told.there)
+        parts = all(item.meaning.instrument != _GENERIC for item in told.negated)
+        if present == absent and len(told.known) == 1 and present[0] != "other" and whole and parts:
+            return told.says(present[0])  # "drums without kick" are drums
+        if self.rest is not None:
+            others = tuple(label for label in self.labels if label != self.rest)
+            if absent == others:
+                return told.says(self.rest)
+            if self.rest in absent or any(item.kind == "rest" for item in told.negated):
+                return told.says(others[0])
+        gone = tuple(label.lstrip(_FOREIGN) for label in absent)
+        return replace(told.says(None), absent=gone, partial=True)
+
+    def _mixed(self, told: _Told, mixed: _Item) -> Reading:
+        """A name that ends in "mix"."""
+        beside = [item for item in told.items if item.part == mixed.part and item is not mixed]
+        if any(item.kind == "rest" for item in beside):
+            return replace(told.says(None), partial=True)
+        if len(told.known) == len(told.present) == 1 and told.pure and not any(i.kind == "rest" for i in told.items):
+            return told.says(told.present[0])
+        here = _strong(item for item in beside if item.kind == "class")
+        titled = any(item.kind in _UNKNOWN for item in beside)
+        if not here or (titled and told.items[told.items.index(mixed) - 1] not in here):
+            return told.says(MIXTURE, mixed.start)
+        labels = {item.meaning.label for item in here}
+        if titled or len(labels) > 1 or not labels <= set(self.labels) - {"vocals"}:
+            return told.says(None)  # a "Vocal Mix" may be a whole song
+        return told.says(labels.pop(), here[0].start)
+
+    def _decisive(self, items: Sequence[_Item], last: Sequence[_Item]) -> str | None:
+        """The class that the last part of a name is, where what stands before may be a title."""
+        labels = {item.meaning.label for item in _strong(item for item in last if item.kind == "class")}
+        if len(labels) != 1 or any(item.kind not in {"class", *_SILENT} - {"unknown"} for item in last):
+            return None
+        at = items.index(last[0])
+        if any(item.kind == "connector" for item in items[max(0, at - 1) : at + 1]):
+            return None  # "instrumental_with_backing_vocals"
+        parts = {item.part for item in items if item.kind == "class"} - {item.part for item in last}
+        for part in parts:
+            inside = [item for item in items if item.part == part]
+            if not any(item.kind in _UNKNOWN for item in inside):
+                own = {item.meaning.label for item in inside if item.kind == "class"}
+                if own != labels:
+                    return None
+        return labels.pop()
+
+
+class _Told:
+    """The phrases of a name, and what they say together."""
+
+    def __init__(self, labels: Sequence[str], items: Sequence[_Item], length: int) -> None:
+        self.labels, self.items = labels, items
+        self.negated = [item for item in items if item.negated]
+        self.there = _strong(item for item in items if item.kind == "class" and not item.negated)
+        self.present = self._ordered(item.meaning.label for item in self.there)
+        self.known = tuple(label for label in self.present if label in labels)
+        self.absent = self._ordered(item.meaning.label for item in self.negated if item.kind == "class")
+        self.pure = not any(item.kind in _UNKNOWN for item in items)
+        self.exact = self.pure and all(item.kind in _PLAIN or item.text in lists.OF_FOLDERS for item in items)
+        self.exact = self.exact and not any(item.meaning.instrument == _SHORT for item in items)
+        self.last = _last_part(items)
+        self._starts = tuple(item.start for item in items if item.kind not in _SILENT or item.negates)
+        self._length = length
+
+    def _ordered(self, labels: Iterable[str]) -> tuple[str, ...]:
+        found = set(labels)
+        return tuple(label for label in self.labels if label in found) + tuple(sorted(found - set(self.labels)))
+
+    def says(self, label: str | None, start: int | None = None) -> Reading:
+        """A reading with a label."""
+        if start is None:
+            start = self._starts[0] if self._starts else self._length
+        named = () if label is None else (label,)
+        return Reading(label, named, pure=self.pure, exact=self.exact, start=start, starts=self._starts)
+
+
+_UNKNOWN = frozenset({"unknown", "version"})
+_PLAIN = frozenset({"class", "rest", "mixture", "before", "after", "both", "number"})
+_SILENT = frozenset({"unknown", "number", "neutral", "connector", "version", "leak", "none", "before", "after", "both"})
+_WEAK = frozenset(tuple(word.text for word in cut(entry)) for entry in lists.WEAK)
+
+
+def phrase(entry: str) -> tuple[str, ...]:
+    """The words of a phrase, as names are cut into them."""
+    return tuple(word.text for word in cut(unicodedata.normalize("NFC", entry)))
+
+
+def _put(found: dict[tuple[str, ...], _Meaning], entry: str, meaning: _Meaning, *, over: bool = False) -> None:
+    """Note a phrase, and its plural where it has none of its own."""
+    key = phrase(entry)
+    if not key:
+        return
+    if over or key not in found or found[key].kind != "class":
+        found[key] = meaning
+    last = key[-1]
+    if len(last) > 2 and last.isascii() and last.isalpha() and last[-1] not in "sxz":
+        plural = (*key[:-1], last + "s")
+        if plural not in found or (over and found[plural].label.startswith(_FOREIGN)):
+            found[plural] = meaning._replace(weak=meaning.weak)
+
+
+def _strong(items: Iterable[_Item]) -> list[_Item]:
+    """Of words of classes, those that are not weak; if all are, all."""
+    told = list(items)
+    return [item for item in told if not item.meaning.weak] or told
+
+
+def _negate(items: Sequence[_Item]) -> None:
+    """Mark what a name says is not there, or only leaks in, and let negations be that negate nothing."""
+    for at, item in enumerate(items):
+        if item.kind in ("before", "both") and _negate_following(items, at):
+            item.negates = True
+            continue
+        if item.kind in ("after", "both") and (item.text != "free" or _hyphened(items, at)):
+            before = _nearest(items, range(at - 1, -1, -1))
+            if before is not None and not (item.text in lists.TECHNIQUES and _is_other(items[before])):
+                items[before].negated = item.negates = True
+                _chain(items, before, -1)
+        elif item.kind == "leak":
+            before = _nearest(items, range(at - 1, -1, -1))
+            if before is not None:
+                items[before].means(_Meaning("none"))
+
+
+def _negate_following(items: Sequence[_Item], at: int) -> bool:
+    """Negate what follows, up to the end of a list with "and"; whether there was anything."""
+    after = _nearest(items, range(at + 1, len(items)))
+    if after is None or (after > at + 1 and items[at + 1].kind == "number"):
+        return after is not None and items[after].negated
+    if items[at].text in lists.TECHNIQUES and _is_other(items[after]):
+        return True  # a muted trumpet
+    if items[after].meaning.weak and items[after].meaning.instrument in ("effects", "room", "overheads"):
+        items[after].means(_Meaning("none"))
+        return True
+    items[after].negated = True
+    _chain(items, after, 1)
+    return True
+
+
+def _chain(items: Sequence[_Item], at: int, step: int) -> None:
+    """Negate what is joined to a negated class by "and"."""
+    while 0 <= at + 2 * step < len(items) and items[at + step].kind == "connector":
+        at += 2 * step
+        if items[at].kind not in ("class", "rest"):
+            return
+        items[at].negated = True
+
+
+def _nearest(items: Sequence[_Item], order: Iterable[int]) -> int | None:
+    """The next class or rest in an order; None where anything but neutral words stands before it."""
+    for at in order:
+        if items[at].kind in ("class", "rest"):
+            return at
+        if items[at].kind != "neutral":
+            return None
+    return None
+
+
+def _is_other(item: _Item) -> bool:
+    return item.meaning.label.lstrip(_FOREIGN) == "other"
+
+
+def _hyphened(items: Sequence[_Item], at: int) -> bool:
+    """Whether a word hangs on the one before, as in "drum-free"."""
+    return at > 0 and items[at].start - items[at - 1].words[-1].end <= 1 and items[at].part == items[at - 1].part
+
+
+def _ends(items: Sequence[_Item], item: _Item) -> bool:
+    """Whether nothing that tells anything stands behind an item."""
+    behind = items[items.index(item) + 1 :]
+    return all(one.kind in ("number", "neutral", "unknown", "connector") for one in behind)
+
+
+def _last_part(items: Sequence[_Item]) -> list[_Item]:
+    """The items of the last part of a name that holds more than numbers and neutral words."""
+    said = [item.part for item in items if item.kind not in ("number", "neutral")]
+    return [item for item in items if said and item.part == said[-1]]
+
+
+def _numbered_behind_a_title(items: Sequence[_Item]) -> bool:
+    """Whether a name ends as "Piano Man_STEM_02" does: told by a number, and what stands before is a title."""
+    at = len(items) - 1
+    while at >= 0 and items[at].kind == "number":
+        at -= 1
+    if at in (-1, len(items) - 1) or items[at].text not in lists.NUMBERED:
+        return False
+    return items[0].part != items[at].part and any(item.kind == "unknown" for item in items[:at])

@@ -1,0 +1,132 @@
+"""A name cut into words, however they are joined: ``Lead Vox``, ``LeadVox``, ``LEADVOX``, ``lead_vox``."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+__all__ = ["LONGEST_RUN", "Word", "cut", "cut_acronym", "cut_glued", "normal", "plain", "scattered", "written_together"]
+
+LONGEST_RUN = 40
+"""Letters in a row; what is longer is no word that anybody has glued together."""
+
+_RUN = re.compile(r"[^\W\d_]+|\d+|[+&]")
+_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_ACRONYM = re.compile(r"(?<=[A-Z])(?=[A-Z][a-z])")
+_WRITTEN_TOGETHER = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uff66-\uff9f]")
+_CLOSING = {"(": ")", "[": "]", "{": "}", "\uff08": "\uff09", "\u3010": "\u3011"}
+
+
+class Word(NamedTuple):
+    """A word of a name.
+
+    Args:
+        text: lower case, without accents.
+        start: where it starts in the name.
+        end: where it ends.
+        part: number of the part of the name that it stands in; parts are cut by ``_``, `` - ``, commas and brackets.
+        bracket: number of the pair of brackets that it stands in, from 1; 0: in none.
+        raw: as it is written.
+    """
+
+    text: str
+    start: int
+    end: int
+    part: int
+    bracket: int
+    raw: str = ""
+
+
+def normal(name: str) -> str:
+    """A name in NFC: macOS writes an accent as a sign of its own."""
+    return unicodedata.normalize("NFC", name)
+
+
+def plain(text: str) -> str:
+    """Lower case, full width letters as usual ones, and no accents on Latin, Greek and Cyrillic letters.
+
+    >>> plain("Bater\u00eda"), plain("Ch\u0153urs"), plain("\uff8d\uff9e\uff70\uff7d")
+    ('bateria', 'choeurs', '\u30d9\u30fc\u30b9')
+    """
+    text = unicodedata.normalize("NFKC", text).casefold().replace("\u0153", "oe")
+    if text.isascii():
+        return text
+    bare = "".join(c for c in unicodedata.normalize("NFD", text) if not "\u0300" <= c <= "\u036f")
+    return unicodedata.normalize("NFC", bare)
+
+
+def cut(name: str) -> list[Word]:
+    """The words of a name in NFC: cut at anything but letters and digits, and where small letters become capital."""
+    words: list[Word] = []
+    part, bracket, brackets, inside, last = 0, 0, 0, "", 0
+    for run in _RUN.finditer(name):
+        between = name[last : run.start()]
+        last = run.end()
+        for sign in between:
+            if sign == inside:
+                bracket, inside, part = 0, "", part + 1
+            elif sign in _CLOSING and not inside:
+                brackets += 1
+                bracket, inside, part = brackets, _CLOSING[sign], part + 1
+        if re.search(r"[_,;:|/\\\u2013\u2014]|\s-|-\s", between):
+            part += 1
+        if _WRITTEN_TOGETHER.search(run.group()) or run.group().isdigit() or len(run.group()) == 1:
+            words.append(Word(plain(run.group()), run.start(), run.end(), part, bracket, run.group()))
+            continue
+        cuts = [0, *(found.start() for found in _CASE.finditer(run.group())), len(run.group())]
+        words += [
+            Word(plain(run.group()[i:j]), run.start() + i, run.start() + j, part, bracket, run.group()[i:j])
+            for i, j in pairwise(cuts)
+        ]
+    return words
+
+
+def cut_glued(text: str, known: Collection[str], longest: int, *, sided: bool = False) -> list[str]:
+    """The fewest known words that a text is made of; nothing where it is made of others too.
+
+    Args:
+        text: a run of letters.
+        known: words.
+        longest: letters of the longest of them.
+        sided: whether a single ``l`` or ``r`` may end it, as in ``KICKL``.
+
+    >>> cut_glued("leadvox", {"lead", "vox"}, 4), cut_glued("therapist", {"rap"}, 4)
+    (['lead', 'vox'], [])
+    """
+    if len(text) > LONGEST_RUN:
+        return []
+    best: list[list[str] | None] = [[], *[None] * len(text)]
+    for end in range(1, len(text) + 1):
+        for start in range(max(0, end - longest), end):
+            before, piece = best[start], text[start:end]
+            fits = piece in known or (sided and piece in ("l", "r") and end == len(text) and start > 0)
+            if before is not None and fits and (best[end] is None or len(before) + 1 < len(best[end] or [])):
+                best[end] = [*before, piece]
+    return best[-1] or []
+
+
+def cut_acronym(word: Word) -> list[Word]:
+    """A word cut where capitals end: ``SFX`` and ``Wolf``.
+
+    >>> [part.text for part in cut_acronym(Word("sfxwolf", 0, 7, 0, 0, "SFXWolf"))]
+    ['sfx', 'wolf']
+    """
+    return [word._replace(text=plain(part), raw=part) for part in _ACRONYM.split(word.raw)]
+
+
+def scattered(text: str, known: Collection[str], longest: int) -> Iterator[str]:
+    """Known words of two signs or more in a text of a script without spaces, longest first, from the left."""
+    at = 0
+    while at < len(text):
+        size = next((size for size in range(min(longest, len(text) - at), 1, -1) if text[at : at + size] in known), 0)
+        if size:
+            yield text[at : at + size]
+        at += size or 1
+
+
+def written_together(text: str) -> bool:
+    """Whether a word is of a script that puts no spaces between words."""
+    return _WRITTEN_TOGETHER.search(text) is not None

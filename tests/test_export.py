@@ -179,10 +179,10 @@ def test_the_restated_trainer_has_the_traps_that_are_guarded_against(data: Datas
 
 def test_a_stem_goes_to_a_class_only_if_its_labels_are_exactly_that_class(data: Dataset, tmp_path: Path) -> None:
     data.add("x/drums_1.wav", tone(60), ["bass"], verdict=("relabel", "other_class_found"))
-    data.add("x/drums_2.wav", tone(60), ["bass", "drums"], verdict=("mixed", "unclaimed_class_present"))
-    data.add("x/drums_3.wav", tone(60), [], verdict=("drop", "no_class"))
-    data.add("x/drums_4.wav", tone(60), ["drums"], verdict=("drop", "silent"))
-    data.add("x/drums_5.wav", tone(60), ["drums"], split="test")
+    data.add("x/drums_2.wav", tone(62), ["bass", "drums"], verdict=("mixed", "unclaimed_class_present"))
+    data.add("x/drums_3.wav", tone(63), [], verdict=("drop", "no_class"))
+    data.add("x/drums_4.wav", tone(64), ["drums"], verdict=("drop", "silent"))
+    data.add("x/drums_5.wav", tone(65), ["drums"], split="test")
     data.add("x/drums_6.wav", tone(60, peak=0.001), ["drums"])
     report = export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS)
     assert [(label, path.name) for label, path in rows(tmp_path / "out")] == [

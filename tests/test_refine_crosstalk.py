@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,16 @@ def test_a_song_is_measured_and_found_again_after_a_kill(tmp_path, sounds, monke
     monkeypatch.setattr(crosstalk.crosstalk, "measure", None)  # not called any more
     assert compared(data, output) == first
     assert not output.with_name("refined.json.partial.jsonl").exists()
+
+
+def test_no_stem_is_bleed_of_its_own_copy(tmp_path, sounds):
+    data = song(tmp_path / "data", sounds)
+    shutil.copy(data / "song" / "vocals.wav", data / "song" / "vocals 2.wav")
+    shutil.copy(data / "song" / "drums.wav", data / "song" / "drums 2.wav")
+    found = compared(data, tmp_path / "refined.json")
+    for name in ("vocals", "vocals 2"):
+        assert [one.label for one in found[f"song/{name}"].crosstalk] == ["drums"]  # once, as it was measured
+    assert found["song/drums"].crosstalk == found["song/drums 2"].crosstalk == []
 
 
 def test_trimmed_stems_are_laid_out_again(tmp_path, sounds):

@@ -19,6 +19,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from stemclean import duplicates
 from stemclean.audio.loudness import integrated_lufs
 from stemclean.data.augment import CHAINS
 from stemclean.data.pool import PooledStem, StemPool
@@ -94,14 +95,16 @@ class Sources:
 def trusted(manifest: Manifest, *, use_claimed: bool = False) -> Manifest:
     """The stems that a separator may learn from, with the labels that count.
 
-    Declared test stems, stems without labels and stems whose verdict is ``drop`` are left out.
+    Declared test stems, stems without labels, stems whose verdict is ``drop`` and copies of others are left out.
 
     Args:
         use_claimed: take the dataset at its word: claimed classes, whole stems, no verdicts.
     """
+    believed = [one.model_copy(update={"labels": one.claimed, "verdict": None}) for one in manifest.stems]
+    copies = duplicates.left_out(believed if use_claimed else manifest.stems)
     stems = []
     for stem in manifest.stems:
-        if stem.split == "test":
+        if stem.split == "test" or stem.id in copies:
             continue
         if use_claimed:
             stems.append(stem.model_copy(update={"labels": stem.claimed, "regions": [], "verdict": None}))

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from stemclean import duplicates
 from stemclean.errors import ConfigError
 from stemclean.labels import PROFILES
 from stemclean.manifest import Manifest, Stem
@@ -218,7 +219,7 @@ def _sources(
             failures.append(failure((folder / stem.path).as_posix(), "several_classes", ", ".join(stem.labels)))
     found = {}
     for label in labels:
-        members = [stem for stem in stems if stem.labels == [label]]
+        members = duplicates.first_of_each(stem for stem in stems if stem.labels == [label])  # a copy adds nothing
         exact = [stem for stem in members if PurePosixPath(stem.path).stem.casefold() == label.casefold()]
         if len(exact) == 1:
             detail = f"{label} is read from {exact[0].path}"

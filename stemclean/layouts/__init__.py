@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stemclean import duplicates
 from stemclean import manifest as manifests
 from stemclean.labels import FOUR_STEMS, Profile
 from stemclean.layouts.base import reader_for
@@ -58,7 +59,7 @@ def load(path: str | Path, *, profile: Profile = FOUR_STEMS, quiet: bool = False
     through it, since the manifest may know more than the names do: the classes of a trimmed dataset, where each sample
     came from, declared splits. Audio files in such a folder that the manifest does not name are listed in ``skipped``
     as ``not_in_manifest``. What a manifest lists as skipped keeps standing there, with ``by`` as the verb that passed
-    it over: it is no failure of the run that now begins.
+    it over: it is no failure of the run that now begins. Stems with the same audio are remarked on anew.
 
     Args:
         path: a folder, a CSV ``instrum,path`` or a manifest.
@@ -78,7 +79,7 @@ def load(path: str | Path, *, profile: Profile = FOUR_STEMS, quiet: bool = False
     skipped = [_of_before(skip, manifest.created.command) for skip in manifest.skipped]
     if inside is not None:
         skipped += not_named(manifest, folder, path)
-    return manifest.model_copy(update={"skipped": skipped}), folder
+    return manifest.with_stems(duplicates.remarked(manifest.stems), skipped=skipped), folder
 
 
 def check(path: str | Path, *, profile: Profile = FOUR_STEMS) -> None:

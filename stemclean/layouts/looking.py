@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stemclean import __version__
+from stemclean import __version__, duplicates
 from stemclean.audio import files
 from stemclean.audio.files import AudioInfo
 from stemclean.audio.formats import STREAM_ENDINGS
@@ -113,7 +113,7 @@ def _look_into(found: list[Found], root: Path, profile: Profile, *, quiet: bool)
                     skipped.append(Skip(path=one.path, reason="duplicate_id", detail=detail))
                 else:
                     stems[one.id] = one
-    return _told_apart(sorted(stems.values(), key=lambda stem: stem.id)), skipped
+    return duplicates.remarked(_told_apart(sorted(stems.values(), key=lambda stem: stem.id))), skipped
 
 
 def _told_apart(stems: list[Stem]) -> list[Stem]:

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from stemclean import duplicates
 from stemclean.audio import files
 from stemclean.disk import replacing
 from stemclean.errors import AudioError, ConfigError, of_one_file
@@ -91,7 +92,8 @@ class ZFTurbo:
 
         A stem goes to a class only if its labels are exactly that class, it is not dropped, and it is no declared
         validation or test stem. Why others do not: a verdict's reason, ``several_classes``, ``no_class``,
-        ``held_out``, ``too_quiet``, or the reason code of a file that cannot be read.
+        ``held_out``, ``too_quiet``, those of
+        :func:`stemclean.duplicates.left_out`, or the reason code of a file that cannot be read.
 
         Returns:
             The report; ``extra`` holds ``num_stems`` (class -> rows), ``num_written`` (files converted),
@@ -105,13 +107,15 @@ class ZFTurbo:
         report = WriteReport(kept_seconds=dict.fromkeys(manifest.labels, 0.0))
         shares: dict[str, list[float]] = {label: [] for label in manifest.labels}
         rows: list[tuple[str, Stem, Loudness]] = []
+        copies = duplicates.left_out(manifest.stems)
         for stem in tqdm(manifest.stems, "listen", unit="stem", disable=True if quiet else None):
             label, why = _class_of(stem)
             if not why:
                 try:
                     with of_one_file(folder / stem.path):
                         heard = self._listen(folder / stem.path, stem.stream, sample_rate)
-                    why = "" if heard.loudest >= max(self.min_mean_abs, 1e-9) else "too_quiet"
+                    loud = heard.loudest >= max(self.min_mean_abs, 1e-9)
+                    why = copies.get(stem.id, "") if loud else "too_quiet"  # all silence is alike
                 except AudioError as error:
                     why = error.reason
                     report.skipped.append(Skip(path=stem.path, reason=error.reason, detail=error.detail))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from stemclean import verdicts
+from stemclean import duplicates, verdicts
 from stemclean.audio import crosstalk, files
 from stemclean.audio.waveform import Waveform
 from stemclean.data.journal import Journal
@@ -41,8 +41,9 @@ CHANNELS = 2
 def measured(stems: Sequence[Stem], folder: Path, done: Journal, threads: Executor, *, quiet: bool) -> list[Stem]:
     """Stems with what is heard in them of the other stems of their song.
 
-    Trimmed stems are laid out as they lay in what they were cut from. Songs with one stem, or more than :data:`MOST`,
-    are left as they are, and so is what was measured already.
+    Of stems with the same audio one is compared, and what is heard in it is heard in all. Trimmed stems are laid out as
+    they lay in what they were cut from. Songs with one stem, or more than :data:`MOST`, are left as they are, and so is
+    what was measured already.
 
     Args:
         stems: judged; those in which nothing was heard are left as they are.
@@ -53,12 +54,24 @@ def measured(stems: Sequence[Stem], folder: Path, done: Journal, threads: Execut
     for stem in stems:
         if stem.scores:
             songs.setdefault(stem.track, []).append(stem)
-    comparable = [song for song in songs.values() if 1 < len(song) <= MOST]
+    unlike = [duplicates.first_of_each(song) for song in songs.values()]  # no stem is bleed of its own copy
+    comparable = [song for song in unlike if 1 < len(song) <= MOST]
     open_songs = [song for song in comparable if any(stem.crosstalk is None for stem in song)]
     looked = threads.map(partial(_of_song, folder=folder, done=done), open_songs)
     bar = tqdm(looked, "crosstalk", len(open_songs), unit="song", disable=True if quiet or not open_songs else None)
     found = {stem.id: stem for song in bar for stem in song}
-    return _named([found.get(stem.id, stem) for stem in stems])
+    return _named(_as_their_copies([found.get(stem.id, stem) for stem in stems]))
+
+
+def _as_their_copies(stems: Sequence[Stem]) -> list[Stem]:
+    """Stems whose audio another one of the song has, with what was measured in that one."""
+    measured_in = {(one.track, one.sha256, one.stream): one.crosstalk for one in stems if one.crosstalk is not None}
+    return [
+        stem.model_copy(update={"crosstalk": measured_in.get((stem.track, stem.sha256, stem.stream))})
+        if stem.crosstalk is None and stem.sha256 is not None and stem.scores
+        else stem
+        for stem in stems
+    ]
 
 
 def _named(stems: Sequence[Stem]) -> list[Stem]:

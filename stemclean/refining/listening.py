@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 import stemclean
-from stemclean import manifest, verdicts
+from stemclean import duplicates, manifest, verdicts
 from stemclean.data.journal import Journal
 from stemclean.errors import AudioError, of_one_file
 from stemclean.manifest import Created, Input, Manifest, Model, Skip, Stem, Verdict
@@ -175,6 +175,7 @@ def _with_verdict(
         )
         labels = stem.labels if held_out else []
         unheard: dict[str, Any] = {"scores": {}, "levels_db": {}, "regions": []}
+        stem = duplicates.without_remarks(stem)  # all silence is alike
         return stem.model_copy(update={**about, **unheard, "labels": labels, "verdict": nothing})
     limits = config.limits(scores, stem.claimed)
     found = [label for label, score in scores.items() if score > limits[label]]

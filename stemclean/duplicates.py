@@ -1,0 +1,105 @@
+"""Stems with the same audio: remarked on, and never used twice where that would do harm.
+
+Files are the same where their bytes are (SHA-256, and the stream of a file). Silent files are all alike, and are no
+duplicates. A copy under another class makes one of the two claims wrong; in another split it lets training hear what
+it is tested on; twice in a song it sounds 6 dB louder than once. That the one is bleed of the other is never true.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from stemclean.manifest import Issue, Stem
+
+__all__ = ["ISSUES", "first_of_each", "groups", "left_out", "remarked", "without_remarks"]
+
+ISSUES: dict[str, str] = {
+    "duplicate_in_song": "another stem of the song has the same audio",
+    "duplicate_across_songs": "a stem of another song has the same audio",
+    "duplicate_across_splits": "a stem of another split has the same audio",
+}
+"""Code of a remark -> what it means."""
+
+OTHER_CLASS = "duplicate_of_another_class"
+"""Why neither of two stems with the same audio is used that are believed to hold different classes."""
+
+HELD_OUT = frozenset({"test", "validation"})
+SHOWN = 3
+"""Stems that a remark names; of more, their number is told."""
+
+
+def groups(stems: Iterable[Stem]) -> list[list[Stem]]:
+    """Stems with the same audio, two and more together, in the order that they come in."""
+    same: dict[tuple[str, int], list[Stem]] = defaultdict(list)
+    for stem in stems:
+        if stem.sha256 is not None and stem.num_samples and not _silent(stem):
+            same[stem.sha256, stem.stream].append(stem)
+    return [group for group in same.values() if len(group) > 1]
+
+
+def _silent(stem: Stem) -> bool:
+    return stem.active == [] or (stem.verdict is not None and stem.verdict.reason == "silent")
+
+
+def without_remarks(stem: Stem) -> Stem:
+    """A stem without remarks on duplicates."""
+    issues = [issue for issue in stem.issues if issue.code not in ISSUES]
+    return stem if len(issues) == len(stem.issues) else stem.model_copy(update={"issues": issues})
+
+
+def remarked(stems: Sequence[Stem]) -> list[Stem]:
+    """The stems, each with a remark that names those that have the same audio."""
+    found: dict[str, list[Issue]] = {}
+    for group in groups(stems):
+        for stem in group:
+            others = [other for other in group if other is not stem]
+            kinds = {
+                "duplicate_in_song": [other for other in others if other.track == stem.track],
+                "duplicate_across_songs": [other for other in others if other.track != stem.track],
+                "duplicate_across_splits": [other for other in others if other.split != stem.split],
+            }
+            found[stem.id] = [Issue(code=code, detail=_told(which)) for code, which in kinds.items() if which]
+    bare = [without_remarks(stem) for stem in stems]
+    return [
+        stem.model_copy(update={"issues": [*stem.issues, *found[stem.id]]}) if stem.id in found else stem
+        for stem in bare
+    ]
+
+
+def _told(stems: Sequence[Stem]) -> str:
+    named = ", ".join(f"{stem.id} ({', '.join(filter(None, [*stem.claimed, stem.split]))})" for stem in stems[:SHOWN])
+    return f"the same audio as {named}" + (f" and {len(stems) - SHOWN} more" if len(stems) > SHOWN else "")
+
+
+def left_out(stems: Sequence[Stem]) -> dict[str, str]:
+    """Id of each stem that must not be used beside its duplicates -> why.
+
+    * Of stems in different splits, those that train: what is held out stays.
+    * Of stems that are believed to hold different classes, all: one belief is wrong, and which is not known.
+    * Of stems of one class in one song, all but the first.
+    """
+    told: dict[str, str] = {}
+    for group in groups(stems):
+        used = [stem for stem in group if stem.labels and not (stem.verdict and stem.verdict.action == "drop")]
+        training = [stem for stem in used if stem.split not in HELD_OUT]
+        if any(stem.split in HELD_OUT for stem in group):
+            told |= {stem.id: "duplicate_across_splits" for stem in training}
+        elif len({frozenset(stem.labels) for stem in training}) > 1:
+            told |= {stem.id: OTHER_CLASS for stem in training}
+        else:
+            kept = {stem.id for stem in first_of_each(training)}
+            told |= {stem.id: "duplicate_in_song" for stem in training if stem.id not in kept}
+    return told
+
+
+def first_of_each(stems: Iterable[Stem]) -> list[Stem]:
+    """The stems without those whose audio an earlier one of the same song has; silent ones are kept."""
+    seen: set[tuple[str, str, int]] = set()
+    kept = []
+    for stem in stems:
+        audio = (stem.track, stem.sha256 or "", stem.stream)
+        if stem.sha256 is None or _silent(stem) or audio not in seen:
+            kept.append(stem)
+        seen.add(audio)
+    return kept

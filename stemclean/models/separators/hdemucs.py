@@ -1,20 +1,58 @@
-"""Hybrid Demucs, known as Demucs v3 (Défossez 2021, arXiv 2111.03600), as torchaudio holds it.
+"""Hybrid Demucs, known as Demucs v3 (Défossez 2021, arXiv 2111.03600).
 
-A U-Net over the spectrogram and one over the waveform that share their innermost layers; the outputs are summed. This
-is the one module that imports torchaudio, whose last line is 2.11: everything else works without it.
+Two U-Nets hear the mixture, one as a spectrogram and one as a waveform. Level by level the first has fewer bins and the
+second fewer samples, until one bin and as many samples as frames are left. There the two are added up, and the levels
+further in are shared. On the way out each branch hears its own encoder again; the estimates of both are summed.
+
+Written from the paper. What it leaves open is as in the authors' published weights, which :func:`from_torchaudio`
+brings here: the same input gives the same estimates.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from stemclean.audio.stft import istft, stft
 from stemclean.errors import ConfigError
 from stemclean.models.contract import ModelSpec
 
-__all__ = ["HybridDemucs", "build"]
+__all__ = ["HybridDemucs", "build", "from_torchaudio"]
+
+KERNEL, STRIDE = 8, 4
+"""Of the convolutions, over bins in one branch and over samples in the other."""
+SHARED_KERNEL, SHARED_STRIDE = 4, 2
+"""Over frames, in the levels that the branches share."""
+SMALLEST_N_FFT, LARGEST_N_FFT = 32, 1 << 16
+DEEPEST = 12
+NORM_GROUPS = 4
+HEADS = 4
+DECAYS = 4
+"""Of each head of an attention."""
+LSTM_LAYERS = 2
+LSTM_FRAMES = 200
+"""What an LSTM hears at once; more is cut into pieces that overlap by half."""
+WEIGHT_DEVIATION = 0.1
+"""What the standard deviation of a convolution's first weights is drawn to."""
+RESIDUAL_SCALE = 1e-4
+"""Of what a residual branch adds, at first."""
+FIRST_DECAY = -2.0
+"""Before the sigmoid: an attention begins with a wide window."""
+SELF_SCORE = -100.0
+"""Before the softmax, of a frame's own place: it hears the others."""
+EMBEDDING_WEIGHT, EMBEDDING_RATE = 0.2, 10.0
+"""Of the embedding of frequencies in the sum; how much faster it learns than its numbers would."""
+FLOOR = 1e-5
+"""Added to the deviation of an input that is divided by it."""
 
 
 class HybridDemucs(nn.Module):
@@ -22,14 +60,19 @@ class HybridDemucs(nn.Module):
 
     Args:
         spec: sample rate, channels, labels and segment of the model.
-        channels: of the first layer; 48 gives 83 million parameters.
-        growth: factor on the channels from layer to layer.
-        depth: layers of the encoder.
-        n_fft: window of the spectrogram branch; torchaudio's layers fit 4096 with depth 6, 2048 with 6, 1024 with 5.
+        channels: of the first level; 48 gives 83.6 million parameters.
+        growth: factor on the channels from level to level.
+        depth: levels, enough of them that the branches meet: 6 for an ``n_fft`` of 4096 has one level beyond.
+        n_fft: window of the spectrogram in samples, a power of two; it hops by a quarter.
         dconv_depth: convolutions in each residual branch.
-        dconv_comp: factor by which a residual branch is narrower than its layer.
-        dconv_attn, dconv_lstm: the first layer whose residual branches hold local attention, and an LSTM.
-        norm_starts: the first layer with group norms.
+        dconv_comp: factor by which a residual branch is narrower than its level.
+        dconv_attn, dconv_lstm: the first level whose residual branches hold local attention, and an LSTM.
+        norm_starts: the first level with group norms.
+        checkpoint_activations: in training, keep the levels' inputs alone and compute what is inside them again on the
+            way back; estimates and gradients are the same.
+
+    Raises:
+        ConfigError: numbers that make no network.
     """
 
     def __init__(
@@ -45,42 +88,473 @@ class HybridDemucs(nn.Module):
         dconv_attn: int = 4,
         dconv_lstm: int = 4,
         norm_starts: int = 4,
+        checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
-        self.spec = spec
-        self.net: Any = _torchaudio()(
-            list(spec.labels),
-            audio_channels=spec.channels,
-            channels=channels,
-            growth=growth,
-            nfft=n_fft,
-            depth=depth,
-            dconv_depth=dconv_depth,
-            dconv_comp=dconv_comp,
-            dconv_attn=dconv_attn,
-            dconv_lstm=dconv_lstm,
-            norm_starts=norm_starts,
-        )
+        self.spec, self.n_fft, self.hop_length = spec, n_fft, n_fft // 4
+        self.checkpoint_activations = checkpoint_activations
+        levels = _levels(n_fft, depth)
+        self.meeting = sum(level.time is not None for level in levels) - 1
+        widths = [channels * growth**number for number in range(depth)]
+        outputs = len(spec.labels) * spec.channels
+        self.encoders, self.decoders = nn.ModuleList(), nn.ModuleList()
+        self.time_encoders, self.time_decoders = nn.ModuleList(), nn.ModuleList()
+        for number, (level, width) in enumerate(zip(levels, widths, strict=True)):
+            first = number == 0
+            norm = number >= norm_starts
+            hidden = width // dconv_comp
+            attention, lstm = number >= dconv_attn, number >= dconv_lstm
+            _check(number, width if norm else NORM_GROUPS, hidden, HEADS if attention and dconv_depth else 1)
 
-    def forward(self, mixture: Tensor) -> Tensor:
-        """See :class:`~stemclean.models.contract.Separator`; in float32, as its complex numbers know no other."""
-        with torch.autocast(mixture.device.type, enabled=False):
-            estimates: Tensor = self.net(mixture.float())
-        return estimates
+            def residual(
+                width: int = width, hidden: int = hidden, attention: bool = attention, lstm: bool = lstm
+            ) -> nn.Sequential:
+                rows = (_Residual(width, hidden, 2**place, attention, lstm) for place in range(dconv_depth))
+                return nn.Sequential(*rows)
+
+            before = spec.channels if first else widths[number - 1]
+            after = outputs if first else before
+            parts = 2 if first else 1  # real and imaginary
+            step = level.step
+            self.encoders.append(_Encoder(step, parts * before, width, residual(), norm=norm))
+            self.decoders.append(_Decoder(step, width, parts * after, norm=norm, last=first))
+            if level.time is None:
+                continue
+            if number == self.meeting:
+                self.time_encoders.append(_Down(level.time, before, width))
+                self.time_decoders.append(_Up(level.time, width, after, norm=norm, last=False))
+            else:
+                self.time_encoders.append(_Encoder(level.time, before, width, residual(), norm=norm))
+                self.time_decoders.append(_Decoder(level.time, width, after, norm=norm, last=first))
+        self.embedding = nn.Parameter(_embedding(channels, levels[1].bins) / EMBEDDING_RATE)
 
     def standardise(self, mixtures: Tensor) -> None:
         """Nothing to do: every input is brought to one mean and deviation in the network."""
 
+    def forward(self, mixture: Tensor) -> Tensor:
+        """See :class:`~stemclean.models.contract.Separator`; in float32 at any precision, as its weights are published.
 
-def _torchaudio() -> Any:
-    try:
-        from torchaudio.models import HDemucs
-    except (ImportError, OSError) as error:  # OSError: its libraries do not fit this torch
+        Before a sound's ends it goes on mirrored; a sound too short for that is surrounded by silence.
+        """
+        with torch.autocast(mixture.device.type, enabled=False):
+            waveform = mixture.float()
+            planes, *scale = _standardised(self._planes(waveform))
+            samples, *time_scale = _standardised(waveform)
+            planes, samples = self._outwards(*self._inwards(planes, samples))
+            stems = len(self.spec.labels)
+            spectral = _restored(planes.unflatten(1, (stems, -1)), *scale)  # (batch, stem, plane, freq, frame)
+            temporal = _restored(samples.unflatten(1, (stems, -1)), *time_scale)
+            return temporal + self._waveform(spectral, waveform.shape[-1])
+
+    def _inwards(self, planes: Tensor, samples: Tensor) -> tuple[list[_Found], list[_Found]]:
+        """What the encoders found, from the outermost level to the innermost."""
+        found, time_found = [], []
+        for number, encoder in enumerate(self.encoders):
+            beside: tuple[Tensor, ...] = ()
+            if number <= self.meeting:
+                size = samples.shape[-1]
+                samples = self._through(self.time_encoders[number], samples)
+                time_found.append(_Found(samples, size))
+                beside = (samples[:, :, None],) if number == self.meeting else ()  # -> (batch, channel, 1, frame)
+            elif number == self.meeting + 1:
+                planes = planes.squeeze(2)  # (batch, channel, 1, frame) -> (batch, channel, frame)
+            size = planes.shape[2]
+            planes = self._through(encoder, planes, *beside)
+            if number == 0:
+                planes = planes + EMBEDDING_WEIGHT * EMBEDDING_RATE * self.embedding[:, :, None]
+            found.append(_Found(planes, size))
+        return found, time_found
+
+    def _outwards(self, found: list[_Found], time_found: list[_Found]) -> tuple[Tensor, Tensor]:
+        """What the decoders make of it: planes of a spectrogram, and samples."""
+        planes = torch.zeros_like(found[-1].values)
+        samples = planes  # where the branches part they have none of their own
+        for number in reversed(range(len(self.encoders))):
+            beside, size = found[number]
+            if planes.ndim < beside.ndim:
+                planes = planes[:, :, None]  # (batch, channel, frame) -> (batch, channel, 1, frame)
+            planes, inner = self._through(self.decoders[number], planes, beside, size)
+            if number > self.meeting:
+                continue
+            time_beside, time_size = time_found[number]
+            decoder = self.time_decoders[number]
+            if number == self.meeting:
+                samples = self._through(decoder, inner.squeeze(2), time_size)
+            else:
+                samples, _ = self._through(decoder, samples, time_beside, time_size)
+        return planes, samples
+
+    def _through(self, level: nn.Module, *inputs: Any) -> Any:
+        """What a level makes of its inputs; what it computes on the way is kept or not."""
+        if self.checkpoint_activations and self.training and torch.is_grad_enabled():
+            return checkpoint(level, *inputs, use_reentrant=False, preserve_rng_state=False)  # nothing is drawn in it
+        return level(*inputs)
+
+    def _planes(self, waveform: Tensor) -> Tensor:
+        """Spectrogram whose frame k is centred on the middle of the k-th hop, without its highest bin.
+
+        It is scaled as an orthonormal transform is: white noise keeps its deviation, but for the window.
+
+        Shape:
+            ``(batch, channel, time)`` -> ``(batch, channel * part, freq, frame)``, part being real and imaginary.
+        """
+        around = self.hop_length * 3 // 2
+        rest = -waveform.shape[-1] % self.hop_length
+        mirrors = waveform.shape[-1] > around + rest
+        longer = functional.pad(waveform, (around, around + rest), "reflect" if mirrors else "constant")
+        spectrum = stft(longer, n_fft=self.n_fft, hop_length=self.hop_length)[:, :, :-1, 2:-2]
+        parts = torch.view_as_real(spectrum * (math.sqrt(self.n_fft) / 2))  # (batch, channel, freq, frame, part)
+        return parts.movedim(-1, 2).flatten(1, 2)
+
+    def _waveform(self, planes: Tensor, num_samples: int) -> Tensor:
+        """The inverse of :meth:`_planes`.
+
+        Shape:
+            ``(batch, stem, channel * part, freq, frame)`` -> ``(batch, stem, channel, num_samples)``.
+        """
+        parts = planes.unflatten(2, (self.spec.channels, 2)).movedim(3, -1)
+        spectrum = torch.view_as_complex(parts.contiguous()) * (2 / math.sqrt(self.n_fft))
+        spectrum = functional.pad(spectrum, (2, 2, 0, 1))  # the frames around, and the highest bin
+        around = self.hop_length * 3 // 2
+        length = self.hop_length * (spectrum.shape[-1] - 1)
+        longer = istft(spectrum, n_fft=self.n_fft, hop_length=self.hop_length, num_samples=length)
+        return longer[..., around : around + num_samples]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A convolution over bins of a spectrogram (two-dimensional) or over samples or frames (one-dimensional)."""
+
+    kernel: int
+    stride: int
+    padding: int
+    spectral: bool = False
+
+    def conv(self, inputs: int, outputs: int) -> nn.Module:
+        if self.spectral:
+            return _drawn(nn.Conv2d(inputs, outputs, (self.kernel, 1), (self.stride, 1), (self.padding, 0)))
+        return _drawn(nn.Conv1d(inputs, outputs, self.kernel, self.stride, self.padding))
+
+    def transposed(self, inputs: int, outputs: int) -> nn.Module:
+        """Its padding is cut off afterwards."""
+        if self.spectral:
+            return _drawn(nn.ConvTranspose2d(inputs, outputs, (self.kernel, 1), (self.stride, 1)))
+        return _drawn(nn.ConvTranspose1d(inputs, outputs, self.kernel, self.stride))
+
+    def around(self, inputs: int, outputs: int, size: int) -> nn.Module:
+        """A convolution that changes no size."""
+        kind = nn.Conv2d if self.spectral else nn.Conv1d
+        return _drawn(kind(inputs, outputs, size, padding=size // 2))
+
+
+@dataclass(frozen=True)
+class _Level:
+    """Bins that come in, the convolution over them (over frames, where one is left), and that over samples."""
+
+    bins: int
+    step: _Step
+    time: _Step | None
+
+
+class _Found(NamedTuple):
+    """What an encoder found, and the size that its input had along the axis that it shortened."""
+
+    values: Tensor
+    size: int
+
+
+class _Down(nn.Module):
+    """Fewer bins or samples: what does not fill a stride is filled up with zeros."""
+
+    def __init__(self, step: _Step, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.stride = step.stride
+        self.conv = step.conv(inputs, outputs)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The second axis behind the batch is shortened: ``(batch, channel, freq, frame)`` or ``(…, time)``."""
+        rest = -hidden.shape[2] % self.stride
+        if rest:
+            hidden = functional.pad(hidden, (*[0, 0] * (hidden.ndim - 3), 0, rest))
+        shorter: Tensor = self.conv(hidden)
+        return shorter
+
+
+class _Up(nn.Module):
+    """More bins or samples, as many as there were."""
+
+    def __init__(self, step: _Step, inputs: int, outputs: int, *, norm: bool, last: bool) -> None:
+        super().__init__()
+        self.padding, self.last = step.padding, last
+        self.conv = step.transposed(inputs, outputs)
+        self.norm = _norm(outputs, norm)
+
+    def forward(self, hidden: Tensor, size: int) -> Tensor:
+        longer = self.norm(self.conv(hidden)).narrow(2, self.padding, size)
+        return longer if self.last else functional.gelu(longer)
+
+
+class _Encoder(nn.Module):
+    """One level on the way in."""
+
+    def __init__(self, step: _Step, inputs: int, width: int, residual: nn.Sequential, *, norm: bool) -> None:
+        super().__init__()
+        self.down = _Down(step, inputs, width)
+        self.norm = _norm(width, norm)
+        self.residual = residual
+        self.gate = step.around(width, 2 * width, 1)
+        self.gate_norm = _norm(2 * width, norm)
+
+    def forward(self, hidden: Tensor, beside: Tensor | None = None) -> Tensor:
+        """With what the other branch brings, where they meet."""
+        hidden = self.down(hidden)
+        if beside is not None:
+            hidden = hidden + beside
+        hidden = functional.gelu(self.norm(hidden))
+        if hidden.ndim == 3:
+            hidden = self.residual(hidden)
+        elif len(self.residual):  # along time, each bin by itself
+            rows = hidden.transpose(1, 2)  # (batch, freq, channel, frame)
+            hidden = self.residual(rows.flatten(0, 1)).view(rows.shape).transpose(1, 2)
+        return functional.glu(self.gate_norm(self.gate(hidden)), 1)
+
+
+class _Decoder(nn.Module):
+    """One level on the way out."""
+
+    def __init__(self, step: _Step, width: int, outputs: int, *, norm: bool, last: bool) -> None:
+        super().__init__()
+        self.gate = step.around(width, 2 * width, 3)
+        self.gate_norm = _norm(2 * width, norm)
+        self.up = _Up(step, width, outputs, norm=norm, last=last)
+
+    def forward(self, hidden: Tensor, beside: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """What goes on outwards, and what the other branch gets where they part."""
+        inner = functional.glu(self.gate_norm(self.gate(hidden + beside)), 1)
+        return self.up(inner, size), inner
+
+
+class _Residual(nn.Module):
+    """A narrow branch along time whose output is added, very softly at first.
+
+    Args:
+        width: channels in and out.
+        hidden: channels of the branch.
+        dilation: of its convolution.
+        attention, lstm: whether it holds one.
+    """
+
+    def __init__(self, width: int, hidden: int, dilation: int, attention: bool, lstm: bool) -> None:
+        super().__init__()
+        self.narrow = _drawn(nn.Conv1d(width, hidden, 3, dilation=dilation, padding=dilation))
+        self.narrow_norm = nn.GroupNorm(1, hidden)
+        self.lstm = _Recurrent(hidden) if lstm else nn.Identity()
+        self.attention = _LocalAttention(hidden) if attention else nn.Identity()
+        self.widen = _drawn(nn.Conv1d(hidden, 2 * width, 1))
+        self.widen_norm = nn.GroupNorm(1, 2 * width)
+        self.scale = nn.Parameter(torch.full((width,), RESIDUAL_SCALE))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """``(batch, channel, frame)`` in and out."""
+        inner = functional.gelu(self.narrow_norm(self.narrow(hidden)))
+        inner = self.attention(self.lstm(inner))
+        return hidden + self.scale[:, None] * functional.glu(self.widen_norm(self.widen(inner)), 1)
+
+
+class _Recurrent(nn.Module):
+    """A bidirectional LSTM and a way around it.
+
+    It hears :data:`LSTM_FRAMES` at once; of pieces that overlap, each gives the middle of what it says.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(channels, channels, LSTM_LAYERS, bidirectional=True, batch_first=True)
+        self.linear = nn.Linear(2 * channels, channels)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """``(batch, channel, frame)`` in and out."""
+        frames = hidden.shape[-1]
+        rows = hidden.transpose(1, 2)  # -> (batch, frame, channel)
+        said = self._heard(rows) if frames <= LSTM_FRAMES else self._in_pieces(rows)
+        return hidden + said.transpose(1, 2)
+
+    def _heard(self, rows: Tensor) -> Tensor:
+        said: Tensor = self.linear(self.lstm(rows)[0])
+        return said
+
+    def _in_pieces(self, rows: Tensor) -> Tensor:
+        batch, frames, _ = rows.shape
+        hop, edge = LSTM_FRAMES // 2, LSTM_FRAMES // 4
+        num_pieces = -(-frames // hop)
+        whole = functional.pad(rows, (0, 0, 0, (num_pieces - 1) * hop + LSTM_FRAMES - frames))
+        pieces = whole.unfold(1, LSTM_FRAMES, hop).transpose(2, 3)  # (batch, piece, frame, channel)
+        said = self._heard(pieces.flatten(0, 1)).unflatten(0, (batch, num_pieces))
+        middles = said[:, :, edge:-edge].flatten(1, 2)
+        return torch.cat([said[:, 0, :edge], middles, said[:, -1, -edge:]], 1)[:, :frames]
+
+
+class _LocalAttention(nn.Module):
+    """Attention along time that weakens with the distance, by as much as each frame chooses; and a way around it.
+
+    Of a query at frame s and a key at frame t, the score is their scaled product minus the sum over k of
+    k * decay_k(s) * ``|t - s|`` / sqrt(:data:`DECAYS`), where decay_k(s) is in (0, 1 / 2). The keys have no bias: it
+    would add the same number to all scores of a query, which the softmax takes out again.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query, self.content, self.out = (_drawn(nn.Conv1d(channels, channels, 1)) for _ in range(3))
+        self.key = _drawn(nn.Conv1d(channels, channels, 1, bias=False))
+        self.decay = nn.Conv1d(channels, HEADS * DECAYS, 1)
+        with torch.no_grad():
+            self.decay.weight *= 0.01
+            self.decay.bias.fill_(FIRST_DECAY)  # type: ignore[union-attr]
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """``(batch, channel, frame)`` in and out."""
+        frames = hidden.shape[-1]
+        query, key, content = (
+            project(hidden).unflatten(1, (HEADS, -1)) for project in (self.query, self.key, self.content)
+        )  # (batch, head, channel, frame)
+        scores = query.transpose(-1, -2) @ key / math.sqrt(key.shape[2])  # (batch, head, query, key)
+        places = torch.arange(frames, device=hidden.device, dtype=hidden.dtype)
+        distance = (places[:, None] - places).abs()
+        steps = torch.arange(1, DECAYS + 1, device=hidden.device, dtype=hidden.dtype)
+        decays = self.decay(hidden).unflatten(1, (HEADS, DECAYS)).sigmoid() / 2
+        slope = torch.einsum("k,bhkt->bht", steps, decays) / math.sqrt(DECAYS)
+        scores = scores - slope[..., None] * distance
+        alone = torch.eye(frames, device=hidden.device, dtype=torch.bool)
+        weights = scores.masked_fill(alone, SELF_SCORE).softmax(-1)
+        heard = content @ weights.transpose(-1, -2)  # (batch, head, channel, query)
+        summed: Tensor = hidden + self.out(heard.flatten(1, 2))
+        return summed
+
+
+def _levels(n_fft: int, depth: int) -> list[_Level]:
+    """What each level does to bins and samples.
+
+    Raises:
+        ConfigError: a window or a depth of which no hybrid network can be made.
+    """
+    if n_fft & (n_fft - 1) or not SMALLEST_N_FFT <= n_fft <= LARGEST_N_FFT:
+        raise ConfigError(f"hdemucs: n_fft is {n_fft}", f"give a power of two from {SMALLEST_N_FFT} to {LARGEST_N_FFT}")
+    levels = []
+    bins = n_fft // 2
+    while bins > KERNEL:
+        one = _Step(KERNEL, STRIDE, (KERNEL - STRIDE) // 2)
+        levels.append(_Level(bins, _Step(one.kernel, one.stride, one.padding, spectral=True), one))
+        bins //= STRIDE
+    stride = bins // 2  # so that all strides together make a hop, a quarter of the window
+    levels.append(_Level(bins, _Step(bins, bins, 0, spectral=True), _Step(2 * stride, stride, stride // 2)))
+    if not len(levels) <= depth <= DEEPEST:
         raise ConfigError(
-            f"hdemucs needs torchaudio, which cannot be imported: {error}",
-            "install the torchaudio of the same version as torch, or choose another separator",
-        ) from None
-    return HDemucs
+            f"hdemucs: depth is {depth}",
+            f"with n_fft {n_fft} the branches meet on level {len(levels)}: give {len(levels)} to {DEEPEST}",
+        )
+    shared = _Step(SHARED_KERNEL, SHARED_STRIDE, (SHARED_KERNEL - SHARED_STRIDE) // 2)
+    return [*levels, *[_Level(1, shared, None)] * (depth - len(levels))]
+
+
+def _check(number: int, normed: int, hidden: int, heads: int) -> None:
+    """Refuse channels that norms or attention cannot share out."""
+    if normed % NORM_GROUPS or hidden < 1 or hidden % heads:
+        raise ConfigError(
+            f"hdemucs: the channels of level {number} cannot be shared out among "
+            f"{NORM_GROUPS} groups of a norm and {heads} heads of an attention",
+            "let options.channels be 8 or a multiple of it, and options.dconv_comp a divisor of it",
+        )
+
+
+def _standardised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each of a batch with mean 0 and deviation 1; the mean and the deviation that it had."""
+    axes = tuple(range(1, values.ndim))
+    mean = values.mean(axes, keepdim=True)
+    deviation = values.std(axes, keepdim=True, correction=min(1, values[0].numel() - 1))
+    return (values - mean) / (deviation + FLOOR), mean, deviation
+
+
+def _restored(estimates: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """``(batch, stem, …)`` with the mixture's mean and deviation."""
+    return estimates * deviation[:, None] + mean[:, None]
+
+
+def _norm(channels: int, wanted: bool) -> nn.Module:
+    return nn.GroupNorm(NORM_GROUPS, channels) if wanted else nn.Identity()
+
+
+def _drawn(conv: Any) -> nn.Module:
+    """A convolution whose first weights are drawn halfway, by the logarithm, to one deviation at every size."""
+    with torch.no_grad():
+        factor = (WEIGHT_DEVIATION / conv.weight.std()).sqrt()
+        conv.weight *= factor
+        if conv.bias is not None:
+            conv.bias *= factor
+    module: nn.Module = conv
+    return module
+
+
+def _embedding(channels: int, bins: int) -> Tensor:
+    """Random walks over the bins, so that neighbours are alike, of deviation 1: ``(channels, bins)``."""
+    return torch.randn(channels, bins).cumsum(1) / torch.arange(1, bins + 1).sqrt()
+
+
+def from_torchaudio(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of torchaudio's ``HDemucs`` under the names of a :class:`HybridDemucs` of the same sizes.
+
+    torchaudio counts decoders from the innermost. Two of its parameters have no effect and are left out: the norm of
+    the level where the waveform's branch ends, which it never applies, and the bias of an attention's keys, which its
+    softmax takes out again.
+
+    Args:
+        state: its ``state_dict()``.
+
+    Returns:
+        A state for ``load_state_dict``.
+    """
+    counts: dict[str, int] = defaultdict(int)
+    for key in state:
+        kind, number, *_ = key.split(".")
+        if number.isdigit():
+            counts[kind] = max(counts[kind], int(number) + 1)
+    pieces: dict[str, list[str]] = defaultdict(list)
+    """Of a residual branch, the places of its convolutions and norms, in their order."""
+    for key in state:
+        if found := re.fullmatch(r"(.*\.dconv\.layers\.\d+)\.(\d+)\.weight", key):
+            pieces[found[1]].append(found[2])
+    ours = {}
+    for key, value in state.items():
+        kind, number, *rest = key.split(".")
+        if kind == "freq_emb":
+            ours["embedding"] = value.T
+            continue
+        encodes, timed = kind.endswith("_encoder"), kind.startswith("time_")
+        level = int(number) if encodes else counts[kind] - 1 - int(number)
+        name = _ours(rest, pieces.get(".".join([kind, number, *rest[:3]]), []), encodes=encodes)
+        if timed and level == counts[kind] - 1:
+            if encodes and rest[0] == "norm1":
+                continue
+            name = name.removeprefix("down.").removeprefix("up.")
+        if not name.endswith("attention.key.bias"):
+            ours[f"{'time_' if timed else ''}{'encoders' if encodes else 'decoders'}.{level}.{name}"] = value
+    return ours
+
+
+def _ours(theirs: list[str], pieces: list[str], *, encodes: bool) -> str:
+    """Our name of a parameter within a level."""
+    outer = {"conv": "down.conv", "conv_tr": "up.conv", "rewrite": "gate"}
+    norms = {"norm1": "norm", "norm2": "gate_norm"} if encodes else {"norm1": "gate_norm", "norm2": "up.norm"}
+    if theirs[0] != "dconv":
+        return ".".join([(outer | norms)[theirs[0]], *theirs[1:]])
+    _, _, layer, place, *inner = theirs
+    if place in pieces:
+        name = ("narrow", "narrow_norm", "widen", "widen_norm")[pieces.index(place)]
+    elif inner[0] in ("lstm", "linear"):
+        name = "lstm"
+    else:
+        name = "" if inner[0] == "scale" else "attention"
+        inner = [{"query_decay": "decay", "proj": "out"}.get(inner[0], inner[0]), *inner[1:]]
+    return ".".join(filter(None, ["residual", layer, name, *inner]))
 
 
 def build(spec: ModelSpec, **options: Any) -> HybridDemucs:

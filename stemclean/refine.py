@@ -21,6 +21,7 @@ from stemclean.manifest import Manifest
 from stemclean.models import addresses
 from stemclean.progress import waiting
 from stemclean.refining.config import RefineConfig, Running, SelfConfig
+from stemclean.refining.sounding import sounding
 
 if TYPE_CHECKING:
     from stemclean.training.recipe import ClassifierRecipe
@@ -59,14 +60,14 @@ def refine(
     running = Running(workers, device, resume, quiet)
     addresses.resolve(weights_uri)  # a wrong name is told now, not after the scan
     with claimed(output):
-        source, folder = _load(data, quiet=quiet)
+        source, folder = _load(data, config, running)
         with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
             from stemclean.models import weights
             from stemclean.refining import adaptive
             from stemclean.refining.jury import Jury
             from stemclean.refining.listening import provenance, relabel
 
-            jury = Jury([weights.load(weights_uri)], device=device)
+            jury = Jury([weights.load(weights_uri)], device=device, calibrated=config.calibrated)
         jury.check(source, levels=config.max_bleed_db is not None)
         resolved, told = adaptive.resolve(config, adaptive.sample(source.stems), folder, jury, running)
         return relabel(source, folder, output, resolved, jury, running, provenance(resolved, jury, data, output), told)
@@ -136,8 +137,8 @@ def refine_self(
         )
     work = Path(workdir) if workdir else output.with_suffix(".work")
     with claimed(output, also=[work]):
-        source, folder = _load(data, quiet=quiet)
         running, where = Running(workers, device, resume, quiet), Path(cache) if cache else None
+        source, folder = _load(data, config, running)
         shared = Rounds(source, folder, data, work, chosen, config, method, running, where)
         refined, told = None, []
         for number in range(1, method.rounds + 1):
@@ -153,9 +154,11 @@ def refine_self(
         return final
 
 
-def _load(data: str | Path, *, quiet: bool) -> tuple[Manifest, Path]:
+def _load(data: str | Path, config: RefineConfig, running: Running) -> tuple[Manifest, Path]:
     """The dataset, without what an earlier run measured between its stems: the files may be others now."""
-    source, folder = layouts.load(data, quiet=quiet)
+    source, folder = layouts.load(data, quiet=running.quiet)
+    if config.detector != "sustained":  # which is found on the way, where nobody has found it before
+        source = sounding(source, folder, config.detector, workers=running.workers, quiet=running.quiet)
     stems = [
         stem.model_copy(update={"crosstalk": None}) if stem.crosstalk is not None else stem for stem in source.stems
     ]

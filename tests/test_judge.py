@@ -61,6 +61,36 @@ def test_silence_is_no_sound(tmp_path, model):
     assert heard.loudness_lufs is None and heard.peak_dbfs is None
 
 
+@pytest.mark.parametrize("plain", [True, False])
+def test_joined_sound_is_judged_as_a_file_without_the_silence_is(tmp_path, model, plain):
+    """Whole windows alone count, and alike; what was heard stands where it stood in the file."""
+    path = write(tmp_path / "a.wav", 20, silent=[(6, 14)])
+    sound, _ = soundfile.read(path)
+    soundfile.write(tmp_path / "b.wav", np.concatenate([sound[: 6 * RATE], sound[14 * RATE :]]), RATE, subtype="PCM_16")
+    judge, active = Judge(model), [(0.0, 6.0), (14.0, 20.0)]
+    heard = judge(judge.recording(path, 20.0), active=active, plain=plain, joined=True)
+    alone = judge(judge.recording(tmp_path / "b.wav", 12.0), active=[(0.0, 12.0)], plain=plain, joined=True)
+    assert heard.windows == pytest.approx(alone.windows, abs=1e-6)
+    whole = np.arange(len(heard.windows)) * HOP + SEGMENT <= 12 * RATE
+    assert heard.weights == pytest.approx(np.where(whole, SEGMENT / RATE, 0)) and whole.sum() == 13
+    assert heard.mean() == pytest.approx(heard.windows[whole].mean(0))
+    assert heard.active == [(0, 6 * RATE), (14 * RATE, 20 * RATE)] and heard.num_samples == 20 * RATE
+    over_time, steps = heard.over_time(), (np.arange(27) * HOP + HOP // 2) / RATE
+    silent = (steps >= 6) & (steps < 14)
+    assert len(over_time) == 27 and np.isnan(over_time[silent]).all() and silent.sum() == 11
+    assert over_time[:8] == pytest.approx(alone.over_time()[:8])  # the middles of these lie before 6 s
+    second = int((steps[20] - 14 + 6) * RATE) // HOP
+    assert over_time[20] == pytest.approx(alone.over_time()[second])
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 2.9])
+def test_joined_sound_shorter_than_a_window_is_one_window(tmp_path, model, seconds):
+    judge = Judge(model)
+    heard = judge(judge.recording(write(tmp_path / "a.wav", 5), 5.0), active=[(1.0, 1.0 + seconds)], joined=True)
+    assert heard.weights[0] == pytest.approx(seconds, abs=1e-4) and not heard.weights[1:].any()
+    assert heard.mean() == pytest.approx(heard.windows[0])
+
+
 @pytest.mark.parametrize("seconds", [0.2, 1.0, 2.9, 3.1, 7.0])
 def test_any_length_is_judged(tmp_path, model, seconds):
     path = write(tmp_path / "a.wav", seconds)

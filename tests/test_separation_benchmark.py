@@ -90,7 +90,9 @@ def test_every_row_sees_the_same_number_of_mixtures(row):
     recipes = row.recipes(512, seed=3)
     assert sum(recipe.loop.examples for recipe in recipes) == 512
     assert all(recipe.seed == 3 for recipe in recipes)
-    shares = {"single": [0.0], "single-then-multi": [0.0, 0.4]}.get(row.name, [0.4])
+    name = row.name.removeprefix("true-")
+    shares = {"single": [0.0], "single-then-multi": [0.0, 0.4]}.get(name, [0.4])
+    assert recipes[-1].mixing.whole_stems == (name in {"whole", "single-then-multi"})
     assert [recipe.mixing.multi_label_probability for recipe in recipes] == shares
     assert {recipe.loss.robust for recipe in recipes} == {row.name if row.name in page.ROBUST else "none"}
 

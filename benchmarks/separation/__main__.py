@@ -1,6 +1,6 @@
 """What do refined labels bring a separator? Tables 2 and 3 of Koo et al. 2023, rebuilt on songs whose faults are known.
 
-    python -m benchmarks.separation SET HELDOUT OUT.json [--part a|b|c|d] [--seeds N] [--examples N] [--cache DIR]
+    python -m benchmarks.separation SET HELDOUT OUT.json [--part a|b|c|d|e] [--seeds N] [--examples N] [--cache DIR]
 
 Faults are planted in songs of the training set as by :mod:`benchmarks.self_refining`: of the stems 15 % get the
 label of another, 15 % hold another stem of the song as well. Separators are trained on these stems and tried on the
@@ -9,7 +9,8 @@ songs of ``HELDOUT``, which none of them has heard.
     a  a small X-UMX: true labels, noisy labels as claimed, refined twice, the masked loss on the noisy ones
     b  the same: truncated loss on the noisy labels, refined once, labelled by a classifier trained on true labels
     c  small Hybrid Demucs and band-split transformer: true, noisy, refined twice
-    d  X-UMX on labels refined twice: thresholds 0.9, 0.5 and adaptive; stems of a single class alone, or first
+    d  X-UMX on labels refined twice: thresholds 0.9, 0.5, adaptive; stems of several classes whole, left out, first out
+    e  X-UMX on true labels: stems of several classes whole, left out, first out and then whole; clean of a has them cut
 
 Every row of a model sees the same number of mixtures. A seed draws the first weights and the mixtures; the faults are
 drawn by a seed of their own (``--faults``).
@@ -144,11 +145,14 @@ def command_of(given: argparse.Namespace) -> str:
     """The command that repeats this, with folders named as in ``benchmarks/README.md``."""
     words = ["python -m benchmarks.separation SET HELDOUT", f"benchmarks/results/{given.output.name}"]
     words += [f"--seeds {given.seeds}", *(f"--faults {seed}" for seed in given.faults if given.faults != [0])]
+    if len(set(given.examples.values())) == 1:
+        words += [f"--examples {next(iter(given.examples.values()))}"]
     for name, default in (("songs", 100), ("duration", 15.0), ("test_duration", 30.0)):
         value = getattr(given, name)
         if value != default:
             words.append(f"--{name.replace('_', '-')} {value:g}")
     words += [f"--refined {seed}=REFINED.work" for seed in sorted(given.refined)]
+    words += [f"--row {name}" for name in given.row or ()]
     return " ".join([*words, *(f"--set {override}" for override in given.set)])
 
 

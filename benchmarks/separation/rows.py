@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from stemclean.training.recipe import SeparatorRecipe, read_separator
 
-PARTS = ("a", "b", "c", "d")
+PARTS = ("a", "b", "c", "d", "e")
 QUICK: dict[str, list[str]] = {
     "xumx": [
         "spec.sample_rate=22050",
@@ -26,6 +26,9 @@ QUICK: dict[str, list[str]] = {
 ALIKE = ["loop.validations=1", "validation_examples=16"]
 """The last weights count: choosing among several by noisy validation tracks would be another experiment."""
 SINGLE = ("mixing.multi_label_probability=0.0",)
+"""Stems of several classes are left out, with all that is in them."""
+WHOLE = ("mixing.whole_stems=true",)
+"""They are one source of all their classes, as in the paper; without it they are cut where their classes change."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,17 @@ ROWS: dict[str, tuple[Row, ...]] = {
         Row("threshold-paper", "refined2-paper"),
         Row("threshold-0.5", "refined2-0.5"),
         Row("threshold-adaptive", "refined2-adaptive"),
+        Row("whole", "refined2", overrides=WHOLE),
         Row("single", "refined2", overrides=SINGLE),
-        Row("single-then-multi", "refined2", overrides=SINGLE, then=()),
+        Row("single-then-multi", "refined2", overrides=SINGLE, then=WHOLE),
+    ),
+    "e": (
+        Row("true-whole", "true", overrides=WHOLE),
+        Row("true-single", "true", overrides=SINGLE),
+        Row("true-single-then-multi", "true", overrides=SINGLE, then=WHOLE),
     ),
 }
-"""Koo et al. 2023: Table 2 in the parts a to c, Table 3 in d."""
+"""Koo et al. 2023: Table 2 in the parts a to c, Table 3 in d; e is its stems of several classes with true labels."""
 
 
 def recipe_of(model: str, examples: int, overrides: Sequence[str] = ()) -> SeparatorRecipe:

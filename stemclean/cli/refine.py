@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from stemclean.cli._pitch import completed
+from stemclean.cli._published import refuse_contradictions
 from stemclean.cli._refined import next_steps, tables
 from stemclean.cli._shared import (
     FINDINGS,
@@ -149,6 +150,14 @@ def command(
     windows: Annotated[
         bool, typer.Option("--windows", help="Judge every window by itself, as the paper does: far slower.")
     ] = False,
+    as_published: Annotated[
+        bool,
+        typer.Option(
+            "--as-published",
+            help="The paper to the letter: silence cut out by peak amplitude, whole windows judged one by one and "
+            "averaged, 0.9 for every class; with --self its recipe, two rounds, no class filled up. Wants a GPU.",
+        ),
+    ] = False,
     workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stems judged at once; one a core.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on where a killed run was, or start afresh.")
@@ -173,8 +182,11 @@ def command(
     """
     with reading(stems, quiet=quiet):
         from stemclean.refine import RefineConfig, refine, refine_self
+        from stemclean.refining.published import PUBLISHED, published_self
         from stemclean.report import describe_refined
 
+    again = given({"retrain_on": retrain_on and retrain_on.value, "min_single_share": min_single_share})
+    alone = given({"rounds": rounds, "folds": folds, "recipe": recipe, "overrides": settings, "workdir": workdir})
     config = RefineConfig(
         threshold=parsed_threshold(threshold),
         claimed_threshold=claimed_threshold,
@@ -182,17 +194,19 @@ def command(
         crosstalk=crosstalk,
         plain_windows=windows,
     )
+    if as_published:
+        refuse_contradictions(ctx)
+        config = PUBLISHED
+        alone |= published_self(settings or ()) if by_itself else {}
     if pitch is not None:
         refuse(dict.fromkeys(typed_besides(ctx, WITH_PITCH)), "has no meaning with --pitch")
         completed(stems, output, pitch, resume=resume, as_json=as_json, quiet=quiet)
         return
     ways: dict[str, Any] = {"workers": workers, "resume": resume, "quiet": quiet}
-    again = given({"retrain_on": retrain_on and retrain_on.value, "min_single_share": min_single_share})
-    alone = given({"rounds": rounds, "folds": folds, "recipe": recipe, "overrides": settings, "workdir": workdir})
     if by_itself:
         refuse(given({"weights": weights}), "makes its own weights with --self")
         refuse(again if rounds == 1 else {}, "is for the second round, and --rounds 1 has none")
-        refined = refine_self(stems, output, config, **alone, **again, **ways)
+        refined = refine_self(stems, output, config, **(alone | again), **ways)
     else:
         refuse(alone | again, "is for --self")
         refined = refine(stems, output, config, **given({"weights_uri": weights}), **ways)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,13 @@ NAMES = 5
 """Silent stems that a remark names; the manifest and ``--json`` hold all."""
 
 
+class ByWhat(StrEnum):
+    """What ``--detector`` may name."""
+
+    SUSTAINED = "sustained"
+    PEAK = "peak"
+
+
 def command(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder of stems, a CSV, or a manifest.")],
     destination: Annotated[
@@ -40,6 +48,13 @@ def command(
     second_db: Annotated[
         float, typer.Option(metavar="DB", min=0, help="Second pass: what is left must come this near to full scale.")
     ] = 60.0,
+    detector: Annotated[
+        ByWhat,
+        typer.Option(
+            metavar="NAME",
+            help="The stem's level is what it sustains for half a second; peak: its largest sample, as in the paper.",
+        ),
+    ] = ByWhat.SUSTAINED,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -52,7 +67,7 @@ def command(
         from stemclean.report import describe_trimmed
         from stemclean.trim import TrimConfig, trim
 
-    config = TrimConfig(first_db=first_db, second_db=second_db)
+    config = TrimConfig(first_db=first_db, second_db=second_db, detector=detector.value)
     report = describe_trimmed(trim(source, destination, config, regions_only=regions_only, quiet=quiet))
     report["output"] = str(destination / "manifest.json")
     shown = table("Trimmed", "class", "stems", "before", "after", numbers=("stems", "before", "after"))

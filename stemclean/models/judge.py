@@ -1,8 +1,9 @@
 """Which classes sound in a recording, and when: a classifier run over a whole file in bounded memory.
 
 Windows of the model's segment stand at every quarter of a segment from the file's start (Koo et al. 2023, section
-3.1.2). The trunk is run once over long chunks and pooled per window; ``plain=True`` runs every window by itself, as the
-paper does, several times slower.
+4.2). The trunk is run once over long chunks and pooled per window; ``plain=True`` runs every window by itself, as the
+paper does, several times slower. The paper's windows stand on what is left when silence is cut out, and count alike:
+``joined=True``.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ class Judgement:
         active: active regions in samples at ``sample_rate``.
         hop, segment: of the windows, in samples.
         num_samples: of the recording at ``sample_rate``.
+        joined: the windows stand on the active regions joined, one after the other, instead of on the recording.
         loudness_lufs, peak_dbfs: None for silence and, for the loudness, under 0.4 s.
         level_calibration: of the levels of the stem and over time; those of the windows are as the model tells them.
     """
@@ -103,6 +105,7 @@ class Judgement:
     loudness_lufs: float | None
     peak_dbfs: float | None
     level_calibration: LevelCalibration = LevelCalibration()
+    joined: bool = False
 
     def pooled(self) -> np.ndarray:
         """Scores of the stem, ``(2, label)``, as :func:`stemclean.models.calibration.pool` gives them."""
@@ -149,14 +152,24 @@ class Judgement:
         Args:
             middle: only over those in whose middle two hops it lies.
         """
-        num_steps = -(-self.num_samples // self.hop)
+        num_steps = -(-(_total(self.active) if self.joined else self.num_samples) // self.hop)
         per_window = self.segment // self.hop
         first, last = (per_window // 2 - 1, per_window // 2 + 1) if middle else (0, per_window)
         total = np.zeros((num_steps + per_window, values.shape[1]))
         for index, (value, weight) in enumerate(zip(values, self.weights, strict=True)):
             if weight:
                 total[index + first : index + last] += weight * value
-        return total[:num_steps]
+        return self._laid_out(total[:num_steps]) if self.joined else total[:num_steps]
+
+    def _laid_out(self, steps: np.ndarray) -> np.ndarray:
+        """What belongs to the joined sound at each hop of the recording, by the hop's middle; 0 in its silence."""
+        middles = np.arange(-(-self.num_samples // self.hop)) * self.hop + self.hop // 2
+        laid_out, before = np.zeros((len(middles), steps.shape[1])), 0
+        for start, end in self.active:
+            inside = (middles >= start) & (middles < end)
+            laid_out[inside] = steps[(middles[inside] - start + before) // self.hop]
+            before += end - start
+        return laid_out
 
 
 class Judge:
@@ -187,13 +200,20 @@ class Judge:
         return Recording(path, self.model.spec.sample_rate, self.model.spec.channels, duration, stream, mono)
 
     def __call__(
-        self, recording: Recording, *, active: Sequence[tuple[float, float]] | None = None, plain: bool = False
+        self,
+        recording: Recording,
+        *,
+        active: Sequence[tuple[float, float]] | None = None,
+        plain: bool = False,
+        joined: bool = False,
     ) -> Judgement:
         """Judge a recording.
 
         Args:
             active: regions in seconds that count as sounding; None: they are found.
             plain: run every window by itself.
+            joined: cut out what does not sound and join the rest; each window that lies wholly in that counts alike,
+                and where all of it is shorter than a window, the one that it begins.
 
         Raises:
             AudioError: the recording cannot be decoded to its end.
@@ -211,7 +231,10 @@ class Judge:
                 (seconds_to_samples(a, spec.sample_rate), seconds_to_samples(b, spec.sample_rate)) for a, b in active
             )
             regions = [(start, min(end, num_samples)) for start, end in edges if start < num_samples]
-        weights = _active_seconds(regions, num_samples, self.hop, spec.segment, spec.sample_rate)
+        if joined:
+            weights = _whole_windows(_total(regions), self.hop, spec.segment, spec.sample_rate)
+        else:
+            weights = _active_seconds(regions, num_samples, self.hop, spec.segment, spec.sample_rate)
         rms = _active_rms(measured.rms, regions, frame_samples(spec.sample_rate))
         if not weights.any() or rms <= 0:
             scores = np.zeros((len(weights), len(spec.labels)), np.float32)
@@ -221,7 +244,11 @@ class Judge:
             gain = 1.0 if self.model.level_dbfs is None else db_to_amplitude(self.model.level_dbfs) / rms
             with self._timed("network"):
                 blocks = self._decoded(recording, "network")
-                scores, class_levels, power = self._windows(blocks, num_samples, gain, plain)
+                if joined:
+                    blocks, length = _joined(blocks, regions), _total(regions)
+                else:
+                    length = num_samples
+                scores, class_levels, power = self._windows(blocks, length, gain, plain)
         return Judgement(
             scores,
             class_levels,
@@ -235,6 +262,7 @@ class Judge:
             meter.integrated_lufs(),
             meter.peak_dbfs(),
             self.level_calibration,
+            joined,
         )
 
     def _windows(
@@ -366,6 +394,28 @@ def _active_rms(frames: np.ndarray, regions: Sequence[tuple[int, int]], frame: i
     for start, end in regions:
         inside[start // frame : -(-end // frame)] = True
     return float(np.sqrt(np.mean(frames[inside] ** 2))) if inside.any() else 0.0
+
+
+def _total(regions: Sequence[tuple[int, int]]) -> int:
+    return sum(end - start for start, end in regions)
+
+
+def _joined(blocks: Iterable[np.ndarray], regions: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
+    """The regions of a sound one after the other, in blocks."""
+    at = 0
+    for block in blocks:
+        for start, end in regions:
+            piece = block[:, max(0, start - at) : max(0, end - at)]
+            if piece.shape[1]:
+                yield piece
+        at += block.shape[1]
+
+
+def _whole_windows(length: int, hop: int, segment: int, sample_rate: int) -> np.ndarray:
+    """Seconds of each window that lies in a sound wholly, 0 of the others; a shorter sound is in its first window."""
+    starts = np.arange(count_windows(length, hop)) * hop
+    whole = starts + segment <= max(length, segment)
+    return np.asarray(np.where(whole, min(length, segment), 0) / sample_rate)
 
 
 def _active_seconds(

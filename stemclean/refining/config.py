@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stemclean import verdicts
+from stemclean.audio.activity import Detector
 from stemclean.errors import ConfigError
 from stemclean.refining import CLAIMED_THRESHOLD
 
@@ -30,6 +31,12 @@ class RefineConfig:
         plain_windows: judge every window by itself, as the paper does, instead of running the trunk once.
         margin: stems with a score this close to its threshold, in logits, are judged again by plain windows, so that
             both ways decide alike (docs/benchmarks.md counts the decisions that differ).
+        detector: what finds where a stem sounds, see :mod:`stemclean.audio.activity`. ``peak``, the paper's, finds it
+            anew in every stem, before it trains or is judged.
+        joined: cut out the silence and join the rest, as the paper does; each window that lies wholly in that counts
+            alike. Otherwise a window counts by its active seconds.
+        calibrated: use the calibration of the weights' card, if it has one; otherwise a score is the mean of its
+            windows, as in the paper.
     """
 
     threshold: float | Mapping[str, float] | Literal["adaptive"] = 0.9
@@ -38,6 +45,9 @@ class RefineConfig:
     crosstalk: bool = True
     plain_windows: bool = False
     margin: float = 1.0
+    detector: Detector = "sustained"
+    joined: bool = False
+    calibrated: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.threshold, str) and self.threshold != "adaptive":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -24,18 +25,26 @@ class Jury:
         loaded: the weights, one or one per fold.
         fold_of: track -> which of the weights judge it; tracks that it does not name go to the first.
         device: where they run; None: CUDA where there is one.
+        calibrated: use the calibrations of their cards; otherwise scores are means of windows.
     """
 
     def __init__(
-        self, loaded: Sequence[Weights], fold_of: Mapping[str, int] | None = None, *, device: str | None = None
+        self,
+        loaded: Sequence[Weights],
+        fold_of: Mapping[str, int] | None = None,
+        *,
+        device: str | None = None,
+        calibrated: bool = True,
     ) -> None:
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.weights = list(loaded)
         self.fold_of = dict(fold_of or {})
         self.labels: tuple[str, ...] = loaded[0].model.spec.labels
-        self.chance = chance_of_card(loaded[0].card)  # of a class in what all of them were calibrated on
+        self.cards = [one.card if calibrated else _uncalibrated(one.card) for one in loaded]
+        """What is known of their scores."""
+        self.chance = chance_of_card(self.cards[0])  # of a class in what all of them were calibrated on
         judges = [Judge(one.model, place, LevelCalibration.of_card(one.card)) for one in loaded]
-        self._members = [(judge, Calibration.of_card(one.card)) for judge, one in zip(judges, loaded, strict=True)]
+        self._members = [(judge, Calibration.of_card(card)) for judge, card in zip(judges, self.cards, strict=True)]
 
     def of(self, stem: Stem) -> tuple[Judge, Calibration]:
         """Who judges a stem."""
@@ -67,6 +76,11 @@ class Jury:
                 f"the weights know {', '.join(self.labels)}, but the dataset claims {', '.join(unknown)}",
                 "use weights trained on these classes",
             )
+
+
+def _uncalibrated(card: Mapping[str, Any]) -> dict[str, Any]:
+    """A card without what it knows of calibrated scores."""
+    return {key: value for key, value in card.items() if key not in ("calibration", "reference")}
 
 
 def _tells_levels(model: Classifier) -> bool:

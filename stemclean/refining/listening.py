@@ -68,7 +68,7 @@ def relabel(
         labels=[*source.labels, *heard],
         root=manifest.relative_root(folder, output),
         skipped=skipped,
-        summary=summary(stems, skipped, jury.labels, [one.card for one in jury.weights]) | (told or {}),
+        summary=summary(stems, skipped, jury.labels, jury.cards) | (told or {}),
     )
     manifest.write(refined, output)
     return refined
@@ -116,7 +116,7 @@ def scores_of(stem: Stem, folder: Path, jury: Jury, config: RefineConfig) -> dic
     """What :func:`relabel` would score a stem, thresholds aside; None where nothing in it can be judged."""
     try:
         with of_one_file(folder / stem.path):
-            heard, scores = _hear(stem, _recording(stem, folder, jury), jury, plain=config.plain_windows)
+            heard, scores = _hear(stem, _recording(stem, folder, jury), jury, config, plain=config.plain_windows)
     except AudioError:
         return None
     return dict(zip(jury.labels, scores.tolist(), strict=True)) if heard.weights.any() else None
@@ -126,11 +126,15 @@ def _recording(stem: Stem, folder: Path, jury: Jury) -> Recording:
     return jury.of(stem)[0].recording(folder / stem.path, stem.duration, stem.stream, mono=stem.channels == 1)
 
 
-def _hear(stem: Stem, recording: Recording, jury: Jury, *, plain: bool) -> tuple[Judgement, np.ndarray]:
+def _hear(
+    stem: Stem, recording: Recording, jury: Jury, config: RefineConfig, *, plain: bool
+) -> tuple[Judgement, np.ndarray]:
     """What was heard in a stem, and its calibrated scores ``(label,)``. Raises AudioError where it cannot be read."""
     judge, calibration = jury.of(stem)
     active = stem.active if stem.source is None else None  # of a trimmed file, all is sound
-    heard = judge(recording, active=active, plain=plain)
+    if config.joined and stem.source is not None:
+        active = [(0.0, stem.duration)]
+    heard = judge(recording, active=active, plain=plain, joined=config.joined)
     return heard, calibration(heard.pooled())
 
 
@@ -144,10 +148,10 @@ def _look(stem: Stem, folder: Path, jury: Jury, config: RefineConfig) -> Stem | 
 
 
 def _judged(stem: Stem, recording: Recording, jury: Jury, config: RefineConfig) -> Stem:
-    heard, scores = _hear(stem, recording, jury, plain=config.plain_windows)
+    heard, scores = _hear(stem, recording, jury, config, plain=config.plain_windows)
     unsure = verdicts.borderline(scores, config.limits(jury.labels, stem.claimed), config.margin)
     if unsure and not config.plain_windows and heard.weights.any():
-        heard, scores = _hear(stem, recording, jury, plain=True)
+        heard, scores = _hear(stem, recording, jury, config, plain=True)
     named = dict(zip(jury.labels, scores.tolist(), strict=True))
     return _with_verdict(stem, heard, named, jury.of(stem)[1], config, jury.chance)
 

@@ -71,7 +71,17 @@ class Rounds:
         return [self._training_set(refined, fold) for fold in range(self.method.folds)]
 
     def train(self, number: int, sets: Sequence[Manifest]) -> Jury:
-        """The round's classifiers, trained unless an earlier run has."""
+        """The round's classifiers, trained unless an earlier run has.
+
+        Raises:
+            ConfigError: the round before left nothing to train on, or too little.
+        """
+        if number > 1 and not all(any(stem.split not in HELD_OUT for stem in one.stems) for one in sets):
+            which = "of a single class" if self.method.retrain_on == "single" else "with any class"
+            raise ConfigError(
+                f"round {number - 1} left no stems {which} to train the next round on",
+                "train longer, as with --set loop.examples=N, or fill up the classes: --min-single-share 0.2",
+            )
         paths = [self._weights_path(number, fold) for fold in range(len(sets))]
         for fold, (path, training) in enumerate(zip(paths, sets, strict=True)):
             fit_classifier(
@@ -85,7 +95,8 @@ class Rounds:
                 resume=self.running.resume,
                 quiet=self.running.quiet,
             )
-        return Jury([weights.load(path) for path in paths], self.fold_of, device=self.running.device)
+        loaded = [weights.load(path) for path in paths]
+        return Jury(loaded, self.fold_of, device=self.running.device, calibrated=self.config.calibrated)
 
     def judge(self, number: int, sets: Sequence[Manifest], jury: Jury) -> Manifest:
         """The original audio relabelled by the round's classifiers; as an earlier run has it, where one was done.

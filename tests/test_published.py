@@ -1,0 +1,256 @@
+"""``--as-published``: the paper's refining to the letter, from the silence that is cut out to the second round."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from stemclean import layouts, manifest
+from stemclean.audio.activity import active_regions
+from stemclean.cli import app
+from stemclean.errors import ConfigError
+from stemclean.models import registry
+from stemclean.refine import refine
+from stemclean.refining import rounds
+from stemclean.refining.config import Running
+from stemclean.refining.published import PUBLISHED, PUBLISHED_SELF, published_recipe
+from stemclean.refining.rounds import Rounds
+from stemclean.training import classifier_run
+from stemclean.training.classify import ClassifyTask
+from stemclean.training.recipe import read
+
+RATE, SEGMENT = 44100, 131072
+SHORT = ["loop.examples=16", "loop.batch_size=8", "loop.validations=1", "validation_share=0.2"]
+"""A training in a blink, with keys that the paper leaves open."""
+HZ = {"vocals": 2000.0, "bass": 100.0, "drums": 6000.0}
+
+
+class Tones(nn.Module):
+    """Knows the three tones by heart; stands for ConvNeXt-Tiny, which wants a GPU."""
+
+    level_dbfs, tells_cells = None, False
+    frequencies = np.arange(1025) * RATE / 2048
+
+    def __init__(self, spec):
+        super().__init__()
+        self.spec, self.net = spec, Bins()
+        self.heard = []
+
+    def features(self, waveform):
+        window = torch.hann_window(2048)
+        spectra = torch.stft(waveform.flatten(0, 1), 2048, 512, window=window, return_complex=True)
+        return spectra.abs().unflatten(0, waveform.shape[:2])  # (batch, channel, freq, frame)
+
+    def amplify(self, features, gains_db):
+        return features
+
+    def forward(self, waveform):
+        self.heard.append(tuple(waveform.shape))
+        return self.net(self.features(waveform))
+
+    def logits(self, outputs):
+        return outputs
+
+    def levels_db(self, outputs):
+        return None
+
+    def windows(self, waveform, hop):
+        raise AssertionError("the trunk is not to be run once")
+
+
+class Bins(nn.Module):
+    """The share of each tone in the power, as a logit; it has a weight to train, which changes nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, features):
+        power = features.square().mean((1, 3))
+        bins = [slice(int((hz - 60) / RATE * 2048), int((hz + 90) / RATE * 2048) + 1) for hz in HZ.values()]
+        shares = torch.stack([power[:, place].sum(-1) for place in bins], -1) / power.sum(-1, keepdim=True).clamp_min(
+            1e-9
+        )
+        return 40 * (shares - 0.2).clamp(-0.2, 0.2) + 0 * self.weight
+
+
+@pytest.fixture(autouse=True, scope="module")
+def toy():
+    """The classifiers that were built instead of the paper's; they validate on few mixtures, made in this process."""
+    build, fit, made = registry.build, rounds.fit_classifier, []
+
+    def with_tones(kind, name, spec, options):
+        if options.get("backbone") != "convnext_tiny":
+            return build(kind, name, spec, options)
+        made.append(Tones(spec))
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "build", with_tones)
+        patch.setattr(classifier_run, "ClassifyTask", partial(ClassifyTask, validation_examples=32))
+        patch.setattr(rounds, "fit_classifier", partial(fit, workers=0))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def stems(tmp_path_factory):
+    """Five songs of three tones; in the last, bass and drums are swapped. Four seconds, two of silence, four more.
+
+    Before a click in the vocals of the first song, most of them are silence to who goes by the largest sample.
+    """
+    folder = tmp_path_factory.mktemp("published") / "stems"
+    time = np.arange(10 * RATE) / RATE
+    sounding = (time < 4) | (time >= 6)
+    for number in range(5):
+        for label, hz in HZ.items():
+            heard = HZ[{"bass": "drums", "drums": "bass"}.get(label, label)] if number == 4 else hz
+            sound = 0.1 * np.sin(2 * np.pi * (heard + number) * time) * sounding
+            if (number, label) == (0, "vocals"):
+                sound *= 0.2
+                sound[RATE // 2] = 1.0
+            (folder / f"song{number}").mkdir(parents=True, exist_ok=True)
+            soundfile.write(folder / f"song{number}" / f"{label}.wav", np.stack([sound, sound], 1), RATE)
+    return folder
+
+
+def run(*words):
+    return CliRunner().invoke(app, list(map(str, words)), env={"NO_COLOR": "1"})
+
+
+@pytest.fixture(scope="module")
+def refined(stems, toy):
+    """What the command makes of them."""
+    place = stems.parent
+    words = ["refine", stems, "-o", place / "out.json", "--self", "--as-published", "-q"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        told = run(*words, *(word for setting in SHORT for word in ("--set", setting)))
+    assert told.exit_code == 0, told.stderr
+    return manifest.read(place / "out.json")
+
+
+def test_the_header_says_what_the_paper_says(refined):
+    header = refined.created.config
+    judged = {key: value for key, value in header.items() if key != "self"}
+    assert judged == {
+        "threshold": 0.9,
+        "claimed_threshold": 0.9,
+        "max_bleed_db": None,
+        "crosstalk": False,
+        "plain_windows": True,
+        "margin": 0.0,
+        "detector": "peak",
+        "joined": True,
+        "calibrated": False,
+    }
+    asked = header["self"]
+    assert {key: asked[key] for key in ("rounds", "folds", "retrain_on", "min_single_share")} == {
+        "rounds": 2, "folds": 1, "retrain_on": "single", "min_single_share": 0.0,
+    }  # fmt: skip
+    recipe, paper = asked["recipe"], json.loads(json.dumps(read("paper").to_dict()))
+    opened = {"loop", "validation_share"}
+    assert {k: v for k, v in recipe.items() if k not in opened} == {k: v for k, v in paper.items() if k not in opened}
+    assert recipe["loop"]["examples"] == 16
+
+
+def test_a_dataset_refines_itself(refined, toy):
+    wrong = {stem.id: stem.labels for stem in refined.stems if stem.labels != stem.claimed}
+    assert wrong == {"song4/bass": ["drums"], "song4/drums": ["bass"]}
+    assert all(stem.crosstalk is None for stem in refined.stems)
+    for told in refined.summary["rounds"]:
+        assert {(one["stems"], one["filled_up"]) for one in told["trains_next"].values()} == {(5, 0)}
+    assert {shape[1:] for model in toy for shape in model.heard} == {(2, SEGMENT)}  # nothing but whole windows
+
+
+def test_a_score_is_the_mean_of_the_whole_windows_of_what_is_left(stems, refined):
+    for name in ("song1/bass", "song0/vocals"):
+        stem = next(stem for stem in refined.stems if stem.id == name)
+        sound = soundfile.read(stems / f"{name}.wav", dtype="float32", always_2d=True)[0].T
+        regions = active_regions(sound, RATE, detector="peak")
+        assert stem.active == [pytest.approx((start / RATE, end / RATE), abs=1e-5) for start, end in regions]
+        left = torch.from_numpy(np.concatenate([sound[:, start:end] for start, end in regions], 1))
+        left = nn.functional.pad(left, (0, max(0, SEGMENT - left.shape[1])))  # shorter than a window: one window
+        windows = left.unfold(-1, SEGMENT, SEGMENT // 4).transpose(0, 1)
+        spec = read("paper").spec
+        wanted = dict(zip(HZ, torch.sigmoid(Tones(spec)(windows)).mean(0).tolist(), strict=True))
+        assert stem.scores == pytest.approx(wanted, abs=1e-4)  # four decimals
+
+
+def test_weights_that_exist_are_used_as_the_paper_uses_its_own(tmp_path):
+    """Their calibration is left aside, and with it what their card knows of calibrated scores."""
+    example = Path(__file__).resolve().parents[1] / "examples" / "noisy_band"
+    found = refine(example, tmp_path / "out.json", PUBLISHED, quiet=True)
+    assert found.created.config == asdict(PUBLISHED)
+    assert found.summary["noise"]["method"] == "prior_shift"
+    usual = refine(example, tmp_path / "usual.json", quiet=True)
+    lithium, other = (next(s for s in one.stems if s.id == "lithium/drums") for one in (found, usual))
+    assert set(lithium.labels) <= set(other.labels) and lithium.scores != other.scores
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--threshold 0.5", "--threshold: it contradicts --as-published, which has 0.9"),
+        ("--threshold adaptive", "--threshold: it contradicts --as-published, which has 0.9"),
+        ("--claimed-threshold 0.3", "--claimed-threshold: it contradicts --as-published, which has 0.9"),
+        ("--max-bleed-db=-25", "--max-bleed-db: it contradicts --as-published, which has none"),
+        ("--crosstalk", "--crosstalk: it contradicts --as-published, which has it off"),
+        ("--self --rounds 3", "--rounds: it contradicts --as-published, which has 2"),
+        ("--self --folds 2", "--folds: it contradicts --as-published, which has 1"),
+        ("--self --retrain-on all", "--retrain-on: it contradicts --as-published, which has single"),
+        ("--self --min-single-share 0.1", "--min-single-share: it contradicts --as-published, which has 0.0"),
+        ("--self --recipe small", "--recipe: it contradicts --as-published, which has paper"),
+        ("--self --set loss=bce", "--set loss=bce contradicts --as-published, which has l1"),
+        ("--self --set options.n_fft=4096", "--set options.n_fft=4096 contradicts --as-published, which has 2048"),
+        ("--self --set calibration.excerpts=8", "calibration.excerpts=8 contradicts --as-published, which has 0"),
+        ("--pitch bundled:x", "--as-published: it has no meaning with --pitch"),
+    ],
+)
+def test_what_contradicts_it_is_refused_by_name(stems, tmp_path, options, told):
+    result = run("refine", stems, "-o", tmp_path / "out.json", "--as-published", *options.split())
+    assert (result.exit_code, result.stdout) == (2, ""), result.stderr
+    assert told in result.stderr.splitlines()[0]
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_what_agrees_with_it_is_not(stems, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "stemclean.refine.refine_self", lambda *given, **more: (_ for _ in ()).throw(ConfigError(str(more)))
+    )
+    agreeing = "--threshold 0.9 --claimed-threshold 0.9 --no-crosstalk --windows --rounds 2 --retrain-on single "
+    agreeing += "--min-single-share 0 --recipe paper --set loop.learning_rate=1e-3 --set loss=l1 --set seed=3"
+    result = run("refine", stems, "-o", tmp_path / "out.json", "--self", "--as-published", *agreeing.split())
+    assert "'rounds': 2" in result.stderr and "seed=3" in result.stderr, result.stderr
+
+
+def test_what_the_paper_leaves_open_may_be_set():
+    assert published_recipe(["loop.examples=64", "seed=2"]).loop.examples == 64
+    assert published_recipe() == read("paper")
+    with pytest.raises(ConfigError, match=r"mixing\.chance=0\.7 contradicts --as-published, which has 0\.5"):
+        published_recipe(["mixing.chance=0.7"])
+
+
+def test_a_round_that_leaves_nothing_to_train_on_says_so(refined, stems):
+    source, folder = layouts.load(stems, quiet=True)
+    shared = Rounds(source, folder, stems, stems, published_recipe(), PUBLISHED, PUBLISHED_SELF, Running())
+    nothing = refined.with_stems([stem.model_copy(update={"labels": []}) for stem in refined.stems])
+    with pytest.raises(ConfigError, match="round 1 left no stems of a single class to train the next round on"):
+        shared.train(2, shared.training_sets(nothing))
+
+
+def test_trim_has_the_papers_detector(stems, tmp_path):
+    told = run("trim", stems, tmp_path / "trimmed", "--detector", "peak", "--regions-only", "-q")
+    assert told.exit_code == 0, told.stderr
+    found = manifest.read(tmp_path / "trimmed" / "manifest.json")
+    assert found.created.config["detector"] == "peak"
+    (clicked,) = [stem for stem in found.stems if stem.id == "song0/vocals"]
+    assert clicked.active == [(0.4, 0.65)]  # the frame of the click, and 0.1 s on either side

@@ -46,7 +46,14 @@ def _ablation_table(ablation: Record) -> str:
 
 def render() -> str:
     """The page."""
-    from benchmarks import page_crosstalk, page_eval, page_levels, page_majl, page_noise  # they take its tables
+    from benchmarks import (
+        page_crosstalk,
+        page_eval,
+        page_levels,
+        page_majl,
+        page_noise,
+        page_robustness,
+    )  # they take its tables
 
     detection, speed = _read("detection"), _read("speed")
     parts = [INTRO, "## Are wrong stems found?", DATA]
@@ -68,6 +75,7 @@ def render() -> str:
             else [f"Not measured yet: `python -m benchmarks.speed --only {name}`."]
         )
     parts += page_eval.parts(_read)
+    parts += page_robustness.parts(_read)
     return "\n\n".join(part.strip("\n") for part in [*parts, CLAIMS, REPEAT]) + "\n"
 
 

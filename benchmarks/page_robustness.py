@@ -1,0 +1,87 @@
+"""Section of ``docs/benchmarks.md`` on damaged input and killed runs; see :mod:`benchmarks.page`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.page import table, thousands
+from benchmarks.robustness.judging import FAILURES
+
+Record = dict[str, Any]
+
+ABOUT = """
+Damaged files and sudden ends are drawn by a seed, and everything that should not happen is counted: an input may be
+refused or skipped, by name and with a reason, and nothing else. A killed run is started again until it is done; then it
+must have written the same bytes as a run that nobody killed, and nothing besides.
+"""
+
+WHAT = {
+    "audio": "mutated audio files, each read by `trim` and by `refine`",
+    "documents": "mutated manifests, lists, files of f0, recipes, cards of weights and journals",
+    "kills": "runs killed, and gone on with",
+}
+
+
+def parts(read: Callable[[str], Record]) -> list[str]:
+    """The section.
+
+    Args:
+        read: name of a result -> what it holds, empty where there is none.
+    """
+    result = read("robustness")
+    told = ["## What do damaged files and kills do?", ABOUT]
+    for part, what in WHAT.items():
+        if part not in result:
+            told.append(f"{what[0].upper()}{what[1:]}: not measured yet, `python -m benchmarks.robustness {part}`.")
+    if shown := {part: result[part] for part in WHAT if part in result}:
+        told += [_summary(shown), *_kills(shown), _failures(shown)]
+        told.append("\n".join(f"`{_command(part, record)}`  " for part, record in shown.items()))
+    return told
+
+
+def _command(part: str, record: Record) -> str:
+    songs = " --songs SONGS" if record["settings"]["songs"] else ""
+    seed = record["settings"]["seed"]
+    return f"python -m benchmarks.robustness {part} benchmarks/results/robustness.json --seed {seed}{songs}"
+
+
+def _number(part: str, record: Record) -> int:
+    """Files, documents or kills."""
+    counts: dict[str, int] = record["counts"]
+    if part == "kills":
+        return sum(number for name, number in counts.items() if name.startswith("killed/"))
+    return int(record["settings"]["cases"])
+
+
+def _summary(shown: dict[str, Record]) -> str:
+    rows = []
+    for part, record in shown.items():
+        failed = sum(record["failed"].values())
+        rows.append([WHAT[part], thousands(_number(part, record)), f"`{record['by']}`", failed or "none"])
+    return table(["what", "number", "by", "failures"], rows)
+
+
+def _kills(shown: dict[str, Record]) -> list[str]:
+    if "kills" not in shown:
+        return []
+    record = shown["kills"]
+    signals = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
+    rows = [
+        [
+            f"`{verb}`",
+            f"{seconds:g}",
+            *(record["counts"].get(f"{name}/{verb}", 0) for name in signals),
+            record["counts"].get(f"end/{verb}", 0),
+        ]
+        for verb, seconds in record["seconds"].items()
+    ]
+    return [table(["verb", "seconds unkilled", *signals, "runs compared in the end"], rows)]
+
+
+def _failures(shown: dict[str, Record]) -> str:
+    rows = [
+        [f"`{name}`", what, *(record["failed"].get(name, 0) for record in shown.values())]
+        for name, what in FAILURES.items()
+    ]
+    return table(["failure", "what it is", *shown], rows)

@@ -1,0 +1,44 @@
+"""What cases do that no command does alone."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from stemclean import manifest
+from stemclean.layouts import f0_labels
+from stemclean.models import registry, weights
+from stemclean.models.contract import ModelSpec
+from stemclean.training import recipe
+
+__all__ = ["iter_stems", "load_weights", "read_f0", "read_recipe"]
+
+READERS = {"classifiers": recipe.read, "separators": recipe.read_separator, "pitch": recipe.read_tracker}
+LABELS = {"classifiers": ("vocals", "bass"), "separators": ("vocals", "bass"), "pitch": ("vocals",)}
+
+
+def iter_stems(path: Path) -> None:
+    """Every stem, one after the other."""
+    for _ in manifest.iter_stems(path):
+        pass
+
+
+def read_f0(path: Path) -> None:
+    """A file of f0 as whatever it looks like."""
+    f0_labels.read(path, f0_labels.sniff(path))
+
+
+def read_recipe(path: Path) -> None:
+    """A recipe as one of its kind, and the model that it describes."""
+    try:
+        kind = tomllib.loads(path.read_text(encoding="utf-8")).get("kind")
+    except (ValueError, RecursionError):
+        kind = None
+    kind = kind if isinstance(kind, str) and kind in READERS else "classifiers"
+    read = READERS[kind](path)  # type: ignore[operator]
+    registry.build(kind, read.architecture, ModelSpec(**read.spec, labels=LABELS[kind]), dict(read.options))
+
+
+def load_weights(path: Path) -> None:
+    """Weights as what their file's name says."""
+    weights.load(f"file:{path}", kind=path.stem)

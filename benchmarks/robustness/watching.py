@@ -1,0 +1,181 @@
+"""Programs that may crash, hang or eat the machine, watched from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+__all__ = ["Ended", "alive", "end_session", "ended", "run", "start", "worker_cases"]
+
+Record = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[2]
+HANGS_SECONDS = 180.0
+"""Without a word from a worker; long, as the machine may do other things."""
+
+
+def worker_cases(seed: int, first: int, last: int, work: Path) -> Iterator[Record]:
+    """What :mod:`benchmarks.robustness.worker` says of cases; one that takes the worker with it is told as such."""
+    while first < last:
+        words = [sys.executable, "-m", "benchmarks.robustness.worker", *map(str, (seed, first, last, work))]
+        process = subprocess.Popen(
+            words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        assert process.stdout
+        under_way: int | None = None
+        why = ""
+        for line in _lines(process.stdout, HANGS_SECONDS):
+            if line is None:
+                why = "hang"
+                break
+            told = json.loads(line)
+            if "failures" in told:
+                under_way, first = None, told["case"] + 1
+                yield told
+            else:
+                under_way = told["case"]
+        end_session(process.pid)
+        code = process.wait()
+        if first < last:
+            if under_way is None:
+                raise RuntimeError(f"the worker ended with {code} before case {first}: {' '.join(words)}")
+            yield {
+                "case": under_way,
+                "exit_code": code,
+                "failures": [why or "crash"],
+                "kind": "",
+                "way": "",
+                "faults": [],
+            }
+            first = under_way + 1
+
+
+def _lines(pipe: IO[bytes], seconds: float) -> Iterator[bytes | None]:
+    """Lines as they come; None, and no more, after so long without one."""
+    waiting = b""
+    while True:
+        ready, _, _ = select.select([pipe], [], [], seconds)
+        if not ready:
+            yield None
+            return
+        more = os.read(pipe.fileno(), 1 << 16)
+        if not more:
+            return
+        *whole, waiting = (waiting + more).split(b"\n")
+        yield from whole
+
+
+@dataclass
+class Ended:
+    """How a command ended.
+
+    Args:
+        exit_code: of the process; negative: the signal that ended it.
+        stdout, stderr: what it printed.
+        seconds: of wall-clock time.
+        cpu_seconds: of processor time, with its own processes.
+        memory_mb: the largest resident set among it and its own processes.
+        hung: it was ended, since it did not end by itself.
+        orphans: processes that were left when it had ended.
+    """
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+    cpu_seconds: float
+    memory_mb: int
+    hung: bool
+    orphans: int
+
+
+@dataclass
+class Started:
+    """A command under way, in a session of its own."""
+
+    process: subprocess.Popen[bytes]
+    stdout: IO[bytes]
+    stderr: IO[bytes]
+    began: float
+
+
+def start(words: Sequence[str], cwd: Path, environment: dict[str, str]) -> Started:
+    """Start ``stemclean`` with some words."""
+    stdout, stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed in ended()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stemclean", *words],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        start_new_session=True,
+    )
+    return Started(process, stdout, stderr, time.monotonic())
+
+
+def ended(started: Started, limit_seconds: float) -> Ended:
+    """Wait until a command has ended, or end it."""
+    pid, hung = started.process.pid, False
+    while True:
+        got, status, usage = os.wait4(pid, os.WNOHANG)
+        if got:
+            break
+        if time.monotonic() - started.began > limit_seconds:
+            hung = True
+            end_session(pid)
+        time.sleep(0.01)
+    started.process.returncode = os.waitstatus_to_exitcode(status)
+    orphans = _orphans(pid)
+    end_session(pid)
+    texts = []
+    for file in (started.stdout, started.stderr):
+        file.seek(0)
+        texts.append(file.read().decode("utf-8", "replace"))
+        file.close()
+    return Ended(
+        started.process.returncode, texts[0], texts[1], time.monotonic() - started.began,
+        usage.ru_utime + usage.ru_stime, usage.ru_maxrss >> 10, hung, orphans,
+    )  # fmt: skip
+
+
+def run(words: Sequence[str], cwd: Path, environment: dict[str, str], limit_seconds: float) -> Ended:
+    """Run ``stemclean`` with some words to its end."""
+    return ended(start(words, cwd, environment), limit_seconds)
+
+
+def _orphans(session: int, seconds: float = 5.0) -> int:
+    """How many processes of a session are left after a while."""
+    until = time.monotonic() + seconds
+    while (left := alive(session)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return len(left)
+
+
+def alive(session: int) -> list[int]:
+    """The processes of a session."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                state, _, _, of = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                if int(of) == session and state != "Z":
+                    found.append(int(entry.name))
+    return found
+
+
+def end_session(session: int) -> None:
+    """End what is left of a session that was started here."""
+    for pid in alive(session):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -86,6 +86,7 @@ SKIP_REASONS: dict[str, str] = {
     "decoder_crashed": "the decoder crashed on the file, gave no answer, or needed more memory than a file may have",
     "unexpected_error": "an error that nobody foresaw, named in the detail, while the file was at work",
     "duplicate_id": "a second stem with the same id",
+    "conflicting_rows": "a list says two things of one file",
     "outside_root": "the path leaves the dataset's folder",
     "not_in_manifest": "an audio file beside a manifest that does not name it",
     "silent": "nothing in the file is loud enough to be kept",
@@ -612,7 +613,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _open_text(path: Path) -> Any:
     try:
-        return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
+        return gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else open(path, encoding="utf-8-sig")
     except OSError as error:
         raise ManifestError(
             f"{path}: {error.strerror or error}", "give a manifest (.json, .jsonl) or a folder of stems"

@@ -197,6 +197,60 @@ class TestUnits:
         assert not f0_labels.read(written(tmp_path, "0,0\n0.01,0\n")).voiced.any()
 
 
+class TestOtherWaysToWrite:
+    """What CREPE, librosa, pandas and spreadsheets write."""
+
+    HZ = (0.0, 220.0, 220.5, 221.0)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "0.00,nan\n0.01,220\n0.02,220.5\n0.03,221\n",
+            "0.00,\n0.01,220\n0.02,220.5\n0.03,221\n",
+            "0.00 NaN\n0.01 220\n0.02 220.5\n0.03 221\n",
+            "time,f0\n0.00,0\n0.01,220\n0.02,220.5\n0.03,221\n",
+            "Time [s],F0 [Hz]\r\n0.00,0\r\n0.01,220\r\n0.02,220.5\r\n0.03,221\r\n",
+            "# by hand\ntime\tfrequency\n0.00\t0\n0.01\t220\n0.02\t220.5\n0.03\t221\n",
+            "time;f0_hz\n0,00;0\n0,01;220\n0,02;220,5\n0,03;221\n",
+            "0,00\t0,0\n0,01\t220,0\n0,02\t220,5\n0,03\t221,0\n",
+        ],
+    )
+    def test_they_are_the_same(self, tmp_path: Path, text: str) -> None:
+        track = f0_labels.read(written(tmp_path, text))
+        assert track.f0_hz.tolist() == list(self.HZ)
+        assert (track.hop, track.start, track.confidence) == (0.01, 0.0, None)
+
+    def test_crepes_own(self, tmp_path: Path) -> None:
+        rows = "0.00,100.0,0.125\n0.01,220.0,0.5\n0.02,220.5,0.9\n"
+        path = written(tmp_path, "time,frequency,confidence\n" + rows)
+        assert f0_labels.sniff(path) == "crepe"
+        track = f0_labels.read(path)
+        assert track.f0_hz.tolist() == [100.0, 220.0, 220.5]
+        assert track.voiced.tolist() == [False, True, True]
+        assert track.confidence is not None and track.confidence.tolist() == [0.875, 0.5, 0.9]
+
+    def test_notes_that_are_unvoiced(self, tmp_path: Path) -> None:
+        assert f0_labels.read(written(tmp_path, "nan\n69\n", "a.pv"), "mir1k").f0_hz.tolist() == [0.0, 440.0]
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("0,220\n10,220\n20,220\n", "the frames lie 10 s apart and end at 20 s: these look like milliseconds"),
+            ("time_ms,f0\n0,220\n10,220\n", 'the column "time_ms" is in milliseconds'),
+            ("time;midi\n0,01;60\n", 'the column "midi" is in MIDI notes'),
+        ],
+    )
+    def test_other_units_are_refused_by_name(self, tmp_path: Path, text: str, says: str) -> None:
+        with pytest.raises(LabelError, match=says) as caught:
+            f0_labels.read(written(tmp_path, text))
+        assert caught.value.reason == "f0_wrong_unit"
+
+    def test_the_sound_tells_milliseconds(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "".join(f"{0.9 * frame:.1f},220\n" for frame in range(100)))
+        with pytest.raises(LabelError, match="look like milliseconds"):
+            f0_labels.read(path, beside=Beside(0.1))
+
+
 class TestSniffing:
     @pytest.mark.parametrize(("num_frames", "duration", "name"), [(500, 10.0, "mir1k"), (500, 16.0, "ikala")])
     def test_the_sound_tells_twenty_from_thirty_two_milliseconds(
@@ -216,7 +270,11 @@ class TestSniffing:
             ("instrum,path\nvocals,a.wav\n", 'no known format of f0 begins with "instrum,path"'),
             ("60\n61\nsixty\n", 'line 3: "sixty" is not a number'),
             ("0.0,220\n0.01\n", 'line 2: "0.01" is not 2 numbers'),
-            ("0.0,220\n0.01,nan\n", 'line 2: "0.01,nan" is not 2 numbers'),
+            ("0.0,220\nnan,220\n", 'line 2: "nan,220" is not 2 numbers'),
+            ("0.0,220\n0.01,inf\n", 'line 2: "0.01,inf" is not 2 numbers'),
+            ("0.0,220\n0.01,loud\n", 'line 2: "0.01,loud" is not 2 numbers'),
+            ("time,f0\n0.0,220\n0.01,loud\n", 'line 3: "0.01,loud" is not 2 numbers'),
+            ("time,frequency,confidence\n0,220,2\n", r"outside of \[0, 1\]"),
             ("0.0,220\n0.01,-1\n", "a frequency of -1 Hz"),
             ("{broken", "no JSON"),
             ('{"1": [[0, 1, 60]], "2": []}', "notes of 2 songs, and none is called"),

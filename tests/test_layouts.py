@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 
@@ -380,10 +381,10 @@ class TestCsv:
         put(tmp_path, "s/x1.wav", "s/x2.wav", "s/x3.wav")
         text = "instrum,path\ndrums,s/x1.wav\nspectrum?,s/x2.wav\nbass,s/gone.wav\nmixture,s/x3.wav\nbass,s/x1.wav\n\n"
         found = layouts.scan(self.write(tmp_path / "list.csv", text))
-        assert claims(found) == {"x1.wav": "drums"}
+        assert claims(found) == {}
         assert [(skip.path, skip.reason) for skip in found.skipped] == [
             ("gone.wav", "not_found"),
-            ("x1.wav", "duplicate_id"),
+            ("x1.wav", "conflicting_rows"),
             ("x2.wav", "class_unknown"),
             ("x3.wav", "mixture"),
         ]
@@ -432,6 +433,61 @@ class TestCsv:
         with pytest.raises(ConfigError, match='line 2: no split is called "tset"'):
             layouts.scan(path)
 
+    @pytest.mark.parametrize(
+        ("lines", "told"),
+        [
+            ('bass,"x1.wav\nvocals,x2.wav\ndrums,x3.wav\n', "line 2: a quote is not closed"),
+            ('bass,"x1.wav\nvocals,"x2.wav"\n', "line 2: a quote is not closed"),
+            ("vocals,x1.wav\nbass\n", "line 3: it names no file"),
+            ("vocals,x1.wav\nbass,\n", "line 3: it names no file"),
+            ("vocals,take 1, loud.wav\n", "line 2: 3 cells, and the header has 2"),
+            ("vocals,x1.wav\n\nbass," + "x" * 140_000 + "\n", "line 4: a cell is longer than any path"),
+            ("vocals,x\0.wav\n", "line 2: "),
+            ('vocals,"x1.wav" b\n', "line 2: "),
+            ("".join(f"bass{number}\n" for number in range(9)), "line 6: it names no file; and 4 more"),
+        ],
+    )
+    def test_broken_lines_are_refused_by_number(self, tmp_path: Path, lines: str, told: str) -> None:
+        put(tmp_path, "x1.wav", "x2.wav", "x3.wav")
+        with pytest.raises(ConfigError) as caught:
+            layouts.scan(self.write(tmp_path / "list.csv", "instrum,path\n" + lines))
+        assert told in caught.value.message
+
+    @pytest.mark.parametrize("form", ["NFC", "NFD"])
+    def test_accents_in_either_form(self, tmp_path: Path, form: str) -> None:
+        other = {"NFC": "NFD", "NFD": "NFC"}[form]
+        put(tmp_path, unicodedata.normalize(other, "Café/Bähn/x1.wav"))
+        text = unicodedata.normalize(form, "instrum,path\nbass,Café/Bähn/x1.wav")
+        found = layouts.scan(self.write(tmp_path / "list.csv", text))
+        assert list(claims(found).values()) == ["bass"]
+        assert found.skipped == []
+
+    def test_two_rows_of_one_file(self, tmp_path: Path) -> None:
+        put(tmp_path, "x1.wav", "x2.wav", "x3.wav", "x4.wav")
+        (tmp_path / "link.wav").symlink_to(tmp_path / "x4.wav")
+        rows = ["vocals,x1.wav,", "bass,./x1.wav,", "drums,x2.wav,train", "drums,x2.wav,test", "vox,x3.wav,",
+                "Vocals,x3.wav,", "bass,x4.wav,", "drums,link.wav,"]  # fmt: skip
+        found = layouts.scan(self.write(tmp_path / "list.csv", "\n".join(["instrum,path,split", *rows])))
+        assert claims(found) == {"x3.wav": "vocals"}
+        assert [(skip.path, skip.reason, skip.detail) for skip in found.skipped] == [
+            ("x1.wav", "conflicting_rows", "line 2 says vocals and line 3 says bass"),
+            ("x2.wav", "conflicting_rows", "line 4 says drums, train and line 5 says drums, test"),
+            ("x3.wav", "duplicate_id", "line 7 says what line 6 says"),
+            ("x4.wav", "conflicting_rows", "line 8 says bass and line 9 says drums"),
+        ]
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+    def test_encodings_and_line_ends(self, tmp_path: Path, encoding: str, end: str) -> None:
+        put(tmp_path, "Ä.wav", "x\u2028y.wav")
+        text = end.join(["sep=;", "instrum;path", "bass;Ä.wav", "drums;x\u2028y.wav", ""])
+        (tmp_path / "list.csv").write_bytes(text.encode(encoding))
+        if encoding == "utf-16-le":  # nothing says so
+            with pytest.raises(ConfigError, match="UTF-16 without the mark"):
+                layouts.scan(tmp_path / "list.csv")
+        else:
+            assert sorted(claims(layouts.scan(tmp_path / "list.csv")).values()) == ["bass", "drums"]
+
     def test_a_list_without_a_file_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="names no file"):
             layouts.scan(self.write(tmp_path / "list.csv", "instrum,path\n"))
@@ -478,6 +534,15 @@ class TestManifests:
         assert found.stems == scanned.stems
         assert folder.resolve() == (tmp_path / "stems").resolve()
         assert all((folder / stem.path).is_file() for stem in found.stems)
+
+    @pytest.mark.parametrize("name", ["m.json", "m.jsonl"])
+    def test_a_mark_of_the_byte_order_is_no_fault(
+        self, tmp_path: Path, make_dataset: Callable[..., Path], name: str
+    ) -> None:
+        path = self.stored(tmp_path, make_dataset, name)
+        plain = layouts.load(path)
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        assert layouts.load(path) == plain
 
     def test_a_declared_split_stays(self, tmp_path: Path, make_dataset: Callable[..., Path]) -> None:
         path = self.stored(tmp_path, make_dataset)

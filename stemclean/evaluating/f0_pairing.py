@@ -111,7 +111,7 @@ def _is_manifest(path: Path) -> bool:
     if path.suffix != ".json":
         return False
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError):
         return False
     return isinstance(document, dict) and ("schema" in document or "stems" in document)

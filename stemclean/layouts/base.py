@@ -42,6 +42,7 @@ class Found:
         detail: why ``label`` is None or ``path`` cannot be meant for this machine, in one line.
         f0: a file that says what is sung in it, which :mod:`stemclean.layouts.f0_files` finds.
         reading: what its name, or its folder's, says.
+        refused: why the layout itself passes it over: reason code and detail.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Found:
     detail: str = ""
     f0: Path | None = None
     reading: Reading | None = None
+    refused: tuple[str, str] | None = None
 
 
 @runtime_checkable

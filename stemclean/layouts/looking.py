@@ -164,6 +164,8 @@ def _stems(found: Found, path: str, root: Path, profile: Profile) -> list[Stem |
         return [Skip(path=path, reason="unreadable", detail="the name is not UTF-8; rename the file")]
     if found.path.is_dir():
         return [Skip(path=path, reason="no_permission", detail="the folder may not be read")]
+    if found.refused:
+        return [Skip(path=path, reason=found.refused[0], detail=found.refused[1])]
     if found.path.suffix.lower() in STREAM_ENDINGS:
         info = files.probe(found.path)
         if info.num_streams > 1:

@@ -264,7 +264,7 @@ def _document(name: str, kind: str) -> dict[str, Any]:
     if path.suffix == ".toml":
         if not path.is_file():
             raise ConfigError(f"{path}: no such recipe file")
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
     elif name in names("classifiers") + names("separators") + names("pitch"):
         text = (files("stemclean") / "recipes" / f"{name}.toml").read_text()
     else:

@@ -16,7 +16,7 @@ from pathlib import Path
 from stemclean.audio.f0 import F0Track
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError, LabelError
-from stemclean.layouts.f0_labels.base import Beside, Format
+from stemclean.layouts.f0_labels.base import Beside, Format, plain_table
 
 __all__ = ["Beside", "Format", "formats", "named", "read", "sniff", "write"]
 
@@ -114,7 +114,9 @@ def _text(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise LabelError(path, "f0_unreadable", "too large for a label of f0")
-        return path.read_text(encoding="utf-8-sig")
+        return plain_table(path.read_text(encoding="utf-8-sig"))
+    except LabelError as error:
+        raise LabelError(path, error.reason, error.detail, error.hint) from None
     except UnicodeDecodeError:
         raise LabelError(path, "f0_unreadable", "no UTF-8 text", _KNOWN) from None
     except OSError as error:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from stemclean.audio.f0 import F0Track
-from stemclean.layouts.f0_labels.base import Beside, check_midi, columns, fields, lines, number, short
+from stemclean.layouts.f0_labels.base import Beside, check_midi, columns, fields, lines, short, unvoiced_or_number
 from stemclean.units import hz_to_midi, midi_to_hz
 
 __all__ = ["Semitones"]
@@ -35,7 +34,7 @@ class Semitones:
     def can_read(self, text: str, beside: Beside) -> bool:
         """One number on the first line, and as many lines as fit the sound's length, or the clips of the dataset."""
         first = fields(text)
-        if len(first) != 1 or not math.isfinite(number(first[0])):
+        if len(first) != 1 or not unvoiced_or_number(first[0]):
             return False
         if self.clip is None:
             return True
@@ -44,7 +43,7 @@ class Semitones:
 
     def read(self, text: str, beside: Beside) -> F0Track:
         """The track."""
-        midi = columns(text, 1, None)[:, 0]
+        midi = columns(text, 1, None, f0=0)[:, 0]
         check_midi(midi)
         return F0Track.of(midi_to_hz(midi), self.hop, self.start)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -19,13 +20,16 @@ __all__ = [
     "broken",
     "check_hz",
     "check_midi",
+    "check_seconds",
     "columns",
     "fields",
     "grid",
     "lines",
     "number",
+    "plain_table",
     "short",
     "spread",
+    "unvoiced_or_number",
 ]
 
 Numbers = NDArray[np.float64]
@@ -40,6 +44,12 @@ MAX_FRAMES = 50_000_000
 
 _GRID_TOLERANCE = 0.25
 """Of the hop; times that a program rounded to milliseconds still lie on a grid of 2.9 ms."""
+
+LONGEST_HOP = 1.0
+"""Seconds; no f0 is followed in longer steps, and milliseconds read as seconds are."""
+
+MILLISECONDS_FROM = 20.0
+"""Times the sound's length: a label that ends as late has its times in another unit."""
 
 _SINGLE_HOP = 0.01
 """Seconds; the hop of a track of one frame, which no file tells."""
@@ -99,13 +109,19 @@ def number(text: str) -> float:
         return math.nan
 
 
-def columns(text: str, num: int, separator: str | None) -> Numbers:
+def unvoiced_or_number(text: str) -> bool:
+    """Whether a field is a number, or says that nothing is sung: ``nan``."""
+    return math.isfinite(number(text)) or text.strip().lower() in ("nan", "")
+
+
+def columns(text: str, num: int, separator: str | None, *, f0: int | None = None) -> Numbers:
     """Numbers of a table; lines without any and those that begin with ``#`` are passed over.
 
     Args:
         text: the table.
         num: how many columns to take; there may be more.
         separator: between them; None: white space.
+        f0: the column of frequencies or notes, in which ``nan`` or nothing is 0: unvoiced, as librosa has it.
 
     Returns:
         Shape: (line, column), finite.
@@ -117,7 +133,10 @@ def columns(text: str, num: int, separator: str | None) -> Numbers:
     for at, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        row = [number(part) for part in line.split(separator)[:num]]
+        cells = line.split(separator)[:num]
+        if f0 is not None and f0 < len(cells) and cells[f0].strip().lower() in ("nan", ""):
+            cells[f0] = "0"
+        row = [number(cell) for cell in cells]
         if len(row) < num or not all(map(math.isfinite, row)):
             what = "a number" if num == 1 else f"{num} numbers"
             raise broken(f'line {at}: "{line.strip()[:60]}" is not {what}', "write one frame a line")
@@ -125,6 +144,67 @@ def columns(text: str, num: int, separator: str | None) -> Numbers:
     if not rows:
         raise broken("the file holds no frame")
     return np.array(rows, np.float64)
+
+
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
+_SECONDS = frozenset(
+    {"time", "times", "t", "s", "sec", "seconds", "time_s", "time_sec", "times_s", "timestamp", "onset"}
+)
+_HZ = frozenset({"f0", "f0_hz", "hz", "frequency", "freq", "frequency_hz", "freq_hz", "pitch", "pitch_hz"})
+_OTHER_UNITS = {
+    "time_ms": "milliseconds", "ms": "milliseconds", "t_ms": "milliseconds", "milliseconds": "milliseconds",
+    "frame": "frames", "sample": "samples", "midi": "MIDI notes", "note": "MIDI notes", "pitch_midi": "MIDI notes",
+    "midi_note": "MIDI notes", "f0_midi": "MIDI notes", "cents": "cents", "cent": "cents", "semitones": "semitones",
+}  # fmt: skip
+
+
+def plain_table(text: str) -> str:
+    r"""A table with commas or white space between its columns, points in its numbers, and a ``#`` for its header.
+
+    Semicolons become commas; where they or white space stand between the columns, decimal commas become points.
+
+    Raises:
+        LabelError: a header that says that the numbers are in another unit than seconds and Hz.
+
+    >>> plain_table("time;f0\n0,01;220,5\n"), plain_table("0,01 220,5\n")
+    ('#\n0.01,220.5\n', '0.01 220.5\n')
+    """
+    if text.lstrip()[:1] in ("{", "["):
+        return text
+    said = [at for at, line in enumerate(text.splitlines()) if line.strip() and not line.startswith("#")]
+    if not said:
+        return text
+    first = text.splitlines()[said[0]]
+    cells = re.split(r"[,;\t]", first) if re.search(r"[,;\t]", first) else first.split()
+    if ";" in first:
+        text = _DECIMAL_COMMA.sub(".", text).replace(";", ",")
+    elif re.match(r"\s*\d+,\d+\s+-?\d+(,\d+)?", first):
+        text = _DECIMAL_COMMA.sub(".", text)
+    names = [re.sub(r"[\W_]+", "_", cell.lower()).strip("_") for cell in cells]
+    for name in names:
+        if name in _OTHER_UNITS:
+            hint = "write seconds and Hz, with a comma between, 0 Hz where nothing is sung"
+            raise broken(f'the column "{name}" is in {_OTHER_UNITS[name]}', hint, "f0_wrong_unit")
+    if len(names) == 2 and names[0] in _SECONDS and names[1] in _HZ:
+        rows = text.splitlines()
+        rows[said[0]] = "#"
+        return lines(rows)  # which keeps the numbers of the lines
+    return text
+
+
+def check_seconds(times: Numbers, beside: Beside) -> None:
+    """Refuse times that are no seconds: frames a second and more apart, or times far beyond the sound's end.
+
+    Raises:
+        LabelError: ``f0_wrong_unit``.
+    """
+    if len(times) < 2:
+        return
+    step, end = float(np.sort(np.diff(times))[(len(times) - 2) // 2]), float(times[-1])
+    far = beside.duration is not None and end > MILLISECONDS_FROM * max(beside.duration, step)
+    if step >= LONGEST_HOP or far:
+        detail = f"read as seconds, the frames lie {step:g} s apart and end at {end:g} s: these look like milliseconds"
+        raise broken(detail, "divide the times by 1000", "f0_wrong_unit")
 
 
 def grid(times: Numbers) -> tuple[float, float, NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""MedleyDB f0 annotation: ``time,Hz`` a line without a header, 0 Hz where nothing is sung; 256 samples at 44.1 kHz.
+"""MedleyDB f0 annotation: ``time,Hz`` a line, 0 Hz or ``nan`` where nothing is sung; 256 samples at 44.1 kHz.
 
 Source: Bittner et al., "MedleyDB: a multitrack dataset for annotation-intensive MIR research", ISMIR 2014. The pitch
 files that come out of Tony leave unvoiced frames out: they are put back. Any regular hop is read.
@@ -13,6 +13,7 @@ from stemclean.layouts.f0_labels.base import (
     Beside,
     broken,
     check_hz,
+    check_seconds,
     columns,
     fields,
     grid,
@@ -20,6 +21,7 @@ from stemclean.layouts.f0_labels.base import (
     number,
     short,
     spread,
+    unvoiced_or_number,
 )
 
 
@@ -33,11 +35,12 @@ class MedleyDB:
     def can_read(self, text: str, beside: Beside) -> bool:
         """Two numbers or more on the first line, commas between."""
         first = fields(text)
-        return len(first) > 1 and "," in text and all(math.isfinite(number(part)) for part in first[:2])
+        return len(first) > 1 and "," in text and math.isfinite(number(first[0])) and unvoiced_or_number(first[1])
 
     def read(self, text: str, beside: Beside) -> F0Track:
         """The track; frequencies below 0 are refused."""
-        table = columns(text, 2, ",")
+        table = columns(text, 2, ",", f0=1)
+        check_seconds(table[:, 0], beside)
         start, hop, frames = grid(table[:, 0])
         if (table[:, 1] < 0).any():
             raise broken(f"a frequency of {table[:, 1].min():g} Hz", "write 0 where nothing is sung")

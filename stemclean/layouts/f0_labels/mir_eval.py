@@ -10,7 +10,19 @@ import math
 import numpy as np
 
 from stemclean.audio.f0 import F0Track
-from stemclean.layouts.f0_labels.base import Beside, check_hz, columns, fields, grid, lines, number, short, spread
+from stemclean.layouts.f0_labels.base import (
+    Beside,
+    check_hz,
+    check_seconds,
+    columns,
+    fields,
+    grid,
+    lines,
+    number,
+    short,
+    spread,
+    unvoiced_or_number,
+)
 
 
 class MirEval:
@@ -23,11 +35,12 @@ class MirEval:
     def can_read(self, text: str, beside: Beside) -> bool:
         """Two numbers or more on the first line, no comma."""
         first = fields(text)
-        return len(first) > 1 and "," not in text and all(math.isfinite(number(part)) for part in first[:2])
+        return len(first) > 1 and "," not in text and math.isfinite(number(first[0])) and unvoiced_or_number(first[1])
 
     def read(self, text: str, beside: Beside) -> F0Track:
         """The track; guesses have a frequency and voicing 0."""
-        table = columns(text, 2, None)
+        table = columns(text, 2, None, f0=1)
+        check_seconds(table[:, 0], beside)
         start, hop, frames = grid(table[:, 0])
         f0_hz = spread(table[:, 1], frames)
         check_hz(np.abs(f0_hz))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from stemclean.audio import decoders, files, isolation
 from stemclean.cli import app
@@ -53,7 +54,7 @@ def wicked(path, stream):
     decoder = decoders.decoder_of(path, stream)
     return Later(decoder) if name.startswith("later") else decoder
 
-worker.serve(int(sys.argv[2]), wicked)
+worker.serve(int(sys.argv[2]), int(sys.argv[3]), wicked)
 """
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -145,6 +146,23 @@ class TestOneFile:
             ("crash drums.wav", "decoder_crashed"),
             ("bug vocals.wav", "unexpected_error"),
         }
+
+
+@pytest.mark.parametrize(("options", "expected"), [([], True), (["-q"], False)])
+def test_what_decoders_print_is_a_remark(tmp_path: Path, options: list[str], expected: bool) -> None:
+    """libmpg123 prints about junk between frames; nothing of it may stand in the JSON."""
+    path = tmp_path / "song" / "drums.mp3"
+    path.parent.mkdir()
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal((3 * 44100, 2)), 44100)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + bytes(600) + content[len(content) // 2 + 600 :])
+    command = [sys.executable, "-m", "stemclean", "trim", path.parent, tmp_path / "out", "--json", *options]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode in (0, 3)
+    assert json.loads(told.stdout)["output"]
+    lines = [line for line in told.stderr.splitlines() if "mpg123" in line or "Note" in line or "Illegal" in line]
+    assert bool(lines) is expected
+    assert all(line.startswith(str(path)) for line in lines)
 
 
 def test_many_threads_read_what_one_reads(tmp_path: Path) -> None:

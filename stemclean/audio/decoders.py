@@ -181,7 +181,7 @@ class _SoundFileDecoder:
                 at += len(samples)
                 if len(samples) < wanted:
                     raise self._damaged(at)
-        except soundfile.LibsndfileError:
+        except (soundfile.LibsndfileError, ValueError):
             raise self._damaged(at) from None
 
     def _damaged(self, at: int) -> AudioError:
@@ -199,7 +199,7 @@ class _SoundFileDecoder:
                 file = self._opened(stack)
                 file.seek(file.frames - 1)
                 return len(file.read(1)) == 1
-        except soundfile.LibsndfileError:
+        except (soundfile.LibsndfileError, ValueError):  # ValueError: after an error it may count less than nothing
             return False
 
     def __enter__(self) -> Self:

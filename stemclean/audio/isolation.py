@@ -16,6 +16,7 @@ import contextlib
 import itertools
 import json
 import logging
+import mmap
 import os
 import select
 import signal
@@ -33,7 +34,7 @@ import numpy as np
 
 from stemclean.audio.stream import AudioInfo, Decoder
 from stemclean.audio.waveform import Waveform
-from stemclean.audio.worker import receive, send
+from stemclean.audio.worker import SHARED, receive, send
 from stemclean.errors import AudioError
 
 __all__ = ["open_decoder"]
@@ -53,7 +54,7 @@ START_SECONDS = 60.0
 _LOG = logging.getLogger("stemclean.audio")
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from stemclean.audio import decoders, worker; "
-    "worker.serve(int(sys.argv[2]), decoders.decoder_of)"
+    "worker.serve(int(sys.argv[2]), int(sys.argv[3]), decoders.decoder_of)"
 )
 
 
@@ -146,18 +147,23 @@ class _Worker:
         # Sums of a decoder need no threads, and each thread of OpenBLAS counts as memory.
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self._printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  as long as the process
+        descriptor, self._shared = _shared_memory()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path), str(MEMORY)],
+                [sys.executable, "-c", _START, json.dumps(sys.path), str(MEMORY), str(descriptor)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._printed,
+                pass_fds=(descriptor,) if descriptor >= 0 else (),
                 bufsize=0,
                 env=environment,
             )
         except (OSError, ValueError) as error:
             self._printed.close()
             raise _NoWorkerError(error) from None
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
         self._to = cast("RawIOBase", self._process.stdin)
         self._from = cast("RawIOBase", self._process.stdout)
         _widen(self._from)
@@ -185,7 +191,10 @@ class _Worker:
         try:
             send(self._to, message | {"close": closed, "seconds": seconds})
             self._wait(seconds + 10)
-            return receive(self._from)
+            answer, content = receive(self._from)
+            if self._shared is not None and answer.get("shared"):
+                content = np.frombuffer(self._shared, np.uint8, answer["shared"]).copy()
+            return answer, content
         except (EOFError, OSError):
             raise _DeadError(self._buried(seconds)) from None
         except BaseException:  # interrupted: the answer will never be read
@@ -269,6 +278,8 @@ class _Worker:
         for file in (self._to, self._from, self._printed):
             with contextlib.suppress(OSError):
                 file.close()
+        if self._shared is not None:
+            self._shared.close()
 
     def forget(self) -> None:
         """It is another process's, which this one was forked from."""
@@ -308,6 +319,16 @@ class _State:
         for worker in self.workers:
             worker.forget()
         self.lock, self.workers = threading.Lock(), []
+
+
+def _shared_memory() -> tuple[int, mmap.mmap | None]:
+    """Memory that a worker may share, and its descriptor; (-1, None) where the system has none to inherit."""
+    if os.name != "posix":
+        return -1, None
+    with tempfile.TemporaryFile() as file:
+        descriptor = os.memfd_create("stemclean") if hasattr(os, "memfd_create") else os.dup(file.fileno())
+    os.ftruncate(descriptor, SHARED)
+    return descriptor, mmap.mmap(descriptor, SHARED)
 
 
 def _widen(pipe: RawIOBase) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import dataclasses
 import json
+import mmap
 import os
 import signal
 import struct
@@ -32,6 +33,9 @@ __all__ = ["receive", "send", "serve"]
 CHUNK_VALUES = 1 << 18
 """Samples of all channels that are sent at once, at least: a megabyte."""
 
+SHARED = 4 << 20
+"""Bytes of memory that a worker shares with its parent: samples that fit go through it, others through the pipe."""
+
 LENGTHS = struct.Struct("<II")
 MAX_PRINTED = 4096  # bytes
 
@@ -39,7 +43,7 @@ MAX_PRINTED = 4096  # bytes
 def send(pipe: RawIOBase, header: dict[str, Any], payload: Waveform | None = None) -> None:
     """Send a message."""
     text = json.dumps(header).encode()
-    content = memoryview(b"") if payload is None else payload.data.cast("B")
+    content = memoryview(b"") if payload is None else np.ascontiguousarray(payload).data.cast("B")
     _write(pipe, memoryview(LENGTHS.pack(len(text), len(content)) + text))
     _write(pipe, content)
 
@@ -68,11 +72,12 @@ def _read(pipe: RawIOBase, count: int) -> np.ndarray:
     return content
 
 
-def serve(memory: int, decoder_of: Callable[[Path, int], Decoder]) -> None:
+def serve(memory: int, shared: int, decoder_of: Callable[[Path, int], Decoder]) -> None:
     """Answer until the parent is gone. Messages come in on standard input, and answers go out on standard output.
 
     Args:
         memory: bytes that this process may have at most, where the system can say so.
+        shared: descriptor of :data:`SHARED` bytes of memory; -1: there are none.
         decoder_of: :func:`stemclean.audio.decoders.decoder_of`.
     """
     commands = os.fdopen(os.dup(0), "rb", buffering=0)
@@ -83,6 +88,7 @@ def serve(memory: int, decoder_of: Callable[[Path, int], Decoder]) -> None:
     for name in ("SIGINT", "SIGHUP", "SIGTERM"):  # the parent decides when to end
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    place = mmap.mmap(shared, SHARED) if shared >= 0 else None
     _limit(memory)
     server = _Server(decoder_of)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
@@ -91,6 +97,9 @@ def serve(memory: int, decoder_of: Callable[[Path, int], Decoder]) -> None:
             asked, _ = receive(commands)
             with _at_most(asked["seconds"]):
                 header, samples = server.answer(asked)
+            if samples is not None and place is not None and samples.nbytes <= SHARED:
+                np.frombuffer(place, np.float32, samples.size).reshape(samples.shape)[:] = samples
+                header, samples = header | {"shared": samples.nbytes}, None
             send(answers, header | {"printed": _printed()}, samples)
     os._exit(0)  # no native library may hang at its end
 
@@ -199,7 +208,7 @@ def _gathered(decoder: Decoder, start: int, stop: int) -> Iterator[Waveform]:
         if waiting and (chunk is None or sum(item.shape[1] for item in waiting) >= least):
             whole = waiting[0] if len(waiting) == 1 else np.concatenate(waiting, axis=1)
             waiting = []
-            yield np.ascontiguousarray(whole)
+            yield whole
         if error is not None:
             raise error
         if chunk is None:

@@ -5,12 +5,14 @@ Verbs are imported inside the commands, so that ``stemclean --help`` needs no to
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from stemclean import __version__, stopping
 from stemclean.cli import (
+    _log,
     _shared,
     _streams,
     corrupt,
@@ -64,4 +66,5 @@ def main() -> None:
     """Run the command line on ``sys.argv`` and exit."""
     stopping.install()
     _streams.secure()
+    _log.to_stderr(quiet=not {"-q", "--quiet"}.isdisjoint(sys.argv))
     app(prog_name="stemclean")

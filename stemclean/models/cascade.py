@@ -8,14 +8,13 @@ known from their specs alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 from torch import Tensor, nn
 
 from stemclean.audio.resampler import Resampler
 from stemclean.errors import ConfigError
-from stemclean.models import registry
+from stemclean.models import bounds, registry
 from stemclean.models.contract import ModelSpec, PitchTracker, Separator
 
 __all__ = ["PARTS", "Cascade", "build", "options_of", "part_card"]
@@ -109,8 +108,5 @@ def build(options: Mapping[str, Any]) -> Cascade:
     models = {}
     for kind, name in PARTS.items():
         part = options[name]
-        spec = ModelSpec(**part["spec"])
-        models[name] = registry.build(
-            kind, part["architecture"], replace(spec, labels=tuple(spec.labels)), part["options"]
-        )
+        models[name] = registry.build(kind, part["architecture"], bounds.spec_of(part["spec"]), part["options"])
     return Cascade(**models)

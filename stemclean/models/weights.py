@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,10 +21,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from stemclean.disk import replacing
-from stemclean.errors import WeightsError
-from stemclean.manifest import file_sha256
-from stemclean.models import cascade, hub, model_card, registry
-from stemclean.models.addresses import DEFAULT_CLASSIFIER, bundled, resolve
+from stemclean.errors import ConfigError, WeightsError
+from stemclean.manifest import file_sha256, loads
+from stemclean.models import bounds, cascade, hub, model_card, registry
+from stemclean.models.addresses import DEFAULT_CLASSIFIER, LARGEST_HEADER, bundled, resolve
 from stemclean.models.contract import ModelSpec
 
 __all__ = [
@@ -143,19 +143,50 @@ def _write(path: Path, tensors: dict[str, torch.Tensor], card: dict[str, Any]) -
 
 def _read(path: Path, name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and card; ``name`` is what an error calls the file."""
+    with _readable(path, name) as file:
+        card = _checked_card((file.metadata() or {}).get("card", "null"), name)
+        return {key: file.get_tensor(key) for key in file.keys()}, card  # noqa: SIM118 - safe_open is no mapping
+
+
+@contextmanager
+def _readable(path: Path, name: str) -> Iterator[Any]:
     try:
+        with path.open("rb") as raw:
+            header = int.from_bytes(raw.read(8), "little")
+        if header > LARGEST_HEADER and path.stat().st_size > LARGEST_HEADER:
+            raise WeightsError(f"{name}: its header claims {header} bytes", f"{LARGEST_HEADER} are the most")
         with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {}).get("card", "null"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+            yield file
+    except (SafetensorError, OSError) as error:
         raise WeightsError(
             f"{name}: no readable safetensors file: {error}", "was the download cut off? fetch it again"
         ) from None
+
+
+def _checked_card(text: str, name: str) -> dict[str, Any]:
+    """A card that says what is needed to build the model, in the types that are needed.
+
+    Raises:
+        WeightsError: it does not.
+    """
+    try:
+        card = loads(text)
+    except ValueError as error:
+        raise WeightsError(f"{name}: its card is no JSON: {error}", "fetch the weights again") from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise WeightsError(
             f"{name}: the file holds no stemclean card", "use weights that `stemclean train-classifier` wrote"
         )
-    return tensors, card
+    parts: list[tuple[str, Any]] = [("", card)]
+    if card.get("kind") == "cascades" and isinstance(card.get("options"), dict):
+        parts += [(f"options.{part}.", card["options"].get(part)) for part in cascade.PARTS.values()]
+    for at, part in parts:
+        wanted: dict[str, type] = {"architecture": str, "spec": dict, "options": dict}
+        wanted |= {} if at else {"kind": str}
+        for key, kind in wanted.items():
+            if not isinstance(part, dict) or not isinstance(part.get(key), kind):
+                raise WeightsError(f"{name}: its card has no {at}{key} that can be used", "fetch the weights again")
+    return card
 
 
 def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
@@ -180,20 +211,49 @@ def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
         card = cascade.part_card(card, kind)
     if card["kind"] != kind:
         raise WeightsError(f"{name}: these are {card['kind']}, but {kind} are needed here")
-    model = _built(card)
     try:
+        _check_tensors(tensors, card)
+        model = _built(card)
         model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
-    except RuntimeError as error:
+    except ConfigError as error:
+        raise WeightsError(f"{name}: its card cannot be meant: {error.message}", error.hint) from None
+    except (RuntimeError, _MisfitError) as error:
         raise WeightsError(f"{name}: tensors and architecture differ: {str(error).splitlines()[0]}") from None
     return Weights(model.eval(), card, name, sha256)
+
+
+class _MisfitError(Exception):
+    """Tensors are not those of the model that the card describes."""
+
+
+def _check_tensors(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> None:
+    """Hold a file's tensors against the model that its card describes, before memory is taken for that.
+
+    Raises:
+        ConfigError: there is no such model.
+        _MisfitError: a tensor is missing, of another shape, too many, or holds NaN or infinities.
+    """
+    with torch.device("meta"):
+        wanted = {key: tensor.shape for key, tensor in _built(card).state_dict().items()}
+    for key, shape in wanted.items():
+        if key not in tensors:
+            raise _MisfitError(f"{key} is missing")
+        if tensors[key].shape != shape:
+            raise _MisfitError(f"{key} is {list(tensors[key].shape)}, the card's model has {list(shape)}")
+    for key, tensor in tensors.items():
+        if key not in wanted:
+            raise _MisfitError(f"the card's model has no {key}")
+        if tensor.is_complex():
+            raise _MisfitError(f"{key} is of {tensor.dtype}")
+        if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
+            raise _MisfitError(f"{key} holds NaN or infinite values")
 
 
 def _built(card: Mapping[str, Any]) -> Any:
     """The model that a card describes, with random weights."""
     if card["kind"] == "cascades":
         return cascade.build(card["options"])
-    spec = ModelSpec(**{**card["spec"], "labels": tuple(card["spec"]["labels"])})
-    return registry.build(card["kind"], card["architecture"], spec, card["options"])
+    return registry.build(card["kind"], card["architecture"], bounds.spec_of(card["spec"]), card["options"])
 
 
 def _check_sha256(path: Path, name: str, sha256: str) -> None:

@@ -1,0 +1,122 @@
+"""What a model may be made of: a card or a recipe comes from somewhere else, and decides how much memory is taken.
+
+All is checked before anything is allocated. The bounds are several times what the largest published model has.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from stemclean.errors import ConfigError
+from stemclean.models.contract import ModelSpec
+
+__all__ = ["LARGEST_MODEL", "OPTIONS", "check", "spec_of"]
+
+LARGEST_MODEL: Final = 2_000_000_000
+"""Parameters; 8 GB in float32."""
+BACKBONE = r"convnext(v2)?_[a-z0-9_]+"
+"""timm's names of the family, without weights of its own and without a scheme that leads elsewhere."""
+LONGEST_LIST, LONGEST_TEXT = 64, 64
+
+OPTIONS: Final[dict[str, tuple[float, float]]] = {
+    "bandwidth_hz": (1, 384_000),
+    "blocks": (1, 16),
+    "capacity": (1, 256),
+    "channels": (1, 1024),
+    "dconv_attn": (0, 32),
+    "dconv_comp": (1, 64),
+    "dconv_depth": (0, 8),
+    "dconv_lstm": (0, 32),
+    "depth": (1, 32),
+    "drop_path": (0, 0.99),
+    "dropout": (0, 0.99),
+    "expansion": (1, 16),
+    "fold": (1, 4096),
+    "growth": (1, 4),
+    "harmonics": (1, 64),
+    "heads": (1, 128),
+    "hidden": (2, 8192),
+    "hop": (1, 65_536),
+    "hop_length": (1, 65_536),
+    "inner_blocks": (1, 32),
+    "layers": (1, 16),
+    "level_dbfs": (-120, 0),
+    "most": (1, 8192),
+    "n_fft": (16, 65_536),
+    "n_mels": (0, 1024),
+    "norm_starts": (0, 32),
+    "patch": (1, 64),
+    "time_levels": (0, 32),
+    "width": (2, 8192),
+}
+"""Option -> least and largest value, of the number or of each in the list; for all architectures of ours."""
+ANY = (-65_536, 65_536)
+"""The same of any other number."""
+
+SPEC: Final[dict[str, tuple[int, int]]] = {
+    "sample_rate": (1000, 384_000),
+    "channels": (1, 64),
+    "segment": (1, 1 << 24),
+}
+
+
+def check(spec: ModelSpec, options: Mapping[str, Any]) -> None:
+    """Refuse what no model is made of.
+
+    Raises:
+        ConfigError: with the name of the setting and its bounds.
+    """
+    spec_of(spec.to_dict())
+    for name, value in options.items():
+        if name == "backbone" and not (isinstance(value, str) and re.fullmatch(BACKBONE, value)):
+            raise _refused("options.backbone", value, "the name of a ConvNeXt, as convnext_atto")
+        _check(f"options.{name}", value, OPTIONS.get(name, ANY))
+
+
+def spec_of(told: Any) -> ModelSpec:
+    """A model's specification from JSON.
+
+    Raises:
+        ConfigError: a key is missing, of another type, or out of bounds.
+    """
+    if not isinstance(told, Mapping):
+        raise _refused("spec", told, "an object")
+    for name, (low, high) in SPEC.items():
+        value = told.get(name)
+        if type(value) is not int or not low <= value <= high:
+            raise _refused(f"spec.{name}", value, f"a whole number from {low} to {high}")
+    labels = told.get("labels")
+    right = isinstance(labels, list | tuple) and 0 < len(labels) <= 256
+    if not right or not all(isinstance(label, str) and 0 < len(label) <= LONGEST_TEXT for label in labels or ()):
+        raise _refused("spec.labels", labels, "a list of names")
+    if len(set(labels or ())) < len(labels or ()):
+        raise _refused("spec.labels", labels, "a list of different names")
+    return ModelSpec(told["sample_rate"], told["channels"], tuple(labels or ()), told["segment"])
+
+
+def _check(name: str, value: Any, bounds: tuple[float, float], depth: int = 0) -> None:
+    low, high = bounds
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, int | float):
+        if not math.isfinite(value) or not low <= value <= high:
+            raise _refused(name, value, f"from {low:g} to {high:g}")
+    elif isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise _refused(name, value, f"a text of {LONGEST_TEXT} letters at most")
+    elif isinstance(value, list | tuple) and depth < 2:
+        if len(value) > LONGEST_LIST:
+            raise _refused(name, f"{len(value)} values", f"{LONGEST_LIST} values at most")
+        for index, item in enumerate(value):
+            _check(f"{name}[{index}]", item, bounds, depth + 1)
+    else:
+        raise _refused(name, value, "a number, a text, true, false or a list of these")
+
+
+def _refused(name: str, value: Any, wanted: str) -> ConfigError:
+    told = json.dumps(value, default=str)[:80]
+    return ConfigError(f"{name} is {told}", f"it must be {wanted}")

@@ -1,0 +1,124 @@
+"""Cards and recipes come from elsewhere: nothing in them fetches, reads or takes memory beyond what a model needs."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stemclean.errors import ConfigError, WeightsError
+from stemclean.models import bounds, registry, weights
+from stemclean.models.contract import ModelSpec
+
+SPEC = ModelSpec(16000, 1, ("vocals",), 16000)
+OPTIONS = {"hop": 160, "capacity": 1}
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, torch.Tensor]:
+    return dict(registry.build("pitch", "crepe", SPEC, OPTIONS).state_dict())
+
+
+def put(path: Path, tensors: dict[str, torch.Tensor], **changes: Any) -> Path:
+    """A file of weights with a card of which some keys are other."""
+    card = {"format": weights.FORMAT, "kind": "pitch", "architecture": "crepe", "spec": SPEC.to_dict()}
+    card |= {"options": OPTIONS} | changes
+    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path, {"card": json.dumps(card)})
+    return path
+
+
+def test_what_is_right_is_loaded(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    loaded = weights.load(put(tmp_path / "w.safetensors", tensors), kind="pitch")
+    assert all(torch.equal(tensor, tensors[key]) for key, tensor in loaded.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    ["hf-hub:somebody/model", "hf_hub:somebody/model", "local-dir:/etc", "timm/convnext_atto", "resnet50", "../x", 3],
+)
+def test_a_backbone_is_a_name_of_the_family(backbone: object) -> None:
+    spec = ModelSpec(44100, 2, ("bass", "drums"), 131072)
+    with pytest.raises(ConfigError, match=r"options\.backbone is "):
+        registry.build("classifiers", "convnext", spec, {"backbone": backbone})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "options", "told"),
+    [
+        ("classifiers", "convnext", {"n_fft": 1 << 30}, r"options\.n_fft is 1073741824"),
+        ("classifiers", "convnext", {"patch": [4, 10**12]}, r"options\.patch\[1\] is 1000000000000"),
+        ("separators", "band_split", {"bands": [[10**9, 1]]}, r"options\.bands\[0\]\[0\]"),
+        ("separators", "band_split", {"width": 8192, "depth": 32, "heads": 8}, "would have .* parameters"),
+        ("separators", "unet", {"growth": float("nan")}, r"options\.growth is NaN"),
+        ("separators", "xumx", {"hidden": -1}, r"options\.hidden is -1"),
+        ("separators", "hdemucs", {"channels": 1024, "growth": 4}, "would have .* parameters"),
+        ("pitch", "crepe", {"capacity": 10**6}, r"options\.capacity is 1000000"),
+        ("pitch", "harmof0", {"channels": [1] * 1000}, r"options\.channels is "),
+        ("pitch", "rmvpe", {"n_mels": 10**9}, r"options\.n_mels is 1000000000"),
+        ("pitch", "rmvpe", {"hidden": {"a": 1}}, r"options\.hidden is "),
+    ],
+)
+def test_options_are_bounded_before_memory_is_taken(kind: str, name: str, options: dict[str, Any], told: str) -> None:
+    spec = SPEC if kind == "pitch" else ModelSpec(44100, 2, ("bass", "drums"), 131072)
+    with pytest.raises(ConfigError, match=told):
+        registry.build(kind, name, spec, options)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sample_rate": 0}, {"sample_rate": "44100"}, {"sample_rate": True}, {"segment": 1 << 40}, {"channels": 1000},
+        {"labels": []}, {"labels": ["a", "a"]}, {"labels": [1]}, {"labels": None}, {"labels": "vocals"},
+    ],
+)  # fmt: skip
+def test_so_is_the_specification(tmp_path: Path, tensors: dict[str, torch.Tensor], change: dict[str, Any]) -> None:
+    path = put(tmp_path / "w.safetensors", tensors, spec={**SPEC.to_dict(), **change})
+    with pytest.raises(WeightsError, match=rf"its card cannot be meant: spec\.{next(iter(change))} is "):
+        weights.load(path, kind="pitch")
+
+
+@pytest.mark.parametrize("key", ["kind", "architecture", "spec", "options"])
+@pytest.mark.parametrize("value", [None, 1, [], [1]])
+def test_a_card_of_other_types_is_refused(
+    tmp_path: Path, tensors: dict[str, torch.Tensor], key: str, value: object
+) -> None:
+    with pytest.raises(WeightsError, match=f"its card has no {key} that can be used"):
+        weights.load(put(tmp_path / "w.safetensors", tensors, **{key: value}), kind="pitch")
+
+
+class TestTensors:
+    """What is in the file is held against the model before that is made."""
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_numbers_are_finite(self, tmp_path: Path, tensors: dict[str, torch.Tensor], value: float) -> None:
+        broken = {**tensors, "classes.bias": torch.full_like(tensors["classes.bias"], value)}
+        with pytest.raises(WeightsError, match=r"classes\.bias holds NaN or infinite values"):
+            weights.load(put(tmp_path / "w.safetensors", broken), kind="pitch")
+
+    def test_none_is_missing_and_none_too_many(self, tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
+        fewer = {key: tensor for key, tensor in tensors.items() if key != "classes.bias"}
+        with pytest.raises(WeightsError, match=r"classes\.bias is missing"):
+            weights.load(put(tmp_path / "w.safetensors", fewer), kind="pitch")
+        with pytest.raises(WeightsError, match="the card's model has no more"):
+            weights.load(put(tmp_path / "w.safetensors", {**tensors, "more": torch.zeros(1)}), kind="pitch")
+
+    def test_a_large_model_of_a_small_file_is_refused(self, tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
+        path = put(tmp_path / "w.safetensors", tensors, options={"hop": 160, "capacity": 64})  # 89 M parameters
+        with pytest.raises(WeightsError, match="the card's model has"):
+            weights.load(path, kind="pitch")
+
+    def test_a_header_without_end_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "w.safetensors"
+        with path.open("wb") as file:
+            file.write((bounds.LARGEST_MODEL).to_bytes(8, "little"))
+            file.truncate(bounds.LARGEST_MODEL)  # sparse
+        tracemalloc.start()
+        with pytest.raises(WeightsError, match="its header claims 2000000000 bytes"):
+            weights.read_card(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        tracemalloc.stop()

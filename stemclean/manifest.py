@@ -646,9 +646,12 @@ def _parse(path: Path, text: str, number: int | None = None) -> dict[str, Any]:
     try:
         document = loads(text)
     except json.JSONDecodeError as error:
-        raise ManifestError(
-            f"{path}: line {number or error.lineno}: no JSON: {error.msg}", "was the file cut off? write it again"
-        ) from None
+        cut = not text[error.pos :].strip() or error.msg.startswith("Unterminated")
+        hint = (
+            "was the file cut off? write it again" if cut else "was it edited by hand? look for a comma or quote there"
+        )
+        place = f"line {number or error.lineno}, column {error.colno}"
+        raise ManifestError(f"{path}: {place}: no JSON: {error.msg}", hint) from None
     except ValueError as error:
         what = "a number has thousands of digits" if "digits" in str(error) else error
         raise ManifestError(f"{path}: {f'line {number}: ' if number else ''}{what}", "write it again") from None

@@ -197,6 +197,30 @@ class TestWhatIsListed:
         assert report["tracks"][0]["classes"] == ["vocals", "drums", "other"]
         assert report["tracks"][1]["classes"] == ["vocals", "bass", "drums", "other"]
 
+    def test_a_side_without_a_file_that_can_be_used_says_why(
+        self, references: Path, estimates: Path, out: Path, tmp_path: Path
+    ) -> None:
+        lost = tmp_path / "lost" / "song 1"
+        write(lost / "take 1.wav", read(estimates / "song 1" / "bass.wav"))
+        write(lost / "no_vocals.wav", read(estimates / "song 1" / "bass.wav"))
+        ran = run(f"eval separation '{references}' '{lost.parent}' -o '{out}'")
+        assert ran.exit_code == 2
+        assert "take 1.wav: class_unknown" in ran.output
+        with pytest.raises(ConfigError, match="no file in it can be used") as caught:
+            evaluate_separation(references, lost.parent, out, metrics=QUICK, quiet=True)
+        assert 'take 1.wav: class_unknown ("take 1" names no class' in caught.value.hint
+        assert "no_vocals.wav: mixture" in caught.value.hint
+        assert "read by these classes: vocals, bass, drums, other" in caught.value.hint
+
+    def test_hints_name_the_classes_that_are_asked_for(self, references: Path, estimates: Path, out: Path) -> None:
+        for song in ("song 1", "song 2"):
+            for folder in (references, estimates):
+                write(folder / song / "accompaniment.wav", read(estimates / song / "bass.wav"))
+        write(estimates / "song 1" / "take 1.wav", read(estimates / "song 1" / "bass.wav"))
+        ran = run(f"eval separation '{references}' '{estimates}' --classes karaoke --metrics sdr -o '{out}'")
+        assert ran.exit_code == 3
+        assert "put one of vocals, accompaniment into the name" in ran.output
+
     def test_a_song_that_cannot_be_read_at_all(self, references: Path, estimates: Path, out: Path) -> None:
         for path in (references / "song 1").glob("*.wav"):
             path.write_bytes(path.read_bytes()[:1000])
@@ -306,7 +330,7 @@ class TestPairing:
         write(estimates / "song 1" / "backing vocals.wav", noise)
         write(estimates / "song 1" / "no_vocals.wav", noise)  # a mixture of the others, which is no failure
         for name in ("kick.wav", "snare.wav"):
-            write(estimates / "song 2" / name, noise)
+            write(estimates / "song 2" / name, noise[:, :: -1 if name == "snare.wav" else 1])
         (estimates / "song 2" / "drums.wav").unlink()
         report = evaluate_separation(references, estimates, out, metrics=QUICK, quiet=True)
         assert report["tracks"][0]["scores"] == whole["tracks"][0]["scores"]

@@ -71,9 +71,12 @@ CLOSED_PIPE = 141
 ROWS = 20
 """Failed inputs that are listed on stderr; the manifest and ``--json`` hold all."""
 
+CLASSES = ("vocals", "bass", "drums", "other")
+"""By which names are read where no others are asked for."""
+
 HINTS = {
-    "class_unknown": "to tell a class: put one of vocals, bass, drums, other into the name of the file or its folder "
-    '("stem 4 drums.wav"),\nor list the files in a CSV with the columns instrum,path',
+    "class_unknown": "to tell a class: put one of {labels} into the name of the file or its folder "
+    '("stem 4 {first}.wav"),\nor list the files in a CSV with the columns instrum,path',
 }
 """Skip reason -> what to do about such files, told once below their list."""
 
@@ -232,10 +235,12 @@ def passed_over(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def report_failures(failures: Sequence[Mapping[str, str]], *, quiet: bool = False) -> None:
+def report_failures(
+    failures: Sequence[Mapping[str, str]], *, quiet: bool = False, labels: Sequence[str] = CLASSES
+) -> None:
     """List the inputs that failed, one a line, and leave with exit code 3; none: go on.
 
-    ``quiet`` keeps the count alone; a long list is cut.
+    ``quiet`` keeps the count alone; a long list is cut. ``labels`` are the classes that names are read by.
 
     Raises:
         typer.Exit: with :data:`FAILED_INPUTS`, if there is any.
@@ -244,7 +249,7 @@ def report_failures(failures: Sequence[Mapping[str, str]], *, quiet: bool = Fals
         return
     console = _console(stderr=True)
     console.print(f"[yellow]skipped[/] {_many(len(failures), 'file')} that could not be used", highlight=False)
-    for line in () if quiet else _listed(failures):
+    for line in () if quiet else _listed(failures, labels):
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(FAILED_INPUTS)
 
@@ -275,7 +280,7 @@ def _many(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _listed(failures: Sequence[Mapping[str, str]]) -> Iterator[str]:
+def _listed(failures: Sequence[Mapping[str, str]], labels: Sequence[str]) -> Iterator[str]:
     """One line a failed input, as many as can be read, and what to do about them."""
     for failure in failures[:ROWS]:
         yield f"{failure['path']}: {failure['reason']}" + (f" ({failure['detail']})" if failure.get("detail") else "")
@@ -283,7 +288,7 @@ def _listed(failures: Sequence[Mapping[str, str]]) -> Iterator[str]:
         yield f"and {len(failures) - ROWS} more; --json lists all"
     for reason, hint in HINTS.items():
         if any(failure["reason"] == reason for failure in failures):
-            yield from hint.splitlines()
+            yield from hint.format(labels=", ".join(labels), first=labels[0]).splitlines()
 
 
 @contextmanager

@@ -52,12 +52,13 @@ def command(
         from stemclean.evaluate_separation import classes as profile_of
         from stemclean.evaluate_separation import evaluate_separation
 
+    wanted = profile_of(classes)
     report = evaluate_separation(
         reference,
         estimate,
         output,
         metrics=[name.strip() for name in metrics.split(",") if name.strip()],
-        profile=profile_of(classes),
+        profile=wanted,
         csv=csv,
         parquet=parquet,
         workers=workers,
@@ -66,7 +67,7 @@ def command(
     data(report, tables(report), as_json=as_json)
     for line in remarks(report):
         remark(line, quiet=quiet)
-    report_failures(report["failures"], quiet=quiet)
+    report_failures(report["failures"], quiet=quiet, labels=wanted.labels)
 
 
 def tables(report: dict[str, Any]) -> list[Table | str]:

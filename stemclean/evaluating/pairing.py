@@ -46,6 +46,9 @@ REASONS: dict[str, str] = {
 }
 """Reason code of what could not be evaluated -> what it means; files have those of a manifest's skips too."""
 
+TOLD = 5
+"""Files that an error names."""
+
 NO_FAILURE = frozenset({"mixture", "silent"})
 """Skip reasons that are no failure."""
 
@@ -138,6 +141,9 @@ def pair(reference: tuple[Manifest, Path], estimate: tuple[Manifest, Path]) -> t
     failures = [*_skipped(*reference), *_skipped(*estimate)]
     references, estimates = _by_track(*reference, failures), _by_track(*estimate, failures)
     names = pair_names(list(references), list(estimates))
+    for found, (manifest, folder) in ((references, reference), (estimates, estimate)):
+        if not found:
+            raise _nothing_usable(manifest, folder, failures)
     if not names:
         raise ConfigError(
             "no song has both references and estimates",
@@ -161,6 +167,19 @@ def pair(reference: tuple[Manifest, Path], estimate: tuple[Manifest, Path]) -> t
             songs.append(song)
     failures += [failure(track, "extra_track") for track in estimates if track not in names.values()]
     return songs, failures
+
+
+def _nothing_usable(manifest: Manifest, folder: Path, failures: Sequence[Failure]) -> ConfigError:
+    """The error for a side of which no file can be used, with the first reasons."""
+    here = [one for one in failures if Path(one["path"]).is_relative_to(folder)]
+    here += [
+        failure((folder / skip.path).as_posix(), skip.reason, skip.detail)
+        for skip in manifest.skipped
+        if skip.reason in NO_FAILURE
+    ]
+    why = [f"{one['path']}: {one['reason']}" + (f" ({one['detail']})" if one["detail"] else "") for one in here[:TOLD]]
+    wanted = f"files are read by these classes: {', '.join(manifest.labels)}"
+    return ConfigError(f"{folder}: no file in it can be used", "\n".join([*why, wanted]))
 
 
 def _skipped(manifest: Manifest, folder: Path) -> list[Failure]:

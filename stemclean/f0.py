@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 import stemclean
 from stemclean import manifest
-from stemclean.audio import files
+from stemclean.audio import files, stereo
 from stemclean.audio.loudness import LoudnessMeter
+from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.waveform import Waveform
 from stemclean.claims import claimed
 from stemclean.data.destination import refuse_in_source
@@ -217,26 +218,27 @@ def _file(name: str, format_: str) -> str:
 
 
 def _followed(path: Path, loaded: Weights, config: F0Config, device: str | None) -> F0Track:
-    """The f0 of one sound; it is read twice, as its loudness must be known first."""
+    """The f0 of one sound; it is read more than once, as its channels and its loudness must be known first."""
     from stemclean.data.sources import loudness_gain
     from stemclean.models.decoding import THRESHOLD
     from stemclean.models.tracking import follow
 
     spec = loaded.model.spec
     meter, num_samples = LoudnessMeter(spec.sample_rate), 0
-    for block in _blocks(path, spec.sample_rate, spec.channels):
+    faults = stereo.faults_of(path)
+    for block in _blocks(path, spec.sample_rate, spec.channels, faults):
         meter.add(block)
         num_samples += block.shape[1]
     if not num_samples:
         raise AudioError(path, "empty", "it holds no samples")
-    gain = loudness_gain(meter.integrated_lufs(), loaded.card.get("loudness_lufs"))
-    louder = (block * gain for block in _blocks(path, spec.sample_rate, spec.channels))
+    gain = loudness_gain(meter.relative_lufs(), loaded.card.get("loudness_lufs"))
+    louder = (block * gain for block in _blocks(path, spec.sample_rate, spec.channels, faults))
     threshold = THRESHOLD if config.threshold is None else config.threshold
     return follow(loaded.model, louder, threshold=threshold, device=device)
 
 
-def _blocks(path: Path, sample_rate: int, channels: int) -> Iterator[Waveform]:
-    return files.blocks(path, sample_rate=sample_rate, channels=channels, block_duration=BLOCK)
+def _blocks(path: Path, sample_rate: int, channels: int, faults: ChannelFaults) -> Iterator[Waveform]:
+    return stereo.blocks(path, sample_rate=sample_rate, channels=channels, block_duration=BLOCK, faults=faults)
 
 
 def _told(track: F0Track, file: Path) -> dict[str, Any]:

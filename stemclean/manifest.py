@@ -33,6 +33,7 @@ __all__ = [
     "ANNOTATION",
     "ESTIMATE",
     "F0",
+    "ISSUE_CODES",
     "SCHEMA",
     "SKIP_REASONS",
     "VERDICT_REASONS",
@@ -109,6 +110,17 @@ VERDICT_REASONS: dict[str, str] = {
     "held_out": "a declared test or validation stem: reported on, never relabelled",
 }
 """Reason code of a verdict -> what it means."""
+
+
+ISSUE_CODES: dict[str, str] = {
+    "delay_unknown": "an MP3 or AAC without a gapless tag, which may start 10 to 50 ms later than the stems beside it",
+    "downmixed": "more than two channels are heard as two",
+    "one_sided": "one of two channels is silent, throughout or for a while: the other one is heard as mono",
+    "polarity_inverted": "one of two channels is the other's negative: it is heard turned round",
+    "turned_down": "all stems of the song were written softer, by one gain, as one of them exceeded full scale",
+    "kept_in_float": "the sound exceeds full scale, so it was written as floating-point numbers",
+}
+"""Code of a remark on a stem -> what it means. A label of f0 that was lost has the code of a skipped file."""
 
 
 def _finite(value: float) -> float:
@@ -198,10 +210,10 @@ class Verdict(_Noun):
 
 
 class Issue(_Noun):
-    """A remark on one stem that changes no label (down-mixed channels, clipping, …)."""
+    """A remark on one stem that changes no label."""
 
     code: str
-    """what it is: ``downmixed``, ``clipped``, ``delay_unknown``, …"""
+    """what it is, see the codes of an issue"""
     detail: str = ""
     """what was found, in one line"""
 

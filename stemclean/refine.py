@@ -69,7 +69,7 @@ def refine(
 
             jury = Jury([weights.load(weights_uri)], device=device, calibrated=config.calibrated)
         jury.check(source, levels=config.max_bleed_db is not None)
-        resolved, told = adaptive.resolve(config, adaptive.sample(source.stems), folder, jury, running)
+        resolved, told = adaptive.resolve(config, adaptive.sample(source.stems), folder, jury, running, source.stems)
         return relabel(source, folder, output, resolved, jury, running, provenance(resolved, jury, data, output), told)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from stemclean.data.issues import turned_down
 from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.verdicts import bleeding_classes, found_labels, least_bleed_db
 
@@ -119,7 +120,8 @@ def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
 
     Returns:
         ``stems``; ``classes``: class -> number of ``stems``, seconds ``before`` and ``after``; ``silent``: paths of
-        stems in which this run left nothing; ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
+        stems in which this run left nothing; ``turned_down``: song -> dB by which its stems were written louder, below
+        0 where one of them exceeded full scale; ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
     classes: dict[str, dict[str, float]] = {
         label: {"stems": 0, "before": 0.0, "after": 0.0} for label in manifest.labels
@@ -135,6 +137,7 @@ def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
         "stems": len(manifest.stems),
         "classes": {label: _rounded(numbers) for label, numbers in classes.items()},
         "silent": [skip.path for skip in manifest.skipped if skip.reason == "silent" and skip.by is None],
+        "turned_down": turned_down(manifest.stems),
         **skips(manifest.skipped),
     }
 

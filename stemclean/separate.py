@@ -15,11 +15,14 @@ from tqdm import tqdm
 
 import stemclean
 from stemclean import manifest
-from stemclean.audio import files
+from stemclean.audio import files, stereo
+from stemclean.audio.headroom import SpooledSound, gain_below_full_scale
 from stemclean.audio.loudness import LoudnessMeter
+from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.waveform import Waveform
 from stemclean.claims import claimed
 from stemclean.data.destination import refuse_in_source
+from stemclean.data.issues import channel_issues
 from stemclean.data.record import Record
 from stemclean.data.sources import loudness_gain
 from stemclean.errors import AudioError, ConfigError, of_one_file
@@ -28,6 +31,7 @@ from stemclean.layouts.walk import audio_files
 from stemclean.manifest import Skip
 from stemclean.models import weights
 from stemclean.models.overlap_add import overlap_add
+from stemclean.units import amplitude_to_db
 
 __all__ = ["RECORD_NAME", "SeparateConfig", "separate"]
 
@@ -43,7 +47,7 @@ class SeparateConfig:
 
     Args:
         overlap: of the segments, as a share of one.
-        format: ``wav`` or ``flac``, of 24 bits.
+        format: ``wav`` or ``flac``, of 24 bits; a WAV of which that would clip the sound is written in float.
     """
 
     overlap: float = 0.25
@@ -71,7 +75,9 @@ def separate(
 
     The estimates of a song are ``output/song/CLASS.wav``, with the rate, the channels and the length of the song; more
     than two channels are down-mixed to stereo. Memory is bounded, whatever the length. The song is brought to the
-    loudness that the model was trained at, by one gain, which is undone on the estimates.
+    loudness that the model was trained at, which is undone on the estimates; a model of one channel hears each channel
+    by itself, and at that loudness. Where the channels hold one sound (:mod:`stemclean.audio.stereo`), that is
+    separated. Estimates beyond full scale are written as float in WAV; in FLAC all of the song are turned down alike.
 
     Args:
         source: an audio file, or a folder of them. In a folder, a file called ``mixture`` (or the like) is the song of
@@ -179,71 +185,108 @@ class _Model:
 def _separate(path: Path, folder: Path, model: _Model, config: SeparateConfig) -> dict[str, Any]:
     """Write one song's estimates; says what they are like."""
     info = files.probe(path)
-    channels = model.channels(info.channels)
-    loudness_lufs, num_samples = _measured(path, info.sample_rate, channels)
-    gain = loudness_gain(loudness_lufs, model.loudness_lufs)
+    song = _Song(path, info.sample_rate, model.channels(info.channels), stereo.faults_of(path))
+    gains, loudness_lufs, num_samples = _measured(song, model)
     labels = model.spec.labels
     written = min(info.channels, 2)
-    clipped = dict.fromkeys(labels, 0)
+    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(files.create(folder / f"{label}.{config.format}", info.sample_rate, written))
-            for label in labels
+        spools = [SpooledSound(folder, written) for _ in labels]
+        for spool in spools:
+            stack.callback(spool.close)
+        for estimates in _estimates(song, num_samples, gains, model, config):
+            for spool, estimate in zip(spools, estimates, strict=True):
+                spool.write(files.mix_channels(estimate, written))
+        peak = max(spool.peak for spool in spools)
+        gain = gain_below_full_scale(peak) if config.format != "wav" else 1.0
+        in_float = [
+            label
+            for label, spool in zip(labels, spools, strict=True)
+            if spool.pour(folder / f"{label}.{config.format}", info.sample_rate, gain)
         ]
-        for estimates in _estimates(path, info.sample_rate, channels, num_samples, gain, model, config):
-            for label, writer, estimate in zip(labels, writers, estimates, strict=True):
-                sound = files.mix_channels(estimate, written)
-                clipped[label] += int((np.abs(sound) > 1.0).sum())
-                writer.write(sound)
     return {
         "num_samples": num_samples,
         "sample_rate": info.sample_rate,
         "channels": written,
         "loudness_lufs": None if loudness_lufs is None else round(loudness_lufs, 2),
-        "clipped": {label: count for label, count in clipped.items() if count},
+        "gain_db": round(amplitude_to_db(gain), 3) + 0.0,
+        "in_float": in_float,
+        "issues": [issue.code for issue in channel_issues(song.faults)],
     }
 
 
-def _measured(path: Path, sample_rate: int, channels: int) -> tuple[float | None, int]:
-    """Loudness in LUFS as the model hears the song, and its length in samples."""
-    meter, num_samples = LoudnessMeter(sample_rate), 0
-    for block in files.blocks(path, channels=channels, block_duration=BLOCK):
-        meter.add(block)
+@dataclass(frozen=True)
+class _Song:
+    """What is separated.
+
+    Args:
+        sample_rate: of the file.
+        channels: that are read of it.
+        faults: of its channels.
+    """
+
+    path: Path
+    sample_rate: int
+    channels: int
+    faults: ChannelFaults
+
+    def blocks(self, sample_rate: int) -> Iterator[Waveform]:
+        """The song at some rate, mended where its channels hold one sound."""
+        return stereo.blocks(
+            self.path, sample_rate=sample_rate, channels=self.channels, block_duration=BLOCK, faults=self.faults
+        )
+
+
+def _measured(song: _Song, model: _Model) -> tuple[Waveform, float | None, int]:
+    """How loud a song is.
+
+    Returns:
+        (gain of each channel, by which the model hears it at its loudness, ``(channel, 1)``; the song's loudness in
+        LUFS; its length in samples)
+    """
+    alone = model.spec.channels == 1  # each channel is heard by itself
+    whole, num_samples = LoudnessMeter(song.sample_rate), 0
+    each = [LoudnessMeter(song.sample_rate) for _ in range(song.channels if alone else 0)]
+    for block in song.blocks(song.sample_rate):
+        whole.add(block)
+        for channel, meter in enumerate(each):
+            meter.add(block[channel : channel + 1])
         num_samples += block.shape[1]
     if not num_samples:
-        raise AudioError(path, "empty", "it holds no samples")
-    return meter.integrated_lufs(), num_samples
+        raise AudioError(song.path, "empty", "it holds no samples")
+    heard = [meter.relative_lufs() for meter in each or [whole] * song.channels]
+    gains = np.array([[loudness_gain(lufs, model.loudness_lufs)] for lufs in heard], np.float32)
+    return gains, whole.integrated_lufs(), num_samples
 
 
 def _estimates(
-    path: Path,
-    sample_rate: int,
-    channels: int,
-    num_samples: int,
-    gain: float,
-    model: _Model,
-    config: SeparateConfig,
+    song: _Song, num_samples: int, gains: Waveform, model: _Model, config: SeparateConfig
 ) -> Iterator[np.ndarray]:
     """Estimates at the song's own rate, ``(stem, channel, time)`` each, ``num_samples`` in all."""
-    num_stems = len(model.spec.labels)
-    heard = files.blocks(path, sample_rate=model.spec.sample_rate, channels=channels, block_duration=BLOCK)
-    louder = (block * np.float32(gain) for block in heard)
+    num_stems, channels = len(model.spec.labels), song.channels
+    louder = (block * gains for block in song.blocks(model.spec.sample_rate))
     flat: Iterator[Waveform] = (
-        (estimates * np.float32(1 / gain)).reshape(num_stems * channels, -1)  # rows: (stem, channel)
+        np.asarray(estimates / gains, np.float32).reshape(num_stems * channels, -1)  # rows: (stem, channel)
         for estimates in overlap_add(
             louder, model, model.spec.segment, overlap=config.overlap, batch_size=model.batch_size
         )
     )
-    if model.spec.sample_rate != sample_rate:
-        flat = files.resampled(flat, model.spec.sample_rate, sample_rate, num_stems * channels)
+    if model.spec.sample_rate != song.sample_rate:
+        flat = files.resampled(flat, model.spec.sample_rate, song.sample_rate, num_stems * channels)
+    parts = (part.reshape(num_stems, channels, -1) for part in _as_long(flat, num_samples, num_stems * channels))
+    yield from stereo.restored(parts, song.faults, song.sample_rate) if channels == 2 else parts
+
+
+def _as_long(sound: Iterator[Waveform], num_samples: int, channels: int) -> Iterator[Waveform]:
+    """A sound cut or filled up to a length: two changes of rate may cost a sample."""
     left = num_samples
-    for rows in flat:
+    for rows in sound:
         part = rows[:, :left]
         left -= part.shape[1]
         if part.shape[1]:
-            yield part.reshape(num_stems, channels, -1)
-    if left:  # two changes of rate may lose a sample
-        yield np.zeros((num_stems, channels, left), np.float32)
+            yield part
+    if left:
+        yield np.zeros((channels, left), np.float32)
 
 
 def _record(folder: Path, loaded: weights.Weights, config: SeparateConfig, *, resume: bool) -> Record:

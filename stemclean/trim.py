@@ -39,7 +39,9 @@ def trim(
 
     Writes each stem as FLAC (the source's rate and channels, 16 or 24 bits) under its own path below
     ``destination``, and ``destination/manifest.json``, where ``source`` and ``active`` say for each sample where it
-    comes from. The source tree is only read. A stem with nothing to keep is listed in ``skipped`` as ``silent``.
+    comes from. The source tree is only read. A stem with nothing to keep is listed in ``skipped`` as ``silent``. Where
+    a stem of a song exceeds full scale, all of them are turned down by one gain, which ``extra`` and the issue
+    ``turned_down`` tell.
 
     A run that was interrupted, or is repeated, does again only what changed: a stem is left alone where its bytes, the
     settings and what was written are as they were. Any other folder that is not empty is refused.
@@ -73,14 +75,14 @@ def trim(
         data, folder = layouts.load(source, quiet=quiet)
         if not layouts.is_list(source):
             refuse_in_source(destination, folder)
-        cutter = Cutter(config, folder, destination, regions_only=regions_only)
         stems: list[Stem] = []
         skipped = list(data.skipped)
         with _Journal(destination / MANIFEST_NAME, created) as journal:
+            cutter = Cutter(data.stems, config, folder, destination, journal.known, regions_only=regions_only)
             for stem in tqdm(data.stems, desc="trim", unit="stem", disable=True if quiet else None):
                 try:
                     with of_one_file(folder / stem.path):
-                        cut = cutter.cut(stem, journal.known(stem.id))
+                        cut = cutter.cut(stem)
                     stems.append(journal.remember(cut))
                 except AudioError as error:
                     path = f"{stem.path}#{stem.stream}" if stem.stream else stem.path

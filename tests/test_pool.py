@@ -126,10 +126,12 @@ def test_blocks_give_the_bytes_that_the_whole_file_gives(dataset, tmp_path, monk
             if stem is declared:
                 regions = [(round(start * rate), round(end * rate)) for start, end in declared.active]
             kept = np.concatenate([whole[:, start:end] for start, end in regions], axis=1)
-            expected = np.rint(kept * 32767).astype(np.int16).T
+            expected = np.rint(kept * np.float32(32767 / pooled.scale)).astype(np.int16).T
             got = pool.audio[pooled.start : pooled.start + pooled.num_samples]
             assert got.shape == expected.shape and got.tobytes() == expected.tobytes()
-            assert pooled.rms == pytest.approx(np.sqrt(np.mean(np.square(expected / 32767))), rel=1e-9)  # same numbers
+            assert pooled.rms == pytest.approx(
+                np.sqrt(np.mean(np.square(expected * (pooled.scale / 32767)))), rel=1e-9
+            )  # same numbers
 
 
 def test_a_full_cache_lets_go_of_what_was_used_longest_ago_but_not_of_what_is_in_use(dataset, tmp_path):

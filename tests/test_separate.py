@@ -157,14 +157,46 @@ def test_nobody_elses_files_are_overwritten(tmp_path, echo):
         separate(tmp_path / "in", tmp_path / "in" / "out", weights_uri=echo(), quiet=True)
 
 
-def test_full_scale_is_told(tmp_path, echo):
-    song(tmp_path / "a.wav", level=0.999)
+@pytest.mark.parametrize("format_", ["wav", "flac"])
+def test_nothing_is_clipped(tmp_path, echo, format_):
+    """A WAV beyond full scale is of floats; FLAC has none, so all estimates of the song are turned down alike."""
+    sound = song(tmp_path / "a.wav", level=0.999)
     uri = echo()
     loud = Echo(ModelSpec(RATE, 2, LABELS, 4096))
     loud.shares.data[:] = torch.tensor([0.5, 2.0])
     weights.save(uri, loud, weights.load(uri, kind="separators").card)
-    done = separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=uri, quiet=True)
-    assert list(done["songs"]["a"]["clipped"]) == ["rest"] and done["songs"]["a"]["clipped"]["rest"] > 0
+    done = separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=uri, config=SeparateConfig(format=format_))
+    told = done["songs"]["a"]
+    gain = 10 ** (told["gain_db"] / 20)
+    assert told["in_float"] == (["rest"] if format_ == "wav" else [])
+    assert (gain == 1) == (format_ == "wav")
+    for label, share in zip(LABELS, (0.5, 2.0), strict=True):
+        heard = files.read(tmp_path / "out" / "a" / f"{label}.{format_}")
+        assert heard == pytest.approx(gain * share * sound, abs=2e-4)  # gain_db has three decimals
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_mono_model_hears_each_channel_at_its_loudness(tmp_path, echo, channels):
+    sound = song(tmp_path / "a.wav", seconds=4.0, channels=channels)
+    separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=echo(channels=1, loudness_lufs=-14.0), quiet=True)
+    segments = torch.cat(HEARD)[:, 0].numpy()  # (segment * channel, time), of all channels in turn
+    for channel in range(channels):
+        second, before = segments[channels + channel], sound[channel, 3072:7168]  # segments overlap by a quarter
+        gain = float(second @ before / (before @ before))
+        assert integrated_lufs(gain * sound[channel : channel + 1], RATE) == pytest.approx(-14.0, abs=0.1)
+    assert files.read(tmp_path / "out" / "a" / "rest.wav") == pytest.approx(0.75 * sound, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["left", "inverted"])
+def test_channels_that_hold_one_sound_are_heard_as_one(tmp_path, echo, kind):
+    """The model hears mono; what comes out has the channels of the song."""
+    sound = song(tmp_path / "a.wav", channels=1)
+    both = np.concatenate([sound, (0.0 if kind == "left" else -1.0) * sound])
+    soundfile.write(tmp_path / "a.wav", both.T, RATE, subtype="PCM_24")
+    done = separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=echo(), quiet=True)
+    assert all(torch.allclose(heard[:, 0], heard[:, 1], atol=1e-6) for heard in HEARD)
+    assert done["songs"]["a"]["issues"] == ["one_sided" if kind == "left" else "polarity_inverted"]
+    assert files.read(tmp_path / "out" / "a" / "rest.wav") == pytest.approx(0.75 * both, abs=1e-5)
 
 
 def test_what_cannot_be_meant_is_refused(tmp_path, echo):

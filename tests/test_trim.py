@@ -224,7 +224,7 @@ class TestResume:
         def killed(*args: object, **more: object) -> object:
             nonlocal count
             count += 1
-            if count > 8 + 5:  # the scan looks at eight, then the sixth stem's turn comes
+            if count > 8 + 5:  # the scan looks at eight, then the second song's second stem is heard
                 raise KeyboardInterrupt
             return probe(*args, **more)  # type: ignore[arg-type]
 
@@ -238,7 +238,7 @@ class TestResume:
             file.write('{"id": "half a li')
         written.clear()
         assert trim(songs, tmp_path / "out", quiet=True) == expected
-        assert len(written) == 3
+        assert len(written) == 4
         assert not partial.exists()
         assert content(tmp_path / "out") == content(tmp_path / "whole")
 
@@ -350,13 +350,55 @@ def test_more_channels_than_flac_holds(tmp_path: Path) -> None:
     assert [issue.code for issue in stem.issues] == ["downmixed"]
 
 
-def test_samples_beyond_full_scale_are_noted(tmp_path: Path) -> None:
+def test_a_song_beyond_full_scale_is_turned_down_as_a_whole(tmp_path: Path) -> None:
+    """By one gain, so that its stems still add up to it; said in the manifest; and once only, if repeated."""
+    time = np.arange(6 * RATE) / RATE
+    stems = {"bass": 2.0 * np.sin(2 * np.pi * 220 * time), "drums": 0.5 * np.sin(2 * np.pi * 330 * time)}
+    for song in ("loud", "calm"):
+        (tmp_path / "in" / song).mkdir(parents=True)
+        for name, sound in stems.items():
+            gain = 1.0 if song == "loud" else 0.4
+            soundfile.write(tmp_path / "in" / song / f"{name}.wav", gain * sound, RATE, subtype="FLOAT")
+    trimmed = trim(tmp_path / "in", tmp_path / "out", quiet=True)
+    for stem in trimmed.stems:
+        heard, _ = soundfile.read(tmp_path / "out" / stem.path)
+        gain = (1 - 2**-15) / 2 if stem.track == "loud" else 0.4
+        assert np.abs(heard - gain * stems[stem.claimed[0]]).max() < 2**-21  # 24 bits
+        assert [issue.code for issue in stem.issues] == (["turned_down"] if stem.track == "loud" else [])
+        assert stem.extra.get("gain_db") == (-6.021 if stem.track == "loud" else None)
+    assert trim(tmp_path / "in", tmp_path / "out", quiet=True) == trimmed
+    again = trim(tmp_path / "out", tmp_path / "again", quiet=True)
+    assert [stem.extra.get("gain_db") for stem in again.stems] == [None, None, -6.021, -6.021]
+
+
+def test_a_soft_song_is_kept_and_a_silent_stem_is_not(tmp_path: Path) -> None:
+    """Silence is 60 dB below the song, not below full scale; dither alone is silence, whatever the song."""
+    rng = np.random.default_rng(0)
+    for gain_db in (0, -20, -45, -60):
+        folder = tmp_path / "in" / f"song at {gain_db}"
+        folder.mkdir(parents=True)
+        gain = 10 ** (gain_db / 20)
+        loud = 0.2 * np.sin(2 * np.pi * 220 * np.arange(6 * RATE) / RATE)
+        loud[2 * RATE : 5 * RATE] = 0.0
+        for name, sound in (("bass", loud), ("vocals", 0.03 * loud), ("other", 1e-4 * rng.standard_normal(6 * RATE))):
+            soundfile.write(folder / f"{name}.wav", gain * sound, RATE, subtype="PCM_24")
+        soundfile.write(folder / "drums.wav", rng.integers(-1, 2, 6 * RATE).astype(np.int16), RATE, subtype="PCM_16")
+    trimmed = trim(tmp_path / "in", tmp_path / "out", quiet=True)
+    assert {stem.claimed[0] for stem in trimmed.stems} == {"bass", "vocals"}
+    assert {stem.num_samples for stem in trimmed.stems} == {trimmed.stems[0].num_samples} and len(trimmed.stems) == 8
+    floor = trim(tmp_path / "in", tmp_path / "floor", TrimConfig(silence_floor_dbfs=-60.0), quiet=True)
+    assert {stem.track for stem in floor.stems} == {"song at 0", "song at -20"}
+
+
+def test_a_channel_without_sound_is_told(tmp_path: Path) -> None:
     (tmp_path / "in" / "song").mkdir(parents=True)
-    loud = np.random.default_rng(0).standard_normal((RATE, 1))
-    soundfile.write(tmp_path / "in" / "song" / "drums.wav", loud, RATE, subtype="FLOAT")
-    (stem,) = trim(tmp_path / "in", tmp_path / "out", quiet=True).stems
-    beyond = int((np.abs(loud.astype(np.float32)) > 1).sum())
-    assert [(issue.code, issue.detail) for issue in stem.issues] == [("clipped", f"{beyond} samples exceed full scale")]
+    sound = 0.1 * np.random.default_rng(0).standard_normal((6 * RATE, 1))
+    soundfile.write(tmp_path / "in" / "song" / "bass.wav", sound * [1, 0], RATE)
+    soundfile.write(tmp_path / "in" / "song" / "drums.wav", sound * [1, -1], RATE)
+    stems = trim(tmp_path / "in", tmp_path / "out", quiet=True).stems
+    assert [[issue.code for issue in stem.issues] for stem in stems] == [["one_sided"], ["polarity_inverted"]]
+    heard, _ = soundfile.read(tmp_path / "out" / "song" / "bass.flac")
+    assert not heard[:, 1].any()  # what is written is what was there
 
 
 def test_the_manifest_says_how_it_was_made(tmp_path: Path, songs: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from stemclean import manifest
+from stemclean import duplicates, manifest
 from stemclean.refining import half_labelled, noise, summary
 
 PATH = "docs/manifest.md"
@@ -70,6 +70,7 @@ def render() -> str:
     parts += [_object(name, objects[name]) for name in ORDER]
     parts.append(_reasons("Reasons of a verdict", manifest.VERDICT_REASONS))
     parts.append(_reasons("Reasons of a skipped file", manifest.SKIP_REASONS))
+    parts.append(_reasons("Codes of an issue", manifest.ISSUE_CODES | duplicates.ISSUES))
     parts.append(_keys("The summary of refine", summary.KEYS))
     parts.append(_keys("The summary of refine --pitch", half_labelled.KEYS))
     parts.append(_keys("Noise in the summary of refine", noise.KEYS))

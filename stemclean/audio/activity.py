@@ -6,7 +6,8 @@ leaves open what follows.
 
 *Level* (ours). Frames of 50 ms that do not overlap (two periods of a bass guitar's lowest note; whole frames are kept
 or dropped, so that the frames of a trimmed file are frames of its source, and trimming twice removes nothing more). A
-frame's level is its RMS, of the loudest channel.
+frame's level is its RMS, of the loudest channel. A converter's offset that would pass the gate is taken away first: it
+is no sound.
 
 *Peak* (ours). One click at full scale would silence a quiet stem if the peak were its largest sample. So the
 reference is the level that the stem reaches for half a second in total: its tenth loudest frame. ``detector="peak"``
@@ -14,8 +15,11 @@ takes the paper at its word: a frame's level is its largest sample, the referenc
 
 *Second pass* (our reading). All that is left is within 30 dB of the peak, which the joined sound has too: nothing in
 it can be 60 dB below its own peak. What the first pass cannot see is a stem that is noise throughout: hiss lies
-within 30 dB of itself. So the 60 dB count from digital full scale: what is left must reach -60 dBFS. With
-``detector="peak"`` they count from the joined sound's own peak, and the pass does nothing.
+within 30 dB of itself. So the 60 dB count from the peak of the stem's song: the highest peak that any of its stems
+reaches for half a second in total, full scale at most. A song that was recorded at -45 dB is a song; a stem that lies
+60 dB below the others is silent. Whatever the song, there is a floor, of -130 dBFS if none is given, and one step of
+the file's sample format: below it is dither. With ``detector="peak"`` the 60 dB count from the joined sound's own
+peak, the pass does nothing, and there is no floor.
 
 *Joining* (ours). Silence counts from one second on: the pause between two beats of a slow kick drum stays. Each kept
 region begins and ends 0.1 s beyond its first and last loud frame, for attacks and tails.
@@ -33,7 +37,16 @@ from stemclean.audio.waveform import Sound, Waveform, as_blocks
 from stemclean.errors import ConfigError
 from stemclean.units import seconds_to_samples
 
-__all__ = ["Detector", "Levels", "active_regions", "frame_samples", "gap_and_pad_frames", "levels", "regions_of"]
+__all__ = [
+    "SILENCE_FLOOR_DBFS",
+    "Detector",
+    "Levels",
+    "active_regions",
+    "frame_samples",
+    "gap_and_pad_frames",
+    "levels",
+    "regions_of",
+]
 
 FRAME_LENGTH = 0.05
 """Seconds."""
@@ -45,7 +58,10 @@ FIRST_DB = 30.0
 """First pass: dB below the stem's own reference."""
 
 SECOND_DB = 60.0
-"""Second pass: dB below full scale."""
+"""Second pass: dB below the song's peak."""
+
+SILENCE_FLOOR_DBFS = -130.0
+"""Whatever the song, nothing below this sounds: some 10 dB above the noise of 24 bits."""
 
 MIN_GAP = 1.0
 """Seconds; shorter silence is kept."""
@@ -75,6 +91,16 @@ class Levels:
     num_samples: int
     sample_rate: int
 
+    @property
+    def reference(self) -> float:
+        """RMS level that the sound reaches for half a second in total."""
+        return _sustained(self.rms)
+
+    @property
+    def sustained_peak(self) -> float:
+        """The same of the peaks: no click moves it."""
+        return _sustained(self.peak)
+
 
 def active_regions(
     sound: Sound,
@@ -82,6 +108,8 @@ def active_regions(
     *,
     first_db: float = FIRST_DB,
     second_db: float = SECOND_DB,
+    song_peak: float = 1.0,
+    floor: float = 0.0,
     min_gap: float = MIN_GAP,
     pad: float = PAD,
     detector: Detector = "sustained",
@@ -94,7 +122,9 @@ def active_regions(
         sound: a waveform or its blocks.
         sample_rate: per second.
         first_db: first pass, dB below the reference.
-        second_db: second pass, dB below full scale.
+        second_db: second pass, dB below the song's peak.
+        song_peak: see the module; full scale counts as one.
+        floor: level below which nothing sounds, whatever the song; full scale = 1.
         min_gap: seconds; silence shorter than this is kept.
         pad: seconds kept around what is loud; less than half of ``min_gap``.
         detector: ``"sustained"``, or ``"peak"`` for the paper's letter.
@@ -109,6 +139,8 @@ def active_regions(
         levels(sound, sample_rate),
         first_db=first_db,
         second_db=second_db,
+        song_peak=song_peak,
+        floor=floor,
         min_gap=min_gap,
         pad=pad,
         detector=detector,
@@ -119,7 +151,8 @@ def levels(sound: Sound, sample_rate: int) -> Levels:
     """RMS and peak of each frame, measured block by block."""
     length = frame_samples(sample_rate)
     rest: Waveform = np.zeros((1, 0), np.float32)
-    rms: list[NDArray[np.float64]] = []
+    power: list[NDArray[np.float64]] = []
+    means: list[NDArray[np.float64]] = []
     peak: list[NDArray[np.float64]] = []
     num_samples = 0
     for block in as_blocks(sound):
@@ -127,14 +160,18 @@ def levels(sound: Sound, sample_rate: int) -> Levels:
         waiting = np.concatenate([rest, block], axis=1) if rest.shape[1] else block
         whole = waiting.shape[1] // length * length
         frames = waiting[:, :whole].reshape(waiting.shape[0], -1, length)  # (channel, time) -> (channel, frame, sample)
-        rms.append(_rms(frames))
+        power.append(_power(frames))
+        means.append(frames.mean(axis=2, dtype=np.float64))
         peak.append(np.abs(frames).max(axis=(0, 2), initial=0.0).astype(np.float64))
         rest = waiting[:, whole:]
     if rest.shape[1]:
-        rms.append(_rms(rest[:, None]))
+        power.append(_power(rest[:, None]))
+        means.append(rest[:, None].mean(axis=2, dtype=np.float64))
         peak.append(np.array([np.abs(rest).max()], np.float64))
-    empty = np.zeros(0)
-    return Levels(np.concatenate([empty, *rms]), np.concatenate([empty, *peak]), num_samples, sample_rate)
+    if not power:
+        return Levels(np.zeros(0), np.zeros(0), num_samples, sample_rate)
+    heard = _without_offset(np.concatenate(power, axis=1), np.concatenate(means, axis=1))
+    return Levels(np.sqrt(heard.max(axis=0)), np.concatenate(peak), num_samples, sample_rate)
 
 
 def regions_of(
@@ -142,13 +179,16 @@ def regions_of(
     *,
     first_db: float = FIRST_DB,
     second_db: float = SECOND_DB,
+    song_peak: float = 1.0,
+    floor: float = 0.0,
     min_gap: float = MIN_GAP,
     pad: float = PAD,
     detector: Detector = "sustained",
 ) -> list[tuple[int, int]]:
     """:func:`active_regions` of levels that were measured before."""
     gap_frames, pad_frames = gap_and_pad_frames(min_gap, pad)
-    loud = _loud(measured, first_db, second_db, detector)
+    least = max(min(song_peak, 1.0) * 10 ** (-second_db / 20), floor)
+    loud = _by_peak(measured, first_db, second_db) if detector == "peak" else _loud(measured, first_db, least)
     length = frame_samples(measured.sample_rate)
     regions: list[tuple[int, int]] = []
     for first, last in _runs(loud, gap_frames):
@@ -176,23 +216,40 @@ def frame_samples(sample_rate: int) -> int:
     return max(1, seconds_to_samples(FRAME_LENGTH, sample_rate))
 
 
-def _rms(frames: NDArray[np.float32]) -> NDArray[np.float64]:
-    """RMS of the loudest channel. Shape: (channel, frame, sample) -> (frame,)."""
-    power = np.einsum("cfs,cfs->cf", frames, frames, dtype=np.float64) / frames.shape[2]
-    return np.asarray(np.sqrt(power.max(axis=0)), np.float64)
+def _power(frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean squares. Shape: (channel, frame, sample) -> (channel, frame)."""
+    return np.asarray(np.einsum("cfs,cfs->cf", frames, frames, dtype=np.float64) / frames.shape[2])
 
 
-def _loud(measured: Levels, first_db: float, second_db: float, detector: Detector) -> NDArray[np.bool_]:
+def _without_offset(power: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean squares without the offset of each channel, where that is loud enough to pass the first gate by itself.
+
+    The offset is the median of the frames' means: no drum stroke moves it. (channel, frame) all.
+    """
+    offsets = np.array([np.median(mean[one > 0]) if one.any() else 0.0 for one, mean in zip(power, means, strict=True)])
+    rank = min(power.shape[1], round(REFERENCE_DURATION / HOP_LENGTH))
+    reference = np.partition(power, -rank, axis=1)[:, -rank].max()
+    offsets[offsets**2 < reference * 10 ** (-FIRST_DB / 10)] = 0.0
+    there = power > 0  # what is digital silence stays so
+    return np.where(there, np.maximum(power - 2 * offsets[:, None] * means + offsets[:, None] ** 2, 0.0), 0.0)
+
+
+def _loud(measured: Levels, first_db: float, least: float) -> NDArray[np.bool_]:
     """Frames that pass both gates; digital silence never does."""
-    if detector == "peak":
-        level, reference = measured.peak, measured.peak.max(initial=0.0)
-        second_reference = reference
-    else:
-        level, second_reference = measured.rms, 1.0
-        rank = min(len(level), round(REFERENCE_DURATION / HOP_LENGTH))
-        reference = np.partition(level, -rank)[-rank] if rank else 0.0
-    threshold = max(reference * 10 ** (-first_db / 20), second_reference * 10 ** (-second_db / 20))
-    return np.asarray((level >= threshold) & (level > 0.0))
+    threshold = max(measured.reference * 10 ** (-first_db / 20), least)
+    return np.asarray((measured.rms >= threshold) & (measured.rms > 0.0))
+
+
+def _by_peak(measured: Levels, first_db: float, second_db: float) -> NDArray[np.bool_]:
+    """The same by the paper's letter: both gates count from the largest sample."""
+    threshold = measured.peak.max(initial=0.0) * 10 ** (-min(first_db, second_db) / 20)
+    return np.asarray((measured.peak >= threshold) & (measured.peak > 0.0))
+
+
+def _sustained(level: NDArray[np.float64]) -> float:
+    """The level that is reached for :data:`REFERENCE_DURATION` in total."""
+    rank = min(len(level), round(REFERENCE_DURATION / HOP_LENGTH))
+    return float(np.partition(level, -rank)[-rank]) if rank else 0.0
 
 
 def _runs(loud: NDArray[np.bool_], gap_frames: int) -> list[tuple[int, int]]:

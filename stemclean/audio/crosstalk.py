@@ -15,7 +15,7 @@ Who bleeds into whom
     what was found to bleed into it.
 
 What it cannot find: sound that no other stem of the song holds, other takes, echoes beyond :data:`LATEST`, and sources
-whose channels cancel. One sampled part in two stems is bleed to it.
+whose channels cancel: give those mended (:mod:`stemclean.audio.stereo`). One sampled part in two stems is bleed to it.
 """
 
 from __future__ import annotations

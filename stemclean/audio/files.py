@@ -43,8 +43,7 @@ __all__ = [
 ]
 
 DEFAULT_SUBTYPES = {"flac": "PCM_24", "wav": "PCM_24", "aiff": "PCM_24"}
-"""Sample format by family where the caller names none. 24 bits, not float: float wav holds a time stamp (``PEAK``
-chunk), so that equal sound would not give equal bytes."""
+"""Sample format by family where the caller names none: 24 bits."""
 
 RESAMPLE_MARGIN = 0.05
 """Seconds read beyond an excerpt's edges before its rate is changed; soxr's filter is some 10 ms long."""
@@ -202,7 +201,7 @@ class AudioWriter:
         self.num_samples = 0
 
     def write(self, waveform: Waveform) -> None:
-        """Append samples. Shape: (channel, time). What exceeds full scale is clipped by integer formats."""
+        """Append samples, ``(channel, time)``; integer formats clip them (:mod:`stemclean.audio.headroom`)."""
         self._file.write(np.ascontiguousarray(waveform.T))  # soundfile wants (time, channel)
         self.num_samples += waveform.shape[1]
 
@@ -233,6 +232,17 @@ def create(path: str | Path, sample_rate: int, channels: int, *, subtype: str | 
             raise ConfigError(message, "write .wav, or fewer channels") from None
         with file:
             yield AudioWriter(file)
+        if family == "wav" and subtype in ("FLOAT", "DOUBLE"):
+            _undated(temporary)
+
+
+def _undated(path: Path) -> None:
+    """Take the time stamp out of a WAV's ``PEAK`` chunk, so that equal sound gives equal bytes."""
+    with open(path, "r+b") as file:
+        place = file.read(512).find(b"PEAK")
+        if place >= 0:
+            file.seek(place + 12)  # after name, length and version
+            file.write(bytes(4))
 
 
 def write(path: str | Path, waveform: Waveform, sample_rate: int, *, subtype: str | None = None) -> Path:

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["ENDINGS", "STREAM_ENDINGS", "content_family", "ending_family", "family_of", "has_signature"]
+__all__ = [
+    "ENDINGS",
+    "STREAM_ENDINGS",
+    "content_family",
+    "ending_family",
+    "family_of",
+    "has_signature",
+    "quantisation_step",
+]
 
 _FAMILIES: dict[str, tuple[str, ...]] = {
     "wav": ("wav", "wave", "bwf", "rf64", "w64", "nist", "sph"),
@@ -135,6 +143,30 @@ _UNSIGNED = frozenset({"adx", "gsm", "g722", "sbc", "aptx"})
 
 UNREADABLE = frozenset({"optimfrog", "lossless audio", "headerless", "audible"})
 """Families that no decoder of ours reads."""
+
+_BITS = {
+    "PCM_S8": 8,
+    "PCM_U8": 8,
+    "PCM_16": 16,
+    "PCM_24": 24,
+    "PCM_32": 32,
+    "ULAW": 13,
+    "ALAW": 12,
+    "IMA_ADPCM": 16,
+    "MS_ADPCM": 16,
+}
+"""Bits of libsndfile's integer sample formats; of the logarithmic ones, near zero."""
+
+
+def quantisation_step(subtype: str) -> float:
+    """One step of an integer sample format, full scale = 1; 0 for formats without, as float and lossy ones are.
+
+    The noise of a dithered conversion is half a step's RMS: sound that stays below a step is that noise.
+
+    >>> quantisation_step("PCM_16") == 2**-15, quantisation_step("VORBIS")
+    (True, 0.0)
+    """
+    return 2.0 ** (1 - _BITS[subtype]) if subtype in _BITS else 0.0
 
 
 def ending_family(path: Path) -> str | None:

@@ -17,9 +17,11 @@ from scipy.signal import sosfilt
 from stemclean.audio.waveform import Sound, Waveform, as_blocks
 from stemclean.units import amplitude_to_db
 
-__all__ = ["LoudnessMeter", "integrated_lufs", "k_weighting", "peak_dbfs"]
+__all__ = ["LoudnessMeter", "integrated_lufs", "k_weighting", "peak_dbfs", "relative_lufs"]
 
 ABSOLUTE_GATE_LUFS = -70.0
+SOFTEST_LU = -60.0
+"""Below the loudest block, in place of the absolute gate."""
 RELATIVE_GATE_LU = -10.0
 STEPS_PER_SECOND = 10
 """A block begins every 100 ms."""
@@ -28,6 +30,7 @@ STEPS_PER_BLOCK = 4
 """A block lasts 400 ms."""
 
 _OFFSET = -0.691  # dB: a 997 Hz sine of full scale in one channel is -3.01 LUFS
+_ABSOLUTE_GATE = 10 ** ((ABSOLUTE_GATE_LUFS - _OFFSET) / 10)
 _SURROUND = 1.41
 _CHANNEL_GAINS = {
     4: (1, 1, _SURROUND, _SURROUND),
@@ -47,6 +50,17 @@ def integrated_lufs(sound: Sound, sample_rate: int) -> float | None:
     for block in as_blocks(sound):
         meter.add(block)
     return meter.integrated_lufs()
+
+
+def relative_lufs(sound: Sound, sample_rate: int) -> float | None:
+    """The same without the gate at -70 LUFS, so that a gain changes it by that gain, however soft the sound (ours).
+
+    The gate stands at -70 LUFS or 60 LU below the loudest block, whichever is lower.
+    """
+    meter = LoudnessMeter(sample_rate)
+    for block in as_blocks(sound):
+        meter.add(block)
+    return meter.relative_lufs()
 
 
 def peak_dbfs(sound: Sound) -> float | None:
@@ -82,16 +96,24 @@ class LoudnessMeter:
 
     def integrated_lufs(self) -> float | None:
         """Loudness of what was added so far, as :func:`integrated_lufs`."""
-        num_blocks = len(self._energies) - STEPS_PER_BLOCK + 1
-        if num_blocks < 1:
-            return None
+        return _gated(self._powers(), _ABSOLUTE_GATE)
+
+    def relative_lufs(self) -> float | None:
+        """The same, as :func:`relative_lufs`."""
+        powers = self._powers()
+        return _gated(powers, min(_ABSOLUTE_GATE, powers.max(initial=0.0) * 10 ** (SOFTEST_LU / 10)))
+
+    def _powers(self) -> NDArray[np.float64]:
+        """Weighted mean square of every block."""
+        if len(self._energies) < STEPS_PER_BLOCK:
+            return np.zeros(0)
         sums = np.convolve(self._energies, np.ones(STEPS_PER_BLOCK), "valid")
-        power = sums / (STEPS_PER_BLOCK * self._sample_rate / STEPS_PER_SECOND)
-        power = power[power > 10 ** ((ABSOLUTE_GATE_LUFS - _OFFSET) / 10)]
-        if not len(power):
-            return None
-        gate = power.mean() * 10 ** (RELATIVE_GATE_LU / 10)
-        return _OFFSET + 10 * math.log10(power[power > gate].mean())
+        return np.asarray(sums / (STEPS_PER_BLOCK * self._sample_rate / STEPS_PER_SECOND))
+
+    @property
+    def peak(self) -> float:
+        """Largest sample of what was added so far, full scale = 1."""
+        return self._peak
 
     def peak_dbfs(self) -> float | None:
         """Sample peak of what was added so far, as :func:`peak_dbfs`."""
@@ -111,6 +133,15 @@ class LoudnessMeter:
 
     def _step_start(self, step: int) -> int:
         return round(step * self._sample_rate / STEPS_PER_SECOND)
+
+
+def _gated(powers: NDArray[np.float64], least: float) -> float | None:
+    """Loudness of the blocks above an absolute and the relative gate; None where none is."""
+    powers = powers[powers > least]
+    if not len(powers):
+        return None
+    gate = powers.mean() * 10 ** (RELATIVE_GATE_LU / 10)
+    return _OFFSET + 10 * math.log10(powers[powers > gate].mean())
 
 
 def k_weighting(sample_rate: int) -> NDArray[np.float64]:

@@ -62,6 +62,7 @@ __all__ = [
 ]
 
 FINDINGS = 1
+NAMES = 5
 USAGE = 2
 FAILED_INPUTS = 3
 BUG = 70
@@ -185,6 +186,16 @@ def remark(text: str, *, quiet: bool = False) -> None:
     """Say something on stderr."""
     if not quiet:
         _console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def named(names: Sequence[str]) -> str:
+    """The first few of some names; a table, a manifest or ``--json`` holds all."""
+    return ", ".join(names[:NAMES]) + (", …" if len(names) > NAMES else "")
+
+
+def softer(gains_db: Mapping[str, float]) -> list[str]:
+    """Songs with the gains by which they were turned down."""
+    return [f"{song or 'the songs'} ({gain_db:g} dB)" for song, gain_db in gains_db.items()]
 
 
 @contextmanager

@@ -147,6 +147,9 @@ def command(
             help="Measure what is heard of a song's stems in one another, where they lie side by side.",
         ),
     ] = True,
+    silence_floor_dbfs: Annotated[
+        float, typer.Option(metavar="DBFS", max=0, help="What is softer is silence, however soft the song.")
+    ] = -130.0,
     windows: Annotated[
         bool, typer.Option("--windows", help="Judge every window by itself, as the paper does: far slower.")
     ] = False,
@@ -192,6 +195,7 @@ def command(
         claimed_threshold=claimed_threshold,
         max_bleed_db=max_bleed_db,
         crosstalk=crosstalk,
+        silence_floor_dbfs=silence_floor_dbfs,
         plain_windows=windows,
     )
     if as_published:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, clock, data, remark, report_failures, table
+from stemclean.cli._shared import Json, Quiet, clock, data, named, remark, report_failures, softer, table
 
 EXAMPLE = "stemclean separate song.mp3 -o separated --weights file:my_separator.safetensors"
 
@@ -19,7 +19,10 @@ def command(
     overlap: Annotated[
         float, typer.Option(metavar="SHARE", min=0, max=0.95, help="How much segments overlap; more takes longer.")
     ] = 0.25,
-    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="wav or flac, of 24 bits.")] = "wav",
+    format_: Annotated[
+        str,
+        typer.Option("--format", metavar="NAME", help="wav or flac, of 24 bits; a wav beyond full scale is of floats."),
+    ] = "wav",
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 …; a GPU where there is one.")
     ] = None,
@@ -54,12 +57,15 @@ def command(
         "seconds": round(done["seconds"], 1),
         **skips(map(Skip.model_validate, done["skipped"])),
     }
-    shown = table("Separated", "song", "length", "clipped", numbers=("length",))
+    shown = table("Separated", "song", "length", "remarks", numbers=("length",))
     for name, song in report["songs"].items():
-        clipped = ", ".join(f"{label} {count}" for label, count in song["clipped"].items())
-        shown.add_row(name, clock(song["num_samples"] / song["sample_rate"]), clipped)
+        shown.add_row(name, clock(song["num_samples"] / song["sample_rate"]), ", ".join(song["issues"]))
     data(report, [shown], as_json=as_json)
-    if any(song["clipped"] for song in report["songs"].values()):
-        remark("samples beyond full scale were clipped: lower the songs' level first", quiet=quiet)
+    in_float = [name for name, song in report["songs"].items() if song["in_float"]]
+    if in_float:
+        remark(f"beyond full scale, so written in float: {named(in_float)}", quiet=quiet)
+    turned_down = {name: song["gain_db"] for name, song in report["songs"].items() if song["gain_db"]}
+    if turned_down:
+        remark(f"turned down, so that nothing is clipped: {named(softer(turned_down))}", quiet=quiet)
     remark(f"wrote {output}", quiet=quiet)
     report_failures(report["failures"], quiet=quiet)

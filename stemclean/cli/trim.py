@@ -13,18 +13,17 @@ from stemclean.cli._shared import (
     Quiet,
     clock,
     data,
+    named,
     passed_over,
     reading,
     remark,
     report_failures,
+    softer,
     table,
     typed,
 )
 
 EXAMPLE = "stemclean trim my_stems trimmed"
-
-NAMES = 5
-"""Silent stems that a remark names; the manifest and ``--json`` hold all."""
 
 
 class ByWhat(StrEnum):
@@ -46,7 +45,7 @@ def command(
         float, typer.Option(metavar="DB", min=0, help="First pass: silence is this far below the stem's level.")
     ] = 30.0,
     second_db: Annotated[
-        float, typer.Option(metavar="DB", min=0, help="Second pass: what is left must come this near to full scale.")
+        float, typer.Option(metavar="DB", min=0, help="Second pass: silence is this far below the song's peak.")
     ] = 60.0,
     detector: Annotated[
         ByWhat,
@@ -55,6 +54,9 @@ def command(
             help="The stem's level is what it sustains for half a second; peak: its largest sample, as in the paper.",
         ),
     ] = ByWhat.SUSTAINED,
+    silence_floor_dbfs: Annotated[
+        float, typer.Option(metavar="DBFS", max=0, help="What is softer is silence, however soft the song.")
+    ] = -130.0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -67,7 +69,9 @@ def command(
         from stemclean.report import describe_trimmed
         from stemclean.trim import TrimConfig, trim
 
-    config = TrimConfig(first_db=first_db, second_db=second_db, detector=detector.value)
+    config = TrimConfig(
+        first_db=first_db, second_db=second_db, silence_floor_dbfs=silence_floor_dbfs, detector=detector.value
+    )
     report = describe_trimmed(trim(source, destination, config, regions_only=regions_only, quiet=quiet))
     report["output"] = str(destination / "manifest.json")
     shown = table("Trimmed", "class", "stems", "before", "after", numbers=("stems", "before", "after"))
@@ -75,8 +79,9 @@ def command(
         shown.add_row(label, str(round(numbers["stems"])), clock(numbers["before"]), clock(numbers["after"]))
     data(report, [shown], as_json=as_json)
     if report["silent"]:
-        some = ", ".join(report["silent"][:NAMES]) + (", …" if len(report["silent"]) > NAMES else "")
-        remark(f"left out {len(report['silent'])} as silent: {some}", quiet=quiet)
+        remark(f"left out {len(report['silent'])} as silent: {named(report['silent'])}", quiet=quiet)
+    if report["turned_down"]:
+        remark(f"turned down, so that nothing is clipped: {named(softer(report['turned_down']))}", quiet=quiet)
     lines = [f"wrote {report['output']}", *passed_over(report), f"next: {typed('refine', report['output'])}"]
     remark("\n".join(lines), quiet=quiet)
     report_failures(report["failures"], quiet=quiet)

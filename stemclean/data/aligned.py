@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from stemclean.audio.f0 import F0Track
-from stemclean.audio.loudness import integrated_lufs
+from stemclean.audio.loudness import relative_lufs
 from stemclean.data.pool import PooledStem, StemPool
 from stemclean.data.sources import Sources, loudness_gain
 from stemclean.errors import ConfigError
@@ -28,7 +28,16 @@ from stemclean.layouts import f0_labels
 from stemclean.manifest import Manifest, Stem
 from stemclean.units import db_to_amplitude
 
-__all__ = ["AlignedExample", "AlignedMixer", "AlignedMixing", "AlignedTrack", "Frames", "aligned_tracks", "whole_songs"]
+__all__ = [
+    "AlignedExample",
+    "AlignedMixer",
+    "AlignedMixing",
+    "AlignedTrack",
+    "Frames",
+    "aligned_tracks",
+    "parts_of_wholes",
+    "whole_songs",
+]
 
 SUREST = 0.9999
 """Confidence of an estimate at most, so that none passes for the truth, by which validation judges."""
@@ -141,6 +150,12 @@ def whole_songs(manifest: Manifest, *, alone: bool = False) -> Manifest:
     return manifest.with_stems([s.model_copy(update={"active": [(0.0, s.duration)]}) for s in manifest.stems])
 
 
+def parts_of_wholes(manifest: Manifest) -> frozenset[str]:
+    """Ids of the stems of songs of which there is a mixture too: what is not in them is what is left of it."""
+    whole = {stem.track for stem in manifest.stems if len(stem.claimed) > 1}
+    return frozenset(stem.id for stem in manifest.stems if stem.track in whole)
+
+
 def aligned_tracks(
     manifest: Manifest, folder: Path, pool: StemPool, labels: Sequence[str], pitched: str, *, confidences: bool = True
 ) -> list[AlignedTrack]:
@@ -242,7 +257,7 @@ class AlignedMixer:
         if rng.random() < self.config.swap_chance:
             targets = np.ascontiguousarray(targets[:, ::-1])
         levelled = plain if len(self.labels) == 1 else targets  # a class alone keeps its gain
-        gain = loudness_gain(integrated_lufs(levelled.sum(0), rate), self.config.loudness_lufs)
+        gain = loudness_gain(relative_lufs(levelled.sum(0), rate), self.config.loudness_lufs)
         return AlignedExample(targets * np.float32(gain), rows, track.trust, *self._f0(track.f0, start / rate))
 
     def _sources(self, track: AlignedTrack, start: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,15 +13,20 @@ import numpy as np
 
 from stemclean import manifest
 from stemclean.audio import activity, files
-from stemclean.audio.activity import Detector
+from stemclean.audio.activity import Detector, Levels
 from stemclean.audio.files import AudioInfo
+from stemclean.audio.formats import quantisation_step
+from stemclean.audio.headroom import can_exceed, gain_below_full_scale
 from stemclean.audio.loudness import LoudnessMeter
 from stemclean.audio.splicing import splice, subregions
+from stemclean.audio.stereo import ChannelFaults, ChannelMeter
 from stemclean.audio.waveform import Waveform
 from stemclean.data.cut_f0 import cut_file
+from stemclean.data.issues import GAIN_DB, channel_issues, turned_down_issue, with_issues
+from stemclean.data.song_levels import song_of
 from stemclean.errors import AudioError, ConfigError, LabelError
 from stemclean.manifest import Issue, Source, Stem
-from stemclean.units import samples_to_seconds, seconds_to_samples
+from stemclean.units import amplitude_to_db, db_to_amplitude, samples_to_seconds, seconds_to_samples
 
 __all__ = ["Cutter", "TrimConfig"]
 
@@ -46,7 +52,8 @@ class TrimConfig:
 
     Args:
         first_db: first pass: what lies this many dB below the stem's own level goes.
-        second_db: second pass: what lies this many dB below full scale goes.
+        second_db: second pass: what lies this many dB below the song's peak goes.
+        silence_floor_dbfs: what is softer goes, however soft the song.
         fade: seconds of a cross-fade.
         min_gap: seconds; shorter silence stays.
         pad: seconds kept before and after what is loud.
@@ -58,6 +65,7 @@ class TrimConfig:
 
     first_db: float = activity.FIRST_DB
     second_db: float = activity.SECOND_DB
+    silence_floor_dbfs: float = activity.SILENCE_FLOOR_DBFS
     fade: float = 0.01
     min_gap: float = activity.MIN_GAP
     pad: float = activity.PAD
@@ -68,56 +76,136 @@ class TrimConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"trim: {name} is {value:g}", "give a number that is not negative")
+        if not self.silence_floor_dbfs <= 0:
+            raise ConfigError(f"trim: silence_floor_dbfs is {self.silence_floor_dbfs:g}", "give a level below 0")
         if self.fade > activity.FRAME_LENGTH:
             raise ConfigError(f"trim: a fade of {self.fade:g} s", f"at most one frame, {activity.FRAME_LENGTH:g} s")
         activity.gap_and_pad_frames(self.min_gap, self.pad)
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What a stem is like, before it is cut."""
+
+    info: AudioInfo
+    levels: Levels
+    loudness: LoudnessMeter
+    faults: ChannelFaults
+
+
+@dataclass(frozen=True)
+class _Song:
+    """What the stems of a song have in common.
+
+    Args:
+        sustained_peak: the highest of theirs, see :mod:`stemclean.audio.activity`.
+        peak: the largest sample of those that may exceed full scale.
+    """
+
+    sustained_peak: float
+    peak: float
+
+    @property
+    def gain(self) -> float:
+        """What all its stems are multiplied by, so that none is clipped."""
+        return gain_below_full_scale(self.peak)
+
+    @property
+    def gain_db(self) -> float:
+        """The same in dB, to three decimals."""
+        return round(amplitude_to_db(self.gain), 3) + 0.0
 
 
 class Cutter:
     """Cuts one stem after the other.
 
     Args:
+        stems: of the dataset, by which songs are told.
         config: what is silence, and how the rest is joined.
         folder: what paths of stems are relative to.
         destination: where the files go, each under its own path.
+        known: id -> what an earlier run with the same settings made of a stem; taken over where nothing has changed
+            since.
         regions_only: write no file; say only what would be kept.
     """
 
-    def __init__(self, config: TrimConfig, folder: Path, destination: Path, *, regions_only: bool = False) -> None:
+    def __init__(
+        self,
+        stems: Iterable[Stem],
+        config: TrimConfig,
+        folder: Path,
+        destination: Path,
+        known: Callable[[str], Stem | None],
+        *,
+        regions_only: bool = False,
+    ) -> None:
+        self._stems: dict[str, list[Stem]] = defaultdict(list)
+        for stem in stems:
+            self._stems[song_of(stem)].append(stem)
+        self._known = known
+        self._heard: dict[str, _Heard | AudioError] = {}  # by id
+        self._songs: dict[str, _Song] = {}
+        self._sha256s: dict[str, str] = {}  # by id
         self._config = config
         self._folder = folder
         self._destination = destination
         self._regions_only = regions_only
         self._written: dict[str, str] = {}  # path -> id
 
-    def cut(self, stem: Stem, known: Stem | None = None) -> Stem:
+    def cut(self, stem: Stem) -> Stem:
         """The stem without its silence.
-
-        Args:
-            stem: what to cut.
-            known: what an earlier run with the same settings made of it; taken over where nothing has changed since.
 
         Raises:
             AudioError: the file cannot be used, or (``silent``) nothing in it is to be kept.
         """
         path = self._folder / stem.path
-        info = files.probe(path, stem.stream)
-        sha256 = manifest.file_sha256(path)
         target = self._target(stem, path)
-        same = known is not None and self._input_sha256(known) == sha256 and self._f0_sha256(known) == _f0_sha256(stem)
-        if known is not None and same and self._is_there(known):
-            return known.model_copy(update={name: getattr(stem, name) for name in _CARRIED})
-        regions, loudness = self._listen(path, stem, info)
+        known = self._unchanged(stem)
+        if known is not None and all(self._unchanged(other) for other in self._stems[song_of(stem)]):
+            return self._taken_over(known, stem)
+        heard = self._hear(stem)
+        if isinstance(heard, AudioError):
+            raise heard
+        song = self._song(stem)
+        regions = self._regions(heard, song)
+        del self._heard[stem.id]
         if not regions:
             raise AudioError(path, "silent", "nothing in it is loud enough to be kept")
+        sha256 = self._sha256(stem)
+        noted = with_issues(stem.issues, channel_issues(heard.faults))
         if self._regions_only:
-            measured = {"loudness_lufs": loudness.integrated_lufs(), "peak_dbfs": loudness.peak_dbfs()}
-            active = stem.active if stem.source else _seconds(regions, info.sample_rate)
-            return stem.model_copy(update={**measured, "sha256": sha256, "active": active})
-        written = self._write(path, stem, info, regions, self._destination / target)
-        origin = self._origin(stem, path, info, regions, sha256)
-        described = _described(stem, {**written, "path": target, **origin})
-        return self._with_f0(stem, described, _seconds(regions, info.sample_rate))
+            measured = {"loudness_lufs": heard.loudness.integrated_lufs(), "peak_dbfs": heard.loudness.peak_dbfs()}
+            active = stem.active if stem.source else _seconds(regions, heard.info.sample_rate)
+            return stem.model_copy(update={**measured, "sha256": sha256, "active": active, "issues": noted})
+        origin = self._origin(stem, path, heard.info, regions, sha256)
+        if song.gain_db:
+            before = float(stem.extra.get(GAIN_DB, 0.0))
+            origin["extra"] = {**origin["extra"], GAIN_DB: round(before + song.gain_db, 3)}
+            noted = with_issues(noted, [turned_down_issue(song.gain_db, song.peak)], ["turned_down"])
+        if known is not None and (known.active, known.extra.get(GAIN_DB)) == (
+            origin["active"],
+            origin["extra"].get(GAIN_DB),
+        ):
+            return self._taken_over(known, stem)
+        written = self._write(path, stem, heard.info, regions, self._destination / target, song.gain)
+        described = _described(stem, {**written, "path": target, "issues": noted, **origin})
+        return self._with_f0(stem, described, _seconds(regions, heard.info.sample_rate))
+
+    def _unchanged(self, stem: Stem) -> Stem | None:
+        """What an earlier run made of a stem that is what it was."""
+        known = self._known(stem.id)
+        if known is None or not (self._folder / stem.path).is_file():
+            return None
+        same = self._input_sha256(known) == self._sha256(stem) and self._f0_sha256(known) == _f0_sha256(stem)
+        return known if same and self._is_there(known) else None
+
+    def _taken_over(self, known: Stem, stem: Stem) -> Stem:
+        return known.model_copy(update={name: getattr(stem, name) for name in _CARRIED})
+
+    def _sha256(self, stem: Stem) -> str:
+        if stem.id not in self._sha256s:
+            self._sha256s[stem.id] = manifest.file_sha256(self._folder / stem.path)
+        return self._sha256s[stem.id]
 
     def _with_f0(self, stem: Stem, cut: Stem, regions: Sequence[tuple[float, float]]) -> Stem:
         """The trimmed stem with its f0 on its own time line; where that cannot be read, an issue says so."""
@@ -163,35 +251,51 @@ class Cutter:
         paths = [(self._destination / path, sha256) for path, sha256 in made]
         return all(path.is_file() and manifest.file_sha256(path) == sha256 for path, sha256 in paths)
 
-    def _listen(self, path: Path, stem: Stem, info: AudioInfo) -> tuple[list[tuple[int, int]], LoudnessMeter]:
-        meter = LoudnessMeter(info.sample_rate)
-        blocks = (_metered(block, meter) for block in files.blocks(path, stream=stem.stream))
-        regions = activity.active_regions(
-            blocks,
-            info.sample_rate,
+    def _hear(self, stem: Stem) -> _Heard | AudioError:
+        """What a stem is like; decoded once, though its song asks for it first."""
+        if stem.id not in self._heard:
+            path = self._folder / stem.path
+            try:
+                self._heard[stem.id] = _listen(path, stem)
+            except AudioError as error:
+                self._heard[stem.id] = error
+        return self._heard[stem.id]
+
+    def _song(self, stem: Stem) -> _Song:
+        """What the stems of a stem's song have in common; those that cannot be read do not count."""
+        name = song_of(stem)
+        if name not in self._songs:
+            heard = [one for one in map(self._hear, self._stems[name]) if isinstance(one, _Heard)]
+            peaks = [one.loudness.peak for one in heard if can_exceed(one.info)]
+            self._songs[name] = _Song(max(one.levels.sustained_peak for one in heard), max(peaks, default=0.0))
+        return self._songs[name]
+
+    def _regions(self, heard: _Heard, song: _Song) -> list[tuple[int, int]]:
+        return activity.regions_of(
+            heard.levels,
             first_db=self._config.first_db,
             second_db=self._config.second_db,
+            song_peak=song.sustained_peak,
+            floor=max(db_to_amplitude(self._config.silence_floor_dbfs), quantisation_step(heard.info.subtype)),
             min_gap=self._config.min_gap,
             pad=self._config.pad,
             detector=self._config.detector,
         )
-        return regions, meter
 
     def _write(
-        self, path: Path, stem: Stem, info: AudioInfo, regions: Sequence[tuple[int, int]], target: Path
+        self, path: Path, stem: Stem, info: AudioInfo, regions: Sequence[tuple[int, int]], target: Path, gain: float
     ) -> dict[str, Any]:
         """Write the regions and say what stands there now."""
         channels = info.channels if info.channels <= MAX_CHANNELS else 2
         subtype = "PCM_16" if info.subtype in SIXTEEN_BITS else "PCM_24"
         meter = LoudnessMeter(info.sample_rate)
-        num_clipped = 0
         fade = seconds_to_samples(self._config.fade, info.sample_rate)
         sound = files.blocks(path, channels=channels, stream=stem.stream)
         with files.create(target, info.sample_rate, channels, subtype=subtype) as file:
             for block in splice(sound, regions, info.num_samples, fade):
-                num_clipped += int((np.abs(block) > 1.0).sum())
-                meter.add(block)
-                file.write(block)
+                softer = block if gain == 1.0 else block * np.float32(gain)
+                meter.add(softer)
+                file.write(softer)
             num_samples = file.num_samples
         return {
             "stream": 0,
@@ -201,7 +305,6 @@ class Cutter:
             "num_samples": num_samples,
             "loudness_lufs": meter.integrated_lufs(),
             "peak_dbfs": meter.peak_dbfs(),
-            "issues": _issues(stem, num_clipped),
         }
 
     def _origin(
@@ -239,16 +342,17 @@ def _described(stem: Stem, written: dict[str, Any]) -> Stem:
     return stem.model_copy(update={**written, "regions": [], "crosstalk": None})
 
 
-def _metered(block: Waveform, meter: LoudnessMeter) -> Waveform:
-    meter.add(block)
-    return block
+def _listen(path: Path, stem: Stem) -> _Heard:
+    info = files.probe(path, stem.stream)
+    loudness, channels = LoudnessMeter(info.sample_rate), ChannelMeter(info.sample_rate)
 
+    def metered(block: Waveform) -> Waveform:
+        loudness.add(block)
+        channels.add(block)
+        return block
 
-def _issues(stem: Stem, num_clipped: int) -> list[Issue]:
-    issues = [issue for issue in stem.issues if issue.code != "clipped"]
-    if num_clipped:
-        issues.append(Issue(code="clipped", detail=f"{num_clipped} samples exceed full scale"))
-    return issues
+    measured = activity.levels(map(metered, files.blocks(path, stream=stem.stream)), info.sample_rate)
+    return _Heard(info, measured, loudness, channels.faults())
 
 
 def _seconds(regions: Sequence[tuple[int, int]], sample_rate: int) -> list[tuple[float, float]]:

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from stemclean.audio.activity import SILENCE_FLOOR_DBFS
 from stemclean.data import pool_cache
-from stemclean.data.pool_cache import FULL_SCALE
+from stemclean.data.pool_cache import FULL_SCALE, Decoding
+from stemclean.data.song_levels import SongLevels
 from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest, Skip, Stem
 
 __all__ = ["PooledStem", "StemPool", "content"]
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the cache's content for the same stems changes."""
 
 
@@ -34,8 +36,10 @@ class PooledStem:
         id, track: as in the manifest.
         labels: the classes it is trusted to hold.
         start, num_samples: place and length in the cache, in samples.
-        rms: of the kept samples as stored, full scale = 1.
+        rms: of the kept samples, full scale = 1.
         weight: how often it is drawn compared with others.
+        scale: what full scale of the stored samples stands for: a power of two, so that nothing is clipped, and what is
+            soft keeps its bits.
     """
 
     id: str
@@ -45,6 +49,7 @@ class PooledStem:
     num_samples: int
     rms: float
     weight: float
+    scale: float = 1.0
 
 
 class StemPool:
@@ -70,6 +75,8 @@ class StemPool:
         channels: int = 2,
         cache: Path | None = None,
         limit_gb: float | None = None,
+        silence_floor_dbfs: float = SILENCE_FLOOR_DBFS,
+        in_time: Collection[str] = (),
         workers: int = 2,
         quiet: bool = False,
     ) -> StemPool:
@@ -84,6 +91,9 @@ class StemPool:
             cache: folder of the cache files; default :func:`~stemclean.data.pool_cache.cache_folder`.
             limit_gb: when the folder holds more (10^9 bytes), the pools that were used longest ago are removed, but
                 none that is in use; None: 50 in the default folder, and no limit in a folder that is named.
+            silence_floor_dbfs: what is softer is silence, see :mod:`stemclean.audio.activity`.
+            in_time: ids of stems that are parts of a recording which is in the pool as well, and stay as they are;
+                others whose channels hold one sound have it in all of them, see :mod:`stemclean.audio.stereo`.
             workers: decoding threads.
 
         Raises:
@@ -92,15 +102,15 @@ class StemPool:
         if cache is None:
             cache = pool_cache.cache_folder() / "pools"
             limit_gb = pool_cache.DEFAULT_LIMIT_GB if limit_gb is None else limit_gb
-        key = _key(manifest, folder, sample_rate, channels)
+        key = _key(manifest, folder, sample_rate, channels, silence_floor_dbfs, in_time)
+        plan = Decoding(sample_rate, channels, SongLevels(manifest.stems, folder, silence_floor_dbfs), in_time)
         while (found := pool_cache.find(cache, key, channels)) is None:
             pool_cache.decode(
                 cache,
                 key,
                 manifest.stems,
                 folder,
-                sample_rate=sample_rate,
-                channels=channels,
+                plan,
                 workers=workers,
                 quiet=quiet,
             )
@@ -116,7 +126,7 @@ class StemPool:
                 stem.track,
                 tuple(stem.labels),
                 weight=float(stem.extra.get("weight", 1.0)),
-                **{field: places[stem.id][field] for field in ("start", "num_samples", "rms")},
+                **{field: places[stem.id][field] for field in ("start", "num_samples", "rms", "scale")},
             )
             for stem in manifest.stems
             if stem.id in places
@@ -131,10 +141,12 @@ class StemPool:
         """A piece of a stem; zeros stand after its end.
 
         Shape:
-            ``(channel, num_samples)``, float32 in [-1, 1].
+            ``(channel, num_samples)``, float32; full scale is ±1.
         """
         end = min(start + num_samples, stem.num_samples)
-        piece = self.audio[stem.start + start : stem.start + end].T.astype(np.float32) / FULL_SCALE
+        piece = self.audio[stem.start + start : stem.start + end].T.astype(np.float32) / np.float32(
+            FULL_SCALE / stem.scale
+        )
         return np.pad(piece, ((0, 0), (0, num_samples - piece.shape[1])))
 
     def random_segment(self, stem: PooledStem, num_samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -147,8 +159,11 @@ class StemPool:
         return piece
 
 
-def _key(manifest: Manifest, folder: Path, sample_rate: int, channels: int) -> str:
-    what = [FORMAT, sample_rate, channels, [content(stem, folder) for stem in manifest.stems]]
+def _key(
+    manifest: Manifest, folder: Path, sample_rate: int, channels: int, floor_dbfs: float, in_time: Collection[str]
+) -> str:
+    contents = [[*content(stem, folder), stem.track, stem.id in in_time] for stem in manifest.stems]
+    what = [FORMAT, sample_rate, channels, floor_dbfs, contents]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,14 +23,16 @@ import numpy as np
 from tqdm import tqdm
 
 from stemclean.audio import files
-from stemclean.audio.activity import active_regions
-from stemclean.audio.waveform import Waveform
+from stemclean.audio.activity import Levels, levels
+from stemclean.audio.stereo import ChannelFaults, ChannelMeter, mended
+from stemclean.audio.waveform import Waveform, mix_channels
+from stemclean.data.song_levels import SongLevels
 from stemclean.disk import FULL, hold, replacing, sweep
 from stemclean.errors import AudioError, ConfigError, OutputError, of_one_file
 from stemclean.manifest import Stem
 from stemclean.units import seconds_to_samples
 
-__all__ = ["DEFAULT_LIMIT_GB", "FULL_SCALE", "cache_folder", "decode", "find", "prune"]
+__all__ = ["DEFAULT_LIMIT_GB", "FULL_SCALE", "Decoding", "cache_folder", "decode", "find", "prune"]
 
 FULL_SCALE = 32767
 DEFAULT_LIMIT_GB = 50.0
@@ -40,6 +42,22 @@ BLOCK = 30.0
 HELD_IN_MEMORY = 64_000_000
 """Bytes of a decoded stem that wait in memory for their turn; the rest of a longer stem waits on disk."""
 ELSEWHERE = "set XDG_CACHE_HOME to a folder that you may write to, with room for decoded audio"
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How stems are decoded into a pool.
+
+    Args:
+        sample_rate, channels: of the pool.
+        songs: which tell what is silence.
+        in_time: ids of stems whose channels stay as they are.
+    """
+
+    sample_rate: int
+    channels: int
+    songs: SongLevels
+    in_time: Collection[str] = ()
 
 
 def cache_folder() -> Path:
@@ -82,9 +100,8 @@ def decode(
     key: str,
     stems: Sequence[Stem],
     source: Path,
+    plan: Decoding,
     *,
-    sample_rate: int,
-    channels: int,
     workers: int,
     quiet: bool,
 ) -> None:
@@ -93,6 +110,7 @@ def decode(
     Args:
         folder: of the cache.
         source: what stem paths are relative to.
+        plan: how.
 
     Raises:
         ConfigError: the disk is full or read-only.
@@ -106,19 +124,20 @@ def decode(
         tqdm.write(f"decoding {len(stems)} stems into {folder}", file=sys.stderr)
     try:
         with replacing(audio_path) as temporary, temporary.open("wb") as out:
-            decoded = _in_order(stems, source, folder, sample_rate, channels, workers)
+            decoded = _in_order(stems, source, folder, plan, workers)
             for stem, result in tqdm(decoded, "decode", len(stems), unit="stem", disable=True if quiet else None):
                 if isinstance(result, AudioError):
                     skipped.append({"path": stem.path, "reason": result.reason, "detail": result.detail})
                     continue
                 with result.spool:
-                    num_samples, rms = result.pour(out, channels, seconds_to_samples(BLOCK, sample_rate))
-                places.append({"id": stem.id, "start": at, "num_samples": num_samples, "rms": rms})
+                    num_samples, rms = result.pour(out, plan)
+                place = {"id": stem.id, "start": at, "num_samples": num_samples, "rms": rms, "scale": result.scale}
+                places.append(place)
                 at += num_samples
         with replacing(index_path) as temporary:
             temporary.write_text(json.dumps({"stems": places, "skipped": skipped}), encoding="utf-8")
     except OutputError as error:
-        held = f" after {at * channels * 2 / 1e9:.1f} GB of decoded audio" if error.errno in FULL else ""
+        held = f" after {at * plan.channels * 2 / 1e9:.1f} GB of decoded audio" if error.errno in FULL else ""
         raise ConfigError(f"{error.message}{held}", f"make room, or {ELSEWHERE}") from None
 
 
@@ -167,7 +186,7 @@ def _remove(folder: Path, key: str) -> bool:
 
 
 def _in_order(
-    stems: Sequence[Stem], source: Path, spools: Path, sample_rate: int, channels: int, workers: int
+    stems: Sequence[Stem], source: Path, spools: Path, plan: Decoding, workers: int
 ) -> Iterator[tuple[Stem, _Decoded | AudioError]]:
     """Decoded stems in the manifest's order, a few ahead at most."""
     threads = ThreadPoolExecutor(workers)
@@ -176,7 +195,7 @@ def _in_order(
     try:
         for stem in stems:
             for ahead in islice(upcoming, 2 * workers + 1 - len(waiting)):
-                waiting.append(threads.submit(_decode, ahead, source, spools, sample_rate, channels))
+                waiting.append(threads.submit(_decode, ahead, source, spools, plan))
             yield stem, waiting.pop(0).result()
     finally:
         threads.shutdown(cancel_futures=True)
@@ -187,41 +206,55 @@ def _in_order(
 
 @dataclass
 class _Decoded:
-    """A whole stem, waiting for its turn, and what of it is to be kept."""
+    """A whole stem, waiting for its turn, and what of it is to be kept.
+
+    Args:
+        spool: ``(time, channel)`` float32.
+        channels: of the spool.
+        regions: what is kept, in samples.
+        faults: of the channels.
+        scale: see :class:`stemclean.data.pool.PooledStem`.
+    """
 
     spool: IO[bytes]
+    channels: int
     regions: Sequence[tuple[int, int]]
+    faults: ChannelFaults
+    scale: float
 
-    def pour(self, out: IO[bytes], channels: int, block: int) -> tuple[int, float]:
-        """Append the kept regions to the pool's file; their samples and their RMS, full scale = 1."""
+    def pour(self, out: IO[bytes], plan: Decoding) -> tuple[int, float]:
+        """Append the kept regions to the pool's file as 16 bits; their samples and their RMS, full scale = 1."""
         num_samples, energy = 0, 0.0
         for start, end in self.regions:
-            self.spool.seek(start * channels * 2)
-            for at in range(start, end, block):
-                piece = self.spool.read(min(block, end - at) * channels * 2)
-                out.write(piece)
-                samples = np.frombuffer(piece, np.int16).astype(np.float64)
-                num_samples += len(samples) // channels
-                energy += float(samples @ samples)
-        return num_samples, float(np.sqrt(energy / (num_samples * channels))) / FULL_SCALE
+            for block in mended(self._pieces(start, end, plan), self.faults, plan.sample_rate, start):
+                sound = mix_channels(block, plan.channels) * np.float32(FULL_SCALE / self.scale)
+                integers = np.clip(np.rint(sound), -FULL_SCALE, FULL_SCALE).astype(np.int16)
+                out.write(np.ascontiguousarray(integers.T).tobytes())  # -> (time, channel)
+                num_samples += integers.shape[1]
+                energy += float(np.square(integers, dtype=np.float64).sum())
+        rms = float(np.sqrt(energy / (num_samples * plan.channels))) / FULL_SCALE
+        return num_samples, rms * self.scale
+
+    def _pieces(self, start: int, end: int, plan: Decoding) -> Iterator[Waveform]:
+        block, size = seconds_to_samples(BLOCK, plan.sample_rate), self.channels * 4
+        self.spool.seek(start * size)
+        for at in range(start, end, block):
+            piece = np.frombuffer(self.spool.read(min(block, end - at) * size), np.float32)
+            yield piece.reshape(-1, self.channels).T
 
 
-def _decode(stem: Stem, source: Path, spools: Path, sample_rate: int, channels: int) -> _Decoded | AudioError:
+def _decode(stem: Stem, source: Path, spools: Path, plan: Decoding) -> _Decoded | AudioError:
     """A stem and its active regions, or why not."""
-    path = source / stem.path
+    path, rate = source / stem.path, plan.sample_rate
     spool = tempfile.SpooledTemporaryFile(HELD_IN_MEMORY, dir=str(spools))  # noqa: SIM115  closed by who takes it
     try:
-        blocks = files.blocks(
-            path, sample_rate=sample_rate, channels=channels, block_duration=BLOCK, stream=stem.stream
-        )
+        as_it_is = stem.id in plan.in_time or files.probe(path, stem.stream).channels < 2
+        channels = plan.channels if as_it_is else 2
+        meter = ChannelMeter(rate)
+        blocks = files.blocks(path, sample_rate=rate, channels=channels, block_duration=BLOCK, stream=stem.stream)
         with of_one_file(path):
-            found = active_regions(_taped(blocks, spool), sample_rate)
-        num_samples = spool.tell() // (channels * 2)
-        if stem.source is not None:  # trimmed already: the file is its active regions
-            found = [(0, num_samples)]
-        elif stem.active is not None:
-            found = [(seconds_to_samples(a, sample_rate), seconds_to_samples(b, sample_rate)) for a, b in stem.active]
-        regions = [(start, min(end, num_samples)) for start, end in found if start < min(end, num_samples)]
+            measured = levels(_taped(blocks, spool, None if as_it_is else meter), rate)
+        regions = _kept(stem, measured, plan)
         if not regions:
             raise AudioError(path, "silent", "nothing in it is loud enough to be used")
     except AudioError as error:
@@ -230,12 +263,27 @@ def _decode(stem: Stem, source: Path, spools: Path, sample_rate: int, channels: 
     except BaseException:
         spool.close()
         raise
-    return _Decoded(spool, regions)
+    peak = float(measured.peak.max(initial=0.0))
+    scale = 2.0 ** np.ceil(np.log2(peak)) if peak > 0 else 1.0
+    return _Decoded(spool, channels, regions, meter.faults(), float(scale))
 
 
-def _taped(blocks: Iterator[Waveform], spool: IO[bytes]) -> Iterator[Waveform]:
-    """The same blocks, each written down as 16 bits as it passes."""
+def _kept(stem: Stem, measured: Levels, plan: Decoding) -> list[tuple[int, int]]:
+    """What of a stem goes into the pool, in samples."""
+    rate, num_samples = plan.sample_rate, measured.num_samples
+    if stem.source is not None:  # trimmed already: the file is its active regions
+        found = [(0, num_samples)]
+    elif stem.active is not None:
+        found = [(seconds_to_samples(a, rate), seconds_to_samples(b, rate)) for a, b in stem.active]
+    else:
+        found = plan.songs.regions(stem, measured)
+    return [(start, min(end, num_samples)) for start, end in found if start < min(end, num_samples)]
+
+
+def _taped(blocks: Iterator[Waveform], spool: IO[bytes], meter: ChannelMeter | None) -> Iterator[Waveform]:
+    """The same blocks, each written down as it passes."""
     for block in blocks:
-        integers = np.clip(np.rint(block * FULL_SCALE), -FULL_SCALE, FULL_SCALE).astype(np.int16)
-        spool.write(np.ascontiguousarray(integers.T).tobytes())  # -> (time, channel)
+        spool.write(np.ascontiguousarray(block.T, np.float32).tobytes())  # -> (time, channel)
+        if meter is not None:
+            meter.add(block)
         yield block

@@ -20,7 +20,7 @@ from itertools import pairwise
 import numpy as np
 
 from stemclean import duplicates
-from stemclean.audio.loudness import integrated_lufs
+from stemclean.audio.loudness import relative_lufs
 from stemclean.data.augment import CHAINS
 from stemclean.data.pool import PooledStem, StemPool
 from stemclean.errors import ConfigError
@@ -201,7 +201,7 @@ class SourceMixer:
         targets = np.zeros((num_rows, self.pool.audio.shape[1], self.segment), np.float32)
         while not targets.any():
             rows = self._fill(targets, rng)
-        gain = loudness_gain(integrated_lufs(targets.sum(0), self.pool.sample_rate), self.config.loudness_lufs)
+        gain = loudness_gain(relative_lufs(targets.sum(0), self.pool.sample_rate), self.config.loudness_lufs)
         return Sources(targets * np.float32(gain), rows)
 
     def _fill(self, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +23,9 @@ import torch
 from torch.nn import functional
 
 from stemclean.audio import files
-from stemclean.audio.activity import frame_samples, levels, regions_of
+from stemclean.audio.activity import Levels, frame_samples, levels, regions_of
 from stemclean.audio.loudness import LoudnessMeter
+from stemclean.audio.stereo import NO_FAULTS, ChannelFaults, ChannelMeter, mended
 from stemclean.models.calibration import pool
 from stemclean.models.contract import Classifier
 from stemclean.models.levels import LevelCalibration
@@ -51,6 +52,7 @@ class Recording:
         sample_rate, channels: what it is brought to.
         duration: of the file in seconds; decides whether it is held in memory.
         mono: the file has one channel, so its loudness is that of one, though the model hears it doubled.
+        faults: of its channels, once they are known.
     """
 
     path: Path
@@ -59,9 +61,14 @@ class Recording:
     duration: float
     stream: int = 0
     mono: bool = False
+    faults: ChannelFaults = NO_FAULTS
     _held: list[np.ndarray] | None = None
 
     def blocks(self) -> Iterator[np.ndarray]:
+        """What is to be judged: the blocks as they are, mended where their channels hold one sound."""
+        return mended(self.as_they_are(), self.faults, self.sample_rate)
+
+    def as_they_are(self) -> Iterator[np.ndarray]:
         """``(channel, time)`` float32 blocks in order. Raises AudioError where decoding fails."""
         if self._held is not None:
             yield from self._held
@@ -91,6 +98,7 @@ class Judgement:
         joined: the windows stand on the active regions joined, one after the other, instead of on the recording.
         loudness_lufs, peak_dbfs: None for silence and, for the loudness, under 0.4 s.
         level_calibration: of the levels of the stem and over time; those of the windows are as the model tells them.
+        faults: of the channels: there, the mono that they hold was judged.
     """
 
     windows: np.ndarray
@@ -106,6 +114,7 @@ class Judgement:
     peak_dbfs: float | None
     level_calibration: LevelCalibration = LevelCalibration()
     joined: bool = False
+    faults: ChannelFaults = NO_FAULTS
 
     def pooled(self) -> np.ndarray:
         """Scores of the stem, ``(2, label)``, as :func:`stemclean.models.calibration.pool` gives them."""
@@ -206,6 +215,7 @@ class Judge:
         active: Sequence[tuple[float, float]] | None = None,
         plain: bool = False,
         joined: bool = False,
+        sounding: Callable[[Levels], list[tuple[int, int]]] = regions_of,
     ) -> Judgement:
         """Judge a recording.
 
@@ -214,18 +224,20 @@ class Judge:
             plain: run every window by itself.
             joined: cut out what does not sound and join the rest; each window that lies wholly in that counts alike,
                 and where all of it is shorter than a window, the one that it begins.
+            sounding: how they are found, in samples.
 
         Raises:
             AudioError: the recording cannot be decoded to its end.
         """
         spec = self.model.spec
-        meter = LoudnessMeter(spec.sample_rate)
+        meter, channels = LoudnessMeter(spec.sample_rate), ChannelMeter(spec.sample_rate)
         with self._timed("measure"):
-            blocks = _metered(self._decoded(recording, "measure"), meter, recording.mono)
-            measured = levels(blocks, spec.sample_rate)
+            blocks = self._decoded(recording.as_they_are(), "measure")
+            measured = levels(_metered(blocks, meter, channels, recording.mono), spec.sample_rate)
+            recording.faults = channels.faults()
         num_samples = measured.num_samples
         if active is None:
-            regions = regions_of(measured)
+            regions = sounding(measured)
         else:
             edges = (
                 (seconds_to_samples(a, spec.sample_rate), seconds_to_samples(b, spec.sample_rate)) for a, b in active
@@ -243,7 +255,7 @@ class Judge:
         else:
             gain = 1.0 if self.model.level_dbfs is None else db_to_amplitude(self.model.level_dbfs) / rms
             with self._timed("network"):
-                blocks = self._decoded(recording, "network")
+                blocks = self._decoded(recording.blocks(), "network")
                 if joined:
                     blocks, length = _joined(blocks, regions), _total(regions)
                 else:
@@ -263,6 +275,7 @@ class Judge:
             meter.peak_dbfs(),
             self.level_calibration,
             joined,
+            recording.faults,
         )
 
     def _windows(
@@ -291,9 +304,8 @@ class Judge:
             power.append(window_power(waveform, segment, self.hop)[before : before + count])
         return np.concatenate(scores), np.concatenate(class_levels), np.concatenate(power)
 
-    def _decoded(self, recording: Recording, stage: str) -> Iterator[np.ndarray]:
-        """The recording's blocks; the time that they take counts as decoding, not as the stage that asks for them."""
-        blocks = recording.blocks()
+    def _decoded(self, blocks: Iterator[np.ndarray], stage: str) -> Iterator[np.ndarray]:
+        """The same blocks; the time that they take counts as decoding, not as the stage that asks for them."""
         while True:
             began = time.perf_counter()
             block = next(blocks, None)
@@ -374,10 +386,14 @@ def _chunks(
         yield first, held[:, : end - start]
 
 
-def _metered(blocks: Iterable[np.ndarray], meter: LoudnessMeter, mono: bool) -> Iterator[np.ndarray]:
-    """The same blocks, with the meter listening; to one channel if the file has no more."""
+def _metered(
+    blocks: Iterable[np.ndarray], meter: LoudnessMeter, channels: ChannelMeter, mono: bool
+) -> Iterator[np.ndarray]:
+    """The same blocks, with the meters listening; to one channel if the file has no more."""
     for block in blocks:
-        meter.add(block[:1] if mono else block)
+        heard = block[:1] if mono else block
+        meter.add(heard)
+        channels.add(heard)
         yield block
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from stemclean.data.song_levels import SongLevels
 from stemclean.errors import ConfigError
 from stemclean.manifest import Stem
 from stemclean.models.judge import one_thread_each
@@ -35,12 +36,18 @@ FALLBACK = 0.9
 
 
 def resolve(
-    config: RefineConfig, stems: Sequence[Stem], folder: Path, jury: Jury, running: Running
+    config: RefineConfig,
+    stems: Sequence[Stem],
+    folder: Path,
+    jury: Jury,
+    running: Running,
+    dataset: Sequence[Stem] | None = None,
 ) -> tuple[RefineConfig, dict[str, Any]]:
     """The settings with thresholds that are numbers; as they are, unless they are ``adaptive``.
 
     Args:
         stems: with the labels that F1 is taken against; see :func:`sample`.
+        dataset: all stems of their songs; None: these are.
 
     Returns:
         (the settings, what the summary tells: ``thresholds`` with the number of ``stems`` listened to, and per
@@ -51,8 +58,9 @@ def resolve(
     """
     if config.threshold != "adaptive":
         return config, {}
+    songs = SongLevels(stems if dataset is None else dataset, folder, config.silence_floor_dbfs)
     with one_thread_each(running.workers) as threads:
-        heard = threads.map(lambda stem: scores_of(stem, folder, jury, config), stems)
+        heard = threads.map(lambda stem: scores_of(stem, folder, jury, config, songs), stems)
         bar = tqdm(heard, "thresholds", len(stems), unit="stem", disable=True if running.quiet else None)
         pairs = [(stem, scores) for stem, scores in zip(stems, bar, strict=True) if scores is not None]
     if not pairs:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stemclean import verdicts
-from stemclean.audio.activity import Detector
+from stemclean.audio.activity import SILENCE_FLOOR_DBFS, Detector
 from stemclean.errors import ConfigError
 from stemclean.refining import CLAIMED_THRESHOLD
 
@@ -28,6 +28,7 @@ class RefineConfig:
             Needs weights with a level head.
         crosstalk: measure what is heard of a song's stems in one another, where they lie on one time line, see
             :mod:`stemclean.refining.crosstalk`. Ours.
+        silence_floor_dbfs: what is softer is silence, however soft the song; see :mod:`stemclean.audio.activity`.
         plain_windows: judge every window by itself, as the paper does, instead of running the trunk once.
         margin: stems with a score this close to its threshold, in logits, are judged again by plain windows, so that
             both ways decide alike (docs/benchmarks.md counts the decisions that differ).
@@ -43,6 +44,7 @@ class RefineConfig:
     claimed_threshold: float = CLAIMED_THRESHOLD
     max_bleed_db: float | None = None
     crosstalk: bool = True
+    silence_floor_dbfs: float = SILENCE_FLOOR_DBFS
     plain_windows: bool = False
     margin: float = 1.0
     detector: Detector = "sustained"
@@ -54,6 +56,8 @@ class RefineConfig:
             raise ConfigError(
                 f'threshold is "{self.threshold}", but it is a score or adaptive', "the paper's threshold is 0.9"
             )
+        if not self.silence_floor_dbfs <= 0:
+            raise ConfigError(f"silence_floor_dbfs is {self.silence_floor_dbfs:g}", "give a level below 0, as -70")
         for name, value in self._scores():
             if not 0 < value < 1:
                 raise ConfigError(

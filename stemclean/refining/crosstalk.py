@@ -18,8 +18,10 @@ import numpy as np
 from tqdm import tqdm
 
 from stemclean import duplicates, verdicts
-from stemclean.audio import crosstalk, files
+from stemclean.audio import crosstalk, stereo
+from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.waveform import Waveform
+from stemclean.data.issues import CHANNEL_CODES
 from stemclean.data.journal import Journal
 from stemclean.errors import AudioError
 from stemclean.manifest import Crosstalk, Span, Stem
@@ -129,8 +131,14 @@ def _within(spans: Sequence[tuple[float, float, float]], stem: Stem) -> list[Spa
 
 def _blocks(stem: Stem, path: Path) -> Iterator[Waveform]:
     """The stem's sound on the time line of its song, in blocks."""
-    sound = files.blocks(
-        path, sample_rate=SAMPLE_RATE, channels=CHANNELS, block_duration=crosstalk.BLOCK, stream=stem.stream
+    odd = any(issue.code in CHANNEL_CODES for issue in stem.issues)
+    sound = stereo.blocks(
+        path,
+        sample_rate=SAMPLE_RATE,
+        channels=CHANNELS,
+        block_duration=crosstalk.BLOCK,
+        stream=stem.stream,
+        faults=None if odd else ChannelFaults(),
     )
     return sound if stem.source is None or stem.active is None else _laid_out(sound, stem.active)
 

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from stemclean.audio import files
+from stemclean.audio import files, stereo
+from stemclean.audio.loudness import peak_dbfs
+from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.waveform import Waveform
 from stemclean.data.journal import Journal
 from stemclean.errors import AudioError, LabelError, of_one_file
@@ -173,7 +175,7 @@ class _Worker:
             beside = f0_labels.Beside(stem.duration, stem.track.rpartition("/")[2])
             known = f0_labels.read(self.sidecars.root / stem.f0.path, stem.f0.format, beside=beside)
             with of_one_file(self.sidecars.root / stem.path):
-                sound = self._read(stem, loaded)
+                sound = self._read(stem, loaded, ChannelFaults())  # what is left of it must be the rest
                 voice, confidence = pseudo_vocals(loaded, sound, known, device=self.device)
         except AudioError as error:
             return Skip(path=stem.path, reason=error.reason, detail=error.detail)
@@ -182,10 +184,10 @@ class _Worker:
         identity = f"{stem.id}.{SUNG}"
         while identity in taken:
             identity += "~"
-        path = self.sidecars.place(SUNG, identity, ".flac")
-        files.write(path, voice, loaded.model.spec.sample_rate, subtype="PCM_24")
-        clipped = int((np.abs(voice) > 1.0).sum())
-        detail = f"{clipped} samples exceed full scale"
+        peak = peak_dbfs(voice) or 0.0
+        in_float = peak > 0.0  # turned down, it would be no part of its mixture any more
+        path = self.sidecars.place(SUNG, identity, ".wav" if in_float else ".flac")
+        files.write(path, voice, loaded.model.spec.sample_rate, subtype="FLOAT" if in_float else "PCM_24")
         return Stem(
             id=identity,
             track=stem.track,
@@ -198,16 +200,18 @@ class _Worker:
             claimed=[SUNG],
             labels=[SUNG],
             estimated=Estimated(by=loaded.uri, confidence=round(confidence, 4)),
-            issues=[Issue(code="clipped", detail=detail)] if clipped else [],
+            issues=[Issue(code="kept_in_float", detail=f"it reaches {peak:+.2f} dBFS")] if in_float else [],
         )
 
-    def _read(self, stem: Stem, loaded: Weights) -> Waveform:
+    def _read(self, stem: Stem, loaded: Weights, faults: ChannelFaults | None = None) -> Waveform:
         spec = loaded.model.spec
         path = self.sidecars.root / stem.path
-        sound = files.read(path, sample_rate=spec.sample_rate, channels=spec.channels, stream=stem.stream)
-        if not sound.shape[1]:
+        blocks = list(
+            stereo.blocks(path, sample_rate=spec.sample_rate, channels=spec.channels, stream=stem.stream, faults=faults)
+        )
+        if not blocks:
             raise AudioError(path, "empty", "it holds no samples")
-        return sound
+        return np.concatenate(blocks, axis=1)
 
 
 def _summary(stems: list[Stem], sidecars: Sidecars, left: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from tqdm import tqdm
 
 import stemclean
 from stemclean import duplicates, manifest, verdicts
+from stemclean.data.issues import channel_issues, with_issues
 from stemclean.data.journal import Journal
+from stemclean.data.song_levels import SongLevels
 from stemclean.errors import AudioError, of_one_file
 from stemclean.manifest import Created, Input, Manifest, Model, Skip, Stem, Verdict
 from stemclean.models.calibration import Calibration
@@ -47,11 +50,12 @@ def relabel(
         told: more for the summary.
     """
     jury.check(source, levels=config.max_bleed_db is not None)
+    songs = SongLevels(source.stems, folder, config.silence_floor_dbfs)
     settings = [created.by, created.config, [model.sha256 for model in jury.models()]]
     with Journal(output, settings, resume=running.resume) as done, one_thread_each(running.workers) as threads:
 
         def look(stem: Stem) -> Stem | Skip:
-            return done.get(stem) or done.put(stem, _look(stem, folder, jury, config))
+            return done.get(stem) or done.put(stem, _look(stem, folder, jury, config, songs))
 
         looked = threads.map(look, source.stems)
         bar = tqdm(looked, "refine", len(source.stems), unit="stem", disable=True if running.quiet else None)
@@ -112,11 +116,11 @@ def moved(refined: Manifest, folder: Path, data: str | Path, output: Path) -> Ma
     return refined.model_copy(update={"created": created, "root": manifest.relative_root(folder, output)})
 
 
-def scores_of(stem: Stem, folder: Path, jury: Jury, config: RefineConfig) -> dict[str, float] | None:
+def scores_of(stem: Stem, folder: Path, jury: Jury, config: RefineConfig, songs: SongLevels) -> dict[str, float] | None:
     """What :func:`relabel` would score a stem, thresholds aside; None where nothing in it can be judged."""
     try:
         with of_one_file(folder / stem.path):
-            heard, scores = _hear(stem, _recording(stem, folder, jury), jury, config, plain=config.plain_windows)
+            heard, scores = _hear(stem, _recording(stem, folder, jury), jury, songs, config, plain=config.plain_windows)
     except AudioError:
         return None
     return dict(zip(jury.labels, scores.tolist(), strict=True)) if heard.weights.any() else None
@@ -127,31 +131,31 @@ def _recording(stem: Stem, folder: Path, jury: Jury) -> Recording:
 
 
 def _hear(
-    stem: Stem, recording: Recording, jury: Jury, config: RefineConfig, *, plain: bool
+    stem: Stem, recording: Recording, jury: Jury, songs: SongLevels, config: RefineConfig, *, plain: bool
 ) -> tuple[Judgement, np.ndarray]:
     """What was heard in a stem, and its calibrated scores ``(label,)``. Raises AudioError where it cannot be read."""
     judge, calibration = jury.of(stem)
     active = stem.active if stem.source is None else None  # of a trimmed file, all is sound
     if config.joined and stem.source is not None:
         active = [(0.0, stem.duration)]
-    heard = judge(recording, active=active, plain=plain, joined=config.joined)
+    heard = judge(recording, active=active, plain=plain, joined=config.joined, sounding=partial(songs.regions, stem))
     return heard, calibration(heard.pooled())
 
 
-def _look(stem: Stem, folder: Path, jury: Jury, config: RefineConfig) -> Stem | Skip:
+def _look(stem: Stem, folder: Path, jury: Jury, config: RefineConfig, songs: SongLevels) -> Stem | Skip:
     """One stem, judged; or why it could not be."""
     try:
         with of_one_file(folder / stem.path):
-            return _judged(stem, _recording(stem, folder, jury), jury, config)
+            return _judged(stem, _recording(stem, folder, jury), jury, config, songs)
     except AudioError as error:
         return Skip(path=stem.path, reason=error.reason, detail=error.detail)
 
 
-def _judged(stem: Stem, recording: Recording, jury: Jury, config: RefineConfig) -> Stem:
-    heard, scores = _hear(stem, recording, jury, config, plain=config.plain_windows)
+def _judged(stem: Stem, recording: Recording, jury: Jury, config: RefineConfig, songs: SongLevels) -> Stem:
+    heard, scores = _hear(stem, recording, jury, songs, config, plain=config.plain_windows)
     unsure = verdicts.borderline(scores, config.limits(jury.labels, stem.claimed), config.margin)
     if unsure and not config.plain_windows and heard.weights.any():
-        heard, scores = _hear(stem, recording, jury, config, plain=True)
+        heard, scores = _hear(stem, recording, jury, songs, config, plain=True)
     named = dict(zip(jury.labels, scores.tolist(), strict=True))
     return _with_verdict(stem, heard, named, jury.of(stem)[1], config, jury.chance)
 
@@ -170,6 +174,7 @@ def _with_verdict(
     ]
     active = [(start, min(end, stem.duration)) for start, end in active if start < stem.duration]
     about: dict[str, Any] = {"loudness_lufs": heard.loudness_lufs, "peak_dbfs": heard.peak_dbfs}
+    stem = stem.model_copy(update={"issues": with_issues(stem.issues, channel_issues(heard.faults))})
     if stem.source is None:
         about["active"] = active
     held_out = stem.split in ("test", "validation")

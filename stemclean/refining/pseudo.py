@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from stemclean.audio.f0 import F0Track
-from stemclean.audio.loudness import integrated_lufs
+from stemclean.audio.loudness import relative_lufs
 from stemclean.audio.waveform import Waveform
 from stemclean.data.sources import loudness_gain
 from stemclean.models.decoding import threshold_of
@@ -100,7 +100,7 @@ def agreement(known: F0Track, found: F0Track, voiced: np.ndarray) -> float:
 
 
 def _gain(loaded: Weights, sound: Waveform) -> float:
-    return loudness_gain(integrated_lufs(sound, loaded.model.spec.sample_rate), loaded.card.get("loudness_lufs"))
+    return loudness_gain(relative_lufs(sound, loaded.model.spec.sample_rate), loaded.card.get("loudness_lufs"))
 
 
 def _levelled(loaded: Weights, sound: Waveform) -> Waveform:

@@ -108,7 +108,9 @@ class Rounds:
         earlier = self._finished(number, jury)
         if earlier is not None:
             return earlier
-        config, told = adaptive.resolve(self.config, self._sample(sets), self.folder, jury, self.running)
+        config, told = adaptive.resolve(
+            self.config, self._sample(sets), self.folder, jury, self.running, self.source.stems
+        )
         created = provenance(config, jury, self.data, target, self._about(number))
         relabel(self._measured(number), self.folder, target, config, jury, self.running, created, told)
         return manifests.read(target)
@@ -180,6 +182,7 @@ class Rounds:
                 sample_rate=self.recipe.spec["sample_rate"],
                 channels=self.recipe.spec["channels"],
                 cache=self.cache,
+                silence_floor_dbfs=self.config.silence_floor_dbfs,
                 quiet=self.running.quiet,
             )
         pool, labels = self._decoded, {stem.id: tuple(stem.labels) for stem in training.stems}

@@ -25,7 +25,7 @@ __all__ = ["CalibrationConfig", "calibrate", "draw"]
 
 SAME_SONG = 0.5
 """Share of the bleeds that are from the stem's own song, if it has another class: most bleed is, but songs are few."""
-SILENT = 1e-5
+SILENT = 1e-7
 """RMS of an excerpt in which there is nothing: nothing bleeds into it, and it does not bleed."""
 
 
@@ -113,14 +113,15 @@ def _donor(pool: StemPool, stem: PooledStem, classes: list[str], rng: np.random.
 def _heard(model: Classifier, excerpt: np.ndarray) -> Judgement:
     """What the model says of an excerpt, silence at its end left out."""
     hop = model.spec.segment // 4
-    sounding = np.flatnonzero(np.abs(excerpt).max(0) > 1e-4)
+    peaks = np.abs(excerpt).max(0)
+    sounding = np.flatnonzero(peaks > min(1e-4, 1e-3 * peaks.max(initial=0.0)))
     length = max(int(sounding[-1]) + 1 if len(sounding) else 0, model.spec.segment)
     windows = -(-(length - model.spec.segment) // hop) + 1
     padded = np.zeros((excerpt.shape[0], model.spec.segment + (windows - 1) * hop), np.float32)
     used = min(padded.shape[1], excerpt.shape[1])
     padded[:, :used] = excerpt[:, :used]
     if model.level_dbfs is not None:
-        padded *= np.float32(db_to_amplitude(model.level_dbfs) / max(_rms(padded[:, :length]), 1e-6))
+        padded *= np.float32(db_to_amplitude(model.level_dbfs) / max(_rms(padded[:, :length]), 1e-8))
     with torch.inference_mode():
         outputs = model.windows(torch.from_numpy(padded)[None], hop)[0]
         scores, told = torch.sigmoid(model.logits(outputs)).numpy(), levels_of(model, outputs)

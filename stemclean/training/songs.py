@@ -10,7 +10,15 @@ from typing import Any
 
 from accelerate import PartialState
 
-from stemclean.data.aligned import AlignedMixer, AlignedMixing, AlignedTrack, Frames, aligned_tracks, whole_songs
+from stemclean.data.aligned import (
+    AlignedMixer,
+    AlignedMixing,
+    AlignedTrack,
+    Frames,
+    aligned_tracks,
+    parts_of_wholes,
+    whole_songs,
+)
 from stemclean.data.pool import StemPool
 from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest
@@ -100,13 +108,15 @@ class Songs:
         self.labels, self.spec, self.seed = tuple(labels), spec, seed
         processes = PartialState()
         with processes.main_process_first():  # the others find the cache
+            alone = len(self.labels) == 1
             self.pool = StemPool.build(
-                whole_songs(manifest, alone=len(self.labels) == 1),
+                whole_songs(manifest, alone=alone),
                 folder,
                 sample_rate=spec["sample_rate"],
                 channels=spec["channels"],
                 cache=running.cache,
                 limit_gb=running.cache_limit_gb,
+                in_time=() if alone else parts_of_wholes(manifest),
                 quiet=running.quiet or not processes.is_main_process,
             )
         tracks = aligned_tracks(manifest, folder, self.pool, labels, PITCHED, confidences=confidences)

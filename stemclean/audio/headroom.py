@@ -1,0 +1,84 @@
+"""Nothing is clipped: what to do with sound beyond full scale when it is written as integers.
+
+Floating-point files may hold more than full scale, and lossy codecs overshoot; integer formats cut it off. So all stems
+of a song are turned down by one gain, which leaves their sum the song; or, where what they add up to is a file that
+stays as it is, the sound is kept in float.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from stemclean.audio import files
+from stemclean.audio.formats import ending_family, quantisation_step
+from stemclean.audio.stream import AudioInfo
+from stemclean.audio.waveform import Waveform
+
+__all__ = ["HIGHEST", "SpooledSound", "can_exceed", "gain_below_full_scale"]
+
+HIGHEST = 1.0 - 2.0**-15
+"""The highest value of 16-bit audio, which peaks are turned down to."""
+
+
+def gain_below_full_scale(peak: float) -> float:
+    """The factor that keeps a peak within full scale; 1 where it is.
+
+    >>> gain_below_full_scale(0.5), round(gain_below_full_scale(2.0), 4)
+    (1.0, 0.5)
+    """
+    return HIGHEST / peak if peak > 1.0 else 1.0
+
+
+def can_exceed(info: AudioInfo) -> bool:
+    """Whether a file may hold more than full scale: those of integers cannot."""
+    return not quantisation_step(info.subtype)
+
+
+class SpooledSound:
+    """A sound that waits in float until its peak is known.
+
+    Args:
+        folder: where it waits, if it is long; must exist.
+        channels: of the sound.
+    """
+
+    HELD = 16_000_000
+    """Bytes that wait in memory."""
+
+    def __init__(self, folder: Path, channels: int) -> None:
+        self._file = tempfile.SpooledTemporaryFile(self.HELD, dir=str(folder))  # noqa: SIM115  closed below
+        self._channels = channels
+        self.peak = 0.0
+
+    def write(self, waveform: Waveform) -> None:
+        """Append samples. Shape: (channel, time)."""
+        self.peak = max(self.peak, float(np.abs(waveform).max(initial=0.0)))
+        self._file.write(np.ascontiguousarray(waveform.T, np.float32).tobytes())  # -> (time, channel)
+
+    def pour(self, path: Path, sample_rate: int, gain: float = 1.0) -> bool:
+        """Write the file; its temporary copy is gone then.
+
+        A WAV is written as floating-point numbers where 24 bits would clip it.
+
+        Returns:
+            Whether it was.
+        """
+        in_float = self.peak * gain > 1.0 and ending_family(path) == "wav"
+        subtype = "FLOAT" if in_float else None
+        with self._file, files.create(path, sample_rate, self._channels, subtype=subtype) as file:
+            for block in self._blocks():
+                file.write(block * np.float32(gain))
+        return in_float
+
+    def close(self) -> None:
+        """Let go of what waits."""
+        self._file.close()
+
+    def _blocks(self) -> Iterator[Waveform]:
+        self._file.seek(0)
+        while piece := self._file.read(self._channels * 4 << 18):
+            yield np.frombuffer(piece, np.float32).reshape(-1, self._channels).T

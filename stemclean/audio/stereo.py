@@ -1,0 +1,271 @@
+"""Two channels that are one: a channel in which nothing sounds, and channels that cancel each other. Ours.
+
+A recorder's input 1 on a stereo track leaves the right channel silent; a reversed plug or a widener makes it the left
+one's negative. To a listener both are the mono that they hold. A model that has never heard such a thing misjudges the
+first, and whoever sums the channels hears nothing of the second. So what listens is given the mono sound in both
+channels, wherever that is so; no file is changed.
+
+*One-sided*: a channel lies 20 dB and more below the other. That far, a model that learned from panned sounds still
+judges as it does mono (measured: from 30 dB on it no longer does), and what the softer channel holds is too soft to
+count. *Inverted*: the channels' correlation is below -0.8, where their sum lies 10 dB below their difference; wide
+stems of records come near for moments, no longer.
+
+Both are looked for within a second's sound, with the mean of each frame taken away, so that an offset of the converter
+is no sound; pauses say nothing, and a stretch must last for three seconds or as long as anything sounds. A note that is
+panned hard is left where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from stemclean.audio import files
+from stemclean.audio.activity import FRAME_LENGTH, frame_samples
+from stemclean.audio.waveform import Waveform, mix_channels
+
+__all__ = [
+    "NO_FAULTS",
+    "ChannelFault",
+    "ChannelFaults",
+    "ChannelMeter",
+    "Kind",
+    "blocks",
+    "faults_of",
+    "mended",
+    "restored",
+]
+
+ONE_SIDED_DB = 20.0
+"""A channel this far below the other is silent."""
+INVERTED = -0.8
+"""Correlation of two channels below which one is the other's negative."""
+PAUSE_DB = 30.0
+"""What lies this far below the sound's own level says nothing about its channels."""
+WINDOW = 1.0
+"""Seconds that are looked at together."""
+SHORTEST = 3.0
+"""Seconds of a stretch at least; a sound that is shorter in all counts as it is."""
+REFERENCE_FRAMES = 10
+"""The sound's own level is that of its tenth loudest frame, as in :mod:`stemclean.audio.activity`."""
+FADE = 0.01
+"""Seconds over which what is heard changes at a stretch's edges."""
+
+Kind = Literal["left", "right", "inverted"]
+"""Only the left channel sounds, only the right one, or one is the other's negative."""
+
+
+@dataclass(frozen=True)
+class ChannelFault:
+    """A stretch in which two channels hold one sound.
+
+    Args:
+        kind: what they hold.
+        start, end: seconds.
+        gain: of the louder channel's sound in the other one: about 0 where that is silent.
+    """
+
+    kind: Kind
+    start: float
+    end: float
+    gain: float = 0.0
+
+
+@dataclass(frozen=True)
+class ChannelFaults:
+    """What is odd about a sound's two channels; empty for other sounds.
+
+    Args:
+        faults: stretches in order, apart from each other.
+        duration: of the sound, in seconds.
+    """
+
+    faults: tuple[ChannelFault, ...] = ()
+    duration: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.faults)
+
+
+NO_FAULTS = ChannelFaults()
+"""Of a sound that is heard as it is."""
+
+
+class ChannelMeter:
+    """Looks at the channels of a sound that comes in blocks; costs a few numbers a frame.
+
+    Args:
+        sample_rate: per second.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._sample_rate = sample_rate
+        self._rest: Waveform = np.zeros((2, 0), np.float32)
+        self._moments: list[NDArray[np.float64]] = []  # (2, 2, frame) each
+        self._num_samples = 0
+
+    def add(self, block: Waveform) -> None:
+        """Look at the samples that follow; other than two channels have no faults. Shape: (channel, time)."""
+        if block.shape[0] != 2:
+            return
+        self._num_samples += block.shape[1]
+        length = frame_samples(self._sample_rate)
+        waiting = np.concatenate([self._rest, block], axis=1) if self._rest.shape[1] else block
+        whole = waiting.shape[1] // length * length
+        self._moments.append(_moments(waiting[:, :whole].reshape(2, -1, length)))
+        self._rest = waiting[:, whole:]
+
+    def faults(self) -> ChannelFaults:
+        """What is odd about all that was added."""
+        moments = [*self._moments, _moments(self._rest[:, None])] if self._rest.shape[1] else self._moments
+        if not moments:
+            return ChannelFaults()
+        found = _faults(np.concatenate(moments, axis=2), self._num_samples / self._sample_rate)
+        return ChannelFaults(tuple(found), self._num_samples / self._sample_rate)
+
+
+def faults_of(path: str | Path, *, stream: int = 0) -> ChannelFaults:
+    """What is odd about the channels of a file, which is decoded once for it; of more than two, of their down-mix.
+
+    Raises:
+        AudioError: as :func:`stemclean.audio.files.blocks`.
+    """
+    info = files.probe(path, stream)
+    meter = ChannelMeter(info.sample_rate)
+    if info.channels > 1:
+        for block in files.blocks(path, channels=2, stream=stream):
+            meter.add(block)
+    return meter.faults()
+
+
+def blocks(
+    path: str | Path,
+    *,
+    sample_rate: int,
+    channels: int,
+    block_duration: float = 30.0,
+    stream: int = 0,
+    faults: ChannelFaults | None = None,
+) -> Iterator[Waveform]:
+    """A file as a model is to hear it: as :func:`stemclean.audio.files.blocks`, mended before it is down-mixed.
+
+    Args:
+        faults: of the file; None: they are looked for, which takes a pass of its own.
+    """
+    faults = faults_of(path, stream=stream) if faults is None else faults
+    read = 2 if faults else channels
+    for block in mended(
+        files.blocks(path, sample_rate=sample_rate, channels=read, block_duration=block_duration, stream=stream),
+        faults,
+        sample_rate,
+    ):
+        yield mix_channels(block, channels)
+
+
+def mended(sound: Iterable[Waveform], faults: ChannelFaults, sample_rate: int, start: int = 0) -> Iterator[Waveform]:
+    """The blocks of a sound with the mono that its channels hold in both of them, wherever they hold one.
+
+    Args:
+        sound: Shape: (2, time) each; anything where there are no faults.
+        start: sample of the sound at which the first block begins.
+    """
+    at = start
+    for block in sound:
+        changed = block
+        for fault, weight in _within(faults, at, block.shape[1], sample_rate):
+            loud, soft = _loud_and_soft(fault)
+            meant = -changed[soft] if fault.kind == "inverted" else changed[loud]
+            changed = changed.copy()
+            changed[soft] += weight * (meant - changed[soft])
+        at += block.shape[1]
+        yield changed
+
+
+def restored(sound: Iterable[Waveform], faults: ChannelFaults, sample_rate: int) -> Iterator[Waveform]:
+    """What :func:`mended` did, undone on sounds that were made of it: what was silent is silent again.
+
+    Args:
+        sound: Shape: (..., 2, time) each.
+    """
+    at = 0
+    for block in sound:
+        changed = block
+        for fault, weight in _within(faults, at, block.shape[-1], sample_rate):
+            loud, soft = _loud_and_soft(fault)
+            was = -changed[..., soft, :] if fault.kind == "inverted" else np.float32(fault.gain) * changed[..., loud, :]
+            changed = changed.copy()
+            changed[..., soft, :] += weight * (was - changed[..., soft, :])
+        at += block.shape[-1]
+        yield changed
+
+
+def _loud_and_soft(fault: ChannelFault) -> tuple[int, int]:
+    return (1, 0) if fault.kind == "right" else (0, 1)
+
+
+def _within(
+    faults: ChannelFaults, at: int, length: int, sample_rate: int
+) -> Iterator[tuple[ChannelFault, NDArray[np.float32]]]:
+    """The faults in some samples, and how far each holds at each sample, in [0, 1]."""
+    times = None
+    for fault in faults.faults:
+        if fault.start - FADE >= (at + length) / sample_rate or fault.end + FADE <= at / sample_rate:
+            continue
+        times = (at + np.arange(length)) / sample_rate if times is None else times
+        rises = np.full(length, 1.0) if fault.start <= 0 else (times - fault.start) / FADE
+        falls = np.full(length, 1.0) if fault.end >= faults.duration else (fault.end - times) / FADE
+        yield fault, np.clip(np.minimum(rises, falls), 0.0, 1.0).astype(np.float32)
+
+
+def _moments(frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Energies and product of the channels, without their means: (2, frame, sample) -> (2, 2, frame)."""
+    num = frames.shape[2]
+    sums = frames.sum(axis=2, dtype=np.float64)
+    products = np.empty((2, 2, frames.shape[1]))
+    for one, other in ((0, 0), (0, 1), (1, 1)):
+        product = np.einsum("fs,fs->f", frames[one], frames[other], dtype=np.float64)
+        products[one, other] = products[other, one] = product - sums[one] * sums[other] / num
+    return products
+
+
+def _faults(moments: NDArray[np.float64], duration: float) -> Iterator[ChannelFault]:
+    """Stretches of frames whose channels hold one sound; (2, 2, frame)."""
+    size = round(WINDOW / FRAME_LENGTH) + 1
+    around = uniform_filter1d(moments, size, axis=2, mode="constant")  # over the window, as far as there is sound
+    left, right, product = np.maximum(around[0, 0], 0.0), np.maximum(around[1, 1], 0.0), around[0, 1]
+    energy = np.maximum(moments[0, 0], moments[1, 1])
+    rank = min(len(energy), REFERENCE_FRAMES)
+    least = np.partition(energy, -rank)[-rank] * 10 ** (-PAUSE_DB / 10)
+    heard = np.maximum(left, right) > max(least, energy.max() * 1e-6, 1e-20)  # sums that pass by leave some dust
+    ratio = 10 ** (-ONE_SIDED_DB / 10)
+    kinds: dict[Kind, NDArray[np.bool_]] = {"left": right <= ratio * left, "right": left <= ratio * right}
+    inverted = product < INVERTED * np.sqrt(left * right)
+    kinds["inverted"] = inverted & ~kinds["left"] & ~kinds["right"]
+    state = np.zeros(len(energy), int)
+    for number, kind in enumerate(kinds, 1):
+        state[kinds[kind] & heard] = number
+    frames = np.flatnonzero(heard)
+    if not len(frames):
+        return
+    breaks = np.flatnonzero(np.diff(state[frames])) + 1
+    needed = min(round(SHORTEST / FRAME_LENGTH), len(frames))
+    for run in np.split(frames, breaks):
+        if state[run[0]] and len(run) >= needed:
+            yield _fault(list(kinds)[state[run[0]] - 1], run, frames, moments, duration)
+
+
+def _fault(
+    kind: Kind, run: NDArray[np.intp], heard: NDArray[np.intp], moments: NDArray[np.float64], duration: float
+) -> ChannelFault:
+    """A run of frames as a stretch; before the first and after the last sound, it holds to the end."""
+    start = 0.0 if run[0] == heard[0] else float(run[0]) * FRAME_LENGTH
+    end = duration if run[-1] == heard[-1] else float(run[-1] + 1) * FRAME_LENGTH
+    inside = moments[:, :, run].sum(axis=2)
+    loud = 1 if kind == "right" else 0
+    return ChannelFault(kind, start, end, float(inside[0, 1] / inside[loud, loud]))

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-
 from stemclean import layouts
 from stemclean.claims import claimed
 from stemclean.errors import WeightsError
 from stemclean.models import addresses, hub, weights
 from stemclean.training.classifier_run import fit_classifier
+from stemclean.training.processes import together
 from stemclean.training.recipe import ClassifierRecipe, read
 
 __all__ = ["train_classifier"]
@@ -92,7 +91,7 @@ def train_classifier(
 
 def _pushed(output: Path, repo: str, quiet: bool) -> str:
     """Where weights can be had from now on; of several processes, one publishes."""
-    if not PartialState().is_main_process:
+    if not together().is_main_process:
         return f"hub:{repo}"
     try:
         return weights.push(output, repo, quiet=quiet)

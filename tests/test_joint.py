@@ -171,7 +171,7 @@ class TestTask:
         sources, rows = 0.1 * torch.randn(2, 3, 1, 8000, generator=rng), torch.arange(3).repeat(2, 1)
         told = {}
         hook = model.register_forward_hook(lambda *given: told.update(estimates=given[2][0].detach()))
-        given = (sources, rows, torch.ones(2), torch.zeros(2, 101), torch.ones(2, 101), torch.tensor(0))
+        given = (sources, rows, torch.ones(2), torch.zeros(2, 101), torch.ones(2, 101), torch.arange(2))
         found = float(task.losses(model, given)["separation"].detach())
         hook.remove()
         items, there = joint_module.item_losses(
@@ -276,10 +276,10 @@ class TestRun:
         whole = train_joint(songs, tmp_path / "whole.safetensors", overrides=given, running=running(tmp_path))
         real, count = JointTask.losses, iter(range(100))
 
-        def dying(self, model, given):
+        def dying(self, model, given, totals=None):
             if next(count) == 7:
                 raise KeyboardInterrupt
-            return real(self, model, given)
+            return real(self, model, given, totals)
 
         monkeypatch.setattr(JointTask, "losses", dying)
         with pytest.raises(KeyboardInterrupt):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stemclean.data.augment import CHAINS, MILD, PAPER, equalizer_curve
-from stemclean.data.mixing import MixingConfig, RandomMixer, _faster, _Source
+from stemclean.data.mixing import REUSE_AMONG, MixingConfig, RandomMixer, _faster, _Source
 from stemclean.data.pool import FULL_SCALE, PooledStem, StemPool
 from stemclean.errors import ConfigError
 
@@ -42,8 +42,8 @@ def heard(waveform: np.ndarray) -> list[bool]:
 def test_target_is_the_union_of_what_sounds(pool):
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0, level_dbfs=-20)
     targets = []
-    for _ in range(200):
-        waveform, target, *_ = mixer.example()
+    for number in range(200):
+        waveform, target, *_ = mixer.example(number)
         assert heard(waveform) == list(target > 0.5)
         targets.append(target)
     assert np.sum(targets, axis=1).min() >= 1  # the empty draw is rejected
@@ -52,28 +52,58 @@ def test_target_is_the_union_of_what_sounds(pool):
 
 def test_mixtures_have_the_level_that_was_asked_for(pool):
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET, peak_db=(-3.0, 3.0)), SEGMENT, seed=1, level_dbfs=-20)
-    levels = [20 * np.log10(np.sqrt(np.mean(mixer.example()[0] ** 2))) for _ in range(50)]
+    levels = [20 * np.log10(np.sqrt(np.mean(mixer.example(number)[0] ** 2))) for number in range(50)]
     assert min(levels) > -23.01 and max(levels) < -16.99
 
 
 def test_same_seed_same_examples_and_another_seed_others(pool):
     def first(seed):
-        return RandomMixer(pool, list(TONES), MixingConfig(), SEGMENT, seed=seed).example()[0]
+        return RandomMixer(pool, list(TONES), MixingConfig(), SEGMENT, seed=seed).example(0)[0]
 
     assert np.array_equal(first(3), first(3))
     assert not np.array_equal(first(3), first(4))
 
 
+@pytest.mark.parametrize("reuse", [1, 4])
+def test_an_example_depends_on_its_number_alone(pool, reuse):
+    """Whoever asks, in which order and for how many: another process, a run that goes on, in any block of numbers."""
+    config = MixingConfig(reuse=reuse, effects="mild", same_song_chance=0.3, speed=(0.9, 1.1))
+
+    def mixer():
+        return RandomMixer(pool, list(TONES), config, SEGMENT, seed=(3, 0), level_dbfs=-20)
+
+    numbers = [0, 5, REUSE_AMONG - 1, REUSE_AMONG, 3 * REUSE_AMONG + 7]
+    once = {number: mixer().example(number) for number in numbers}
+    again = mixer()
+    for number in reversed(numbers):
+        for one, other in zip(once[number], again.example(number), strict=True):
+            assert other is one is None or np.array_equal(one, other, equal_nan=True)
+    assert len({example.waveform.tobytes() for example in once.values()}) == len(numbers)
+
+
+def test_a_processed_segment_is_reused_as_often_as_asked(pool, monkeypatch):
+    """Over a block of numbers, on average; more rarely where the draw leaves a place out: 1 / e of them at reuse 1."""
+    config = MixingConfig(**QUIET, reuse=4)
+    drawn, made = [], []
+    plain = RandomMixer._processed, RandomMixer._fresh
+    monkeypatch.setattr(RandomMixer, "_processed", lambda *given: drawn.append(given[1]) or plain[0](*given))
+    monkeypatch.setattr(RandomMixer, "_fresh", lambda *given: made.append(given[1]) or plain[1](*given))
+    mixer = RandomMixer(pool, list(TONES), config, SEGMENT, seed=0)
+    for number in range(2 * REUSE_AMONG):
+        mixer.example(number)
+    assert len(drawn) / len(made) == pytest.approx(4.2, abs=0.4)
+
+
 def test_empty_examples_hold_no_class(pool):
     waveform, target, *_ = RandomMixer(
         pool, list(TONES), MixingConfig(empty_chance=1.0), SEGMENT, seed=0, level_dbfs=-20
-    ).example()
+    ).example(0)
     assert target.sum() == 0 and np.isfinite(waveform).all() and np.abs(waveform).max() > 0.01
 
 
 def test_reuse_draws_new_company_and_new_places(pool):
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET, reuse=8), SEGMENT, seed=0)
-    examples = [mixer.example()[0] for _ in range(40)]
+    examples = [mixer.example(number)[0] for number in range(40)]
     assert len({waveform.tobytes() for waveform in examples}) == 40
 
 
@@ -82,8 +112,8 @@ def test_levels_are_those_of_the_sources_in_the_mixture(pool):
     pool = pool.where([len(stem.labels) == 1 for stem in pool.stems])
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET, reuse=1), SEGMENT, seed=2, level_dbfs=-20)
     compared = 0
-    for _ in range(60):
-        waveform, target, levels_db, _ = mixer.example()
+    for number in range(60):
+        waveform, target, levels_db, _ = mixer.example(number)
         assert np.isnan(levels_db[target == 0]).all()
         powers = np.abs(np.fft.rfft(waveform.mean(0) * np.hanning(waveform.shape[1]))) ** 2
         bins = [round(hz * waveform.shape[1] / RATE) for hz in TONES.values()]
@@ -98,7 +128,7 @@ def test_levels_are_those_of_the_sources_in_the_mixture(pool):
 def test_a_stem_of_two_classes_has_no_levels_of_its_own(pool):
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0)
     sources = [_Source(("bass", "drums"), 0.5, None), _Source(("drums",), 0.5, None), _Source(("other",), 1.0, None)]
-    example = mixer._example(np.ones((2, SEGMENT), np.float32), sources)
+    example = mixer._example(np.ones((2, SEGMENT), np.float32), sources, mixer.rng(0))
     held = dict(zip(TONES, example.levels_db, strict=True))
     assert np.isnan([held["bass"], held["drums"], held["vocals"]]).all()
     assert held["other"] == pytest.approx(-3.01, abs=0.01)
@@ -118,8 +148,8 @@ def test_shares_of_cells_are_those_of_the_sources(pool):
         single, list(TONES), MixingConfig(**QUIET, reuse=1, quiet_chance=0.0), SEGMENT, seed=2, cells=thirds_of_time
     )
     seen = 0
-    for _ in range(30):
-        example = mixer.example()
+    for number in range(30):
+        example = mixer.example(number)
         assert example.shares.shape == (len(TONES) + 1, len(TONES), 3) and example.shares.dtype == np.float32
         assert np.allclose(example.shares.sum(0), 1, atol=1e-5)
         for row in np.flatnonzero(example.target):
@@ -129,9 +159,10 @@ def test_shares_of_cells_are_those_of_the_sources(pool):
     mixed = mixer._example(
         np.ones((2, SEGMENT), np.float32),
         [_Source(("bass", "drums"), 0.5, np.ones((2, 2))), _Source(("other",), 1.0, np.ones((2, 2)))],
+        mixer.rng(0),
     )
     assert np.isnan(mixed.shares).all()
-    assert RandomMixer(single, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0).example().shares is None
+    assert RandomMixer(single, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0).example(0).shares is None
 
 
 def test_sources_of_one_song_and_of_many(pool):
@@ -156,8 +187,8 @@ def test_sources_of_one_song_and_of_many(pool):
         config = MixingConfig(**QUIET, same_song_chance=chance, quiet_chance=0.0, reuse=1)
         mixer = RandomMixer(songs, list(TONES), config, SEGMENT, seed=3)
         found = []
-        for _ in range(40):
-            spectrum = np.abs(np.fft.rfft(mixer.example().waveform.mean(0) * np.hanning(SEGMENT)))
+        for number in range(40):
+            spectrum = np.abs(np.fft.rfft(mixer.example(number).waveform.mean(0) * np.hanning(SEGMENT)))
 
             def sounds(hz, spectrum=spectrum):
                 place = round(hz * SEGMENT / RATE)

@@ -56,7 +56,7 @@ def sounds(seed, batch=3):
 
 
 ALONE = torch.arange(4).expand(3, 4)
-FIRST = torch.tensor(0)
+FIRST = torch.arange(3)
 
 
 def loss_of(config, estimates, targets, rows=ALONE, first=FIRST):
@@ -199,8 +199,8 @@ class TestRobust:
         targets = torch.zeros(3, 4, 2, 600)
         estimates = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1, 1).expand(3, 4, 2, 600)
         late = LossConfig(keep=((0.5, 0.4),))
-        assert loss_of(late, estimates, targets, first=torch.tensor(149)) == pytest.approx(2.0)
-        assert loss_of(late, estimates, targets, first=torch.tensor(150)) == pytest.approx(1 / 3)
+        assert loss_of(late, estimates, targets, first=torch.arange(149, 152)) == pytest.approx(2.0)
+        assert loss_of(late, estimates, targets, first=torch.arange(150, 153)) == pytest.approx(1 / 3)
 
 
 def read_after_a_kill(stream):
@@ -221,10 +221,17 @@ class TestBatches:
                 assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
     def test_processes_share_out_the_examples_of_one(self):
-        """Two processes with batches of 3 see together what one with a batch of 6 sees."""
-        alone = next(task(batch_size=6).batches(0, 5))
-        shared = [next(task(processes=2).batches(rank, 5)) for rank in range(2)]
-        assert torch.equal(alone[0], torch.cat([targets for targets, _, _ in shared]))
+        """However many there are, together they see what one sees, whether or not the batch divides."""
+        alone = next(task(batch_size=7).batches(0, 5))
+        for processes in (2, 3, 7):
+            shared = [next(task(batch_size=7, processes=processes).batches(rank, 5)) for rank in range(processes)]
+            for whole, *parts in zip(alone, *shared, strict=True):
+                assert torch.equal(whole, torch.cat(parts))
+        assert alone[2].tolist() == list(range(35, 42))
+
+    def test_more_processes_than_examples_are_refused(self):
+        with pytest.raises(ConfigError, match=r"loop.batch_size is 3, which leaves some of 4 processes without"):
+            next(task(processes=4).batches(0, 0))
 
     def test_a_killed_worker_is_told_in_plain_words(self):
         stream = task(workers=1).batches(0, 0)
@@ -245,7 +252,7 @@ class TestBatches:
         first = task().losses(model, batch)["loss"]
         torch.rand(7)
         assert torch.equal(first, task().losses(model, batch)["loss"])
-        other = task().losses(model, (*batch[:2], torch.tensor(3)))["loss"]
+        other = task().losses(model, (*batch[:2], torch.arange(3, 6)))["loss"]
         assert not torch.equal(first, other)
 
 

@@ -277,7 +277,7 @@ def test_disguises_leave_the_targets_and_take_the_levels(tmp_path, dataset):
     batches = {}
     for disguised in (0.0, 1.0):
         task = ClassifyTask(model, pool, pool, recipe.mixing, masks=2, disguised=disguised, equalizer_db=6.0)
-        batches[disguised] = task.batch(task.mixer(pool, 5), 16)
+        batches[disguised] = task.batch(task.mixer(pool, (5,)), range(16))
     plain, changed = batches[0.0], batches[1.0]
     assert torch.equal(plain[1], changed[1])
     assert changed[2].isnan().all() and torch.equal(plain[2].isfinite(), plain[1] > 0)
@@ -298,9 +298,9 @@ def test_disguises_hide_the_shares_under_their_stripes(tmp_path, dataset):
     pool = StemPool.build(source, folder, sample_rate=RATE, cache=tmp_path, quiet=True)
     model = registry.build("classifiers", "convnext", ModelSpec(RATE, 2, ("bass", "drums"), 65536), recipe.options)
     task = ClassifyTask(model, pool, pool, recipe.mixing, masks=1, disguised=1.0, equalizer_db=6.0)
-    features, _, levels_db, shares = task.batch(task.mixer(pool, 5), 8)
+    features, _, levels_db, _, shares = task.batch(task.mixer(pool, (5,)), range(8))
     plain = replace(task, disguised=0.0)
-    known = plain.batch(plain.mixer(pool, 5), 8)[3]
+    known = plain.batch(plain.mixer(pool, (5,)), range(8))[4]
     assert levels_db.isnan().all() and known.isfinite().all()
     hidden = shares.isnan()
     assert torch.equal(shares[~hidden], known[~hidden])

@@ -125,10 +125,10 @@ class TestRun:
         whole = train(refined, tmp_path / "whole.safetensors", *dropout)
         real, count = task_module.SeparateTask.losses, iter(range(1000))
 
-        def dying(self, model, batch):
+        def dying(self, model, batch, totals=None):
             if next(count) == 15:
                 raise KeyboardInterrupt
-            return real(self, model, batch)
+            return real(self, model, batch, totals)
 
         monkeypatch.setattr(task_module.SeparateTask, "losses", dying)
         with pytest.raises(KeyboardInterrupt):
@@ -228,7 +228,7 @@ def test_logs_for_tensorboard(refined, tmp_path):
 
 
 def test_logs_without_tensorboard_are_refused(refined, tmp_path, monkeypatch):
-    monkeypatch.setattr("stemclean.training.loop.find_spec", lambda _: None)
+    monkeypatch.setattr("stemclean.training.talk.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="TensorBoard, which is not installed"):
         train(refined, tmp_path / "a.safetensors", logs=tmp_path / "logs")
 

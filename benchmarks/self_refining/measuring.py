@@ -166,7 +166,7 @@ class Mixes:
         targets, held = [], None
         with replacing(path) as temporary:
             for index in tqdm(range(self.num), "mix", unit="mixture", disable=None):
-                example = mixer.example()
+                example = mixer.example(index)
                 with torch.no_grad():
                     features = model.features(torch.from_numpy(example.waveform)[None])[0].numpy()
                 if held is None:

@@ -107,14 +107,16 @@ class EffectsChain:
         shelves = _pedalboard().Pedalboard(
             [
                 _pedalboard().LowShelfFilter(rng.uniform(100.0, 400.0), rng.uniform(*self.shelves_db)),
-                _pedalboard().HighShelfFilter(rng.uniform(2000.0, 6000.0), rng.uniform(*self.shelves_db)),
+                _pedalboard().HighShelfFilter(
+                    min(rng.uniform(2000.0, 6000.0), HIGHEST * sample_rate), rng.uniform(*self.shelves_db)
+                ),
             ]
         )
         return _run(shelves, waveform, sample_rate)
 
     def _band_limit(self, waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         cutoff = np.exp(rng.uniform(*np.log(self.lowpass_hz)))
-        plugin = _pedalboard().LowpassFilter(cutoff_frequency_hz=float(cutoff))
+        plugin = _pedalboard().LowpassFilter(cutoff_frequency_hz=min(float(cutoff), HIGHEST * sample_rate))
         return _run(plugin, waveform, sample_rate)
 
     def _image(self, waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -122,6 +124,9 @@ class EffectsChain:
         mid, side = waveform[0] + waveform[1], (waveform[0] - waveform[1]) * side_gain
         return np.stack([mid + side, mid - side])
 
+
+HIGHEST = 0.45
+"""Of the sample rate: filters above are unstable."""
 
 PAPER = EffectsChain(
     threshold_db=(-80.0, -5.0),

@@ -7,7 +7,7 @@ class it really holds is often drawn as well, which is why a model can learn fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ from stemclean.units import db_to_amplitude
 __all__ = ["Example", "MixingConfig", "RandomMixer"]
 
 
+REUSE_AMONG = 256
+"""Examples that share processed segments: those of one block of so many numbers."""
 LOWEST_SHARE = np.float32(1e-6)
 """Share of the power that a silent source counts as: levels end at -60 dB."""
 
@@ -96,21 +98,26 @@ class _Source(NamedTuple):
     cells: np.ndarray | None
 
 
+class _Processed(NamedTuple):
+    """A segment through the effects, the stem that it is from, and its power in each cell."""
+
+    segment: np.ndarray
+    stem: PooledStem
+    cells: np.ndarray | None
+
+
 class RandomMixer:
-    """An endless source of labelled mixtures.
+    """Labelled mixtures by number: the same number is always the same mixture, whoever asks and in which order.
 
     Args:
         pool: where stems are drawn from.
         labels: the classes, in the order of the targets.
         config: how.
         segment: samples of an example.
-        seed: the same seed gives the same examples.
+        seed: of everything that is drawn.
         level_dbfs: RMS level of the examples; None: as they come out.
         cells: power of each cell of a waveform, ``(2, segment)`` -> any shape; None: shares of cells are not told.
     """
-
-    SHELF = 48
-    """Processed segments kept per class for reuse."""
 
     def __init__(
         self,
@@ -126,7 +133,7 @@ class RandomMixer:
         if config.effects not in CHAINS:
             raise ConfigError(f'no effects chain named "{config.effects}"', f"known: {', '.join(CHAINS)}")
         self.pool, self.labels, self.config, self.segment = pool, tuple(labels), config, segment
-        self.rng = np.random.default_rng(seed)
+        self.seed = (seed,) if isinstance(seed, int) else tuple(seed)
         self.level_dbfs = level_dbfs
         self._cells = cells
         self._chain = CHAINS[config.effects]
@@ -138,42 +145,44 @@ class RandomMixer:
             self._by_song.setdefault(stem.track, []).append(stem)
         mixed = {track for track, stems in self._by_song.items() if len({stem.labels for stem in stems}) > 1}
         self._mixed = [stem for stem in self._useful if stem.track in mixed]
-        self._shelf: dict[str, list[tuple[np.ndarray, PooledStem, np.ndarray | None]]] = {
-            label: [] for label in self._odds
-        }
+        self._block = -1
+        self._shelf: dict[tuple[str, int], _Processed] = {}
         if not self._odds:
             raise ConfigError("no stem holds any of the classes " + ", ".join(self.labels))
 
-    def __iter__(self) -> Iterator[Example]:
-        while True:
-            yield self.example()
+    def rng(self, number: int, *purpose: int) -> np.random.Generator:
+        """What chance does to an example; another stream for each purpose."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number, *purpose)))
 
-    def example(self) -> Example:
+    def example(self, number: int) -> Example:
         """One mixture."""
-        if self.rng.random() < self.config.empty_chance:
-            noise = _noise(self.segment, self.pool.sample_rate, self.rng)
-            return self._example(noise, [self._source((), noise)])
+        rng = self.rng(number)
+        if rng.random() < self.config.empty_chance:
+            noise = _noise(self.segment, self.pool.sample_rate, rng)
+            return self._example(noise, [self._source((), noise)], rng)
         mixture = np.zeros((2, self.segment), np.float32)
         sources: list[_Source] = []
         chance = self.config.same_song_chance
-        song = self._song() if self._mixed and chance and self.rng.random() < chance else None
-        for position, label in enumerate(self._draw_labels(song)):
-            segment, stem, cells = self._processed(label) if song is None else self._fresh(song[label])
-            gain = db_to_amplitude(self._gain_db(position))
+        song = self._song(rng) if self._mixed and chance and rng.random() < chance else None
+        for position, label in enumerate(self._draw_labels(rng, song)):
+            segment, stem, cells = (
+                self._processed(label, number, rng) if song is None else self._fresh(song[label], rng)
+            )
+            gain = db_to_amplitude(self._gain_db(position, rng))
             mixture += segment * np.float32(gain)
             cells = None if cells is None else cells * np.float32(gain**2)
             sources.append(_Source(stem.labels, (_rms(segment) * gain) ** 2, cells))
-        if self.rng.random() < self.config.noise_chance:
-            noise = _noise(self.segment, self.pool.sample_rate, self.rng)
-            noise = _at_level(noise, _rms(mixture), self.rng.uniform(-45, -15))
+        if rng.random() < self.config.noise_chance:
+            noise = _noise(self.segment, self.pool.sample_rate, rng)
+            noise = _at_level(noise, _rms(mixture), rng.uniform(-45, -15))
             mixture += noise
             sources.append(self._source((), noise))
-        return self._example(mixture, sources)
+        return self._example(mixture, sources, rng)
 
     def _source(self, labels: tuple[str, ...], waveform: np.ndarray) -> _Source:
         return _Source(labels, _rms(waveform) ** 2, self._cells(waveform) if self._cells else None)
 
-    def _example(self, mixture: np.ndarray, sources: Sequence[_Source]) -> Example:
+    def _example(self, mixture: np.ndarray, sources: Sequence[_Source], rng: np.random.Generator) -> Example:
         """The mixture of sources whose classes and powers are known."""
         whole = sum(source.power for source in sources)
         shares = dict.fromkeys(self.labels, 0.0)
@@ -184,7 +193,7 @@ class RandomMixer:
         target = np.array([label in held for label in self.labels], np.float32)
         known = np.array([shares[label] if label in held else np.nan for label in self.labels], np.float32)
         levels_db = 10 * np.log10(np.maximum(known, LOWEST_SHARE))
-        return Example(self._leveled(mixture), target, levels_db, self._shares(sources))
+        return Example(self._leveled(mixture, rng), target, levels_db, self._shares(sources))
 
     def _shares(self, sources: Sequence[_Source]) -> np.ndarray | None:
         """Of each class and of noise in each cell; unknown as a whole where a stem holds several classes."""
@@ -197,9 +206,9 @@ class RandomMixer:
         shares /= np.maximum(shares.sum(0), np.finfo(np.float32).tiny)
         return shares
 
-    def _song(self) -> dict[str, list[PooledStem]]:
+    def _song(self, rng: np.random.Generator) -> dict[str, list[PooledStem]]:
         """Stems of a song by their classes: any stem's song, if it has several."""
-        stem = self._mixed[int(self.rng.integers(len(self._mixed)))]
+        stem = self._mixed[int(rng.integers(len(self._mixed)))]
         found: dict[str, list[PooledStem]] = {}
         for other in self._by_song[stem.track]:
             for label in other.labels:
@@ -207,58 +216,68 @@ class RandomMixer:
                     found.setdefault(label, []).append(other)
         return found
 
-    def _draw_labels(self, song: Mapping[str, object] | None = None) -> list[str]:
+    def _draw_labels(self, rng: np.random.Generator, song: Mapping[str, object] | None = None) -> list[str]:
         there = [label for label in self._odds if song is None or label in song]
         while True:
-            drawn = [label for label in there if self.rng.random() < self.config.chance]
+            drawn = [label for label in there if rng.random() < self.config.chance]
             if drawn:
-                self.rng.shuffle(drawn)  # the first is the loud one
+                rng.shuffle(drawn)  # the first is the loud one
                 return drawn[: self.config.most or None]
 
-    def _processed(self, label: str) -> tuple[np.ndarray, PooledStem, np.ndarray | None]:
-        """A segment through the effects, and its cells: a new one once in ``reuse`` times, else one from the shelf."""
-        shelf = self._shelf[label]
-        full = len(shelf) >= min(self.SHELF, 4 * len(self._by_label[label]))
-        if full and self.rng.random() >= 1 / self.config.reuse:
-            return shelf[int(self.rng.integers(len(shelf)))]
-        made = self._fresh(self._by_label[label], self._odds[label])
-        if full:
-            shelf[int(self.rng.integers(len(shelf)))] = made
-        else:
-            shelf.append(made)
-        return made
+    def _processed(self, label: str, number: int, rng: np.random.Generator) -> _Processed:
+        """A segment through the effects, one of those that the block's examples share where they are reused.
+
+        A shared one is made from its place alone, so that it does not matter which example asks for it first.
+        """
+        if self.config.reuse == 1:
+            return self._fresh(self._by_label[label], rng, self._odds[label])
+        block = number // REUSE_AMONG
+        if block != self._block:
+            self._block, self._shelf = block, {}
+        place = int(rng.integers(self._shared_segments))
+        if (label, place) not in self._shelf:
+            own = self.rng(block, self.labels.index(label), place)
+            self._shelf[label, place] = self._fresh(self._by_label[label], own, self._odds[label])
+        return self._shelf[label, place]
+
+    @property
+    def _shared_segments(self) -> int:
+        """How many segments of a class the examples of a block share."""
+        drawn = len(self._odds) * self.config.chance
+        drawn = min(drawn, self.config.most or drawn)
+        return max(1, round(REUSE_AMONG * drawn / len(self._odds) / self.config.reuse))
 
     def _fresh(
-        self, stems: Sequence[PooledStem], odds: np.ndarray | None = None
-    ) -> tuple[np.ndarray, PooledStem, np.ndarray | None]:
-        """A segment of one of some stems through the effects, and its cells."""
-        stem = stems[int(self.rng.choice(len(stems), p=odds))]
-        segment = self._segment(stem)
+        self, stems: Sequence[PooledStem], rng: np.random.Generator, odds: np.ndarray | None = None
+    ) -> _Processed:
+        """A segment of one of some stems through the effects."""
+        stem = stems[int(rng.choice(len(stems), p=odds))]
+        segment = self._segment(stem, rng)
         if self._chain is not None:
-            segment = self._chain(segment, self.pool.sample_rate, self.rng)
+            segment = self._chain(segment, self.pool.sample_rate, rng)
         if self.config.level:
             segment = segment * np.float32(0.1 / max(_rms(segment), 0.02 * stem.rms, 1e-5))
-        return segment, stem, self._cells(segment) if self._cells else None
+        return _Processed(segment, stem, self._cells(segment) if self._cells else None)
 
-    def _segment(self, stem: PooledStem) -> np.ndarray:
+    def _segment(self, stem: PooledStem, rng: np.random.Generator) -> np.ndarray:
         """A random piece of a stem, at a random speed."""
         if self.config.speed == (1.0, 1.0):
-            return self.pool.random_segment(stem, self.segment, self.rng)
-        speed = self.rng.uniform(*self.config.speed)
-        piece = self.pool.random_segment(stem, int(self.segment * speed) + 2, self.rng)
+            return self.pool.random_segment(stem, self.segment, rng)
+        speed = rng.uniform(*self.config.speed)
+        piece = self.pool.random_segment(stem, int(self.segment * speed) + 2, rng)
         return _faster(piece, speed, self.segment)
 
-    def _gain_db(self, position: int) -> float:
+    def _gain_db(self, position: int, rng: np.random.Generator) -> float:
         if not self.config.level:
             return 0.0
-        if position and self.rng.random() < self.config.quiet_chance:
-            return float(self.rng.uniform(*self.config.quiet_db))
-        return float(self.rng.uniform(-5.0, 5.0))
+        if position and rng.random() < self.config.quiet_chance:
+            return float(rng.uniform(*self.config.quiet_db))
+        return float(rng.uniform(-5.0, 5.0))
 
-    def _leveled(self, mixture: np.ndarray) -> np.ndarray:
+    def _leveled(self, mixture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if self.level_dbfs is None:
             return mixture
-        return _at_level(mixture, db_to_amplitude(self.level_dbfs), self.rng.uniform(*self.config.peak_db))
+        return _at_level(mixture, db_to_amplitude(self.level_dbfs), rng.uniform(*self.config.peak_db))
 
 
 def _odds(stems: Sequence[PooledStem]) -> np.ndarray:

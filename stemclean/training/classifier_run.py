@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 
 import stemclean
 from stemclean.data.pool import StemPool, content
@@ -21,6 +20,7 @@ from stemclean.models.contract import ModelSpec
 from stemclean.training.calibrate import calibrate
 from stemclean.training.classify import LOSSES, ClassifyTask
 from stemclean.training.loop import fit
+from stemclean.training.processes import together
 from stemclean.training.recipe import ClassifierRecipe
 from stemclean.training.split import split_tracks
 
@@ -92,7 +92,7 @@ def fit_classifier(
             "give at least two tracks of each class",
         )
     model, started = _model(recipe, labels, start)
-    processes = PartialState()
+    processes = together()
     with processes.main_process_first():  # the others find the cache
         pool = (
             decoded()
@@ -113,10 +113,11 @@ def fit_classifier(
         validation=pool.where([s.track in validation_tracks for s in pool.stems]),
         mixing=recipe.mixing,
         loss=recipe.loss,
-        batch_size=max(1, recipe.loop.batch_size // processes.num_processes),
+        batch_size=recipe.loop.batch_size,
         equalizer_db=recipe.equalizer_db,
         masks=recipe.masks,
         disguised=recipe.disguised,
+        processes=processes.num_processes,
         seed=recipe.seed,
         workers=workers,
     )
@@ -207,9 +208,9 @@ def _finished(output: Path, key: str, recipe: ClassifierRecipe) -> dict[str, Any
 def _recarded(output: Path, written: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
     """The card with what is to be said in it now, on disk too."""
     wanted = {**written, **json.loads(json.dumps(card))}
-    if wanted != written and PartialState().is_main_process:
+    if wanted != written and together().is_main_process:
         weights.write_card(output, wanted)
-    PartialState().wait_for_everyone()
+    together().wait_for_everyone()
     return wanted
 
 

@@ -8,7 +8,6 @@ cells that are left.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -16,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from stemclean.data.augment import equalizer_curve
-from stemclean.data.mixing import MixingConfig, RandomMixer
+from stemclean.data.mixing import REUSE_AMONG, MixingConfig, RandomMixer
 from stemclean.data.pool import StemPool
 from stemclean.models.contract import Classifier
 from stemclean.training import numbered
@@ -43,10 +41,13 @@ def gce(logits: Tensor, target: Tensor, q: float = 0.7) -> Tensor:
     return ((1 - right**q) / q).mean()
 
 
-def level_loss(told: Tensor, levels_db: Tensor) -> Tensor:
+def level_loss(told: Tensor, levels_db: Tensor, total: Tensor | None = None) -> Tensor:
     """How far the told levels are from the known ones: smooth L1 in steps of 10 dB; 0 where none is known.
 
     Levels near that of the whole are easy and count a fifth.
+
+    Args:
+        total: the sum of the weights of all levels of a step; None: these are all.
 
     Shape:
         both ``(example, label)``; unknown levels are NaN.
@@ -54,13 +55,19 @@ def level_loss(told: Tensor, levels_db: Tensor) -> Tensor:
     known = levels_db.isfinite()
     if not known.any():
         return told.sum() * 0
-    true = levels_db[known].clamp_min(LOWEST_DB)
-    losses = functional.smooth_l1_loss(told[known] / 10, true / 10, beta=0.2, reduction="none")
-    weight = torch.where(true < LOUD_DB, 1.0, 0.2)
-    return (losses * weight).sum() / weight.sum()
+    weights = _level_weights(levels_db)
+    losses = functional.smooth_l1_loss(
+        told[known] / 10, levels_db[known].clamp_min(LOWEST_DB) / 10, beta=0.2, reduction="none"
+    )
+    return (losses * weights[known]).sum() / (weights.sum() if total is None else total)
 
 
-def cell_loss(told: Tensor, shares: Tensor, power: Tensor) -> Tensor:
+def _level_weights(levels_db: Tensor) -> Tensor:
+    """How much each level counts; one that is not known, nothing."""
+    return torch.where(levels_db < LOUD_DB, 1.0, 0.2) * levels_db.isfinite()
+
+
+def cell_loss(told: Tensor, shares: Tensor, power: Tensor, total: Tensor | None = None) -> Tensor:
     """Cross-entropy of the told shares of each cell's power with the known ones; 0 where none is known.
 
     Cells weigh by a power of their power, so that the loud ones count more, as they decide the level, and no other is
@@ -70,6 +77,7 @@ def cell_loss(told: Tensor, shares: Tensor, power: Tensor) -> Tensor:
         told: logits, ``(example, label + 1, cell freq, cell frame)``.
         shares: the same shape; NaN where they are not known.
         power: ``(example, cell freq, cell frame)``.
+        total: how many examples of a step have known cells; None: these are all.
     """
     known = shares.isfinite().all(1)
     examples = known.any(2).any(1)
@@ -78,7 +86,7 @@ def cell_loss(told: Tensor, shares: Tensor, power: Tensor) -> Tensor:
     weight = known * power.clamp_min(torch.finfo(power.dtype).tiny) ** CELL_COMPRESSION
     weight = weight / weight.sum((1, 2), keepdim=True).clamp_min(torch.finfo(power.dtype).tiny)
     entropies = -(shares.nan_to_num() * told.float().log_softmax(1)).sum(1)
-    return (weight * entropies).sum() / examples.sum()
+    return (weight * entropies).sum() / (examples.sum() if total is None else total)
 
 
 LEVEL_WEIGHT, CELL_WEIGHT = 1.0, 0.5
@@ -88,6 +96,9 @@ SCORE_PER_DB = 0.01
 CELL_COMPRESSION = 0.3
 LOWEST_DB, LOUD_DB = -40.0, -3.0
 """Levels are learned down to the first; above the second, a class is most of what is heard."""
+
+DISGUISE = 1
+"""What a disguise is drawn for; the mixture itself is drawn for nothing more."""
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "bce": bce, "gce": gce}
 
@@ -101,10 +112,11 @@ class ClassifyTask:
         train, validation: pools of different tracks.
         mixing: how mixtures are drawn.
         loss: a key of :data:`LOSSES`.
-        batch_size: examples a step in this process.
+        batch_size: examples a step, over all processes.
         equalizer_db: depth of the random equaliser of a disguise; 0: none.
         masks: stripes of a disguise, as many along time as along frequency; each up to an eighth of the axis.
         disguised: share of the mixtures that are disguised.
+        processes: how many share a step.
         seed: of everything that is drawn.
         workers: processes that mix ahead.
         validation_examples: mixtures, always the same ones.
@@ -119,39 +131,59 @@ class ClassifyTask:
     equalizer_db: float = 6.0
     masks: int = 0
     disguised: float = 1.0
+    processes: int = 1
     seed: int = 0
     workers: int = 1
     validation_examples: int = 512
     _validation: list[tuple[Tensor, ...]] = field(default_factory=list)
 
     def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
-        """Features ``(batch, channel, freq, frame)``, targets and levels in dB ``(batch, label)``.
+        """Features ``(batch, channel, freq, frame)``, targets and levels in dB ``(batch, label)``, the numbers.
 
         Where the model tells cells, last the classes' shares in them ``(batch, label + 1, cell freq, cell frame)``.
+        Step k of a run always has the same examples, with any number of workers, and whether or not the run was broken
+        off before.
         """
-        stream = _Stream(self, rank, start_step)
-        context = "fork" if self.workers and hasattr(os, "fork") else None
-        loader = DataLoader(
-            stream,
-            batch_size=None,
-            num_workers=self.workers,
-            prefetch_factor=4 if self.workers else None,
-            multiprocessing_context=context,
+        mixer = self.mixer(self.train, (self.seed, 0))
+        yield from numbered.batches(
+            lambda numbers: self.batch(mixer, numbers),
+            self.batch_size,
+            rank=rank,
+            processes=self.processes,
+            start_step=start_step,
+            workers=self.workers,
+            group=1 if self.mixing.reuse == 1 else max(1, REUSE_AMONG // self.batch_size),
         )
-        yield from numbered.loaded(loader)
 
-    def losses(self, model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """The losses of one batch of features."""
-        features, target, levels_db, *shares = batch
+    def totals(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """See :class:`stemclean.training.loop.Task`."""
+        _, target, levels_db, _, *shares = batch
+        found = {"examples": torch.tensor(float(len(target)), device=target.device)}
+        found["levels"] = _level_weights(levels_db).sum()
+        if shares:
+            found["cells"] = shares[0].isfinite().all(1).flatten(1).any(1).sum().float()
+        return found
+
+    def losses(
+        self, model: nn.Module, batch: tuple[Tensor, ...], totals: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The losses of some examples' features.
+
+        What the model drops depends on the seed and the examples alone, so that a run that was broken off goes on as if
+        it had not been.
+        """
+        features, target, levels_db, numbers, *shares = batch
+        totals = totals or self.totals(batch)
+        torch.manual_seed((self.seed << 40) + int(numbers[0]))
         outputs, cells = self._heard(model, features)
-        classes = LOSSES[self.loss](self.model.logits(outputs), target)
-        found = {"loss/classes": classes}
+        share = len(target) / totals["examples"]
+        found = {"loss/classes": share * LOSSES[self.loss](self.model.logits(outputs), target)}
         told = self.model.levels_db(outputs)
         if told is not None:
-            found["loss/levels"] = LEVEL_WEIGHT * level_loss(told, levels_db.to(told.device))
+            found["loss/levels"] = LEVEL_WEIGHT * level_loss(told, levels_db.to(told.device), totals["levels"])
         if cells is not None:
             power = self.model.cell_power(features.to(cells.device))
-            found["loss/cells"] = CELL_WEIGHT * cell_loss(cells, shares[0].to(cells.device), power)
+            found["loss/cells"] = CELL_WEIGHT * cell_loss(cells, shares[0].to(cells.device), power, totals["cells"])
         return {"loss": torch.stack(list(found.values())).sum(), **found}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -161,8 +193,8 @@ class ClassifyTask:
         """
         if not self._validation:
             mixer = self.mixer(self.validation, (self.seed, 0xF1))
-            for _ in range(max(1, self.validation_examples // 32)):
-                self._validation.append(self.batch(mixer, 32, disguise=False)[:3])
+            for first in range(0, max(32, self.validation_examples), 32):
+                self._validation.append(self.batch(mixer, range(first, first + 32), disguise=False)[:3])
         device = next(model.parameters()).device
         outputs = torch.cat([self._heard(model, batch[0].to(device))[0].cpu() for batch in self._validation])
         target, levels_db = (torch.cat([batch[place] for batch in self._validation]) for place in (1, 2))
@@ -205,61 +237,48 @@ class ClassifyTask:
         with torch.no_grad():
             return self.model.cell_power(self.model.features(torch.from_numpy(waveform)[None]))[0].numpy()
 
-    def batch(self, mixer: RandomMixer, size: int, *, disguise: bool = True) -> tuple[Tensor, ...]:
-        """Some mixtures, as :meth:`batches` gives them."""
-        examples = [mixer.example() for _ in range(size)]
+    def batch(self, mixer: RandomMixer, numbers: Sequence[int], *, disguise: bool = True) -> tuple[Tensor, ...]:
+        """Some mixtures by their numbers, as :meth:`batches` gives them."""
+        examples = [self._example(mixer, number, disguise=disguise) for number in numbers]
+        features, target, levels_db, *shares = (torch.stack(column) for column in zip(*examples, strict=True))
+        features = features.contiguous(memory_format=torch.channels_last)
+        return features, target, levels_db, torch.tensor(numbers), *shares
+
+    def _example(self, mixer: RandomMixer, number: int, *, disguise: bool) -> list[Tensor]:
+        """Features, target, levels and shares of one mixture."""
+        example = mixer.example(number)
         with torch.no_grad():
-            features = torch.cat([self.model.features(torch.from_numpy(one.waveform)[None]) for one in examples])
-        target = torch.from_numpy(np.stack([example.target for example in examples]))
-        levels_db = torch.from_numpy(np.stack([example.levels_db for example in examples]))
-        shares = [example.shares for example in examples if example.shares is not None]
-        cells = [torch.from_numpy(np.stack(shares))] if shares else []
-        if disguise:
-            chosen = np.flatnonzero(mixer.rng.random(size) < self.disguised)
-            features[chosen], hidden = self._disguised(features[chosen], mixer.rng)
-            levels_db[chosen] = torch.nan  # the equaliser changes them, but not the shares of a cell
-            for known in cells:
-                covered = nn.functional.adaptive_max_pool2d(hidden, known.shape[-2:]) > 0
-                known[chosen] = known[chosen].masked_fill(covered, torch.nan)
-        return features.contiguous(memory_format=torch.channels_last), target, levels_db, *cells
+            features = self.model.features(torch.from_numpy(example.waveform)[None])
+        target, levels_db = torch.from_numpy(example.target), torch.from_numpy(example.levels_db)
+        shares = [] if example.shares is None else [torch.from_numpy(example.shares)]
+        rng = mixer.rng(number, DISGUISE)
+        if disguise and rng.random() < self.disguised:
+            features, hidden = self._disguised(features, rng)
+            levels_db = torch.full_like(levels_db, torch.nan)  # the equaliser changes them, not the shares of a cell
+            shares = [
+                known.masked_fill(nn.functional.adaptive_max_pool2d(hidden[0], known.shape[-2:]) > 0, torch.nan)
+                for known in shares
+            ]
+        return [features[0], target, levels_db, *shares]
 
     def _disguised(self, features: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Spectra through a random equaliser each, never below the features' own floor, and with stripes cut out.
+        """A spectrum through a random equaliser, never below the features' own floor, and with stripes cut out.
 
         Returns:
-            (features; 1 where a stripe is, ``(batch, 1, freq, frame)``)
+            (features ``(1, channel, freq, frame)``; 1 where a stripe is, ``(1, 1, freq, frame)``)
         """
-        if self.equalizer_db and len(features):
-            frequencies = self.model.frequencies
-            curves = np.array([equalizer_curve(frequencies, rng, depth_db=self.equalizer_db) for _ in features])
-            gains = torch.from_numpy(curves.astype(np.float32))[:, None, :, None]  # (batch, 1, freq, 1)
-            features = self.model.amplify(features, gains)
+        if self.equalizer_db:
+            curve = equalizer_curve(self.model.frequencies, rng, depth_db=self.equalizer_db)
+            features = self.model.amplify(features, torch.from_numpy(curve.astype(np.float32))[:, None])
+        features = features.clone()
         hidden = torch.zeros_like(features[:, :1])
-        for example, covered in zip(features, hidden, strict=True):
-            for axis in (1, 2) * self.masks:
-                size = example.shape[axis]
-                width = int(rng.integers(0, size // 8 + 1))
-                start = int(rng.integers(0, size - width + 1))
-                example.narrow(axis, start, width).fill_(example.mean())
-                covered.narrow(axis, start, width).fill_(1)
+        for axis in (2, 3) * self.masks:
+            size = features.shape[axis]
+            width = int(rng.integers(0, size // 8 + 1))
+            start = int(rng.integers(0, size - width + 1))
+            features.narrow(axis, start, width).fill_(features.mean())
+            hidden.narrow(axis, start, width).fill_(1)
         return features, hidden
-
-
-class _Stream(IterableDataset[tuple[Tensor, ...]]):
-    """Batches made in a worker process, from a seed of the worker's own."""
-
-    def __init__(self, task: ClassifyTask, rank: int, start_step: int) -> None:
-        self.task, self.rank, self.start_step = task, rank, start_step
-
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        worker = get_worker_info()
-        if worker is not None:
-            torch.set_num_threads(1)
-        mixer = self.task.mixer(
-            self.task.train, (self.task.seed, self.rank, worker.id if worker else 0, self.start_step)
-        )
-        while True:
-            yield self.task.batch(mixer, self.task.batch_size)
 
 
 def multilabel_f1(predicted: Tensor, target: Tensor) -> float:

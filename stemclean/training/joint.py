@@ -22,6 +22,7 @@ from stemclean.data.aligned import AlignedMixer
 from stemclean.errors import ConfigError
 from stemclean.models.cascade import Cascade
 from stemclean.training import numbered, track
+from stemclean.training.processes import everyones
 from stemclean.training.separate import LossConfig, item_losses, sum_of_rows
 from stemclean.training.weighting import SampleLosses, Weighting
 
@@ -63,7 +64,7 @@ class JointTask:
         pitch: of the tracker.
         config: how both are joined.
         weighting: of the examples; it may have a state, which the checkpoint holds.
-        batch_size: examples a step in this process.
+        batch_size: examples a step, over all processes.
         processes: how many share a step.
         seed: of what the model drops.
         workers: processes that cut excerpts ahead.
@@ -86,7 +87,7 @@ class JointTask:
     score_name = "score"
 
     def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
-        """Targets, rows, trust of the sources, f0, its trust, and the number of the first example.
+        """Targets, rows, trust of the sources, f0, its trust, and the examples' numbers.
 
         Step k of a run always has the same examples, with any number of workers.
         """
@@ -99,32 +100,58 @@ class JointTask:
             workers=self.workers,
         )
 
-    def losses(self, model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """The joint loss of one batch, and both losses apart, weighted by trust alone."""
-        sources, rows, trust, f0_hz, f0_trust, first = batch
-        torch.manual_seed((self.seed << 40) + int(first))
+    indivisible = "the weights of joint training compare all examples of a step"
+
+    def totals(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """See :class:`stemclean.training.loop.Task`."""
+        sources, _, trust, _, f0_trust, _ = batch
+        trust, f0_trust = self._trusts(trust, f0_trust)
+        return {"examples": trust.new_tensor(len(sources)), "trust": trust.sum(), "f0_trust": f0_trust.mean(1).sum()}
+
+    def losses(
+        self, model: nn.Module, batch: tuple[Tensor, ...], totals: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The joint loss of some examples, and both losses apart, weighted by trust alone."""
+        sources, rows, trust, f0_hz, f0_trust, numbers = batch
+        totals = totals or self.totals(batch)
+        torch.manual_seed((self.seed << 40) + int(numbers[0]))
         mixture = sources.sum(1)
         estimates, logits = model(mixture)
         summed, there = sum_of_rows(estimates.float(), rows)
         items, there = item_losses(self.loss, summed, sources, mixture, there)
         separation = (items * there).sum(1) / items.shape[1]
-        if not self.config.confidences:
-            trust, f0_trust = (trust > 0).to(trust), (f0_trust > 0).to(f0_trust)
-        cascade = cast("Cascade", getattr(model, "module", model))  # several processes wrap it
+        trust, f0_trust = self._trusts(trust, f0_trust)
+        cascade = cast("Cascade", model)
         cents = cascade.tracker.cents
         pitch = self.pitch(logits, f0_hz, f0_trust, cents)
         with torch.no_grad():
             compares = self.weighting.needs_reference
             reference = self._reference(cascade, sources, rows, f0_hz, f0_trust) if compares else None
-            told = SampleLosses(separation.detach(), pitch.detach(), reference, trust, f0_trust.mean(1))
-            of_separation, of_pitch = self.weighting.weights(told)
+            of_separation, of_pitch = self._weights(separation, pitch, reference, trust, f0_trust.mean(1))
         share = self.config.sep_weight
-        parts = (of_separation * separation).mean(), (of_pitch * pitch).mean()
+        parts = [(w * each).sum() / totals["examples"] for w, each in ((of_separation, separation), (of_pitch, pitch))]
         return {
             "loss": share * parts[0] + (2 - share) * parts[1],
-            "separation": track.trusted_mean(separation, trust),
-            "pitch": track.trusted_mean(pitch, f0_trust.mean(1)),
+            "separation": track.trusted_mean(separation, trust, totals["trust"]),
+            "pitch": track.trusted_mean(pitch, f0_trust.mean(1), totals["f0_trust"]),
         }
+
+    def _trusts(self, trust: Tensor, f0_trust: Tensor) -> tuple[Tensor, Tensor]:
+        """As they are, or whole wherever there is a label at all."""
+        if self.config.confidences:
+            return trust, f0_trust
+        return (trust > 0).to(trust), (f0_trust > 0).to(f0_trust)
+
+    def _weights(
+        self, separation: Tensor, pitch: Tensor, reference: Tensor | None, trust: Tensor, f0_trust: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Of this process's examples, weighed among those of all; ``(batch,)`` each."""
+        known = [separation, pitch, trust, f0_trust, *([] if reference is None else [reference])]
+        every, mine = everyones(torch.stack(known, 1))
+        separation, pitch, trust, f0_trust, *compared = every.unbind(1)
+        told = SampleLosses(separation, pitch, compared[0] if compared else None, trust, f0_trust)
+        of_separation, of_pitch = self.weighting.weights(told)
+        return of_separation[mine], of_pitch[mine]
 
     def hear(self, model: nn.Module, batch: tuple[Tensor, ...]) -> None:
         """Give the model a batch's mixtures."""

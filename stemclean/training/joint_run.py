@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 
 import stemclean
 from stemclean.data.aligned import AlignedMixer, AlignedMixing, Frames
@@ -24,6 +23,7 @@ from stemclean.models.decoding import THRESHOLD
 from stemclean.training import weighting
 from stemclean.training.joint import JointConfig, JointTask
 from stemclean.training.loop import LoopConfig, Progress, fit
+from stemclean.training.processes import together
 from stemclean.training.recipe import SeparatorRecipe, TrackerRecipe
 from stemclean.training.songs import PITCHED, Running, Songs, Start
 from stemclean.training.track import PitchLoss, TrackTask
@@ -97,7 +97,7 @@ def fit_joint(
     started = _started(model, loaded, parts)
     if loaded["separators"] is None:
         model.separator.standardise(_mixtures(train))
-    processes = PartialState().num_processes
+    processes = together().num_processes
     task = JointTask(
         model,
         train,
@@ -106,7 +106,7 @@ def fit_joint(
         PitchLoss(tracker_recipe.positive_weight, tracker_recipe.blur),
         config,
         weighting.build(config.weighting, _steps_of_a_pass(songs, recipe)),
-        batch_size=max(1, recipe.loop.batch_size // processes),
+        batch_size=recipe.loop.batch_size,
         processes=processes,
         seed=recipe.seed,
         workers=running.workers,
@@ -159,13 +159,13 @@ def fit_tracker(
         fresh = weights.start_from(begin, model, recipe.architecture, recipe.options)
         started = {"init": {"uri": begin.uri, "sha256": begin.sha256, "fresh": fresh}}
     frames = Frames(model.hop / spec.sample_rate, spec.segment // model.hop + 1)
-    processes = PartialState().num_processes
+    processes = together().num_processes
     task = TrackTask(
         model,
         songs.mixer(songs.train, recipe.mixing, frames, 0),
         songs.mixer(songs.validation, recipe.mixing.plain(), frames, 1),
         PitchLoss(recipe.positive_weight, recipe.blur),
-        batch_size=max(1, recipe.loop.batch_size // processes),
+        batch_size=recipe.loop.batch_size,
         processes=processes,
         seed=recipe.seed,
         workers=running.workers,
@@ -210,7 +210,7 @@ def _fitted(
         "run": key,
         **(card or {}),
     }
-    processes = PartialState()
+    processes = together()
     if processes.is_main_process:
         weights.save(output, fitted, written, dtype=torch.float32)  # half precision has no room for norms of spectra
         if not running.keep_checkpoint:

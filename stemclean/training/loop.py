@@ -1,17 +1,17 @@
 """The training loop: steps, schedule, averaging, validation, checkpoints. It knows no task.
 
-Runs on a CPU, a GPU or many through Accelerate (``accelerate launch`` or ``torchrun`` in front of the same command).
+Runs on a CPU, a GPU or many (``accelerate launch`` or ``torchrun`` in front of the same command). The batch of a recipe
+is that of all processes together, and a process may hear its share of it in parts: however a batch is shared out and
+cut, its gradient is that of the whole, but for rounding and for what dropout draws.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,32 +23,40 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from stemclean.disk import replacing
-from stemclean.errors import ConfigError
+from stemclean.errors import ConfigError, StemcleanError
+from stemclean.training import processes, talk
 from stemclean.training.memory import keep_freed_memory
-from stemclean.training.norms import measure_norms
+from stemclean.training.norms import batch_norms, measure_norms, share_norms
 
-__all__ = ["LoopConfig", "Progress", "Task", "fit"]
+__all__ = ["LoopConfig", "Progress", "Task", "Totals", "fit"]
 
 Batch = tuple[Tensor, ...]
-TELL_EVERY = 60.0
-"""Seconds between two lines of progress where no terminal shows a bar."""
-
-LOG_EVERY = 10
-"""Steps from one line of the logs to the next."""
+Totals = dict[str, Tensor]
 
 
 class Task(Protocol):
     """What is learned.
 
-    A task may have a ``score_name``, under which the progress line shows the validation's ``score``; and a state of its
-    own (``state_dict``, ``load_state_dict``; plain numbers and lists), which is kept in the checkpoint.
+    A task may have a ``score_name``, under which the progress line shows the validation's ``score``; a state of its own
+    (``state_dict``, ``load_state_dict``; plain numbers and lists), which is kept in the checkpoint; and a reason why
+    its batches cannot be heard in parts, ``indivisible``, a sentence or None.
     """
 
     def batches(self, rank: int, start_step: int) -> Iterator[Batch]:
-        """Endless batches for one process; ``start_step`` lets a resumed run see new ones."""
+        """Endless batches: of each step from ``start_step`` on, the examples that are this process's.
 
-    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Named losses; the key ``loss`` is minimised."""
+        Every tensor of a batch has a row for each example.
+        """
+
+    def totals(self, batch: Batch) -> Totals:
+        """What the losses are divided by (counts, sums of weights), of some of a step's examples; ``()`` each."""
+
+    def losses(self, model: nn.Module, batch: Batch, totals: Totals | None = None) -> dict[str, Tensor]:
+        """Named losses of some of a step's examples, as shares of the step's; the key ``loss`` is minimised.
+
+        Args:
+            totals: of all examples of the step; None: ``batch`` holds them all.
+        """
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Named figures; ``score`` is the one to raise."""
@@ -61,24 +69,31 @@ class LoopConfig:
     Args:
         examples: how many are seen in all.
         batch_size: examples a step, over all processes.
+        micro_batch_size: examples that a process hears at once; their gradients are added up until the step has all its
+            examples, so that less memory is needed for the same step. 0: all that a process has of a step.
         learning_rate: AdamW's peak.
         warmup: share of the steps over which the rate rises.
         decay: share of the steps, at the end, over which it falls to zero along a cosine; constant in between, so that
             a run can be made longer or shorter without starting again.
         weight_decay: of matrices and kernels; biases and norms have none.
         ema: decay of the running mean of the weights, which is what is validated and kept; 0: none.
-        clip: largest norm of the gradient.
+        betas, eps: of AdamW: decays of the means of the gradients and of their squares, and what is added to the
+            root of the latter. (0.9, 0.999) and 1e-8 are those of Adam's own paper.
+        clip: largest norm of the gradient; 0: any.
         validations: how often in all.
         precision: ``auto`` (bf16 where the machine has it), ``bf16`` or ``no``.
     """
 
     examples: int = 100_000
     batch_size: int = 64
+    micro_batch_size: int = 0
     learning_rate: float = 1e-3
     warmup: float = 0.02
     decay: float = 0.3
     weight_decay: float = 0.05
     ema: float = 0.999
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-8
     clip: float = 1.0
     validations: int = 10
     precision: str = "auto"
@@ -139,164 +154,172 @@ def fit(
         ConfigError: logs without TensorBoard.
     """
     AcceleratorState._reset_state()  # noqa: SLF001 - a second training in this process may want another precision
-    accelerator = Accelerator(mixed_precision=_precision(config.precision), **_logging(logs))
+    process = processes.together()
+    accelerator = Accelerator(
+        mixed_precision=_precision(config.precision), cpu=processes.on_cpus(), **talk.logging(logs)
+    )
     if accelerator.device.type == "cpu":
         keep_freed_memory()
-    log = _Log(accelerator if logs else None)
-    optimizer = torch.optim.AdamW(
-        _parameter_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98)
-    )
-    average = AveragedModel(model, avg_fn=_moving(config.ema)).to(accelerator.device)
-    step, best, history, best_weights, loss_mean, num_losses = 0, {}, [], None, 0.0, 0
+    log = talk.Log(accelerator if logs else None)
+    _check_batch(task, model, config, process.num_processes)
+    model.to(accelerator.device)
+    if process.num_processes > 1:
+        share_norms(model)
+    run = _Run(model, config)
     if resume and checkpoint.exists():
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, best, history, best_weights = state["step"], state["best"], state["history"], state["best_weights"]
-        loss_mean, num_losses = state.get("loss_mean", (0.0, 0))
-        if "task" in state:
-            task.load_state_dict(state["task"])  # type: ignore[attr-defined]
-    model, optimizer = accelerator.prepare(model, optimizer)
+        run.load(torch.load(checkpoint, map_location="cpu", weights_only=True), task)
     validate_every = max(1, config.steps // config.validations)
     began = time.monotonic()
-    talks = accelerator.is_main_process and not quiet
-    bar = tqdm(
-        total=config.steps,
-        initial=step,
-        desc="train",
-        unit="step",
-        disable=None if talks else True,
-    )
-    lines = _Lines(step, config.steps, talks=talks, has_bar=not bar.disable)
+    talks = process.is_main_process and not quiet
+    bar = tqdm(total=config.steps, initial=run.step, desc="train", unit="step", disable=None if talks else True)
+    lines = talk.Lines(run.step, config.steps, talks=talks, has_bar=not bar.disable)
     score_name = getattr(task, "score_name", "score")
-    batches = task.batches(accelerator.process_index, step)
-    stopwatch = _Stopwatch()
-    while step < config.steps:
+    batches = task.batches(process.process_index, run.step)
+    stopwatch = talk.Stopwatch()
+    while run.step < config.steps:
         stopwatch.start()
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * _schedule(step, config)
         batch = tuple(part.to(accelerator.device, non_blocking=True) for part in next(batches))
         stopwatch.waited()
-        model.train()
-        with accelerator.autocast():
-            losses = task.losses(model, batch)
-        accelerator.backward(losses["loss"])
-        accelerator.clip_grad_norm_(model.parameters(), config.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        step += 1
-        if step > config.steps * config.warmup:
-            average.update_parameters(accelerator.unwrap_model(model))
-        num_losses = min(num_losses + 1, 100)
-        loss_mean += (float(losses["loss"].detach()) - loss_mean) / num_losses
+        losses = run.learn(task, batch, accelerator)
         stopwatch.stop()  # the loss was fetched: an accelerator is done with the step
         bar.update()
-        bar.set_postfix(_shown(loss_mean, history, best, score_name, stopwatch.share), refresh=False)
-        log.step(step, losses, optimizer.param_groups[0]["lr"])
-        at_validation = step % validate_every == 0 or step == config.steps
+        bar.set_postfix(talk.shown(run.loss_mean, run.history, run.best, score_name, stopwatch.share), refresh=False)
+        log.step(run.step, losses, run.learning_rate)
+        at_validation = run.step % validate_every == 0 or run.step == config.steps
         if at_validation:
-            figures = {"step": float(step), "loss": loss_mean, **_validated(task, average, accelerator)}
-            history.append(figures)
-            if not best or figures["score"] >= best["score"]:
-                best, best_weights = figures, {k: v.cpu().clone() for k, v in average.module.state_dict().items()}
-            log.validation(step, figures)
-        lines.tell(step, history[-1] if at_validation else {"loss": loss_mean}, at_once=at_validation)
-        if (at_validation or step % max(1, validate_every // 3) == 0) and accelerator.is_main_process:
-            plain = accelerator.unwrap_model(model)
-            state = {"model": plain.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {"best": best, "history": history, "best_weights": best_weights}
-            state |= {"task": task.state_dict()} if hasattr(task, "state_dict") else {}
-            _save(checkpoint, {**state, "step": step, "loss_mean": (loss_mean, num_losses)})
+            run.note(_validated(task, run.average, accelerator))
+            log.validation(run.step, run.history[-1])
+        lines.tell(run.step, run.history[-1] if at_validation else {"loss": run.loss_mean}, at_once=at_validation)
+        if (at_validation or run.step % max(1, validate_every // 3) == 0) and process.is_main_process:
+            _save(checkpoint, run.state(task))
     bar.close()
-    plain = accelerator.unwrap_model(model)
-    if best_weights is not None:
-        plain.load_state_dict(best_weights)
-    accelerator.end_training()
-    return plain.cpu().eval(), Progress(step, best, history, time.monotonic() - began, stopwatch.share)
+    log.close()
+    getattr(batches, "close", lambda: None)()  # its workers end
+    if run.best_weights is not None:
+        model.load_state_dict(run.best_weights)
+    return model.cpu().eval(), Progress(run.step, run.best, run.history, time.monotonic() - began, stopwatch.share)
 
 
-class _Lines:
-    """Progress in lines on stderr, as ``step 120 of 1600  loss 0.213  score 0.87  25:10 left``."""
+class _Run:
+    """All that changes from step to step, and that a run which was broken off must know again.
 
-    def __init__(self, first: int, steps: int, *, talks: bool, has_bar: bool) -> None:
-        self._first, self._steps, self._talks, self._has_bar = first, steps, talks, has_bar
-        self._began = self._told = time.monotonic()
+    Args:
+        model: on its device.
+        config: how it is fitted.
+    """
 
-    def tell(self, step: int, figures: dict[str, float], *, at_once: bool) -> None:
-        """A line, if it is time for one, or in any case."""
-        now = time.monotonic()
-        if not self._talks or not (at_once or (not self._has_bar and now - self._told >= TELL_EVERY)):
-            return
-        self._told = now
-        left = (now - self._began) / (step - self._first) * (self._steps - step)
-        shown = [f"{key} {value:.4g}" for key, value in figures.items() if key != "step"]
-        line = "  ".join([f"step {step} of {self._steps}", *shown, f"{tqdm.format_interval(left)} left"])
-        tqdm.write(line, file=sys.stderr)
-
-
-def _logging(folder: Path | None) -> dict[str, Any]:
-    """What an accelerator must know for logs in a folder."""
-    if folder is None:
-        return {}
-    if not find_spec("tensorboard"):
-        raise ConfigError("logs need TensorBoard, which is not installed", "pip install 'stemclean[tensorboard]'")
-    return {"log_with": "tensorboard", "project_dir": folder}
-
-
-class _Log:
-    """Figures of a run for TensorBoard; of no accelerator: none."""
-
-    def __init__(self, accelerator: Accelerator | None) -> None:
-        self._accelerator = accelerator
-        if accelerator is not None:
-            accelerator.init_trackers("")
-
-    def step(self, step: int, losses: dict[str, Tensor], learning_rate: float) -> None:
-        if self._accelerator is not None and step % LOG_EVERY == 0:
-            figures = {f"train/{name}": float(value.detach()) for name, value in losses.items()}
-            self._accelerator.log({**figures, "train/learning_rate": learning_rate}, step)
-
-    def validation(self, step: int, figures: dict[str, float]) -> None:
-        if self._accelerator is not None:
-            self._accelerator.log({f"validation/{name}": value for name, value in figures.items()}, step)
-
-
-class _Stopwatch:
-    """How much of the steps' time was spent on waiting for batches."""
-
-    def __init__(self) -> None:
-        self._began = self._got = 0.0
-        self._waiting = self._stepping = 0.0
-        self._steps = 0
-
-    def start(self) -> None:
-        self._began = time.perf_counter()
-
-    def waited(self) -> None:
-        self._got = time.perf_counter()
-
-    def stop(self) -> None:
-        self._steps += 1
-        if self._steps > 1:  # in the first step the workers start
-            self._waiting += self._got - self._began
-            self._stepping += time.perf_counter() - self._began
+    def __init__(self, model: nn.Module, config: LoopConfig) -> None:
+        self.model, self.config = model, config
+        groups = _parameter_groups(model, config.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=config.eps)
+        self.average = AveragedModel(model, avg_fn=_moving(config.ema))
+        self.step = 0
+        self.best: dict[str, float] = {}
+        self.history: list[dict[str, float]] = []
+        self.best_weights: dict[str, Tensor] | None = None
+        self.loss_mean, self.num_losses = 0.0, 0
 
     @property
-    def share(self) -> float | None:
-        return self._waiting / self._stepping if self._stepping else None
+    def learning_rate(self) -> float:
+        """Of the last step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def learn(self, task: Task, batch: Batch, accelerator: Accelerator) -> dict[str, Tensor]:
+        """One step; the losses of its whole batch, over all processes.
+
+        Raises:
+            StemcleanError: the loss is no finite number; the model is as it was before the step.
+        """
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * _schedule(self.step, config)
+        self.model.train()
+        losses = _gradients(task, self.model, batch, config.micro_batch_size, accelerator)
+        loss = float(losses["loss"])
+        if not math.isfinite(loss):
+            raise StemcleanError(
+                f"the loss of step {self.step + 1} is {loss}: nothing more would be learned",
+                "try a lower loop.learning_rate, or loop.precision=no",
+            )
+        if config.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        if self.step > config.steps * config.warmup:
+            self.average.update_parameters(self.model)
+        self.num_losses = min(self.num_losses + 1, 100)
+        self.loss_mean += (loss - self.loss_mean) / self.num_losses
+        return losses
+
+    def note(self, figures: dict[str, float]) -> None:
+        """Keep what a validation found, and the weights if none before were better."""
+        figures = {"step": float(self.step), "loss": self.loss_mean, **figures}
+        self.history.append(figures)
+        if not self.best or figures["score"] >= self.best["score"]:
+            self.best = figures
+            self.best_weights = {k: v.cpu().clone() for k, v in self.average.module.state_dict().items()}
+
+    def state(self, task: Task) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            **({"task": task.state_dict()} if hasattr(task, "state_dict") else {}),
+            **{name: getattr(self, name) for name in ("step", "best", "history", "best_weights")},
+            "loss_mean": (self.loss_mean, self.num_losses),
+        }
+
+    def load(self, state: dict[str, Any], task: Task) -> None:
+        """Take up where a checkpoint was written."""
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name in ("step", "best", "history", "best_weights"):
+            setattr(self, name, state[name])
+        self.loss_mean, self.num_losses = state.get("loss_mean", (0.0, 0))
+        if "task" in state:
+            task.load_state_dict(state["task"])  # type: ignore[attr-defined]
 
 
-def _shown(
-    loss: float, history: list[dict[str, float]], best: dict[str, float], score_name: str, wait_share: float | None
-) -> dict[str, str]:
-    """What the progress line says after the counts."""
-    shown = {"loss": f"{loss:.4f}"}
-    if history:
-        shown |= {score_name: f"{history[-1]['score']:.3f}", "best": f"{best['score']:.3f}"}
-    if wait_share is not None:
-        shown["wait"] = f"{wait_share:.0%}"
-    return shown
+def _gradients(task: Task, model: nn.Module, batch: Batch, size: int, accelerator: Accelerator) -> dict[str, Tensor]:
+    """Give every parameter the gradient of a step's whole batch; the batch's losses.
+
+    Args:
+        batch: this process's share.
+        size: examples that are heard at once; 0: all.
+    """
+    parts = processes.parts(batch, size)
+    totals = processes.add_up(_summed([task.totals(part) for part in parts]))
+    told = []
+    for part in parts:
+        with accelerator.autocast():
+            losses = task.losses(model, part, totals)
+        losses["loss"].backward()
+        told.append({name: loss.detach() for name, loss in losses.items()})
+    processes.add_gradients(model.parameters())
+    return processes.add_up(_summed(told))
+
+
+def _summed(each: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Figures of the same names, added up."""
+    return {name: torch.stack([figures[name] for figures in each]).sum(0) for name in each[0]}
+
+
+def _check_batch(task: Task, model: nn.Module, config: LoopConfig, num_processes: int) -> None:
+    """Refuse a batch that cannot be shared out, or not be heard in parts as if it were whole."""
+    largest = max(len(processes.share(config.batch_size, rank, num_processes)) for rank in range(num_processes))
+    if not 0 < config.micro_batch_size < largest:
+        return
+    reason = getattr(task, "indivisible", None)
+    if reason is None and batch_norms(model):
+        reason = "the model has batch norms, which take their statistics over all examples of a step"
+    if reason:
+        raise ConfigError(
+            f"loop.micro_batch_size is {config.micro_batch_size}, but {reason}",
+            "leave it out; a smaller loop.batch_size or several GPUs need less memory as well",
+        )
 
 
 def _validated(task: Task, average: AveragedModel, accelerator: Accelerator) -> dict[str, float]:
@@ -305,12 +328,14 @@ def _validated(task: Task, average: AveragedModel, accelerator: Accelerator) -> 
         if hear := getattr(task, "hear", None):
             measure_norms(average.module, partial(_heard, task, accelerator), partial(hear, average.module))
     with torch.inference_mode(), accelerator.autocast():
-        return task.validate(average.module)
+        figures = task.validate(average.module)
+    found: dict[str, float] = processes.of_the_first(figures)  # all of them keep the same weights
+    return found
 
 
 def _heard(task: Task, accelerator: Accelerator) -> Iterator[Batch]:
-    """The first batches of the run."""
-    for batch in task.batches(accelerator.process_index, 0):
+    """The first batches of the run; of each, this process's share."""
+    for batch in task.batches(processes.together().process_index, 0):
         yield tuple(part.to(accelerator.device) for part in batch)
 
 

@@ -13,44 +13,47 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stemclean.errors import StemcleanError
+from stemclean.training.processes import share
 
-__all__ = ["batches", "loaded"]
+__all__ = ["batches"]
 
 Batch = tuple[Tensor, ...]
 Stack = Callable[[Sequence[int]], Batch]
 
 
 def batches(
-    stack: Stack, batch_size: int, *, rank: int, processes: int, start_step: int, workers: int
+    stack: Stack, batch_size: int, *, rank: int, processes: int, start_step: int, workers: int, group: int = 1
 ) -> Iterator[Batch]:
     """Endless batches from one step on.
 
     Args:
         stack: examples by their numbers, as one batch.
-        batch_size: examples a step in this process.
+        batch_size: examples a step, over all processes.
         rank, processes: which process this is, of how many that share a step.
         start_step: the first step.
         workers: processes that make batches ahead; 0: this one makes them.
+        group: steps in a row that one worker makes, where its examples have work in common.
 
     Raises:
         StemcleanError: a process that works ahead was killed.
     """
     context = "fork" if workers and hasattr(os, "fork") else None
     loader = DataLoader(
-        _Steps(stack, batch_size, rank, processes),
+        _Groups(stack, batch_size, rank, processes, start_step, group),
         batch_size=None,
-        sampler=_From(start_step),
+        sampler=_From(start_step // group),
         num_workers=workers,
         prefetch_factor=2 if workers else None,
         worker_init_fn=_one_thread,
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context=context,
     )
-    yield from loaded(loader)
+    for batches_of_steps in _loaded(loader):
+        yield from batches_of_steps
 
 
-def loaded(loader: DataLoader[Batch]) -> Iterator[Batch]:
-    """The batches of a loader, whose workers may be killed.
+def _loaded(loader: DataLoader[list[Batch]]) -> Iterator[list[Batch]]:
+    """What comes from a loader, whose workers may be killed.
 
     torch installs a signal handler that raises wherever the program happens to be when a worker dies. Here the handler
     that was there before is put back; that a worker is gone is then told where its next batch is asked for, at most
@@ -83,19 +86,21 @@ def _of_a_dead_worker(error: Exception) -> bool:
     return isinstance(error, ConnectionError | FileNotFoundError | EOFError) or "DataLoader worker" in str(error)
 
 
-class _Steps(Dataset[Batch]):
-    """The batch of every step."""
+class _Groups(Dataset[list[Batch]]):
+    """The batches of some steps in a row, those before the first step left out."""
 
-    def __init__(self, stack: Stack, batch_size: int, rank: int, processes: int) -> None:
-        self.stack, self.batch_size, self.rank, self.processes = stack, batch_size, rank, processes
+    def __init__(self, stack: Stack, batch_size: int, rank: int, processes: int, start_step: int, group: int) -> None:
+        self.stack, self.batch_size, self.share = stack, batch_size, share(batch_size, rank, processes)
+        self.start_step, self.group = start_step, group
 
-    def __getitem__(self, step: int) -> Batch:
-        first = (step * self.processes + self.rank) * self.batch_size
-        return self.stack(range(first, first + self.batch_size))
+    def __getitem__(self, number: int) -> list[Batch]:
+        steps = range(max(self.start_step, number * self.group), (number + 1) * self.group)
+        firsts = [step * self.batch_size for step in steps]
+        return [self.stack(range(first + self.share.start, first + self.share.stop)) for first in firsts]
 
 
 class _From(Sampler[int]):
-    """Steps from one on, without end."""
+    """Numbers from one on, without end."""
 
     def __init__(self, start: int) -> None:
         self.start = start

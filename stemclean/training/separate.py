@@ -27,6 +27,7 @@ from stemclean.data.sources import SourceMixer
 from stemclean.errors import ConfigError
 from stemclean.models.contract import Separator
 from stemclean.training import numbered
+from stemclean.training.processes import everyones
 
 __all__ = ["KINDS", "ROBUST", "LossConfig", "SeparateTask", "item_losses", "sum_of_rows"]
 
@@ -95,7 +96,7 @@ class SeparateTask:
         model: its spec says what a batch is.
         train, validation: mixers of different tracks.
         loss: what is minimised.
-        batch_size: examples a step in this process.
+        batch_size: examples a step, over all processes.
         examples: how many in all, over all processes.
         processes: how many share a step.
         seed: of what the model drops; the mixers have their own.
@@ -124,7 +125,7 @@ class SeparateTask:
             )
 
     def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
-        """Targets ``(batch, row, channel, time)``, rows ``(batch, label)`` and the number of the first example.
+        """Targets ``(batch, row, channel, time)``, rows ``(batch, label)`` and the examples' numbers ``(batch,)``.
 
         A mixture is the sum of its rows, of which the last may be a background that is not separated.
 
@@ -141,24 +142,39 @@ class SeparateTask:
         )
 
     def stacked(self, numbers: Sequence[int]) -> tuple[Tensor, ...]:
-        """Targets and rows of some training examples, and the number of the first."""
-        return *_stacked(self.train, numbers), torch.tensor(numbers[0])
+        """Targets and rows of some training examples, and their numbers."""
+        return *_stacked(self.train, numbers), torch.tensor(numbers)
 
-    def losses(self, model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """The loss of one batch, and the share of the single losses that count in it.
+    @property
+    def indivisible(self) -> str | None:
+        """Robust losses compare the examples of a batch."""
+        if not (self.loss.keep or ROBUST[self.loss.robust]):
+            return None
+        return "loss.robust and loss.keep compare all losses of a step, and let the largest go"
+
+    def totals(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """See :class:`stemclean.training.loop.Task`."""
+        return {"examples": torch.tensor(float(len(batch[0])), device=batch[0].device)}
+
+    def losses(
+        self, model: nn.Module, batch: tuple[Tensor, ...], totals: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The loss of some examples, and the share of the single losses that count in it.
 
         What the model drops (dropout) depends on the seed and the examples alone, so that a run that was broken off
         goes on as if it had not been.
         """
-        targets, rows, first = batch
-        torch.manual_seed((self.seed << 40) + int(first))
+        targets, rows, numbers = batch
+        first = int(numbers[0])
+        share = len(targets) / (totals or self.totals(batch))["examples"]
+        torch.manual_seed((self.seed << 40) + first)
         mixture = targets.sum(1)
         estimates, there = sum_of_rows(model(mixture).float(), rows)
         wanted = targets[:, : estimates.shape[1]]  # without the background
         items, counted = item_losses(self.loss, estimates, wanted, mixture, there)
-        kept = counted & self._small_enough(items.detach(), counted, int(first) / max(1, self.examples))
+        kept = counted & self._small_enough(items.detach(), counted, first / max(1, self.examples))
         loss = torch.where(kept, items, torch.zeros_like(items)).sum() / items.numel()
-        return {"loss": loss, "kept": kept.sum() / counted.sum()}
+        return {"loss": share * loss, "kept": share * kept.sum() / counted.sum()}
 
     def hear(self, model: nn.Module, batch: tuple[Tensor, ...]) -> None:
         """Give the model a batch's mixtures."""
@@ -188,12 +204,12 @@ class SeparateTask:
         return {"score": float(np.mean(list(by_class.values()))), **by_class}
 
     def _small_enough(self, items: Tensor, counted: Tensor, done: float) -> Tensor:
-        """Where a loss is not above the quantile of its class in the batch; ``(batch, row)``."""
+        """Where a loss is not above the quantile of its class in the batch of all processes; ``(batch, row)``."""
         quantile = self.loss.quantile(done)
         if quantile >= 1:
             return torch.ones_like(counted)
-        limits = torch.where(counted, items, torch.full_like(items, torch.nan)).nanquantile(quantile, 0)
-        return items <= limits
+        every, _ = everyones(torch.where(counted, items, torch.full_like(items, torch.nan)))
+        return items <= every.nanquantile(quantile, 0)
 
 
 def item_losses(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 
 import stemclean
 from stemclean.data.pool import StemPool, content
@@ -21,6 +20,7 @@ from stemclean.manifest import Manifest, Stem
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec, Separator
 from stemclean.training.loop import fit
+from stemclean.training.processes import together
 from stemclean.training.recipe import SeparatorRecipe
 from stemclean.training.separate import SeparateTask
 from stemclean.training.split import split_tracks
@@ -81,7 +81,7 @@ def fit_separator(
         skipped = [skip.model_dump() for skip in manifest.skipped]
         return {**finished, "output": str(output), "seconds": 0.0, "wait_share": None, "skipped": skipped}
     train_tracks, validation_tracks = split_tracks(known.stems, share=recipe.validation_share, seed=recipe.seed)
-    processes = PartialState()
+    processes = together()
     with processes.main_process_first():  # the others find the cache
         pool = StemPool.build(
             known,
@@ -105,7 +105,7 @@ def fit_separator(
         train,
         validation,
         recipe.loss,
-        batch_size=max(1, recipe.loop.batch_size // processes.num_processes),
+        batch_size=recipe.loop.batch_size,
         examples=recipe.loop.examples,
         processes=processes.num_processes,
         seed=seed,

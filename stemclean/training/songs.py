@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-
 from stemclean.data.aligned import (
     AlignedMixer,
     AlignedMixing,
@@ -23,6 +21,7 @@ from stemclean.data.pool import StemPool
 from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest
 from stemclean.models import weights
+from stemclean.training.processes import together
 from stemclean.training.split import split_tracks
 
 __all__ = ["PITCHED", "Running", "Songs", "Start"]
@@ -106,7 +105,7 @@ class Songs:
         confidences: bool = True,
     ) -> None:
         self.labels, self.spec, self.seed = tuple(labels), spec, seed
-        processes = PartialState()
+        processes = together()
         with processes.main_process_first():  # the others find the cache
             alone = len(self.labels) == 1
             self.pool = StemPool.build(

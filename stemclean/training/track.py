@@ -62,7 +62,7 @@ class TrackTask:
         model: what is trained.
         train, validation: excerpts of the voices of different songs, at the tracker's rate, one channel.
         pitch: what is minimised.
-        batch_size: examples a step in this process.
+        batch_size: examples a step, over all processes.
         processes: how many share a step.
         seed: of what the model drops.
         workers: processes that cut excerpts ahead.
@@ -92,12 +92,18 @@ class TrackTask:
             workers=self.workers,
         )
 
-    def losses(self, model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    def totals(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """See :class:`stemclean.training.loop.Task`."""
+        return {"trust": batch[4].mean(1).sum()}
+
+    def losses(
+        self, model: nn.Module, batch: tuple[Tensor, ...], totals: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """The pitch loss, examples weighted by the trust in their frames."""
-        sources, _, _, f0_hz, f0_trust, first = batch
-        torch.manual_seed((self.seed << 40) + int(first))
+        sources, _, _, f0_hz, f0_trust, numbers = batch
+        torch.manual_seed((self.seed << 40) + int(numbers[0]))
         pitch = self.pitch(model(sources.sum(1)), f0_hz, f0_trust, self.model.cents)
-        return {"loss": trusted_mean(pitch, f0_trust.mean(1))}
+        return {"loss": trusted_mean(pitch, f0_trust.mean(1), (totals or self.totals(batch))["trust"])}
 
     def hear(self, model: nn.Module, batch: tuple[Tensor, ...]) -> None:
         """Give the model a batch's voices."""
@@ -119,7 +125,7 @@ def stacked(mixer: AlignedMixer, numbers: Sequence[int]) -> tuple[Tensor, ...]:
 
     Shape:
         Targets ``(batch, row, channel, time)``, rows ``(batch, label)``, trust ``(batch,)``, f0 and its trust
-        ``(batch, frame)``, the first number ``()``.
+        ``(batch, frame)``, the numbers ``(batch,)``.
     """
     examples = [mixer.example(number) for number in numbers]
     arrays = (
@@ -129,7 +135,7 @@ def stacked(mixer: AlignedMixer, numbers: Sequence[int]) -> tuple[Tensor, ...]:
         np.stack([example.f0_hz for example in examples]),
         np.stack([example.f0_trust for example in examples]),
     )
-    return *(torch.from_numpy(array) for array in arrays), torch.tensor(numbers[0])
+    return *(torch.from_numpy(array) for array in arrays), torch.tensor(numbers)
 
 
 def accuracies(heard: Sequence[tuple[Tensor, Tensor, Tensor]], tracker: Any) -> dict[str, float]:
@@ -162,9 +168,13 @@ def accuracies(heard: Sequence[tuple[Tensor, Tensor, Tensor]], tracker: Any) -> 
     return figures
 
 
-def trusted_mean(losses: Tensor, trust: Tensor) -> Tensor:
-    """The mean over a batch, by trust; ``(batch,)`` each -> ``()``."""
-    return (losses * trust).sum() / trust.sum().clamp_min(1e-6)
+def trusted_mean(losses: Tensor, trust: Tensor, total: Tensor) -> Tensor:
+    """The mean over a step's examples, by trust, or what some of them have of it; ``(batch,)`` each -> ``()``.
+
+    Args:
+        total: the sum of the trust in all of the step's.
+    """
+    return (losses * trust).sum() / total.clamp_min(1e-6)
 
 
 def groups(count: int) -> Iterator[range]:

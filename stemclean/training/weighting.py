@@ -18,7 +18,6 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 import torch
-from accelerate.utils import reduce
 from torch import Tensor
 
 from stemclean.errors import ConfigError
@@ -31,6 +30,8 @@ EPSILON = 1e-8
 @dataclass(frozen=True)
 class SampleLosses:
     """The losses of a batch, and how far its labels are trusted; every part is ``(batch,)`` and has no gradient.
+
+    A batch is all that a step hears, over all processes.
 
     Args:
         separation: of the estimates.
@@ -119,8 +120,7 @@ class DynamicAverage(Uniform):
         self._sums = [total + mean for total, mean in zip(self._sums, means, strict=True)]
         self._steps += 1
         if self._steps == self.period:
-            over_all = reduce(torch.tensor(self._sums, dtype=torch.float64) / self._steps, "mean")  # of all processes
-            self._passes = [*self._passes[-1:], over_all.tolist()]
+            self._passes = [*self._passes[-1:], [total / self._steps for total in self._sums]]
             self._sums, self._steps = [0.0, 0.0], 0
 
     def state_dict(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ HEARD = RefineConfig(crosstalk=False)
 """By the classifier alone; what is measured beside it has its own benchmark, :mod:`benchmarks.crosstalk`."""
 RULES = {
     "default": (RefineConfig().threshold, RefineConfig().claimed_threshold),
-    "paper": (0.9, 0.9),  # Koo et al. 2023, section 3.1.2: one threshold, and a claim counts for nothing
+    "paper": (0.9, 0.9),  # Koo et al. 2023, section 4.2: one threshold, and a claim counts for nothing
 }
 """Rule -> threshold, threshold of the claimed class."""
 KINDS = {"all": "", "real": "real__", "sung": "sung__"}

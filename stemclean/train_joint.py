@@ -8,6 +8,7 @@ from typing import Any
 
 from stemclean import layouts
 from stemclean.claims import claimed
+from stemclean.errors import ConfigError
 from stemclean.labels import known_as, scanned_for
 from stemclean.models import addresses
 from stemclean.training.joint_run import fit_joint
@@ -65,6 +66,7 @@ def train_joint(
     """
     addresses.check_output(output)
     of_separator, of_tracker, of_both = split_overrides(overrides, "tracker", "joint")
+    _refuse_unheard(overrides)
     separator_recipe, tracker_recipe = read_separator(recipe, of_separator), read_tracker(tracker, of_tracker)
     config = read_joint(of_both)
     profile = known_as(labels) if labels else scanned_for(None)  # a mixture holds what is separated, and nothing else
@@ -82,3 +84,24 @@ def train_joint(
             card=card,
             running=running,
         )
+
+
+UNHEARD: dict[str, str] = {
+    "mixing.multi_label_probability": "joint training takes songs as they are",
+    "mixing.whole_stems": "joint training takes songs as they are",
+    "mixing.min_piece": "joint training takes songs as they are",
+    "tracker.loop.": "the separator's loop trains both",
+    "tracker.mixing.": "the separator's excerpts are the tracker's",
+    "tracker.validation_": "the separator's validation is the tracker's",
+    "tracker.seed": "the separator's seed is the tracker's",
+}
+"""Settings, or what they begin with, that belong to separators or trackers alone, and why they do nothing here."""
+
+
+def _refuse_unheard(overrides: Sequence[str]) -> None:
+    """Refuse a setting that would be read and not be heard."""
+    for text in overrides:
+        name = text.partition("=")[0].strip()
+        for key, why in UNHEARD.items():
+            if name == key or (key.endswith((".", "_")) and name.startswith(key)):
+                raise ConfigError(f"{name} does nothing in joint training: {why}", "leave it out")

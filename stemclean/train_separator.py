@@ -36,7 +36,7 @@ def train_separator(
 ) -> dict[str, Any]:
     """Train a separator and write its weights and card.
 
-    The examples are mixtures of stems from any songs (Koo et al. 2023, section 3.3): with a given probability one of
+    The examples are mixtures of stems from any songs (Koo et al. 2023, section 3.2): with a given probability one of
     the sources is a stem that holds several classes, and the sum of their estimates is compared with it. Stems are
     taken as the manifest believes them to be: region by region, or whole where the recipe's ``mixing.whole_stems``
     says so, as in the paper.

@@ -319,7 +319,7 @@ class TestRun:
             (["mixing.effects=mild"], "without effects"),
             (["loss.robust=masked"], "robust loss"),
             (["joint.weighting=gradnorm"], 'no weighting named "gradnorm"'),
-            (["joint.sep_weight=3"], "a weight of separation of 3"),
+            (["joint.sep_weight=3"], "joint.sep_weight is 3"),
             (["joint.wait=3"], 'no setting named "joint.wait"'),
             (["tracker.options.hup=3"], "cannot be built"),
         ):
@@ -470,3 +470,19 @@ def test_a_kept_checkpoint_goes_on_in_a_longer_run(songs, tmp_path):
     card = train_tracker(songs, path, overrides=longer, running=running(tmp_path, keep_checkpoint=True))
     assert list(tmp_path.glob("*.checkpoint")) == [kept] and card["run"] == short["run"]
     assert len(card["history"]) == 4 and card["history"][: len(short["history"])] == short["history"]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "mixing.multi_label_probability=0.2",
+        "mixing.min_piece=2.0",
+        "tracker.loop.examples=8",
+        "tracker.mixing.gain_db=[0.0, 1.0]",
+        "tracker.seed=3",
+        "tracker.validation_share=0.5",
+    ],
+)
+def test_settings_that_do_nothing_are_refused(setting, tmp_path):
+    with pytest.raises(ConfigError, match=f"{setting.partition('=')[0]} does nothing in joint training"):
+        train_joint(tmp_path, tmp_path / "x.safetensors", overrides=[setting])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stemclean.errors import ConfigError
-from stemclean.training.recipe import read
+from stemclean.training import ranges
+from stemclean.training.recipe import names, read, read_separator, read_tracker
 
 
 def test_overrides_reach_their_place():
@@ -25,10 +26,22 @@ def test_overrides_reach_their_place():
         ("mixing.level=3", "should be bool"),
         ("nonsense", "sets nothing"),
         ("loss.x=1", "holds no further keys"),
-        ("mixing.chance=0", "no class would ever be drawn"),
+        ("mixing.chance=0", "mixing.chance is 0"),
         ("mixing.reuse=0", "mixing.reuse is 0"),
         ("loop.validations=0", "loop.validations is 0"),
         ("spec.channels=1", "1 channels"),
+        ("loop.clip=-1", "loop.clip is -1"),
+        ("loop.clip=nan", "loop.clip is nan"),
+        ("loop.batch_size=2.5", "loop.batch_size is 2.5"),
+        ("loop.betas=[0.9, 1.0]", r"loop.betas is \[0.9, 1.0\]"),
+        ("loop.precision=fp8", "loop.precision is 'fp8'"),
+        ("loop.ema=1.0", "loop.ema is 1.0"),
+        ("mixing.noise_chance=2", "mixing.noise_chance is 2"),
+        ("mixing.quiet_db=[0.0, -6.0]", "mixing.quiet_db is"),
+        ("spec.sample_rate=-1", "spec.sample_rate is -1"),
+        ("seed=-1", "seed is -1"),
+        ("validation_share=1.0", "validation_share is 1.0"),
+        ("calibration.segments=0", "calibration.segments is 0"),
         ("spec.rate=8000", "names sample_rate, channels, segment, rate"),
     ],
 )
@@ -45,3 +58,21 @@ def test_unknown_recipe_names_the_known(tmp_path):
     (tmp_path / "broken.toml").write_text("a = ")
     with pytest.raises(ConfigError, match=r"broken.toml"):
         read(tmp_path / "broken.toml")
+
+
+def test_every_number_of_every_recipe_has_a_range():
+    """Declared for each, so that a new setting is not forgotten; names of ``options`` are their architecture's."""
+    readers = {"classifiers": read, "separators": read_separator, "pitch": read_tracker}
+    for kind, reader in readers.items():
+        for name in names(kind):
+            for key, value in reader(name).to_dict().items():
+                settings = value.items() if isinstance(value, dict) else [("", value)]
+                for part, number in settings if key != "options" else ():
+                    full = f"{key}.{part}" if part else key
+                    numeric = isinstance(number, int | float | tuple) and not isinstance(number, bool)
+                    assert not numeric or full in {*ranges.RANGES, "loss.keep"}, full
+
+
+def test_clip_0_clips_nothing():
+    assert read("small", ["loop.clip=0"]).loop.clip == 0
+    assert (read("small").loop.betas, read_separator("hdemucs-paper").loop.betas) == ((0.9, 0.98), (0.9, 0.999))

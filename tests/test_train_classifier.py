@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import socket
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -243,22 +240,6 @@ def test_a_noisy_set_heals_itself(dataset, tmp_path, monkeypatch):
     before = output.read_bytes()
     refine_self(dataset, output, config, overrides=QUICK, quiet=True)  # trains nothing again
     assert output.read_bytes() == before
-
-
-def test_two_processes_train_one_model(dataset, tmp_path):
-    """As on two GPUs: the batch is shared out, one pool is decoded, one file is written."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
-    command += ["--mixed_precision=no", "--dynamo_backend=no", f"--main_process_port={free_port()}"]
-    command += ["-m", "stemclean", "train-classifier", str(dataset), "-o", str(tmp_path / "two.safetensors"), "--quiet"]
-    for setting in [*QUICK, "loop.examples=64"]:
-        command += ["--set", setting]
-    settings = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
-    card = json.loads((tmp_path / "two.json").read_text())
-    assert card["history"][-1]["step"] == 4 and card["recipe"]["loop"]["batch_size"] == 16  # eight a process
-    assert len(list((tmp_path / "cache").rglob("*.i16"))) == 1
-    assert not list(tmp_path.glob("*.checkpoint"))  # it is finished
 
 
 def free_port():

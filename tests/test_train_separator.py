@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import json_page
 import numpy as np
@@ -285,19 +282,3 @@ class TestCommand:
         recipe = json.loads((tmp_path / "a.json").read_text())["recipe"]
         assert (recipe["loss"]["robust"], recipe["mixing"]["multi_label_probability"]) == ("masked", 0.3)
         assert recipe["mixing"]["whole_stems"] is True
-
-
-def test_two_processes_train_one_model(refined, tmp_path):
-    """As on two GPUs: the batch is shared out, and the examples are those of one process."""
-    short = ["loop.examples=16", "loop.validations=1", "options.dropout=0.0"]
-    alone = train(refined, tmp_path / "alone.safetensors", *short)
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
-    command += ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", "-m", "stemclean"]
-    command += ["train-separator", str(refined), "-o", str(tmp_path / "two.safetensors"), "--quiet", "--workers=0"]
-    for setting in [*QUICK, *short]:
-        command += ["--set", setting]
-    settings = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
-    card = json.loads((tmp_path / "two.json").read_text())
-    assert card["history"][-1]["step"] == alone["history"][-1]["step"] == 4

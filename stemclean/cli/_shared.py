@@ -166,7 +166,9 @@ def example(command: str) -> str:
 
 
 def data(report: Mapping[str, Any], tables: Iterable[Table | str] = (), *, as_json: bool) -> None:
-    """Print a report on stdout: as JSON, or as the tables and lines that show it."""
+    """Print a report on stdout, as JSON or as tables; of several processes, the first does."""
+    if not _is_first():
+        return
     if as_json:
         # A pipe of Windows takes what its code page has; JSON can do without.
         plain = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
@@ -183,8 +185,8 @@ def data(report: Mapping[str, Any], tables: Iterable[Table | str] = (), *, as_js
 
 
 def remark(text: str, *, quiet: bool = False) -> None:
-    """Say something on stderr."""
-    if not quiet:
+    """Say something on stderr; of several processes, the first says it."""
+    if not quiet and _is_first():
         _console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -196,6 +198,11 @@ def named(names: Sequence[str]) -> str:
 def softer(gains_db: Mapping[str, float]) -> list[str]:
     """Songs with the gains by which they were turned down."""
     return [f"{song or 'the songs'} ({gain_db:g} dB)" for song, gain_db in gains_db.items()]
+
+
+def _is_first() -> bool:
+    """Whether this is the first of the processes that ``torchrun`` has started, or the only one."""
+    return int(os.environ.get("RANK") or 0) == 0
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What separators learn from: stretches of stems with the same classes throughout, and mixtures of known sources.
 
-Koo et al. 2023, section 3.3: the sources of a mixture come from any songs. Mostly each class has a source of its own;
+Koo et al. 2023, section 3.2: the sources of a mixture come from any songs. Mostly each class has a source of its own;
 with a given probability one source holds several classes, and the other classes get theirs from stems that hold one.
 The classes of a shared source are known only together, which is what ``rows`` says.
 

@@ -14,6 +14,7 @@ from stemclean.data.mixing import MixingConfig
 from stemclean.data.sources import SourceMixing
 from stemclean.errors import ConfigError
 from stemclean.models.contract import ModelSpec
+from stemclean.training import ranges
 from stemclean.training.calibrate import CalibrationConfig
 from stemclean.training.joint import JointConfig
 from stemclean.training.loop import LoopConfig
@@ -249,6 +250,8 @@ def _read(name: Any, overrides: Sequence[str], recipe_type: type[Any], kind: str
                 raise ConfigError(f"recipe {name}: {key} holds settings", f"set one of them, as {key}.KEY=VALUE")
             document[key] = _typed(part, document.get(key, {}), key)
         recipe = _typed(recipe_type, document, "")
+        spec = recipe.spec if isinstance(recipe.spec, Mapping) else {}
+        ranges.check((f"spec.{key}", value) for key, value in spec.items())
     except TypeError as error:
         raise ConfigError(f"recipe {name}: {error}") from None
     wanted = {f.name for f in fields(ModelSpec)} - {"labels"}
@@ -305,6 +308,7 @@ def _typed(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
             raise ConfigError(f"recipe: {key} should be {type(default).__name__}, not {value!r}")
         if isinstance(default, int | float) and not isinstance(value, int | float):
             raise ConfigError(f"recipe: {key} should be a number, not {value!r}")
+    ranges.check((f"{where}.{key}" if where else key, value) for key, value in values.items())
     whole = kind in {ClassifierRecipe, SeparatorRecipe, TrackerRecipe}
     return kind(**{k: _frozen(v) if isinstance(v, list) and not whole else v for k, v in values.items()})
 

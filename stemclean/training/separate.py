@@ -1,4 +1,4 @@
-"""The separator's task: mixtures of known sources in, the sources out (Koo et al. 2023, section 3.3).
+"""The separator's task: mixtures of known sources in, the sources out (Koo et al. 2023, section 3.2).
 
 Where one source holds several classes, the sum of their estimates is compared with it; every other class keeps its own
 loss; the losses are added.

@@ -1,7 +1,8 @@
 """HarmoF0 (Wei, Li, Yu, Li 2022, arXiv 2205.01019), written from the paper.
 
 On a logarithmic frequency axis the harmonics of a voice stand at the same distances whatever its pitch, so that one
-convolution whose taps stand at these distances hears all of them at once. Frames know nothing of one another.
+convolution whose taps stand at these distances hears all of them at once. The first convolution of every block is 3 by 3, over
+frames and classes, as in the authors' code (WX-Wei/HarmoF0, network.py); the dilated ones hear one frame alone.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class _Harmonic(nn.Module):
     def __init__(self, channels: int, harmonics: int) -> None:
         super().__init__()
         self.distances = [round(OCTAVE * float(np.log2(number))) for number in range(1, harmonics + 1)]
-        self.before = nn.Sequential(nn.Conv2d(1, channels, (1, 3), padding=(0, 1)), nn.ReLU())
+        self.before = nn.Sequential(nn.Conv2d(1, channels, 3, padding=1), nn.ReLU())
         self.sum = nn.Sequential(nn.Conv2d(channels * harmonics, channels, 1), nn.ReLU(), nn.BatchNorm2d(channels))
 
     def forward(self, heard: Tensor) -> Tensor:
@@ -97,7 +98,7 @@ class _Harmonic(nn.Module):
 def _octaves(inputs: int, outputs: int) -> nn.Sequential:
     """A block that hears a class with those an octave below and above."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, (1, 3), padding=(0, 1)),
+        nn.Conv2d(inputs, outputs, 3, padding=1),
         nn.ReLU(),
         nn.Conv2d(outputs, outputs, (1, 3), padding=(0, int(OCTAVE)), dilation=(1, int(OCTAVE))),
         nn.ReLU(),

@@ -1,0 +1,116 @@
+"""Two real processes, as on two GPUs: they learn what one learns, end well, and one of them writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import aligned_songs
+import pytest
+import torch
+from test_joint import QUICK as JOINT
+from test_joint import QUICK_TRACKER
+
+from stemclean.models import weights
+
+ADAM = ["loop.eps=1e-3", "loop.validations=2"]
+"""Where a gradient is zero but for rounding, as before a batch norm, Adam's own eps makes steps of the rounding."""
+SEPARATOR = [
+    "spec.sample_rate=8000", "spec.segment=4096", "spec.channels=1", "options.n_fft=256", "options.hop_length=128",
+    "options.hidden=16", "options.layers=1", "options.dropout=0.0", "options.bandwidth_hz=4000.0",
+    "validation_share=0.25", "validation_examples=4", "loop.examples=25", "loop.batch_size=5", "loop.precision=no",
+    "loss.robust=masked",
+]  # fmt: skip
+CLASSIFIER = [
+    "spec.sample_rate=8000", "spec.segment=32768", "options.n_mels=32", "options.hop_length=512",
+    "options.patch=[4, 2]", "options.level_head=cells", "loss=bce", "mixing.effects=none", "validation_share=0.25",
+    "loop.examples=25", "loop.batch_size=5", "loop.precision=no", "disguised=0.3",
+]  # fmt: skip
+JOBS = {
+    "classifiers": ["train-classifier", *CLASSIFIER],
+    "separators": ["train-separator", *SEPARATOR],
+    "pitch": ["train-tracker", *QUICK_TRACKER, "loop.batch_size=5", "loop.examples=25", "options.dropout=0.0"],
+    "cascades": [
+        "train-separator", "--joint=rmvpe", "--weighting=dwhs", *JOINT, "loop.batch_size=5", "loop.examples=25",
+        "tracker.options.dropout=0.0",
+    ],
+}  # fmt: skip
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+from stemclean.cli import main
+from stemclean.training.processes import together
+
+jobs, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
+for kind, words in jobs.items():
+    sys.argv = ["stemclean", *words]
+    try:
+        main()
+    except SystemExit as stopped:
+        if stopped.code:
+            raise
+(folder / f"rank{together().process_index}").write_text(str(together().num_processes))
+"""
+
+
+def words(kind, data, output):
+    command, *settings = JOBS[kind]
+    given = [command, str(data), "-o", str(output), "--json", "--quiet", "--workers=0"]
+    for text in [*settings, *ADAM]:
+        given += [text] if text.startswith("--") else ["--set", text]
+    return given
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Each kind trained by one process and by two; what the two said."""
+    folder = tmp_path_factory.mktemp("two")
+    songs = aligned_songs.write(folder / "songs", ("full",) * 8, {0: "validation", 1: "validation"})
+    (folder / "train.py").write_text(SCRIPT)
+    settings = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    told = {}
+    for many in (1, 2):
+        (folder / str(many)).mkdir()
+        jobs = {kind: words(kind, songs, folder / str(many) / f"{kind}.safetensors") for kind in JOBS}
+        start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={many}"]
+        command = [*start, str(folder / "train.py"), json.dumps(jobs), str(folder / str(many))]
+        told[many] = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=600, check=False)
+    return folder, told
+
+
+def test_there_were_two_and_they_ended_well(runs):
+    folder, told = runs
+    assert told[2].returncode == 0, told[2].stderr
+    assert [(folder / "2" / f"rank{rank}").read_text() for rank in range(2)] == ["2", "2"]
+    assert [(folder / "1" / "rank0").read_text()] == ["1"]
+
+
+def test_one_of_them_tells_and_writes(runs):
+    folder, told = runs
+    decoder, text, reports = json.JSONDecoder(), told[2].stdout.strip(), []
+    while text:
+        report, end = decoder.raw_decode(text)
+        reports.append(report)
+        text = text[end:].strip()
+    assert len(reports) == len(JOBS)
+    written = sorted(path.name for path in (folder / "2").iterdir())
+    assert written == sorted(["rank0", "rank1", *(f"{kind}.{end}" for kind in JOBS for end in ("json", "safetensors"))])
+
+
+@pytest.mark.parametrize("kind", JOBS)
+def test_two_learn_what_one_learns(runs, kind):
+    """Five examples a step, two and three of them a process; five steps. Weights differ by what rounding does in them,
+    a hundredth of what they moved by at most; those of classifiers are stored in float16, of about three digits."""
+    folder, _ = runs
+    cards = [json.loads((folder / str(many) / f"{kind}.json").read_text()) for many in (1, 2)]
+    one, two = (weights.load(folder / str(many) / f"{kind}.safetensors", kind=kind) for many in (1, 2))
+    assert cards[0]["run"] == cards[1]["run"]
+    for alone, shared in zip(cards[0]["history"], cards[1]["history"], strict=True):
+        assert alone.keys() == shared.keys()
+        for name, figure in alone.items():
+            assert shared[name] == pytest.approx(figure, rel=1e-2, abs=1e-2), name
+    tolerance = {"atol": 1e-3, "rtol": 2e-3} if kind == "classifiers" else {"atol": 1e-4, "rtol": 1e-3}
+    for name, tensor in one.model.state_dict().items():
+        torch.testing.assert_close(two.model.state_dict()[name], tensor, **tolerance, msg=lambda m, n=name: f"{n}: {m}")

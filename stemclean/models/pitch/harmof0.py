@@ -1,8 +1,8 @@
 """HarmoF0 (Wei, Li, Yu, Li 2022, arXiv 2205.01019), written from the paper.
 
 On a logarithmic frequency axis the harmonics of a voice stand at the same distances whatever its pitch, so that one
-convolution whose taps stand at these distances hears all of them at once. The first convolution of every block is 3 by 3, over
-frames and classes, as in the authors' code (WX-Wei/HarmoF0, network.py); the dilated ones hear one frame alone.
+convolution whose taps stand at these distances hears all of them at once. The first convolution of every block is 3 by
+3, over frames and classes, as in the authors' code (WX-Wei/HarmoF0, network.py); the dilated ones hear one frame alone.
 """
 
 from __future__ import annotations

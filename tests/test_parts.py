@@ -15,6 +15,7 @@ from stemclean import layouts
 from stemclean.audio import decoders, extents, files, parts
 from stemclean.audio.containers import LENGTH_TOLERANCE
 from stemclean.errors import AudioError
+from stemclean.layouts.zfturbo import _reads_right
 
 RATE = 44100
 
@@ -79,6 +80,20 @@ def test_files_put_together_are_read_to_their_end(tmp_path: Path, whole: tuple[C
         middle = files.read(together, start=1.0, duration=1.5)
         at = round(files.probe(together).sample_rate)
         assert np.array_equal(middle, one[:, at : at + middle.shape[1]])
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content * 2, lambda content: id3(5000) + content], ids=["twice", "tag"]
+)
+@pytest.mark.parametrize("ending", [".wav", ".flac"])
+def test_what_others_would_not_read_whole_is_converted_for_them(
+    tmp_path: Path, ending: str, damage: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / f"drums{ending}"
+    content = made(path, noise(1.0))
+    assert _reads_right(path, 0, RATE)
+    path.write_bytes(damage(content))
+    assert not _reads_right(path, 0, RATE)
 
 
 def test_files_of_other_channels_put_together_are_refused(

@@ -19,6 +19,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
@@ -68,6 +69,7 @@ def decoder_of(path: Path, stream: int = 0) -> Decoder:
     if content.missing:
         raise AudioError(path, "truncated", f"at least {content.missing} bytes are missing at the end")
     decoder = _open(path, content, stream)
+    decoder.info = replace(decoder.info, plain=content.whole)
     try:
         _check(path, decoder.info, promised)
     except AudioError:

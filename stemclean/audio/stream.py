@@ -24,6 +24,8 @@ class AudioInfo:
         subtype: sample format or codec, as in ``"PCM_16"``, ``"FLOAT"``, ``"aac"``.
         titles: what each audio stream calls itself, "" where it does not.
         delay_known: False where an encoder puts some 10 to 50 ms before the sound, and the file does not say how much.
+        plain: False where other programs may hear something else in the file, since it is several files in one, has
+            tags in front, or does not say how long it is.
     """
 
     sample_rate: int
@@ -34,6 +36,7 @@ class AudioInfo:
     subtype: str = ""
     titles: tuple[str, ...] = ("",)
     delay_known: bool = True
+    plain: bool = True
 
     @property
     def duration(self) -> float:

@@ -220,7 +220,7 @@ def _reads_right(path: Path, stream: int, sample_rate: int) -> bool:
     """Whether soundfile gives the trainer the rate, the channels and the samples that we heard."""
     info = files.probe(path, stream)
     shape = (info.sample_rate, info.channels, info.num_streams)
-    return shape == (sample_rate, 2, 1) and info.subtype in READ_RIGHT
+    return shape == (sample_rate, 2, 1) and info.subtype in READ_RIGHT and info.plain
 
 
 def _converted(stem: Stem, source: Path, destination: Path, sample_rate: int, heard: Loudness) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "WeightsError",
     "in_plain_words",
     "of_one_file",
+    "visible",
 ]
 
 
@@ -181,3 +183,21 @@ def in_plain_words(message: str) -> str:
         if match := re.fullmatch(theirs, message):
             return match.expand(ours)
     return message
+
+
+def visible(text: str) -> str:
+    r"""A text as it may be shown: what a terminal would obey, and what cannot be seen, stands there escaped.
+
+    Names of files and texts in them come from anywhere; none may colour, hide, turn round or begin a line.
+
+    >>> visible("a" + chr(27) + "b" + chr(0x202E)) == r"a\x1bb\u202e"
+    True
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter
+        if letter.isprintable() or unicodedata.category(letter) == "Zs"
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

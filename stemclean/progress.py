@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from stemclean.errors import visible
+
 __all__ = ["waiting", "warn"]
 
 
@@ -23,7 +25,7 @@ def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
     """
     from tqdm import tqdm
 
-    line = text.replace("{", "{{").replace("}", "}}")  # a path may hold braces, which are fields to tqdm
+    line = visible(text).replace("{", "{{").replace("}", "}}")  # a path may hold braces, which are fields to tqdm
     with tqdm(bar_format=line, leave=False, disable=True if quiet else None):
         yield
 
@@ -36,4 +38,4 @@ def warn(text: str) -> None:
     """
     from tqdm import tqdm
 
-    tqdm.write(f"warning: {text}", file=sys.stderr)
+    tqdm.write(f"warning: {visible(text)}", file=sys.stderr)

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import typer
 
 from stemclean.cli import _shared
-from stemclean.errors import ConfigError
+from stemclean.data import pool_cache
+from stemclean.errors import ConfigError, visible
 from stemclean.progress import waiting
 
 OURS = (sys.executable, "-m", "stemclean")
@@ -182,3 +184,75 @@ class TestPaths:
         Path("linked").symlink_to(tmp_path / "disk" / "results", target_is_directory=True)
         shown = _shared.place(Path("linked/refined.json"), "../../stems", "song 1/bass.wav")
         assert Path(shown).samefile(one_song / "song 1" / "bass.wav")
+
+
+HOSTILE = "a\x1b[31mb\n\u202ec\u200bd\x07[bold]e[/bold]"
+SHOWN = r"a\x1b[31mb\n\u202ec\u200bd\x07[bold]e[/bold]"
+
+
+class TestHostileNames:
+    """A file may be called anything; what is shown of it is text."""
+
+    def test_tables_errors_and_lists_show_it_escaped(self, capsys: pytest.CaptureFixture[str]) -> None:
+        shown = _shared.table(f"title {HOSTILE}", f"column {HOSTILE}")
+        shown.add_row(f"cell {HOSTILE}")
+        _shared.data({}, [shown, "two\nlines"], as_json=False)
+        _shared._complain(f"error {HOSTILE}", "first\nsecond")
+        with pytest.raises(typer.Exit):
+            _shared.report_failures([{"path": HOSTILE, "reason": "empty", "detail": HOSTILE}])
+        out, err = capsys.readouterr()
+        lines = [line.strip() for line in (out + err).splitlines()]
+        for line in (f"title {SHOWN}", f"column {SHOWN}", f"cell {SHOWN}", "two", "lines", f"error: error {SHOWN}"):
+            assert line in lines
+        assert [*lines][-3:] == ["second", "skipped 1 file that could not be used", f"{SHOWN}: empty ({SHOWN})"]
+
+    def test_json_holds_it_as_it_is(self, capsys: pytest.CaptureFixture[str]) -> None:
+        _shared.data({"path": HOSTILE}, as_json=True)
+        assert json.loads(capsys.readouterr().out) == {"path": HOSTILE}
+
+    @pytest.mark.parametrize("name", ["/tmp/歌　1.wav", "Ève – ça.wav", "no\N{NO-BREAK SPACE}break"])
+    def test_letters_and_spaces_of_the_world_stay(self, name: str) -> None:
+        assert visible(name) == name
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+    def test_a_run_over_such_files_forges_no_line(self, tmp_path: Path, one_song: Path) -> None:
+        (one_song / "song 1" / "bass\nerror: forged\x1b[2J.wav").write_text("no sound")
+        command = [*OURS, "trim", str(one_song), str(tmp_path / "out")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == _shared.FAILED_INPUTS
+        told = done.stdout + done.stderr
+        assert r"bass\nerror: forged\x1b[2J.wav" in told
+        assert "\x1b" not in told
+        assert not any(line.startswith("error") for line in told.splitlines())
+
+
+class TestStreams:
+    """What is closed or full is no bug of ours."""
+
+    def run(self, shell: str, **paths: Path) -> subprocess.CompletedProcess[str]:
+        words = {name: shlex.quote(str(path)) for name, path in paths.items()}
+        command = f"{shlex.join(OURS)} {shell.format(**words)}"
+        return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+
+    @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-", "2>/dev/full"])
+    def test_the_work_is_done_where_nobody_can_be_told(self, tmp_path: Path, one_song: Path, closed: str) -> None:
+        if "full" in closed and not Path("/dev/full").exists():
+            pytest.skip("no /dev/full here")
+        done = self.run(f"trim {{stems}} {{out}} {closed}", stems=one_song, out=tmp_path / "out")
+        assert done.returncode == 0
+        assert (tmp_path / "out" / "manifest.json").is_file()
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+    def test_data_that_cannot_be_written_is_an_error(self, tmp_path: Path, one_song: Path) -> None:
+        done = self.run("trim {stems} {out} --json > /dev/full", stems=one_song, out=tmp_path / "out")
+        assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: stdout: the disk is full")
+
+    def test_no_home_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def nowhere() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setattr(Path, "home", nowhere)
+        with pytest.raises(ConfigError, match="no home folder") as caught:
+            pool_cache.cache_folder()
+        assert "XDG_CACHE_HOME" in caught.value.hint

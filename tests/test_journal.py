@@ -57,3 +57,21 @@ def test_what_was_skipped_is_tried_again(tmp_path):
     killed(tmp_path / "o.json", Skip(path="a.wav", reason="not_found"), stem("b"))
     with Journal(tmp_path / "o.json", 1) as journal:
         assert journal.get(stem("a")) is None and journal.get(stem("b")) == stem("b")
+
+
+def test_a_damaged_line_is_set_aside_and_the_others_count(tmp_path, capsys):
+    output = tmp_path / "refined.json"
+    path = killed(output, stem("a"), stem("b"), stem("c"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = [
+        b'{"key": "1", "stem": {"id": 3}}\n',
+        b"\xff\xfe\n",
+        b"[]\n",
+        b"[" * 100_000 + b"\n",
+        lines[1][:50] + b"\n",
+    ]
+    path.write_bytes(b"".join([lines[0], *damaged, lines[2]]))
+    with Journal(output, 1) as journal:
+        assert journal.get(stem("a")) and journal.get(stem("c")) and journal.get(stem("b")) is None
+    assert (tmp_path / "refined.json.partial.jsonl.damaged").read_bytes() == b"".join(damaged)
+    assert "5 damaged line(s) set aside" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stemclean.cli._noise import noise_tables
 from stemclean.cli._shared import clock, passed_over, place, table, typed
+from stemclean.errors import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -72,12 +73,12 @@ def _left(class_: dict[str, int]) -> str:
 
 def next_steps(report: dict[str, Any]) -> str:
     """What to do now, with the next command."""
-    lines = [f"wrote {report['output']}", *passed_over(report)]
+    lines = [f"wrote {visible(report['output'])}", *passed_over(report)]
     if report["findings"]:
         worst = report["findings"][0]
-        found = " and ".join(worst["found"]) or "nothing that is known"
+        found = visible(" and ".join(worst["found"])) or "nothing that is known"
         where = place(Path(report["output"]), report["root"], worst["path"])
-        lines.append(f"listen to {where} first: it claims {' and '.join(worst['claimed'])} and holds {found}")
+        lines.append(f"listen to {where} first: it claims {visible(' and '.join(worst['claimed']))} and holds {found}")
     elif report["stems"]:
         lines.append("every stem holds what it claims")
     else:

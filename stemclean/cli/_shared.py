@@ -30,7 +30,7 @@ from typer.core import TyperGroup
 
 from stemclean import __version__, stopping
 from stemclean.disk import FULL
-from stemclean.errors import OutputError, StemcleanError, in_plain_words
+from stemclean.errors import OutputError, StemcleanError, in_plain_words, visible
 from stemclean.progress import waiting
 
 if TYPE_CHECKING:
@@ -179,15 +179,18 @@ def data(report: Mapping[str, Any], tables: Iterable[Table | str] = (), *, as_js
         if index:
             console.print()
         if not isinstance(shown, str) and shown.title:
-            console.print(shown.title, style="bold", markup=False, highlight=False)
+            console.print(visible(str(shown.title)), style="bold", markup=False, highlight=False)
             shown.title = None  # rich would fold it to the table's width
-        console.print(shown, markup=False, highlight=False)
+        console.print(_lines(shown) if isinstance(shown, str) else shown, markup=False, highlight=False)
 
 
 def remark(text: str, *, quiet: bool = False) -> None:
-    """Say something on stderr; of several processes, the first says it."""
+    """Say something on stderr, in one line or several; of several processes, the first says it.
+
+    Where it has several lines, names in it are :func:`visible` already.
+    """
     if not quiet and _is_first():
-        _console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+        _console(stderr=True).print(_lines(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def named(names: Sequence[str]) -> str:
@@ -225,7 +228,7 @@ def typed(*words: str | Path) -> str:
     >>> typed("refine", Path("my stems"))
     "stemclean refine 'my stems'"
     """
-    return shlex.join(["stemclean", *map(str, words)])
+    return visible(shlex.join(["stemclean", *map(str, words)]))
 
 
 def place(output: Path, root: str, path: str) -> str:
@@ -240,7 +243,7 @@ def place(output: Path, root: str, path: str) -> str:
     shorter = (os.path.normpath(there), os.path.abspath(there))  # noqa: PTH100 - resolve() follows links
     # After a linked folder, ".." leads elsewhere than the names say.
     right = [name for name in shorter if there.exists() and Path(name).exists() and there.samefile(name)]
-    return min([str(there), *right], key=len)
+    return visible(min([str(there), *right], key=len))
 
 
 def passed_over(report: Mapping[str, Any]) -> list[str]:
@@ -268,7 +271,7 @@ def report_failures(
     console = _console(stderr=True)
     console.print(f"[yellow]skipped[/] {_many(len(failures), 'file')} that could not be used", highlight=False)
     for line in () if quiet else _listed(failures, labels):
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  {visible(line)}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(FAILED_INPUTS)
 
 
@@ -277,9 +280,13 @@ def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
     from rich import box
     from rich.table import Table
 
-    made = Table(title=title, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    class Visible(Table):
+        def add_row(self, *cells: Any, **options: Any) -> None:
+            super().add_row(*(visible(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+
+    made = Visible(title=title, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        made.add_column(visible(column), justify="right" if column in numbers else "left", overflow="fold")
     return made
 
 
@@ -296,6 +303,10 @@ def clock(seconds: float) -> str:
 
 def _many(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def _listed(failures: Sequence[Mapping[str, str]], labels: Sequence[str]) -> Iterator[str]:
@@ -395,9 +406,9 @@ def _explain(error: Exception) -> int:
 def _complain(message: str, hint: str = "") -> None:
     console = _console(stderr=True)
     console.print("[bold red]error:[/] ", end="")
-    console.print(message, markup=False, highlight=False, soft_wrap=True)
-    for line in hint.splitlines():
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    console.print(visible(message), markup=False, highlight=False, soft_wrap=True)
+    for line in hint.split("\n") if hint else ():
+        console.print(f"  {visible(line)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _usage(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stemclean.cli._shared import Json, Quiet, data, reading, remark, report_failures, table
+from stemclean.errors import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -90,7 +91,7 @@ def remarks(report: dict[str, Any]) -> list[str]:
     """What a reader of the table must know, and where the rest is."""
     lines = []
     for track in report["tracks"]:
-        of = f"{track['track']}: the"
+        of = f"{visible(track['track'])}: the"
         for label in track["silent_references"]:
             lines.append(f"{of} reference of {label} is silent, at which museval gives up; {label} is left out")
         for label in track["silent_estimates"]:

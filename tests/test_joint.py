@@ -423,12 +423,12 @@ class TestCommands:
 class TestClasses:
     @staticmethod
     def folder(tmp_path):
-        """Songs of vocals and accompaniment, and one of a mixture alone, all with f0."""
+        """Songs of vocals and other, and one of a mixture alone, all with f0."""
         for number in range(4):
             f0_hz, voice, band = aligned_songs.song(number, seconds=2)
             place = tmp_path / "songs" / f"song{number}"
             place.mkdir(parents=True)
-            parts = {"vocals": voice, "accompaniment": band} if number < 3 else {"mixture": voice + band}
+            parts = {"vocals": voice, "other": band} if number < 3 else {"mixture": voice + band}
             for name, sound in parts.items():
                 soundfile.write(place / f"{name}.wav", sound, 8000)
             f0_labels.write(F0Track.of(f0_hz, aligned_songs.HOP), place / "f0.csv", "stemclean")

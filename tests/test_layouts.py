@@ -488,6 +488,17 @@ class TestCsv:
         else:
             assert sorted(claims(layouts.scan(tmp_path / "list.csv")).values()) == ["bass", "drums"]
 
+    def test_a_folder_in_a_list_is_listed_as_one(self, tmp_path: Path, make_dataset: Callable[..., Path]) -> None:
+        """Also where it is the deepest folder that holds all the others."""
+        make_dataset(tmp_path / "data", tracks=1, seconds=1.0, labels=["drums"])
+        listed = tmp_path / "data" / "list.csv"
+        listed.write_text("instrum,path\ndrums,song 1/drums.wav\nother,../data\n", encoding="utf-8")
+        found, _ = layouts.load(listed, quiet=True)
+        assert [stem.claimed for stem in found.stems] == [["drums"]]
+        assert [(skip.reason, skip.detail) for skip in found.skipped] == [
+            ("not_audio", "it is a folder; list the files in it")
+        ]
+
     def test_a_list_without_a_file_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="names no file"):
             layouts.scan(self.write(tmp_path / "list.csv", "instrum,path\n"))

@@ -7,9 +7,11 @@ import json
 from typing import Any
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from stemclean.cli._noise import noise_tables
+from stemclean.errors import WeightsError
 from stemclean.manifest import Crosstalk, Skip, Stem
 from stemclean.metrics.label_reference import Reference
 from stemclean.models.calibration import chance_of_card
@@ -157,6 +159,14 @@ def test_a_reference_comes_back_from_its_card_and_is_used():
     told = noise(dataset(40, 8), LABELS, [card])
     assert told["method"] == "adjusted" and abs(told["wrong"]["rate"] - 0.2) < 0.05  # 80 known stems
     assert reference_of_card(card, LABELS[::-1]) is None
+
+
+@pytest.mark.parametrize(
+    "stems", [[["vocals 1 .5"]], ["vocals"], ["horn 1 .5 .5 .5 .5"], ["vocals 1 nan .5 .5 .5"], [7], 7]
+)
+def test_a_broken_reference_is_refused(stems: object) -> None:
+    with pytest.raises(WeightsError, match="reference cannot be read"):
+        reference_of_card({"reference": {"labels": list(LABELS), "stems": stems}}, LABELS)
 
 
 def test_the_chance_of_a_class_is_that_of_the_calibration_or_of_the_mixtures():

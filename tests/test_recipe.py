@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import pytest
 
 from stemclean.errors import ConfigError
@@ -58,6 +60,28 @@ def test_unknown_recipe_names_the_known(tmp_path):
     (tmp_path / "broken.toml").write_text("a = ")
     with pytest.raises(ConfigError, match=r"broken.toml"):
         read(tmp_path / "broken.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("kind = 'classifiers'\nname = 'Bässe'".encode("latin-1"), "line 2 is not UTF-8"),
+        ("kind = 'classifiers'".encode("utf-16"), "line 1 is not UTF-8"),
+        (b"seed = " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
+        (b"seed = " + b"9" * 5000, "digits"),
+        (b"seed = 1\0", "mine.toml"),
+    ],
+)
+def test_files_that_are_no_recipes_are_refused_by_name(content, message, tmp_path):
+    (tmp_path / "mine.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read(tmp_path / "mine.toml")
+    assert "mine.toml" in caught.value.message
+
+
+def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "mine.toml").write_bytes(b"\xef\xbb\xbf" + (files("stemclean") / "recipes" / "small.toml").read_bytes())
+    assert read(tmp_path / "mine.toml").spec == read("small").spec
 
 
 def test_every_number_of_every_recipe_has_a_range():

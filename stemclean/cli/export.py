@@ -81,7 +81,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
             raise typer.BadParameter(f"{setting!r} is no KEY=VALUE", param_hint="--set")
         try:
             parsed[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):  # no TOML: a word
             parsed[key.strip()] = value.strip()
     return parsed
 

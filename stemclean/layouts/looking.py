@@ -163,7 +163,7 @@ def _stems(found: Found, path: str, root: Path, profile: Profile) -> list[Stem |
     if "\\" in path and path != found.path.relative_to(root).as_posix():
         return [Skip(path=path, reason="unreadable", detail="the name is not UTF-8; rename the file")]
     if found.path.is_dir():
-        return [Skip(path=path, reason="no_permission", detail="the folder may not be read")]
+        return [_skipped_folder(found.path, path)]
     if found.refused:
         return [Skip(path=path, reason=found.refused[0], detail=found.refused[1])]
     if found.path.suffix.lower() in STREAM_ENDINGS:
@@ -176,6 +176,15 @@ def _stems(found: Found, path: str, root: Path, profile: Profile) -> list[Stem |
         return [refusal]
     stem = _stem(found, path, files.probe(found.path), 0, file_sha256(found.path))
     return _sung(stem, found, root, profile, refusal) if found.f0 else [stem]
+
+
+def _skipped_folder(folder: Path, path: str) -> Skip:
+    """A scan gives a folder only where it may not be read; a list may name any."""
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return Skip(path=path, reason="no_permission", detail="the folder may not be read")
+    return Skip(path=path, reason="not_audio", detail="it is a folder; list the files in it")
 
 
 def _streams(found: Found, path: str, first: AudioInfo, profile: Profile) -> Iterator[Stem | Skip]:

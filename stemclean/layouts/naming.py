@@ -203,10 +203,10 @@ def tracks(paths: Iterable[Path], root: Path, profile: Profile) -> dict[Path, st
 
 
 def common_folder(paths: Sequence[Path]) -> Path:
-    """The deepest folder that holds all of the files; a file system's own root where they have nothing in common."""
+    """The deepest folder that holds all of the paths; a file system's own root where they have nothing in common."""
     folder = paths[0].parent
     for path in paths:
-        while not path.is_relative_to(folder) and folder != folder.parent:
+        while not path.parent.is_relative_to(folder) and folder != folder.parent:
             folder = folder.parent
     return folder
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemclean.errors import WeightsError
 from stemclean.manifest import Stem
 from stemclean.metrics import label_noise
 from stemclean.metrics.label_noise import Estimate, Measured
@@ -140,15 +141,30 @@ def _confusion(estimate: Estimate, labels: Sequence[str]) -> dict[str, Any] | No
 
 
 def reference_of_card(card: Mapping[str, Any], labels: Sequence[str]) -> Reference | None:
-    """The reference of a card; None where it has none, or one of other classes."""
+    """The reference of a card; None where it has none, or one of other classes.
+
+    Raises:
+        WeightsError: what the card has is no reference.
+    """
     stored = card.get("reference")
-    if not stored or list(stored["labels"]) != list(labels):
+    if not stored:
         return None
+    try:
+        return _read_reference(stored, labels) if list(stored["labels"]) == list(labels) else None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        problem = f"the card's reference cannot be read ({type(error).__name__}: {error})"
+        raise WeightsError(problem, "take the key out of the card: the noise is then estimated without it") from None
+
+
+def _read_reference(stored: Mapping[str, Any], labels: Sequence[str]) -> Reference:
     rows = [line.split() for line in stored["stems"]]
     index = {label: number for number, label in enumerate(labels)}
     held = [row[0].split("+") for row in rows]
+    scores = np.array([[float(score) for score in row[2:]] for row in rows])
+    if scores.shape != (len(rows), len(labels)) or not np.isfinite(scores).all():
+        raise ValueError("a score for each class is wanted")
     return Reference(
-        scores=np.array([[float(score) for score in row[2:]] for row in rows]),
+        scores=scores,
         main=np.array([index[names[0]] for names in held]),
         bleed=np.array([index[names[1]] if len(names) > 1 else -1 for names in held]),
         track=np.array([row[1] for row in rows]),

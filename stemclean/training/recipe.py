@@ -267,15 +267,20 @@ def _document(name: str, kind: str) -> dict[str, Any]:
     if path.suffix == ".toml":
         if not path.is_file():
             raise ConfigError(f"{path}: no such recipe file")
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     elif name in names("classifiers") + names("separators") + names("pitch"):
-        text = (files("stemclean") / "recipes" / f"{name}.toml").read_text()
+        content = (files("stemclean") / "recipes" / f"{name}.toml").read_bytes()
     else:
         raise ConfigError(f'no recipe named "{name}"', f"known: {', '.join(names(kind))}, or give a .toml file")
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"recipe {name}: {error}") from None
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError(f"recipe {name}: line {line} is not UTF-8", "save the recipe as UTF-8") from None
+    except RecursionError:
+        raise ConfigError(f"recipe {name}: tables or lists are nested too deeply", "recipes have two levels") from None
+    except ValueError as error:  # no TOML, or a number of thousands of digits
+        raise ConfigError(f"recipe {name}: {error}", "see the recipes of the documentation") from None
 
 
 def _apply(document: dict[str, Any], override: str) -> None:
@@ -284,7 +289,7 @@ def _apply(document: dict[str, Any], override: str) -> None:
         raise ConfigError(f'"{override}" sets nothing', "write --set KEY=VALUE, as in --set loop.batch_size=32")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML: a word, or what the setting's own check refuses
         parsed = value
     *path, last = key.strip().split(".")
     place = document

@@ -292,7 +292,7 @@ class TestParts:
         ({"channels": 6, "growth": 1}, "channels of level 4"),
         ({"channels": 8, "growth": 1}, "channels of level 4"),
         ({"channels": 8, "dconv_comp": 32}, "channels of level 0"),
-        ({"channels": 0}, "channels of level 0"),
+        ({"channels": 0}, "channels is 0"),
     ],
 )
 def test_numbers_that_make_no_network_are_refused(options, message):

@@ -133,10 +133,10 @@ def test_the_command_takes_a_limit_and_tells_what_is_missing(tmp_path: Path, mak
     for level_head in (True, False):
         made = weights(level_head)
         path = store.save(tmp_path / f"{level_head}.safetensors", made.model, made.card)
-        asked = ["refine", str(data), "-o", str(tmp_path / f"{level_head}.json"), "--weights", str(path)]
+        asked = ["refine", str(data), "-o", str(tmp_path / f"refined {level_head}.json"), "--weights", str(path)]
         asked += ["--max-bleed-db", "-25", "-q"]
         answers[level_head] = CliRunner().invoke(app, asked, prog_name="stemclean", env={"NO_COLOR": "1"})
     assert answers[True].exit_code == 0
-    assert manifest.read(tmp_path / "True.json").created.config["max_bleed_db"] == -25.0
+    assert manifest.read(tmp_path / "refined True.json").created.config["max_bleed_db"] == -25.0
     assert answers[False].exit_code == 2
     assert "error: file:False.safetensors does not tell how loud a class is" in answers[False].stderr

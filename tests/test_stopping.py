@@ -34,7 +34,19 @@ def stems(tmp_path: Path, make_dataset: Callable[..., Path]) -> Path:
 
 
 def started(*command: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """A run that hears signals, also where the tests run in the background or under nohup, which ignore some."""
+    return subprocess.Popen(
+        [*map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear,  # noqa: PLW1509  no threads here
+    )
+
+
+def _hear() -> None:
+    for signum in CODES:
+        signal.signal(signum, signal.SIG_DFL)
 
 
 def files(folder: Path) -> list[str]:

@@ -81,7 +81,11 @@ def add_up(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def add_up_with_gradient(tensor: Tensor) -> Tensor:
     """A tensor summed over the processes, each of which goes on with the sum; their gradients are summed as well."""
-    return tensor if together().num_processes == 1 else _Sum.apply(tensor)  # type: ignore[no-untyped-call]
+    if together().num_processes == 1:
+        return tensor
+    apply: Any = _Sum.apply  # typed in some versions of torch
+    summed: Tensor = apply(tensor)
+    return summed
 
 
 class _Sum(Function):

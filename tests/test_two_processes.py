@@ -63,6 +63,10 @@ def words(kind, data, output):
     return given
 
 
+MEASURED = {"atol": 1e-2, "rtol": 1e-2}
+"""Statistics of batch norms are measured on activations, and agree as the figures of the histories do."""
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Each kind trained by one process and by two; what the two said."""
@@ -113,4 +117,5 @@ def test_two_learn_what_one_learns(runs, kind):
             assert shared[name] == pytest.approx(figure, rel=1e-2, abs=1e-2), name
     tolerance = {"atol": 1e-3, "rtol": 2e-3} if kind == "classifiers" else {"atol": 1e-4, "rtol": 1e-3}
     for name, tensor in one.model.state_dict().items():
-        torch.testing.assert_close(two.model.state_dict()[name], tensor, **tolerance, msg=lambda m, n=name: f"{n}: {m}")
+        within = MEASURED if "running_" in name else tolerance
+        torch.testing.assert_close(two.model.state_dict()[name], tensor, **within, msg=lambda m, n=name: f"{n}: {m}")

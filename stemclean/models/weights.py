@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 FORMAT = "stemclean.weights/1"
-FREE_OPTIONS = frozenset({"drop_path", "level_head"})
+FREE_OPTIONS = frozenset({"checkpoint_activations", "drop_path", "level_head"})
 """Options in which a model may differ from the weights that it starts from: no tensor means another thing by them."""
 
 

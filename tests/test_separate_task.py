@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import time
 from collections import deque
 from itertools import islice
 from types import SimpleNamespace
@@ -204,7 +205,9 @@ class TestRobust:
 
 
 def read_after_a_kill(stream):
+    """The worker is killed while it waits for work: killed within a call of torch, it may take one of torch's locks along."""
     (worker,) = multiprocessing.active_children()
+    time.sleep(1)
     worker.kill()
     deque(islice(stream, 20), maxlen=0)
 

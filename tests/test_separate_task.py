@@ -205,7 +205,7 @@ class TestRobust:
 
 
 def read_after_a_kill(stream):
-    """The worker is killed while it waits for work: killed within a call of torch, it may take one of torch's locks along."""
+    """Killed while it waits for work: within a call of torch it may take one of torch's locks along."""
     (worker,) = multiprocessing.active_children()
     time.sleep(1)
     worker.kill()

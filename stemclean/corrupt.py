@@ -27,7 +27,6 @@ from tqdm import tqdm
 from stemclean import __version__, layouts, manifest, regions
 from stemclean.audio import files
 from stemclean.audio.activity import active_regions
-from stemclean.claims import claimed
 from stemclean.data import corrupt as sound
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.faults import KINDS, Fault, plan
@@ -35,6 +34,7 @@ from stemclean.disk import replacing
 from stemclean.errors import AudioError, ConfigError, StemcleanError, of_one_file
 from stemclean.labels import FOUR_STEMS, PROFILES
 from stemclean.manifest import Created, Input, Manifest, Region, Skip, Stem
+from stemclean.outputs import only_writer
 from stemclean.units import seconds_to_samples
 
 __all__ = ["CorruptConfig", "corrupt"]
@@ -119,7 +119,7 @@ def corrupt(
     destination = Path(destination)
     if Path(source).is_dir():
         refuse_in_source(destination, Path(source))
-    with claimed(destination, folder=True):
+    with only_writer(destination, folder=True):
         data, folder = layouts.load(source, quiet=quiet)
         if not layouts.is_list(source):
             refuse_in_source(destination, folder)

@@ -17,12 +17,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from stemclean import __version__, layouts, manifest
-from stemclean.claims import claimed
 from stemclean.data.destination import check_free_or_own, refuse_in_source
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError
 from stemclean.layouts import base
 from stemclean.manifest import Created, Input, Skip
+from stemclean.outputs import only_writer
 
 __all__ = ["RECORD", "ClassHours", "ExportReport", "export"]
 
@@ -117,7 +117,7 @@ def export(
         _check_destination(destination, refined, created)
     elif not layouts.is_list(refined):
         _check_destination(destination, layouts.load(refined, quiet=quiet)[1], created)
-    with claimed(destination, folder=True):
+    with only_writer(destination, folder=True):
         data, folder = layouts.load(refined, quiet=quiet)
         _check_destination(destination, None if layouts.is_list(refined) else folder, created)
         with _recorded(destination, created):

@@ -16,7 +16,6 @@ from stemclean.audio import files, stereo
 from stemclean.audio.loudness import LoudnessMeter
 from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.waveform import Waveform
-from stemclean.claims import claimed
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.record import Record
 from stemclean.errors import AudioError, ConfigError, LabelError, of_one_file
@@ -26,6 +25,7 @@ from stemclean.layouts.f0_files import SUNG
 from stemclean.layouts.walk import audio_files
 from stemclean.manifest import Skip
 from stemclean.models import addresses
+from stemclean.outputs import only_writer
 from stemclean.progress import waiting
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def find_f0(
     addresses.resolve(weights_uri)  # a wrong name is told now, not after torch
     _there(sources)
     _check_output(output, sources)
-    with claimed(output, folder=not _is_file(output, sources)):
+    with only_writer(output, folder=not _is_file(output, sources)):
         with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
             loaded, config = _loaded(weights_uri, config)
         songs = _songs(sources, SUNG if loaded.card["kind"] == "pitch" else MIXTURE)

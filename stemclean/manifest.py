@@ -24,9 +24,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from stemclean.claims import refuse_foreign
 from stemclean.disk import replacing
 from stemclean.errors import ManifestError, in_plain_words
+from stemclean.outputs import refuse_foreign
 from stemclean.units import SECONDS_DECIMALS
 
 __all__ = [

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from stemclean import layouts, manifest
-from stemclean.claims import claimed
 from stemclean.data.destination import refuse_in_source
 from stemclean.errors import ConfigError
 from stemclean.labels import FOUR_STEMS, known_as
 from stemclean.manifest import Manifest
 from stemclean.models import addresses
+from stemclean.outputs import only_writer
 from stemclean.progress import waiting
 from stemclean.refining.config import RefineConfig, Running, SelfConfig
 from stemclean.refining.sounding import sounding
@@ -59,7 +59,7 @@ def refine(
     output = manifest.check_output(output)
     running = Running(workers, device, resume, quiet)
     addresses.resolve(weights_uri)  # a wrong name is told now, not after the scan
-    with claimed(output):
+    with only_writer(output):
         source, folder = _load(data, config, running)
         with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
             from stemclean.models import weights
@@ -136,7 +136,7 @@ def refine_self(
             "add it to the recipe: --set options.level_head=true",
         )
     work = Path(workdir) if workdir else output.with_suffix(".work")
-    with claimed(output, also=[work]):
+    with only_writer(output, also=[work]):
         running, where = Running(workers, device, resume, quiet), Path(cache) if cache else None
         source, folder = _load(data, config, running)
         shared = Rounds(source, folder, data, work, chosen, config, method, running, where)
@@ -202,7 +202,7 @@ def refine_pitch(
     path, _ = addresses.resolve(weights_uri)
     layouts.check(data)
     called = output.name.rpartition(".json")[0]
-    with claimed(output, also=[output.with_name(f"{called}.{kind}") for kind in ("f0", "vocals")]):
+    with only_writer(output, also=[output.with_name(f"{called}.{kind}") for kind in ("f0", "vocals")]):
         with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
             from stemclean.models import weights
             from stemclean.models.decoding import threshold_of

@@ -20,7 +20,6 @@ from stemclean.audio.headroom import SpooledSound, gain_below_full_scale
 from stemclean.audio.loudness import LoudnessMeter
 from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.waveform import Waveform
-from stemclean.claims import claimed
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.issues import channel_issues
 from stemclean.data.record import Record
@@ -31,6 +30,7 @@ from stemclean.layouts.walk import audio_files
 from stemclean.manifest import Skip
 from stemclean.models import weights
 from stemclean.models.overlap_add import overlap_add
+from stemclean.outputs import only_writer
 from stemclean.units import amplitude_to_db
 
 __all__ = ["RECORD_NAME", "SeparateConfig", "separate"]
@@ -101,7 +101,7 @@ def separate(
     source, output = Path(source), Path(output)
     if source.is_dir():
         refuse_in_source(output, source)
-    with claimed(output, folder=True):
+    with only_writer(output, folder=True):
         loaded = weights.load(weights_uri, kind="separators")
         record = _record(output, loaded, config, resume=resume)
         songs = _songs(source)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
-from stemclean.claims import claimed
 from stemclean.errors import WeightsError
 from stemclean.models import addresses, hub, weights
+from stemclean.outputs import only_writer
 from stemclean.training.classifier_run import fit_classifier
 from stemclean.training.processes import together
 from stemclean.training.recipe import ClassifierRecipe, read
@@ -67,7 +67,7 @@ def train_classifier(
     """
     addresses.check_output(output)
     chosen = read(recipe, overrides)
-    with claimed(output):
+    with only_writer(output):
         manifest, folder = layouts.load(data, quiet=quiet)
         where = Path(cache) if cache else None
         if push_to_hub:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
-from stemclean.claims import claimed
 from stemclean.errors import ConfigError
 from stemclean.labels import known_as, scanned_for
 from stemclean.models import addresses
+from stemclean.outputs import only_writer
 from stemclean.training.joint_run import fit_joint
 from stemclean.training.recipe import (
     SeparatorRecipe,
@@ -70,7 +70,7 @@ def train_joint(
     separator_recipe, tracker_recipe = read_separator(recipe, of_separator), read_tracker(tracker, of_tracker)
     config = read_joint(of_both)
     profile = known_as(labels) if labels else scanned_for(None)  # a mixture holds what is separated, and nothing else
-    with claimed(output):
+    with only_writer(output):
         manifest, folder = layouts.load(data, profile=profile, quiet=running.quiet)
         return fit_joint(
             manifest,

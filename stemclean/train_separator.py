@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
-from stemclean.claims import claimed
 from stemclean.labels import scanned_for
 from stemclean.models import addresses
+from stemclean.outputs import only_writer
 from stemclean.training.recipe import SeparatorRecipe, read_separator
 from stemclean.training.separator_run import fit_separator
 
@@ -71,7 +71,7 @@ def train_separator(
     """
     addresses.check_output(output)
     chosen = read_separator(recipe, overrides)
-    with claimed(output):
+    with only_writer(output):
         manifest, folder = layouts.load(data, profile=scanned_for(labels), quiet=quiet)
         return fit_separator(
             manifest,

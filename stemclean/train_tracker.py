@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
-from stemclean.claims import claimed
 from stemclean.models import addresses
+from stemclean.outputs import only_writer
 from stemclean.training.joint_run import fit_tracker
 from stemclean.training.recipe import TrackerRecipe, read_tracker
 from stemclean.training.songs import Running
@@ -47,6 +47,6 @@ def train_tracker(
     """
     addresses.check_output(output)
     chosen = read_tracker(recipe, overrides)
-    with claimed(output):
+    with only_writer(output):
         manifest, folder = layouts.load(data, quiet=running.quiet)
         return fit_tracker(manifest, folder, Path(output), chosen, init=init, card=card, running=running)

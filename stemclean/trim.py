@@ -14,13 +14,13 @@ from typing import Self
 from tqdm import tqdm
 
 from stemclean import __version__, layouts, manifest
-from stemclean.claims import claimed
 from stemclean.data.cutting import Cutter, TrimConfig
 from stemclean.data.destination import check_free_or_own, refuse_in_source
 from stemclean.data.journal import whole_lines
 from stemclean.disk import replacing, writing
 from stemclean.errors import AudioError, of_one_file
 from stemclean.manifest import Created, Input, Manifest, Skip, Stem
+from stemclean.outputs import only_writer
 
 __all__ = ["MANIFEST_NAME", "TrimConfig", "trim"]
 
@@ -71,7 +71,7 @@ def trim(
         inputs=[_input(source, destination)],
     )
     _Journal.check(destination, created)
-    with claimed(destination, folder=True):
+    with only_writer(destination, folder=True):
         data, folder = layouts.load(source, quiet=quiet)
         if not layouts.is_list(source):
             refuse_in_source(destination, folder)

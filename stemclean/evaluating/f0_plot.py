@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from stemclean.audio import files
 from stemclean.audio.f0 import F0Track
-from stemclean.claims import refuse_foreign
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError
 from stemclean.metrics import pitch
+from stemclean.outputs import refuse_foreign
 from stemclean.units import hz_to_midi, midi_to_hz
 
 __all__ = ["check", "draw"]

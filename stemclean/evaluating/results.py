@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 import stemclean
-from stemclean.claims import refuse_foreign
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError
 from stemclean.evaluating.songs import Measured
 from stemclean.metrics.separation import METRICS, WINDOW_SECONDS, Scores, over_tracks
+from stemclean.outputs import refuse_foreign
 
 __all__ = [
     "averages",

@@ -6,9 +6,9 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from stemclean.claims import refuse_foreign
 from stemclean.errors import ConfigError, WeightsError
 from stemclean.models import hub
+from stemclean.outputs import refuse_foreign
 
 __all__ = ["DEFAULT_CLASSIFIER", "bundled", "check_output", "resolve"]
 

@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import save_file
 
 from stemclean import manifest
-from stemclean.claims import claimed
 from stemclean.errors import ConfigError
 from stemclean.evaluating import results
 from stemclean.models import addresses, weights
+from stemclean.outputs import only_writer
 
 HOLDING = (
-    "import os, sys, time; from stemclean.claims import claimed\n"
-    "with claimed(sys.argv[1], folder=sys.argv[2] == 'folder'):\n"
+    "import os, sys, time; from stemclean.outputs import only_writer\n"
+    "with only_writer(sys.argv[1], folder=sys.argv[2] == 'folder'):\n"
     "    if len(sys.argv) > 3 and not os.fork(): time.sleep(10); os._exit(0)\n"
     "    print('held', flush=True); time.sleep(60)"
 )
@@ -40,11 +40,11 @@ def test_a_second_run_is_refused_until_the_first_is_gone(tmp_path: Path, kind: s
     output = tmp_path / "new" / "out"
     first = holding(output, kind)
     refused = pytest.raises(ConfigError, match=rf"another run is writing it \(process {first.pid} on ")
-    with refused, claimed(output, folder=kind == "folder"):
+    with refused, only_writer(output, folder=kind == "folder"):
         pytest.fail("both ran")
     first.kill()
     first.communicate()
-    with claimed(output, folder=kind == "folder"):
+    with only_writer(output, folder=kind == "folder"):
         pass
     assert not list((tmp_path / "new").rglob("*.lock"))
 
@@ -56,26 +56,26 @@ def test_workers_that_outlive_a_killed_run_hold_nothing(tmp_path: Path) -> None:
     first.wait()
     assert first.stdout is not None
     first.stdout.close()  # which the worker has, too
-    with claimed(tmp_path / "out"):
+    with only_writer(tmp_path / "out"):
         assert [path.name for path in tmp_path.iterdir()] == [".out.stemclean.lock"]
 
 
 def test_in_one_process_too(tmp_path: Path) -> None:
-    with claimed(tmp_path / "a"):
-        with claimed(tmp_path / "b"):
+    with only_writer(tmp_path / "a"):
+        with only_writer(tmp_path / "b"):
             pass
-        with pytest.raises(ConfigError, match="another run"), claimed(tmp_path / "sub" / ".." / "a"):
+        with pytest.raises(ConfigError, match="another run"), only_writer(tmp_path / "sub" / ".." / "a"):
             pytest.fail("both ran")
-    with claimed(tmp_path / "a"):
+    with only_writer(tmp_path / "a"):
         pass
 
 
 def test_folders_that_were_made_for_nothing_go(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), claimed(tmp_path / "new" / "folder", folder=True):
+    with pytest.raises(ZeroDivisionError), only_writer(tmp_path / "new" / "folder", folder=True):
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
     (tmp_path / "mine").mkdir()
-    with claimed(tmp_path / "mine", folder=True):
+    with only_writer(tmp_path / "mine", folder=True):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
@@ -83,7 +83,7 @@ def test_folders_that_were_made_for_nothing_go(tmp_path: Path) -> None:
 def test_of_several_processes_of_one_run_the_first_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = holding(tmp_path / "out")
     monkeypatch.setenv("RANK", "1")
-    with claimed(tmp_path / "out"):
+    with only_writer(tmp_path / "out"):
         pass
     first.kill()
     first.communicate()

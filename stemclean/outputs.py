@@ -16,7 +16,7 @@ from stemclean.disk import short, sweep, writing
 from stemclean.errors import ConfigError
 from stemclean.stopping import tidily
 
-__all__ = ["claimed", "refuse_foreign"]
+__all__ = ["only_writer", "refuse_foreign"]
 
 _held: set[Path] = set()
 """Locks of this process, which the system would give it twice."""
@@ -24,12 +24,12 @@ _guard = threading.Lock()
 
 
 @contextmanager
-def claimed(output: str | Path, *, folder: bool = False, also: Sequence[str | Path] = ()) -> Iterator[None]:
+def only_writer(output: str | Path, *, folder: bool = False, also: Sequence[str | Path] = ()) -> Iterator[None]:
     """Be the only run that writes an output, and take away what killed ones left unfinished there.
 
-    The claim is a lock on a hidden file, in the folder or beside the file, which the system gives up when the process
+    It holds a lock on a hidden file, in the folder or beside the file, which the system gives up when the process
     dies, however that happens; forked workers do not keep it. Of the processes that ``torchrun`` starts, the first one
-    claims for all. Missing folders are made, and go again if nothing was put there. Disks that know no locks are used
+    holds it for all. Missing folders are made, and go again if nothing was put there. Disks that know no locks are used
     without.
 
     Args:

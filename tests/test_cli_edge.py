@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import soundfile
 import typer
+from typer.testing import CliRunner
 
-from stemclean.cli import _shared
+from stemclean.cli import _shared, app
 from stemclean.data import pool_cache
 from stemclean.errors import ConfigError, visible
 from stemclean.progress import waiting
@@ -215,6 +217,22 @@ class TestHostileNames:
         assert visible(name) == name
 
     @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+    @pytest.mark.parametrize("verb", ["trim", "corrupt", "export"])
+    def test_remarks_forge_no_line(self, tmp_path: Path, make_dataset: Callable[..., Path], verb: str) -> None:
+        """Neither the name of a song nor that of the output."""
+        song = tmp_path / "stems" / "song\nerror: forged"
+        made = make_dataset(tmp_path / "made", tracks=1, seconds=1.0, labels=["drums"])
+        song.mkdir(parents=True)
+        sound, rate = soundfile.read(made / "song 1" / "drums.wav")
+        soundfile.write(song / "drums.wav", 4 * sound, rate, subtype="FLOAT")  # trim says that it is turned down
+        out = tmp_path / "out\nerror: forged"
+        command = [verb, str(tmp_path / "stems"), str(out)]
+        command += {"export": ["--to", "zfturbo", "--allow-empty"], "trim": [], "corrupt": []}[verb]
+        done = CliRunner().invoke(app, command, prog_name="stemclean", env={"NO_COLOR": "1"})
+        assert done.exit_code in (0, 3), done.stderr
+        assert not any(line.lstrip().startswith("error: forged") for line in done.stderr.splitlines())
+        assert r"out\nerror: forged" in done.stderr
+
     def test_a_run_over_such_files_forges_no_line(self, tmp_path: Path, one_song: Path) -> None:
         (one_song / "song 1" / "bass\nerror: forged\x1b[2J.wav").write_text("no sound")
         command = [*OURS, "trim", str(one_song), str(tmp_path / "out")]

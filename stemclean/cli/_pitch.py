@@ -42,7 +42,9 @@ def completed(stems: Path, output: Path, uri: str, *, resume: bool, as_json: boo
         )
     for line in passed_over(report):
         remark(line, quiet=quiet)
-    remark(f"wrote {output}\nnext: {typed('train-separator', output, '--joint', 'TRACKER', '-o', 'FILE')}", quiet=quiet)
+    remark(
+        f"wrote {output}", f"next: {typed('train-separator', output, '--joint', 'TRACKER', '-o', 'FILE')}", quiet=quiet
+    )
     report_failures(report["failures"], quiet=quiet)
 
 

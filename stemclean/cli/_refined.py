@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from stemclean.cli._noise import noise_tables
 from stemclean.cli._shared import clock, passed_over, place, table, typed
-from stemclean.errors import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,14 +70,14 @@ def _left(class_: dict[str, int]) -> str:
     return f"{class_['stems']} (claimed {class_['claimed']}{filled})"
 
 
-def next_steps(report: dict[str, Any]) -> str:
-    """What to do now, with the next command."""
-    lines = [f"wrote {visible(report['output'])}", *passed_over(report)]
+def next_steps(report: dict[str, Any]) -> list[str]:
+    """What to do now, with the next command, line by line."""
+    lines = [f"wrote {report['output']}", *passed_over(report)]
     if report["findings"]:
         worst = report["findings"][0]
-        found = visible(" and ".join(worst["found"])) or "nothing that is known"
+        found = " and ".join(worst["found"]) or "nothing that is known"
         where = place(Path(report["output"]), report["root"], worst["path"])
-        lines.append(f"listen to {where} first: it claims {visible(' and '.join(worst['claimed']))} and holds {found}")
+        lines.append(f"listen to {where} first: it claims {' and '.join(worst['claimed'])} and holds {found}")
     elif report["stems"]:
         lines.append("every stem holds what it claims")
     else:
@@ -88,7 +87,7 @@ def next_steps(report: dict[str, Any]) -> str:
         lines.append(f"no clean stem is left for {' and '.join(empty)}")
     elif any(seconds["kept"] for seconds in report["classes"].values()):
         lines.append(f"next: {typed('export', report['output'], '--to', 'zfturbo', 'training_set')}")
-    return "\n".join(lines)
+    return lines
 
 
 def _row(finding: dict[str, Any]) -> tuple[str, ...]:

@@ -184,13 +184,10 @@ def data(report: Mapping[str, Any], tables: Iterable[Table | str] = (), *, as_js
         console.print(_lines(shown) if isinstance(shown, str) else shown, markup=False, highlight=False)
 
 
-def remark(text: str, *, quiet: bool = False) -> None:
-    """Say something on stderr, in one line or several; of several processes, the first says it.
-
-    Where it has several lines, names in it are :func:`visible` already.
-    """
-    if not quiet and _is_first():
-        _console(stderr=True).print(_lines(text), markup=False, highlight=False, soft_wrap=True)
+def remark(*lines: str, quiet: bool = False) -> None:
+    """Say something on stderr, line by line; a name in a line cannot begin another. Of several processes, the first."""
+    if lines and not quiet and _is_first():
+        _console(stderr=True).print("\n".join(map(visible, lines)), markup=False, highlight=False, soft_wrap=True)
 
 
 def named(names: Sequence[str]) -> str:

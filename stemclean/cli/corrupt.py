@@ -91,7 +91,7 @@ def command(
         f"next: {typed('refine', destination, '-o', 'refined.json')}",
         f"      {typed('eval', 'labels', 'refined.json', '--truth', report['output'])}",
     ]
-    remark("\n".join(lines), quiet=quiet)
+    remark(*lines, quiet=quiet)
     report_failures(report["failures"], quiet=quiet)
 
 

@@ -219,7 +219,7 @@ def command(
     data(report, tables(report), as_json=as_json)
     if threshold == "adaptive":
         remark(f"note: {ADAPTIVE}", quiet=quiet)
-    remark(next_steps(report), quiet=quiet)
+    remark(*next_steps(report), quiet=quiet)
     try:
         report_failures(report["failures"], quiet=quiet)
     finally:

@@ -112,7 +112,7 @@ def command(
     shown.add_row("time (h:mm:ss)", clock(report["seconds"]))
     data(report, [shown], as_json=as_json)
     done = "wrote" if report["seconds"] else "nothing to do: an earlier run has finished"
-    remark("\n".join([f"{done} {output}", *passed_over(report)]), quiet=quiet)
+    remark(f"{done} {output}", *passed_over(report), quiet=quiet)
     if push_to_hub:
         remark(f"published as {report['published']}", quiet=quiet)
     remark(f"next: {typed('refine', 'DATA', '--weights', report['published'] or f'file:{output}')}", quiet=quiet)

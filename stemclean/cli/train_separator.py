@@ -210,7 +210,7 @@ def command(
         *passed_over(report),
         f"next: {typed('separate', 'SONG', '-o', 'DIR', '--weights', f'file:{output}')}",
     ]
-    remark("\n".join(lines), quiet=quiet)
+    remark(*lines, quiet=quiet)
     report_failures(report["failures"], quiet=quiet)
 
 

@@ -79,5 +79,5 @@ def command(
     data(report, [shown], as_json=as_json)
     done = "wrote" if report["seconds"] else "nothing to do: an earlier run has finished"
     following = typed("f0", "VOCALS", "-o", "FILE", "--weights", f"file:{output}")
-    remark("\n".join([f"{done} {output}", *passed_over(report), f"next: {following}"]), quiet=quiet)
+    remark(f"{done} {output}", *passed_over(report), f"next: {following}", quiet=quiet)
     report_failures(report["failures"], quiet=quiet)

@@ -83,5 +83,5 @@ def command(
     if report["turned_down"]:
         remark(f"turned down, so that nothing is clipped: {named(softer(report['turned_down']))}", quiet=quiet)
     lines = [f"wrote {report['output']}", *passed_over(report), f"next: {typed('refine', report['output'])}"]
-    remark("\n".join(lines), quiet=quiet)
+    remark(*lines, quiet=quiet)
     report_failures(report["failures"], quiet=quiet)

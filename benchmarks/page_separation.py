@@ -145,6 +145,7 @@ where stems bleed for a short while is not measured.
 The training songs are a part of those above: the real ones and 32 rendered ones, each with a voice as it was recorded
 (most of them one singer's), while the full set has voices moved to other throats as well. All rows were trained anew on
 them, with half of the mixtures: compare them with one another, not with the tables above. The test songs are the same.
+That part of the training set was picked by hand, so the command below, given the full set, comes to other figures.
 """
 
 PAPER_STEMS = """

@@ -30,8 +30,8 @@ Definitions
     ``SIR = |p|² / |q - p|²``, ``SAR = |q|² / |e - q|²``. The SDR needs no projection at all.
 
     The regularised ISR, SIR and SAR (ours) are the same, with filters as they would be if each channel of a reference
-    had white noise of :data:`REGULARISATION` of its energy (-80 dB) in it. Where references have more than that in
-    every band, they are those of BSSEval within hundredths of a decibel.
+    had white noise of :data:`REGULARISATION` of its energy (-80 dB) in it. Where references hold -60 dB or more in
+    every band, they are those of BSSEval within 0.02 dB.
 
     The challenges (MDX'21, arXiv 2108.13559; SDX'23, arXiv 2308.06979) take ``|s|² / |e - s|²`` over the whole song.
     They add 1e-7 to both sums, which changes nothing but what silence scores; here that is NaN.

@@ -100,7 +100,9 @@ def judged(done: watching.Ended, place: Path, wanted: Sequence[str], digest: str
     if done.exit_code in {0, 3}:
         told["fates"] = fates = _fates(place / "out", wanted)
         told["failures"] += ["unaccounted"] * any(fate == "unaccounted" for fate in fates.values())
-    left = done.orphans or any((place / "tmp").iterdir()) or judging.of_leftovers(place / "out")
+    of_torch = "torchinductor_"  # a folder for caches that importing torch makes
+    temporary = [path for path in (place / "tmp").iterdir() if not path.name.startswith(of_torch)]
+    left = done.orphans or temporary or judging.of_leftovers(place / "out")
     told["failures"] += ["leftovers"] * bool(left)
     told["failures"] += ["source_changed"] * (digest_of(place / "stems") != digest)
     return told

@@ -33,7 +33,7 @@ data is told in [Your data](datasets.md), what `--json` prints in [JSON output](
 | 2 | usage or configuration: nothing was done |
 | 3 | finished, but some inputs failed |
 | 70 | a bug in stemclean |
-| 130 | interrupted; the same command goes on where it was |
+| 130, 143, 129 | interrupted (Ctrl-C), terminated or hung up; the same command goes on where it was |
 | 141 | nobody reads the output any more, as in `stemclean … \\| head` |
 """
 

@@ -29,7 +29,8 @@ KILLS = 5
 SONGS, SECONDS = 4, 20.0
 """How much sound a run works on."""
 LATE = 0.4
-"""Share of a run after which it has long begun to work: a signal is then answered with a word."""
+"""Share of a run after which it has long begun to work: a signal is then answered with the next step."""
+NEXT_STEP = "run the same command again"
 
 CLASSIFIER = "loop.examples=48 loop.batch_size=8 loop.validations=3 spec.segment=32768".split()
 SEPARATOR = "loop.examples=24 loop.batch_size=4 loop.validations=3 spec.segment=32768 options.hidden=16".split()
@@ -187,7 +188,7 @@ def judging_of(told: Record, share: float) -> list[str]:
         failures.append("foreign_exception")
     elif told["exit_code"] not in {128 + number, judging.INTERRUPTED, -number}:
         failures.append("exit_code")
-    if share > LATE and "interrupted" not in told["error"]:
+    if share > LATE and NEXT_STEP not in told["error"]:
         failures.append("unsaid")
     return failures
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -18,7 +19,7 @@ import pytest
 import soundfile
 
 from stemclean.audio import decoders, files, isolation
-from stemclean.cli import app
+from stemclean.cli import _log, app
 from stemclean.errors import AudioError
 
 RATE = 8000
@@ -135,6 +136,12 @@ class TestOneFile:
             f"{path}: {text}" for text in ("to stdout \\x1b[31m", "to stderr", "through stdio")
         ]
 
+    def test_a_name_begins_no_line_and_colours_none(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        files.read(sound_at(tmp_path / "song\nerror: forged" / "chatty \x1b[31m.wav"))
+        told = [record.getMessage() for record in caplog.records]
+        assert told and all(line.isprintable() for line in told)
+        assert told[0].endswith(r"song\nerror: forged/chatty \x1b[31m.wav: to stdout \x1b[31m")
+
     def test_a_run_goes_on(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for name in ("crash drums", "bass", "bug vocals"):
             sound_at(tmp_path / "song" / f"{name}.wav")
@@ -163,6 +170,15 @@ def test_what_decoders_print_is_a_remark(tmp_path: Path, options: list[str], exp
     lines = [line for line in told.stderr.splitlines() if "mpg123" in line or "Note" in line or "Illegal" in line]
     assert bool(lines) is expected
     assert all(line.startswith(str(path)) for line in lines)
+
+
+def test_any_line_of_the_log_is_escaped(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = logging.getLogger("stemclean")
+    for attribute in ("handlers", "propagate"):
+        monkeypatch.setattr(logger, attribute, getattr(logger, attribute))
+    _log.to_stderr(quiet=False)
+    logger.getChild("audio").warning("%s: junk", "a\x1b[2J\r\nerror: b")
+    assert capsys.readouterr().err == "a\\x1b[2J\\r\\nerror: b: junk\n"
 
 
 def test_many_threads_read_what_one_reads(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ import numpy as np
 from stemclean.audio.stream import AudioInfo, Decoder
 from stemclean.audio.waveform import Waveform
 from stemclean.audio.worker import SHARED, receive, send
-from stemclean.errors import AudioError
+from stemclean.errors import AudioError, visible
 
 __all__ = ["open_decoder"]
 
@@ -342,11 +342,11 @@ def _widen(pipe: RawIOBase) -> None:
 def _tell(path: Path, printed: str) -> None:
     """Log what a decoder printed about a file, once."""
     for line in printed.splitlines():
-        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line.strip())
+        text = visible(line.strip())
         if text and (path, text) not in _told:
             if len(_told) < 10_000:
                 _told.add((path, text))
-            _LOG.warning("%s: %s", path, text)
+            _LOG.warning("%s: %s", visible(str(path)), text)  # other programs may print our log, too
 
 
 _told: set[tuple[Path, str]] = set()

@@ -6,18 +6,20 @@ import contextlib
 import logging
 import sys
 
+from stemclean.errors import visible
+
 __all__ = ["to_stderr"]
 
 
 class _AboveTheBar(logging.Handler):
-    """A line a record, so that a progress bar stays whole."""
+    """A line a record, so that a progress bar stays whole; nothing in it can colour a terminal or begin a line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; nobody may be there to read it."""
         from tqdm import tqdm
 
         with contextlib.suppress(OSError, ValueError):
-            tqdm.write(record.getMessage(), file=sys.stderr)
+            tqdm.write(visible(record.getMessage()), file=sys.stderr)
 
 
 def to_stderr(*, quiet: bool) -> None:

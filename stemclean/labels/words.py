@@ -45,7 +45,11 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
         WHOLE: """vocal; vox; voc; vx; voice; vocalist; voices; singer; singing; sung; vocls; vcl; vcls; vocl
             gesang; stimme; stimmen; singstimme; sanger; sangerin; voz; voces; voix; voce; voci; vozes; zang
             wokal; вокал; вокала; голос; голоса; ボーカル; ヴォーカル; ボイス; ヴォイス; 歌声; 人声; 人聲; 보컬
-            목소리; 歌; 声""",
+            목소리; 歌; 声
+            vokal; vokalen; vokale; vokaly; vokalist; golos; zpev; spiew; laulu; laulut; enek; cantante; cantor
+            cantora; penyanyi; playback vocal; playback singer; playback vox; giong hat; вокали; голосу; спів
+            φωνη; φωνητικα; foni; fonitika; שירה; זמרת; غناء
+            男声; 女声; 男聲; 女聲; rensheng""",
         "lead": """lead vocal; lead vox; lead voc; lead voice; ld vox; ld voc; main vocal; main vox; lead singer
             lead male singer; lead female singer; solo vocal; solo voice; hauptgesang; leadgesang; voz principal
             voix principale; voce principale; リードボーカル; メインボーカル; 主唱; female vocal; male vocal
@@ -55,9 +59,15 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             bkg vocal; bg vox; bg voc; bg vocal; bk vox; bk voc; bck vox; bcking vox; bv; bvs; bvox; bvoc
             harmony vocal; harmony vox; harmony voc; harm vox; vocal harmony; vocal harmonies; vox harmony
             gang vocal; gang vox; gang shout; yell; ooh; aah; oohs ahs; oo ah; hintergrundgesang
-            hintergrundstimme; coros; coristas; backvocal; バックボーカル; コーラス; 코러스; бэк вокал; бэквокал""",
+            hintergrundstimme; coros; coristas; backvocal; バックボーカル; コーラス; 코러스; бэк вокал; бэквокал
+            bek vokal; bekvokal; chorki; geri vokal; taustalaulu; taustalaulut; achtergrondzang
+            achtergrond zang; koorzang; bakgrundssang; ハモリ; 和声; 和聲; 伴唱; segunda voz; segundas voces
+            zweitstimme
+            hauptstimme; бек вокал""",
         "choir": """choir; human choir; satb; choral; chorale; kids choir; gospel choir; bass voice; bass vocal
             bass vox; bass singer; choir bass; chor; choeur; coro; cori; хор; 合唱; 合唱団; soprano voice
+            frauenchor; mannerchor; kinderchor; knabenchor; damenchor; jugendchor; kirchenchor; gospelchor
+            khor; koor; kuoro; kor; sbor; korus
             alto voice; tenor voice; baritone voice; alto vocal; tenor vocal; soprano vocal; baritone vocal
             tenor vox; alto vox; soprano vox; baritone vox; tenor singer; alto singer; soprano singer""",
         "rap": """rap; rapper; rapping; male rapper; female rapper; adlib; ad lib; ad libs; ad lib vox; chant
@@ -71,16 +81,22 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
     },
     "bass": {
         WHOLE: """bass; bas gtr; bss; basse; basso; bajo; baixo; ベース; бас; баса; 贝斯; 貝斯; 베이스; basses
-            bass section""",
+            bass section
+            basszus; basowa; gitara basowa; basa; μπασο; בס; باص; 低音吉他; 贝司; 貝司; beisi; bas gitar; basgitar""",
         "electric": """bass di; bass amp; bass guitar; bassguitar; bass gtr; bass gt; bs gtr; bs gt; bsgtr
             ebass; e bass; elec bass; el bass; electric bass; fretless; fretless bass; slap bass; p bass; j bass
             jazz bass; pbass; jbass; bassgitarre; basgitaar; bas gitara; bajo electrico; basso elettrico
             basse electrique; contrabaixo; ベースギター; бас гитара; ukulele bass; uke bass; guitar bass di
-            bass vi; bs di""",
+            bass vi; bs di
+            bas gitara; basgitara; bas gitarr; basgitarr; basgitaar; bassgitar; baskytara; basszusgitar; elbas
+            elbass; ezbass; ez bass; modo bass; trilian; trilian bass; moog sub; sub 37; subsequent 37; taurus
+            moog taurus; 电贝斯; 電貝斯; 베이스기타""",
         "upright": """upright bass; double bass; doublebass; dbl bass; contrabass; contrabassist; standup bass
             stand up bass; acoustic bass; string bass; bowed bass; arco bass; kontrabass; contrabbasso
             contrebasse; contrabajo; コントラバス; ウッドベース; bass of instrings; bass of strings; double basses
-            contrabasses; bass fiddle""",
+            contrabasses; bass fiddle
+            kontrabas; контрабас; 低音提琴; cb pizz; cb arco; pizz cb; arco cb; vc cb; cb section; bassi
+            kontrabasso; contrabas""",
         "synth": """synth bass; synthbass; syn bass; bass synth; bass synthesizer; sub bass; subbass; reese
             reese bass; moog bass; acid bass; 808 bass; bass 808; key bass; keys bass; keyboard bass; bass keys
             bass key; bass pedal; bass station; wobble bass; wobble; synth sub; sub synth; シンセベース
@@ -95,23 +111,33 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             drumms; full acoustic drumkit; acoustic drum; electronic drum; elec drum; e drum; edrum; synth drum
             drum synth; live drum; drum bus; drum submix; drum mix; schlagzeug; batteria; bateria; batterie
             trummor; perkusja; ドラム; ドラムス; ドラムセット; барабаны; барабанов; ударные; ударных; 鼓; 爵士鼓
-            드럼; drum track; trommel; trommeln; drum stem""",
+            드럼; drum track; trommel; trommeln; drum stem
+            drummer; superior drummer; ezdrummer; ez drummer; slagwerk; slagverk; slagtoj; trommer; trommesett
+            trommesaet; trumset; rummut; bici; bubny; bebny; bubnjevi; dobok; davul; bateri; udarnye; barabany
+            baraban; барабан; ударні; барабани; бубњеви; τυμπανα; tympana; תופים; 鼓组; 鼓組; 架子鼓; lyomasoittimet
+            gendang; kendang; กลอง; lodra""",
         "kick": """kick; kick drum; kickdrum; kik; kck; kic; kd; bd; bass drum; bassdrum; concert bass drum
             kick in; kick out; kick sub; 808 kick; kick 808; 909 kick; kick 909; bass drum 808; bd 808; bd 909
             grosse caisse; bombo; bumbo; bass trommel; キック; バスドラム; バスドラ; bdrum; fuss trommel; beater
-            cassa; gran cassa""",
+            cassa; gran cassa
+            bochka; бочка; stopa; bastrumma; stortromme; grote trom; bassorumpu; kopak; 底鼓; 大鼓; 킥""",
         "snare": """snare; snare drum; snaredrum; snr; sd; snare top; snare bottom; snare up; snare down
             808 snare; 909 snare; snare 808; snare 909; sn top; sn bot; sn bottom; sn btm; sn up; sn dn; sn down
             sn under; sn mic; sn; snre; rim; rimshot; rim shot; side stick; sidestick; cross stick; crossstick
             xstick; x stick; piccolo snare; brush; brushes; caisse claire; redoblante; tarola; caixa; rullante
-            スネア; スネアドラム; kleine trommel""",
+            スネア; スネアドラム; kleine trommel
+            werbel; virvel; virveltrumma; virveli; skarptromme; lilletromme; virbl; kleine trom; малый барабан
+            malyi baraban; malyy baraban; 军鼓; 軍鼓; 스네어; caja""",
         "hihat": """hat; hi hat; hihat; hhat; hh; highhat; high hat; h hat; closed hat; open hat; hat open
-            hat closed; chh; ohh; charleston; ハイハット; hi hats; 808 hat; 909 hat; closed hh; open hh; hiihat""",
+            hat closed; chh; ohh; charleston; ハイハット; hi hats; 808 hat; 909 hat; closed hh; open hh; hiihat
+            хай хэт; хайхэт; хэт; 踩镲; 踩鑔; 하이햇; hihats""",
         "toms": """tom; tom tom; floor tom; flr tom; fl tom; rack tom; tomtom; ftom; f tom; rtom; roto tom
             rototom; tom floor; tom rack; concert tom; tom hi; tom lo; タム""",
         "cymbals": """cymbal; cym; cymb; ride; ride cymbal; ride bell; crash; crash cymbal; china cymbal
             splash cymbal; sizzle cymbal; becken; platillo; platillos; cymbale; piatti; prato; pratos; シンバル
-            tam tam; finger cymbal; suspended cymbal""",
+            tam tam; finger cymbal; suspended cymbal
+            cymbaler; cymbali; bekkens; bekken; tarelki; тарелки; talerze; talerz; cinely; cinel; symbaalit
+            cymbales; 镲; 镲片; 심벌""",
         "overheads": """overhead; over head; ovhd; ovhds; oh; ohl; ohr; oh l; oh r; drum oh; drum overhead
             オーバーヘッド""",
         "room": """room; drum room; drumroom; kit room; room mic; room mics; drum verb; drum reverb; rooms; rm""",
@@ -129,7 +155,14 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             finger click; foot stomp; stomp; stomps; body percussion; gong; gu; timpani; timp; timps; tympani
             kettle drum; pauke; pauken; rassel; schellenkranz; kuhglocke; snare shaker; sistrum; rainstick
             rain stick; quinto; tumba; tumbadora; zabumba; bombo leguino; berimbau; kanjira; ghatam; khol; daiko
-            rik; tammorra""",
+            rik; tammorra
+            perkusyon; перкуссия; perkussiya; perkusia; perkusie; perkusi; percussie; perkusjonalia; rebana
+            dholki; manjira; nagara; janggu; 장구; 퍼커션; 打楽器; 太鼓; 和太鼓; 打击乐; 打擊樂; 手鼓
+            tabla bayan; bayan tabla; schlaginstrument; schlaginstrumente; schlagwerk; alfaia; caxambu; atabaque
+            palmas
+            shekere; xequere; log drum; slit drum; bombo criollo; tasha; クラップ
+            إيقاع; طبل; krakebs; qraqeb; adufe; triangel; triangolo; triangulo; tamburello; tamburin; tamburine
+            pandero""",
         "machine": """drum machine; drummachine; drum loop; drumloop; drum break; drum sample; drum fill
             drum hit; breakbeat; break beat; beat; beats; beatz; tr 808; tr 909; tr808; tr909; tr 707; tr 606; 909
             linndrum; lm 1; linn drum; dmx drum; drum rack; drum pad; drum programming; programmed drum; drum prog
@@ -147,17 +180,25 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             nylon; nylon string; baritone guitar; guitar synth; 12 string; twelve string; 12str; 6 string
             telecaster; stratocaster; les paul; strat; tele; ebow; e bow; lapsteel; pedalsteel; weissenborn
             hawaiian guitar; violao; viola caipira; requinto; エレキギター; アコースティックギター; アコギ; エレキ
-            リードギター; power chord; ebow gtr; guitarron""",
+            リードギター; power chord; ebow gtr; guitarron
+            gitar; gitari; kitara; kitarat; kytara; kytary; gitary; γκιθαρα; κιθαρα; kithara; chitara; גיטרה
+            جيتار; гітара; 电吉他; 電吉他; 木吉他; jita; 일렉기타; 어쿠스틱기타; 통기타; elgitarr; elgitar
+            elguitar; กีตาร์""",
         "plucked": """banjo; mandolin; mandola; mandocello; ukulele; uke; ukelele; bouzouki; bazouki; cavaquinho
             charango; cuatro; balalaika; lute; laud; oud; saz; baglama; sitar; sarod; veena; vina; tanpura
             tambura; tampura; koto; shamisen; samisen; biwa; pipa; guzheng; gu zheng; guqin; zheng; liuqin
             zhongruan; ruan; yueqin; sanxian; gayageum; geomungo; yangqin; dulcimer; hammered dulcimer; zither
             cimbalom; santoor; santur; qanun; kanun; kantele; psaltery; autoharp; harp; harfe; harpe; arpa; lyre
             kora; ngoni; gimbri; domra; bandura; tres; 三味線; 琴; 琵琶; 古筝; 古箏; 扬琴; ハープ; guitalele
-            tenor banjo; tenor guitar""",
+            tenor banjo; tenor guitar
+            balalayka; bandurria; timple; tiple; bandola; swarmandal; surbahar; phin; gottuvadhyam
+            harpa; harfa; arpa celtica; عود; mandolino; mandoline; mandolina; dan tranh; tambur; 가야금
+            거문고; 阮; 柳琴; 扬琴; 箜篌""",
         "piano": """piano; pno; pianoforte; grand piano; upright piano; toy piano; tack piano; prepared piano
             baby grand; steinway; bosendorfer; klavier; fluegel; flugel; пианино; фортепиано; ピアノ; 钢琴; 鋼琴
-            피아노; honky tonk; felt piano; ukulele piano; pianos""",
+            피아노; honky tonk; felt piano; ukulele piano; pianos
+            pianino; fortepian; piyano; zongora; klavir; рояль; πιανο; פסנתר; gangqin; pianoteq; ezkeys; ez keys
+            keyscape; flygel; vleugel""",
         "keys": """keys; kys; keyboard; kbd; kybd; keybs; keyb; clavier; claviers; teclado; teclados; tastiera
             tastiere; toetsen; klawisze; клавиши; キーボード; 键盘; 鍵盤; rhodes; wurli; wurly; wurlitzer; epiano
             e piano; epno; e pno; electric piano; elec piano; el piano; dx7; clav; clavi; clavinet; harpsichord
@@ -165,13 +206,19 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             electronic organ; electric organ; pipe organ; church organ; pump organ; hammond; b3; farfisa
             vox continental; vox organ; leslie; harmonium; melodica; mellotron; chamberlin; accordion; akkordeon
             accordeon; acordeon; fisarmonica; sanfona; bandoneon; concertina; squeezebox; cordovox; アコーディオン
-            nord; rompler; other keys; synth organ""",
+            nord; rompler; other keys; synth organ
+            klavesy; klavishnye; klavishi; клавишные; клавіші; klavye; klavijature; koskettimet; billentyu
+            billentyuk; tangenter; πληκτρα; plhktra; plektra; קלידים; 건반; akordeon; accordeon; аккордеон; баян
+            орган; orgona; dragspel; trekkspill; haitari; clape; orgulje
+            orgao""",
         "synth": """synth; syn; synthesizer; synthesiser; synths; sintetizador; синтезатор; シンセ; 신스
             synth lead; synth pad; lead synth; synth fx; synth string; synth brass; synth arp; synth pluck
             synth stab; moog; minimoog; mini moog; juno; jupiter 8; prophet; prophet 5; arp 2600; odyssey; dx 7
             virus; serum; massive; korg; roland jv; oberheim; ob x; ob xa; supersaw; super saw; saw lead
             analog synth; modular synth; modular; theremin; ondes martenot; otamatone; stylophone; keytar
-            chiptune; omnichord; pad synth; pad strings""",
+            chiptune; omnichord; pad synth; pad strings
+            sintezator; synthetiseur; synthe; sintetizzatore; syntezator; synt; syntti; omnisphere; sylenth
+            sylenth1; sytrus; 신디; 合成器; シンセサイザー; シンセリード; シンセパッド; синт""",
         "bowed": """string; strings; strgs; strg; strngs; str; strings section; string section; string quartet
             string ensemble; violin; vln; vlns; vn; vl; violins; violin section; fiddle; viola; vla; vlas
             viola section; violas; cello; celli; celo; cellos; vc; vcl cello; vlc; cello section; violoncello
@@ -180,7 +227,12 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             archi; streicher; 현악; viol; bass viol; viola da gamba; gamba; erhu; er hu; gaohu; zhonghu; jinghu
             morin khuur; sarangi; esraj; dilruba; kemenche; rebab; rebec; nyckelharpa; hardanger fiddle
             hurdy gurdy; hurdygurdy; orchestra; orch; orchester; orquesta; orchestre; symphony; orchestral
-            other strings; pizz; pizzicato; 二胡; pizz strings; チェロ; musical saw; haegeum""",
+            other strings; pizz; pizzicato; 二胡; pizz strings; チェロ; musical saw; haegeum
+            rabeca; rabel; skripka; скрипки; violonchel; виолончель; альты; keman; kemence; biola; housle
+            smycce; skrzypce
+            smyczki; wiolonczela; hegedu; vonosok; gudaci; violina; fiolin; fiol; stryk; strykere; strakar
+            strak; viulu; jouset; strijkers; yaylilar; yaylılar; struny; strunnye; струнные; струнні; βιολι
+            vioara; כינור; كمان; 弦乐; 弦樂; 大提琴; 中提琴; 현악기; 스트링; 바이올린; 첼로; 해금; 弦""",
         "brass": """brass; brass section; horn; horns; hrn; hrns; hn; horn section; french horn; f horn
             french horn section; fr horn; fhorn; waldhorn; alto horn; tenor horn; trumpet; trumpet section; tpt
             trp; trpt; tpts; trompete; trompeten; trompette; trompeta; trompetas; tromba; trombe; トランペット
@@ -188,7 +240,12 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             trbn; tbns; bone; bones; posaune; posaunen; trombon; トロンボーン; bass trombone; tuba; tba
             sousaphone; euphonium; euph; baritone horn; helicon; ブラス; cuivres; metales; metais; ottoni; blaser
             blechblaser; bass tuba; bass trumpet; piccolo trumpet; shofar; conch; didgeridoo; didjeridu; alphorn
-            alpenhorn; mellophone; brass hits""",
+            alpenhorn; mellophone; brass hits
+            truba; труба; тромбон; trompet; trumpeter; trubka; trabka; trumpeta; trompetti; trombita; trumpetti
+            trombone bass; tbn bass; bass tbn; trb bass; bass trb; bassposaune; torvet; blas; blazers
+            blaskapelle; dechy; духовые; dukhovye; валторна
+            туба; τρομπετα; ottone; 铜管; 銅管; 小号; 小號; 长号; 圆号; 管乐; 管樂; 管楽器; 트럼펫; 金管
+            トランペットセクション""",
         "woodwind": """woodwind; woodwinds; wind; winds; winds section; reed; reeds; sax; saxophone; saxes
             saxes section; saxophon; saxofon; saxofone; saxo; sax section; サックス; alto sax; tenor sax; bari sax
             baritone sax; soprano sax; bass sax; alto saxophone; tenor saxophone; baritone saxophone
@@ -204,7 +261,13 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             bawu; shakuhachi; shinobue; ryuteki; hichiriki; bansuri; shehnai; nadaswaram; duduk; zurna; ney; quena
             zampona; siku; ocarina; kazoo; fife; flageolet; shawm; crumhorn; krummhorn; melodion; other wind
             other winds; 笛子; 笛; 尺八; vientos; sopros; fiati; holzblaser; ewi; wind synth; jaw harp; jews harp
-            slide whistle""",
+            slide whistle
+            zampogna; musette; ob d amore; oboe d amore; oboe da caccia; ob da caccia; clarinet bass; clar bass
+            bass clar; flute bass; sax bass; saxophone bass; recorder bass
+            saksofon; saksofoni; szaxofon; саксофон; 萨克斯; 색소폰; fleyta; flejta; флейта; flet; fletna; huilu
+            flojt; floyte; fluit; furulya; fuvola; suling; seruling; sao truc; sopilka; dudy; klarnet; klarinet
+            klarinett; кларнет; гобой; фагот; fagott; 木管; 长笛; 長笛; 单簧管; 唢呐; 플룻; 플루트; 木管楽器
+            tulum; mizmar""",
         "mallets": """glockenspiel; glock; glocken; marimba; xylophone; xylo; xylofon; vibraphone; vibes
             vibraphon; vibraharp; tubular bells; tubular bell; bell; bells; church bell; hand bell; handbell
             crotale; crotales; kalimba; mbira; thumb piano; balafon; gamelan; steelpan; steel pan; steel drum
@@ -257,7 +320,8 @@ AMBIGUOUS: tuple[str, ...] = listed(
     """vox pad; vocal pad; voice pad; choir pad; synth vox; synth voice; synth choir; choir synth; vox synth
             vocal synth; vocal up; vocal down; vox up; vox down; vocals up; vocals down; beatbox; beatboxing
             rhythm section; pitched percussion; dnb; d n b; hang drum; handpan; hang; talkback; cb; 808; 303; lead
-            sub drop; sub boom; sub hit; sub impact; bass drop; voice of; sound of music; rock band; pan drum
+            bass boosted; bass boost; bass boosting; drums up; drums down; bass up; bass down; sub drop
+            sub boom; sub hit; sub impact; bass drop; voice of; sound of music; rock band; pan drum
             vl vc"""
 )
 """Phrases whose words mean classes, and which themselves tell none."""

@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.detection import Scores
 from stemclean import manifest
 from stemclean.audio import files
+from stemclean.audio.headroom import gain_below_full_scale
 from stemclean.data import corrupt as sound
 from stemclean.data.faults import DONOR_SHARE
 from stemclean.manifest import Manifest, Stem
@@ -93,7 +94,8 @@ def bled(stems: list[Stem], folder: Path, place: Path, labels: list[str]) -> tup
                 continue
             donor, other = found
             added = sound.bleed(audio, other, stem.sample_rate, random.uniform(*BLEED_DB))
-            mixed, _ = sound.without_clipping(audio + added)
+            mixed = audio + added
+            mixed *= np.float32(gain_below_full_scale(float(np.abs(mixed).max(initial=0.0))))
             path = f"{stem.id.replace('/', '__')}__{number}.flac"
             if not (place / path).exists():
                 place.mkdir(parents=True, exist_ok=True)

@@ -110,6 +110,7 @@ class AudioError(StemcleanError):
 
 
 _DISK = frozenset({errno.EIO, getattr(errno, "ESTALE", errno.EIO)})
+_GONE = {errno.ENOENT: "not_found", errno.EACCES: "no_permission"}
 _OF_THE_MACHINE = frozenset({"OutOfMemoryError", "AcceleratorError"})
 """torch's names for a GPU that is full, and for one that failed."""
 
@@ -121,7 +122,8 @@ def of_one_file(path: Path) -> Iterator[None]:
     What is no file's fault passes: a full or broken GPU, a disk that cannot be written to.
 
     Raises:
-        AudioError: ``unexpected_error`` with the name of what was raised; ``unreadable`` where the disk failed.
+        AudioError: ``unexpected_error`` with the name of what was raised; ``not_found`` and ``no_permission`` of a file
+            that was there a moment ago; ``unreadable`` where the disk failed.
     """
     try:
         yield
@@ -129,7 +131,8 @@ def of_one_file(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in _DISK or (error.filename is not None and str(error.filename) == str(path)):
-            raise AudioError(path, "unreadable", error.strerror or str(error)) from error
+            reason = _GONE.get(error.errno or 0, "unreadable")
+            raise AudioError(path, reason, error.strerror or str(error)) from error
         raise
     except Exception as error:
         if type(error).__name__ in _OF_THE_MACHINE:

@@ -55,6 +55,7 @@ class ExportReport:
         stems: how many stems the source has.
         unjudged: how many of them have no verdict: their labels are what the dataset claims.
         files: what was written: lists first, then audio. The record of the export is not among them.
+        turned_down: song -> gain in dB of all its stems, below 0; one of them would have been clipped.
         skipped: what could not be read now, and what was passed over before (with ``by``) or is a mixture.
         extra: what the layout adds, such as the other codebase's settings.
     """
@@ -64,6 +65,7 @@ class ExportReport:
     stems: int = 0
     unjudged: int = 0
     files: list[Path] = field(default_factory=list)
+    turned_down: dict[str, float] = field(default_factory=dict)
     skipped: list[Skip] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -75,6 +77,7 @@ class ExportReport:
             "stems": self.stems,
             "unjudged": self.unjudged,
             "files": [path.as_posix() for path in self.files],
+            "turned_down": self.turned_down,
             "skipped": [skip.model_dump() for skip in self.skipped],
             "extra": self.extra,
         }
@@ -129,7 +132,7 @@ def export(
         classes[label] = ClassHours(_hours(done.kept_seconds.get(label, 0.0)), lost, why)
     unjudged = sum(stem.verdict is None for stem in data.stems)
     skipped = [*data.skipped, *done.skipped]
-    return ExportReport(to, classes, len(data.stems), unjudged, done.files, skipped, done.extra)
+    return ExportReport(to, classes, len(data.stems), unjudged, done.files, done.turned_down, skipped, done.extra)
 
 
 def _check_destination(destination: Path, source: Path | None, created: Created) -> None:

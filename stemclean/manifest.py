@@ -75,7 +75,7 @@ ESTIMATE: Final = "estimate"
 SKIP_REASONS: dict[str, str] = {
     "class_unknown": "the name tells no class, or tells two",
     "mixture": "the file holds the whole song, or the song without some class, and is no stem",
-    "not_found": "the manifest names a file that does not exist",
+    "not_found": "there is no such file, or it is there no more",
     "no_permission": "the file may not be read",
     "empty": "no bytes, or no samples",
     "not_audio": "the content is no audio that can be decoded",

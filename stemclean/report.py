@@ -91,6 +91,7 @@ def describe_completed(manifest: Manifest) -> dict[str, Any]:
     Returns:
         - ``stems``: how many there are; ``root``, ``weights`` (``uri``, ``sha256``).
         - ``annotated``, ``pseudo_f0``, ``pseudo_vocals``, ``unsung``, ``left``: as in the manifest's summary.
+        - ``kept_in_float``: files of estimated voices that exceed full scale, so that integers would clip them.
         - ``pseudo``: each pseudo label, the least trusted first: ``id`` of its stem, ``kind`` (``f0`` or ``vocals``),
           ``path``, ``confidence``.
         - and what :func:`skips` returns.
@@ -110,6 +111,11 @@ def describe_completed(manifest: Manifest) -> dict[str, Any]:
         "root": manifest.root,
         "weights": manifest.created.model.model_dump() if manifest.created.model else {},
         **manifest.summary,
+        "kept_in_float": [
+            stem.path
+            for stem in manifest.stems
+            if stem.estimated and any(issue.code == "kept_in_float" for issue in stem.issues)
+        ],
         "pseudo": sorted(pseudo, key=lambda one: (one["confidence"] or 0.0, one["id"])),
         **skips(manifest.skipped),
     }
@@ -161,10 +167,15 @@ def describe_planted(truth: Manifest) -> dict[str, Any]:
     """The truth about a corrupted dataset in short.
 
     Returns:
-        ``stems``; ``faults``: kind of fault -> how many stems have it (``none``: left alone); ``failures``,
-        ``mixtures``, ``skipped_before``: see :func:`skips`.
+        ``stems``; ``faults``: kind of fault -> how many stems have it (``none``: left alone); ``turned_down``: as of
+        :func:`describe_trimmed`; ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
-    return {"stems": len(truth.stems), "faults": truth.summary.get("faults", {}), **skips(truth.skipped)}
+    return {
+        "stems": len(truth.stems),
+        "faults": truth.summary.get("faults", {}),
+        "turned_down": turned_down(truth.stems),
+        **skips(truth.skipped),
+    }
 
 
 def describe_training(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -153,6 +153,14 @@ class TestSplice:
         # 20 000 samples of noise: the RMS is known to half a percent.
         assert np.sqrt(np.mean(joined[0, 40_000:60_000] ** 2)) == pytest.approx(1.0, abs=0.02)
 
+    def test_a_join_exceeds_full_scale_no_further_than_what_is_joined(self) -> None:
+        """In equal power, the middle would be 1.41; a softer one has equal power."""
+        for level, middle in ((1.0, 1.0), (0.5, 0.5 * np.sqrt(2)), (1.2, 1.2)):
+            sound = np.full((1, 2000), level, np.float32)
+            joined = np.concatenate(list(splice(sound, [(0, 800), (1200, 2000)], 2000, 200)), axis=1)[0]
+            assert joined[800] == pytest.approx(middle, abs=1e-3)
+            assert np.abs(joined).max() == pytest.approx(middle, abs=1e-3)
+
     def test_cut_ends_fade_and_whole_ends_do_not(self) -> None:
         ones = np.ones((1, 1000), np.float32)
         joined = np.concatenate(list(splice(ones, [(300, 700)], 1000, 20)), axis=1)[0]

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from stemclean import layouts, manifest
 from stemclean.audio import files
+from stemclean.cli import app
 from stemclean.corrupt import CorruptConfig, corrupt
 from stemclean.data import corrupt as sound
 from stemclean.errors import ConfigError
+from stemclean.report import describe_planted
 from stemclean.units import amplitude_to_db
 
 RATE = 8000
+_module = sys.modules[corrupt.__module__]
 TONES_HZ = {"vocals": 440.0, "bass": 60.0, "drums": 1500.0, "other": 900.0}
 
 
@@ -166,16 +172,16 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
 def test_an_interrupted_run_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_songs(tmp_path / "clean", 2)
     corrupt(source, tmp_path / "whole", quiet=True)
-    write, num_written = files.write, 0
+    create, num_written = files.create, 0
 
-    def write_three(path: Path, *args: object, **kwargs: object) -> None:
+    def create_three(path: Path, *args: Any, **kwargs: Any) -> Any:
         nonlocal num_written
         if num_written == 3:
             raise KeyboardInterrupt
         num_written += 1
-        write(path, *args, **kwargs)  # type: ignore[arg-type]
+        return create(path, *args, **kwargs)
 
-    monkeypatch.setattr(files, "write", write_three)
+    monkeypatch.setattr(files, "create", create_three)
     with pytest.raises(KeyboardInterrupt):
         corrupt(source, tmp_path / "halved", quiet=True)
     assert len(contents(tmp_path / "halved")) == 3 + 1  # three files and the mark of an unfinished run
@@ -189,9 +195,79 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.Mon
     source, config = write_songs(tmp_path / "clean", 2), CorruptConfig(mislabel=1 / 3, seed=9)
     truth = corrupt(source, tmp_path / "noisy", config, quiet=True)
     before = contents(tmp_path / "noisy")
-    monkeypatch.setattr(files, "write", None)  # writing anything would fail
+    monkeypatch.setattr(files, "create", None)  # writing anything would fail
     assert corrupt(source, tmp_path / "noisy", config, quiet=True) == truth
     assert contents(tmp_path / "noisy") == before
+
+
+def test_a_song_is_turned_down_as_a_whole(tmp_path: Path) -> None:
+    """So that its stems still add up to it; the one that was soft is as much softer as the one that was loud."""
+    for song, gain in (("loud", 1.0), ("calm", 0.4)):
+        for label, peak in (("vocals", 2.0), ("bass", 0.3)):
+            sound_ = tone(TONES_HZ[label], peak=gain * peak)
+            files.write(tmp_path / "clean" / song / f"{label}.wav", sound_, RATE, subtype="FLOAT")
+    truth = corrupt(tmp_path / "clean", tmp_path / "noisy", CorruptConfig(mislabel=0, bleed=0), quiet=True)
+    for stem in truth.stems:
+        gain = (1 - 2**-15) / 2 if stem.track == "loud" else 0.4
+        wanted = gain * tone(TONES_HZ[stem.claimed[0]], peak=2.0 if stem.claimed == ["vocals"] else 0.3)
+        assert np.abs(files.read(tmp_path / "noisy" / stem.path) - wanted).max() < 2 / 32768
+        assert [issue.code for issue in stem.issues] == (["turned_down"] if stem.track == "loud" else [])
+        assert stem.extra.get("gain_db") == (-6.021 if stem.track == "loud" else None)
+    assert describe_planted(truth)["turned_down"] == {"loud": -6.021}
+    words = ["corrupt", tmp_path / "clean", tmp_path / "noisy", "--mislabel", "0", "--bleed", "0"]
+    told = CliRunner().invoke(app, list(map(str, words)))
+    assert (told.exit_code, "turned down, so that nothing is clipped: loud (-6.021 dB)" in told.stderr) == (0, True)
+    assert corrupt(tmp_path / "clean", tmp_path / "noisy", CorruptConfig(mislabel=0, bleed=0), quiet=True) == truth
+
+
+def test_a_bleed_that_would_clip_turns_its_song_down(tmp_path: Path) -> None:
+    for label in ("vocals", "bass"):
+        files.write(tmp_path / "clean" / "song" / f"{label}.flac", tone(TONES_HZ[label], peak=0.9), RATE)
+    config = CorruptConfig(mislabel=0, bleed=0.5, bleed_db=(0.0, 0.0), seed=2)
+    truth = corrupt(tmp_path / "clean", tmp_path / "noisy", config, quiet=True)
+    (bleeding,) = (stem for stem in truth.stems if stem.extra["fault"] == "bleed")
+    (whole,) = (stem for stem in truth.stems if stem.extra["fault"] is None)
+    gain = 10 ** (whole.extra["gain_db"] / 20)
+    assert whole.extra["gain_db"] == bleeding.extra["gain_db"] < -4
+    assert np.abs(files.read(tmp_path / "noisy" / bleeding.path)).max() == pytest.approx(1 - 2**-15, abs=2 / 32768)
+    heard = files.read(tmp_path / "noisy" / whole.path)
+    assert strength(heard, TONES_HZ[whole.claimed[0]]) == pytest.approx(0.9 * gain, rel=1e-3)
+
+
+def test_a_file_that_breaks_while_it_is_written_costs_its_stem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the stem that it would have bled into, whose fault could not be planted."""
+    source = write_songs(tmp_path / "clean", 2)
+    whole = corrupt(source, tmp_path / "whole", CorruptConfig(mislabel=0, bleed=0.25), quiet=True)
+    stem = next(stem for stem in whole.stems if stem.extra["fault"] == "bleed")
+    lost = {stem.extra["bleed"]["from"], stem.extra["from"]}
+    donor = next(iter(lost - {stem.extra["from"]}))
+    measured = _module._measure
+
+    def then_gone(*args: Any) -> Any:
+        levels = measured(*args)
+        (source / f"{donor}.flac").unlink()
+        return levels
+
+    monkeypatch.setattr(_module, "_measure", then_gone)
+    truth = corrupt(source, tmp_path / "noisy", CorruptConfig(mislabel=0, bleed=0.25), quiet=True)
+    told = {skip.path.removesuffix(".flac"): (skip.reason, skip.detail) for skip in truth.skipped}
+    assert told.keys() >= lost
+    assert {reason for reason, _ in told.values()} == {"not_found"}
+    assert told[stem.extra["from"]][1].startswith(f"{donor}.flac, its bleed: ")
+    assert {stem.extra["from"] for stem in truth.stems} == {stem.extra["from"] for stem in whole.stems} - told.keys()
+    same = {one.path: one.sha256 for one in whole.stems}
+    assert all(one.sha256 == same[one.path] for one in truth.stems)
+
+
+def test_a_manifest_that_names_a_file_which_is_gone(tmp_path: Path) -> None:
+    source = write_songs(tmp_path / "clean", 2)
+    data = layouts.scan(source, quiet=True)
+    stems = [stem.model_copy(update={"sha256": None}) for stem in data.stems]
+    listed = manifest.write(data.with_stems(stems, root="clean"), tmp_path / "list.json")
+    (source / "song1" / "bass.flac").unlink()
+    truth = corrupt(listed, tmp_path / "noisy", quiet=True)
+    assert [(skip.path, skip.reason) for skip in truth.skipped] == [("song1/bass.flac", "not_found")]
+    assert len(truth.stems) == 7
 
 
 def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
 from stemclean import manifest
 from stemclean.audio import files
+from stemclean.cli import app
 from stemclean.errors import ConfigError
 from stemclean.export import export
 from stemclean.layouts import base, zfturbo
@@ -252,7 +254,103 @@ def test_what_passes_full_scale_is_turned_down_not_clipped(tmp_path: Path) -> No
     data.add("song/other.wav", tone(900, peak=1.5, channels=1), ["other"], subtype="FLOAT")
     export(data.write(), "zfturbo", tmp_path / "out", allow_empty=True, **OPTIONS)
     sound = files.read(rows(tmp_path / "out")[0][1])
-    np.testing.assert_allclose(sound, tone(900, peak=zfturbo.PEAK), atol=1e-3)
+    np.testing.assert_allclose(sound, tone(900, peak=1 - 2**-15), atol=1e-6)
+
+
+def test_a_song_is_turned_down_as_a_whole(tmp_path: Path) -> None:
+    """Those of its stems that the trainer could have read where they lie, too; other songs are left alone."""
+    data = Dataset(tmp_path)
+    data.add("song/other.wav", tone(900, peak=2.0, channels=1), ["other"], subtype="FLOAT")
+    data.add("song/bass.wav", tone(60, peak=0.5), ["bass"])
+    data.add("song/vocals.wav", tone(440, peak=0.5, rate=2 * RATE), ["vocals"], 2 * RATE)
+    data.add("calm/drums.wav", tone(1500, peak=0.5), ["drums"])
+    data.stems[-1] = data.stems[-1].model_copy(update={"track": "calm"})
+    data.add("float/bass.wav", tone(60, peak=1.5), ["bass"], subtype="FLOAT")  # is read as it is
+    data.stems[-1] = data.stems[-1].model_copy(update={"track": "float"})
+    report = export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS)
+    assert report.turned_down == {"song": -6.021}
+    assert json.loads(json.dumps(report.to_dict()))["turned_down"] == {"song": -6.021}
+    heard = {label: files.read(path) for label, path in rows(tmp_path / "out") if path.parent.name == "song"}
+    gain = (1 - 2**-15) / 2
+    for label, peak in (("other", 2.0), ("bass", 0.5), ("vocals", 0.5)):
+        wanted = gain * tone(HZ[label], peak=peak)
+        inside = slice(400, -400)  # soxr's filter rings where a tone begins
+        np.testing.assert_allclose(heard[label][:, inside], wanted[:, inside], atol=2e-4)
+    left = {path for _, path in rows(tmp_path / "out") if path.is_relative_to(data.folder)}
+    assert left == {data.folder / "calm" / "drums.wav", data.folder / "float" / "bass.wav"}
+    assert export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS) == report
+    words = [
+        "export",
+        data.write(),
+        "--to",
+        "zfturbo",
+        tmp_path / "out",
+        "--sample-rate",
+        RATE,
+        "--set",
+        "chunk_size=9",
+    ]
+    told = CliRunner().invoke(app, list(map(str, words)))
+    assert (told.exit_code, "turned down, so that nothing is clipped: song (-6.021 dB)" in told.stderr) == (0, True)
+
+
+@pytest.mark.parametrize("ending", [".ogg", ".mp3"])
+def test_a_lossy_file_that_overshoots_is_not_clipped(ending: str, tmp_path: Path) -> None:
+    loud = np.clip(4 * np.random.default_rng(0).standard_normal((1, 3 * 16000)), -1, 1).astype(np.float32)
+    data = Dataset(tmp_path)
+    data.add(f"song/drums{ending}", loud, ["drums"], 16000)
+    data.add("song/bass.wav", tone(60, peak=0.5), ["bass"])
+    decoded = files.read(data.folder / "song" / f"drums{ending}", sample_rate=RATE, channels=2)
+    assert np.abs(decoded).max() > 1.1
+    report = export(data.write(), "zfturbo", tmp_path / "out", allow_empty=True, **OPTIONS)
+    heard = {label: files.read(path) for label, path in rows(tmp_path / "out")}
+    gain = (1 - 2**-15) / np.abs(decoded).max()
+    np.testing.assert_allclose(heard["drums"], gain * decoded, atol=2 / 32768)
+    np.testing.assert_allclose(heard["bass"], gain * tone(60, peak=0.5), atol=2 / 32768)
+    assert report.turned_down == {"song": round(20 * np.log10(gain), 3)}
+
+
+@pytest.mark.parametrize("fate", ["gone", "broken"])
+@pytest.mark.parametrize("name", ["bass_2.flac", "bass_3.wav"])  # the one is named where it lies, the other written
+def test_a_file_that_breaks_after_it_was_heard_costs_its_stem(
+    fate: str, name: str, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data.add("song/bass_2.flac", tone(70), ["bass"])
+    data.add("song/bass_3.wav", tone(60, channels=1), ["bass"])
+    path, refined = data.folder / "song" / name, data.write()
+    copies = zfturbo._gains
+
+    def then_broken(*args: Any) -> Any:
+        path.unlink() if fate == "gone" else path.write_text("no wave")
+        return copies(*args)
+
+    monkeypatch.setattr(zfturbo, "_gains", then_broken)
+    report = export(refined, "zfturbo", tmp_path / "out", **OPTIONS)
+    assert [(skip.path, skip.reason) for skip in report.skipped] == [
+        (f"song/{name}", "not_found" if fate == "gone" else "not_audio")
+    ]
+    assert report.extra["num_stems"] == {"vocals": 1, "bass": 2, "drums": 1, "other": 1}
+    assert (report.classes["bass"].kept, list(report.classes["bass"].why)) == (
+        pytest.approx(12 / 3600, abs=1e-6),
+        [report.skipped[0].reason],
+    )
+    assert len(rows(tmp_path / "out")) == 5
+    assert Trainer(report.files[:1], LABELS).example().shape == (4, 2, CHUNK)
+
+
+def test_a_class_whose_only_file_breaks_after_it_was_heard_is_refused(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refined = data.write()
+
+    def then_gone(*_: Any) -> dict[str, float]:
+        (data.folder / "song" / "drums.flac").unlink()
+        return {}
+
+    monkeypatch.setattr(zfturbo, "_gains", then_gone)
+    with pytest.raises(ConfigError, match="no stem is left for: drums") as caught:
+        export(refined, "zfturbo", tmp_path / "out", **OPTIONS)
+    assert "drums: 0:00:06 not_found" in caught.value.hint
 
 
 def test_a_file_that_cannot_be_read_is_listed_and_the_rest_goes_on(data: Dataset, tmp_path: Path) -> None:

@@ -111,14 +111,6 @@ def test_levels_of_parts_are_shares_of_the_power() -> None:
     assert sound.levels_among({}) == {}
 
 
-def test_clipping_is_prevented_by_one_gain() -> None:
-    loud = tone(440, peak=1.0) + tone(900, peak=0.9)
-    quiet, gain_db = sound.without_clipping(loud)
-    assert np.abs(quiet).max() == pytest.approx(sound.HIGHEST)
-    np.testing.assert_allclose(quiet, loud * 10 ** (gain_db / 20), atol=1e-6)
-    assert sound.without_clipping(tone(440, peak=1.0))[1] == 0.0
-
-
 @pytest.mark.parametrize("kind", sound.FOREIGN)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_foreign_sound_has_the_asked_loudness_and_changes_with_the_seed(kind: str, channels: int) -> None:

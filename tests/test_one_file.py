@@ -27,7 +27,12 @@ class OutOfMemoryError(RuntimeError):
         (RecursionError("too deep"), "unexpected_error", "RecursionError: too deep"),
         (MemoryError(), "unexpected_error", "MemoryError: "),
         (OSError(errno.EIO, "Input/output error"), "unreadable", "Input/output error"),
-        (PermissionError(errno.EACCES, "Permission denied", "a.wav"), "unreadable", "Permission denied"),
+        (PermissionError(errno.EACCES, "Permission denied", "a.wav"), "no_permission", "Permission denied"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "a.wav"),
+            "not_found",
+            "No such file or directory",
+        ),
         (AudioError("a.wav", "truncated", "it ends"), "truncated", "it ends"),
     ],
     ids=lambda value: type(value).__name__,

@@ -24,6 +24,7 @@ from stemclean.layouts import f0_labels
 from stemclean.metrics import pitch
 from stemclean.refine import refine_pitch
 from stemclean.refining.sidecars import Sidecars
+from stemclean.report import describe_completed
 
 WELL = 0.9
 """Of all frames; see test_find_f0."""
@@ -112,6 +113,28 @@ class TestCompleting:
         assert np.abs(estimate - truth[:, None]).max() < 1e-5
         assert right.estimated.confidence > WELL
         assert wrong.estimated.confidence < 0.3
+
+    @pytest.mark.parametrize("ending", ["wav", "ogg"])
+    def test_a_voice_beyond_full_scale_is_kept_in_float_and_said(self, tmp_path, saved, ending):
+        """Turned down, it would be no part of its mixture; a lossy mixture decodes beyond full scale by itself."""
+        track, path = sung.melody(3.0), tmp_path / "data" / "song" / f"mixture.{ending}"
+        path.parent.mkdir(parents=True)
+        voice = sung.voice(track, level=1.5 if ending == "wav" else 30.0)  # of the latter, a square wave
+        both = np.stack([sung.band(3.0), voice if ending == "wav" else np.clip(voice, -1, 1)], 1)
+        soundfile.write(path, both, sung.RATE, subtype="FLOAT" if ending == "wav" else None)
+        f0_labels.write(track, path.with_name("f0.csv"))
+        mixture = files.read(path)
+        assert np.abs(mixture[1]).max() > 1.05
+        done = refine_pitch(path.parents[1], tmp_path / "out.json", weights_uri=saved("cascades"), quiet=True)
+        (stem,) = (stem for stem in done.stems if stem.estimated)
+        assert [issue.code for issue in stem.issues] == ["kept_in_float"]
+        assert stem.path == "out.vocals/song/mixture.vocals.wav"
+        assert soundfile.info(tmp_path / stem.path).subtype == "FLOAT"
+        assert np.abs(files.read(tmp_path / stem.path) - mixture[1]).max() < 1e-5
+        assert describe_completed(done)["kept_in_float"] == [stem.path]
+        words = ["refine", path.parents[1], "-o", tmp_path / "out.json", "--pitch", saved("cascades")]
+        told = CliRunner().invoke(app, list(map(str, words)))
+        assert f"beyond full scale, so written in float: {stem.path}" in told.stderr
 
     def test_frames_that_are_wrong_are_trusted_less(self, tmp_path, saved, songs):
         """A voice under noise for a second: the tracker is less sure there (0.80 to 0.99 in the mean)."""

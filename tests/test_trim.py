@@ -371,6 +371,24 @@ def test_a_song_beyond_full_scale_is_turned_down_as_a_whole(tmp_path: Path) -> N
     assert [stem.extra.get("gain_db") for stem in again.stems] == [None, None, -6.021, -6.021]
 
 
+@pytest.mark.parametrize("ending", [".ogg", ".mp3"])
+def test_a_lossy_file_that_overshoots_is_not_clipped(ending: str, tmp_path: Path) -> None:
+    loud = np.clip(4 * np.random.default_rng(0).standard_normal((6 * RATE, 1)), -1, 1)
+    (tmp_path / "in" / "song").mkdir(parents=True)
+    soundfile.write(tmp_path / "in" / "song" / f"drums{ending}", loud, RATE)
+    soundfile.write(tmp_path / "in" / "song" / "bass.flac", 0.5 * loud, RATE)
+    sources = {path.stem: files.read(path) for path in (tmp_path / "in" / "song").iterdir()}
+    peak = np.abs(sources["drums"]).max()
+    assert peak > 1.05
+    trimmed = trim(tmp_path / "in", tmp_path / "out", quiet=True)
+    assert len(trimmed.stems) == 2
+    for stem in trimmed.stems:
+        heard = files.read(tmp_path / "out" / stem.path)
+        assert stem.extra["gain_db"] == pytest.approx(20 * np.log10((1 - 2**-15) / peak), abs=1e-3)
+        assert stem.active == [(0.0, stem.duration)]
+        np.testing.assert_allclose(heard, (1 - 2**-15) / peak * sources[stem.claimed[0]], atol=2**-14)
+
+
 def test_a_soft_song_is_kept_and_a_silent_stem_is_not(tmp_path: Path) -> None:
     """Silence is 60 dB below the song, not below full scale; dither alone is silence, whatever the song."""
     rng = np.random.default_rng(0)

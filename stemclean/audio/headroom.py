@@ -7,6 +7,7 @@ stays as it is, the sound is kept in float.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,15 @@ from stemclean.audio import files
 from stemclean.audio.formats import ending_family, quantisation_step
 from stemclean.audio.stream import AudioInfo
 from stemclean.audio.waveform import Waveform
+from stemclean.disk import writing
+from stemclean.errors import AudioError
 
 __all__ = ["HIGHEST", "SpooledSound", "can_exceed", "gain_below_full_scale"]
 
 HIGHEST = 1.0 - 2.0**-15
 """The highest value of 16-bit audio, which peaks are turned down to."""
+ROUNDING = 2.0 / 32768
+"""How far a sample of a 16-bit file may be from what was written."""
 
 
 def gain_below_full_scale(peak: float) -> float:
@@ -50,33 +55,64 @@ class SpooledSound:
     """Bytes that wait in memory."""
 
     def __init__(self, folder: Path, channels: int) -> None:
+        self._folder = folder
         self._file = tempfile.SpooledTemporaryFile(self.HELD, dir=str(folder))  # noqa: SIM115  closed below
         self._channels = channels
         self.peak = 0.0
 
     def write(self, waveform: Waveform) -> None:
-        """Append samples. Shape: (channel, time)."""
-        self.peak = max(self.peak, float(np.abs(waveform).max(initial=0.0)))
-        self._file.write(np.ascontiguousarray(waveform.T, np.float32).tobytes())  # -> (time, channel)
+        """Append samples. Shape: (channel, time).
 
-    def pour(self, path: Path, sample_rate: int, gain: float = 1.0) -> bool:
+        Raises:
+            OutputError: there is no room for them.
+        """
+        self.peak = max(self.peak, float(np.abs(waveform).max(initial=0.0)))
+        with writing(self._folder):
+            self._file.write(np.ascontiguousarray(waveform.T, np.float32).tobytes())  # -> (time, channel)
+
+    def pour(self, path: Path, sample_rate: int, gain: float = 1.0, *, subtype: str | None = None) -> bool:
         """Write the file; its temporary copy is gone then.
 
-        A WAV is written as floating-point numbers where 24 bits would clip it.
+        A WAV is written as floating-point numbers where integers would clip it.
+
+        Args:
+            path, sample_rate, subtype: as for :func:`stemclean.audio.files.create`.
+            gain: that all samples are multiplied by.
 
         Returns:
-            Whether it was.
+            Whether it was written as floating-point numbers for that reason.
         """
         in_float = self.peak * gain > 1.0 and ending_family(path) == "wav"
-        subtype = "FLOAT" if in_float else None
+        subtype = "FLOAT" if in_float else subtype
         with self._file, files.create(path, sample_rate, self._channels, subtype=subtype) as file:
             for block in self._blocks():
                 file.write(block * np.float32(gain))
         return in_float
 
+    def is_in(self, path: Path, gain: float = 1.0) -> bool:
+        """Whether a file of 16 bits or more holds just this sound, to rounding."""
+        wanted, held = self._blocks(), self._num_samples()
+        left = np.zeros((self._channels, 0), np.float32)
+        try:
+            info = files.probe(path)
+            if (info.channels, info.num_samples) != (self._channels, held):
+                return False
+            for block in files.blocks(path):
+                while left.shape[1] < block.shape[1]:
+                    left = np.concatenate([left, next(wanted)], axis=1)
+                part, left = left[:, : block.shape[1]], left[:, block.shape[1] :]
+                if not np.allclose(block, part * np.float32(gain), rtol=0.0, atol=ROUNDING):
+                    return False
+        except AudioError:
+            return False
+        return True
+
     def close(self) -> None:
         """Let go of what waits."""
         self._file.close()
+
+    def _num_samples(self) -> int:
+        return self._file.seek(0, os.SEEK_END) // (4 * self._channels)
 
     def _blocks(self) -> Iterator[Waveform]:
         self._file.seek(0)

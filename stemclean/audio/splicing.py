@@ -21,8 +21,8 @@ def splice(sound: Sound, regions: Regions, num_samples: int, fade_samples: int) 
 
     At a join the sound that ends goes on, and the sound that begins sets in earlier, by half a fade each: both are
     borrowed from what was dropped, so that the length is the sum of the regions' lengths exactly. The curves have equal
-    power (sine and cosine). Where the result's first or last sample is not its source's, it fades in or out over
-    half a fade.
+    power (sine and cosine), and equal gain (their squares) where the sum would exceed full scale. Where the result's
+    first or last sample is not its source's, it fades in or out over half a fade.
 
     Args:
         sound: a waveform or its blocks.
@@ -35,13 +35,12 @@ def splice(sound: Sound, regions: Regions, num_samples: int, fade_samples: int) 
     """
     tape = _Tape(sound)
     halves = _halves(regions, fade_samples // 2)
-    ending: Waveform | None = None  # the faded end of the region before
+    ending: Waveform | None = None  # what is heard of the region before during the fade
     for index, (start, end) in enumerate(regions):
         before = halves[index - 1] if index else 0
         after = halves[index] if index + 1 < len(regions) else 0
         if ending is not None and before:
-            beginning = tape.take(start - before, start + before)
-            yield ending + beginning * _rise(2 * before)
+            yield _joined(ending, tape.take(start - before, start + before))
         first, last = start + before, end - after
         edge = min(fade_samples // 2, (end - start) // 2)
         if not index and start > 0 and edge:
@@ -52,7 +51,7 @@ def splice(sound: Sound, regions: Regions, num_samples: int, fade_samples: int) 
             yield tape.take(last - edge, last) * _rise(edge)[::-1]
         else:
             yield from tape.play(first, last)
-        ending = tape.take(last, end + after) * _rise(2 * after)[::-1] if after else None
+        ending = tape.take(last, end + after) if after else None
 
 
 def subregions(outer: Regions, inner: Regions) -> list[tuple[int, int]]:
@@ -85,6 +84,15 @@ def _halves(regions: Regions, half: int) -> list[int]:
     for (start, end), (next_start, next_end) in pairwise(regions):
         halves.append(min(half, (end - start) // 2, (next_end - next_start) // 2, (next_start - end) // 2))
     return halves
+
+
+def _joined(ending: Waveform, beginning: Waveform) -> Waveform:
+    """Two sounds faded into one another; it exceeds full scale no further than they do. Shape: (channel, time)."""
+    rise = _rise(ending.shape[1])
+    equal_power: Waveform = ending * rise[::-1] + beginning * rise
+    if np.abs(equal_power).max() <= max(1.0, np.abs(ending).max(), np.abs(beginning).max()):
+        return equal_power
+    return np.asarray(ending * rise[::-1] ** 2 + beginning * rise**2, np.float32)
 
 
 def _rise(length: int) -> Waveform:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stemclean.cli._shared import clock, data, passed_over, remark, report_failures, table, typed
+from stemclean.cli._shared import clock, data, kept_in_float, passed_over, remark, report_failures, table, typed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,8 +40,7 @@ def completed(stems: Path, output: Path, uri: str, *, resume: bool, as_json: boo
             "a cascade separates",
             quiet=quiet,
         )
-    for line in passed_over(report):
-        remark(line, quiet=quiet)
+    remark(*kept_in_float(report["kept_in_float"]), *passed_over(report), quiet=quiet)
     remark(
         f"wrote {output}", f"next: {typed('train-separator', output, '--joint', 'TRACKER', '-o', 'FILE')}", quiet=quiet
     )

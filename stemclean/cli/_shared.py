@@ -196,8 +196,14 @@ def named(names: Sequence[str]) -> str:
 
 
 def softer(gains_db: Mapping[str, float]) -> list[str]:
-    """Songs with the gains by which they were turned down."""
-    return [f"{song or 'the songs'} ({gain_db:g} dB)" for song, gain_db in gains_db.items()]
+    """A line on songs that were turned down, by the gain of each in dB; none where none was."""
+    songs = [f"{song or 'the songs'} ({gain_db:g} dB)" for song, gain_db in gains_db.items()]
+    return [f"turned down, so that nothing is clipped: {named(songs)}"] if songs else []
+
+
+def kept_in_float(names: Sequence[str]) -> list[str]:
+    """A line on what was written as floating-point numbers; none where nothing was."""
+    return [f"beyond full scale, so written in float: {named(names)}"] if names else []
 
 
 def _is_first() -> bool:

@@ -15,6 +15,7 @@ from stemclean.cli._shared import (
     reading,
     remark,
     report_failures,
+    softer,
     table,
     typed,
 )
@@ -86,6 +87,7 @@ def command(
         shown.add_row(fault, str(count))
     data(report, [shown], as_json=as_json)
     lines = [
+        *softer(report["turned_down"]),
         f"wrote {report['output']}",
         *passed_over(report),
         f"next: {typed('refine', destination, '-o', 'refined.json')}",

@@ -17,6 +17,7 @@ from stemclean.cli._shared import (
     reading,
     remark,
     report_failures,
+    softer,
     table,
     typed,
 )
@@ -61,7 +62,7 @@ def command(
         why = ", ".join(f"{reason.replace('_', ' ')} {_clock(lost)}" for reason, lost in hours["why"].items())
         shown.add_row(label, _clock(hours["kept"]), _clock(hours["lost"]), why)
     data(report, [shown], as_json=as_json)
-    remark(*_judged(report, refined), *_next_steps(report), quiet=quiet)
+    remark(*_judged(report, refined), *softer(report["turned_down"]), *_next_steps(report), quiet=quiet)
     report_failures(report["failures"], quiet=quiet)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, clock, data, named, remark, report_failures, softer, table
+from stemclean.cli._shared import Json, Quiet, clock, data, kept_in_float, remark, report_failures, softer, table
 
 EXAMPLE = "stemclean separate song.mp3 -o separated --weights file:my_separator.safetensors"
 
@@ -62,10 +62,6 @@ def command(
         shown.add_row(name, clock(song["num_samples"] / song["sample_rate"]), ", ".join(song["issues"]))
     data(report, [shown], as_json=as_json)
     in_float = [name for name, song in report["songs"].items() if song["in_float"]]
-    if in_float:
-        remark(f"beyond full scale, so written in float: {named(in_float)}", quiet=quiet)
     turned_down = {name: song["gain_db"] for name, song in report["songs"].items() if song["gain_db"]}
-    if turned_down:
-        remark(f"turned down, so that nothing is clipped: {named(softer(turned_down))}", quiet=quiet)
-    remark(f"wrote {output}", quiet=quiet)
+    remark(*kept_in_float(in_float), *softer(turned_down), f"wrote {output}", quiet=quiet)
     report_failures(report["failures"], quiet=quiet)

@@ -80,8 +80,7 @@ def command(
     data(report, [shown], as_json=as_json)
     if report["silent"]:
         remark(f"left out {len(report['silent'])} as silent: {named(report['silent'])}", quiet=quiet)
-    if report["turned_down"]:
-        remark(f"turned down, so that nothing is clipped: {named(softer(report['turned_down']))}", quiet=quiet)
+    remark(*softer(report["turned_down"]), quiet=quiet)
     lines = [f"wrote {report['output']}", *passed_over(report), f"next: {typed('refine', report['output'])}"]
     remark(*lines, quiet=quiet)
     report_failures(report["failures"], quiet=quiet)

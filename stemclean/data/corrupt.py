@@ -31,7 +31,6 @@ __all__ = [
     "level",
     "levels_among",
     "near_silence",
-    "without_clipping",
 ]
 
 Waveform = NDArray[np.float32]
@@ -50,9 +49,6 @@ RUN = (3.0, 30.0)
 
 FADE = 0.05
 """Seconds in which such a bleed comes, and goes, within its stretch."""
-
-HIGHEST = 1.0 - 2.0**-15
-"""The peak that a waveform is turned down to: the highest value of 16-bit audio."""
 
 
 @dataclass(frozen=True)
@@ -224,20 +220,6 @@ def near_silence(shape: tuple[int, int], level_dbfs: float | None, random: np.ra
     if level_dbfs is None:
         return np.zeros(shape, np.float32)
     return (random.standard_normal(shape) * db_to_amplitude(level_dbfs)).astype(np.float32)
-
-
-def without_clipping(waveform: Waveform) -> tuple[Waveform, float]:
-    """The waveform, turned down as a whole where its peak passes full scale, and the gain in dB (0 = untouched).
-
-    >>> quiet, gain_db = without_clipping(np.array([[0.5, -2.0]], np.float32))
-    >>> float(abs(quiet).max()), round(gain_db, 2)
-    (0.999969482421875, -6.02)
-    """
-    peak = float(np.abs(waveform).max(initial=0.0))
-    if peak <= 1.0:
-        return waveform, 0.0
-    gain = HIGHEST / peak
-    return (waveform * np.float32(gain)).astype(np.float32), amplitude_to_db(gain)
 
 
 def foreign(kind: str, shape: tuple[int, int], sample_rate: int, rms: float, random: np.random.Generator) -> Waveform:

@@ -80,6 +80,7 @@ class WriteReport:
         kept_seconds: class -> seconds of audio that the other codebase will find.
         lost_seconds: class -> why -> seconds left out. Multi-label stems count under each of their classes.
         skipped: stems whose audio could not be read.
+        turned_down: song -> dB by which all its stems were written louder, below 0: one of them exceeded full scale.
         extra: anything else worth printing, JSON-able, by name.
     """
 
@@ -87,6 +88,7 @@ class WriteReport:
     kept_seconds: dict[str, float] = field(default_factory=dict)
     lost_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     skipped: list[Skip] = field(default_factory=list)
+    turned_down: dict[str, float] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
 

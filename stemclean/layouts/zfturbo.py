@@ -21,7 +21,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -32,11 +32,13 @@ from tqdm import tqdm
 
 from stemclean import duplicates
 from stemclean.audio import files
+from stemclean.audio.headroom import gain_below_full_scale
+from stemclean.data.song_levels import song_of
 from stemclean.disk import replacing
 from stemclean.errors import AudioError, ConfigError, of_one_file
 from stemclean.layouts.base import WriteReport
 from stemclean.manifest import Manifest, Skip, Stem
-from stemclean.units import db_to_amplitude
+from stemclean.units import amplitude_to_db
 
 __all__ = ["LAYOUT", "ZFTurbo"]
 
@@ -50,9 +52,6 @@ FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE"})
 
 HOPS = 100
 """A chunk is slid over a file in steps of a hundredth of its length to find how loud it can be."""
-
-PEAK = db_to_amplitude(-0.1)
-"""What a written file is turned down to where its peak passes full scale (resampling and lossy codecs overshoot)."""
 
 
 @dataclass
@@ -68,6 +67,21 @@ class Loudness:
     peak: float
     loudest: float
     loud_share: float
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A stem that goes to a class.
+
+    Args:
+        heard: at the wanted rate.
+        reads_right: whether the trainer can read it where it lies.
+    """
+
+    label: str
+    stem: Stem
+    heard: Loudness
+    reads_right: bool
 
 
 @dataclass
@@ -90,6 +104,9 @@ class ZFTurbo:
     ) -> WriteReport:
         """Write ``zfturbo.csv`` and, below ``audio/``, 16- or 24-bit FLAC for what must be converted.
 
+        Where a file that must be converted exceeds full scale (float files may, lossy codecs and changed rates
+        overshoot), all stems of its song are written, turned down by one gain.
+
         A stem goes to a class only if its labels are exactly that class, it is not dropped, and it is no declared
         validation or test stem. Why others do not: a verdict's reason, ``several_classes``, ``no_class``,
         ``held_out``, ``too_quiet``, those of
@@ -105,8 +122,7 @@ class ZFTurbo:
         if folder.resolve().is_relative_to(destination.resolve() / AUDIO):
             raise ConfigError(f"the source {folder} lies in the destination {destination}", "give another folder")
         report = WriteReport(kept_seconds=dict.fromkeys(manifest.labels, 0.0))
-        shares: dict[str, list[float]] = {label: [] for label in manifest.labels}
-        rows: list[tuple[str, Stem, Loudness]] = []
+        rows: list[_Row] = []
         copies = duplicates.left_out(manifest.stems)
         for stem in tqdm(manifest.stems, "listen", unit="stem", disable=True if quiet else None):
             label, why = _class_of(stem)
@@ -114,28 +130,38 @@ class ZFTurbo:
                 try:
                     with of_one_file(folder / stem.path):
                         heard = self._listen(folder / stem.path, stem.stream, sample_rate)
+                        reads_right = _reads_right(folder / stem.path, stem.stream, sample_rate)
                     loud = heard.loudest >= max(self.min_mean_abs, 1e-9)
                     why = copies.get(stem.id, "") if loud else "too_quiet"  # all silence is alike
                 except AudioError as error:
                     why = error.reason
                     report.skipped.append(Skip(path=stem.path, reason=error.reason, detail=error.detail))
             if why:
-                for lost in stem.labels or stem.claimed:
-                    reasons = report.lost_seconds.setdefault(lost, {})
-                    reasons[why] = reasons.get(why, 0.0) + stem.duration
-                continue
-            rows.append((label, stem, heard))
-            shares[label].append(heard.loud_share)
-            report.kept_seconds[label] += stem.duration
-        self._check_empty(report)
+                _lose(report, stem, why)
+            else:
+                rows.append(_Row(label, stem, heard, reads_right))
+        self._check_empty(report, rows)
 
-        paths = []
-        for label, stem, heard in tqdm(rows, "write", unit="stem", disable=True if quiet else None):
-            source = folder / stem.path
-            if not _reads_right(source, stem.stream, sample_rate):
-                source = _converted(stem, source, destination, sample_rate, heard)
-                report.files.append(source)
-            paths.append((label, source.absolute()))
+        paths: list[tuple[str, Path]] = []
+        shares: dict[str, list[float]] = {label: [] for label in manifest.labels}
+        gains = _gains(rows)
+        for row in tqdm(rows, "write", unit="stem", disable=True if quiet else None):
+            stem, source = row.stem, folder / row.stem.path
+            try:
+                with of_one_file(source):
+                    placed = _placed(row, source, destination, sample_rate, gains.get(song_of(stem), 1.0))
+            except AudioError as error:  # it was readable when it was listened to
+                report.skipped.append(Skip(path=stem.path, reason=error.reason, detail=error.detail))
+                _lose(report, stem, error.reason)
+                continue
+            if placed != source:
+                report.files.append(placed)
+            paths.append((row.label, placed.absolute()))
+            shares[row.label].append(row.heard.loud_share)
+            report.kept_seconds[row.label] += stem.duration
+            if song_of(stem) in gains:
+                report.turned_down[stem.track or stem.id] = _in_db(gains[song_of(stem)])
+        self._check_empty(report, [row for row in rows if shares[row.label]])
         report.files.insert(0, _write_list(destination / LIST, paths))
         usable = [label for label in manifest.labels if shares[label]]
         report.extra = {
@@ -155,8 +181,9 @@ class ZFTurbo:
             files.blocks(path, sample_rate=sample_rate, channels=2, stream=stream), self.chunk_size, self.min_mean_abs
         )
 
-    def _check_empty(self, report: WriteReport) -> None:
-        empty = [label for label, kept in report.kept_seconds.items() if not kept]
+    def _check_empty(self, report: WriteReport, rows: Iterable[_Row]) -> None:
+        full = {row.label for row in rows}
+        empty = [label for label in report.kept_seconds if label not in full]
         if not empty or (self.allow_empty and len(empty) < len(report.kept_seconds)):
             return
         lines = []
@@ -216,6 +243,27 @@ def _class_of(stem: Stem) -> tuple[str, str]:
     return stem.labels[0], ""
 
 
+def _lose(report: WriteReport, stem: Stem, why: str) -> None:
+    for label in stem.labels or stem.claimed:
+        reasons = report.lost_seconds.setdefault(label, {})
+        reasons[why] = reasons.get(why, 0.0) + stem.duration
+
+
+def _gains(rows: Sequence[_Row]) -> dict[str, float]:
+    """Songs of which a stem would be clipped -> the factor that keeps all of them within full scale."""
+    peaks: dict[str, float] = {}
+    for row in rows:
+        if not row.reads_right:
+            song = song_of(row.stem)
+            peaks[song] = max(peaks.get(song, 0.0), row.heard.peak)
+    gains = {song: gain_below_full_scale(peak) for song, peak in peaks.items()}
+    return {song: gain for song, gain in gains.items() if _in_db(gain)}
+
+
+def _in_db(gain: float) -> float:
+    return round(amplitude_to_db(gain), 3) + 0.0
+
+
 def _reads_right(path: Path, stream: int, sample_rate: int) -> bool:
     """Whether soundfile gives the trainer the rate, the channels and the samples that we heard."""
     info = files.probe(path, stream)
@@ -223,18 +271,25 @@ def _reads_right(path: Path, stream: int, sample_rate: int) -> bool:
     return shape == (sample_rate, 2, 1) and info.subtype in READ_RIGHT and info.plain
 
 
-def _converted(stem: Stem, source: Path, destination: Path, sample_rate: int, heard: Loudness) -> Path:
+def _placed(row: _Row, source: Path, destination: Path, sample_rate: int, gain: float) -> Path:
+    """The file that the trainer is to read: the source, or what is written of it."""
+    if gain == 1.0 and row.reads_right and _reads_right(source, row.stem.stream, sample_rate):
+        return source
+    return _converted(row.stem, source, destination, sample_rate, gain)
+
+
+def _converted(stem: Stem, source: Path, destination: Path, sample_rate: int, gain: float) -> Path:
     """A file at the wanted rate with two channels; one that is there is of the same content, and stays."""
     contents = f"{stem.sha256 or source.stat().st_mtime_ns} {stem.stream} {sample_rate}"
+    contents += f" {_in_db(gain)} dB" if gain != 1.0 else ""
     mark = hashlib.sha256(contents.encode()).hexdigest()[:8]
     parts = [re.sub(r"[^\w #()+,=-]", "_", part).strip() or "_" for part in stem.id.split("/")]
     path = destination / AUDIO / "/".join(parts[:-1]) / f"{parts[-1]}.{mark}.flac"
     if not path.exists():
-        gain = np.float32(PEAK / heard.peak if heard.peak > 1.0 else 1.0)
         subtype = "PCM_24" if files.probe(source, stem.stream).subtype in FINE else "PCM_16"
         with files.create(path, sample_rate, 2, subtype=subtype) as file:
             for block in files.blocks(source, sample_rate=sample_rate, channels=2, stream=stem.stream):
-                file.write(block * gain)
+                file.write(block * np.float32(gain))
     return path
 
 

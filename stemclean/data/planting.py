@@ -1,0 +1,233 @@
+"""Faults planted in the stems of a song, and what is then known of each; see :mod:`stemclean.data.corrupt`."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemclean import regions
+from stemclean.audio import files
+from stemclean.audio.activity import active_regions
+from stemclean.audio.headroom import SpooledSound, gain_below_full_scale
+from stemclean.data import corrupt as sound
+from stemclean.data.faults import KINDS, Fault
+from stemclean.data.issues import GAIN_DB, turned_down_issue
+from stemclean.errors import AudioError, ConfigError, of_one_file
+from stemclean.manifest import Issue, Region, Skip, Stem
+from stemclean.units import amplitude_to_db, seconds_to_samples
+
+__all__ = ["CorruptConfig", "Planter", "Truth"]
+
+NEAR_SILENCE_DBFS = (-90.0, -75.0)
+"""Noise floors of a channel that recorded nothing, below the gate of :mod:`stemclean.data.corrupt`."""
+
+
+@dataclass(frozen=True)
+class CorruptConfig:
+    """How much of what is planted.
+
+    Args:
+        mislabel, bleed, silence, foreign: share of all stems that get the fault, in [0, 1], met up to rounding.
+        bleed_db: lowest and highest level of a bleed relative to the stem, in dB, drawn uniformly;
+            see :mod:`stemclean.data.corrupt` for how a level is measured.
+        bleed_share: least and greatest share of the stem's time in which a bleed is heard, in (0, 1], drawn uniformly;
+            it comes and goes in stretches of a few seconds to half a minute. None: wherever the donor sounds. A donor
+            that sounds less than that bleeds less.
+        coincide: a swapped stem may hold a bleed, silence or foreign sound as well; otherwise one fault a stem.
+        seed: the same seed and data give the same bytes.
+    """
+
+    mislabel: float = 0.2
+    bleed: float = 0.2
+    bleed_db: tuple[float, float] = (-20.0, 0.0)
+    bleed_share: tuple[float, float] | None = None
+    silence: float = 0.0
+    foreign: float = 0.0
+    coincide: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        shares = {name: getattr(self, name) for name in KINDS}
+        for name, share in shares.items():
+            if not 0.0 <= share <= 1.0:
+                raise ConfigError(f"{name} {share:g} is no share", "give a number from 0 to 1, such as 0.2")
+        total = sum(shares.values()) - (self.mislabel if self.coincide else 0.0)
+        if total > 1.0 + 1e-9:
+            raise ConfigError(f"the shares add up to {total:g}: more faults than stems", "lower one of them")
+        if not self.bleed_db[0] <= self.bleed_db[1]:
+            raise ConfigError(f"bleed_db {self.bleed_db[0]:g}:{self.bleed_db[1]:g} runs backwards", "low first: -20:0")
+        if self.bleed_share is not None and not 0.0 < self.bleed_share[0] <= self.bleed_share[1] <= 1.0:
+            low, high = self.bleed_share
+            raise ConfigError(f"bleed_share {low:g}:{high:g} is no range of shares", "from above 0 to 1: 0.2:0.6")
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A sound in a stem.
+
+    Args:
+        labels: its classes.
+        waveform: ``(channel, time)``, as it was mixed in.
+        spans: where it sounds, in seconds.
+    """
+
+    labels: list[str]
+    waveform: sound.Waveform
+    spans: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a written stem.
+
+    Args:
+        claimed: what the file name says.
+        labels, levels_db, regions: what it holds, how loud, and when.
+        extra: the fault.
+        issues: remarks on it.
+    """
+
+    claimed: str
+    labels: list[str]
+    extra: dict[str, Any]
+    levels_db: dict[str, float]
+    regions: list[Region]
+    issues: list[Issue] = field(default_factory=list)
+
+    def turned_down(self, gain: float, peak: float) -> Truth:
+        """The same of a song that was multiplied by a gain, because of its peak."""
+        gain_db = round(amplitude_to_db(gain), 3) + 0.0
+        if not gain_db:
+            return self
+        return replace(self, extra=self.extra | {GAIN_DB: gain_db}, issues=[turned_down_issue(gain_db, peak)])
+
+
+@dataclass(frozen=True)
+class Planter:
+    """Writes the songs of a dataset with their faults.
+
+    Args:
+        folder: of the source.
+        order: of the labels.
+        levels, faults: of each stem, by id.
+    """
+
+    folder: Path
+    destination: Path
+    config: CorruptConfig
+    order: Sequence[str]
+    levels: Mapping[str, sound.Level]
+    faults: Mapping[str, Fault]
+
+    def write(self, song: Mapping[str, Stem]) -> tuple[dict[str, Truth], list[Skip]]:
+        """Write the stems of a song, but those that are there already; what is known of each, and which were lost.
+
+        Args:
+            song: path -> stem.
+        """
+        truths: dict[str, Truth] = {}
+        spools: dict[str, SpooledSound] = {}
+        skipped = []
+        with ExitStack() as stack:
+            for path, stem in song.items():
+                level, fault = self.levels[stem.id], self.faults[stem.id]
+                try:
+                    with of_one_file(self.folder / stem.path):
+                        audio, truths[path] = _corrupted(stem, fault, level, self.folder, self.config, self.order)
+                except AudioError as error:
+                    skipped.append(_lost(stem, self.folder, error))
+                    (self.destination / path).unlink(missing_ok=True)  # of an earlier run, which could read it
+                    continue
+                spools[path] = SpooledSound(self.destination, audio.shape[0])
+                stack.callback(spools[path].close)
+                spools[path].write(audio)
+            peak = max((spool.peak for spool in spools.values()), default=0.0)
+            gain = gain_below_full_scale(peak)
+            for path, spool in spools.items():
+                target = self.destination / path
+                if not (target.exists() and spool.is_in(target, gain)):
+                    spool.pour(target, song[path].sample_rate, gain, subtype="PCM_16")
+        return {path: truth.turned_down(gain, peak) for path, truth in truths.items()}, skipped
+
+
+def _lost(stem: Stem, folder: Path, error: AudioError) -> Skip:
+    """A stem that could not be written; the file to blame may be that of the stem which would bleed into it."""
+    elsewhere = error.path.is_relative_to(folder) and error.path != folder / stem.path
+    blamed = f"{error.path.relative_to(folder).as_posix()}, its bleed: " if elsewhere else ""
+    return Skip(path=stem.path, reason=error.reason, detail=f"{blamed}{error.detail}")
+
+
+def _corrupted(
+    stem: Stem, fault: Fault, level: sound.Level, folder: Path, config: CorruptConfig, order: Sequence[str]
+) -> tuple[sound.Waveform, Truth]:
+    """A stem with its fault, and what is known of it; it may exceed full scale.
+
+    Args:
+        order: of the labels.
+    """
+    random = np.random.default_rng([config.seed, zlib.crc32(stem.id.encode())])  # of the stem alone: any order will do
+    rate, channels = stem.sample_rate, min(stem.channels, 2)
+    audio = files.read(folder / stem.path, channels=channels, stream=stem.stream)
+    extra: dict[str, Any] = {"from": stem.id, "fault": "+".join(fault.kinds) or None}
+    layers: list[_Layer] = []
+    if level.rms == 0.0:
+        extra["fault"] = "silent_in_source"
+    elif not {"silence", "foreign"} & set(fault.kinds):
+        layers.append(_Layer(stem.labels, audio, _sounding(audio, rate)))
+    if fault.donor is not None:
+        donor = files.read(folder / fault.donor.path, sample_rate=rate, channels=channels, stream=fault.donor.stream)
+        sounding = _sounding(donor[:, : audio.shape[1]], rate)
+        spans = None
+        extra["bleed"] = {"label": fault.donor.labels[0], "level_db": fault.level_db, "from": fault.donor.id}
+        if fault.share is not None:
+            duration = audio.shape[1] / rate
+            spans = sound.bleeding_spans(sounding, fault.share * duration, random)
+            extra["bleed"]["share"] = round(sum(end - start for start, end in spans) / duration, 3)
+        added = sound.bleed(audio, donor, rate, fault.level_db, spans)
+        layers.append(_Layer(fault.donor.labels, added, sounding if spans is None else spans))
+        audio = audio + added
+    if "silence" in fault.kinds:
+        level_dbfs = round(random.uniform(*NEAR_SILENCE_DBFS), 3) if random.random() < 0.75 else None
+        audio = sound.near_silence(audio.shape, level_dbfs, random)
+        extra["silence"] = {"level_dbfs": level_dbfs}
+    if "foreign" in fault.kinds:
+        kind = list(sound.FOREIGN)[random.integers(len(sound.FOREIGN))]
+        audio = sound.foreign(kind, audio.shape, rate, level.rms, random)
+        extra["foreign"] = {"kind": kind}
+    return audio, _known(fault, extra, layers, order, audio.shape[1], rate)
+
+
+def _known(
+    fault: Fault,
+    extra: dict[str, Any],
+    layers: Sequence[_Layer],
+    order: Sequence[str],
+    num_samples: int,
+    sample_rate: int,
+) -> Truth:
+    """What a stem of these layers holds, how loud, and when."""
+    held = {label for layer in layers for label in layer.labels}
+    labels = [label for label in order if label in held]
+    when = {label: [span for layer in layers if label in layer.labels for span in layer.spans] for label in labels}
+    # The level of a class is known where each sound has one class, and no two the same.
+    single = all(len(layer.labels) == 1 for layer in layers) and len(layers) == len(held)
+    parts = {layer.labels[0]: layer.waveform for layer in layers} if single else {}
+    parts = {label: parts[label] for label in labels if label in parts}
+    placed = []
+    for region in regions.overlay(when) or [Region(start=0.0, end=num_samples / sample_rate, labels=[])]:
+        first, last = (seconds_to_samples(edge, sample_rate) for edge in (region.start, region.end))
+        heard = {label: part[:, first:last] for label, part in parts.items() if label in region.labels}
+        placed.append(region.model_copy(update={"levels_db": sound.levels_among(heard)}))
+    return Truth(fault.claimed, labels, extra, sound.levels_among(parts), placed)
+
+
+def _sounding(waveform: sound.Waveform, sample_rate: int) -> list[tuple[float, float]]:
+    """Where a waveform is loud enough to count, in seconds; throughout where the gate finds nothing."""
+    active = active_regions(waveform, sample_rate) or [(0, waveform.shape[1])]
+    return [(start / sample_rate, end / sample_rate) for start, end in active]

@@ -10,12 +10,13 @@ from tqdm import tqdm
 
 import stemclean
 from stemclean.audio.f0 import F0Track
-from stemclean.errors import ConfigError, LabelError
+from stemclean.errors import AudioError, ConfigError, LabelError
 from stemclean.evaluating import f0_plot, results
 from stemclean.evaluating.f0_pairing import Label, Pair, pair
 from stemclean.evaluating.pairing import Failure, failure
 from stemclean.layouts import MANIFEST_NAMES, f0_labels
 from stemclean.metrics import pitch
+from stemclean.outputs import only_writer_of
 
 __all__ = ["evaluate_pitch"]
 
@@ -43,7 +44,8 @@ def evaluate_pitch(
         csv: a file for one row per song.
         plot: a file (``.png``, ``.svg``, ``.pdf``) for a picture of one song: both f0 over the spectrogram.
         track: which song is drawn; None: the one with the lowest overall accuracy.
-        audio: its sound; None: the file that the reference speaks of, where it lies beside it.
+        audio: its sound; None: the file that the reference speaks of, where it lies beside it. One that cannot be
+            read costs the spectrogram alone.
         quiet: no progress bar.
 
     Returns:
@@ -58,7 +60,6 @@ def evaluate_pitch(
         ConfigError: no song has an estimate; nothing to read there; a ``csv`` that is read; no
             matplotlib to draw with; no such song to draw.
         ManifestError: a broken manifest.
-        AudioError: the sound to draw cannot be read.
     """
     if plot:
         f0_plot.check(Path(plot))
@@ -68,31 +69,34 @@ def evaluate_pitch(
     if csv:
         _check_unread(Path(csv), [Path(reference), Path(estimate)], pairs)
         results.check_outputs(csv=csv)
-    both: dict[str, tuple[Pair, F0Track, F0Track]] = {}
-    tracks = []
-    for one in tqdm(pairs, desc="evaluate", unit="song", disable=True if quiet else None):
-        true, given = _read(one.reference, one.estimate, failures), _read(one.estimate, one.reference, failures)
-        if true is None or given is None:
-            continue
-        both[one.track] = one, true, given
-        tracks.append(_told(one, true, given))
-    if not tracks:
-        raise ConfigError("no song could be evaluated", "\n".join(f"{f['path']}: {f['detail']}" for f in failures[:5]))
-    report = {
-        "created": {"by": f"stemclean {stemclean.__version__}", "command": "eval pitch"},
-        "definitions": {key: meaning for key, (_, meaning) in pitch.METRICS.items()},
-        "failures": failures,
-        "num_tracks": len(tracks),
-        "plot": None,
-        "scores": _rounded(pitch.mean(one["scores"] for one in tracks)),
-        "tracks": tracks,
-    }
-    if csv:
-        rows = [{"track": one["track"], **one["scores"]} for one in tracks]
-        results.write_csv(rows, ["track", *pitch.METRICS], Path(csv))
-    if plot:
-        report["plot"] = _drawn(Path(plot), both, tracks, track, Path(audio) if audio else None)
-    return report
+    with only_writer_of(csv, plot):
+        both: dict[str, tuple[Pair, F0Track, F0Track]] = {}
+        tracks = []
+        for one in tqdm(pairs, desc="evaluate", unit="song", disable=True if quiet else None):
+            true, given = _read(one.reference, one.estimate, failures), _read(one.estimate, one.reference, failures)
+            if true is None or given is None:
+                continue
+            both[one.track] = one, true, given
+            tracks.append(_told(one, true, given))
+        if not tracks:
+            raise ConfigError(
+                "no song could be evaluated", "\n".join(f"{f['path']}: {f['detail']}" for f in failures[:5])
+            )
+        report = {
+            "created": {"by": f"stemclean {stemclean.__version__}", "command": "eval pitch"},
+            "definitions": {key: meaning for key, (_, meaning) in pitch.METRICS.items()},
+            "failures": failures,
+            "num_tracks": len(tracks),
+            "plot": None,
+            "scores": _rounded(pitch.mean(one["scores"] for one in tracks)),
+            "tracks": tracks,
+        }
+        if csv:
+            rows = [{"track": one["track"], **one["scores"]} for one in tracks]
+            results.write_csv(rows, ["track", *pitch.METRICS], Path(csv))
+        if plot:
+            report["plot"] = _drawn(Path(plot), both, tracks, track, Path(audio) if audio else None, failures)
+        return report
 
 
 def _check_unread(path: Path, sides: Sequence[Path], pairs: Sequence[Pair]) -> None:
@@ -135,6 +139,7 @@ def _drawn(
     tracks: list[dict[str, Any]],
     track: str | None,
     audio: Path | None,
+    failures: list[Failure],
 ) -> dict[str, Any]:
     """Draw the song that was asked for, or the worst, and say which it was."""
     if track is None:
@@ -144,5 +149,10 @@ def _drawn(
     one, true, given = both[track]
     sound = (audio, 0) if audio else one.reference.sound or one.estimate.sound
     scores = next(told["scores"] for told in tracks if told["track"] == track)
-    f0_plot.draw(path, track, true, given, scores, sound)
+    try:
+        f0_plot.draw(path, track, true, given, scores, sound)
+    except AudioError as error:
+        failures.append(failure(error.path.as_posix(), error.reason, error.detail))
+        sound = None
+        f0_plot.draw(path, track, true, given, scores)
     return {"file": str(path), "track": track, "audio": sound and sound[0].as_posix()}

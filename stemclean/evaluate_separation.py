@@ -19,7 +19,7 @@ from stemclean.evaluating.pairing import Failure, Song, pair
 from stemclean.evaluating.songs import Measured, measure
 from stemclean.labels import FOUR_STEMS, PROFILES, Profile
 from stemclean.metrics.separation import DEFAULT_METRICS, METRICS
-from stemclean.outputs import only_writer
+from stemclean.outputs import only_writer, only_writer_of
 
 __all__ = ["classes", "evaluate_separation"]
 
@@ -77,7 +77,7 @@ def evaluate_separation(
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output}: this is a file", "name a folder with --output")
     results.check_outputs([], csv, parquet)
-    with only_writer(output, folder=True):
+    with only_writer(output, folder=True), only_writer_of(csv, parquet):
         songs, failures = pair(
             layouts.load(reference, profile=profile, quiet=quiet), layouts.load(estimate, profile=profile, quiet=quiet)
         )

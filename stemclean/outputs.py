@@ -8,7 +8,7 @@ import platform
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -16,7 +16,7 @@ from stemclean.disk import short, sweep, writing
 from stemclean.errors import ConfigError
 from stemclean.stopping import tidily
 
-__all__ = ["only_writer", "refuse_foreign"]
+__all__ = ["only_writer", "only_writer_of", "refuse_foreign"]
 
 _held: set[Path] = set()
 """Locks of this process, which the system would give it twice."""
@@ -62,6 +62,24 @@ def only_writer(output: str | Path, *, folder: bool = False, also: Sequence[str 
         for parent in made:
             with suppress(OSError):  # something is in it now
                 parent.rmdir()
+
+
+@contextmanager
+def only_writer_of(*outputs: str | Path | None) -> Iterator[None]:
+    """Be the only run that writes some files, as :func:`only_writer` of each; those that are None do not count.
+
+    Raises:
+        ConfigError: another run is writing one of them, or one is named twice.
+        OutputError: a place cannot be written to.
+    """
+    named = [Path(output) for output in outputs if output is not None]
+    twice = [output for output in named if [other.resolve() for other in named].count(output.resolve()) > 1]
+    if twice:
+        raise ConfigError(f"{twice[0]} is named for two outputs", "name two files")
+    with ExitStack() as stack:
+        for output in named:
+            stack.enter_context(only_writer(output))
+        yield
 
 
 def refuse_foreign(path: Path, is_ours: Callable[[Path], bool], what: str) -> None:

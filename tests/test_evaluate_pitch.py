@@ -26,6 +26,7 @@ from stemclean.evaluate_pitch import evaluate_pitch
 from stemclean.layouts import f0_labels
 from stemclean.manifest import F0
 from stemclean.metrics import pitch
+from stemclean.outputs import only_writer
 
 IN_TMP = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SAME = 1e-9
@@ -292,6 +293,25 @@ class TestPicture:
         again = tmp_path / "c.png"
         evaluate_pitch(songs[1], songs[1], plot=again, quiet=True)
         assert again.read_bytes() == (tmp_path / "b.png").read_bytes()
+
+    def test_a_sound_that_cannot_be_read_costs_the_spectrogram(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
+        pytest.importorskip("matplotlib")
+        (tmp_path / "song.wav").write_text("no wave")
+        words = ["--plot", tmp_path / "a.png", "--audio", tmp_path / "song.wav", "--json"]
+        told = CliRunner().invoke(app, ["eval", "pitch", *map(str, [*songs, *words])])
+        assert told.exit_code == 3
+        report = json.loads(told.stdout)
+        assert report["plot"]["audio"] is None and (tmp_path / "a.png").stat().st_size > 10_000
+        assert [(Path(f["path"]).name, f["reason"]) for f in report["failures"]] == [("song.wav", "not_audio")]
+        assert "no spectrogram: no sound that can be read" in told.stderr
+
+    def test_what_another_run_writes_is_left_to_it(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
+        pytest.importorskip("matplotlib")
+        for output in ({"csv": tmp_path / "a.csv"}, {"plot": tmp_path / "a.png"}):
+            with only_writer(*output.values()), pytest.raises(ConfigError, match="another run is writing it"):
+                evaluate_pitch(*songs, quiet=True, **output)
+        evaluate_pitch(*songs, csv=tmp_path / "a.csv", plot=tmp_path / "a.png", quiet=True)
+        assert not list(tmp_path.rglob("*.lock"))
 
     def test_what_cannot_be_drawn_is_refused_at_once(
         self, songs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

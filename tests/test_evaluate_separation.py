@@ -29,6 +29,7 @@ from stemclean.evaluating.pairing import REASONS
 from stemclean.evaluating.results import track_file
 from stemclean.manifest import SKIP_REASONS, Source
 from stemclean.metrics import separation
+from stemclean.outputs import only_writer
 
 RATE = 8000
 QUICK = ["sdr", "sdx-sdr", "si-sdr"]
@@ -247,6 +248,19 @@ class TestWhatIsListed:
         assert (track["num_samples"], track["num_frames"]) == (20000, 2)
         assert track["scores"] == whole["scores"]  # what was added or lost lies after the last whole frame
         assert report["failures"] == []
+
+    @pytest.mark.parametrize("kind", ["csv", "parquet"])
+    def test_a_table_that_another_run_writes_is_left_to_it(
+        self, references: Path, estimates: Path, out: Path, tmp_path: Path, kind: str
+    ) -> None:
+        if kind == "parquet":
+            pytest.importorskip("pyarrow")
+        table = tmp_path / f"table.{kind}"
+        with only_writer(table), pytest.raises(ConfigError, match=f"table.{kind}: another run is writing it"):
+            evaluate_separation(references, estimates, out, metrics=QUICK, quiet=True, **{kind: table})
+        assert not table.exists() and not (out / "summary.json").exists()
+        evaluate_separation(references, estimates, out, metrics=QUICK, quiet=True, **{kind: table})
+        assert table.exists()
 
     def test_silence(self, references: Path, estimates: Path, out: Path) -> None:
         write(references / "song 1" / "bass.wav", np.zeros((2, 20000)))

@@ -15,7 +15,7 @@ from stemclean import manifest
 from stemclean.errors import ConfigError
 from stemclean.evaluating import results
 from stemclean.models import addresses, weights
-from stemclean.outputs import only_writer
+from stemclean.outputs import only_writer, only_writer_of
 
 HOLDING = (
     "import os, sys, time; from stemclean.outputs import only_writer\n"
@@ -68,6 +68,12 @@ def test_in_one_process_too(tmp_path: Path) -> None:
             pytest.fail("both ran")
     with only_writer(tmp_path / "a"):
         pass
+
+
+def test_one_name_for_two_outputs(tmp_path: Path) -> None:
+    refused = pytest.raises(ConfigError, match="is named for two outputs")
+    with refused, only_writer_of(tmp_path / "a", None, tmp_path / "b" / ".." / "a"):
+        pytest.fail("both were written")
 
 
 def test_folders_that_were_made_for_nothing_go(tmp_path: Path) -> None:

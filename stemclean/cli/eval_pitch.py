@@ -82,7 +82,7 @@ def remarks(report: dict[str, Any]) -> list[str]:
         lines.append(f"{many} without a voiced frame: RPA, RCA and VR are not defined there, and left out of the mean")
     if report["plot"]:
         if not report["plot"]["audio"]:
-            lines.append("no sound lies beside the reference; --audio FILE names one for the spectrogram")
+            lines.append("no spectrogram: no sound that can be read lies beside the reference; --audio FILE names one")
         lines.append(f"wrote {report['plot']['file']}: {report['plot']['track']}")
     return lines
 

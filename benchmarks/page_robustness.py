@@ -13,13 +13,15 @@ Record = dict[str, Any]
 ABOUT = """
 Damaged files and sudden ends are drawn by a seed, and everything that should not happen is counted: an input may be
 refused or skipped, by name and with a reason, and nothing else. A killed run is started again until it is done; then it
-must have written the same bytes as a run that nobody killed, and nothing besides.
+must have written the same bytes as a run that nobody killed, and nothing besides. So must a run whose disk was full,
+when there is room again; what it could not write is named, with the next step, and stands nowhere half written.
 """
 
 WHAT = {
     "audio": "mutated audio files, each read by `trim` and by `refine`",
     "documents": "mutated manifests, lists, files of f0, recipes, cards of weights and journals",
     "kills": "runs killed, and gone on with",
+    "disks": "runs whose disk was full, read-only or limited, or whose output was closed, and gone on with",
 }
 
 
@@ -30,7 +32,7 @@ def parts(read: Callable[[str], Record]) -> list[str]:
         read: name of a result -> what it holds, empty where there is none.
     """
     result = read("robustness")
-    told = ["## What do damaged files and kills do?", ABOUT]
+    told = ["## What do damaged files, kills and full disks do?", ABOUT]
     for part, what in WHAT.items():
         if part not in result:
             told.append(f"{what[0].upper()}{what[1:]}: not measured yet, `python -m benchmarks.robustness {part}`.")
@@ -51,7 +53,7 @@ def _number(part: str, record: Record) -> int:
     counts: dict[str, int] = record["counts"]
     if part == "kills":
         return sum(number for name, number in counts.items() if name.startswith("killed/"))
-    return int(record["settings"]["cases"])
+    return counts["cases"] if part == "disks" else int(record["settings"]["cases"])
 
 
 def _summary(shown: dict[str, Record]) -> str:

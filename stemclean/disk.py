@@ -14,7 +14,7 @@ from typing import IO
 
 from stemclean.errors import OutputError, StemcleanError
 
-__all__ = ["FULL", "hold", "replacing", "short", "sweep", "writing"]
+__all__ = ["FULL", "check_room", "hold", "replacing", "short", "sweep", "writing"]
 
 TEMPORARY = re.compile(r"\..+\.stemclean-[0-9a-f]{8}\.tmp")
 """What unfinished files are called: no name that a user or another program gives."""
@@ -52,8 +52,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except (OSError, StemcleanError):
         raise
     except Exception as error:  # libraries in C have their own errors for a full disk
-        with writing(path):
-            _probe(temporary, error)
+        with writing(path, also=temporary):
+            check_room(temporary, error)
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -81,6 +81,25 @@ def writing(path: str | Path, *, also: Path | None = None) -> Iterator[None]:
         if about in ours or (about is None and (error.errno in FULL or also is None)):
             raise OutputError(path, error) from error
         raise
+
+
+def check_room(temporary: Path, error: Exception | None = None) -> None:
+    """Tell whether it is the disk that ended the writing of a file, of which the library that wrote it says nothing.
+
+    Args:
+        temporary: the unfinished file; it is longer then.
+        error: what the library said.
+
+    Raises:
+        OSError: the disk takes no more.
+    """
+    with temporary.open("ab") as file:
+        try:
+            file.write(bytes(PROBED))
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as full:
+            raise OSError(full.errno, full.strerror, str(temporary)) from error
 
 
 def sweep(folder: str | Path, *, deep: bool = False) -> int:
@@ -141,14 +160,3 @@ def _reserved(path: Path) -> tuple[Path, IO[bytes]]:
         if temporary.exists():  # else it was swept away before it was locked
             return temporary, file
         file.close()
-
-
-def _probe(temporary: Path, error: Exception) -> None:
-    """Raise an OSError if it is the disk that ended the writing of a file."""
-    with temporary.open("ab") as file:
-        try:
-            file.write(bytes(PROBED))
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError as full:
-            raise full from error

@@ -9,8 +9,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from stemclean.disk import short, sweep, writing
 from stemclean.errors import ConfigError
@@ -126,27 +126,27 @@ def _locked(lock: Path, output: Path) -> Iterator[None]:
             _held.discard(key)
 
 
-def _opened(lock: Path, output: Path) -> IO[bytes]:
+def _opened(lock: Path, output: Path) -> FileIO:
     """The lock's file, locked for this process and none that is forked from it."""
     while True:
-        file = lock.open("a+b")
+        file = lock.open("a+b", buffering=0)
         try:
             _lock(file)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
                 file.seek(0)
-                holder = file.read(200).decode(errors="replace").strip()
+                holder = (file.read(200) or b"").decode(errors="replace").strip()
                 file.close()
                 raise _refused(output, holder) from None
         if lock.exists() and os.path.samestat(lock.stat(), os.fstat(file.fileno())):
-            file.truncate(0)
-            file.write(f"{os.getpid()} on {platform.node()}\n".encode())
-            file.flush()
+            with suppress(OSError):  # who holds it is a courtesy, for which a disk may have no room
+                file.truncate(0)
+                file.write(f"{os.getpid()} on {platform.node()}\n".encode())
             return file
         file.close()  # the run that had it ended just now, and took it away
 
 
-def _lock(file: IO[bytes]) -> None:
+def _lock(file: FileIO) -> None:
     if sys.platform == "win32":
         import msvcrt
 

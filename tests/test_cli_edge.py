@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -264,6 +265,12 @@ class TestStreams:
     def test_data_that_cannot_be_written_is_an_error(self, tmp_path: Path, one_song: Path) -> None:
         done = self.run("trim {stems} {out} --json > /dev/full", stems=one_song, out=tmp_path / "out")
         assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: stdout: the disk is full")
+
+    def test_a_full_disk_without_a_name_is_no_bug(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """As that of shared memory, or of a file that has no name any more."""
+        assert _shared._explain(OSError(errno.ENOSPC, "No space left on device")) == _shared.USAGE
+        told = capsys.readouterr().err
+        assert told.startswith("error: temporary files (TMPDIR) or shared memory (/dev/shm): the disk is full\n  make")
 
     def test_no_home_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def nowhere() -> Path:

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
+from stemclean.audio import files
 from stemclean.disk import replacing, sweep
 from stemclean.errors import OutputError
 
@@ -103,6 +105,33 @@ def test_a_disk_that_takes_no_more_is_told_by_whatever_library_writes(tmp_path, 
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"{path}: it would grow larger than files may be here")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="files have no limit here")
+@pytest.mark.parametrize(
+    ("name", "subtype"), [("a.wav", None), ("a.flac", "PCM_16"), ("a.flac", None), ("a.ogg", None)]
+)
+def test_sound_that_does_not_fit_to_its_last_byte_is_told(tmp_path, name, subtype):
+    """libsndfile is silent about the last frames of compressed sound, which it writes as it closes the file."""
+    program = (
+        "import resource, sys, numpy\nfrom stemclean.audio import files; from stemclean.errors import OutputError\n"
+        "path, subtype, lengths = sys.argv[1], sys.argv[2] or None, [int(word) for word in sys.argv[3:]]\n"
+        "sound = 0.3 * numpy.random.default_rng(0).standard_normal((2, 20_000)).clip(-3, 3)\n"
+        "for length in lengths:\n    resource.setrlimit(resource.RLIMIT_FSIZE, (length, resource.RLIM_INFINITY))\n"
+        "    try:\n        files.write(path, sound, 44100, subtype=subtype)\n        print('written')\n"
+        "    except OutputError as error: print(error.message)"
+    )
+    sound = 0.3 * np.random.default_rng(0).standard_normal((2, 20_000)).clip(-3, 3)
+    path = files.write(tmp_path / name, sound, 44100, subtype=subtype)
+    whole = path.read_bytes()
+    path.unlink()
+    lengths = [0, 100, len(whole) // 2, *(len(whole) - less for less in (5000, 1000, 100, 10, 1)), len(whole)]
+    command = [sys.executable, "-c", program, str(path), subtype or "", *map(str, lengths)]
+    *cut, last = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(cut) == len(lengths) - 1
+    assert all(line.startswith(f"{path}: it would grow larger than files may be here") for line in cut)
+    assert last == "written" and list(tmp_path.iterdir()) == [path]
+    assert path.stat().st_size == len(whole)  # Ogg numbers its streams anew
 
 
 class TestLeftBehind:

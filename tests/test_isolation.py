@@ -249,6 +249,27 @@ def test_where_no_process_can_be_started_files_are_still_read(
     assert "no process can be started" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "limited",
+    [
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))",
+        "os.memfd_create = no_file; tempfile.TemporaryFile = no_file",
+    ],
+)
+def test_where_no_file_can_be_made_files_are_still_read_by_workers(tmp_path: Path, limited: str) -> None:
+    """A small limit of files, or a system that is read-only altogether."""
+    script = (
+        "import os, sys, tempfile\n"
+        "def no_file(*_): raise FileNotFoundError(2, 'No usable temporary directory found')\n"
+        f"{limited}\n"
+        "from stemclean.audio import files, isolation\n"
+        "print(files.read(sys.argv[1]).shape, len(isolation._state.workers))"
+    )
+    path = sound_at(tmp_path / "good.flac", 5)
+    told = subprocess.run([sys.executable, "-c", script, path], check=True, capture_output=True, text=True)
+    assert (told.stdout, told.stderr) == (f"(2, {5 * RATE}) 1\n", "")
+
+
 def test_a_worker_imports_no_torch() -> None:
     imports = "import sys; from stemclean.audio import decoders, worker"
     script = f"{imports}; print('torch' in sys.modules, 'typer' in sys.modules)"

@@ -1,11 +1,12 @@
 """What does stemclean do with damaged files and sudden ends?
 
-    python -m benchmarks.robustness audio|documents|kills OUT.json [--seed 0] [--cases N] [--songs DIR]
+    python -m benchmarks.robustness audio|documents|kills|disks OUT.json [--seed 0] [--cases N] [--songs DIR]
     python -m benchmarks.robustness audio|documents OUT.json --case N
 
     audio      mutated audio files in folders of a hundred, scanned, decoded and judged by the command line
     documents  mutated manifests, lists, files of f0, recipes, cards of weights and journals
     kills      runs of six verbs that are killed at random moments, gone on with, and compared with unkilled ones
+    disks      commands whose disk is full, read-only or limited, gone on with, and compared with undisturbed ones
 
 Everything is drawn by the seed. Resumable: what stands in OUT.json is not done again, unless the code has changed.
 What failed is kept in OUT.work; ``--case`` repeats one document, or one folder of audio
@@ -21,10 +22,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.robustness import audio, documents, kills, results, watching
+from benchmarks.robustness import audio, disks, documents, kills, results, watching
 
 Record = dict[str, Any]
-CASES = {"audio": 3000, "documents": 10_000, "kills": 30}
+CASES = {"audio": 3000, "documents": 10_000, "kills": 30, "disks": 12}
 BATCH = 500
 """Documents that one process reads."""
 BY_COMMAND = 200
@@ -41,11 +42,14 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("output", type=Path, metavar="OUT.json")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument(
-        "--cases", type=int, metavar="N", help=f"files, documents, or kills of a verb; default: {CASES}"
+        "--cases",
+        type=int,
+        metavar="N",
+        help=f"files, documents, kills of a verb, or sizes of a disk; default: {CASES}",
     )
     parser.add_argument("--case", type=int, metavar="N", help="only this one, told in full")
     parser.add_argument("--songs", type=Path, metavar="DIR", help="folders of stems; without it, the example's")
-    parser.add_argument("--only", action="append", metavar="NAME", help="of kills, verbs")
+    parser.add_argument("--only", action="append", metavar="NAME", help="of kills and disks, commands")
     given = parser.parse_args(arguments)
     given.output = given.output.absolute()
     given.cases = given.cases or CASES[given.part]
@@ -107,7 +111,12 @@ def main() -> None:
     """Command line."""
     given = parsed()
     given.work.mkdir(parents=True, exist_ok=True)
-    {"audio": audio.work_through, "documents": read_documents, "kills": kills.work_through}[given.part](given)
+    {
+        "audio": audio.work_through,
+        "documents": read_documents,
+        "kills": kills.work_through,
+        "disks": disks.work_through,
+    }[given.part](given)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ FAILURES = {
     "source_changed": "the source was touched",
     "other_bytes": "the result differs from that of a run that was not killed",
     "unsaid": "ended by a signal without a word",
+    "no_step": "an error that does not say what to do",
+    "half_written": "a file stood under its own name before it was whole",
     "never_done": "no run came to its end",
 }
 """Name -> what it means."""

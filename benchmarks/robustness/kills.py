@@ -20,7 +20,7 @@ import soundfile
 from benchmarks.robustness import judging, results, sounds, watching
 from benchmarks.robustness.audio import digest_of
 
-__all__ = ["VERBS", "chain", "prepare", "reference", "work_through"]
+__all__ = ["VERBS", "chain", "prepare", "reference", "settings", "tree", "work_through"]
 
 Record = dict[str, Any]
 LIMIT_SECONDS = 900.0
@@ -37,17 +37,18 @@ SEPARATOR = "loop.examples=24 loop.batch_size=4 loop.validations=3 spec.segment=
 SEPARATOR.append("validation_examples=4")
 
 
-def _set(settings: Sequence[str]) -> list[str]:
-    return [word for setting in settings for word in ("--set", setting)]
+def settings(every: Sequence[str]) -> list[str]:
+    """As flags."""
+    return [word for setting in every for word in ("--set", setting)]
 
 
 VERBS: dict[str, list[str]] = {
     "refine": ["refine", "stems", "-o", "out/refined.json"],
     "trim": ["trim", "stems", "out/trimmed"],
     "export": ["export", "refined.json", "out/set", "--to", "zfturbo", "--allow-empty", "--sample-rate", "32000"],
-    "train-classifier": ["train-classifier", "refined.json", "-o", "out/w.safetensors", *_set(CLASSIFIER)],
-    "train-separator": ["train-separator", "refined.json", "-o", "out/w.safetensors", *_set(SEPARATOR)],
-    "refine --self": ["refine", "stems", "--self", "-o", "out/refined.json", *_set(CLASSIFIER)],
+    "train-classifier": ["train-classifier", "refined.json", "-o", "out/w.safetensors", *settings(CLASSIFIER)],
+    "train-separator": ["train-separator", "refined.json", "-o", "out/w.safetensors", *settings(SEPARATOR)],
+    "refine --self": ["refine", "stems", "--self", "-o", "out/refined.json", *settings(CLASSIFIER)],
 }
 """What is killed -> the words behind ``stemclean``."""
 

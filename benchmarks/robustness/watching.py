@@ -109,11 +109,11 @@ class Started:
     began: float
 
 
-def start(words: Sequence[str], cwd: Path, environment: dict[str, str]) -> Started:
-    """Start ``stemclean`` with some words."""
+def start(words: Sequence[str], cwd: Path, environment: dict[str, str], wrapped: Sequence[str] = ()) -> Started:
+    """Start ``stemclean`` with some words; ``wrapped``: in a command that runs what stands behind it."""
     stdout, stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed in ended()
     process = subprocess.Popen(
-        [sys.executable, "-m", "stemclean", *words],
+        [*wrapped, sys.executable, "-m", "stemclean", *words],
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
@@ -149,9 +149,15 @@ def ended(started: Started, limit_seconds: float) -> Ended:
     )  # fmt: skip
 
 
-def run(words: Sequence[str], cwd: Path, environment: dict[str, str], limit_seconds: float) -> Ended:
+def run(
+    words: Sequence[str],
+    cwd: Path,
+    environment: dict[str, str],
+    limit_seconds: float,
+    wrapped: Sequence[str] = (),
+) -> Ended:
     """Run ``stemclean`` with some words to its end."""
-    return ended(start(words, cwd, environment), limit_seconds)
+    return ended(start(words, cwd, environment, wrapped), limit_seconds)
 
 
 def _orphans(session: int, seconds: float = 5.0) -> int:

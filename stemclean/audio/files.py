@@ -13,6 +13,7 @@ reason code (:data:`stemclean.manifest.SKIP_REASONS`) and ends in an :class:`ste
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from stemclean.audio.formats import ENDINGS, ending_family
 from stemclean.audio.isolation import open_decoder
 from stemclean.audio.stream import AudioInfo, Decoder
 from stemclean.audio.waveform import Waveform, mix_channels
-from stemclean.disk import replacing
+from stemclean.disk import check_room, replacing
 from stemclean.errors import AudioError, ConfigError, of_one_file
 from stemclean.units import seconds_to_samples
 
@@ -228,12 +229,34 @@ def create(path: str | Path, sample_rate: int, channels: int, *, subtype: str | 
         try:
             file = soundfile.SoundFile(temporary, "w", sample_rate, channels, subtype, format=family.upper())
         except soundfile.LibsndfileError as error:
+            check_room(temporary)
             message = f"{path}: cannot write {channels} channels at {sample_rate} Hz: {error.error_string}"
             raise ConfigError(message, "write .wav, or fewer channels") from None
         with file:
-            yield AudioWriter(file)
+            writer = AudioWriter(file)
+            yield writer
+        _check_end(temporary, writer.num_samples)
         if family == "wav" and subtype in ("FLOAT", "DOUBLE"):
             _undated(temporary)
+
+
+def _check_end(path: Path, num_samples: int) -> None:
+    """Refuse a file whose end is not there: libsndfile keeps silent where the last frames do not fit on a disk.
+
+    Raises:
+        OSError: it is not whole.
+    """
+    if not num_samples:
+        return
+    try:
+        with soundfile.SoundFile(path) as file:
+            file.seek(num_samples - 1)
+            whole = len(file.read(1)) == 1
+    except soundfile.SoundFileError:
+        whole = False
+    if not whole:
+        check_room(path)
+        raise OSError(errno.EIO, "its end is missing", str(path))
 
 
 def _undated(path: Path) -> None:

@@ -146,7 +146,7 @@ class _Worker:
         self._ready = False
         # Sums of a decoder need no threads, and each thread of OpenBLAS counts as memory.
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        self._printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  as long as the process
+        self._printed = _file_for_prints()
         descriptor, self._shared = _shared_memory()
         try:
             self._process = subprocess.Popen(
@@ -325,10 +325,32 @@ def _shared_memory() -> tuple[int, mmap.mmap | None]:
     """Memory that a worker may share, and its descriptor; (-1, None) where the system has none to inherit."""
     if os.name != "posix":
         return -1, None
+    try:
+        descriptor = _nameless_file()
+    except OSError:  # no place for temporary files, and no memory to take for one
+        return -1, None
+    try:
+        os.ftruncate(descriptor, SHARED)
+        return descriptor, mmap.mmap(descriptor, SHARED)
+    except OSError:  # the size of files is limited
+        os.close(descriptor)
+        return -1, None
+
+
+def _file_for_prints() -> IO[bytes]:
+    """A file for what a worker prints; nowhere, where no file can be made."""
+    try:
+        return os.fdopen(_nameless_file(), "r+b")
+    except OSError:
+        return open(os.devnull, "r+b")
+
+
+def _nameless_file() -> int:
+    """The descriptor of a file without a name, in memory where the system can."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("stemclean")
     with tempfile.TemporaryFile() as file:
-        descriptor = os.memfd_create("stemclean") if hasattr(os, "memfd_create") else os.dup(file.fileno())
-    os.ftruncate(descriptor, SHARED)
-    return descriptor, mmap.mmap(descriptor, SHARED)
+        return os.dup(file.fileno())
 
 
 def _widen(pipe: RawIOBase) -> None:

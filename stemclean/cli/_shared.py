@@ -81,6 +81,9 @@ HINTS = {
 }
 """Skip reason -> what to do about such files, told once below their list."""
 
+NAMELESS = "temporary files (TMPDIR) or shared memory (/dev/shm)"
+"""Where an error of a full disk comes from that names no file."""
+
 ISSUES = "https://github.com/stemclean/stemclean/issues"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
@@ -393,9 +396,10 @@ def _explain(error: Exception) -> int:
     if isinstance(error, StemcleanError):
         _complain(error.message, error.hint)
         return error.exit_code
-    if isinstance(error, OSError) and error.filename is not None:
-        told = OutputError(os.fsdecode(error.filename), error) if error.errno in FULL else None
-        message = told.message if told else f"{error.filename}: {error.strerror or error}"
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in FULL):
+        path = NAMELESS if error.filename is None else os.fsdecode(error.filename)
+        told = OutputError(path, error) if error.errno in FULL else None
+        message = told.message if told else f"{path}: {error.strerror or error}"
         _complain(message, told.hint if told else "is the path right, and may you read and write there?")
         return USAGE
     _complain(

@@ -208,6 +208,29 @@ class TestBandSplit:
         with pytest.raises(ConfigError, match="width 8 with 8 heads"):
             tiny("band_split", heads=8)
 
+    def test_what_is_computed_again_on_the_way_back_is_the_same(self):
+        """With checkpoint_activations: estimates, what is dropped, gradients; far less is kept for the way back."""
+        found = {}
+        for again in (False, True):
+            model, kept = tiny("band_split", depth=2, dropout=0.2, checkpoint_activations=again).train(), {}
+            own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+
+            def keep(tensor, kept=kept):
+                storage = tensor.untyped_storage()
+                kept[storage.data_ptr()] = storage.nbytes()
+                return tensor
+
+            torch.manual_seed(1)
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                estimates = model(mixture())
+            estimates.square().sum().backward()
+            nbytes = sum(size for place, size in kept.items() if place not in own)
+            found[again] = estimates.detach(), {name: p.grad for name, p in model.named_parameters()}, nbytes
+        (plain, gradients, much), (same, others, little) = found[False], found[True]
+        assert torch.equal(plain, same)
+        assert all(torch.equal(gradients[name], others[name]) for name in gradients)
+        assert little < much / 4
+
     def test_masks_of_one_give_the_mixture_back(self):
         model = tiny("band_split").eval()
         for networks in model.masks:

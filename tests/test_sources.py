@@ -226,6 +226,32 @@ class TestMixtures:
         counts = [sum(bool(row.any()) for row in targets) for targets in silent]
         assert min(counts) >= 1 and 0.4 < np.mean(counts) / 4 < 0.65  # a half, raised a little: none at all is redrawn
 
+    @pytest.mark.parametrize("whole", [False, True], ids=["cut", "whole"])
+    def test_single_classes_alone_means_no_sound_of_a_stem_of_several(self, whole):
+        """Stems of several classes are ten times as loud as others, so that none could hide in a mixture."""
+        rng = np.random.default_rng(0)
+        alone = [stem(label, [label]) for label in LABELS]
+        spans = regions((0, 4, ["drums"]), (4, 10, ["drums", "bass"]))
+        several = [
+            stem("cut", ["bass", "drums"], regions=spans, active=[(0.0, 10.0)]),  # four seconds of drums alone
+            stem("whole", ["vocals", "other"]),
+            stem("with_background", ["vocals", "strings"]),
+        ]
+        entries = [(one.id, one.labels, rng.integers(-1000, 1000, 10000)) for one in alone]
+        entries += [(one.id, one.labels, rng.choice([-10000, 10000], 10000)) for one in several]
+        labels, made = [*LABELS, "strings"], Created(by="test", command="test")
+        known = Manifest(created=made, labels=labels, stems=[*alone, *several])
+        config = SourceMixing(0.0, whole_stems=whole, loudness_lufs=None)
+        every = pool(*entries, rate=HEARD)
+        drawn = pieces(every, known, config)
+        for mixing in (config, config.plain()):
+            mixtures = SourceMixer(drawn, LABELS, mixing, 2000, seed=(1,))
+            targets = np.stack([mixtures.example(number).targets for number in range(100)])
+            assert 0.02 < np.abs(targets).max() < 0.2
+            assert targets.shape[1] == len(LABELS)  # no background either
+        cautious = SourceMixer(every, LABELS, config, 2000, seed=(1,))  # given the whole pool nevertheless
+        assert max(np.abs(cautious.example(number).targets).max() for number in range(100)) < 0.2
+
     def test_stereo_channels_change_places(self):
         sounds = pool(("a", ["vocals"], np.full(9000, 8000)), rate=HEARD)
         sounds.audio[:, 1] //= 2

@@ -45,6 +45,7 @@ from benchmarks.separation import songs
 from benchmarks.separation.labelling import Labelling
 from benchmarks.separation.rows import ALIKE, PARTS, QUICK, ROWS, Row, recipe_of, tasks
 from benchmarks.separation.running import Bench
+from benchmarks.training_set import manifest as training_set
 from stemclean import manifest as manifests
 from stemclean.errors import StemcleanError
 
@@ -57,7 +58,8 @@ Record = dict[str, Any]
 
 def planted_of(given: argparse.Namespace) -> list[Planted]:
     """The planted datasets, one for each seed of faults; their songs are cut where they are not."""
-    data = manifests.read(given.training_set / "manifest.json")
+    path = given.training_set / "manifest.json"
+    data = manifests.read(path) if path.exists() else training_set.build(given.training_set)
     chosen = material.training_songs(data, given.training_set, given.songs)
     digest = material.digest(chosen, given.duration)
     place = given.cache / f"songs-{digest}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from .fewer import fewer
 from .track import Job, generator_for, write_table, write_track
 
 KINDS = ("songs", "voices", "singing", "midi", "samples", "synth", "sung_speech")
@@ -20,7 +21,7 @@ def main() -> int:
     arguments.dst.mkdir(parents=True, exist_ok=True)
     failures = []
     for kind in arguments.only:
-        failures += build(kind, arguments.material, arguments.dst, arguments.workers, arguments.seed)
+        failures += build(kind, arguments.material, arguments.dst, arguments.workers, arguments.seed, arguments.few)
         rows = write_table(arguments.dst)
         print(f"{kind}: {rows} stems in {arguments.dst / 'stems.csv'}", file=sys.stderr)
     for failure in failures:
@@ -28,9 +29,10 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def build(kind: str, material: Path, dst: Path, workers: int, seed: int) -> list[str]:
-    """Make the missing tracks of one kind; return a line for each that could not be made."""
+def build(kind: str, material: Path, dst: Path, workers: int, seed: int, few: int = 0) -> list[str]:
+    """Make the missing tracks of one kind, a few of them or all; return a line for each that could not be made."""
     jobs = importlib.import_module(f".{kind}", __package__).jobs(material)
+    jobs = fewer(jobs, few) if few else jobs
     missing = [(job, material, dst, seed) for job in jobs if not (dst / job.track).exists()]
     context = multiprocessing.get_context("fork")
     with context.Pool(workers, maxtasksperchild=50) as pool:
@@ -53,6 +55,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("material", type=Path, help="folder with songs/, singing/, voices/, midi/, samples/")
     parser.add_argument("dst", type=Path, help="folder the tracks are written to")
     parser.add_argument("--only", type=_kinds, default=KINDS, help=f"some of {','.join(KINDS)}")
+    parser.add_argument(
+        "--few",
+        type=int,
+        default=0,
+        metavar="N",
+        help="a small set: N tracks of each kind to train on, and what is held out; default: the whole set",
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()

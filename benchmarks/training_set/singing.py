@@ -31,8 +31,10 @@ def jobs(material: Path) -> list[Job]:
 def render(job: Job, material: Path, rng: np.random.Generator) -> list[Stem]:
     """Return the song as sung, by three virtual singers, by a choir, and in one of four songs whispered."""
     audio = load_mono(material / job.params["path"])
-    voice = analyse(audio, SAMPLE_RATE)
     stems = [_stem(in_stereo([with_peak(audio, 0.9)], rng, room=0.3), "pjs")]
+    if job.params.get("as_recorded"):
+        return stems
+    voice = analyse(audio, SAMPLE_RATE)
     for name in rng.choice(sorted(SINGERS), 3, replace=False):
         stems.append(_stem(in_stereo([_virtual(voice, name, rng).audio()], rng), f"pjs_{name}"))
     stems.append(_stem(_choir(voice, rng), "pjs_choir"))

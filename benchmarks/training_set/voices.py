@@ -43,7 +43,8 @@ def render(job: Job, material: Path, rng: np.random.Generator) -> list[Stem]:
     audio = load_mono(material / "voices" / row["path"])
     cutoff = 0.5 * float(row["sample_rate"])
     stems = [_stem(row, in_stereo([with_peak(audio, 0.9)], rng, room=0.2), row["speaker"])]
-    if row["kind"] != "singing" or job.split != "train" or len(audio) < SAMPLE_RATE:
+    alone = row["kind"] != "singing" or job.split != "train" or len(audio) < SAMPLE_RATE
+    if alone or row.get("as_recorded"):
         return stems
     voice = analyse(audio, SAMPLE_RATE)
     higher = rng.uniform(2, 6), rng.uniform(1.05, 1.2)

@@ -8,14 +8,15 @@ trunk, with masks of their own, where the paper trains one model per class.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from stemclean.audio.stft import istft, stft
 from stemclean.errors import ConfigError
@@ -43,6 +44,8 @@ class BandSplitRoformer(nn.Module):
         heads: of each attention; ``width / heads`` must be even, for the rotary embedding.
         expansion: width of the inner layer of feed-forward and mask networks, in widths.
         dropout: in attention and feed-forward networks.
+        checkpoint_activations: in training, keep what goes into each transformer and each class's masks alone, and
+            compute what is inside them again on the way back; estimates and gradients are the same.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class BandSplitRoformer(nn.Module):
         heads: int = 8,
         expansion: int = 4,
         dropout: float = 0.1,
+        checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
+        self.checkpoint_activations = checkpoint_activations
         if width % heads or width // heads % 2:
             raise ConfigError(f"band_split: width {width} with {heads} heads", "give each head an even width")
         sizes = [bins for count, bins in bands or PAPER_BANDS for _ in range(count)]
@@ -91,10 +96,10 @@ class BandSplitRoformer(nn.Module):
         hidden = torch.stack([split(band) for split, band in zip(self.split, bands_of, strict=True)], dim=2)
         # (batch, frame, band, width)
         for time, bands in zip(self.along_time, self.along_bands, strict=True):
-            hidden = time(hidden.transpose(1, 2)).transpose(1, 2)  # attends along frames, and back
-            hidden = bands(hidden)
+            hidden = self._through(time, hidden.transpose(1, 2)).transpose(1, 2)  # attends along frames, and back
+            hidden = self._through(bands, hidden)
         hidden = self.norm(hidden)
-        masks = torch.stack([self._mask(of_class, hidden) for of_class in self.masks], 1)
+        masks = torch.stack([self._through(self._mask, of_class, hidden) for of_class in self.masks], 1)
         with torch.autocast(device, enabled=False):
             return istft(
                 torch.view_as_complex(masks) * spectrum[:, None],  # (batch, stem, channel, freq, frame)
@@ -102,6 +107,12 @@ class BandSplitRoformer(nn.Module):
                 hop_length=self.hop_length,
                 num_samples=mixture.shape[-1],
             )
+
+    def _through(self, part: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        """What a part makes of its inputs; what it computes on the way is kept or not."""
+        if self.checkpoint_activations and self.training and torch.is_grad_enabled():
+            return cast("Tensor", checkpoint(part, *inputs, use_reentrant=False))  # drops the same again
+        return part(*inputs)
 
     def _mask(self, networks: Any, hidden: Tensor) -> Tensor:
         """One class's mask, ``(batch, channel, freq, frame, part)`` float32."""

@@ -22,7 +22,7 @@ from benchmarks.self_refining.reading import ROOT, Difference, difference, doubt
 
 RESULT = ROOT / "benchmarks" / "results" / "separation.json"
 STEMS = ROOT / "benchmarks" / "results" / "separation_stems.json"
-"""Part e, on fewer songs."""
+"""Parts of a, d and e, on fewer songs."""
 PLOT = "separation.svg"
 
 AIM = 0.64
@@ -47,12 +47,20 @@ ABLATIONS = {
     "single-then-multi": "half of the mixtures of single classes, then with whole ones of several",
 }
 SEVERAL = {
-    "clean": "cut where their classes change, as by default",
-    "true-whole": "whole, as in the paper",
-    "true-single": "left out",
-    "true-single-then-multi": "left out of half of the mixtures, then whole",
+    "true": {
+        "clean": "cut where their classes change, as by default",
+        "true-whole": "whole, as in the paper",
+        "true-single": "left out",
+        "true-single-then-multi": "left out of half of the mixtures, then whole",
+    },
+    "refined": {
+        "refined2": "cut where their classes change, as by default",
+        "whole": "whole, as in the paper",
+        "single": "left out",
+        "single-then-multi": "left out of half of the mixtures, then whole",
+    },
 }
-"""What became of stems of several classes."""
+"""What became of stems of several classes, on true labels and on labels refined twice; others are held to the first."""
 MODELS = {"xumx": "X-UMX", "hdemucs": "Hybrid Demucs", "band-split": "band-split transformer"}
 PAPER = {
     "Demucs": {"clean": 5.52, "noisy": 1.71, "by_clean": 3.48, "refined1": 3.30, "refined2": 4.16},
@@ -87,45 +95,78 @@ def section(result: Record) -> list[str]:
 def stems_section(result: Record) -> list[str]:
     """What stems of several classes bring, and how: the part of Table 3 that depends on them."""
     runs = runs_of(result, "xumx")
-    data = {name: next((same[0]["data"] for key, same in runs.items() if key[0] == name), None) for name in SEVERAL}
-    rows = [
-        [SEVERAL[name], f"{sum(one['hours'].values()) * 60:.1f}", f"{one['hours_of_several'] * 60:.1f}"]
-        for name, one in data.items()
-        if one
+    told = ["### What to do with stems of several classes?", STEMS_INTRO, about(result), recipe_told(runs, result)]
+    for kind, names in SEVERAL.items():
+        same = {(name, 0): found for (name, _), found in runs.items() if name in names}
+        if same:
+            told += [f"#### On {kind} labels", *stems_of_labels(kind, same, names, result["labels"])]
+    return [*told, PAPER_STEMS, f"```bash\n{stems_commands(result)}\n```"]
+
+
+def stems_of_labels(kind: str, runs: Runs, names: Mapping[str, str], labels: Sequence[str]) -> list[str]:
+    """The rows on one kind of labels."""
+    usual = runs.get((next(iter(names)), 0), [])
+    minutes = [
+        [title(key, names), f"{sum(data['hours'].values()) * 60:.1f}", f"{data['hours_of_several'] * 60:.1f}"]
+        for key in in_order(runs, names)
+        for data in [runs[key][0]["data"]]
     ]
-    told = [
-        f"{gain.line('Stems of several classes ' + SEVERAL[name])}"
-        for name, gain in ((name, Against(runs, name)) for name in SEVERAL if name != "clean")
-        if gain.known
+    lines = [
+        gain.line(f"Stems of several classes {title(key, names)}")
+        for key in in_order(runs, names)
+        for gain in [Against(usual, runs[key])]
+        if runs[key] is not usual and gain.known
     ]
     return [
-        "### What to do with stems of several classes?",
-        STEMS_INTRO,
-        about(result),
-        recipe_told(runs, result),
-        score_table(runs, SEVERAL, result["labels"], head="stems of several classes"),
+        *([refined_told(usual)] if kind == "refined" and usual else []),
+        score_table(runs, names, labels, head="stems of several classes"),
         "What there was to train on, in minutes:",
-        table(["stems of several classes", "of a single class", "of several"], rows),
-        "\n".join(f"- {line}" for line in told),
-        PAPER_STEMS,
-        f"```bash\n{result['command']} --part a --part e\n```",
+        table(["stems of several classes", "of a single class", "of several"], minutes),
+        "\n".join(f"- {line}" for line in lines),
     ]
+
+
+def refined_told(runs: Sequence[Record]) -> str:
+    """How right refined labels were."""
+    examples, labels = runs[0]["classifier"]["examples"], runs[0]["labels"]
+    told = f"The stems were refined twice, by classifiers that saw {thousands(examples)} mixtures: "
+    told += f"{labels['trained_on']['right']:.0%} of the {labels['trained_on']['stems']} that train are labelled "
+    told += (
+        f"wholly right, of the {labels['alone']['stems']} to which one class was given {labels['alone']['right']:.0%}."
+    )
+    return told.replace("%", " %")
+
+
+def stems_commands(result: Record) -> str:
+    """What makes the set and all that is shown of it."""
+    from benchmarks.separation.rows import ROWS
+
+    done = {run["name"] for run in result["runs"]}
+    names = [name for of in SEVERAL.values() for name in of if name in done]
+    parts = [part for part, rows in ROWS.items() if any(row.model == "xumx" and row.name in names for row in rows)]
+    plain = result["command"].partition(" --row")[0].replace(" SET ", " FEW ")
+    return "\n".join(
+        [
+            "python -m benchmarks.training_set MATERIAL FEW --only songs,voices,singing,midi --few 48",
+            "python -m benchmarks.heldout FEW MATERIAL HELDOUT",
+            " ".join([plain, *(f"--part {part}" for part in parts), *(f"--row {name}" for name in names)]),
+        ]
+    )
 
 
 class Against:
-    """A row's gain over stems that are cut, in both measures and on the real songs.
+    """A row's gain over another, in both measures and on the real songs.
 
     Args:
-        runs: by row.
-        name: of the row.
+        usual: the other's runs.
+        same: the row's.
     """
 
-    def __init__(self, runs: Runs, name: str) -> None:
+    def __init__(self, usual: Sequence[Record], same: Sequence[Record]) -> None:
         self.paths = {
             **{label: f"scores/all/{metric}/average" for metric, label in METRICS.items()},
             "real songs alone, v4": f"scores/real/{next(iter(METRICS))}/average",
         }
-        usual, same = runs.get(("clean", 0), []), runs.get((name, 0), [])
         self.gains = {label: difference(same, usual, path) for label, path in self.paths.items()}
         self.known = all(gain.values for gain in self.gains.values())
 
@@ -138,19 +179,17 @@ class Against:
 STEMS_INTRO = """
 A stem of several classes can be cut where its classes change, so that its clean stretches count as single stems (ours),
 or be one source of all its classes from end to end (the paper, `--whole-stems`), or be left out with all that is in it
-(`--multi-label-probability 0`). In the tables above they are cut. Labels are the true ones here, so that nothing else
-differs. The planted bleed lasts for most of a stem, so cut and whole stems are nearly the same; what cutting brings
-where stems bleed for a short while is not measured.
+(`--multi-label-probability 0`). In the tables above they are cut. The planted bleed lasts for most of a stem, so cut
+and whole stems are nearly the same; what cutting brings where stems bleed for a short while is not measured.
 
-The training songs are a part of those above: the real ones and 32 rendered ones, each with a voice as it was recorded
-(most of them one singer's), while the full set has voices moved to other throats as well. All rows were trained anew on
-them, with half of the mixtures: compare them with one another, not with the tables above. The test songs are the same.
-That part of the training set was picked by hand, so the command below, given the full set, comes to other figures.
+All rows were trained on a small part of the training set, which the command below makes: the real songs, and rendered
+ones with a voice each as it was recorded, while the full set has voices moved to other throats as well. They see half
+of the mixtures: compare them with one another, not with the tables above.
 """
 
 PAPER_STEMS = """
 The paper's figures for X-UMX, on labels refined twice: whole stems 4.28, stems of a single class alone 4.09, single
-ones first and then both 4.00 dB. The same rows on refined labels are in `--part d`; they are not measured yet.
+ones first and then both 4.00 dB.
 """
 
 INTRO = """

@@ -25,6 +25,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stemclean.disk import replacing
+from stemclean.documents import DEEPEST, FlawError, json_of
 from stemclean.errors import ManifestError, in_plain_words
 from stemclean.outputs import refuse_foreign
 from stemclean.units import SECONDS_DECIMALS
@@ -54,7 +55,6 @@ __all__ = [
     "file_sha256",
     "iter_stems",
     "json_schema",
-    "loads",
     "read",
     "relative_root",
     "write",
@@ -62,8 +62,6 @@ __all__ = [
 
 ENDINGS = (".json", ".jsonl", ".jsonl.gz")
 SCHEMA: Final = "stemclean.manifest/1"
-DEEPEST = 64
-"""Lists and objects in one another; a manifest of ours has 8."""
 LARGEST = 2**53
 """Whole numbers up to which JSON means the same everywhere; 6 000 years of sound at 44.1 kHz."""
 ANNOTATION: Final = "annotation"
@@ -632,43 +630,16 @@ def _open_text(path: Path) -> Any:
         ) from None
 
 
-def loads(text: str) -> Any:
-    """JSON, without what our own files never have.
-
-    Raises:
-        ValueError: no JSON (a :class:`json.JSONDecodeError`); nested too deeply; a key twice in one object; or a number
-            of thousands of digits.
-    """
-    try:
-        return json.loads(text, object_pairs_hook=_once)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'the key "{twice}" stands twice in one object')
-    return found
-
-
 def _parse(path: Path, text: str, number: int | None = None) -> dict[str, Any]:
     try:
-        document = loads(text)
-    except json.JSONDecodeError as error:
-        cut = not text[error.pos :].strip() or error.msg.startswith("Unterminated")
-        hint = (
-            "was the file cut off? write it again" if cut else "was it edited by hand? look for a comma or quote there"
-        )
-        place = f"line {number or error.lineno}, column {error.colno}"
-        raise ManifestError(f"{path}: {place}: no JSON: {error.msg}", hint) from None
-    except ValueError as error:
-        what = "a number has thousands of digits" if "digits" in str(error) else error
-        raise ManifestError(f"{path}: {f'line {number}: ' if number else ''}{what}", "write it again") from None
+        document = json_of(text, line=number or 1, any_depth=True)  # too deep is told with the stem, below
+    except FlawError as error:
+        by_hand = "was it edited by hand? look for a comma or quote there"
+        hint = "was the file cut off? write it again" if error.cut else by_hand
+        raise ManifestError(f"{path}: {error}", hint if "no JSON" in error.what else "write it again") from None
     if not isinstance(document, dict):
-        raise ManifestError(f"{path}: a manifest is a JSON object, this is a {type(document).__name__}")
+        told = {list: "a list", str: "a text", type(None): "null"}.get(type(document), "a value")
+        raise ManifestError(f"{path}: a manifest is a JSON object, this is {told}", "was another file meant?")
     return document
 
 

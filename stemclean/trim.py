@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tqdm import tqdm
 
 from stemclean import __version__, layouts, manifest
 from stemclean.data.cutting import Cutter, TrimConfig
 from stemclean.data.destination import check_free_or_own, refuse_in_source
-from stemclean.data.journal import whole_lines
+from stemclean.data.journal import sealed, unsealed, whole_lines
 from stemclean.disk import replacing, writing
 from stemclean.errors import AudioError, of_one_file
 from stemclean.manifest import Created, Input, Manifest, Skip, Stem
@@ -123,7 +123,7 @@ class _Journal:
         return earlier.stems if self._agrees(earlier.created) else []
 
     def _unfinished(self) -> list[Stem]:
-        lines = whole_lines(self._partial, _told) if self._partial.exists() else []
+        lines = whole_lines(self._partial, _read) if self._partial.exists() else []
         if not lines or not isinstance(lines[0], Created) or not self._agrees(lines[0]):
             return []
         return [stem for stem in lines[1:] if isinstance(stem, Stem)]
@@ -139,7 +139,7 @@ class _Journal:
     def remember(self, stem: Stem) -> Stem:
         """Note a stem whose file stands."""
         with writing(self._partial):
-            self._file.write(stem.model_dump_json() + "\n")
+            self._file.write(sealed(stem.model_dump(mode="json")))
             self._file.flush()
         return stem
 
@@ -147,8 +147,8 @@ class _Journal:
         with writing(self._partial):
             self._partial.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self._partial) as temporary, temporary.open("w", encoding="utf-8") as file:
-                file.write(self._created.model_dump_json() + "\n")
-                file.writelines(stem.model_dump_json() + "\n" for stem in self._known.values())
+                file.write(sealed(self._created.model_dump(mode="json")))
+                file.writelines(sealed(stem.model_dump(mode="json")) for stem in self._known.values())
             self._file = open(self._partial, "a", encoding="utf-8")
         return self
 
@@ -163,18 +163,17 @@ def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial.jsonl")
 
 
-def _told(line: str) -> Created | Stem:
-    """What a line of the journal says: the first one who writes, each other one a stem."""
-    document = manifest.loads(line)
-    kind = Created if isinstance(document, dict) and "command" in document else Stem
-    return kind.model_validate(document)
+def _read(told: Any) -> Created | Stem:
+    """What a line of the journal tells: the first one who writes, each other one a stem."""
+    kind = Created if isinstance(told, dict) and "command" in told else Stem
+    return kind.model_validate(told)
 
 
 def _first(partial: Path) -> Created | None:
     """Who wrote a journal; None where its first line does not tell."""
     with open(partial, "rb") as file:
         try:
-            told = _told(file.readline().decode())
+            told = _read(unsealed(file.readline()))
         except ValueError:
             return None
     return told if isinstance(told, Created) else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from stemclean.data import journal as journals
 from stemclean.data.journal import Journal
 from stemclean.manifest import Skip, Stem
 
@@ -63,15 +65,21 @@ def test_a_damaged_line_is_set_aside_and_the_others_count(tmp_path, capsys):
     output = tmp_path / "refined.json"
     path = killed(output, stem("a"), stem("b"), stem("c"))
     lines = path.read_bytes().splitlines(keepends=True)
+    told = json.loads(lines[1])["told"]
     damaged = [
         b'{"key": "1", "stem": {"id": 3}}\n',
         b"\xff\xfe\n",
         b"[]\n",
         b"[" * 100_000 + b"\n",
         lines[1][:50] + b"\n",
+        lines[1].replace(b'"drums"', b'"drumz"'),  # which can still be read
+        lines[1].replace(b"44100", b"44101"),
+        json.dumps(told).encode() + b"\n",
+        journals.sealed({**told, "stem": {"id": "b"}}).encode(),
+        journals.sealed([told]).encode(),
     ]
     path.write_bytes(b"".join([lines[0], *damaged, lines[2]]))
     with Journal(output, 1) as journal:
         assert journal.get(stem("a")) and journal.get(stem("c")) and journal.get(stem("b")) is None
     assert (tmp_path / "refined.json.partial.jsonl.damaged").read_bytes() == b"".join(damaged)
-    assert "5 damaged line(s) set aside" in capsys.readouterr().err
+    assert "10 damaged line(s) set aside" in capsys.readouterr().err

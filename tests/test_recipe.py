@@ -68,7 +68,9 @@ def test_unknown_recipe_names_the_known(tmp_path):
         ("kind = 'classifiers'\nname = 'Bässe'".encode("latin-1"), "line 2 is not UTF-8"),
         ("kind = 'classifiers'".encode("utf-16"), "line 1 is not UTF-8"),
         (b"seed = " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
-        (b"seed = " + b"9" * 5000, "digits"),
+        (b"seed = 1\nname = " + b"9" * 5000, "line 2, column 8: a whole number of more than 64 bits"),
+        (b"seed = 1\nseed = 2\n", "line 2, column 9: no TOML: a key stands twice"),
+        (b"[loop]\nsteps = 0x" + b"f" * 5000, "loop.steps: a whole number of more than 64 bits"),
         (b"seed = 1\0", "mine.toml"),
     ],
 )

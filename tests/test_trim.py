@@ -12,6 +12,7 @@ import soundfile
 
 from stemclean import layouts, manifest
 from stemclean.audio import files
+from stemclean.data.journal import sealed
 from stemclean.errors import ConfigError
 from stemclean.manifest import SKIP_REASONS, Manifest, Stem
 from stemclean.trim import TrimConfig, trim
@@ -284,7 +285,7 @@ class TestRefusals:
             trim(tmp_path / "hers", tmp_path / "out", quiet=True)
         (tmp_path / "out" / "manifest.json").rename(tmp_path / "kept.json")  # as if the run had been killed
         created = manifest.read(tmp_path / "kept.json").created
-        (tmp_path / "out" / "manifest.json.partial.jsonl").write_text(created.model_dump_json() + "\n")
+        (tmp_path / "out" / "manifest.json.partial.jsonl").write_text(sealed(created.model_dump(mode="json")))
         with pytest.raises(ConfigError, match=r"not of .*hers\n"):
             trim(tmp_path / "hers", tmp_path / "out", quiet=True)
         trim(tmp_path / "his", tmp_path / "out", quiet=True)

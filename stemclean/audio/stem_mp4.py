@@ -5,13 +5,13 @@ Source: the public "Stems" format description: the names of the stems stand as J
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from stemclean.audio.extents import MAX_CHUNKS
+from stemclean.documents import json_of
 
 __all__ = ["says_delay", "stream_titles"]
 
@@ -72,9 +72,9 @@ def _names(path: Path) -> list[str] | None:
         file.seek(span[0])
         text = file.read(span[1] - span[0])
     try:
-        stems = json.loads(text.decode("utf-8", "replace"))["stems"]
+        stems = json_of(text.decode("utf-8", "replace"))["stems"]
         names = [stem.get("name", "") for stem in stems[:_MAX_STEMS]]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return [name if isinstance(name, str) else "" for name in names]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +20,7 @@ from stemclean.cli._shared import (
     table,
     typed,
 )
+from stemclean.documents import FlawError, toml_of
 
 EXAMPLE = "stemclean export refined.json --to zfturbo training_set"
 
@@ -81,8 +81,8 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise typer.BadParameter(f"{setting!r} is no KEY=VALUE", param_hint="--set")
         try:
-            parsed[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except (ValueError, RecursionError):  # no TOML: a word
+            parsed[key.strip()] = toml_of(f"value = {value}")["value"]
+        except FlawError:  # no TOML: a word
             parsed[key.strip()] = value.strip()
     return parsed
 

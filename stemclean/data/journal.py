@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from stemclean.disk import replacing, writing
-from stemclean.manifest import Skip, Stem, loads
+from stemclean.documents import json_of
+from stemclean.manifest import Skip, Stem
 from stemclean.progress import warn
 
-__all__ = ["Journal", "whole_lines"]
+__all__ = ["Journal", "sealed", "unsealed", "whole_lines"]
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class Journal:
     def __init__(self, output: Path, settings: Any, *, resume: bool = True) -> None:
         self.path = output.with_name(output.name + ".partial.jsonl")
         self.settings = settings
-        known = list(self._lines()) if resume and self.path.exists() else []
+        known = whole_lines(self.path, _entry) if resume and self.path.exists() else []
         self._known = dict(known)
         self._lock = threading.Lock()
         with writing(self.path):
@@ -78,25 +79,43 @@ class Journal:
         what = json.dumps([self.settings, stem.model_dump(mode="json"), *([step] if step else [])], sort_keys=True)
         return hashlib.sha256(what.encode()).hexdigest()
 
-    def _lines(self) -> Iterator[tuple[str, Stem]]:
-        return (entry for entry in whole_lines(self.path, _entry) if entry is not None)
+
+def sealed(told: Any) -> str:
+    """A line of a journal, with a checksum: a line that can be read may still be damaged, a digit of a score say."""
+    return json.dumps({"told": told, "sha256": _checksum(told)}) + "\n"
 
 
-def whole_lines(path: Path, parse: Callable[[str], T]) -> list[T]:
-    """What the lines of a journal say.
+def unsealed(line: bytes) -> Any:
+    """What a line of a journal tells.
 
-    A killed run may leave half a line at the end, which is passed over. Other lines that cannot be read were damaged:
-    they go into a file beside the journal, ``JOURNAL.damaged``, and what they told is done again.
+    Raises:
+        ValueError: it was damaged, or is none.
+    """
+    entry = json_of(line.decode())
+    if not isinstance(entry, dict) or "told" not in entry or entry.get("sha256") != _checksum(entry["told"]):
+        raise ValueError("not the line that was written")
+    return entry["told"]
+
+
+def _checksum(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def whole_lines(path: Path, parse: Callable[[Any], T]) -> list[T]:
+    """What the lines of a journal tell.
+
+    A killed run may leave half a line at the end, which is passed over. Other lines that are not as they were written
+    go into a file beside the journal, ``JOURNAL.damaged``, and what they told is done again.
 
     Args:
-        parse: raises :class:`ValueError` at a line that it cannot read.
+        parse: of what :func:`unsealed` gives; raises :class:`ValueError` at what it cannot use.
     """
     good: list[T] = []
     bad: list[bytes] = []
     with path.open("rb") as lines:
         for line in lines:
             try:
-                good.append(parse(line.decode()))
+                good.append(parse(unsealed(line)))
             except ValueError:
                 bad += [line] if line.endswith(b"\n") else []
     if bad:
@@ -108,13 +127,10 @@ def whole_lines(path: Path, parse: Callable[[str], T]) -> list[T]:
 
 
 def _line(key: str, result: Stem) -> str:
-    return json.dumps({"key": key, "stem": result.model_dump(mode="json")}) + "\n"
+    return sealed({"key": key, "stem": result.model_dump(mode="json")})
 
 
-def _entry(line: str) -> tuple[str, Stem] | None:
-    entry = loads(line)
-    if not isinstance(entry, dict):
-        raise ValueError("no object")
-    if "stem" not in entry:
-        return None
-    return str(entry.get("key")), Stem.model_validate(entry["stem"])
+def _entry(told: Any) -> tuple[str, Stem]:
+    if not isinstance(told, dict) or told.keys() != {"key", "stem"}:
+        raise ValueError("no result of a stem")
+    return str(told["key"]), Stem.model_validate(told["stem"])

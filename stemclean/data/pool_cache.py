@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 from tqdm import tqdm
 
 from stemclean.audio import files
@@ -60,6 +61,23 @@ class Decoding:
     in_time: Collection[str] = ()
 
 
+class _Place(BaseModel):
+    """Where a stem lies in a pool."""
+
+    id: str
+    start: int = Field(ge=0)
+    num_samples: int = Field(ge=0)
+    rms: float
+    scale: float
+
+
+class _Index(BaseModel):
+    """What a pool holds."""
+
+    stems: list[_Place]
+    skipped: list[dict[str, str]]
+
+
 def cache_folder() -> Path:
     """Where decoded audio is kept: ``$XDG_CACHE_HOME/stemclean`` or ``~/.cache/stemclean``.
 
@@ -80,7 +98,7 @@ def find(folder: Path, key: str, channels: int) -> tuple[dict[str, Any], np.ndar
     """
     audio_path, index_path = _paths(folder, key)
     try:
-        index = json.loads(index_path.read_text(encoding="utf-8"))
+        index = _Index.model_validate_json(index_path.read_bytes()).model_dump()
         with audio_path.open("rb") as file:
             hold(file, exclusive=False)  # the mapping inherits it
             total = sum(place["num_samples"] for place in index["stems"])
@@ -88,7 +106,7 @@ def find(folder: Path, key: str, channels: int) -> tuple[dict[str, Any], np.ndar
             if status.st_nlink == 0 or status.st_size != total * channels * 2:  # removed just now, or cut off
                 return None
             audio = np.memmap(file, np.int16, "r", shape=(total, channels)) if total else np.zeros((0, channels), "i2")
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValidationError):
         return None
     with suppress(OSError):  # a cache that is shared may be read only
         os.utime(index_path)  # its last use

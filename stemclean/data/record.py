@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from stemclean.disk import replacing
+from stemclean.documents import json_of
 from stemclean.errors import ConfigError
-from stemclean.manifest import Skip, loads
+from stemclean.manifest import Skip
 
 __all__ = ["Record"]
 
@@ -85,7 +86,7 @@ class Record:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            document = loads(self._path.read_text(encoding="utf-8"))
+            document = json_of(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except ValueError:

@@ -13,13 +13,13 @@ Rules:
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from stemclean import layouts, manifest
 from stemclean.audio import files
+from stemclean.documents import json_of
 from stemclean.errors import AudioError, ConfigError
 from stemclean.evaluating.pairing import Failure, failure, pair_names
 from stemclean.labels import FOUR_STEMS, MIXTURE
@@ -111,7 +111,7 @@ def _is_manifest(path: Path) -> bool:
     if path.suffix != ".json":
         return False
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        document = json_of(path.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError):
         return False
     return isinstance(document, dict) and ("schema" in document or "stems" in document)

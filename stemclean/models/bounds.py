@@ -6,7 +6,6 @@ All is checked before anything is allocated. The bounds are several times what t
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -103,7 +102,7 @@ def _check(name: str, value: Any, bounds: tuple[float, float], depth: int = 0) -
     if value is None or isinstance(value, bool):
         return
     if isinstance(value, int | float):
-        if not math.isfinite(value) or not low <= value <= high:
+        if not low <= value <= high:  # nor is NaN; a whole number may be more than a float can be
             raise _refused(name, value, f"from {low:g} to {high:g}")
     elif isinstance(value, str):
         if len(value) > LONGEST_TEXT:
@@ -118,5 +117,8 @@ def _check(name: str, value: Any, bounds: tuple[float, float], depth: int = 0) -
 
 
 def _refused(name: str, value: Any, wanted: str) -> ConfigError:
-    told = json.dumps(value, default=str)[:80]
+    try:
+        told = json.dumps(value, default=str)[:80]
+    except (ValueError, RecursionError):  # thousands of digits, or lists in one another
+        told = "beyond all bounds"
     return ConfigError(f"{name} is {told}", f"it must be {wanted}")

@@ -21,8 +21,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from stemclean.disk import replacing
+from stemclean.documents import json_of
 from stemclean.errors import ConfigError, WeightsError
-from stemclean.manifest import file_sha256, loads
+from stemclean.manifest import file_sha256
 from stemclean.models import bounds, cascade, hub, model_card, registry
 from stemclean.models.addresses import DEFAULT_CLASSIFIER, LARGEST_HEADER, bundled, resolve
 from stemclean.models.contract import ModelSpec
@@ -118,7 +119,7 @@ def push(path: str | Path, repo: str, *, quiet: bool = False) -> str:
     sha256 = file_sha256(path)
     _check_sha256(path, str(path), sha256)
     with suppress(OSError, ValueError):  # the card beside it may say more
-        card = {**card, **json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))}
+        card = {**card, **json_of(path.with_suffix(".json").read_text(encoding="utf-8"))}
     files: dict[str, Path | bytes] = {
         "model.safetensors": path,
         "model.json": _card_text(card, sha256).encode(),
@@ -170,7 +171,7 @@ def _checked_card(text: str, name: str) -> dict[str, Any]:
         WeightsError: it does not.
     """
     try:
-        card = loads(text)
+        card = json_of(text)
     except ValueError as error:
         raise WeightsError(f"{name}: its card is no JSON: {error}", "fetch the weights again") from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
@@ -259,7 +260,7 @@ def _built(card: Mapping[str, Any]) -> Any:
 def _check_sha256(path: Path, name: str, sha256: str) -> None:
     """Refuse a file that is not the one which the card beside it describes."""
     try:
-        beside = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        beside = json_of(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return  # no card beside it
     if isinstance(beside, dict) and beside.get("format") == FORMAT and beside.get("sha256", sha256) != sha256:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import files
@@ -12,6 +11,7 @@ from typing import Any
 from stemclean.data.aligned import AlignedMixing
 from stemclean.data.mixing import MixingConfig
 from stemclean.data.sources import SourceMixing
+from stemclean.documents import FlawError, toml_of
 from stemclean.errors import ConfigError
 from stemclean.models.contract import ModelSpec
 from stemclean.training import ranges
@@ -150,7 +150,8 @@ class TrackerRecipe:
 def names(kind: str = "classifiers") -> list[str]:
     """The recipes that come with the package, of one kind."""
     every = [p for p in (files("stemclean") / "recipes").iterdir() if p.name.endswith(".toml")]
-    return sorted(p.name.removesuffix(".toml") for p in every if tomllib.loads(p.read_text()).get("kind") == kind)
+    kinds = {p.name.removesuffix(".toml"): toml_of(p.read_text(encoding="utf-8")).get("kind") for p in every}
+    return sorted(name for name, its in kinds.items() if its == kind)
 
 
 def read(name: str | Path | ClassifierRecipe, overrides: Sequence[str] = ()) -> ClassifierRecipe:
@@ -273,13 +274,11 @@ def _document(name: str, kind: str) -> dict[str, Any]:
     else:
         raise ConfigError(f'no recipe named "{name}"', f"known: {', '.join(names(kind))}, or give a .toml file")
     try:
-        return tomllib.loads(content.decode("utf-8-sig"))
+        return toml_of(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ConfigError(f"recipe {name}: line {line} is not UTF-8", "save the recipe as UTF-8") from None
-    except RecursionError:
-        raise ConfigError(f"recipe {name}: tables or lists are nested too deeply", "recipes have two levels") from None
-    except ValueError as error:  # no TOML, or a number of thousands of digits
+    except FlawError as error:
         raise ConfigError(f"recipe {name}: {error}", "see the recipes of the documentation") from None
 
 
@@ -288,8 +287,8 @@ def _apply(document: dict[str, Any], override: str) -> None:
     if not equals:
         raise ConfigError(f'"{override}" sets nothing', "write --set KEY=VALUE, as in --set loop.batch_size=32")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):  # no TOML: a word, or what the setting's own check refuses
+        parsed = toml_of(f"value = {value}")["value"]
+    except FlawError:  # no TOML: a word, or what the setting's own check refuses
         parsed = value
     *path, last = key.strip().split(".")
     place = document

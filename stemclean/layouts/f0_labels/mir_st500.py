@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stemclean.audio.f0 import F0Track
+from stemclean.documents import FlawError, json_of
 from stemclean.layouts.f0_labels.base import MAX_FRAMES, Beside, broken, check_midi
 from stemclean.units import hz_to_midi, midi_to_hz
 
@@ -75,9 +76,9 @@ def _end_of_note(midi: np.ndarray, start: int) -> int:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise broken(f"no JSON: {error}", _HINT) from None
+        return json_of(text)
+    except FlawError as error:
+        raise broken(str(error), _HINT) from None
 
 
 def _song(document: Any, name: str | None) -> Any:

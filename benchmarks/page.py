@@ -51,6 +51,7 @@ def render() -> str:
         page_eval,
         page_levels,
         page_majl,
+        page_memory,
         page_noise,
         page_robustness,
     )  # they take its tables
@@ -74,6 +75,7 @@ def render() -> str:
             if name in speed
             else [f"Not measured yet: `python -m benchmarks.speed --only {name}`."]
         )
+    parts += page_memory.parts(_read)
     parts += page_eval.parts(_read)
     parts += page_robustness.parts(_read)
     return "\n\n".join(part.strip("\n") for part in [*parts, CLAIMS, REPEAT]) + "\n"

@@ -1,0 +1,112 @@
+"""The memory of a training step: measured for every recipe of a paper that ships, and told where its user looks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.resources import files
+
+import pytest
+
+from benchmarks import page_memory as page
+from benchmarks import step_memory
+from stemclean.training import recipe
+
+RECIPES = json.loads(page.RESULT.read_text(encoding="utf-8"))["recipes"]
+
+
+def test_every_recipe_of_a_paper_was_measured():
+    """A new one wants `python -m benchmarks.step_memory benchmarks/results/step_memory.json`."""
+    shipped = [path.name.removesuffix(".toml") for path in (files("stemclean") / "recipes").iterdir()]
+    papers = {name for name in shipped if name.endswith("paper")}
+    assert set(RECIPES) == papers | {"unet-vocals-paper+rmvpe-paper"} == set(step_memory.names())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_was_measured_as_the_recipe_is_now(name):
+    about = {key: value for key, value in RECIPES[name].items() if key != "configurations"}
+    assert about == step_memory.described(name)
+    wanted = {step_memory.key_of(one) for one in step_memory.configurations(name)}
+    assert {step_memory.key_of(one) for one in RECIPES[name]["configurations"]} == wanted
+    for one in RECIPES[name]["configurations"]:
+        # weights, their mean, gradients and two states of Adam, in single precision
+        assert one["fixed_gb"] > 0.9 * 20 * about["parameters"] / 1e9
+        assert one["example_gb"] > 0
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if "+" not in name])
+def test_the_recipes_file_says_it(name):
+    assert page.comment(RECIPES[name]) in (files("stemclean") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def test_the_page_on_training_says_it():
+    said = (page.RESULT.parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    assert page.summary(RECIPES) in said
+
+
+def test_the_papers_hybrid_demucs_fits_a_card_of_12_gb():
+    """Its batch of 160 at once would not fit any."""
+    demucs = RECIPES["hdemucs-paper"]
+    assert recipe.read_separator("hdemucs-paper").loop.micro_batch_size == 8
+    assert page.step(demucs, "no").card in {"8 GB", "12 GB"}
+    (plain,) = [one for one in demucs["configurations"] if step_memory.key_of(one) == ("no", False)]
+    assert plain["fixed_gb"] + 160 * plain["example_gb"] > 141
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_step_is_measured_in_a_process_of_its_own():
+    one, four = (step_memory.measure("crepe-small", number, "no", [], 3.0) for number in (1, 4))
+    parameters = step_memory.described("crepe-small")["parameters"]
+    assert 20 * parameters / 1e9 < one < four < 2.0
+    assert step_memory.measure("crepe-small", 4, "no", [], 0.05) is None  # more than it may take
+
+
+def told(**changes):
+    about = {"depth": None, "micro_batch_size": 0, "batch_size": 8, "checkpoint_activations": None, "seconds": 2.0}
+    return {**about, **changes}
+
+
+PLAIN = {"precision": "no", "checkpoint_activations": None}
+
+
+def test_numbers_are_measured_as_far_as_they_may_fit(monkeypatch):
+    asked = []
+
+    def measured(name, number, precision, settings, limit_gb):
+        asked.append(number)
+        return None if number > 3 else 1.0 + number
+
+    monkeypatch.setattr(step_memory, "measure", measured)
+    found = step_memory.Measured("x", told(), PLAIN, {"measured": {"1": 2.0}}, 9.0).run()
+    assert asked == [2, 4]  # 1 is known; where 4 did not fit, 8 need not be tried
+    assert (found["fixed_gb"], found["example_gb"]) == (1.0, 1.0)
+    asked.clear()
+    step_memory.Measured("x", told(), PLAIN, {}, 4.0).run()
+    assert asked == [1, 2]  # by the line, 4 take 5 GB
+
+
+def test_a_large_model_is_a_line_in_its_depth(monkeypatch):
+    """2 GB and 1 a pair are fixed; a second takes 0.5 GB and 0.1 a pair."""
+
+    def measured(name, number, precision, settings, limit_gb):
+        depth = int(settings[-1].partition("=")[2])
+        return 2.0 + depth + number * (0.5 + 0.1 * depth)
+
+    monkeypatch.setattr(step_memory, "measure", measured)
+    found = step_memory.Measured("band-split-paper", told(depth=12), PLAIN, {}, 9.0).run()
+    assert found["fixed_gb"] == pytest.approx(14.0)
+    assert found["example_gb"] == pytest.approx(2 * 1.7)
+
+
+def test_a_step_is_measured_or_by_the_line():
+    about = told(
+        divisible=True,
+        configurations=[{**PLAIN, "fixed_gb": 1.0, "example_gb": 0.5, "measured": {"1": 1.52, "2": None}}],
+    )
+    assert page.step(about, "no", 1) == (1.52, True)
+    assert page.step(about, "no") == (5.0, False)  # of eight
+    assert (page.step(about, "no").card, page.Step(1.52, True).card, page.Step(200.0, False).card) == (
+        "8 GB",
+        "8 GB",
+        "none",
+    )

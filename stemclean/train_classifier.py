@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
-from stemclean.errors import WeightsError
-from stemclean.models import addresses, hub, weights
+from stemclean.models import addresses, hub
 from stemclean.outputs import only_writer
+from stemclean.training import finished
 from stemclean.training.classifier_run import fit_classifier
-from stemclean.training.processes import together
 from stemclean.training.recipe import ClassifierRecipe, read
 
 __all__ = ["train_classifier"]
@@ -66,12 +65,12 @@ def train_classifier(
             which leaves the weights on disk.
     """
     addresses.check_output(output)
+    if push_to_hub:
+        hub.check_publishing(push_to_hub)  # before the work, not after it
     chosen = read(recipe, overrides)
     with only_writer(output):
         manifest, folder = layouts.load(data, quiet=quiet)
         where = Path(cache) if cache else None
-        if push_to_hub:
-            hub.check_publishing(push_to_hub)  # before the work, not after it
         result = fit_classifier(
             manifest,
             folder,
@@ -86,15 +85,4 @@ def train_classifier(
             workers=workers,
             quiet=quiet,
         )
-        return {**result, "published": _pushed(Path(output), push_to_hub, quiet)} if push_to_hub else result
-
-
-def _pushed(output: Path, repo: str, quiet: bool) -> str:
-    """Where weights can be had from now on; of several processes, one publishes."""
-    if not together().is_main_process:
-        return f"hub:{repo}"
-    try:
-        return weights.push(output, repo, quiet=quiet)
-    except WeightsError as error:
-        hint = f"{error.hint}\nthe weights stay in {output}; the same command pushes them without training again"
-        raise WeightsError(error.message, hint) from None
+        return finished.published(result, push_to_hub, quiet=quiet)

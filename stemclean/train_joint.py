@@ -9,8 +9,9 @@ from typing import Any
 from stemclean import layouts
 from stemclean.errors import ConfigError
 from stemclean.labels import known_as, scanned_for
-from stemclean.models import addresses
+from stemclean.models import addresses, hub
 from stemclean.outputs import only_writer
+from stemclean.training import finished
 from stemclean.training.joint_run import fit_joint
 from stemclean.training.recipe import (
     SeparatorRecipe,
@@ -35,6 +36,7 @@ def train_joint(
     labels: Sequence[str] | None = None,
     start: Start = Start(),
     card: dict[str, Any] | None = None,
+    push_to_hub: str | None = None,
     running: Running = Running(),
 ) -> dict[str, Any]:
     """Train a cascade and write its weights and card.
@@ -55,16 +57,21 @@ def train_joint(
         labels: the classes; None: those that a stem holds without holding all of the manifest's.
         start: weights to start from.
         card: more to say in the card.
+        push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights in, with their card and a page.
         running: cache, workers, logs, resuming.
 
     Returns:
-        The card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``.
+        The card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``, and ``published``, the URI on the hub,
+        if pushed.
 
     Raises:
         ConfigError: recipes that cannot be meant, or too few songs to learn from.
-        WeightsError: weights to start from that cannot be had or do not fit.
+        WeightsError: weights to start from that cannot be had or do not fit; or the hub cannot be reached or refuses,
+            which leaves the weights on disk.
     """
     addresses.check_output(output)
+    if push_to_hub:
+        hub.check_publishing(push_to_hub)  # before the work, not after it
     of_separator, of_tracker, of_both = split_overrides(overrides, "tracker", "joint")
     _refuse_unheard(overrides)
     separator_recipe, tracker_recipe = read_separator(recipe, of_separator), read_tracker(tracker, of_tracker)
@@ -72,7 +79,7 @@ def train_joint(
     profile = known_as(labels) if labels else scanned_for(None)  # a mixture holds what is separated, and nothing else
     with only_writer(output):
         manifest, folder = layouts.load(data, profile=profile, quiet=running.quiet)
-        return fit_joint(
+        result = fit_joint(
             manifest,
             folder,
             Path(output),
@@ -84,6 +91,7 @@ def train_joint(
             card=card,
             running=running,
         )
+        return finished.published(result, push_to_hub, quiet=running.quiet)
 
 
 UNHEARD: dict[str, str] = {

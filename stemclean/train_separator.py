@@ -8,8 +8,9 @@ from typing import Any
 
 from stemclean import layouts
 from stemclean.labels import scanned_for
-from stemclean.models import addresses
+from stemclean.models import addresses, hub
 from stemclean.outputs import only_writer
+from stemclean.training import finished
 from stemclean.training.recipe import SeparatorRecipe, read_separator
 from stemclean.training.separator_run import fit_separator
 
@@ -30,6 +31,7 @@ def train_separator(
     card: dict[str, Any] | None = None,
     resume: bool = True,
     keep_checkpoint: bool = False,
+    push_to_hub: str | None = None,
     workers: int = 2,
     logs: str | Path | None = None,
     quiet: bool = False,
@@ -57,23 +59,27 @@ def train_separator(
         resume: go on from a checkpoint of the same data, recipe and start beside the output, as if the run had never
             been broken off; weights that such a run has finished are not trained again.
         keep_checkpoint: leave it there when the weights are written, so that the run can be made longer.
+        push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights in, with their card and a page.
         workers: processes that mix ahead of the model; 0 mixes in this one.
         logs: folder for TensorBoard (the extra ``tensorboard``); None: no logs.
         quiet: no progress.
 
     Returns:
         The card, with ``output``, ``seconds``, ``wait_share`` (how much of the steps' time the model waited for
-        mixtures) and ``skipped``.
+        mixtures) and ``skipped``, and ``published``, the URI on the hub, if pushed.
 
     Raises:
         ConfigError: a recipe that cannot be meant, or too few stems to learn from.
-        WeightsError: weights to start from that cannot be had or do not fit.
+        WeightsError: weights to start from that cannot be had or do not fit; or the hub cannot be reached or refuses,
+            which leaves the weights on disk.
     """
     addresses.check_output(output)
+    if push_to_hub:
+        hub.check_publishing(push_to_hub)  # before the work, not after it
     chosen = read_separator(recipe, overrides)
     with only_writer(output):
         manifest, folder = layouts.load(data, profile=scanned_for(labels), quiet=quiet)
-        return fit_separator(
+        result = fit_separator(
             manifest,
             folder,
             Path(output),
@@ -90,3 +96,4 @@ def train_separator(
             logs=Path(logs) if logs else None,
             quiet=quiet,
         )
+        return finished.published(result, push_to_hub, quiet=quiet)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
-from stemclean.models import addresses
+from stemclean.models import addresses, hub
 from stemclean.outputs import only_writer
+from stemclean.training import finished
 from stemclean.training.joint_run import fit_tracker
 from stemclean.training.recipe import TrackerRecipe, read_tracker
 from stemclean.training.songs import Running
@@ -24,6 +25,7 @@ def train_tracker(
     overrides: Sequence[str] = (),
     init: str | Path | None = None,
     card: dict[str, Any] | None = None,
+    push_to_hub: str | None = None,
     running: Running = Running(),
 ) -> dict[str, Any]:
     """Train a pitch tracker and write its weights and card.
@@ -36,17 +38,23 @@ def train_tracker(
         overrides: ``key=value`` settings over the recipe.
         init: weights of a tracker, or of a cascade, to start from.
         card: more to say in the card.
+        push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights in, with their card and a page.
         running: cache, workers, logs, resuming.
 
     Returns:
-        The card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``.
+        The card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``, and ``published``, the URI on the hub,
+        if pushed.
 
     Raises:
         ConfigError: a recipe that cannot be meant, or too few voices with an f0.
-        WeightsError: weights to start from that cannot be had or do not fit.
+        WeightsError: weights to start from that cannot be had or do not fit; or the hub cannot be reached or refuses,
+            which leaves the weights on disk.
     """
     addresses.check_output(output)
+    if push_to_hub:
+        hub.check_publishing(push_to_hub)  # before the work, not after it
     chosen = read_tracker(recipe, overrides)
     with only_writer(output):
         manifest, folder = layouts.load(data, quiet=running.quiet)
-        return fit_tracker(manifest, folder, Path(output), chosen, init=init, card=card, running=running)
+        result = fit_tracker(manifest, folder, Path(output), chosen, init=init, card=card, running=running)
+        return finished.published(result, push_to_hub, quiet=running.quiet)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-import os
 import pickle
 import re
 import socket
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
+import fake_hub
 import pytest
 import torch
 
@@ -23,10 +20,7 @@ from stemclean.models import hub as hub_client
 from stemclean.models import model_card, registry, weights
 from stemclean.models.contract import ModelSpec
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OPTIONS = {"backbone": "convnext_atto", "hop_length": 1024, "n_mels": 32}
-TOKEN = "hf_good"
-
 DRIVER = """
 import json, os, sys, time
 from stemclean.errors import StemcleanError
@@ -48,152 +42,17 @@ for verb, *words in json.loads(sys.argv[1]):
 """
 
 
-class Server(ThreadingHTTPServer):
-    """Repositories in memory: name -> revision -> file -> content."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self.server_port}"
-        self.repos: dict[str, dict[str, dict[str, bytes]]] = {}
-        self.objects: dict[str, bytes] = {}
-        self.asked: list[str] = []
-        self.summaries: list[str] = []
-
-    def add(self, repo, **files):
-        content = {name.replace("__", "."): data for name, data in files.items()}
-        self.repos[repo] = dict.fromkeys(("main", "v1", COMMIT), content)
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_HEAD(self):
-        self.give(body=False)
-
-    def do_GET(self):
-        self.give(body=True)
-
-    def give(self, *, body):
-        self.server.asked.append(f"{self.command} {self.path}")
-        match = re.fullmatch(r"/(\w+/\w+)/resolve/(\w+)/(.+)", self.path)
-        revisions = self.server.repos.get(match[1]) if match else None
-        if revisions is None:
-            return self.fail(404, "RepoNotFound")
-        if match[2] not in revisions:
-            return self.fail(404, "RevisionNotFound")
-        content = revisions[match[2]].get(match[3])
-        commit = next(name for name, files in revisions.items() if len(name) == 40 and files is revisions[match[2]])
-        if content is None:
-            return self.fail(404, "EntryNotFound", commit)
-        self.send_response(200)
-        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", commit)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-        return None
-
-    def do_PUT(self):
-        name = self.path.rpartition("/")[2]
-        self.server.objects[name] = content = self.read()
-        assert hashlib.sha256(content).hexdigest() == name
-        self.answer({})
-
-    def do_POST(self):
-        self.server.asked.append(f"POST {self.path}")
-        sent = self.read()
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            return self.fail(401)
-        if self.path == "/api/repos/create":
-            asked = json.loads(sent)
-            if asked["organization"] == "closed":
-                return self.fail(403)
-            name = f"{asked['organization']}/{asked['name']}"
-            if name in self.server.repos:
-                return self.answer({"url": f"{self.server.endpoint}/{name}"}, 409)
-            self.server.repos[name] = {}
-            return self.answer({"url": f"{self.server.endpoint}/{name}"})
-        if self.path == "/api/validate-yaml":
-            assert json.loads(sent)["content"].startswith("---\n")
-            return self.answer({"errors": [], "warnings": []})
-        if "/preupload/" in self.path:
-            modes = {True: "lfs", False: "regular"}
-            names = [file["path"] for file in json.loads(sent)["files"]]
-            told = [{"path": n, "uploadMode": modes[n.endswith(".safetensors")], "shouldIgnore": False} for n in names]
-            return self.answer({"files": told})
-        if self.path.endswith("/info/lfs/objects/batch"):
-            objects = json.loads(sent)["objects"]
-            for wanted in objects:
-                wanted["actions"] = {"upload": {"href": f"{self.server.endpoint}/lfs/{wanted['oid']}"}}
-            return self.answer({"transfer": "basic", "objects": objects})
-        return self.commit(sent)
-
-    def commit(self, sent):
-        name = re.fullmatch(r"/api/models/(\w+/\w+)/commit/main", self.path)[1]
-        files = dict(self.server.repos[name].get("main", {}))
-        for line in map(json.loads, sent.splitlines()):
-            value = line["value"]
-            if line["key"] == "header":
-                self.server.summaries.append(value["summary"])
-            else:
-                whole = line["key"] == "file"
-                files[value["path"]] = (
-                    base64.b64decode(value["content"]) if whole else self.server.objects[value["oid"]]
-                )
-        commit = hashlib.sha1(sent).hexdigest()
-        self.server.repos[name] |= {"main": files, commit: files}
-        return self.answer(
-            {"success": True, "commitUrl": f"{self.server.endpoint}/{name}/commit/{commit}", "commitOid": commit}
-        )
-
-    def read(self):
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            parts = []
-            while size := int(self.rfile.readline(), 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
-            self.rfile.readline()
-            return b"".join(parts)
-        return self.rfile.read(int(self.headers["Content-Length"]))
-
-    def answer(self, told, status=200):
-        content = json.dumps(told).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def fail(self, status, code="", commit=""):
-        self.send_response(status)
-        if code:
-            self.send_header("X-Error-Code", code)
-        if commit:
-            self.send_header("X-Repo-Commit", commit)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
 def run(jobs, endpoint, home, **environment):
     """Do things in a process of their own, as the hub's library reads its settings at import; what each came to."""
-    settings = {
-        **os.environ,
-        "HF_ENDPOINT": endpoint,
-        "HF_HOME": str(home),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_XET": "1",
-        "NO_PROXY": "127.0.0.1",
-        "HF_TOKEN": TOKEN,
-        **environment,
-    }
     command = [sys.executable, "-c", DRIVER, json.dumps(jobs)]
-    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command,
+        env=fake_hub.environment(endpoint, home, **environment),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert not done.stderr  # no word of the library's own
     return [SimpleNamespace(**json.loads(line)) for line in done.stdout.splitlines()]
@@ -217,17 +76,14 @@ def mine(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hub(mine):
-    server = Server()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     content = mine.read_bytes()
     card = json.loads(mine.with_suffix(".json").read_text())
-    server.add("org/good", model__safetensors=content)
     exchanged = json.dumps({**card, "sha256": "0" * 64}).encode()
-    server.add("org/exchanged", model__safetensors=content, model__json=exchanged)
-    server.add("org/pickled", model__safetensors=pickle.dumps({"weights": [1.0]}), model__bin=b"")
-    yield server
-    server.shutdown()
-    server.server_close()
+    with fake_hub.serving() as server:
+        server.add("org/good", model__safetensors=content)
+        server.add("org/exchanged", model__safetensors=content, model__json=exchanged)
+        server.add("org/pickled", model__safetensors=pickle.dumps({"weights": [1.0]}), model__bin=b"")
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +177,8 @@ def test_offline_mode_asks_nobody(hub, online, home, mine):
 
 
 def test_what_would_fail_after_the_training_fails_before_it(monkeypatch, tmp_path):
-    for name in ("mine", "a/b/c", "org/mine@v1", "org/"):
+    wrong = ("mine", "a/b/c", "org/mine@v1", "org/", "org/mine.git", "org/a--b", "-org/mine", "org/mine.", "org/é")
+    for name in (*wrong, "org/" + 93 * "a"):
         with pytest.raises(ConfigError, match="is no repository of the hub"):
             hub_client.check_publishing(name)
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
 import aligned_songs
+import fake_hub
 import pytest
 import torch
 from test_joint import QUICK as JOINT
@@ -55,9 +55,10 @@ for kind, words in jobs.items():
 """
 
 
-def words(kind, data, output):
+def words(kind, data, output, *, push):
     command, *settings = JOBS[kind]
     given = [command, str(data), "-o", str(output), "--json", "--quiet", "--workers=0"]
+    given += [f"--push-to-hub=org/{kind}"] if push else []
     for text in [*settings, *ADAM]:
         given += [text] if text.startswith("--") else ["--set", text]
     return given
@@ -69,30 +70,40 @@ MEASURED = {"atol": 1e-2, "rtol": 1e-2}
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Each kind trained by one process and by two; what the two said."""
+    """Each kind trained by one process and by two, who publish it; what they said, and the hub."""
     folder = tmp_path_factory.mktemp("two")
     songs = aligned_songs.write(folder / "songs", ("full",) * 8, {0: "validation", 1: "validation"})
     (folder / "train.py").write_text(SCRIPT)
-    settings = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     told = {}
-    for many in (1, 2):
-        (folder / str(many)).mkdir()
-        jobs = {kind: words(kind, songs, folder / str(many) / f"{kind}.safetensors") for kind in JOBS}
-        start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={many}"]
-        command = [*start, str(folder / "train.py"), json.dumps(jobs), str(folder / str(many))]
-        told[many] = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=600, check=False)
-    return folder, told
+    with fake_hub.serving() as hub:
+        more = {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+        settings = fake_hub.environment(hub.endpoint, folder / "home", **more)
+        for many in (1, 2):
+            own = folder / str(many)
+            own.mkdir()
+            jobs = {kind: words(kind, songs, own / f"{kind}.safetensors", push=many == 2) for kind in JOBS}
+            start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={many}"]
+            command = [*start, str(folder / "train.py"), json.dumps(jobs), str(own)]
+            told[many] = subprocess.run(
+                command,
+                env=settings,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+            )
+    return folder, told, hub
 
 
 def test_there_were_two_and_they_ended_well(runs):
-    folder, told = runs
+    folder, told, _ = runs
     assert told[2].returncode == 0, told[2].stderr
     assert [(folder / "2" / f"rank{rank}").read_text() for rank in range(2)] == ["2", "2"]
     assert [(folder / "1" / "rank0").read_text()] == ["1"]
 
 
 def test_one_of_them_tells_and_writes(runs):
-    folder, told = runs
+    folder, told, _ = runs
     decoder, text, reports = json.JSONDecoder(), told[2].stdout.strip(), []
     while text:
         report, end = decoder.raw_decode(text)
@@ -103,11 +114,21 @@ def test_one_of_them_tells_and_writes(runs):
     assert written == sorted(["rank0", "rank1", *(f"{kind}.{end}" for kind in JOBS for end in ("json", "safetensors"))])
 
 
+def test_one_of_them_publishes(runs):
+    folder, told, hub = runs
+    commits = [line for line in hub.asked if line.startswith("POST") and "/commit/" in line]
+    assert commits == [f"POST /api/models/org/{kind}/commit/main" for kind in JOBS]
+    for kind in JOBS:
+        written = (folder / "2" / f"{kind}.safetensors").read_bytes()
+        assert hub.repos[f"org/{kind}"]["main"]["model.safetensors"] == written
+        assert f'"published": "hub:org/{kind}@' in told[2].stdout
+
+
 @pytest.mark.parametrize("kind", JOBS)
 def test_two_learn_what_one_learns(runs, kind):
     """Five examples a step, two and three of them a process; five steps. Weights differ by what rounding does in them,
     a hundredth of what they moved by at most; those of classifiers are stored in float16, of about three digits."""
-    folder, _ = runs
+    folder, *_ = runs
     cards = [json.loads((folder / str(many) / f"{kind}.json").read_text()) for many in (1, 2)]
     one, two = (weights.load(folder / str(many) / f"{kind}.safetensors", kind=kind) for many in (1, 2))
     assert cards[0]["run"] == cards[1]["run"]

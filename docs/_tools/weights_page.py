@@ -19,8 +19,8 @@ HEAD = """# Weights
 | `file:PATH`, or a path | your disk |
 | `hub:ORG/REPO[@REVISION][/FILE]` | the Hugging Face Hub, cached by its own library |
 
-Weights are safetensors with a JSON card inside and beside them; a pickle is refused. `stemclean train-classifier`
-writes both.
+Weights are safetensors with a JSON card inside and beside them; a pickle is refused. `stemclean train-classifier`,
+`train-separator` and `train-tracker` write both, and [publish](training.md#publishing) them if asked.
 
 The recipes: `small` is meant for two CPU cores, with generalised cross-entropy, which forgives wrong labels;
 `paper` is the network and loss of Koo et al. 2023; `atto` made the bundled weights, with cross-entropy on clean stems

@@ -46,6 +46,8 @@ __all__ = [
     "USAGE",
     "Edge",
     "Json",
+    "License",
+    "PushToHub",
     "Quiet",
     "add",
     "clock",
@@ -87,6 +89,13 @@ NAMELESS = "temporary files (TMPDIR) or shared memory (/dev/shm)"
 ISSUES = "https://github.com/stemclean/stemclean/issues"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+PushToHub = Annotated[
+    str | None,
+    typer.Option(metavar="ORG/REPO", help="Publish weights, card and a page on the Hugging Face Hub."),
+]
+License = Annotated[
+    str | None, typer.Option("--license", metavar="NAME", help="Of the weights, for their card; as CC-BY-4.0.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks; errors are still told.")]
 
 

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, clock, data, passed_over, reading, remark, report_failures, table, typed
+from stemclean.cli._shared import (
+    Json,
+    License,
+    PushToHub,
+    Quiet,
+    clock,
+    data,
+    passed_over,
+    reading,
+    remark,
+    report_failures,
+    table,
+    typed,
+)
 
 EXAMPLE = "stemclean train-classifier my_stems -o my_classifier.safetensors --recipe small --seed 1"
 
@@ -52,14 +65,8 @@ def command(
         bool,
         typer.Option("--keep-checkpoint", help="Leave it beside the weights, so that the run can be made longer."),
     ] = False,
-    push_to_hub: Annotated[
-        str | None,
-        typer.Option(metavar="ORG/REPO", help="Publish weights, card and a page on the Hugging Face Hub."),
-    ] = None,
-    license_name: Annotated[
-        str | None,
-        typer.Option("--license", metavar="NAME", help="Of the weights, for their card; as CC-BY-4.0."),
-    ] = None,
+    push_to_hub: PushToHub = None,
+    license_name: License = None,
     cache_limit: Annotated[
         float | None,
         typer.Option(

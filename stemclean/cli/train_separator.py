@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, clock, data, passed_over, reading, remark, report_failures, table, typed
+from stemclean.cli._shared import (
+    Json,
+    License,
+    PushToHub,
+    Quiet,
+    clock,
+    data,
+    passed_over,
+    reading,
+    remark,
+    report_failures,
+    table,
+    typed,
+)
 from stemclean.errors import ConfigError
 
 EXAMPLE = "stemclean train-separator refined.json -o my_separator.safetensors --recipe xumx-small"
@@ -115,6 +128,8 @@ def command(
     keep_checkpoint: Annotated[
         bool, typer.Option("--keep-checkpoint", help="So that the run can be made longer; large.")
     ] = False,
+    push_to_hub: PushToHub = None,
+    license_name: License = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -170,8 +185,10 @@ def command(
             labels=classes,
             use_claimed=use_claimed,
             init=init,
+            card={"license": license_name} if license_name else None,
             resume=resume,
             keep_checkpoint=keep_checkpoint,
+            push_to_hub=push_to_hub,
             workers=workers,
             logs=logs,
             quiet=quiet,
@@ -185,6 +202,8 @@ def command(
             overrides=overrides,
             labels=classes,
             start=Start(init_separator or init, init_tracker or init),
+            card={"license": license_name} if license_name else None,
+            push_to_hub=push_to_hub,
             running=Running(resume=resume, keep_checkpoint=keep_checkpoint, workers=workers, logs=logs, quiet=quiet),
         )
     wait_share = card["wait_share"]
@@ -205,12 +224,13 @@ def command(
     if report["data"]["never_alone"]:
         remark(f"no stem holds one of these alone: {', '.join(report['data']['never_alone'])}", quiet=quiet)
     done = "wrote" if report["seconds"] else "nothing to do: an earlier run has finished"
-    lines = [
-        f"{done} {output}",
-        *passed_over(report),
-        f"next: {typed('separate', 'SONG', '-o', 'DIR', '--weights', f'file:{output}')}",
-    ]
-    remark(*lines, quiet=quiet)
+    remark(f"{done} {output}", *passed_over(report), quiet=quiet)
+    if report["published"]:
+        remark(f"published as {report['published']}", quiet=quiet)
+    uri = report["published"] or f"file:{output}"
+    remark(f"next: {typed('separate', 'SONG', '-o', 'DIR', '--weights', uri)}", quiet=quiet)
+    if joint is not None:
+        remark(f"  or: {typed('f0', 'SONG', '-o', 'FILE', '--weights', uri)}", quiet=quiet)
     report_failures(report["failures"], quiet=quiet)
 
 

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, clock, data, passed_over, reading, remark, report_failures, table, typed
+from stemclean.cli._shared import (
+    Json,
+    License,
+    PushToHub,
+    Quiet,
+    clock,
+    data,
+    passed_over,
+    reading,
+    remark,
+    report_failures,
+    table,
+    typed,
+)
 
 EXAMPLE = "stemclean train-tracker my_songs -o my_tracker.safetensors --recipe rmvpe-small"
 
@@ -48,6 +61,8 @@ def command(
     keep_checkpoint: Annotated[
         bool, typer.Option("--keep-checkpoint", help="So that the run can be made longer; large.")
     ] = False,
+    push_to_hub: PushToHub = None,
+    license_name: License = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -68,7 +83,16 @@ def command(
     given = {"loop.examples": examples, "seed": seed}
     overrides = [*(f"{key}={value}" for key, value in given.items() if value is not None), *(settings or [])]
     running = Running(resume=resume, keep_checkpoint=keep_checkpoint, workers=workers, logs=logs, quiet=quiet)
-    card = train_tracker(stems, output, recipe=recipe, overrides=overrides, init=init, running=running)
+    card = train_tracker(
+        stems,
+        output,
+        recipe=recipe,
+        overrides=overrides,
+        init=init,
+        card={"license": license_name} if license_name else None,
+        push_to_hub=push_to_hub,
+        running=running,
+    )
     wait_share = card["wait_share"]
     report = {**describe_training(card), "wait_share": None if wait_share is None else round(wait_share, 4)}
     shown = table("Trained", "measure", "value")
@@ -78,6 +102,9 @@ def command(
     shown.add_row("time (h:mm:ss)", clock(report["seconds"]))
     data(report, [shown], as_json=as_json)
     done = "wrote" if report["seconds"] else "nothing to do: an earlier run has finished"
-    following = typed("f0", "VOCALS", "-o", "FILE", "--weights", f"file:{output}")
-    remark(f"{done} {output}", *passed_over(report), f"next: {following}", quiet=quiet)
+    remark(f"{done} {output}", *passed_over(report), quiet=quiet)
+    if report["published"]:
+        remark(f"published as {report['published']}", quiet=quiet)
+    uri = report["published"] or f"file:{output}"
+    remark(f"next: {typed('f0', 'VOCALS', '-o', 'FILE', '--weights', uri)}", quiet=quiet)
     report_failures(report["failures"], quiet=quiet)

@@ -22,6 +22,8 @@ __all__ = ["PICKLES", "check_publishing", "fetch", "publish"]
 PICKLES = frozenset({".pt", ".pth", ".ckpt", ".bin", ".pkl", ".th"})
 """Endings of files that can run any code when they are loaded."""
 DEFAULT_FILE = "model.safetensors"
+REPO = r"(?=.{1,96}$)(?!.*(--|\.\.))(?!.*\.git$)\w([\w.-]*\w)?/\w([\w.-]*\w)?"
+"""What the hub takes as ORG/REPO."""
 TIMEOUT = 10.0
 """Seconds in which the hub must answer whether it has a file."""
 
@@ -68,7 +70,7 @@ def check_publishing(repo: str) -> None:
         ConfigError: ``repo`` is no ``ORG/REPO``.
         WeightsError: nobody is logged in, or the hub may not be asked.
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+    if not re.fullmatch(REPO, repo, re.ASCII):
         raise ConfigError(f'"{repo}" is no repository of the hub', "write ORG/REPO, as --push-to-hub my_name/my_stems")
     from huggingface_hub import constants, get_token
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from stemclean.models.model_kinds import KINDS, Kind, papers
+
 __all__ = ["render"]
 
 KNOWN_LICENSES = frozenset(
@@ -14,73 +16,96 @@ KNOWN_LICENSES = frozenset(
     "cc-by-nc-4.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 gpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 mpl-2.0 unlicense".split()
 )
 """Those that the hub knows by name; any other one is "other" there."""
+KNOWN = {
+    "full": "all is known",
+    "only_stems": "the stems are known, the f0 is not",
+    "only_f0": "a mixture and its f0 are known",
+    "pseudo": "some of it is an estimate",
+}
+"""What is known of a song that a cascade or a tracker learned from."""
+LABELS = {"claimed": "as the dataset claimed them", "believed": "as the manifest believed them, refined or not"}
+"""Whose labels of the stems were taken."""
 
 
 def render(card: Mapping[str, Any], uri: str) -> str:
     """The page as Markdown, with the header that the hub reads.
 
     Args:
-        card: of the weights.
+        card: of the weights, of any kind of :data:`~stemclean.models.model_kinds.KINDS`.
         uri: ``hub:ORG/REPO``.
     """
-    parts = [_header(card), _head(card, uri), _use(uri), _metrics(card), _data(card), _notes(card)]
+    kind = KINDS[card["kind"]]
+    parts = [
+        _header(card, kind),
+        _head(card, kind, uri),
+        f"## Use\n\n{kind.use.format(uri=uri)}",
+        _metrics(card, kind),
+        _data(card),
+        _notes(card),
+        _papers(card),
+    ]
     return "\n".join(part for part in parts if part)
 
 
-def _header(card: Mapping[str, Any]) -> str:
+def _header(card: Mapping[str, Any], kind: Kind) -> str:
     license_name = str(card.get("license", "")).strip()
     lines = ["---"]
     if license_name.lower() in KNOWN_LICENSES:
         lines.append(f"license: {license_name.lower()}")
     elif license_name:
         lines += ["license: other", f"license_name: {json.dumps(license_name)}"]
-    tags = ["music", "source-separation", "stems", "label-noise", "stemclean"]
-    lines += ["library_name: stemclean", "pipeline_tag: audio-classification", "tags:", *(f"- {tag}" for tag in tags)]
-    return "\n".join([*lines, "---", ""])
+    lines.append("library_name: stemclean")
+    if kind.pipeline_tag:
+        lines.append(f"pipeline_tag: {kind.pipeline_tag}")
+    tags = ["stemclean", "audio", "music", *kind.tags]
+    return "\n".join([*lines, "tags:", *(f"- {tag}" for tag in tags), "---", ""])
 
 
-def _head(card: Mapping[str, Any], uri: str) -> str:
-    spec, recipe = card["spec"], card.get("recipe", {})
-    options = card.get("options", {})
+def _head(card: Mapping[str, Any], kind: Kind, uri: str) -> str:
+    if card["kind"] == "cascades":
+        facts: dict[str, Any] = {}
+        for name, part in card["options"].items():
+            recipe = card.get({"separator": "recipe", "tracker": "tracker_recipe"}[name], {})
+            facts |= {f"{name}: {what}": told for what, told in _network(part, recipe).items()}
+    else:
+        facts = _network(card, card.get("recipe", {}))
+    joint = card.get("joint", {})
     rows = {
-        "classes": ", ".join(spec["labels"]),
-        "network": " ".join(str(part) for part in (card["architecture"], options.get("backbone")) if part),
+        **facts,
         "parameters": f"{card['parameters']:,}" if "parameters" in card else None,
-        "input": f"{spec['segment'] / spec['sample_rate']:.2f} s at {spec['sample_rate']} Hz, "
-        f"{spec['channels']} channel(s)",
-        "recipe": f"{recipe['name']}, loss {recipe['loss']}, seed {recipe['seed']}" if recipe else None,
-        "started from": card.get("init", {}).get("uri"),
+        "loudness of the input": f"{card['loudness_lufs']:g} LUFS" if card.get("loudness_lufs") is not None else None,
+        "weight of separation, of pitch": f"{joint['sep_weight']:g}, {2 - joint['sep_weight']:g}" if joint else None,
+        "weighting of the examples": joint.get("weighting"),
+        "started from": _start(card),
         "made by": card.get("created_by"),
         "licence": card.get("license", "not stated"),
     }
-    return "\n".join(
-        [
-            f"# {_plain(uri.rpartition('/')[2])}",
-            "",
-            "A classifier for `stemclean`, which finds the wrong stems of a music dataset and says why: it tells which",
-            "of its classes a stem holds.",
-            "",
-            *_table(rows),
-        ]
-    )
+    return "\n".join([f"# {_plain(uri.rpartition('/')[2])}", "", kind.what, "", *_table(rows)])
 
 
-def _use(uri: str) -> str:
-    return f"""## Use
+def _network(part: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a network hears and tells, what it is, and how it was trained; of a cascade, one of its parts."""
+    spec, options = part["spec"], part.get("options", {})
+    loss = recipe.get("loss")
+    told = [recipe.get("name"), f"loss {loss['kind'] if isinstance(loss, Mapping) else loss}" if loss else None]
+    told.append(f"seed {recipe['seed']}" if "seed" in recipe else None)
+    return {
+        "classes": ", ".join(spec["labels"]),
+        "network": " ".join(str(part) for part in (part["architecture"], options.get("backbone")) if part),
+        "options": ", ".join(f"{key} {value}" for key, value in sorted(options.items()) if key != "backbone") or None,
+        "input": f"{spec['segment'] / spec['sample_rate']:.2f} s at {spec['sample_rate']} Hz, "
+        f"{spec['channels']} channel(s)",
+        "recipe": ", ".join(each for each in told if each) or None,
+    }
 
-```
-stemclean refine my_stems --weights {uri}
-```
 
-```python
-from stemclean.refine import refine
-
-refine("my_stems", "refined.json", weights_uri="{uri}")
-```
-"""
+def _start(card: Mapping[str, Any]) -> str | None:
+    """The weights that the training began with."""
+    begun = {name.removeprefix("init").lstrip("_"): card[name]["uri"] for name in card if name.startswith("init")}
+    return ", ".join(f"{uri} ({part})" if part else uri for part, uri in begun.items()) or None
 
 
-def _metrics(card: Mapping[str, Any]) -> str:
+def _metrics(card: Mapping[str, Any], kind: Kind) -> str:
     told = card.get("metrics", {})
     rows = {
         f"{where}: {name.replace('_', ' ')}": f"{value:.4g}"
@@ -89,18 +114,29 @@ def _metrics(card: Mapping[str, Any]) -> str:
         for name, value in figures.items()
         if isinstance(value, int | float)
     }
-    if not rows:
-        return ""
-    text = "`validation` is measured on random mixtures of tracks that were held out; `score` is the macro F1 at 0.5, "
-    text += "less a hundredth for each dB of error where levels are told."
-    return "\n".join(["## Measured", "", text, "", *_table(rows)])
+    said = [kind.measured, "", *_table(rows)] if rows else ["The card has no figures.", ""]
+    return "\n".join(["## Measured", "", *said, kind.not_measured, ""])
+
+
+def _papers(card: Mapping[str, Any]) -> str:
+    lines = [
+        f"- {what}: {paper}, [arXiv {number}](https://arxiv.org/abs/{number})" for what, paper, number in papers(card)
+    ]
+    return "\n".join(["## Papers", "", *lines, ""]) if lines else ""
 
 
 def _data(card: Mapping[str, Any]) -> str:
     data, material = card.get("data", {}), card.get("training_material", {})
-    rows = {f"hours of {label}": f"{hours:.2f}" for label, hours in data.get("hours", {}).items()}
+    several = data.get("hours_of_several")
+    alone = " alone" if several is not None and card["kind"] != "pitch" else ""
+    rows = {f"hours of {label}{alone}": f"{hours:.2f}" for label, hours in data.get("hours", {}).items()}
+    rows |= {"hours of several classes at once": f"{several:.2f}"} if several else {}
+    rows |= {"never heard alone": ", ".join(data["never_alone"])} if data.get("never_alone") else {}
+    rows |= {"in the mixtures as background": ", ".join(data["background"])} if data.get("background") else {}
     rows |= {f"hours of {kind}": f"{hours:.2f}" for kind, hours in material.get("hours_by_kind", {}).items()}
     rows |= {f"tracks: {split}": str(count) for split, count in data.get("tracks", {}).items()}
+    rows |= {f"songs: {KNOWN[kind]}": str(count) for kind, count in data.get("known", {}).items() if kind in KNOWN}
+    rows |= {"labels": LABELS[data["labels"]]} if data.get("labels") in LABELS else {}
     lines = ["## Trained on", "", *_table(rows)] if rows else []
     if "licences" in material:
         lines += ["Licences of the material:", ""]

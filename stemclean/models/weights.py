@@ -176,7 +176,7 @@ def _checked_card(text: str, name: str) -> dict[str, Any]:
         raise WeightsError(f"{name}: its card is no JSON: {error}", "fetch the weights again") from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise WeightsError(
-            f"{name}: the file holds no stemclean card", "use weights that `stemclean train-classifier` wrote"
+            f"{name}: the file holds no stemclean card", "use weights that a training of stemclean wrote"
         )
     parts: list[tuple[str, Any]] = [("", card)]
     if card.get("kind") == "cascades" and isinstance(card.get("options"), dict):

@@ -13,10 +13,11 @@ import torch
 
 import stemclean
 from stemclean.data.pool import StemPool, content
-from stemclean.errors import ConfigError, WeightsError
+from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec
+from stemclean.training import finished
 from stemclean.training.calibrate import calibrate
 from stemclean.training.classify import LOSSES, ClassifyTask
 from stemclean.training.loop import fit
@@ -83,8 +84,8 @@ def fit_classifier(
     if start and set(start.model.spec.labels) == set(labels):
         labels = start.model.spec.labels  # the order of its outputs
     key = _run_key(stems, folder, labels, recipe, start)
-    if resume and (finished := _finished(output, key, recipe)):
-        return _told(_recarded(output, finished, card or {}), output, 0.0, manifest.skipped)
+    if resume and (written := finished.card_of(output, key, {"recipe": recipe.to_dict()})):
+        return _told(finished.recarded(output, written, card), output, 0.0, manifest.skipped)
     train_tracks, validation_tracks = split_tracks(stems, share=recipe.validation_share, seed=recipe.seed)
     if not validation_tracks:
         raise ConfigError(
@@ -193,25 +194,6 @@ def _run_key(
     ]
     what = [plain, labels, start and start.sha256, told]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-
-
-def _finished(output: Path, key: str, recipe: ClassifierRecipe) -> dict[str, Any] | None:
-    """The card of weights that this very run has written, length and all; None where there are none."""
-    try:
-        card = weights.read_card(output)
-    except WeightsError:
-        return None
-    same = card.get("run") == key and card.get("recipe") == json.loads(json.dumps(recipe.to_dict()))
-    return card if same else None
-
-
-def _recarded(output: Path, written: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
-    """The card with what is to be said in it now, on disk too."""
-    wanted = {**written, **json.loads(json.dumps(card))}
-    if wanted != written and together().is_main_process:
-        weights.write_card(output, wanted)
-    together().wait_for_everyone()
-    return wanted
 
 
 def _told(card: dict[str, Any], output: Path, seconds: float, skipped: Sequence[Skip]) -> dict[str, Any]:

@@ -15,12 +15,12 @@ import stemclean
 from stemclean.data.aligned import AlignedMixer, AlignedMixing, Frames
 from stemclean.data.pool import content
 from stemclean.data.sources import SourceMixing, trusted
-from stemclean.errors import ConfigError, WeightsError
+from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.models import cascade, registry, weights
 from stemclean.models.contract import ModelSpec
 from stemclean.models.decoding import THRESHOLD
-from stemclean.training import weighting
+from stemclean.training import finished, weighting
 from stemclean.training.joint import JointConfig, JointTask
 from stemclean.training.loop import LoopConfig, Progress, fit
 from stemclean.training.processes import together
@@ -73,8 +73,8 @@ def fit_joint(
     manifest = known.with_stems(known.stems, skipped=[*manifest.skipped, *_beyond(known, classes)])
     key = _run_key(known, folder, [recipe.to_dict(), tracker_recipe.to_dict(), asdict(config)], classes, loaded)
     settings = {"recipe": recipe.to_dict(), "tracker_recipe": tracker_recipe.to_dict(), "joint": asdict(config)}
-    if running.resume and (finished := _finished(output, key, settings)):
-        return _told(finished, output, manifest)
+    if running.resume and (written := finished.card_of(output, key, settings)):
+        return _told(finished.recarded(output, written, card), output, manifest)
     songs = Songs(
         known,
         folder,
@@ -148,8 +148,8 @@ def fit_tracker(
     loaded = Start(tracker=init).loaded()
     key = _run_key(known, folder, [recipe.to_dict()], [PITCHED], loaded)
     settings = {"recipe": recipe.to_dict()}
-    if running.resume and (finished := _finished(output, key, settings)):
-        return _told(finished, output, manifest)
+    if running.resume and (written := finished.card_of(output, key, settings)):
+        return _told(finished.recarded(output, written, card), output, manifest)
     songs = Songs(known, folder, [PITCHED], recipe.spec, running, share=recipe.validation_share, seed=recipe.seed)
     torch.manual_seed(recipe.seed)
     spec = ModelSpec(labels=(PITCHED,), **recipe.spec)
@@ -338,13 +338,3 @@ def _content(stem: Stem, folder: Path) -> list[object]:
     f0 = stem.f0 and [stem.f0.path, stem.f0.sha256, stem.f0.by]
     estimated = stem.estimated and [stem.estimated.by, stem.estimated.confidence]
     return [*content(stem, folder), stem.track, stem.split, stem.labels, f0, estimated]
-
-
-def _finished(output: Path, key: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The card of weights that this very run has written; None where there are none."""
-    try:
-        card = weights.read_card(output)
-    except WeightsError:
-        return None
-    same = all(card.get(name) == json.loads(json.dumps(value)) for name, value in settings.items())
-    return card if card.get("run") == key and same else None

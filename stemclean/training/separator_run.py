@@ -15,10 +15,11 @@ import stemclean
 from stemclean.data.pool import StemPool, content
 from stemclean.data.sources import SourceMixer, trusted
 from stemclean.data.sources import pieces as pieces_of
-from stemclean.errors import ConfigError, WeightsError
+from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest, Stem
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec, Separator
+from stemclean.training import finished
 from stemclean.training.loop import fit
 from stemclean.training.processes import together
 from stemclean.training.recipe import SeparatorRecipe
@@ -77,9 +78,10 @@ def fit_separator(
     if start and set(start.model.spec.labels) == set(classes):
         classes = start.model.spec.labels  # the order of its outputs
     key = _run_key(known.stems, folder, classes, recipe, start)
-    if resume and (finished := _finished(output, key, recipe)):
+    if resume and (written := finished.card_of(output, key, {"recipe": recipe.to_dict()})):
         skipped = [skip.model_dump() for skip in manifest.skipped]
-        return {**finished, "output": str(output), "seconds": 0.0, "wait_share": None, "skipped": skipped}
+        written = finished.recarded(output, written, card)
+        return {**written, "output": str(output), "seconds": 0.0, "wait_share": None, "skipped": skipped}
     train_tracks, validation_tracks = split_tracks(known.stems, share=recipe.validation_share, seed=recipe.seed)
     processes = together()
     with processes.main_process_first():  # the others find the cache
@@ -210,16 +212,6 @@ def _run_key(
     ]
     what = [plain, labels, start and start.sha256, told]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-
-
-def _finished(output: Path, key: str, recipe: SeparatorRecipe) -> dict[str, Any] | None:
-    """The card of weights that this very run has written, length and all; None where there are none."""
-    try:
-        card = weights.read_card(output)
-    except WeightsError:
-        return None
-    same = card.get("run") == key and card.get("recipe") == json.loads(json.dumps(recipe.to_dict()))
-    return card if same else None
 
 
 def _renamed(figures: dict[str, float]) -> dict[str, float]:

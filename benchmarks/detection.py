@@ -28,16 +28,17 @@ import numpy as np
 
 import stemclean
 from benchmarks import heldout
-from stemclean import layouts, manifest, verdicts
+from stemclean import layouts, manifest
 from stemclean.audio import files
 from stemclean.corrupt import CorruptConfig, corrupt
 from stemclean.disk import replacing
 from stemclean.errors import StemcleanError
 from stemclean.evaluate import evaluate_labels
-from stemclean.manifest import Manifest, Stem, Verdict
+from stemclean.manifest import Manifest, Stem
 from stemclean.models import weights
 from stemclean.models.calibration import chance_of_card
 from stemclean.refine import RefineConfig, refine
+from stemclean.verdicts import Evidence, Policy, decide
 
 HEARD = RefineConfig(crosstalk=False)
 """By the classifier alone; what is measured beside it has its own benchmark, :mod:`benchmarks.crosstalk`."""
@@ -101,13 +102,9 @@ class Scores:
 
     def _decided(self, stem: Stem, threshold: float, claimed_threshold: float) -> Stem:
         scores = self.known[str(stem.sha256)]
-        if not scores:
-            silent = Verdict(action="drop", reason="silent", label_quality=0.0)
-            return stem.model_copy(update={"labels": [], "scores": {}, "verdict": silent})
-        found = verdicts.found_labels(scores, stem.claimed, threshold, claimed_threshold)
-        quality = verdicts.label_quality(scores, stem.claimed, chance_of_card(self.weights.card))
-        verdict = verdicts.verdict(stem.claimed, found, quality)
-        return stem.model_copy(update={"labels": found, "scores": scores, "verdict": verdict})
+        policy = Policy(threshold, claimed_threshold, chance=chance_of_card(self.weights.card))
+        decision = decide(Evidence(stem.claimed, stem.labels, stem.held_out, scores), policy)
+        return decision.applied(stem, scores=scores)
 
 
 def measure(clean: Path, seeds: int, config: CorruptConfig, scores: Scores) -> Record:

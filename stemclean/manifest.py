@@ -37,7 +37,6 @@ __all__ = [
     "ISSUE_CODES",
     "SCHEMA",
     "SKIP_REASONS",
-    "VERDICT_REASONS",
     "Created",
     "Crosstalk",
     "Estimated",
@@ -96,19 +95,6 @@ SKIP_REASONS: dict[str, str] = {
     "f0_ambiguous": "a second file of f0 for one stem",
 }
 """Reason code of a skipped file -> what it means."""
-
-VERDICT_REASONS: dict[str, str] = {
-    "as_claimed": "exactly the claimed classes were found",
-    "other_class_found": "one class was found, and it is not just what was claimed",
-    "unclaimed_class_present": "the claimed class and others were found",
-    "claimed_class_absent": "several classes were found, and a claimed one is not among them",
-    "bleed_tolerated": "the claimed class and others were found, the others below --max-bleed-db",
-    "no_class": "no class reached the threshold",
-    "silent": "nothing in the file is loud enough to be judged",
-    "held_out": "a declared test or validation stem: reported on, never relabelled",
-}
-"""Reason code of a verdict -> what it means."""
-
 
 ISSUE_CODES: dict[str, str] = {
     "delay_unknown": "an MP3 or AAC without a gapless tag, which may start 10 to 50 ms later than the stems beside it",
@@ -320,6 +306,8 @@ class Stem(_Noun):
     """what is believed now: the classes that it holds, any number"""
     scores: dict[str, Score] = Field(default_factory=dict)
     """class -> how sure it is that the class is present"""
+    found: list[str] | None = None
+    """the classes that were found in it, whatever its labels are; null: not judged yet"""
     levels_db: dict[str, Number] = Field(default_factory=dict)
     """class found -> its power in dB relative to the whole stem's; empty where the weights tell no levels"""
     crosstalk: list[Crosstalk] | None = None
@@ -349,6 +337,11 @@ class Stem(_Noun):
     def duration(self) -> float:
         """Length of the file in seconds."""
         return self.num_samples / self.sample_rate
+
+    @property
+    def held_out(self) -> bool:
+        """Whether it is declared a test or validation stem: reported on, never relabelled."""
+        return self.split in ("test", "validation")
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Stem:
@@ -406,6 +399,7 @@ class Manifest(_Noun):
                 ("claimed", stem.claimed),
                 ("labels", stem.labels),
                 ("scores", stem.scores),
+                ("found", stem.found or []),
                 ("levels_db", stem.levels_db),
                 ("crosstalk", [one.label for one in stem.crosstalk or [] if one.label is not None]),
                 *((f"regions[{number}].levels_db", region.levels_db) for number, region in enumerate(stem.regions)),

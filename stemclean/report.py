@@ -11,7 +11,7 @@ from typing import Any
 
 from stemclean.data.issues import turned_down
 from stemclean.manifest import Manifest, Skip, Stem
-from stemclean.verdicts import bleeding_classes, found_labels, least_bleed_db
+from stemclean.verdicts import bleeding_classes, least_bleed_db
 
 __all__ = [
     "NO_FAILURE",
@@ -73,11 +73,9 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
         "verdicts": summary["verdicts"],
         "classes": summary["seconds"],
         "findings": _worst_first(
-            [_finding(s, s.labels, config) for s in manifest.stems if s.verdict and s.verdict.action != "keep"]
+            [_finding(stem, config) for stem in manifest.stems if stem.verdict and stem.verdict.action != "keep"]
         ),
-        "held_out": _worst_first(
-            [_finding(s, heard, config) for s in held_out if (heard := _heard(s, config)) != s.claimed]
-        ),
+        "held_out": _worst_first([_finding(stem, config) for stem in held_out if stem.found != stem.claimed]),
         **{name: summary[name] for name in ("rounds", "thresholds") if name in summary},
         "noise": summary.get("noise"),
         "root": manifest.root,
@@ -197,21 +195,14 @@ def describe_training(card: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _heard(stem: Stem, config: Mapping[str, Any]) -> list[str]:
-    """The classes above the thresholds of the run, whatever the labels are."""
-    found = found_labels(stem.scores, stem.claimed, config["threshold"], config["claimed_threshold"])
-    measured = bleeding_classes(stem, least_bleed_db(config.get("max_bleed_db")))
-    return [label for label in stem.scores if label in found or label in measured]
-
-
-def _finding(stem: Stem, found: list[str], config: Mapping[str, Any]) -> dict[str, Any]:
+def _finding(stem: Stem, config: Mapping[str, Any]) -> dict[str, Any]:
     assert stem.verdict is not None
     measured = bleeding_classes(stem, least_bleed_db(config.get("max_bleed_db")))
     return {
         "id": stem.id,
         "path": stem.path,
         "claimed": stem.claimed,
-        "found": found,
+        "found": stem.found or [],
         "scores": stem.scores,
         "measured_db": {label: round(level, 1) + 0.0 for label, level in measured.items()},
         "label_quality": stem.verdict.label_quality,

@@ -1,38 +1,156 @@
-"""From what was heard to what to do: labels, verdict and label quality of one stem. Pure logic."""
+"""From evidence about a stem to a decision: the classes found in it, its labels, and what to do with it. Pure logic.
+
+:func:`decide` is the only place where that is decided. What is learned about a stem, by whatever means, goes into its
+:class:`Evidence`; what the user wants goes into the :class:`Policy`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Self
 
 import numpy as np
 from scipy.special import logit
 
-from stemclean.manifest import Stem, Verdict
+from stemclean.manifest import Crosstalk, Stem, Verdict
 from stemclean.metrics.label_beliefs import as_claimed
+from stemclean.regions import levels_with
 
 __all__ = [
     "PRESENT_DB",
+    "Decision",
+    "Evidence",
+    "Policy",
     "Threshold",
+    "VerdictReason",
     "bleeding_classes",
     "borderline",
-    "found_in",
+    "decide",
     "found_labels",
     "label_quality",
     "least_bleed_db",
     "limits",
     "louder_by",
     "own_classes",
-    "tolerated",
-    "verdict",
 ]
-
 
 PRESENT_DB = -30.0
 """Power of a measured bleed relative to the stem, in dB, from which on its class counts as present."""
 
+MISTAKEN = 0.02
+"""Chance that measured bleed is none, by which the label quality of a stem that holds some falls."""
+
 Threshold = float | Mapping[str, float]
 """A score above which a class is present: one for all classes, or class by class."""
+
+Action = Literal["keep", "relabel", "mixed", "drop"]
+
+
+class VerdictReason(StrEnum):
+    """Why a stem got its verdict; the value stands in the manifest.
+
+    Attributes:
+        action: what to do with the stem.
+        meaning: the reason in words, for the documentation.
+    """
+
+    action: Action
+    meaning: str
+
+    AS_CLAIMED = "as_claimed", "keep", "exactly the claimed classes were found"
+    OTHER_CLASS_FOUND = "other_class_found", "relabel", "one class was found, and it is not just what was claimed"
+    UNCLAIMED_CLASS_PRESENT = "unclaimed_class_present", "mixed", "the claimed class and others were found"
+    CLAIMED_CLASS_ABSENT = (
+        "claimed_class_absent",
+        "mixed",
+        "several classes were found, and a claimed one is not among them",
+    )
+    BLEED_TOLERATED = (
+        "bleed_tolerated",
+        "keep",
+        "the claimed class and others were found, the others below --max-bleed-db",
+    )
+    NO_CLASS = "no_class", "drop", "no class reached the threshold"
+    SILENT = "silent", "drop", "nothing in the file is loud enough to be judged"
+    HELD_OUT = "held_out", "keep", "a declared test or validation stem: reported on, never relabelled"
+
+    def __new__(cls, value: str, action: Action, meaning: str) -> Self:
+        """A member of three parts."""
+        member = str.__new__(cls, value)
+        member._value_, member.action, member.meaning = value, action, meaning
+        return member
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the user wants of a verdict.
+
+    Args:
+        threshold: a class is present above this score; class by class as a mapping.
+        claimed_threshold: the same for a class that the dataset claims, see :func:`limits`.
+        max_bleed_db: a stem that holds what it claims is kept where the unclaimed classes in it, together, are softer
+            than the claimed ones by so many dB (-25, say). None: every class that is found counts.
+        chance: of a class in what the scores were calibrated on, see :func:`label_quality`.
+    """
+
+    threshold: Threshold = 0.9
+    claimed_threshold: float = 0.9
+    max_bleed_db: float | None = None
+    chance: float = 0.5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known about a stem.
+
+    Args:
+        claimed: the classes that the dataset claims.
+        labels: those that it has now; a held-out stem keeps them.
+        held_out: a declared test or validation stem.
+        scores: class -> score in [0, 1]; empty where the stem is silent.
+        levels_db: class -> its estimated level relative to the stem, where the weights estimate levels.
+        crosstalk: bleed that was measured against other stems of the song.
+    """
+
+    claimed: Sequence[str]
+    labels: Sequence[str] = ()
+    held_out: bool = False
+    scores: Mapping[str, float] = field(default_factory=dict)
+    levels_db: Mapping[str, float] = field(default_factory=dict)
+    crosstalk: Sequence[Crosstalk] = ()
+
+    @classmethod
+    def of(cls, stem: Stem) -> Evidence:
+        """What a manifest says of a stem that was judged."""
+        return cls(stem.claimed, stem.labels, stem.held_out, stem.scores, stem.levels_db, stem.crosstalk or ())
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What :func:`decide` made of the evidence.
+
+    Attributes:
+        found: the classes found, in the order of the scores.
+        labels: the stem's labels from now on.
+        levels_db: class found -> level in dB relative to the stem, where one is known.
+        measured_db: class found -> level of its bleed, where that was measured and counted.
+        verdict: what to do with the stem, and why.
+    """
+
+    found: list[str]
+    labels: list[str]
+    levels_db: dict[str, float]
+    measured_db: dict[str, float]
+    verdict: Verdict
+
+    def applied(self, stem: Stem, **also: object) -> Stem:
+        """The stem with the decision, and with other fields by keyword."""
+        decided = {"found": self.found, "labels": self.labels, "levels_db": self.levels_db, "verdict": self.verdict}
+        return stem.model_copy(update={**decided, **also})
 
 
 def limits(
@@ -88,19 +206,6 @@ def label_quality(scores: Mapping[str, float], claimed: Sequence[str], chance: f
     return float(as_claimed(values, held, chance)[0])
 
 
-def verdict(claimed: Sequence[str], found: Sequence[str], quality: float) -> Verdict:
-    """What to do with a stem. Reasons are explained in :data:`stemclean.manifest.VERDICT_REASONS`."""
-    expected, heard = set(claimed), set(found)
-    if not heard:
-        return Verdict(action="drop", reason="no_class", label_quality=quality)
-    if heard == expected:
-        return Verdict(action="keep", reason="as_claimed", label_quality=quality)
-    if len(heard) == 1:
-        return Verdict(action="relabel", reason="other_class_found", label_quality=quality)
-    reason = "unclaimed_class_present" if expected <= heard else "claimed_class_absent"
-    return Verdict(action="mixed", reason=reason, label_quality=quality)
-
-
 def louder_by(levels_db: Mapping[str, float], claimed: Sequence[str]) -> float | None:
     """Power of the classes that are not claimed, together, in dB relative to that of the claimed ones.
 
@@ -120,46 +225,93 @@ def louder_by(levels_db: Mapping[str, float], claimed: Sequence[str]) -> float |
     return 10 * math.log10(others / own) if own and others else None
 
 
-def tolerated(decided: Verdict, levels_db: Mapping[str, float], claimed: Sequence[str], max_bleed_db: float) -> Verdict:
-    """The verdict, but ``keep`` for a stem that holds what it claims, and of other classes nothing louder than a limit.
+def decide(evidence: Evidence, policy: Policy) -> Decision:
+    """What a stem holds, what its labels become, and what to do with it.
 
-    Args:
-        max_bleed_db: what the unclaimed classes together must stay below, in dB relative to the claimed ones.
+    A class is found where its score is above its limit, or where bleed of it was measured. Bleed alone is no content:
+    where nothing but measured bleed is known of a stem, its scores decide. Held-out stems keep their labels whatever
+    is found.
     """
-    bleed_db = louder_by(levels_db, claimed)
-    if decided.reason != "unclaimed_class_present" or bleed_db is None or bleed_db >= max_bleed_db:
-        return decided
-    return decided.model_copy(update={"action": "keep", "reason": "bleed_tolerated"})
+    if not evidence.scores:
+        reason = VerdictReason.HELD_OUT if evidence.held_out else VerdictReason.SILENT
+        return Decision([], list(evidence.labels) if evidence.held_out else [], {}, {}, _verdict(reason, 0.0))
+    quality = label_quality(evidence.scores, evidence.claimed, policy.chance)
+    found = found_labels(evidence.scores, evidence.claimed, policy.threshold, policy.claimed_threshold)
+    levels_db = {label: round(evidence.levels_db[label], 1) + 0.0 for label in found if label in evidence.levels_db}
+    own = _own(evidence.claimed, found, levels_db, evidence.scores)
+    bleed_db = _bleed_db(evidence.crosstalk, own)
+    loud_enough = {label for label, level in bleed_db.items() if level >= least_bleed_db(policy.max_bleed_db)}
+    together = [label for label in evidence.scores if label in found or label in loud_enough]
+    measured_db = {label: level for label, level in bleed_db.items() if label in together}
+    if set(together) <= measured_db.keys():
+        measured_db = {}
+    else:
+        found, levels_db = together, levels_with(together, levels_db, measured_db) if measured_db else levels_db
+        quality *= MISTAKEN if loud_enough else 1.0
+    reason = _reason(evidence, policy, found, levels_db)
+    if reason is VerdictReason.HELD_OUT:
+        labels = list(evidence.labels)
+    elif reason is VerdictReason.BLEED_TOLERATED:
+        labels = [label for label in evidence.claimed if label in found]
+    else:
+        labels = found
+    return Decision(found, labels, levels_db, measured_db, _verdict(reason, quality))
 
 
-def found_in(stem: Stem) -> list[str]:
-    """The classes that were found in a judged stem, in the order of the scores; those that were tolerated, too."""
-    return [label for label in stem.scores if label in stem.labels or label in stem.levels_db]
+def _reason(evidence: Evidence, policy: Policy, found: Sequence[str], levels_db: Mapping[str, float]) -> VerdictReason:
+    claimed = set(evidence.claimed)
+    if evidence.held_out:
+        return VerdictReason.HELD_OUT
+    if not found:
+        return VerdictReason.NO_CLASS
+    if set(found) == claimed:
+        return VerdictReason.AS_CLAIMED
+    if len(found) == 1:
+        return VerdictReason.OTHER_CLASS_FOUND
+    if not claimed <= set(found):
+        return VerdictReason.CLAIMED_CLASS_ABSENT
+    level_db = louder_by(levels_db, evidence.claimed)
+    if policy.max_bleed_db is not None and level_db is not None and level_db < policy.max_bleed_db:
+        return VerdictReason.BLEED_TOLERATED
+    return VerdictReason.UNCLAIMED_CLASS_PRESENT
+
+
+def _verdict(reason: VerdictReason, quality: float) -> Verdict:
+    return Verdict(action=reason.action, reason=reason.value, label_quality=quality)
 
 
 def own_classes(stem: Stem) -> set[str]:
-    """The classes that are the stem's own, and no bleed: its claims, and if none of these was found, the loudest."""
-    heard = found_in(stem)
-    if not heard or set(heard) & set(stem.claimed):
-        return set(stem.claimed)
-    return {*stem.claimed, max(heard, key=lambda label: (stem.levels_db.get(label, -math.inf), stem.scores[label]))}
+    """The classes that are a judged stem's own, and no bleed: its claims, or the loudest if none of these was found."""
+    return _own(stem.claimed, stem.found or [], stem.levels_db, stem.scores)
+
+
+def _own(
+    claimed: Sequence[str], found: Sequence[str], levels_db: Mapping[str, float], scores: Mapping[str, float]
+) -> set[str]:
+    if not found or set(found) & set(claimed):
+        return set(claimed)
+    return {*claimed, max(found, key=lambda label: (levels_db.get(label, -math.inf), scores[label]))}
 
 
 def least_bleed_db(max_bleed_db: float | None) -> float:
-    """Level from which on a measured bleed counts: :data:`PRESENT_DB`, or what the user tolerates if that is less."""
+    """Level from which on measured bleed counts: :data:`PRESENT_DB`, or what the user tolerates if that is less."""
     return PRESENT_DB if max_bleed_db is None else min(PRESENT_DB, max_bleed_db)
 
 
 def bleeding_classes(stem: Stem, least_db: float = PRESENT_DB) -> dict[str, float]:
-    """Classes whose sound was measured in a stem, not its own -> level in dB relative to the stem.
+    """Classes whose bleed was measured in a judged stem -> level in dB relative to the stem.
 
     Args:
         least_db: what is softer does not count.
     """
-    own = own_classes(stem)
-    shares: dict[str, float] = {}
-    for one in stem.crosstalk or []:
-        if one.label is not None and one.label not in own:
-            shares[one.label] = shares.get(one.label, 0.0) + 10 ** (one.level_db / 10)
-    levels_db = {label: min(10 * math.log10(share), 0.0) for label, share in shares.items()}
-    return {label: level for label, level in levels_db.items() if level >= least_db}
+    bleed_db = _bleed_db(stem.crosstalk or [], own_classes(stem))
+    return {label: level for label, level in bleed_db.items() if level >= least_db}
+
+
+def _bleed_db(crosstalk: Sequence[Crosstalk], own: AbstractSet[str]) -> dict[str, float]:
+    """Measured bleed by class, in dB relative to the stem; of a class that is the stem's own, it is none."""
+    powers: dict[str, float] = {}
+    for bleed in crosstalk:
+        if bleed.label is not None and bleed.label not in own:
+            powers[bleed.label] = powers.get(bleed.label, 0.0) + 10 ** (bleed.level_db / 10)
+    return {label: min(10 * math.log10(power), 0.0) for label, power in powers.items()}

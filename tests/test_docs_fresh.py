@@ -16,6 +16,7 @@ import pytest
 
 from stemclean import manifest
 from stemclean.training import recipe
+from stemclean.verdicts import VerdictReason
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "docs" / "_tools"
@@ -47,7 +48,7 @@ def test_every_command_is_documented() -> None:
 
 def test_every_reason_is_documented() -> None:
     page = (ROOT / "docs" / "manifest.md").read_text(encoding="utf-8")
-    reasons = {*manifest.VERDICT_REASONS, *manifest.SKIP_REASONS}
+    reasons = {*VerdictReason, *manifest.SKIP_REASONS}
     assert reasons <= set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE))
 
 

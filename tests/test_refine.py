@@ -13,11 +13,12 @@ from scipy.special import logit
 
 from stemclean import manifest
 from stemclean.errors import ConfigError
-from stemclean.manifest import SKIP_REASONS, VERDICT_REASONS
+from stemclean.manifest import SKIP_REASONS
 from stemclean.models import weights
 from stemclean.models.calibration import Calibration
 from stemclean.models.judge import Judge
 from stemclean.refine import RefineConfig, refine
+from stemclean.verdicts import VerdictReason
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "noisy_band"
@@ -56,7 +57,9 @@ def test_the_manifest_stands_on_its_own(refined):
     assert result.created.model.uri == weights.DEFAULT_CLASSIFIER and len(result.created.model.sha256) == 64
     assert not result.root.startswith("/")
     for stem in result.stems:
-        assert stem.verdict.reason in VERDICT_REASONS
+        reason = VerdictReason(stem.verdict.reason)
+        assert stem.verdict.action == reason.action
+        assert set(stem.labels) <= set(stem.found) <= set(result.labels)
         assert stem.claimed == [Path(stem.path).stem]  # what the dataset said is never overwritten
         if stem.verdict.reason == "silent":
             continue

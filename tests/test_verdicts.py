@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from stemclean.manifest import VERDICT_REASONS
-from stemclean.verdicts import borderline, found_labels, label_quality, louder_by, tolerated, verdict
+from stemclean.manifest import Crosstalk
+from stemclean.verdicts import (
+    Evidence,
+    Policy,
+    VerdictReason,
+    borderline,
+    decide,
+    found_labels,
+    label_quality,
+    louder_by,
+)
 
 LABELS = ["vocals", "bass", "drums", "other"]
+
+
+def evidence_of(claimed: list[str], found: list[str], **also: Any) -> Evidence:
+    return Evidence(claimed, claimed, scores={label: 0.97 if label in found else 0.02 for label in LABELS}, **also)
 
 
 @pytest.mark.parametrize(
@@ -23,10 +40,46 @@ LABELS = ["vocals", "bass", "drums", "other"]
         (["bass", "other"], ["bass"], "relabel", "other_class_found"),
     ],
 )
-def test_verdict(claimed, found, action, reason):
-    decided = verdict(claimed, found, 0.5)
-    assert (decided.action, decided.reason) == (action, reason)
-    assert decided.reason in VERDICT_REASONS
+def test_verdicts_by_what_was_found(claimed, found, action, reason):
+    decision = decide(evidence_of(claimed, found), Policy())
+    assert (decision.verdict.action, decision.verdict.reason) == (action, reason)
+    assert decision.found == decision.labels == found
+    assert decision.verdict.label_quality == label_quality(evidence_of(claimed, found).scores, claimed)
+
+
+def test_every_reason_has_an_action_and_a_meaning():
+    assert {reason.action for reason in VerdictReason} == {"keep", "relabel", "mixed", "drop"}
+    assert all(len(reason.meaning) > 20 for reason in VerdictReason)
+    assert json.dumps(VerdictReason.NO_CLASS) == '"no_class"'
+
+
+def test_silence_is_dropped_unless_it_is_held_out():
+    silent = decide(Evidence(["drums"], ["drums"]), Policy())
+    assert (silent.found, silent.labels, silent.verdict.action, silent.verdict.reason) == ([], [], "drop", "silent")
+    held_out = decide(Evidence(["drums"], ["drums"], held_out=True), Policy())
+    assert (held_out.labels, held_out.verdict.action, held_out.verdict.reason) == (["drums"], "keep", "held_out")
+
+
+def test_held_out_stems_keep_their_labels_and_say_what_was_found():
+    decision = decide(evidence_of(["drums"], ["bass"], held_out=True), Policy())
+    assert (decision.found, decision.labels, decision.verdict.action) == (["bass"], ["drums"], "keep")
+    assert decision.verdict.label_quality < 0.1
+
+
+def test_the_order_of_the_evidence_does_not_matter():
+    """Decided once with measured bleed, or decided again when it has been measured: the same."""
+    bleed = Crosstalk(stem="s", label="vocals", level_db=-20.0, delay=0.0)
+    whole = evidence_of(["drums"], ["drums"], levels_db={"drums": 0.0}, crosstalk=[bleed])
+    first = decide(replace(whole, crosstalk=()), Policy())
+    again = decide(replace(whole, labels=first.labels, levels_db=first.levels_db), Policy())
+    assert again == decide(whole, Policy())
+    assert (again.found, again.measured_db) == (["vocals", "drums"], {"vocals": -20.0})
+
+
+def test_nothing_but_measured_bleed_makes_no_class():
+    bleed = Crosstalk(stem="s", label="vocals", level_db=-1.0, delay=0.0)
+    decision = decide(evidence_of(["drums"], [], crosstalk=[bleed]), Policy())
+    assert (decision.found, decision.measured_db, decision.verdict.reason) == ([], {}, "no_class")
 
 
 def test_the_claim_counts_as_evidence_and_the_papers_rule_does_without():
@@ -70,20 +123,23 @@ def test_unclaimed_classes_are_added_up_and_held_against_the_claimed_ones():
     assert louder_by({}, ["drums"]) is None
 
 
-@pytest.mark.parametrize(("limit", "action"), [(-20.0, "mixed"), (-18.9, "keep"), (-10.0, "keep")])
+@pytest.mark.parametrize(("limit", "action"), [(-20.0, "mixed"), (-18.9, "keep"), (-10.0, "keep"), (None, "mixed")])
 def test_bleed_below_a_limit_is_tolerated(limit, action):
-    decided = tolerated(verdict(["drums"], list(LEVELS), 0.1), LEVELS, ["drums"], limit)
-    assert (decided.action, decided.label_quality) == (action, 0.1)
-    assert decided.reason == ("bleed_tolerated" if action == "keep" else "unclaimed_class_present")
-    assert decided.reason in VERDICT_REASONS
+    evidence = evidence_of(["drums"], list(LEVELS), levels_db=LEVELS)
+    decision = decide(evidence, Policy(max_bleed_db=limit))
+    assert decision.verdict.action == action
+    assert decision.verdict.reason == ("bleed_tolerated" if action == "keep" else "unclaimed_class_present")
+    assert decision.labels == (["drums"] if action == "keep" else ["vocals", "drums", "other"])
+    assert decision.found == ["vocals", "drums", "other"]
+    assert decision.verdict.label_quality == decide(evidence, Policy()).verdict.label_quality
 
 
 @pytest.mark.parametrize("found", [["vocals", "other"], ["vocals"], ["drums"], []])
 def test_no_limit_makes_up_for_a_claim_that_was_not_found(found):
-    before = verdict(["drums"], found, 0.1)
-    assert tolerated(before, dict.fromkeys(found, -30.0), ["drums"], 0.0) == before
+    evidence = evidence_of(["drums"], found, levels_db=dict.fromkeys(LABELS, -30.0))
+    assert decide(evidence, Policy(max_bleed_db=0.0)) == decide(evidence, Policy())
 
 
 def test_without_levels_nothing_is_tolerated():
-    before = verdict(["drums"], ["vocals", "drums"], 0.1)
-    assert tolerated(before, {}, ["drums"], 0.0) == before
+    evidence = evidence_of(["drums"], ["vocals", "drums"])
+    assert decide(evidence, Policy(max_bleed_db=0.0)) == decide(evidence, Policy())

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from stemclean import duplicates, manifest
+from stemclean import duplicates, manifest, verdicts
 from stemclean.refining import half_labelled, noise, summary
 
 PATH = "docs/manifest.md"
@@ -68,7 +68,7 @@ def render() -> str:
         raise ValueError(f"docs/_tools/manifest_page.py: put {sorted(missing)} into ORDER")
     parts = [HEAD.format(schema=manifest.SCHEMA)]
     parts += [_object(name, objects[name]) for name in ORDER]
-    parts.append(_reasons("Reasons of a verdict", manifest.VERDICT_REASONS))
+    parts.append(_reasons("Reasons of a verdict", {reason: reason.meaning for reason in verdicts.VerdictReason}))
     parts.append(_reasons("Reasons of a skipped file", manifest.SKIP_REASONS))
     parts.append(_reasons("Codes of an issue", manifest.ISSUE_CODES | duplicates.ISSUES))
     parts.append(_keys("The summary of refine", summary.KEYS))

@@ -10,6 +10,7 @@ from stemclean import verdicts
 from stemclean.audio.activity import SILENCE_FLOOR_DBFS, Detector
 from stemclean.errors import ConfigError
 from stemclean.refining import CLAIMED_THRESHOLD
+from stemclean.verdicts import Policy
 
 __all__ = ["RefineConfig", "Running", "SelfConfig"]
 
@@ -70,15 +71,23 @@ class RefineConfig:
                 f"lower it too: --threshold {self.threshold:g} --claimed-threshold {self.threshold:g}",
             )
 
-    def limits(self, labels: Iterable[str], claimed: Sequence[str]) -> dict[str, float]:
-        """The score above which each class of a stem is present, see :func:`stemclean.verdicts.limits`.
+    def policy(self, chance: float = 0.5) -> Policy:
+        """How verdicts are given.
+
+        Args:
+            chance: of a class in what the scores were calibrated on.
 
         Raises:
             ValueError: the thresholds are ``adaptive`` and have not been found yet.
         """
         if isinstance(self.threshold, str):
             raise ValueError("adaptive thresholds are found before stems are judged by them")
-        return verdicts.limits(labels, claimed, self.threshold, self.claimed_threshold)
+        return Policy(self.threshold, self.claimed_threshold, self.max_bleed_db, chance)
+
+    def limits(self, labels: Iterable[str], claimed: Sequence[str]) -> dict[str, float]:
+        """The score above which each class of a stem is present, see :func:`stemclean.verdicts.limits`."""
+        policy = self.policy()
+        return verdicts.limits(labels, claimed, policy.threshold, policy.claimed_threshold)
 
     def _scores(self) -> Iterable[tuple[str, float]]:
         yield "claimed_threshold", self.claimed_threshold

@@ -8,7 +8,6 @@ stem, at that level. What is not measured proves nothing, as bleed may come from
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from stemclean import duplicates, verdicts
+from stemclean import duplicates
 from stemclean.audio import crosstalk, stereo
 from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.waveform import Waveform
@@ -25,14 +24,12 @@ from stemclean.data.issues import CHANNEL_CODES
 from stemclean.data.journal import Journal
 from stemclean.errors import AudioError
 from stemclean.manifest import Crosstalk, Span, Stem
-from stemclean.refining.config import RefineConfig
-from stemclean.regions import levels_with, with_measured
+from stemclean.regions import with_measured
 from stemclean.units import round_seconds, seconds_to_samples
+from stemclean.verdicts import Evidence, Policy, decide
 
 __all__ = ["CHANNELS", "SAMPLE_RATE", "measured", "with_crosstalk"]
 
-MISTAKEN = 0.02
-"""Chance that a measured bleed is none, by which the label quality of a stem that holds one falls."""
 MOST = 24
 """Stems of a song that are compared with one another; of one with more, none are, as time grows with the square."""
 SAMPLE_RATE = 44100
@@ -171,38 +168,22 @@ def _class_of(stem: Stem) -> str | None:
 
     None: several were found, and not the claim, or several claims.
     """
-    found = verdicts.found_in(stem) or stem.claimed
+    found = stem.found or stem.claimed
     borne_out = [label for label in stem.claimed if label in found]
     if len(borne_out) == 1:
         return borne_out[0]
     return found[0] if len(found) == 1 else None
 
 
-def with_crosstalk(stem: Stem, config: RefineConfig) -> Stem:
-    """A judged stem with labels, levels and verdict by what was measured in it.
-
-    Held-out stems keep their labels, and so do those in which nothing but bleed is known: soft sound of another stem
-    does not make a stem of that class.
-    """
-    limit = config.max_bleed_db
-    everything = verdicts.bleeding_classes(stem, -math.inf)
-    bleeding = verdicts.bleeding_classes(stem, verdicts.least_bleed_db(limit))
-    heard = verdicts.found_in(stem)
-    found = [label for label in stem.scores if label in heard or label in bleeding]
-    known = {label: level for label, level in everything.items() if label in found}
-    if not known or stem.verdict is None or stem.verdict.label_quality is None or known.keys() >= set(found):
+def with_crosstalk(stem: Stem, policy: Policy) -> Stem:
+    """A judged stem, decided anew with the bleed that was measured in it."""
+    if not stem.crosstalk:
         return stem
-    quality = stem.verdict.label_quality * (MISTAKEN if bleeding else 1.0)
+    decision = decide(Evidence.of(stem), policy)
+    if not decision.measured_db:
+        return stem
     spans = {
-        label: [span for one in stem.crosstalk or [] if one.label == label for span in one.spans] for label in known
+        label: [span for bleed in stem.crosstalk if bleed.label == label for span in bleed.spans]
+        for label in decision.measured_db
     }
-    levels_db = levels_with(found, stem.levels_db, known)
-    told = {"levels_db": levels_db, "regions": with_measured(stem.regions, spans, list(stem.scores))}
-    if stem.verdict.reason == "held_out":
-        verdict = stem.verdict.model_copy(update={"label_quality": quality})
-        return stem.model_copy(update={**told, "verdict": verdict})
-    decided, labels = verdicts.verdict(stem.claimed, found, quality), found
-    if limit is not None:
-        decided = verdicts.tolerated(decided, levels_db, stem.claimed, limit)
-        labels = [label for label in stem.claimed if label in found] if decided.reason == "bleed_tolerated" else found
-    return stem.model_copy(update={**told, "labels": labels, "verdict": decided})
+    return decision.applied(stem, regions=with_measured(stem.regions, spans, list(stem.scores)))

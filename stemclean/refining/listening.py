@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from stemclean.data.issues import channel_issues, with_issues
 from stemclean.data.journal import Journal
 from stemclean.data.song_levels import SongLevels
 from stemclean.errors import AudioError, of_one_file
-from stemclean.manifest import Created, Input, Manifest, Model, Skip, Stem, Verdict
+from stemclean.manifest import Created, Input, Manifest, Model, Skip, Stem
 from stemclean.models.calibration import Calibration
 from stemclean.models.judge import Judgement, Recording, one_thread_each
 from stemclean.models.weights import Weights
@@ -27,6 +27,7 @@ from stemclean.refining.jury import Jury
 from stemclean.refining.summary import summary
 from stemclean.regions import labelled_regions
 from stemclean.units import samples_to_seconds
+from stemclean.verdicts import Evidence, Policy, decide
 
 __all__ = ["moved", "provenance", "provenance_of", "relabel", "scores_of"]
 
@@ -63,7 +64,7 @@ def relabel(
         stems = [result for result in results if isinstance(result, Stem)]
         if config.crosstalk:
             stems = measured(stems, folder, done, threads, quiet=running.quiet)
-            stems = [with_crosstalk(stem, config) for stem in stems]
+            stems = [with_crosstalk(stem, config.policy(jury.chance)) for stem in stems]
     skipped = [*source.skipped, *(result for result in results if isinstance(result, Skip))]
     heard = [label for label in jury.labels if label not in source.labels]
     refined = source.with_stems(
@@ -157,7 +158,7 @@ def _judged(stem: Stem, recording: Recording, jury: Jury, config: RefineConfig, 
     if unsure and not config.plain_windows and heard.weights.any():
         heard, scores = _hear(stem, recording, jury, songs, config, plain=True)
     named = dict(zip(jury.labels, scores.tolist(), strict=True))
-    return _with_verdict(stem, heard, named, jury.of(stem)[1], config, jury.chance)
+    return _with_verdict(stem, heard, named, jury.of(stem)[1], config, config.policy(jury.chance))
 
 
 def _with_verdict(
@@ -166,9 +167,9 @@ def _with_verdict(
     scores: dict[str, float],
     calibration: Calibration,
     config: RefineConfig,
-    chance: float,
+    policy: Policy,
 ) -> Stem:
-    """The stem with what was heard in it; for ``chance`` see :func:`stemclean.verdicts.label_quality`."""
+    """The stem with what was heard in it, and what was decided by it."""
     active = [
         (samples_to_seconds(a, heard.sample_rate), samples_to_seconds(b, heard.sample_rate)) for a, b in heard.active
     ]
@@ -177,21 +178,15 @@ def _with_verdict(
     stem = stem.model_copy(update={"issues": with_issues(stem.issues, channel_issues(heard.faults))})
     if stem.source is None:
         about["active"] = active
-    held_out = stem.split in ("test", "validation")
+    evidence = Evidence(stem.claimed, stem.labels, stem.held_out)
     if not heard.weights.any():
-        nothing = Verdict(
-            action="keep" if held_out else "drop", reason="held_out" if held_out else "silent", label_quality=0.0
-        )
-        labels = stem.labels if held_out else []
-        unheard: dict[str, Any] = {"scores": {}, "levels_db": {}, "regions": []}
         stem = duplicates.without_remarks(stem)  # all silence is alike
-        return stem.model_copy(update={**about, **unheard, "labels": labels, "verdict": nothing})
+        return decide(evidence, policy).applied(stem, **about, scores={}, regions=[])
+    levels = zip(scores, heard.stem_levels().tolist(), strict=True)
+    levels_db = {label: level for label, level in levels if math.isfinite(level)}
+    decision = decide(replace(evidence, scores=scores, levels_db=levels_db), policy)
     limits = config.limits(scores, stem.claimed)
-    found = [label for label, score in scores.items() if score > limits[label]]
-    quality = verdicts.label_quality(scores, stem.claimed, chance)
-    levels = dict(zip(scores, heard.stem_levels().tolist(), strict=True))
-    levels_db = {label: round(levels[label], 1) + 0.0 for label in found if math.isfinite(levels[label])}
-    borne_out = [label for label in stem.claimed if label in found]  # a claim that was not found is believed no earlier
+    borne_out = [label for label in stem.claimed if label in decision.found]  # others are believed no earlier
     regions = labelled_regions(
         calibration.of_windows(heard.over_time()),
         list(scores),
@@ -201,14 +196,7 @@ def _with_verdict(
         off=min(config.claimed_threshold, *limits.values()),
         levels_db=heard.levels_over_time(),
     )
-    decided, labels = verdicts.verdict(stem.claimed, found, quality), found
-    if config.max_bleed_db is not None:
-        decided = verdicts.tolerated(decided, levels_db, stem.claimed, config.max_bleed_db)
-        labels = borne_out if decided.reason == "bleed_tolerated" else found
-    if held_out:
-        decided, labels = Verdict(action="keep", reason="held_out", label_quality=quality), stem.labels
-    told = {"labels": labels, "scores": scores, "levels_db": levels_db, "regions": regions, "verdict": decided}
-    return stem.model_copy(update={**about, **told})
+    return decision.applied(stem, **about, scores=scores, regions=regions)
 
 
 def _input(data: str | Path, output: Path) -> Input:

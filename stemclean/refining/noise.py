@@ -15,7 +15,7 @@ from stemclean.metrics.label_noise import Estimate, Measured
 from stemclean.metrics.label_reference import Reference
 from stemclean.metrics.track_bootstrap import LEVEL, share
 from stemclean.models.calibration import chance_of_card
-from stemclean.verdicts import PRESENT_DB, bleeding_classes, found_in, own_classes
+from stemclean.verdicts import PRESENT_DB, bleeding_classes, own_classes
 
 __all__ = ["KEYS", "noise", "reference_of_card", "reference_to_card"]
 
@@ -88,7 +88,7 @@ def _known(judged: Sequence[Stem], labels: Sequence[str]) -> Measured:
     known, beside = [], []
     for stem in judged:
         others = (classes for name, classes in carried.get(stem.track, {}).items() if name != stem.id)
-        outside = set(found_in(stem)) - set(stem.claimed) - set().union(*others)
+        outside = set(stem.found or []) - set(stem.claimed) - set().union(*others)
         nameless = any(one.label is None and one.level_db >= PRESENT_DB for one in stem.crosstalk or [])
         known.append(stem.crosstalk is not None and len(stem.claimed) == 1 and not outside and not nameless)
         bleeding = bleeding_classes(stem) if own_classes(stem) == set(stem.claimed) else {}

@@ -45,7 +45,7 @@ def commands() -> dict[tuple[str, ...], Any]:
 
 def stem(name: str, claimed: str, scores: dict[str, float], verdict: Verdict, **more: Any) -> Stem:
     held = [label for label, score in scores.items() if score > 0.9]
-    fields = {"sample_rate": 44100, "channels": 2, "num_samples": 44100 * 60, "labels": held, **more}
+    fields = {"sample_rate": 44100, "channels": 2, "num_samples": 44100 * 60, "labels": held, "found": held, **more}
     return Stem(id=name, track="song", path=f"{name}.wav", claimed=[claimed], scores=scores, verdict=verdict, **fields)
 
 

@@ -27,7 +27,7 @@ def stem(number: int, claimed: str, held: list[str], **changes: Any) -> Stem:
     scores = {label: 0.98 if label in held else 0.02 for label in LABELS}
     fields: dict[str, Any] = {
         "id": f"{number}", "track": f"song{number // 4}", "path": f"{number}.flac", "sample_rate": 100, "channels": 1,
-        "num_samples": 3000, "claimed": [claimed], "labels": held, "scores": scores,
+        "num_samples": 3000, "claimed": [claimed], "labels": held, "found": held, "scores": scores,
     }  # fmt: skip
     return Stem(**{**fields, **changes})
 

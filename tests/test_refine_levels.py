@@ -48,8 +48,9 @@ def heard(scores: np.ndarray, levels_db: np.ndarray) -> Judgement:
 
 
 def judged(what: Stem, judgement: Judgement, **config: Any) -> Stem:
+    settings = RefineConfig(**config)
     scores = dict(zip(LABELS, PLAIN(judgement.pooled()).tolist(), strict=True))
-    return _with_verdict(what, judgement, scores, PLAIN, RefineConfig(**config), 0.5)
+    return _with_verdict(what, judgement, scores, PLAIN, settings, settings.policy(0.5))
 
 
 BLEEDING = heard(np.array([0.99, 0.01, 0.999, 0.01]), np.array([-22.0, -40.0, -0.03, -40.0]))

@@ -6,6 +6,7 @@ import json
 import math
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_what_could_not_be_pushed_stays_and_is_pushed_without_training_again(dat
     output, asked = tmp_path / "a.safetensors", []
 
     def push(path, repo, *, quiet):
-        asked.append((path, repo, path.exists()))
+        asked.append((Path(path), repo, Path(path).exists()))
         if len(asked) == 1:
             raise WeightsError("hub:org/mine: the hub cannot be reached", "try again later")
         return "hub:org/mine@abc"

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from stemclean import __version__, layouts, manifest
 from stemclean.audio import files
+from stemclean.audio.unchanged import Unchanged
 from stemclean.data import corrupt as sound
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.faults import KINDS, Fault, plan
@@ -84,7 +85,8 @@ def corrupt(
         created = _created(data, folder, destination, config)
         _claim(destination, created)
 
-        levels, skipped = _measure(data, folder, quiet)
+        sources = Unchanged()
+        levels, skipped = _measure(data, folder, sources, quiet)
         stems = [stem for stem in data.stems if stem.id in levels]
         nums = {kind: math.floor(getattr(config, kind) * len(stems) + 0.5) for kind in KINDS}
         faults = plan(
@@ -99,7 +101,7 @@ def corrupt(
         )
         truths: dict[str, Truth] = {}  # by path
         with tqdm(total=len(stems), desc="corrupt", unit="stem", disable=True if quiet else None) as bar:
-            planter = Planter(folder, destination, config, data.labels, levels, faults)
+            planter = Planter(folder, destination, config, data.labels, levels, faults, sources)
             for song in _songs(stems, faults):
                 written, lost = planter.write(song)
                 truths |= written
@@ -113,7 +115,9 @@ def corrupt(
         return truth
 
 
-def _measure(data: Manifest, folder: Path, quiet: bool) -> tuple[dict[str, sound.Level], list[Skip]]:
+def _measure(
+    data: Manifest, folder: Path, sources: Unchanged, quiet: bool
+) -> tuple[dict[str, sound.Level], list[Skip]]:
     """Level of every stem that can be used, by id; why the others cannot."""
     levels: dict[str, sound.Level] = {}
     skipped: list[Skip] = []
@@ -122,7 +126,7 @@ def _measure(data: Manifest, folder: Path, quiet: bool) -> tuple[dict[str, sound
             skipped.append(Skip(path=stem.path, reason="class_unknown", detail="a file name can claim one class only"))
             continue
         try:
-            with of_one_file(folder / stem.path):
+            with sources.reading(folder / stem.path, stem.sha256), of_one_file(folder / stem.path):
                 audio = files.read(folder / stem.path, stream=stem.stream)
                 levels[stem.id] = sound.level(audio, stem.sample_rate)
         except AudioError as error:

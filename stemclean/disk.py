@@ -14,7 +14,7 @@ from typing import IO
 
 from stemclean.errors import OutputError, StemcleanError
 
-__all__ = ["FULL", "check_room", "hold", "replacing", "short", "sweep", "writing"]
+__all__ = ["FULL", "check_room", "file_sha256", "hold", "replacing", "short", "sweep", "writing"]
 
 TEMPORARY = re.compile(r"\..+\.stemclean-[0-9a-f]{8}\.tmp")
 """What unfinished files are called: no name that a user or another program gives."""
@@ -100,6 +100,12 @@ def check_room(temporary: Path, error: Exception | None = None) -> None:
             os.fsync(file.fileno())
         except OSError as full:
             raise OSError(full.errno, full.strerror, str(temporary)) from error
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sweep(folder: str | Path, *, deep: bool = False) -> int:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 import stemclean
-from stemclean import manifest
 from stemclean.audio import files, stereo
 from stemclean.audio.loudness import LoudnessMeter
 from stemclean.audio.stereo import ChannelFaults
+from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.record import Record
@@ -111,12 +111,13 @@ def find_f0(
             record.check(songs)
         done: dict[str, Any] = {}
         skipped: list[Skip] = []
+        sounds = Unchanged()
         for name, path in tqdm(songs.items(), "follow", unit="song", disable=True if quiet else None):
             try:
-                sha256 = manifest.file_sha256(path)
+                sha256 = sounds.sha256(path)
                 if record and record.holds(name, sha256):
                     continue
-                with of_one_file(path):
+                with sounds.reading(path, sha256), of_one_file(path):
                     track = _followed(path, loaded, config, device)
                 target = output / _file(name, config.format) if record else output
                 f0_labels.write(track, target, config.format)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
 import json
 import math
 import os
@@ -24,7 +23,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from stemclean.disk import replacing
+from stemclean.disk import file_sha256, replacing
 from stemclean.documents import DEEPEST, FlawError, json_of
 from stemclean.errors import ManifestError, in_plain_words
 from stemclean.outputs import refuse_foreign
@@ -82,6 +81,8 @@ SKIP_REASONS: dict[str, str] = {
     "no_audio_stream": "a container without sound",
     "unreadable": "decoding failed for another reason",
     "decoder_crashed": "the decoder crashed on the file, gave no answer, or needed more memory than a file may have",
+    "changed_while_reading": "the file was written to, replaced or removed while this run was at it",
+    "changed_since_scan": "the file is not the one that was scanned: its checksum is another",
     "unexpected_error": "an error that nobody foresaw, named in the detail, while the file was at work",
     "duplicate_id": "a second stem with the same id",
     "conflicting_rows": "a list says two things of one file",
@@ -571,12 +572,6 @@ def _shorten(stem: dict[str, Any]) -> None:
             del region["levels_db"]
     if "source" in stem and not stem["source"]["stream"]:
         del stem["source"]["stream"]
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _DECIMALS = {

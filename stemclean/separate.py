@@ -14,11 +14,11 @@ import torch
 from tqdm import tqdm
 
 import stemclean
-from stemclean import manifest
 from stemclean.audio import files, stereo
 from stemclean.audio.headroom import SpooledSound, gain_below_full_scale
 from stemclean.audio.loudness import LoudnessMeter
 from stemclean.audio.stereo import ChannelFaults
+from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.issues import channel_issues
@@ -107,12 +107,13 @@ def separate(
         songs = _songs(source)
         record.check(songs)
         model = _Model(loaded, device, batch_size)
+        sounds = Unchanged()
         bar = tqdm(songs.items(), "separate", unit="song", disable=True if quiet else None)
         for name, path in bar:
             try:
-                sha256 = manifest.file_sha256(path)
+                sha256 = sounds.sha256(path)
                 if not record.holds(name, sha256):
-                    with of_one_file(path):
+                    with sounds.reading(path, sha256), of_one_file(path):
                         told = _separate(path, output / name, model, config)
                     record.add(name, {"sha256": sha256, **told})
             except AudioError as error:

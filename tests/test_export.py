@@ -327,7 +327,7 @@ def test_a_file_that_breaks_after_it_was_heard_costs_its_stem(
     monkeypatch.setattr(zfturbo, "_gains", then_broken)
     report = export(refined, "zfturbo", tmp_path / "out", **OPTIONS)
     assert [(skip.path, skip.reason) for skip in report.skipped] == [
-        (f"song/{name}", "not_found" if fate == "gone" else "not_audio")
+        (f"song/{name}", "not_found" if fate == "gone" else "changed_while_reading")
     ]
     assert report.extra["num_stems"] == {"vocals": 1, "bass": 2, "drums": 1, "other": 1}
     assert (report.classes["bass"].kept, list(report.classes["bass"].why)) == (
@@ -353,12 +353,14 @@ def test_a_class_whose_only_file_breaks_after_it_was_heard_is_refused(
     assert "drums: 0:00:06 not_found" in caught.value.hint
 
 
-def test_a_file_that_cannot_be_read_is_listed_and_the_rest_goes_on(data: Dataset, tmp_path: Path) -> None:
+def test_a_file_that_was_overwritten_after_it_was_judged_is_listed_and_the_rest_goes_on(
+    data: Dataset, tmp_path: Path
+) -> None:
     data.add("song/bass_2.wav", tone(60), ["bass"])
     (data.folder / "song" / "bass_2.wav").write_text("no wave")
     report = export(data.write(), "zfturbo", tmp_path / "out", **OPTIONS)
-    assert [(skip.path, skip.reason) for skip in report.skipped] == [("song/bass_2.wav", "not_audio")]
-    assert list(report.classes["bass"].why) == ["not_audio"]
+    assert [(skip.path, skip.reason) for skip in report.skipped] == [("song/bass_2.wav", "changed_since_scan")]
+    assert list(report.classes["bass"].why) == ["changed_since_scan"]
 
 
 def test_paths_survive_any_letter_and_any_working_directory(

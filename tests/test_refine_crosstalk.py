@@ -14,6 +14,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from stemclean import layouts, manifest
+from stemclean.audio.unchanged import Unchanged
 from stemclean.cli import app
 from stemclean.data.journal import Journal
 from stemclean.manifest import Crosstalk, Region, Source, Span, Stem, Verdict
@@ -159,7 +160,7 @@ def compared(data: Path, output: Path, *, kill: bool = False) -> dict[str, Stem]
     ]
     with ThreadPoolExecutor(1) as threads:
         journal = Journal(output, 1)
-        found = measured(stems, folder, journal, threads, quiet=True)
+        found, _lost = measured(stems, folder, journal, threads, Unchanged(), quiet=True)
         journal.__exit__(KeyboardInterrupt if kill else None, None, None)
     return {stem.id: stem for stem in found}
 
@@ -220,7 +221,9 @@ def test_a_stem_alone_and_one_that_cannot_be_read_are_left(tmp_path, sounds):
     stems = [stem.model_copy(update={"scores": SILENT}) for stem in source.stems if stem.track == "song"]
     (data / "song" / "bass.wav").unlink()
     with ThreadPoolExecutor(1) as threads, Journal(tmp_path / "again.json", 1) as journal:
-        assert measured(stems, folder, journal, threads, quiet=True) == stems
+        kept, lost = measured(stems, folder, journal, threads, Unchanged(), quiet=True)
+    assert [stem.id for stem in kept] == ["song/vocals"] and kept[0].crosstalk is None  # nothing to compare with
+    assert [(Path(skip.path).name, skip.reason) for skip in lost] == [("bass.wav", "not_found")]
 
 
 def test_refine_measures_unless_it_is_told_not_to(tmp_path, sounds):
@@ -271,5 +274,5 @@ def test_silent_stems_that_were_judged_are_not_compared(tmp_path, sounds):
     heard = [stem.model_copy(update={"scores": dict.fromkeys(LABELS, 0.5)}) for stem in source.stems[1:]]
     stems = [source.stems[0].model_copy(update={"verdict": silent}), *heard]
     with ThreadPoolExecutor(1) as threads, Journal(tmp_path / "o.json", 1) as journal:
-        found = measured(stems, folder, journal, threads, quiet=True)
+        found, _lost = measured(stems, folder, journal, threads, Unchanged(), quiet=True)
     assert found[0].crosstalk is None and all(stem.crosstalk is not None for stem in found[1:])

@@ -238,7 +238,7 @@ class TestRunning:
         (data / "f0" / "f0.csv").write_text("la la la")
         done = refine_pitch(source, tmp_path / "out.json", weights_uri=saved("cascades"), quiet=True)
         assert {skip.path: skip.reason for skip in done.skipped} == {
-            "data/stems/vocals.wav": "not_audio",
+            "data/stems/vocals.wav": "changed_since_scan",
             "data/f0/f0.csv": "f0_unreadable",
         }
         assert sorted(by_id(done)) == [

@@ -7,7 +7,7 @@ reason code (:data:`stemclean.manifest.SKIP_REASONS`) and ends in an :class:`ste
 * at once, in :func:`probe`: ``not_found``, ``no_permission``, ``empty``, ``not_audio``, ``wrong_extension``,
   ``no_audio_stream``, ``unreadable``, and ``truncated`` where header and size disagree;
 * when met, in :func:`read` and :func:`blocks`: ``truncated``, ``non_finite``, ``unreadable``;
-* at any time: ``decoder_crashed``, ``unexpected_error``.
+* at any time: ``decoder_crashed``, ``changed_while_reading``, ``unexpected_error``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import soxr  # type: ignore[import-untyped]
 from stemclean.audio.formats import ENDINGS, ending_family
 from stemclean.audio.isolation import open_decoder
 from stemclean.audio.stream import AudioInfo, Decoder
+from stemclean.audio.unchanged import steady
 from stemclean.audio.waveform import Waveform, mix_channels
 from stemclean.disk import check_room, replacing
 from stemclean.errors import AudioError, ConfigError, of_one_file
@@ -91,7 +92,7 @@ def read(
         AudioError: as :func:`probe`, or damage met in the excerpt.
     """
     path = Path(path)
-    with of_one_file(path), open_decoder(path, stream) as decoder:
+    with steady(path), of_one_file(path), open_decoder(path, stream) as decoder:
         info = decoder.info
         rate = sample_rate or info.sample_rate
         first = min(seconds_to_samples(start, info.sample_rate), info.num_samples)
@@ -138,7 +139,7 @@ def blocks(
         AudioError: as :func:`probe` before the first block; damage when it is met.
     """
     path = Path(path)
-    with of_one_file(path), open_decoder(path, stream) as decoder:
+    with steady(path), of_one_file(path), open_decoder(path, stream) as decoder:
         info = decoder.info
         rate = sample_rate or info.sample_rate
         pieces = _finite_chunks(path, decoder, 0, info.num_samples, channels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,11 +21,12 @@ from stemclean.audio.headroom import can_exceed, gain_below_full_scale
 from stemclean.audio.loudness import LoudnessMeter
 from stemclean.audio.splicing import splice, subregions
 from stemclean.audio.stereo import ChannelFaults, ChannelMeter
+from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
 from stemclean.data.cut_f0 import cut_file
 from stemclean.data.issues import GAIN_DB, channel_issues, turned_down_issue, with_issues
 from stemclean.data.song_levels import song_of
-from stemclean.errors import AudioError, ConfigError, LabelError
+from stemclean.errors import AudioError, ConfigError, LabelError, of_one_file
 from stemclean.manifest import Issue, Source, Stem
 from stemclean.units import amplitude_to_db, db_to_amplitude, samples_to_seconds, seconds_to_samples
 
@@ -145,7 +147,7 @@ class Cutter:
         self._known = known
         self._heard: dict[str, _Heard | AudioError] = {}  # by id
         self._songs: dict[str, _Song] = {}
-        self._sha256s: dict[str, str] = {}  # by id
+        self._files = Unchanged()
         self._config = config
         self._folder = folder
         self._destination = destination
@@ -187,25 +189,28 @@ class Cutter:
             origin["extra"].get(GAIN_DB),
         ):
             return self._taken_over(known, stem)
-        written = self._write(path, stem, heard.info, regions, self._destination / target, song.gain)
+        with self._reading(stem):
+            written = self._write(path, stem, heard.info, regions, self._destination / target, song.gain)
         described = _described(stem, {**written, "path": target, "issues": noted, **origin})
         return self._with_f0(stem, described, _seconds(regions, heard.info.sample_rate))
 
     def _unchanged(self, stem: Stem) -> Stem | None:
         """What an earlier run made of a stem that is what it was."""
         known = self._known(stem.id)
-        if known is None or not (self._folder / stem.path).is_file():
+        if known is None:
             return None
-        same = self._input_sha256(known) == self._sha256(stem) and self._f0_sha256(known) == _f0_sha256(stem)
+        try:
+            sha256 = self._sha256(stem)
+        except AudioError:  # of which the reading tells more
+            return None
+        same = self._input_sha256(known) == sha256 and self._f0_sha256(known) == _f0_sha256(stem)
         return known if same and self._is_there(known) else None
 
     def _taken_over(self, known: Stem, stem: Stem) -> Stem:
         return known.model_copy(update={name: getattr(stem, name) for name in _CARRIED})
 
     def _sha256(self, stem: Stem) -> str:
-        if stem.id not in self._sha256s:
-            self._sha256s[stem.id] = manifest.file_sha256(self._folder / stem.path)
-        return self._sha256s[stem.id]
+        return self._files.sha256(self._folder / stem.path)
 
     def _with_f0(self, stem: Stem, cut: Stem, regions: Sequence[tuple[float, float]]) -> Stem:
         """The trimmed stem with its f0 on its own time line; where that cannot be read, an issue says so."""
@@ -256,10 +261,14 @@ class Cutter:
         if stem.id not in self._heard:
             path = self._folder / stem.path
             try:
-                self._heard[stem.id] = _listen(path, stem)
+                with self._reading(stem), of_one_file(path):
+                    self._heard[stem.id] = _listen(path, stem)
             except AudioError as error:
                 self._heard[stem.id] = error
         return self._heard[stem.id]
+
+    def _reading(self, stem: Stem) -> AbstractContextManager[None]:
+        return self._files.reading(self._folder / stem.path, stem.sha256)
 
     def _song(self, stem: Stem) -> _Song:
         """What the stems of a stem's song have in common; those that cannot be read do not count."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from stemclean import regions
 from stemclean.audio import files
 from stemclean.audio.activity import active_regions
 from stemclean.audio.headroom import SpooledSound, gain_below_full_scale
+from stemclean.audio.unchanged import Unchanged
 from stemclean.data import corrupt as sound
 from stemclean.data.faults import KINDS, Fault
 from stemclean.data.issues import GAIN_DB, turned_down_issue
@@ -116,6 +117,7 @@ class Planter:
         folder: of the source.
         order: of the labels.
         levels, faults: of each stem, by id.
+        sources: the files as they were when they were measured.
     """
 
     folder: Path
@@ -124,6 +126,7 @@ class Planter:
     order: Sequence[str]
     levels: Mapping[str, sound.Level]
     faults: Mapping[str, Fault]
+    sources: Unchanged
 
     def write(self, song: Mapping[str, Stem]) -> tuple[dict[str, Truth], list[Skip]]:
         """Write the stems of a song, but those that are there already; what is known of each, and which were lost.
@@ -138,7 +141,7 @@ class Planter:
             for path, stem in song.items():
                 level, fault = self.levels[stem.id], self.faults[stem.id]
                 try:
-                    with of_one_file(self.folder / stem.path):
+                    with self._reading(stem, fault), of_one_file(self.folder / stem.path):
                         audio, truths[path] = _corrupted(stem, fault, level, self.folder, self.config, self.order)
                 except AudioError as error:
                     skipped.append(_lost(stem, self.folder, error))
@@ -154,6 +157,14 @@ class Planter:
                 if not (target.exists() and spool.is_in(target, gain)):
                     spool.pour(target, song[path].sample_rate, gain, subtype="PCM_16")
         return {path: truth.turned_down(gain, peak) for path, truth in truths.items()}, skipped
+
+    @contextmanager
+    def _reading(self, stem: Stem, fault: Fault) -> Iterator[None]:
+        """Read a stem and what bleeds into it in here."""
+        with ExitStack() as stack:
+            for one in (stem, *([fault.donor] if fault.donor else [])):
+                stack.enter_context(self.sources.reading(self.folder / one.path, one.sha256))
+            yield
 
 
 def _lost(stem: Stem, folder: Path, error: AudioError) -> Skip:

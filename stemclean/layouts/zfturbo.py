@@ -33,6 +33,7 @@ from tqdm import tqdm
 from stemclean import duplicates
 from stemclean.audio import files
 from stemclean.audio.headroom import gain_below_full_scale
+from stemclean.audio.unchanged import Unchanged
 from stemclean.data.song_levels import song_of
 from stemclean.disk import replacing
 from stemclean.errors import AudioError, ConfigError, of_one_file
@@ -110,7 +111,8 @@ class ZFTurbo:
         A stem goes to a class only if its labels are exactly that class, it is not dropped, and it is no declared
         validation or test stem. Why others do not: a verdict's reason, ``several_classes``, ``no_class``,
         ``held_out``, ``too_quiet``, those of
-        :func:`stemclean.duplicates.left_out`, or the reason code of a file that cannot be read.
+        :func:`stemclean.duplicates.left_out`, or the reason code of a file that cannot be read, or is not the one that
+        was judged (``changed_since_scan``).
 
         Returns:
             The report; ``extra`` holds ``num_stems`` (class -> rows), ``num_written`` (files converted),
@@ -123,12 +125,13 @@ class ZFTurbo:
             raise ConfigError(f"the source {folder} lies in the destination {destination}", "give another folder")
         report = WriteReport(kept_seconds=dict.fromkeys(manifest.labels, 0.0))
         rows: list[_Row] = []
+        sources = Unchanged()
         copies = duplicates.left_out(manifest.stems)
         for stem in tqdm(manifest.stems, "listen", unit="stem", disable=True if quiet else None):
             label, why = _class_of(stem)
             if not why:
                 try:
-                    with of_one_file(folder / stem.path):
+                    with sources.reading(folder / stem.path, stem.sha256), of_one_file(folder / stem.path):
                         heard = self._listen(folder / stem.path, stem.stream, sample_rate)
                         reads_right = _reads_right(folder / stem.path, stem.stream, sample_rate)
                     loud = heard.loudest >= max(self.min_mean_abs, 1e-9)
@@ -148,7 +151,7 @@ class ZFTurbo:
         for row in tqdm(rows, "write", unit="stem", disable=True if quiet else None):
             stem, source = row.stem, folder / row.stem.path
             try:
-                with of_one_file(source):
+                with sources.reading(source, stem.sha256), of_one_file(source):
                     placed = _placed(row, source, destination, sample_rate, gains.get(song_of(stem), 1.0))
             except AudioError as error:  # it was readable when it was listened to
                 report.skipped.append(Skip(path=stem.path, reason=error.reason, detail=error.detail))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from tqdm import tqdm
 from stemclean import duplicates
 from stemclean.audio import crosstalk, stereo
 from stemclean.audio.stereo import ChannelFaults
+from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
 from stemclean.data.issues import CHANNEL_CODES
 from stemclean.data.journal import Journal
 from stemclean.errors import AudioError
-from stemclean.manifest import Crosstalk, Span, Stem
+from stemclean.manifest import Crosstalk, Skip, Span, Stem
 from stemclean.regions import with_measured
 from stemclean.units import round_seconds, seconds_to_samples
 from stemclean.verdicts import Evidence, Policy, decide
@@ -37,8 +39,10 @@ SAMPLE_RATE = 44100
 CHANNELS = 2
 
 
-def measured(stems: Sequence[Stem], folder: Path, done: Journal, threads: Executor, *, quiet: bool) -> list[Stem]:
-    """Stems with what is heard in them of the other stems of their song.
+def measured(
+    stems: Sequence[Stem], folder: Path, done: Journal, threads: Executor, files: Unchanged, *, quiet: bool
+) -> tuple[list[Stem], list[Skip]]:
+    """Stems with what is heard in them of the other stems of their song; and those that cannot be read any more.
 
     Of stems with the same audio one is compared, and what is heard in it is heard in all. Trimmed stems are laid out as
     they lay in what they were cut from. Songs with one stem, or more than :data:`MOST`, are left as they are, and so is
@@ -48,6 +52,7 @@ def measured(stems: Sequence[Stem], folder: Path, done: Journal, threads: Execut
         stems: judged; those in which nothing was heard are left as they are.
         folder: what their paths are relative to.
         done: what an earlier run has measured.
+        files: as they were when they were judged.
     """
     songs: dict[str, list[Stem]] = {}
     for stem in stems:
@@ -56,10 +61,12 @@ def measured(stems: Sequence[Stem], folder: Path, done: Journal, threads: Execut
     unlike = [duplicates.first_of_each(song) for song in songs.values()]  # no stem is bleed of its own copy
     comparable = [song for song in unlike if 1 < len(song) <= MOST]
     open_songs = [song for song in comparable if any(stem.crosstalk is None for stem in song)]
-    looked = threads.map(partial(_of_song, folder=folder, done=done), open_songs)
+    looked = threads.map(partial(_of_song, folder=folder, done=done, files=files), open_songs)
     bar = tqdm(looked, "crosstalk", len(open_songs), unit="song", disable=True if quiet or not open_songs else None)
-    found = {stem.id: stem for song in bar for stem in song}
-    return _named(_as_their_copies([found.get(stem.id, stem) for stem in stems]))
+    found: dict[str, Stem | Skip] = {identity: result for song in bar for identity, result in song.items()}
+    results = [found.get(stem.id, stem) for stem in stems]
+    kept = [result for result in results if isinstance(result, Stem)]
+    return _named(_as_their_copies(kept)), [result for result in results if isinstance(result, Skip)]
 
 
 def _as_their_copies(stems: Sequence[Stem]) -> list[Stem]:
@@ -86,16 +93,34 @@ def _named(stems: Sequence[Stem]) -> list[Stem]:
     ]
 
 
-def _of_song(song: Sequence[Stem], folder: Path, done: Journal) -> list[Stem]:
-    """The stems of a song, measured; as they are where one cannot be read."""
+def _of_song(song: Sequence[Stem], folder: Path, done: Journal, files: Unchanged) -> dict[str, Stem | Skip]:
+    """The stems of a song by their ids, measured; one that was readable when it was judged may be so no more."""
+    results: dict[str, Stem | Skip] = {}
+    left = list(song)
+    while left:
+        try:
+            return results | {stem.id: stem for stem in _among_each_other(left, folder, done, files)}
+        except AudioError as error:
+            broken = {stem.id for stem in left if folder / stem.path == error.path} or {stem.id for stem in left}
+            for stem in left:
+                if stem.id in broken:
+                    results[stem.id] = Skip(path=stem.path, reason=error.reason, detail=error.detail)
+            left = [stem for stem in left if stem.id not in broken]
+    return results
+
+
+def _among_each_other(song: Sequence[Stem], folder: Path, done: Journal, files: Unchanged) -> list[Stem]:
+    """Stems with what is heard in each of the others. Raises AudioError where one cannot be read."""
     among = json.dumps([[stem.id, stem.sha256] for stem in song])
     known = [done.get(stem, among) for stem in song]
     if all(known):
         return [stem for stem in known if stem]
-    try:
-        told = crosstalk.measure([partial(_blocks, stem, folder / stem.path) for stem in song], SAMPLE_RATE)
-    except AudioError:  # it was readable when it was judged
+    if len(song) < 2:
         return list(song)
+    with ExitStack() as stack:
+        for stem in song:
+            stack.enter_context(files.reading(folder / stem.path, stem.sha256))
+        told = crosstalk.measure([partial(_blocks, stem, folder / stem.path) for stem in song], SAMPLE_RATE)
     heard: list[list[Crosstalk]] = [[] for _ in song]
     for one in told:
         of = Crosstalk(

@@ -6,8 +6,9 @@ which is never changed. The labels themselves are :mod:`stemclean.refining.pseud
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from stemclean.audio import files, stereo
 from stemclean.audio.loudness import peak_dbfs
 from stemclean.audio.stereo import ChannelFaults
+from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
 from stemclean.data.journal import Journal
 from stemclean.errors import AudioError, LabelError, of_one_file
@@ -145,12 +147,13 @@ class _Worker:
     sidecars: Sidecars
     models: Models
     device: str | None
+    files: Unchanged = field(default_factory=Unchanged)
 
     def f0(self, stem: Stem) -> Stem | Skip:
         """A voice with its estimated f0."""
         loaded = self.models.tracker
         try:
-            with of_one_file(self.sidecars.root / stem.path):
+            with self._reading(stem):
                 sound = self._read(stem, loaded)
                 track = pseudo_f0(loaded, sound, threshold=self.models.threshold, device=self.device)
         except AudioError as error:
@@ -174,7 +177,7 @@ class _Worker:
         try:
             beside = f0_labels.Beside(stem.duration, stem.track.rpartition("/")[2])
             known = f0_labels.read(self.sidecars.root / stem.f0.path, stem.f0.format, beside=beside)
-            with of_one_file(self.sidecars.root / stem.path):
+            with self._reading(stem):
                 sound = self._read(stem, loaded, ChannelFaults())  # what is left of it must be the rest
                 voice, confidence = pseudo_vocals(loaded, sound, known, device=self.device)
         except AudioError as error:
@@ -202,6 +205,12 @@ class _Worker:
             estimated=Estimated(by=loaded.uri, confidence=round(confidence, 4)),
             issues=[Issue(code="kept_in_float", detail=f"it reaches {peak:+.2f} dBFS")] if in_float else [],
         )
+
+    @contextmanager
+    def _reading(self, stem: Stem) -> Iterator[None]:
+        path = self.sidecars.root / stem.path
+        with self.files.reading(path, stem.sha256), of_one_file(path):
+            yield
 
     def _read(self, stem: Stem, loaded: Weights, faults: ChannelFaults | None = None) -> Waveform:
         spec = loaded.model.spec

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 import stemclean
 from stemclean import duplicates, manifest, verdicts
+from stemclean.audio.unchanged import Unchanged
 from stemclean.data.issues import channel_issues, with_issues
 from stemclean.data.journal import Journal
 from stemclean.data.song_levels import SongLevels
@@ -52,20 +53,22 @@ def relabel(
     """
     jury.check(source, levels=config.max_bleed_db is not None)
     songs = SongLevels(source.stems, folder, config.silence_floor_dbfs)
+    files = Unchanged()
     settings = [created.by, created.config, [model.sha256 for model in jury.models()]]
     with Journal(output, settings, resume=running.resume) as done, one_thread_each(running.workers) as threads:
 
         def look(stem: Stem) -> Stem | Skip:
-            return done.get(stem) or done.put(stem, _look(stem, folder, jury, config, songs))
+            return done.get(stem) or done.put(stem, _look(stem, folder, jury, config, songs, files))
 
         looked = threads.map(look, source.stems)
         bar = tqdm(looked, "refine", len(source.stems), unit="stem", disable=True if running.quiet else None)
         results = list(bar)
         stems = [result for result in results if isinstance(result, Stem)]
+        skipped = [*source.skipped, *(result for result in results if isinstance(result, Skip))]
         if config.crosstalk:
-            stems = measured(stems, folder, done, threads, quiet=running.quiet)
+            stems, lost = measured(stems, folder, done, threads, files, quiet=running.quiet)
             stems = [with_crosstalk(stem, config.policy(jury.chance)) for stem in stems]
-    skipped = [*source.skipped, *(result for result in results if isinstance(result, Skip))]
+            skipped += lost
     heard = [label for label in jury.labels if label not in source.labels]
     refined = source.with_stems(
         stems,
@@ -143,10 +146,12 @@ def _hear(
     return heard, calibration(heard.pooled())
 
 
-def _look(stem: Stem, folder: Path, jury: Jury, config: RefineConfig, songs: SongLevels) -> Stem | Skip:
+def _look(
+    stem: Stem, folder: Path, jury: Jury, config: RefineConfig, songs: SongLevels, files: Unchanged
+) -> Stem | Skip:
     """One stem, judged; or why it could not be."""
     try:
-        with of_one_file(folder / stem.path):
+        with files.reading(folder / stem.path, stem.sha256), of_one_file(folder / stem.path):
             return _judged(stem, _recording(stem, folder, jury), jury, config, songs)
     except AudioError as error:
         return Skip(path=stem.path, reason=error.reason, detail=error.detail)

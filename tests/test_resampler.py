@@ -8,6 +8,7 @@ import soxr
 import torch
 
 from stemclean.audio.resampler import Resampler
+from stemclean.errors import ConfigError
 
 RATES = [(44100, 16000), (16000, 44100), (48000, 16000), (22050, 16000), (8000, 11025)]
 
@@ -51,3 +52,9 @@ def test_gradients_flow_and_one_rate_changes_nothing():
     assert (sound.grad != 0).all()
     assert Resampler(16000, 16000)(sound) is sound
     assert not list(Resampler(44100, 16000).state_dict())
+
+
+def test_rates_without_a_common_divisor_take_no_memory():
+    """The filter of 384 000 to 383 999 would have 10^11 taps, 1.2 TB."""
+    with pytest.raises(ConfigError, match="384000 Hz cannot be made 383999 Hz"):
+        Resampler(384_000, 383_999)

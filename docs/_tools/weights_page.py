@@ -22,6 +22,12 @@ HEAD = """# Weights
 Weights are safetensors with a JSON card inside and beside them; a pickle is refused. `stemclean train-classifier`,
 `train-separator` and `train-tracker` write both, and [publish](training.md#publishing) them if asked.
 
+Weights come from anywhere, so they are checked before they take memory, in this order: the header against the size of
+the file; the card; names, shapes and types of the tensors against the architecture that the card names; the checksum,
+where a card beside the file states one. Only then are the tensors read, and NaN and infinite values refused. Of a
+cascade, the part that is asked for is read. What is wrong is named with the file and the tensor or key, and ends a
+command with 2.
+
 The recipes: `small` is meant for two CPU cores, with generalised cross-entropy, which forgives wrong labels;
 `paper` is the network and loss of Koo et al. 2023; `atto` made the bundled weights, with cross-entropy on clean stems
 and a calibration on held-out tracks.

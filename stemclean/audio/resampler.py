@@ -11,12 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stemclean.errors import ConfigError
+
 __all__ = ["Resampler"]
 
 ZEROS = 24
 """Zero crossings of the sinc on each side."""
 ROLLOFF = 0.945
 """Where the filter is at half amplitude, as a share of the lower Nyquist frequency; it is flat to 0.89 of it."""
+
+MOST_TAPS = 1 << 22
+"""Of all phases of the filter; rates that are in use need 650 000 at most, and 384 000 Hz to 383 999 Hz 10^11."""
 
 
 class Resampler(nn.Module):
@@ -27,6 +32,9 @@ class Resampler(nn.Module):
 
     Args:
         old_rate, new_rate: in Hz; their ratio in lowest terms is what counts.
+
+    Raises:
+        ConfigError: a ratio of so large numbers that the filter would have more than :data:`MOST_TAPS`.
     """
 
     kernel: Tensor
@@ -37,6 +45,11 @@ class Resampler(nn.Module):
         self.old, self.new = old_rate // shared, new_rate // shared
         cutoff = ROLLOFF * min(self.old, self.new)  # per period of the ratio; old is the input's rate
         self.width = math.ceil(ZEROS * self.old / cutoff)
+        if self.new * (self.old + 2 * self.width) > MOST_TAPS:
+            raise ConfigError(
+                f"{old_rate} Hz cannot be made {new_rate} Hz: as {self.old} to {self.new} they need too large a filter",
+                "use sample rates with a larger common divisor",
+            )
         phases = torch.arange(self.new, dtype=torch.float64)[:, None] / self.new  # in periods, as all below
         taps = torch.arange(-self.width, self.width + self.old, dtype=torch.float64)[None] / self.old
         place = (taps - phases) * cutoff  # in zero crossings

@@ -13,8 +13,8 @@ from stemclean.outputs import refuse_foreign
 __all__ = ["DEFAULT_CLASSIFIER", "bundled", "check_output", "resolve"]
 
 DEFAULT_CLASSIFIER = "bundled:atto.v2"
-LARGEST_HEADER = 16 << 20
-"""Bytes of a safetensors header, the card in it among them; ours have some 100 000."""
+LARGEST_HEADER = 4 << 20
+"""Bytes of a safetensors header, the card in it among them; ours have some 50 000."""
 
 
 def check_output(path: str | Path) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,8 @@ from stemclean.disk import replacing
 from stemclean.documents import json_of
 from stemclean.errors import ConfigError, WeightsError
 from stemclean.manifest import file_sha256
-from stemclean.models import bounds, cascade, hub, model_card, registry
-from stemclean.models.addresses import DEFAULT_CLASSIFIER, LARGEST_HEADER, bundled, resolve
+from stemclean.models import bounds, cascade, hub, model_card, registry, tensor_header
+from stemclean.models.addresses import DEFAULT_CLASSIFIER, bundled, resolve
 from stemclean.models.contract import ModelSpec
 
 __all__ = [
@@ -45,6 +45,11 @@ __all__ = [
 FORMAT = "stemclean.weights/1"
 FREE_OPTIONS = frozenset({"checkpoint_activations", "drop_path", "level_head"})
 """Options in which a model may differ from the weights that it starts from: no tensor means another thing by them."""
+_DTYPES = {
+    torch.bool: ("BOOL",), torch.uint8: ("U8",), torch.int8: ("I8",), torch.int16: ("I16",), torch.int32: ("I32",),
+    torch.int64: ("I64",),
+}  # fmt: skip
+"""Type of a model's tensor -> those that it may have in a file; numbers with a point may be any of these."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +95,14 @@ def read_card(path: str | Path) -> dict[str, Any]:
     Raises:
         WeightsError: no readable safetensors file, or without a card.
     """
-    return _read(Path(path), str(path))[1]
+    return _header(Path(path), str(path))[1]
 
 
 def write_card(path: str | Path, card: dict[str, Any]) -> None:
     """Give weights on disk another card; the tensors stay as they are."""
     path = Path(path)
-    tensors, _ = _read(path, str(path))
-    _write(path, tensors, {"format": FORMAT, **card})
+    header, _ = _header(path, str(path))
+    _write(path, _tensors(path, str(path), header.tensors), {"format": FORMAT, **card})
 
 
 def push(path: str | Path, repo: str, *, quiet: bool = False) -> str:
@@ -142,26 +147,19 @@ def _write(path: Path, tensors: dict[str, torch.Tensor], card: dict[str, Any]) -
         temporary.write_text(_card_text(card, file_sha256(path)), encoding="utf-8")
 
 
-def _read(path: Path, name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and card; ``name`` is what an error calls the file."""
-    with _readable(path, name) as file:
-        card = _checked_card((file.metadata() or {}).get("card", "null"), name)
-        return {key: file.get_tensor(key) for key in file.keys()}, card  # noqa: SIM118 - safe_open is no mapping
+def _header(path: Path, name: str) -> tuple[tensor_header.Header, dict[str, Any]]:
+    """What a file says that it holds, and its card; ``name`` is what an error calls the file."""
+    header = tensor_header.read(path, name)
+    return header, _checked_card(header.metadata.get("card", "null"), name)
 
 
-@contextmanager
-def _readable(path: Path, name: str) -> Iterator[Any]:
+def _tensors(path: Path, name: str, keys: Iterable[str]) -> dict[str, torch.Tensor]:
+    """Tensors of a file whose header was read."""
     try:
-        with path.open("rb") as raw:
-            header = int.from_bytes(raw.read(8), "little")
-        if header > LARGEST_HEADER and path.stat().st_size > LARGEST_HEADER:
-            raise WeightsError(f"{name}: its header claims {header} bytes", f"{LARGEST_HEADER} are the most")
         with safe_open(path, framework="pt") as file:
-            yield file
+            return {key: file.get_tensor(key) for key in keys}
     except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{name}: no readable safetensors file: {error}", "was the download cut off? fetch it again"
-        ) from None
+        raise WeightsError(f"{name}: no readable safetensors file: {error}", "fetch it again") from None
 
 
 def _checked_card(text: str, name: str) -> dict[str, Any]:
@@ -200,26 +198,31 @@ def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
 
     Raises:
         WeightsError: not found, no safetensors, no card, another kind of model, or a checksum that differs from the
-            one in the card beside the file.
+            one in the card beside the file. What the file claims is held against the architecture before any tensor is
+            read.
     """
     path, name = resolve(uri)
+    header, card = _header(path, name)
+    whole, prefix = card, ""
+    if card["kind"] == "cascades" and kind in cascade.PARTS:
+        card, prefix = cascade.part_card(card, kind), f"{cascade.PARTS[kind]}."
+    if card["kind"] != kind:
+        raise WeightsError(f"{name}: these are {card['kind']}, but {kind} are needed here", "give other weights")
+    with _refusing(name):
+        _check_names(header.tensors, whole)
+        keys = _check_tensors(header.tensors, card, prefix)
     sha256 = file_sha256(path)
     _check_sha256(path, name, sha256)
-    tensors, card = _read(path, name)
-    if card["kind"] == "cascades" and kind in cascade.PARTS:
-        part = f"{cascade.PARTS[kind]}."
-        tensors = {key.removeprefix(part): tensor for key, tensor in tensors.items() if key.startswith(part)}
-        card = cascade.part_card(card, kind)
-    if card["kind"] != kind:
-        raise WeightsError(f"{name}: these are {card['kind']}, but {kind} are needed here")
-    try:
-        _check_tensors(tensors, card)
+    tensors = {
+        key: tensor.float() if tensor.is_floating_point() else tensor
+        for key, tensor in _tensors(path, name, keys).items()
+    }
+    with _refusing(name):
+        for key, tensor in tensors.items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise _MisfitError(f"{key} holds NaN or infinite values")
         model = _built(card)
-        model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
-    except ConfigError as error:
-        raise WeightsError(f"{name}: its card cannot be meant: {error.message}", error.hint) from None
-    except (RuntimeError, _MisfitError) as error:
-        raise WeightsError(f"{name}: tensors and architecture differ: {str(error).splitlines()[0]}") from None
+        model.load_state_dict({key.removeprefix(prefix): tensor for key, tensor in tensors.items()})
     return Weights(model.eval(), card, name, sha256)
 
 
@@ -227,27 +230,52 @@ class _MisfitError(Exception):
     """Tensors are not those of the model that the card describes."""
 
 
-def _check_tensors(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> None:
-    """Hold a file's tensors against the model that its card describes, before memory is taken for that.
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise WeightsError(f"{name}: its card cannot be meant: {error.message}", error.hint) from None
+    except (RuntimeError, _MisfitError) as error:
+        what = str(error).splitlines()[0]
+        raise WeightsError(f"{name}: tensors and architecture differ: {what}", "fetch the weights again") from None
+
+
+def _check_names(tensors: Iterable[str], card: Mapping[str, Any]) -> None:
+    """Refuse a tensor that is of no part of a cascade."""
+    parts = tuple(f"{part}." for part in cascade.PARTS.values())
+    for key in tensors if card["kind"] == "cascades" else ():
+        if not key.startswith(parts):
+            raise _MisfitError(f"the card's model has no {key}")
+
+
+def _check_tensors(tensors: Mapping[str, tensor_header.Tensor], card: Mapping[str, Any], prefix: str) -> list[str]:
+    """Hold what a header claims against the model that the card describes, which takes no memory here.
+
+    Args:
+        prefix: that the model's tensors have in the file.
+
+    Returns:
+        The names of these tensors in the file.
 
     Raises:
         ConfigError: there is no such model.
-        _MisfitError: a tensor is missing, of another shape, too many, or holds NaN or infinities.
+        _MisfitError: a tensor is missing, of another shape or type, or too many.
     """
     with torch.device("meta"):
-        wanted = {key: tensor.shape for key, tensor in _built(card).state_dict().items()}
-    for key, shape in wanted.items():
+        wanted = {f"{prefix}{key}": tensor for key, tensor in _built(card).state_dict().items()}
+    for key, tensor in wanted.items():
         if key not in tensors:
             raise _MisfitError(f"{key} is missing")
-        if tensors[key].shape != shape:
-            raise _MisfitError(f"{key} is {list(tensors[key].shape)}, the card's model has {list(shape)}")
-    for key, tensor in tensors.items():
-        if key not in wanted:
+        shape, dtype = tensors[key].shape, tensors[key].dtype
+        if shape != tensor.shape:
+            raise _MisfitError(f"{key} is {list(shape)}, the card's model has {list(tensor.shape)}")
+        if dtype not in (tensor_header.FLOATS if tensor.is_floating_point() else _DTYPES.get(tensor.dtype, ())):
+            raise _MisfitError(f"{key} is of {dtype}, the card's model has {tensor.dtype}")
+    for key in tensors:
+        if key.startswith(prefix) and key not in wanted:
             raise _MisfitError(f"the card's model has no {key}")
-        if tensor.is_complex():
-            raise _MisfitError(f"{key} is of {tensor.dtype}")
-        if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
-            raise _MisfitError(f"{key} holds NaN or infinite values")
+    return list(wanted)
 
 
 def _built(card: Mapping[str, Any]) -> Any:

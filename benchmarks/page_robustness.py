@@ -24,6 +24,11 @@ WHAT = {
     "disks": "runs whose disk was full, read-only or limited, or whose output was closed, and gone on with",
 }
 
+ONE_SIDED = """
+Clean stems recorded on one channel of two, or with one channel inverted, are judged as the mono that they hold: none is
+thrown away for it, and each carries the issue `one_sided` or `polarity_inverted`.
+"""
+
 
 def parts(read: Callable[[str], Record]) -> list[str]:
     """The section.
@@ -39,7 +44,18 @@ def parts(read: Callable[[str], Record]) -> list[str]:
     if shown := {part: result[part] for part in WHAT if part in result}:
         told += [_summary(shown), *_kills(shown), _failures(shown)]
         told.append("\n".join(f"`{_command(part, record)}`  " for part, record in shown.items()))
-    return told
+    return told + _one_sided(read("one_sided"))
+
+
+def _one_sided(result: Record) -> list[str]:
+    if not result:
+        return []
+    columns = {"stems": "stems with sound", "not_kept": "not kept", "unlike_mono": "another verdict than as mono"}
+    rows = [
+        [shape, *(result["shapes"][shape][name] for name in columns)] for shape in ("mono", "left", "right", "inverted")
+    ]
+    shown = table(["shape", *columns.values()], rows)
+    return ["## Do one-sided and inverted stems survive?", ONE_SIDED, shown, f"`{result['command']}`"]
 
 
 def _command(part: str, record: Record) -> str:

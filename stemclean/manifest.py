@@ -26,6 +26,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from stemclean.disk import file_sha256, replacing
 from stemclean.documents import DEEPEST, FlawError, json_of
 from stemclean.errors import ManifestError, in_plain_words
+from stemclean.labels import class_names
 from stemclean.outputs import refuse_foreign
 from stemclean.units import SECONDS_DECIMALS
 
@@ -121,6 +122,7 @@ def _nameable(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_nameable)]
+ClassName = Annotated[str, AfterValidator(class_names.checked)]
 Number = Annotated[float, AfterValidator(_finite)]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0), AfterValidator(_finite)]
@@ -377,8 +379,8 @@ class Manifest(_Noun):
     """the version of this contract"""
     created: Created
     """where it comes from"""
-    labels: list[Name]
-    """the classes, in their order"""
+    labels: list[ClassName]
+    """the classes, in their order; names without ``/`` and ``\\``"""
     root: Name = "."
     """the folder of the stems, relative to the manifest's own"""
     stems: list[Stem] = Field(default_factory=list)
@@ -403,6 +405,7 @@ class Manifest(_Noun):
                 ("found", stem.found or []),
                 ("levels_db", stem.levels_db),
                 ("crosstalk", [one.label for one in stem.crosstalk or [] if one.label is not None]),
+                *((f"regions[{number}].labels", region.labels) for number, region in enumerate(stem.regions)),
                 *((f"regions[{number}].levels_db", region.levels_db) for number, region in enumerate(stem.regions)),
             ]
             for field, labels in named:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from stemclean.errors import ConfigError
-from stemclean.labels import words
+from stemclean.labels import class_names, words
 from stemclean.labels.reading import MIXTURE, Reader, Reading, phrase
 from stemclean.labels.words import listed
 
@@ -27,10 +27,16 @@ class Profile:
         name: how the profile is called on the command line.
         aliases: class -> words and phrases in lower case, single spaces; the class's own name
             is always among them.
+
+    Raises:
+        ConfigError: a class has a name that none may have, see :mod:`stemclean.labels.class_names`.
     """
 
     name: str
     aliases: Mapping[str, frozenset[str]]
+
+    def __post_init__(self) -> None:
+        class_names.check(self.aliases)
 
     @property
     def labels(self) -> tuple[str, ...]:

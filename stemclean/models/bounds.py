@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stemclean.errors import ConfigError
+from stemclean.labels import class_names
 from stemclean.models.contract import ModelSpec
 
 __all__ = ["LARGEST_MODEL", "OPTIONS", "check", "spec_of"]
@@ -19,7 +20,7 @@ LARGEST_MODEL: Final = 2_000_000_000
 """Parameters; 8 GB in float32."""
 BACKBONE = r"convnext(v2)?_[a-z0-9_]+"
 """timm's names of the family, without weights of its own and without a scheme that leads elsewhere."""
-LONGEST_LIST, LONGEST_TEXT = 64, 64
+LONGEST_LIST, LONGEST_TEXT, MOST_LABELS = 64, 64, 256
 
 OPTIONS: Final[dict[str, tuple[float, float]]] = {
     "bandwidth_hz": (1, 384_000),
@@ -89,9 +90,13 @@ def spec_of(told: Any) -> ModelSpec:
         if type(value) is not int or not low <= value <= high:
             raise _refused(f"spec.{name}", value, f"a whole number from {low} to {high}")
     labels = told.get("labels")
-    right = isinstance(labels, list | tuple) and 0 < len(labels) <= 256
-    if not right or not all(isinstance(label, str) and 0 < len(label) <= LONGEST_TEXT for label in labels or ()):
-        raise _refused("spec.labels", labels, "a list of names")
+    right = isinstance(labels, list | tuple) and 0 < len(labels) <= MOST_LABELS
+    if not right or not all(isinstance(label, str) for label in labels or ()):
+        raise _refused("spec.labels", labels, f"a list of 1 to {MOST_LABELS} names")
+    try:
+        class_names.check(labels or ())
+    except ConfigError as error:
+        raise ConfigError(f"spec.labels: {error.message}", error.hint) from None
     if len(set(labels or ())) < len(labels or ()):
         raise _refused("spec.labels", labels, "a list of different names")
     return ModelSpec(told["sample_rate"], told["channels"], tuple(labels or ()), told["segment"])

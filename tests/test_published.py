@@ -158,7 +158,7 @@ def test_the_header_says_what_the_paper_says(refined):
         "rounds": 2, "folds": 1, "retrain_on": "single", "min_single_share": 0.0,
     }  # fmt: skip
     recipe, paper = asked["recipe"], json.loads(json.dumps(read("paper").to_dict()))
-    opened = {"loop", "validation_share"}
+    opened = {"loop", "validation_share", "validation_examples"}
     assert {k: v for k, v in recipe.items() if k not in opened} == {k: v for k, v in paper.items() if k not in opened}
     assert recipe["loop"]["examples"] == 16
 

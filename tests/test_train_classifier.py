@@ -249,6 +249,21 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.parametrize("count", [1, 33])
+def test_as_many_mixtures_validate_as_the_recipe_says(count, dataset, tmp_path, monkeypatch):
+    heard, told = [], ClassifyTask.validate
+
+    def validate(self, model):
+        figures = told(self, model)
+        heard.append(sum(len(batch[0]) for batch in self._validation))
+        return figures
+
+    monkeypatch.setattr(ClassifyTask, "validate", validate)
+    settings = [*QUICK, "loop.examples=16", "loop.validations=1", f"validation_examples={count}"]
+    train_classifier(dataset, tmp_path / "a.safetensors", overrides=settings, cache=tmp_path, workers=0, quiet=True)
+    assert heard == [count]
+
+
 def test_disguises_leave_the_targets_and_take_the_levels(tmp_path, dataset):
     """A disguised mixture has stripes of one value in its spectrum, and its levels are no longer known."""
     source, folder = layouts.load(dataset, quiet=True)

@@ -39,7 +39,7 @@ PUBLISHED_SELF = SelfConfig(rounds=2, folds=1, retrain_on="single", min_single_s
 """How a dataset refines itself."""
 RECIPE = "paper"
 """How its classifiers are trained."""
-OPEN = ("loop.", "seed", "validation_share")
+OPEN = ("loop.", "seed", "validation_share", "validation_examples")
 """Keys of the recipe, or how they begin, of which the paper says nothing: optimiser, schedule, batch and number of
 mixtures (an epoch has no length there), random numbers, and the tracks that validate."""
 

@@ -17,7 +17,7 @@ from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec
-from stemclean.training import finished
+from stemclean.training import checkpoints, finished
 from stemclean.training.calibrate import calibrate
 from stemclean.training.classify import LOSSES, ClassifyTask
 from stemclean.training.loop import fit
@@ -84,8 +84,9 @@ def fit_classifier(
     if start and set(start.model.spec.labels) == set(labels):
         labels = start.model.spec.labels  # the order of its outputs
     key = _run_key(stems, folder, labels, recipe, start)
-    if resume and (written := finished.card_of(output, key, {"recipe": recipe.to_dict()})):
-        return _told(finished.recarded(output, written, card), output, 0.0, manifest.skipped)
+    settings = {"recipe": recipe.to_dict()}
+    if resume and (written := finished.found(output, key, settings, card, keep_checkpoint=keep_checkpoint)):
+        return _told(written, output, 0.0, manifest.skipped)
     train_tracks, validation_tracks = split_tracks(stems, share=recipe.validation_share, seed=recipe.seed)
     if not validation_tracks:
         raise ConfigError(
@@ -121,9 +122,10 @@ def fit_classifier(
         processes=processes.num_processes,
         seed=recipe.seed,
         workers=workers,
+        validation_examples=recipe.validation_examples,
     )
-    checkpoint = output.with_suffix(f".{key[:8]}.checkpoint")
-    model.net, progress = fit(task, model.net, recipe.loop, checkpoint, resume=resume, quiet=quiet)
+    checkpoint = checkpoints.path_of(output, key)
+    model.net, progress = fit(task, model.net, recipe.loop, checkpoint, run_key=key, resume=resume, quiet=quiet)
     calibration = {}
     if recipe.calibration.excerpts:
         fitted, of_levels = calibrate(model.eval(), task.validation, recipe.calibration, seed=recipe.seed, quiet=quiet)
@@ -133,7 +135,7 @@ def fit_classifier(
         "architecture": recipe.architecture,
         "spec": model.spec.to_dict(),
         "options": dict(recipe.options),
-        "recipe": recipe.to_dict(),
+        **settings,
         "created_by": f"stemclean {stemclean.__version__}",
         "torch": torch.__version__,
         "parameters": sum(p.numel() for p in model.net.parameters()),
@@ -145,11 +147,7 @@ def fit_classifier(
         **calibration,
         **(card or {}),
     }
-    if processes.is_main_process:
-        weights.save(output, model, written)
-        if not keep_checkpoint:
-            checkpoint.unlink(missing_ok=True)
-    processes.wait_for_everyone()
+    finished.keep(output, model, written, dtype=torch.float16, keep_checkpoint=keep_checkpoint)
     return _told(written, output, progress.seconds, [*manifest.skipped, *pool.skipped])
 
 

@@ -97,6 +97,7 @@ CELL_COMPRESSION = 0.3
 LOWEST_DB, LOUD_DB = -40.0, -3.0
 """Levels are learned down to the first; above the second, a class is most of what is heard."""
 
+VALIDATION_BATCH = 32
 DISGUISE = 1
 """What a disguise is drawn for; the mixture itself is drawn for nothing more."""
 
@@ -193,8 +194,9 @@ class ClassifyTask:
         """
         if not self._validation:
             mixer = self.mixer(self.validation, (self.seed, 0xF1))
-            for first in range(0, max(32, self.validation_examples), 32):
-                self._validation.append(self.batch(mixer, range(first, first + 32), disguise=False)[:3])
+            for first in range(0, self.validation_examples, VALIDATION_BATCH):
+                numbers = range(first, min(first + VALIDATION_BATCH, self.validation_examples))
+                self._validation.append(self.batch(mixer, numbers, disguise=False)[:3])
         device = next(model.parameters()).device
         outputs = torch.cat([self._heard(model, batch[0].to(device))[0].cpu() for batch in self._validation])
         target, levels_db = (torch.cat([batch[place] for batch in self._validation]) for place in (1, 2))

@@ -20,7 +20,7 @@ from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.models import cascade, registry, weights
 from stemclean.models.contract import ModelSpec
 from stemclean.models.decoding import THRESHOLD
-from stemclean.training import finished, weighting
+from stemclean.training import checkpoints, finished, weighting
 from stemclean.training.joint import JointConfig, JointTask
 from stemclean.training.loop import LoopConfig, Progress, fit
 from stemclean.training.processes import together
@@ -73,8 +73,9 @@ def fit_joint(
     manifest = known.with_stems(known.stems, skipped=[*manifest.skipped, *_beyond(known, classes)])
     key = _run_key(known, folder, [recipe.to_dict(), tracker_recipe.to_dict(), asdict(config)], classes, loaded)
     settings = {"recipe": recipe.to_dict(), "tracker_recipe": tracker_recipe.to_dict(), "joint": asdict(config)}
-    if running.resume and (written := finished.card_of(output, key, settings)):
-        return _told(finished.recarded(output, written, card), output, manifest)
+    keep = running.keep_checkpoint
+    if running.resume and (written := finished.found(output, key, settings, card, keep_checkpoint=keep)):
+        return _told(written, output, manifest)
     songs = Songs(
         known,
         folder,
@@ -148,8 +149,9 @@ def fit_tracker(
     loaded = Start(tracker=init).loaded()
     key = _run_key(known, folder, [recipe.to_dict()], [PITCHED], loaded)
     settings = {"recipe": recipe.to_dict()}
-    if running.resume and (written := finished.card_of(output, key, settings)):
-        return _told(finished.recarded(output, written, card), output, manifest)
+    keep = running.keep_checkpoint
+    if running.resume and (written := finished.found(output, key, settings, card, keep_checkpoint=keep)):
+        return _told(written, output, manifest)
     songs = Songs(known, folder, [PITCHED], recipe.spec, running, share=recipe.validation_share, seed=recipe.seed)
     torch.manual_seed(recipe.seed)
     spec = ModelSpec(labels=(PITCHED,), **recipe.spec)
@@ -196,8 +198,10 @@ def _fitted(
     running: Running,
 ) -> dict[str, Any]:
     """Run the loop, write weights and card; what the verb gives back."""
-    checkpoint = output.with_suffix(f".{key[:8]}.checkpoint")
-    fitted, progress = fit(task, model, loop, checkpoint, resume=running.resume, quiet=running.quiet, logs=running.logs)
+    checkpoint = checkpoints.path_of(output, key)
+    fitted, progress = fit(
+        task, model, loop, checkpoint, run_key=key, resume=running.resume, quiet=running.quiet, logs=running.logs
+    )
     written = {
         **told,
         "created_by": f"stemclean {stemclean.__version__}",
@@ -210,12 +214,8 @@ def _fitted(
         "run": key,
         **(card or {}),
     }
-    processes = together()
-    if processes.is_main_process:
-        weights.save(output, fitted, written, dtype=torch.float32)  # half precision has no room for norms of spectra
-        if not running.keep_checkpoint:
-            checkpoint.unlink(missing_ok=True)
-    processes.wait_for_everyone()
+    # half precision has no room for norms of spectra
+    finished.keep(output, fitted, written, dtype=torch.float32, keep_checkpoint=running.keep_checkpoint)
     return _told(written, output, manifest, songs, progress)
 
 

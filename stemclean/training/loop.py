@@ -7,6 +7,7 @@ cut, its gradient is that of the whole, but for rounding and for what dropout dr
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +23,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from stemclean.disk import replacing
 from stemclean.errors import ConfigError, StemcleanError
-from stemclean.training import processes, talk
+from stemclean.progress import warn
+from stemclean.training import checkpoints, processes, talk
 from stemclean.training.memory import keep_freed_memory
 from stemclean.training.norms import batch_norms, measure_norms, share_norms
 
@@ -134,6 +135,7 @@ def fit(
     config: LoopConfig,
     checkpoint: Path,
     *,
+    run_key: str = "",
     resume: bool = True,
     quiet: bool = False,
     logs: Path | None = None,
@@ -143,8 +145,11 @@ def fit(
     Progress stands on stderr: a bar on a terminal, elsewhere a line a minute, and a line at each validation.
 
     Args:
-        checkpoint: file that a killed run goes on from; written at each validation and twice in between.
-        resume: go on from it where it exists.
+        checkpoint: file that a killed run goes on from; written at each validation and twice in between. The one before
+            it is kept as well. See :func:`stemclean.training.checkpoints.remove`.
+        run_key: differs where one run cannot go on from another's checkpoint.
+        resume: go on from the last checkpoint, or from the one before it where that is damaged. What is damaged, and
+            what is another run's, is set aside.
         logs: folder for TensorBoard; None: no logs.
 
     Returns:
@@ -166,8 +171,8 @@ def fit(
     if process.num_processes > 1:
         share_norms(model)
     run = _Run(model, config)
-    if resume and checkpoint.exists():
-        run.load(torch.load(checkpoint, map_location="cpu", weights_only=True), task)
+    if resume:
+        run = _resumed(run, checkpoint, run_key, task)
     validate_every = max(1, config.steps // config.validations)
     began = time.monotonic()
     talks = process.is_main_process and not quiet
@@ -191,7 +196,7 @@ def fit(
             log.validation(run.step, run.history[-1])
         lines.tell(run.step, run.history[-1] if at_validation else {"loss": run.loss_mean}, at_once=at_validation)
         if (at_validation or run.step % max(1, validate_every // 3) == 0) and process.is_main_process:
-            _save(checkpoint, run.state(task))
+            checkpoints.save(checkpoint, run.state(task), run_key)
     bar.close()
     log.close()
     getattr(batches, "close", lambda: None)()  # its workers end
@@ -266,10 +271,15 @@ class _Run:
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            **({"task": task.state_dict()} if hasattr(task, "state_dict") else {}),
+            **self.task_state(task),
             **{name: getattr(self, name) for name in ("step", "best", "history", "best_weights")},
             "loss_mean": (self.loss_mean, self.num_losses),
         }
+
+    @staticmethod
+    def task_state(task: Task) -> dict[str, Any]:
+        """What a checkpoint holds of the task, if anything."""
+        return {"task": task.state_dict()} if hasattr(task, "state_dict") else {}
 
     def load(self, state: dict[str, Any], task: Task) -> None:
         """Take up where a checkpoint was written."""
@@ -281,6 +291,35 @@ class _Run:
         self.loss_mean, self.num_losses = state.get("loss_mean", (0.0, 0))
         if "task" in state:
             task.load_state_dict(state["task"])  # type: ignore[attr-defined]
+
+
+def _resumed(run: _Run, checkpoint: Path, run_key: str, task: Task) -> _Run:
+    """A run where its newest good checkpoint was written; as it is where there is none."""
+    begun = copy.deepcopy((run.model.state_dict(), run.task_state(task)))
+    any_aside = False
+    for path in checkpoints.newest_first(checkpoint):
+        try:
+            run.load(checkpoints.read(path, run_key), task)
+            break
+        except FileNotFoundError:
+            continue
+        except checkpoints.DamagedError as error:
+            checkpoints.set_aside(path, str(error))
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
+            checkpoints.set_aside(path, "another version of stemclean wrote it")
+            run = _restarted(run, task, *begun)
+        any_aside = True
+    if any_aside and processes.together().is_main_process:
+        warn(f"the training goes on from step {run.step}" if run.step else "the training begins anew")
+    return run
+
+
+def _restarted(run: _Run, task: Task, weights: dict[str, Tensor], of_task: dict[str, Any]) -> _Run:
+    """A run as it was before a checkpoint was half loaded."""
+    run.model.load_state_dict(weights)
+    if of_task:
+        task.load_state_dict(of_task["task"])  # type: ignore[attr-defined]
+    return _Run(run.model, run.config)
 
 
 def _gradients(task: Task, model: nn.Module, batch: Batch, size: int, accelerator: Accelerator) -> dict[str, Tensor]:
@@ -378,8 +417,3 @@ def _cpu_has_bf16() -> bool:
         getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
         or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
     )
-
-
-def _save(path: Path, state: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
-        torch.save(state, temporary)

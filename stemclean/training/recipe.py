@@ -47,6 +47,7 @@ class ClassifierRecipe:
         equalizer_db, masks, disguised: how mixtures are disguised, see
             :class:`~stemclean.training.classify.ClassifyTask`.
         validation_share: of each class's stems, whole tracks, where the data declares no split.
+        validation_examples: mixtures of these tracks, always the same ones.
         mixing, loop, calibration: see :class:`~stemclean.data.mixing.MixingConfig`,
             :class:`~stemclean.training.loop.LoopConfig` and :class:`~stemclean.training.calibrate.CalibrationConfig`.
         seed: of everything that is drawn.
@@ -62,6 +63,7 @@ class ClassifierRecipe:
     masks: int = 0
     disguised: float = 1.0
     validation_share: float = 0.1
+    validation_examples: int = 512
     mixing: MixingConfig = field(default_factory=MixingConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)

@@ -19,7 +19,7 @@ from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest, Stem
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec, Separator
-from stemclean.training import finished
+from stemclean.training import checkpoints, finished
 from stemclean.training.loop import fit
 from stemclean.training.processes import together
 from stemclean.training.recipe import SeparatorRecipe
@@ -78,9 +78,9 @@ def fit_separator(
     if start and set(start.model.spec.labels) == set(classes):
         classes = start.model.spec.labels  # the order of its outputs
     key = _run_key(known.stems, folder, classes, recipe, start)
-    if resume and (written := finished.card_of(output, key, {"recipe": recipe.to_dict()})):
+    settings = {"recipe": recipe.to_dict()}
+    if resume and (written := finished.found(output, key, settings, card, keep_checkpoint=keep_checkpoint)):
         skipped = [skip.model_dump() for skip in manifest.skipped]
-        written = finished.recarded(output, written, card)
         return {**written, "output": str(output), "seconds": 0.0, "wait_share": None, "skipped": skipped}
     train_tracks, validation_tracks = split_tracks(known.stems, share=recipe.validation_share, seed=recipe.seed)
     processes = together()
@@ -114,15 +114,15 @@ def fit_separator(
         workers=workers,
         validation_examples=recipe.validation_examples,
     )
-    checkpoint = output.with_suffix(f".{key[:8]}.checkpoint")
-    fitted, progress = fit(task, model, recipe.loop, checkpoint, resume=resume, quiet=quiet, logs=logs)
+    checkpoint = checkpoints.path_of(output, key)
+    fitted, progress = fit(task, model, recipe.loop, checkpoint, run_key=key, resume=resume, quiet=quiet, logs=logs)
     written = {
         "kind": "separators",
         "architecture": recipe.architecture,
         "spec": spec.to_dict(),
         "options": dict(recipe.options),
         "loudness_lufs": recipe.mixing.loudness_lufs,
-        "recipe": recipe.to_dict(),
+        **settings,
         "created_by": f"stemclean {stemclean.__version__}",
         "torch": torch.__version__,
         "parameters": sum(p.numel() for p in fitted.parameters()),
@@ -133,11 +133,8 @@ def fit_separator(
         **started,
         **(card or {}),
     }
-    if processes.is_main_process:
-        weights.save(output, fitted, written, dtype=torch.float32)  # half precision has no room for norms of spectra
-        if not keep_checkpoint:
-            checkpoint.unlink(missing_ok=True)
-    processes.wait_for_everyone()
+    # half precision has no room for norms of spectra
+    finished.keep(output, fitted, written, dtype=torch.float32, keep_checkpoint=keep_checkpoint)
     return {
         **written,
         "output": str(output),

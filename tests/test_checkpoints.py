@@ -1,0 +1,240 @@
+"""Checkpoints that were damaged: set aside and said so; the run goes on from the one before, or begins anew."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aligned_songs
+import pytest
+import torch
+from test_joint import QUICK as JOINT
+from test_joint import QUICK_TRACKER
+from test_two_processes import CLASSIFIER, SEPARATOR
+
+from stemclean.errors import OutputError
+from stemclean.train_classifier import train_classifier
+from stemclean.train_joint import train_joint
+from stemclean.train_separator import train_separator
+from stemclean.train_tracker import train_tracker
+from stemclean.training import checkpoints
+from stemclean.training.songs import Running
+
+LENGTH = ["loop.examples=16", "loop.batch_size=4", "loop.validations=2", "validation_examples=4"]
+"""Four steps, a checkpoint after each."""
+OFF = 3
+"""Checkpoints that a run which is broken off has written."""
+
+
+def small_classifier(songs: Path, output: Path, *, seed: int = 0, **given: Any) -> None:
+    settings = [*CLASSIFIER, *LENGTH, f"seed={seed}", "mixing.reuse=1", "calibration.excerpts=0"]
+    train_classifier(songs, output, overrides=settings, workers=0, quiet=True, **given)
+
+
+def small_separator(songs: Path, output: Path, *, seed: int = 0, **given: Any) -> None:
+    settings = [*SEPARATOR, "options.dropout=0.1", *LENGTH, f"seed={seed}"]
+    train_separator(songs, output, overrides=settings, workers=0, quiet=True, **given)
+
+
+def small_tracker(songs: Path, output: Path, *, seed: int = 0, cache: Path) -> None:
+    settings = [*QUICK_TRACKER, *LENGTH, f"seed={seed}"]
+    train_tracker(songs, output, overrides=settings, running=Running(workers=0, quiet=True, cache=cache))
+
+
+def small_cascade(songs: Path, output: Path, *, seed: int = 0, cache: Path) -> None:
+    settings = [*JOINT, *LENGTH, "joint.weighting=dwhs", f"seed={seed}"]
+    running = Running(workers=0, quiet=True, cache=cache)
+    train_joint(songs, output, tracker="rmvpe-small", overrides=settings, running=running)
+
+
+KINDS: dict[str, Callable[..., None]] = {
+    "classifiers": small_classifier,
+    "separators": small_separator,
+    "pitch": small_tracker,
+    "cascades": small_cascade,
+}
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoints") / "songs"
+    return aligned_songs.write(folder, ("full",) * 8, {0: "validation", 1: "validation"})
+
+
+@pytest.fixture
+def broken_off(songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Train as far as some checkpoints; the last of them comes back."""
+
+    def train(kind: str, *, seed: int = 0) -> Path:
+        save, written = checkpoints.save, []
+
+        def save_and_stop(path: Path, *told: Any) -> None:
+            save(path, *told)
+            written.append(path)
+            if len(written) == OFF:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(checkpoints, "save", save_and_stop)
+            with pytest.raises(KeyboardInterrupt):
+                KINDS[kind](songs, tmp_path / "w.safetensors", seed=seed, cache=tmp_path / "cache")
+        return written[-1]
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def undisturbed(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, bytes]]:
+    """What a run writes that nothing happens to."""
+    folder, known = tmp_path_factory.mktemp("undisturbed"), {}
+
+    def written(kind: str) -> dict[str, bytes]:
+        if kind not in known:
+            KINDS[kind](songs, folder / kind / "w.safetensors", cache=folder / "cache")
+            known[kind] = files(folder / kind)
+        return known[kind]
+
+    return written
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All but what was set aside."""
+    return {path.name: path.read_bytes() for path in folder.glob("w.*") if path.suffix != ".damaged"}
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 3)
+
+
+def cut_by_a_byte(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def zeroed(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def garbled(path: Path) -> None:
+    path.write_bytes(b"PK\x03\x04" + bytes(range(256)) * 40)
+
+
+def one_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = {
+    **dict.fromkeys((cut, cut_by_a_byte, emptied, zeroed, garbled, one_bit), "it is not as it was written"),
+    a_folder: "it cannot be read: Is a directory",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_the_one_before_is_gone_on_from(
+    damage: Callable[[Path], None], songs: Path, tmp_path: Path, broken_off: Any, undisturbed: Any, capsys: Any
+) -> None:
+    last = broken_off("separators")
+    damage(last)
+    capsys.readouterr()
+    small_separator(songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: {last}: set aside as {last.name}.damaged, since no training can go on from it: {DAMAGES[damage]}",
+        f"warning: the training goes on from step {OFF - 1}",
+    ]
+    assert files(tmp_path) == undisturbed("separators")
+    assert last.with_name(f"{last.name}.damaged").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_both_are_damaged_it_begins_anew(
+    kind: str, songs: Path, tmp_path: Path, broken_off: Any, undisturbed: Any, capsys: Any
+) -> None:
+    for path, damage in zip(checkpoints.newest_first(broken_off(kind)), (cut, emptied), strict=True):
+        damage(path)
+    capsys.readouterr()
+    KINDS[kind](songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
+    told = capsys.readouterr().err.splitlines()
+    assert [" set aside as " in line for line in told] == [True, True, False]
+    assert told[-1] == "warning: the training begins anew"
+    assert files(tmp_path) == undisturbed(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_ones_are_gone_on_from_without_a_word(
+    kind: str, songs: Path, tmp_path: Path, broken_off: Any, undisturbed: Any, capsys: Any
+) -> None:
+    """The last one, or where it is gone, as between two renamings, the one before."""
+    last = broken_off(kind)
+    if kind == "separators":
+        last.unlink()
+    capsys.readouterr()
+    KINDS[kind](songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
+    assert not capsys.readouterr().err
+    assert files(tmp_path) == undisturbed(kind)
+
+
+def test_another_runs_is_not_gone_on_from(
+    songs: Path, tmp_path: Path, broken_off: Any, undisturbed: Any, capsys: Any
+) -> None:
+    """Its shapes fit, and its checksum is right."""
+    other, last = broken_off("separators", seed=1), broken_off("separators")
+    assert other != last
+    for path, one in zip(checkpoints.newest_first(last), checkpoints.newest_first(other), strict=True):
+        shutil.move(one, path)
+    capsys.readouterr()
+    small_separator(songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
+    told = capsys.readouterr().err.splitlines()
+    assert [line.endswith(": it is another run's") for line in told] == [True, True, False]
+    assert files(tmp_path) == undisturbed("separators")
+
+
+def test_what_another_version_wrote_leaves_no_trace(
+    songs: Path, tmp_path: Path, broken_off: Any, undisturbed: Any, capsys: Any
+) -> None:
+    """A state that is half loaded when it turns out not to fit."""
+    last = broken_off("cascades")
+    for path in checkpoints.newest_first(last):
+        state = torch.load(path, weights_only=True)
+        run, _ = state.pop("run"), state.pop("history")
+        path.unlink()
+        checkpoints.save(path, state, run)
+    capsys.readouterr()
+    small_cascade(songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
+    told = capsys.readouterr().err.splitlines()
+    assert [line.endswith(": another version of stemclean wrote it") for line in told] == [True, True, False]
+    assert files(tmp_path) == undisturbed("cascades")
+
+
+def test_one_that_cannot_be_set_aside_is_named(songs: Path, tmp_path: Path, broken_off: Any) -> None:
+    last = broken_off("separators")
+    emptied(last)
+    (last.with_name(f"{last.name}.damaged") / "folder").mkdir(parents=True)
+    with pytest.raises(OutputError, match=last.name):
+        small_separator(songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_was_killed_while_it_finished_is_finished(
+    kind: str, songs: Path, tmp_path: Path, undisturbed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights are written, the card beside them is not, and its checkpoint lies there still."""
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "remove", lambda *_, **__: None)
+        KINDS[kind](songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
+    (tmp_path / "w.json").unlink()
+    assert len(files(tmp_path)) == 3
+    KINDS[kind](songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
+    assert files(tmp_path) == undisturbed(kind)

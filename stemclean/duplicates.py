@@ -24,7 +24,6 @@ ISSUES: dict[str, str] = {
 OTHER_CLASS = "duplicate_of_another_class"
 """Why neither of two stems with the same audio is used that are believed to hold different classes."""
 
-HELD_OUT = frozenset({"test", "validation"})
 SHOWN = 3
 """Stems that a remark names; of more, their number is told."""
 
@@ -81,9 +80,9 @@ def left_out(stems: Sequence[Stem]) -> dict[str, str]:
     """
     told: dict[str, str] = {}
     for group in groups(stems):
-        used = [stem for stem in group if stem.labels and not (stem.verdict and stem.verdict.action == "drop")]
-        training = [stem for stem in used if stem.split not in HELD_OUT]
-        if any(stem.split in HELD_OUT for stem in group):
+        used = [stem for stem in group if stem.usable]
+        training = [stem for stem in used if not stem.held_out]
+        if any(stem.held_out for stem in group):
             told |= {stem.id: "duplicate_across_splits" for stem in training}
         elif len({frozenset(stem.labels) for stem in training}) > 1:
             told |= {stem.id: OTHER_CLASS for stem in training}

@@ -333,6 +333,8 @@ class Stem(_Noun):
     """who made its sound; null: it is a recording"""
     issues: list[Issue] = Field(default_factory=list)
     """remarks that change no label"""
+    sampling_weight: float = Field(default=1.0, gt=0, le=1e6)
+    """how often training draws it, relative to other stems; left out: 1"""
     extra: dict[str, Any] = Field(default_factory=dict)
     """anything else; of a planted dataset, what was planted"""
 
@@ -345,6 +347,26 @@ class Stem(_Noun):
     def held_out(self) -> bool:
         """Whether it is declared a test or validation stem: reported on, never relabelled."""
         return self.split in ("test", "validation")
+
+    @property
+    def dropped(self) -> bool:
+        """Whether its verdict says that it is of no use."""
+        return self.verdict is not None and self.verdict.action == "drop"
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is believed to hold some class, and not dropped."""
+        return bool(self.labels) and not self.dropped
+
+    @property
+    def trainable(self) -> bool:
+        """Whether a model may learn from it or be validated on it: usable, and no declared test stem."""
+        return self.usable and self.split != "test"
+
+    @property
+    def single(self) -> bool:
+        """Whether it is believed to hold exactly one class."""
+        return len(set(self.labels)) == 1
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Stem:
@@ -568,6 +590,8 @@ def _shorten(stem: dict[str, Any]) -> None:
     for optional in ("source", "stream", "levels_db", "f0", "estimated"):
         if not stem.get(optional):
             stem.pop(optional, None)
+    if stem["sampling_weight"] == 1.0:
+        del stem["sampling_weight"]
     if stem["crosstalk"] is None:  # an empty list says that there is none
         del stem["crosstalk"]
     for region in stem["regions"]:

@@ -327,3 +327,36 @@ def test_root_is_found_through_links(tmp_path: Path) -> None:
     root = manifest.relative_root(tmp_path / "home" / "stems", output)
     assert root == "../../../home/stems" and (output.parent / root).resolve() == tmp_path / "home" / "stems"
     assert manifest.relative_root(tmp_path / "home" / "data", tmp_path / "home" / "refined.json") == "data"
+
+
+KEEP, DROP = (
+    Verdict(action=action, reason=reason, label_quality=0.5)
+    for action, reason in (("keep", "as_claimed"), ("drop", "no_class"))
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "true_of_it"),
+    [
+        ({}, {"usable", "trainable", "single"}),
+        ({"verdict": KEEP, "split": "train"}, {"usable", "trainable", "single"}),
+        ({"labels": ["drums", "bass"]}, {"usable", "trainable"}),
+        ({"labels": []}, set()),
+        ({"verdict": DROP}, {"dropped", "single"}),
+        ({"split": "validation"}, {"usable", "trainable", "single", "held_out"}),
+        ({"split": "test"}, {"usable", "single", "held_out"}),
+    ],
+)
+def test_a_stem_says_what_may_be_done_with_it(changes: dict[str, Any], true_of_it: set[str]) -> None:
+    questions = ("usable", "trainable", "single", "held_out", "dropped")
+    assert {name for name in questions if getattr(stem(**{"labels": ["drums"], **changes}), name)} == true_of_it
+
+
+def test_a_sampling_weight_is_written_where_it_is_not_one(tmp_path: Path) -> None:
+    data = Manifest(
+        created=Created(by="test", command="scan"), labels=["drums"],
+        stems=[stem(id="a", labels=["drums"]), stem(id="b", labels=["drums"], sampling_weight=0.3)],
+    )  # fmt: skip
+    path = manifest.write(data, tmp_path / "m.json")
+    assert [one.get("sampling_weight") for one in json.loads(path.read_text())["stems"]] == [None, 0.3]
+    assert [one.sampling_weight for one in manifest.read(path).stems] == [1.0, 0.3]

@@ -112,7 +112,7 @@ def test_a_finished_run_is_not_trained_again_but_can_be_made_longer(dataset, tmp
         {"track": "song 9"},
         {"sha256": None},
         {"stream": 1},
-        {"extra": {"weight": 2.0}},
+        {"sampling_weight": 2.0},
     ],
     ids=lambda change: next(iter(change)),
 )

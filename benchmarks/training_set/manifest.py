@@ -44,5 +44,6 @@ def _stem(folder: Path, row: dict[str, str]) -> Stem:
         split=row["split"],
         claimed=labels,
         labels=labels,
-        extra={**extra, "weight": WEIGHTS.get(row["kind"], 1.0) * (PJS if row["source"] == "PJS" else 1.0)},
+        sampling_weight=WEIGHTS.get(row["kind"], 1.0) * (PJS if row["source"] == "PJS" else 1.0),
+        extra=extra,
     )

@@ -125,7 +125,7 @@ class StemPool:
                 stem.id,
                 stem.track,
                 tuple(stem.labels),
-                weight=float(stem.extra.get("weight", 1.0)),
+                weight=stem.sampling_weight,
                 **{field: places[stem.id][field] for field in ("start", "num_samples", "rms", "scale")},
             )
             for stem in manifest.stems

@@ -108,7 +108,7 @@ def trusted(manifest: Manifest, *, use_claimed: bool = False) -> Manifest:
             continue
         if use_claimed:
             stems.append(stem.model_copy(update={"labels": stem.claimed, "regions": [], "verdict": None}))
-        elif stem.labels and not (stem.verdict and stem.verdict.action == "drop"):
+        elif stem.usable:
             stems.append(_with_active(stem))
     return manifest.with_stems([stem for stem in stems if stem.labels])
 

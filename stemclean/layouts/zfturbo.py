@@ -237,11 +237,11 @@ def listen(blocks: Iterable[NDArray[np.float32]], chunk_size: int, min_mean_abs:
 
 def _class_of(stem: Stem) -> tuple[str, str]:
     """The class that a stem belongs to, and why it does not."""
-    if stem.verdict and stem.verdict.action == "drop":
+    if stem.verdict and stem.dropped:
         return "", stem.verdict.reason
-    if stem.split in ("validation", "test"):
+    if stem.held_out:
         return "", "held_out"
-    if len(set(stem.labels)) != 1:
+    if not stem.single:
         return "", "several_classes" if stem.labels else "no_class"
     return stem.labels[0], ""
 

@@ -78,7 +78,7 @@ def sample(stems: Sequence[Stem]) -> list[Stem]:
 
     Declared test stems, stems without labels and dropped ones are left out.
     """
-    usable = [stem for stem in stems if stem.split != "test" and stem.labels and not _dropped(stem)]
+    usable = [stem for stem in stems if stem.trainable]
     taken: Counter[str] = Counter()
     chosen = []
     for stem in sorted(usable, key=lambda stem: hashlib.sha256(stem.id.encode()).digest()):
@@ -108,7 +108,3 @@ def best_threshold(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float 
     best = len(f1) - 1 - int(np.argmax(f1[::-1]))
     between = (ranked[best] + below[best]) / 2
     return float(np.clip(round(between, 6), 1e-6, 1 - 1e-6)), round(float(f1[best]), 4)
-
-
-def _dropped(stem: Stem) -> bool:
-    return stem.verdict is not None and stem.verdict.action == "drop"

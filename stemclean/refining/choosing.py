@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from stemclean.manifest import Stem
 from stemclean.refining.config import SelfConfig
 
-__all__ = ["HELD_OUT", "Choice", "Labelling", "choose"]
+__all__ = ["Choice", "Labelling", "choose"]
 
-HELD_OUT = ("validation", "test")
 Labelling = Mapping[str, Sequence[str]]
 """Stem id -> the classes that it is taken to hold."""
 
@@ -43,7 +42,7 @@ def choose(stems: Sequence[Stem], labels: Sequence[str], method: SelfConfig) -> 
 
     Declared validation stems stay, with the labels that were declared, to validate on; test stems never train.
     """
-    open_to_change = [stem for stem in stems if stem.split not in HELD_OUT]
+    open_to_change = [stem for stem in stems if not stem.held_out]
     most = 1 if method.retrain_on == "single" else len(labels)
     chosen = {stem.id: list(stem.labels) for stem in open_to_change if 1 <= len(stem.labels) <= most}
     claims = {label: [stem for stem in open_to_change if stem.claimed == [label] and _sounds(stem)] for label in labels}

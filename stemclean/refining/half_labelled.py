@@ -110,14 +110,14 @@ def complete(
     return data.with_stems(stems, created=created, skipped=skipped, summary=_summary(stems, sidecars, left))
 
 
-def _usable(stem: Stem) -> bool:
-    return stem.split not in ("validation", "test") and not (stem.verdict and stem.verdict.action == "drop")
+def _completable(stem: Stem) -> bool:
+    return not stem.held_out and not stem.dropped
 
 
 def _lacks_f0(stem: Stem) -> bool:
     """Whether a stem is a voice alone, a recorded one, without an f0 that came with the dataset."""
     return (
-        _usable(stem)
+        _completable(stem)
         and stem.labels == [SUNG]
         and stem.estimated is None
         and not (stem.f0 is not None and stem.f0.annotated)
@@ -126,8 +126,8 @@ def _lacks_f0(stem: Stem) -> bool:
 
 def _lacks_vocals(stem: Stem) -> bool:
     """Whether a stem holds a voice among others, and its f0 came with the dataset."""
-    several = SUNG in stem.labels and len(stem.labels) > 1
-    return _usable(stem) and several and stem.f0 is not None and stem.f0.annotated
+    several = SUNG in stem.labels and not stem.single
+    return _completable(stem) and several and stem.f0 is not None and stem.f0.annotated
 
 
 def _known(done: Journal, stem: Stem, sidecars: Sidecars) -> Stem | None:

@@ -15,7 +15,7 @@ from stemclean.errors import ConfigError, ManifestError
 from stemclean.manifest import Created, Manifest, Stem
 from stemclean.models import weights
 from stemclean.refining import adaptive
-from stemclean.refining.choosing import HELD_OUT, Labelling, choose
+from stemclean.refining.choosing import Labelling, choose
 from stemclean.refining.config import RefineConfig, Running, SelfConfig
 from stemclean.refining.jury import Jury
 from stemclean.refining.listening import provenance, relabel
@@ -76,7 +76,7 @@ class Rounds:
         Raises:
             ConfigError: the round before left nothing to train on, or too little.
         """
-        if number > 1 and not all(any(stem.split not in HELD_OUT for stem in one.stems) for one in sets):
+        if number > 1 and not all(any(not stem.held_out for stem in one.stems) for one in sets):
             which = "of a single class" if self.method.retrain_on == "single" else "with any class"
             raise ConfigError(
                 f"round {number - 1} left no stems {which} to train the next round on",
@@ -134,11 +134,7 @@ class Rounds:
 
     def _usable(self) -> list[Stem]:
         """Stems that may train or validate: no declared test stems, none without labels, none to drop."""
-        return [
-            stem
-            for stem in self.source.stems
-            if stem.split != "test" and stem.labels and (stem.verdict is None or stem.verdict.action != "drop")
-        ]
+        return [stem for stem in self.source.stems if stem.trainable]
 
     def _labels(self) -> list[str] | None:
         """The classes that have stems, the same in all rounds and folds; None: too few, which the training tells."""
@@ -249,7 +245,7 @@ def bookkeeping(
     return {
         "round": number,
         "weights": [model.model_dump() for model in jury.models()],
-        "trained_on": [_counted([s.labels for s in one.stems if s.split not in HELD_OUT], labels) for one in sets],
+        "trained_on": [_counted([s.labels for s in one.stems if not s.held_out], labels) for one in sets],
         "labels_changed": sum(old != new for old, new in pairs),
         "added": _counted([new - old for old, new in pairs], labels),
         "removed": _counted([old - new for old, new in pairs], labels),

@@ -40,7 +40,7 @@ def summary(
         reasons[stem.verdict.reason] = reasons.get(stem.verdict.reason, 0) + 1
         for label in stem.claimed:
             seconds[label]["claimed"] += stem.duration
-        if len(stem.labels) == 1 and stem.verdict.action != "drop":
+        if stem.single and not stem.dropped:
             seconds[stem.labels[0]]["kept"] += stem.duration
     rounded = {label: {key: round(value, 1) for key, value in values.items()} for label, values in seconds.items()}
     return {

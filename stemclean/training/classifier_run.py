@@ -74,11 +74,7 @@ def fit_classifier(
     """
     if recipe.loss not in LOSSES:
         raise ConfigError(f'no loss named "{recipe.loss}"', f"known: {', '.join(LOSSES)}")
-    stems = [
-        s
-        for s in manifest.stems
-        if s.split != "test" and s.labels and (s.verdict is None or s.verdict.action != "drop")
-    ]
+    stems = [stem for stem in manifest.stems if stem.trainable]
     labels = tuple(labels or _labels(manifest, stems))
     start = weights.load(init) if init else None
     if start and set(start.model.spec.labels) == set(labels):
@@ -187,9 +183,7 @@ def _run_key(
     plain = recipe.to_dict()
     plain["loop"] = {k: v for k, v in plain["loop"].items() if k not in {"examples", "validations", "decay"}}
     del plain["calibration"]
-    told = [
-        [*content(stem, folder), stem.track, stem.split, stem.labels, stem.extra.get("weight", 1.0)] for stem in stems
-    ]
+    told = [[*content(stem, folder), stem.track, stem.split, stem.labels, stem.sampling_weight] for stem in stems]
     what = [plain, labels, start and start.sha256, told]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 

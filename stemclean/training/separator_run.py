@@ -203,7 +203,7 @@ def _run_key(
             stem.split,
             stem.labels,
             [[region.start, region.end, region.labels] for region in stem.regions],
-            stem.extra.get("weight", 1.0),
+            stem.sampling_weight,
         ]
         for stem in stems
     ]

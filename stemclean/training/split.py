@@ -71,7 +71,7 @@ def fold_tracks(stems: Sequence[Stem], *, folds: int, seed: int) -> dict[str, in
     """
     classes_of: dict[str, Counter[str]] = {}
     for stem in stems:
-        if stem.split not in ("validation", "test"):
+        if not stem.held_out:
             classes_of.setdefault(stem.track, Counter()).update(stem.labels)
     if len(classes_of) < folds:
         raise ConfigError(f"{len(classes_of)} track(s) cannot be dealt into {folds} folds", "give fewer --folds")

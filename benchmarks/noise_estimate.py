@@ -45,7 +45,8 @@ from stemclean.errors import StemcleanError
 from stemclean.manifest import Manifest, Stem
 from stemclean.models import weights
 from stemclean.models.calibration import chance_of_card
-from stemclean.refining.noise import noise, reference_to_card
+from stemclean.models.noise_reference import reference_to_card
+from stemclean.refining.noise import noise
 
 RATES = (0.0, 0.1, 0.2, 0.4, 0.6)
 AIM = 0.05

@@ -27,7 +27,7 @@ from stemclean.data.faults import DONOR_SHARE
 from stemclean.manifest import Manifest, Stem
 from stemclean.metrics.label_reference import Reference
 from stemclean.models import weights
-from stemclean.refining.noise import reference_to_card
+from stemclean.models.noise_reference import reference_to_card
 
 BLEED_DB = (-20.0, 0.0)
 BLEEDS = 2

@@ -14,7 +14,8 @@ from benchmarks.noise_estimate import Draw
 from benchmarks.noise_reference import Known
 from stemclean.manifest import Created, Manifest, Stem
 from stemclean.metrics.label_reference import Reference
-from stemclean.refining.noise import noise, reference_to_card
+from stemclean.models.noise_reference import reference_to_card
+from stemclean.refining.noise import noise
 
 LABELS = ["vocals", "bass", "drums", "other"]
 CARD: dict[str, Any] = {"spec": {"labels": LABELS}, "calibration": {"vocals": {}}, "recipe": {"calibration": {}}}

@@ -89,7 +89,7 @@ def test_so_is_the_specification(tmp_path: Path, tensors: dict[str, torch.Tensor
 def test_a_card_of_other_types_is_refused(
     tmp_path: Path, tensors: dict[str, torch.Tensor], key: str, value: object
 ) -> None:
-    with pytest.raises(WeightsError, match=f"its card has no {key} that can be used"):
+    with pytest.raises(WeightsError, match=f"its card cannot be meant: {key}: must be "):
         weights.load(put(tmp_path / "w.safetensors", tensors, **{key: value}), kind="pitch")
 
 

@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 
 from stemclean.cli._noise import noise_tables
-from stemclean.errors import WeightsError
 from stemclean.manifest import Crosstalk, Skip, Stem
 from stemclean.metrics.label_reference import Reference
 from stemclean.models.calibration import chance_of_card
+from stemclean.models.noise_reference import reference_of_card, reference_to_card
 from stemclean.refining import noise as module
-from stemclean.refining.noise import noise, reference_of_card, reference_to_card
+from stemclean.refining.noise import noise
 from stemclean.refining.summary import KEYS, summary
 
 LABELS = ["vocals", "bass", "drums", "other"]
@@ -161,12 +161,43 @@ def test_a_reference_comes_back_from_its_card_and_is_used():
     assert reference_of_card(card, LABELS[::-1]) is None
 
 
+def test_names_of_classes_may_hold_spaces_and_a_plus():
+    labels = ["lead vocals", "drums+bass", "drums", "bass"]
+    reference = Reference(np.eye(4)[:3] * 0.5, np.array([0, 1, 1]), np.array([-1, 2, -1]), np.array([0, 1, 1]))
+    back = reference_of_card({"reference": reference_to_card(reference, labels)}, labels)
+    assert back is not None
+    assert back.main.tolist() == [0, 1, 1] and back.bleed.tolist() == [-1, 2, -1]
+
+
 @pytest.mark.parametrize(
-    "stems", [[["vocals 1 .5"]], ["vocals"], ["horn 1 .5 .5 .5 .5"], ["vocals 1 nan .5 .5 .5"], [7], 7]
+    ("told", "wrong"),
+    [
+        (7, "reference must be an object"),
+        ({"labels": list(LABELS), "stems": [["vocals 1 .5"]]}, r"reference\.stems must be a list of texts"),
+        ({"labels": list(LABELS), "stems": 7}, r"reference\.stems must be"),
+        ({"labels": list(LABELS), "stems": []}, r"reference\.stems must be"),
+        ({"labels": "vocals", "stems": ["vocals 1 .5"]}, r"reference\.labels must be"),
+        ({"stems": ["vocals 1 .5"]}, r"reference\.labels must be"),
+        *(
+            ({"labels": list(LABELS), "stems": ["vocals 1 .5 .5 .5 .5", line]}, rf"reference\.stems\[1\] must {what}")
+            for line, what in (
+                ("vocals", "be CLASS TRACK and a score"),
+                ("", "be CLASS TRACK and a score"),
+                ("vocals 1 .5 .5 .5", "be CLASS TRACK and a score"),
+                ("horn 1 .5 .5 .5 .5", "begin with one or two"),
+                ("vocals+vocals 1 .5 .5 .5 .5", "begin with one or two"),
+                ("vocals+bass+drums 1 .5 .5 .5 .5", "begin with one or two"),
+                ("vocals 1 nan .5 .5 .5", "have scores from 0 to 1"),
+                ("vocals 1 inf .5 .5 .5", "have scores from 0 to 1"),
+                ("vocals 1 1.5 .5 .5 .5", "have scores from 0 to 1"),
+                ("vocals 1 a .5 .5 .5", "have scores from 0 to 1"),
+            )
+        ),
+    ],
 )
-def test_a_broken_reference_is_refused(stems: object) -> None:
-    with pytest.raises(WeightsError, match="reference cannot be read"):
-        reference_of_card({"reference": {"labels": list(LABELS), "stems": stems}}, LABELS)
+def test_a_broken_reference_is_refused(told: object, wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        reference_of_card({"reference": told}, LABELS)
 
 
 def test_the_chance_of_a_class_is_that_of_the_calibration_or_of_the_mixtures():
@@ -176,3 +207,5 @@ def test_the_chance_of_a_class_is_that_of_the_calibration_or_of_the_mixtures():
     calibrated = {"spec": {"labels": LABELS}, "recipe": recipe, "calibration": {"bass": {}}}
     assert chance_of_card(calibrated) == 0.25 + 0.4 * 0.25 * 0.75
     assert chance_of_card(CARD) == 0.5
+    assert chance_of_card({"spec": {"labels": LABELS}, "recipe": {"mixing": {"chance": 1}}}) == 0.999
+    assert chance_of_card({"spec": {"labels": ["a"]}, "calibration": {"a": {}}}) == 0.999  # one class, always there

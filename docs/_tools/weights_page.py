@@ -26,7 +26,9 @@ Weights come from anywhere, so they are checked before they take memory, in this
 the file; the card; names, shapes and types of the tensors against the architecture that the card names; the checksum,
 where a card beside the file states one. Only then are the tensors read, and NaN and infinite values refused. Of a
 cascade, the part that is asked for is read. What is wrong is named with the file and the tensor or key, and ends a
-command with 2.
+command with 2. What is read of a card has its type and range: `spec`, `options`, `calibration`, `level_calibration`,
+`reference`, `threshold`, `loudness_lufs`, what `recipe` says of the mixtures, and what a published page shows. Keys
+that nobody reads may say anything.
 
 The recipes: `small` is meant for two CPU cores, with generalised cross-entropy, which forgives wrong labels;
 `paper` is the network and loss of Koo et al. 2023; `atto` made the bundled weights, with cross-entropy on clean stems

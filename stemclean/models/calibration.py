@@ -20,6 +20,8 @@ __all__ = ["Calibration", "chance_of_card", "fit", "pool"]
 
 CLIP = 1e-4
 """Scores are kept this far from 0 and 1, so that their logits exist."""
+LEAST_CHANCE = 1e-3
+"""A chance is kept this far from 0 and 1: where every class is in every example, scores would say nothing."""
 HIGH_SHARE = 0.25
 """Share of the windows that the second pooling takes, the highest of each class."""
 
@@ -118,8 +120,10 @@ def chance_of_card(card: Mapping[str, Any]) -> float:
     calibration it is the chance at which classes were mixed.
     """
     recipe = card.get("recipe") or {}
-    if not card.get("calibration"):
-        return float(recipe.get("mixing", {}).get("chance", 0.5))
-    share = 1 / len(card["spec"]["labels"])
-    bleed = float(recipe.get("calibration", {}).get("bleed_chance", 0.4))
-    return share + bleed * share * (1 - share)
+    if card.get("calibration"):
+        share = 1 / len(card["spec"]["labels"])
+        bleed = float(recipe.get("calibration", {}).get("bleed_chance", 0.4))
+        chance = share + bleed * share * (1 - share)
+    else:
+        chance = float(recipe.get("mixing", {}).get("chance", 0.5))
+    return min(max(chance, LEAST_CHANCE), 1 - LEAST_CHANCE)

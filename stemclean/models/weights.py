@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,11 +21,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from stemclean.disk import replacing
-from stemclean.documents import json_of
 from stemclean.errors import ConfigError, WeightsError
 from stemclean.manifest import file_sha256
 from stemclean.models import bounds, cascade, hub, model_card, registry, tensor_header
+from stemclean.models import card as cards
 from stemclean.models.addresses import DEFAULT_CLASSIFIER, bundled, resolve
+from stemclean.models.card import FORMAT
 from stemclean.models.contract import ModelSpec
 
 __all__ = [
@@ -42,7 +43,6 @@ __all__ = [
     "write_card",
 ]
 
-FORMAT = "stemclean.weights/1"
 FREE_OPTIONS = frozenset({"checkpoint_activations", "drop_path", "level_head"})
 """Options in which a model may differ from the weights that it starts from: no tensor means another thing by them."""
 _DTYPES = {
@@ -123,8 +123,7 @@ def push(path: str | Path, repo: str, *, quiet: bool = False) -> str:
     card = read_card(path)
     sha256 = file_sha256(path)
     _check_sha256(path, str(path), sha256)
-    with suppress(OSError, ValueError):  # the card beside it may say more
-        card = {**card, **json_of(path.with_suffix(".json").read_text(encoding="utf-8"))}
+    card = cards.checked({**card, **(cards.beside(path, str(path)) or {})}, str(path))  # which may say more
     files: dict[str, Path | bytes] = {
         "model.safetensors": path,
         "model.json": _card_text(card, sha256).encode(),
@@ -150,7 +149,7 @@ def _write(path: Path, tensors: dict[str, torch.Tensor], card: dict[str, Any]) -
 def _header(path: Path, name: str) -> tuple[tensor_header.Header, dict[str, Any]]:
     """What a file says that it holds, and its card; ``name`` is what an error calls the file."""
     header = tensor_header.read(path, name)
-    return header, _checked_card(header.metadata.get("card", "null"), name)
+    return header, cards.read(header.metadata.get("card", "null"), name)
 
 
 def _tensors(path: Path, name: str, keys: Iterable[str]) -> dict[str, torch.Tensor]:
@@ -160,32 +159,6 @@ def _tensors(path: Path, name: str, keys: Iterable[str]) -> dict[str, torch.Tens
             return {key: file.get_tensor(key) for key in keys}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{name}: no readable safetensors file: {error}", "fetch it again") from None
-
-
-def _checked_card(text: str, name: str) -> dict[str, Any]:
-    """A card that says what is needed to build the model, in the types that are needed.
-
-    Raises:
-        WeightsError: it does not.
-    """
-    try:
-        card = json_of(text)
-    except ValueError as error:
-        raise WeightsError(f"{name}: its card is no JSON: {error}", "fetch the weights again") from None
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise WeightsError(
-            f"{name}: the file holds no stemclean card", "use weights that a training of stemclean wrote"
-        )
-    parts: list[tuple[str, Any]] = [("", card)]
-    if card.get("kind") == "cascades" and isinstance(card.get("options"), dict):
-        parts += [(f"options.{part}.", card["options"].get(part)) for part in cascade.PARTS.values()]
-    for at, part in parts:
-        wanted: dict[str, type] = {"architecture": str, "spec": dict, "options": dict}
-        wanted |= {} if at else {"kind": str}
-        for key, kind in wanted.items():
-            if not isinstance(part, dict) or not isinstance(part.get(key), kind):
-                raise WeightsError(f"{name}: its card has no {at}{key} that can be used", "fetch the weights again")
-    return card
 
 
 def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
@@ -287,13 +260,10 @@ def _built(card: Mapping[str, Any]) -> Any:
 
 def _check_sha256(path: Path, name: str, sha256: str) -> None:
     """Refuse a file that is not the one which the card beside it describes."""
-    try:
-        beside = json_of(path.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return  # no card beside it
-    if isinstance(beside, dict) and beside.get("format") == FORMAT and beside.get("sha256", sha256) != sha256:
+    stated = (cards.beside(path, name) or {}).get("sha256", sha256)
+    if stated != sha256:
         raise WeightsError(
-            f"{name}: the file's checksum is not the one in its card: {sha256[:12]}…, not {beside['sha256'][:12]}…",
+            f"{name}: the file's checksum is not the one in its card: {sha256[:12]}…, not {stated[:12]}…",
             "it was damaged or exchanged: fetch it again; if the card beside it is another file's, remove the card",
         )
 

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemclean.errors import WeightsError
 from stemclean.manifest import Stem
 from stemclean.metrics import label_noise
 from stemclean.metrics.label_noise import Estimate, Measured
-from stemclean.metrics.label_reference import Reference
 from stemclean.metrics.track_bootstrap import LEVEL, share
 from stemclean.models.calibration import chance_of_card
+from stemclean.models.noise_reference import reference_of_card
 from stemclean.verdicts import PRESENT_DB, bleeding_classes, own_classes
 
-__all__ = ["KEYS", "noise", "reference_of_card", "reference_to_card"]
+__all__ = ["KEYS", "noise"]
 
 DECIMALS = 3
 """Of rates: a tenth of a percent is finer than any of them is known."""
@@ -138,44 +137,3 @@ def _confusion(estimate: Estimate, labels: Sequence[str]) -> dict[str, Any] | No
     if stems[row, column] < 0.5:
         return None
     return {"claimed": labels[row], "found": labels[column], "stems": round(float(stems[row, column]), 1)}
-
-
-def reference_of_card(card: Mapping[str, Any], labels: Sequence[str]) -> Reference | None:
-    """The reference of a card; None where it has none, or one of other classes.
-
-    Raises:
-        WeightsError: what the card has is no reference.
-    """
-    stored = card.get("reference")
-    if not stored:
-        return None
-    try:
-        return _read_reference(stored, labels) if list(stored["labels"]) == list(labels) else None
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        problem = f"the card's reference cannot be read ({type(error).__name__}: {error})"
-        raise WeightsError(problem, "take the key out of the card: the noise is then estimated without it") from None
-
-
-def _read_reference(stored: Mapping[str, Any], labels: Sequence[str]) -> Reference:
-    rows = [line.split() for line in stored["stems"]]
-    index = {label: number for number, label in enumerate(labels)}
-    held = [row[0].split("+") for row in rows]
-    scores = np.array([[float(score) for score in row[2:]] for row in rows])
-    if scores.shape != (len(rows), len(labels)) or not np.isfinite(scores).all():
-        raise ValueError("a score for each class is wanted")
-    return Reference(
-        scores=scores,
-        main=np.array([index[names[0]] for names in held]),
-        bleed=np.array([index[names[1]] if len(names) > 1 else -1 for names in held]),
-        track=np.array([row[1] for row in rows]),
-    )
-
-
-def reference_to_card(reference: Reference, labels: Sequence[str]) -> dict[str, Any]:
-    """A reference as a card stores it: one line a stem, ``CLASS[+BLEED] TRACK SCORE …``, tracks numbered."""
-    tracks = np.unique(reference.track, return_inverse=True)[1]
-    lines = []
-    for scores, main, bleed, track in zip(reference.scores, reference.main, reference.bleed, tracks, strict=True):
-        held = labels[main] if bleed < 0 else f"{labels[main]}+{labels[bleed]}"
-        lines.append(" ".join([held, str(int(track)), *(f"{score:.4f}" for score in scores)]))
-    return {"labels": list(labels), "stems": lines}

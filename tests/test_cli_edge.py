@@ -272,6 +272,23 @@ class TestStreams:
         told = capsys.readouterr().err
         assert told.startswith("error: temporary files (TMPDIR) or shared memory (/dev/shm): the disk is full\n  make")
 
+    def test_no_folder_for_temporary_files_is_told(self, tmp_path: Path) -> None:
+        """torch asks for one as it builds some models; a system that is read-only has none."""
+        program = (
+            "import sys, tempfile\n"
+            "from stemclean.cli import _shared\n"
+            "from stemclean.models import registry\n"
+            "from stemclean.models.contract import ModelSpec\n"
+            "def none(): raise FileNotFoundError(2, 'No usable temporary directory found in []')\n"
+            "tempfile._get_default_tempdir, tempfile.tempdir = none, None\n"
+            "try: registry.build('pitch', 'crepe', ModelSpec(8000, 1, ('vocals',), 4000), {'hop': 80, 'capacity': 1})\n"
+            "except OSError as error: sys.exit(_shared._explain(error))"
+        )
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("TORCH", "TRITON"))}
+        done = subprocess.run([sys.executable, "-c", program], env=own, capture_output=True, text=True, check=False)
+        expected = "error: no folder for temporary files can be written\n  set TMPDIR to one where you may write\n"
+        assert (done.returncode, done.stderr) == (2, expected)
+
     def test_no_home_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def nowhere() -> Path:
             raise RuntimeError("Could not determine home directory.")

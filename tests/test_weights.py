@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from stemclean.errors import WeightsError
+from stemclean.errors import OutputError, WeightsError
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec
 
@@ -176,3 +178,18 @@ def test_a_card_can_be_rewritten_and_the_tensors_stay(tmp_path, saved):
     assert loaded.card["license"] == "MIT" and loaded.card["seed"] == 7
     for name, tensor in weights.load(saved[1]).model.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], tensor)
+
+
+def test_a_card_that_does_not_fit_on_the_disk_leaves_the_weights_as_they_were(tmp_path, saved, monkeypatch):
+    path = shutil.copy(saved[1], tmp_path / "w.safetensors")
+    beside = shutil.copy(saved[1].with_suffix(".json"), tmp_path / "w.json")
+    before = path.read_bytes(), beside.read_bytes()
+
+    def full(*_args, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(path), "write_text", full)
+    with pytest.raises(OutputError, match=r"w\.safetensors: the disk is full"):
+        weights.write_card(path, {**weights.read_card(path), "seed": 8})
+    assert (path.read_bytes(), beside.read_bytes()) == before
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["w.json", "w.safetensors"]

@@ -77,6 +77,9 @@ NOWHERE = (
 """A script that makes all places for temporary files read-only: $0 is the working directory, $1 the usual place."""
 
 
+NO_TEMPORARY = "no folder for temporary files"
+
+
 def can_mount() -> bool:
     """Whether disks can be mounted here."""
     with tempfile.TemporaryDirectory() as folder:
@@ -241,7 +244,8 @@ def _judged(job: str, way: str, done: watching.Ended, place: Path, whole: Record
     if done.exit_code == 2:
         lines = done.stderr.splitlines()
         at = next((at for at, line in enumerate(lines) if line.startswith("error: ")), None)
-        if at is None or (f"error: {name}" not in lines[at] and f"{place}/{name}" not in lines[at]):
+        known = (f"error: {name}", f"{place}/{name}", NO_TEMPORARY if what == "no" else f"error: {name}")
+        if at is None or not any(words in lines[at] for words in known):
             told["failures"].append("unnamed")
         elif not any(line.startswith("  ") for line in lines[at + 1 :]):
             told["failures"].append("no_step")

@@ -411,6 +411,9 @@ def _explain(error: Exception) -> int:
         message = told.message if told else f"{path}: {error.strerror or error}"
         _complain(message, told.hint if told else "is the path right, and may you read and write there?")
         return USAGE
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # as Python's tempfile says it
+        _complain("no folder for temporary files can be written", "set TMPDIR to one where you may write")
+        return USAGE
     _complain(
         f"{type(error).__name__}: {error}",
         "this is a bug in stemclean: run the command again as `stemclean --debug COMMAND …` and\n"

@@ -64,7 +64,7 @@ def shapes(kind: str, name: str, spec: ModelSpec, options: dict[str, Any]) -> di
 def _built(kind: str, name: str, spec: ModelSpec, options: dict[str, Any]) -> Any:
     try:
         return _builder(kind, name)(spec, **options)
-    except StemcleanError:
+    except (StemcleanError, OSError):  # no folder for temporary files, which torch asks for, is no setting's fault
         raise
     except Exception as error:  # whatever a library makes of settings that do not fit one another
         raise ConfigError(f'{called(kind)} "{name}" cannot be built: {type(error).__name__}: {error}') from error

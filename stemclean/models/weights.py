@@ -138,12 +138,11 @@ def _card_text(card: dict[str, Any], sha256: str) -> str:
 
 def _write(path: Path, tensors: dict[str, torch.Tensor], card: dict[str, Any]) -> None:
     card_path = path.with_suffix(".json")
-    with replacing(path) as temporary:
+    with replacing(card_path) as new_card, replacing(path) as temporary:  # what does not fit leaves both as they were
         save_file(tensors, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
         temporary.chmod(0o644)  # safetensors writes for the owner alone
+        new_card.write_text(_card_text(card, file_sha256(temporary)), encoding="utf-8")
         card_path.unlink(missing_ok=True)  # a card that belongs to another file would be taken for a damaged file
-    with replacing(card_path) as temporary:
-        temporary.write_text(_card_text(card, file_sha256(path)), encoding="utf-8")
 
 
 def _header(path: Path, name: str) -> tuple[tensor_header.Header, dict[str, Any]]:

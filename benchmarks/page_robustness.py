@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from benchmarks.page import table, thousands
+from benchmarks.robustness.__main__ import BATCH
+from benchmarks.robustness.audio import FOLDER
 from benchmarks.robustness.judging import FAILURES
+from benchmarks.robustness.kills import VERBS
 
 Record = dict[str, Any]
 
@@ -41,21 +45,20 @@ def parts(read: Callable[[str], Record]) -> list[str]:
     for part, what in WHAT.items():
         if part not in result:
             told.append(f"{what[0].upper()}{what[1:]}: not measured yet, `python -m benchmarks.robustness {part}`.")
-    if shown := {part: result[part] for part in WHAT if part in result}:
-        told += [_summary(shown), *_kills(shown), _failures(shown)]
+    shown = {part: _whole(result[part]) for part in WHAT if part in result}
+    if shown:
+        told += [_summary(shown), *_kills(result.get("kills", {})), _failures(shown)]
         told.append("\n".join(f"`{_command(part, record)}`  " for part, record in shown.items()))
-    return told + _one_sided(read("one_sided"))
+    return told
 
 
-def _one_sided(result: Record) -> list[str]:
-    if not result:
-        return []
-    columns = {"stems": "stems with sound", "not_kept": "not kept", "unlike_mono": "another verdict than as mono"}
-    rows = [
-        [shape, *(result["shapes"][shape][name] for name in columns)] for shape in ("mono", "left", "right", "inverted")
-    ]
-    shown = table(["shape", *columns.values()], rows)
-    return ["## Do one-sided and inverted stems survive?", ONE_SIDED, shown, f"`{result['command']}`"]
+def _whole(part: Record) -> Record:
+    """A part, put together where it was done in pieces."""
+    if "counts" in part:
+        return part
+    pieces = list(part.values())
+    counts = {key: sum((Counter(piece[key]) for piece in pieces), Counter()) for key in ("counts", "failed")}
+    return {**counts, "by": ", ".join(sorted({piece["by"] for piece in pieces})), "settings": pieces[0]["settings"]}
 
 
 def _command(part: str, record: Record) -> str:
@@ -65,11 +68,14 @@ def _command(part: str, record: Record) -> str:
 
 
 def _number(part: str, record: Record) -> int:
-    """Files, documents or kills."""
+    """Files, documents, kills or runs that were tried."""
     counts: dict[str, int] = record["counts"]
     if part == "kills":
         return sum(number for name, number in counts.items() if name.startswith("killed/"))
-    return counts["cases"] if part == "disks" else int(record["settings"]["cases"])
+    if part == "disks":
+        return counts["cases"]
+    each = BATCH if part == "documents" else FOLDER
+    return min(int(record["settings"]["cases"]), each * len(record["done"]))
 
 
 def _summary(shown: dict[str, Record]) -> str:
@@ -80,21 +86,28 @@ def _summary(shown: dict[str, Record]) -> str:
     return table(["what", "number", "by", "failures"], rows)
 
 
-def _kills(shown: dict[str, Record]) -> list[str]:
-    if "kills" not in shown:
+def _kills(verbs: dict[str, Record]) -> list[str]:
+    """When each verb was killed, and what of.
+
+    Args:
+        verbs: verb -> its piece of the result.
+    """
+    if not verbs:
         return []
-    record = shown["kills"]
     signals = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
     rows = [
         [
             f"`{verb}`",
-            f"{seconds:g}",
-            *(record["counts"].get(f"{name}/{verb}", 0) for name in signals),
-            record["counts"].get(f"end/{verb}", 0),
+            f"{verbs[verb]['seconds']:g}",
+            *(verbs[verb]["counts"].get(name, 0) for name in signals),
+            " ".join(str(number) for number in verbs[verb]["moments"]),
+            verbs[verb]["counts"].get(f"end/{verb}", 0),
         ]
-        for verb, seconds in record["seconds"].items()
+        for verb in VERBS
+        if verb in verbs
     ]
-    return [table(["verb", "seconds unkilled", *signals, "runs compared in the end"], rows)]
+    header = ["verb", "seconds unkilled", *signals, "kills by fifths of the run", "runs compared in the end"]
+    return [table(header, rows)]
 
 
 def _failures(shown: dict[str, Record]) -> str:

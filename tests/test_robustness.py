@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
+import signal
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from benchmarks.robustness import audio_faults, documents, judging, results, sounds, watching
+from benchmarks import page_robustness
+from benchmarks.robustness import audio_faults, documents, judging, kills, results, sounds, watching
 from benchmarks.robustness.text_faults import json_text, json_with_faults
 
 
@@ -71,3 +77,78 @@ def test_a_result_goes_on_where_it_was_and_not_with_other_settings(tmp_path: Pat
 def test_no_process_of_a_command_is_left(tmp_path: Path) -> None:
     done = watching.run(["--version"], tmp_path, {}, 60.0)
     assert (done.exit_code, done.orphans, done.hung) == (0, 0, False) and done.stdout.startswith("stemclean ")
+
+
+def test_pieces_of_a_part_do_not_depend_on_one_another(tmp_path: Path) -> None:
+    """A verb a time, or two at once, with other parts in the same file."""
+    settings = {"seed": 0, "cases": 2, "songs": False}
+    other = results.Result(tmp_path / "r.json", "documents", settings)
+    pieces = [results.Result(tmp_path / "r.json", "kills", settings, verb) for verb in ("trim", "export")]
+    for number, piece in enumerate(pieces):
+        killed = {"kind": piece.piece, "way": "SIGKILL", "outcome": f"killed/{piece.piece}", "failures": [],
+                  "share": 0.5, "there": ["a journal"]}  # fmt: skip
+        end = {"kind": piece.piece, "way": "end", "outcome": f"end/{piece.piece}", "failures": ["other_bytes"] * number}
+        kills._count(piece.record, [killed, killed])
+        piece.record["seconds"] = 2.0
+        piece.add(0, [killed, killed, end])
+    other.add(0, [{"kind": "list", "way": "trim", "exit_code": 2, "failures": [], "cpu_seconds": 0.5}])
+    whole = json.loads((tmp_path / "r.json").read_text())
+    assert {verb: piece["counts"]["SIGKILL"] for verb, piece in whole["kills"].items()} == {"trim": 2, "export": 2}
+    assert results.Result(tmp_path / "r.json", "kills", settings, "trim").done == [0]
+    assert results.Result(tmp_path / "r.json", "kills", {**settings, "seed": 1}, "trim").done == []
+    assert results.Result(tmp_path / "r.json", "kills", settings, "refine").done == []
+    told = "\n".join(page_robustness.parts(lambda _: whole))
+    assert "| runs killed, and gone on with | 4 |" in told and told.count("| 0 0 2 0 0 |") == 2
+    assert "| `other_bytes` |" in told and "audio files, each read by `trim` and by `refine`: not measured yet" in told
+
+
+def test_kills_are_spread_evenly() -> None:
+    """Of 3000 uniform shares, a fifth has 600 with a deviation of 22."""
+    every = [one for number in range(600) for one in kills.plan(0, number, "trim")]
+    fifths = Counter(int(share * kills.FIFTHS) for _, share, _ in every)
+    assert all(abs(fifths[fifth] - 600) < 4 * 22 for fifth in range(kills.FIFTHS))
+    ways = Counter(which for which, _, _ in every)
+    assert ways.keys() == {signal.SIGKILL, *kills.SIGNALS} and ways[signal.SIGKILL] > 2000
+    for number in range(5):
+        chain = kills.plan(0, number, "trim")
+        assert sum(more for _, _, more in chain) == pytest.approx(chain[-1][1]) and all(
+            more >= 0 for _, _, more in chain
+        )
+    assert kills.plan(0, 3, "trim") == kills.plan(0, 3, "trim") != kills.plan(1, 3, "trim")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_may_take_a_moment_to_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that outlives its parent is left over only if it does not end by itself; its time is the session's."""
+    program = (
+        "import os, time\n"
+        "if os.fork(): os.abort()\n"
+        "end = time.process_time() + 0.5\n"
+        "while time.process_time() < end: pass"
+    )
+    monkeypatch.setattr(watching, "NOTICES_SECONDS", 3.0)
+    for words, left in ((program, 0), (program + "\ntime.sleep(1000)", 1)):
+        process = subprocess.Popen([sys.executable, "-c", words], start_new_session=True)
+        started = watching.Started(process, *[(tmp_path / name).open("w+b") for name in ("out", "err")], 0.0)
+        seconds = 0.0
+        if left:
+            while seconds < 0.3:  # the clock of processes has steps
+                seconds = watching.cpu_seconds(process.pid)
+        assert watching.ended(started, 1e9).orphans == left
+    assert watching.alive(process.pid) == []
+
+
+@pytest.mark.parametrize(
+    ("which", "code", "stderr", "failures"),
+    [
+        (signal.SIGKILL, -9, "", []),
+        (signal.SIGKILL, 2, "error: no such file", ["exit_code"]),
+        (signal.SIGTERM, 143, f"error: terminated\n  {kills.HINT}\n", []),
+        (signal.SIGTERM, 143, "error: terminated\n", ["unsaid"]),
+        (signal.SIGINT, -2, "", ["exit_code", "unsaid"]),
+        (signal.SIGHUP, 70, "", ["foreign_exception", "unsaid"]),
+    ],
+)
+def test_how_a_killed_run_ends_is_judged(which: signal.Signals, code: int, stderr: str, failures: list[str]) -> None:
+    done = watching.Ended(code, "", stderr, 1.0, 1.0, 100, hung=False, orphans=0)
+    assert kills.judged(which, done, works=True) == failures

@@ -8,7 +8,8 @@
     kills      runs of six verbs that are killed at random moments, gone on with, and compared with unkilled ones
     disks      commands whose disk is full, read-only or limited, gone on with, and compared with undisturbed ones
 
-Everything is drawn by the seed. Resumable: what stands in OUT.json is not done again, unless the code has changed.
+Everything is drawn by the seed. Resumable: what stands in OUT.json is not done again, unless the code has changed;
+parts, and the verbs of kills (``--only``), can be done one by one or at once.
 What failed is kept in OUT.work; ``--case`` repeats one document, or one folder of audio
 files, and prints what comes of it.
 """

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FAILURES", "INTERRUPTED", "of_command", "of_cost", "of_leftovers", "of_message"]
+__all__ = ["BUG", "FAILURES", "of_command", "of_cost", "of_leftovers", "of_message"]
 
 FAILURES = {
     "crash": "the process was ended by a signal",
@@ -32,7 +32,7 @@ FAILURES = {
 }
 """Name -> what it means."""
 
-INTERRUPTED = 130
+BUG = 70
 SLOW_SECONDS = 10.0
 MUCH_MB = 2048
 FINE = frozenset({0, 2, 3})
@@ -58,7 +58,7 @@ def of_command(exit_code: int, stdout: str, stderr: str, name: str) -> Record:
     failures = []
     if exit_code < 0:
         failures.append("crash")
-    elif exit_code == 70 or "Traceback (most recent call last)" in stderr:
+    elif exit_code == BUG or "Traceback (most recent call last)" in stderr:
         failures.append("foreign_exception")
     elif exit_code not in FINE:
         failures.append("exit_code")

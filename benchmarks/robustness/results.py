@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import platform
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import stemclean
 from benchmarks.detection import write_json
 from benchmarks.robustness import judging
 
-__all__ = ["Result"]
+__all__ = ["Result", "keep"]
 
 Record = dict[str, Any]
 PACKAGES = ("torch", "soundfile", "av", "numpy", "pydantic", "typer")
@@ -38,15 +40,18 @@ class Result:
     """One part of OUT.json; what was done of it before by the same code stands there already.
 
     Args:
-        path: OUT.json; other parts in it are left alone.
+        path: OUT.json; other parts in it are left alone, also those that another process writes meanwhile.
         part: of the result.
         settings: what else the cases depend on.
+        piece: of the part, where it is done in pieces that do not depend on one another.
     """
 
-    def __init__(self, path: Path, part: str, settings: Record) -> None:
-        self.path, self.part = path, part
+    def __init__(self, path: Path, part: str, settings: Record, piece: str = "") -> None:
+        self.path, self.part, self.piece = path, part, piece
         whole: Record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         before = whole.get(part, {})
+        if piece:
+            before = before.get(piece, {})
         now = {"settings": settings, "code": code_digest()}
         if any(before.get(key) != value for key, value in now.items()):
             before = {}
@@ -100,15 +105,29 @@ class Result:
 
     def save(self) -> None:
         """Write the whole of OUT.json, with this part."""
-        whole: Record = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
-        write_json(self.path, {**whole, self.part: self.record})
+        with _locked(self.path):
+            whole: Record = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+            mine = {**whole.get(self.part, {}), self.piece: self.record} if self.piece else self.record
+            write_json(self.path, {**whole, self.part: mine})
 
     def told(self) -> str:
         """The counts, in a line or more."""
         failed = {name: number for name, number in self.record["failed"].items() if number}
-        return f"{self.part}: {self.record['counts'].get('cases', 0)} cases; " + (
-            ", ".join(f"{name} {number}" for name, number in failed.items()) or "no failures"
+        return (
+            f"{self.part} {self.piece}".strip()
+            + f": {self.record['counts'].get('cases', 0)} cases; "
+            + (", ".join(f"{name} {number}" for name, number in failed.items()) or "no failures")
         )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """While the block runs, no other process is in it."""
+    work = path.with_suffix(".work")
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def keep(source: Path, place: Path) -> None:

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["Ended", "alive", "end_session", "ended", "run", "start", "worker_cases"]
+__all__ = ["Ended", "Started", "alive", "cpu_seconds", "end_session", "ended", "run", "start", "worker_cases"]
 
 Record = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 HANGS_SECONDS = 180.0
 """Without a word from a worker; long, as the machine may do other things."""
+NOTICES_SECONDS = 30.0
+"""Within which a worker has noticed that its parent was killed: PyTorch's look every 5 s, at an idle machine."""
 
 
 def worker_cases(seed: int, first: int, last: int, work: Path) -> Iterator[Record]:
@@ -160,9 +162,9 @@ def run(
     return ended(start(words, cwd, environment, wrapped), limit_seconds)
 
 
-def _orphans(session: int, seconds: float = 5.0) -> int:
-    """How many processes of a session are left after a while."""
-    until = time.monotonic() + seconds
+def _orphans(session: int) -> int:
+    """How many processes of a session are left after a while, in which they may notice that nobody needs them."""
+    until = time.monotonic() + NOTICES_SECONDS
     while (left := alive(session)) and time.monotonic() < until:
         time.sleep(0.05)
     return len(left)
@@ -178,6 +180,16 @@ def alive(session: int) -> list[int]:
                 if int(of) == session and state != "Z":
                     found.append(int(entry.name))
     return found
+
+
+def cpu_seconds(session: int) -> float:
+    """Processor time that the processes of a session have used, and those of theirs that have ended."""
+    ticks = 0
+    for pid in alive(session):
+        with suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def end_session(session: int) -> None:

@@ -49,7 +49,18 @@ def parts(read: Callable[[str], Record]) -> list[str]:
     if shown:
         told += [_summary(shown), *_kills(result.get("kills", {})), _failures(shown)]
         told.append("\n".join(f"`{_command(part, record)}`  " for part, record in shown.items()))
-    return told
+    return told + _one_sided(read("one_sided"))
+
+
+def _one_sided(result: Record) -> list[str]:
+    if not result:
+        return []
+    columns = {"stems": "stems with sound", "not_kept": "not kept", "unlike_mono": "another verdict than as mono"}
+    rows = [
+        [shape, *(result["shapes"][shape][name] for name in columns)] for shape in ("mono", "left", "right", "inverted")
+    ]
+    shown = table(["shape", *columns.values()], rows)
+    return ["## Do one-sided and inverted stems survive?", ONE_SIDED, shown, f"`{result['command']}`"]
 
 
 def _whole(part: Record) -> Record:

@@ -32,7 +32,9 @@ that nobody reads may say anything.
 
 The recipes: `small` is meant for two CPU cores, with generalised cross-entropy, which forgives wrong labels;
 `paper` is the network and loss of Koo et al. 2023; `atto` made the bundled weights, with cross-entropy on clean stems
-and a calibration on held-out tracks.
+and a calibration on held-out tracks. `mobilenet` is a smaller network that learns on from what AudioSet taught it: of
+its front end and trunk, EfficientAT's `mn04_as` (MIT) has the tensors, and `python -m benchmarks.audioset_trunk` writes
+them as weights for `--init`.
 """
 
 

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["istft", "mel_filterbank", "mel_frequencies", "spectrogram", "stft"]
+__all__ = ["istft", "kaldi_filterbank", "mel_filterbank", "mel_frequencies", "spectrogram", "stft"]
 
 
-def spectrogram(waveform: Tensor, *, n_fft: int, hop_length: int, power: float = 1.0) -> Tensor:
+def spectrogram(
+    waveform: Tensor, *, n_fft: int, hop_length: int, power: float = 1.0, window: Tensor | None = None
+) -> Tensor:
     """Magnitudes of the STFT, or their squares.
 
     Args:
@@ -27,6 +29,7 @@ def spectrogram(waveform: Tensor, *, n_fft: int, hop_length: int, power: float =
         n_fft: window and transform length in samples.
         hop_length: samples between frame centres; the waveform's length should be a multiple.
         power: 1 for magnitudes, 2 for powers.
+        window: ``(n_fft,)``; None: the periodic Hann window.
 
     Shape:
         ``(..., time)`` -> ``(..., n_fft // 2 + 1, time // hop_length)``.
@@ -34,7 +37,8 @@ def spectrogram(waveform: Tensor, *, n_fft: int, hop_length: int, power: float =
     Returns:
         float32 >= 0, in the waveform's own amplitude unit to the given power.
     """
-    window = torch.hann_window(n_fft, device=waveform.device, dtype=torch.float32)
+    if window is None:
+        window = torch.hann_window(n_fft, device=waveform.device, dtype=torch.float32)
     padded = functional.pad(waveform.float(), (n_fft // 2, n_fft - n_fft // 2))
     num_frames = waveform.shape[-1] // hop_length
     frames = padded.unfold(-1, n_fft, hop_length)[..., :num_frames, :]  # (..., time) -> (..., frame, sample)
@@ -99,3 +103,20 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int, low_hz: float, hig
     for row in np.flatnonzero(bank.sum(1) < 1e-3):
         bank[row, np.argmin(np.abs(bins - edges[row + 1]))] = 1
     return torch.from_numpy((bank / bank.sum(1, keepdims=True)).astype(np.float32))
+
+
+@lru_cache(maxsize=8)
+def kaldi_filterbank(sample_rate: int, n_fft: int, n_mels: int, low_hz: float, high_hz: float) -> Tensor:
+    """Mel bands as Kaldi has them: triangles that are linear on the mel scale, each with a peak of 1.
+
+    Shape:
+        ``(n_mels, n_fft // 2 + 1)``, float32.
+    """
+    mel = 1127 * np.log1p(np.arange(n_fft // 2 + 1) * sample_rate / n_fft / 700)
+    low, high = (1127 * np.log1p(edge / 700) for edge in (low_hz, high_hz))
+    edges = np.linspace(low, high, n_mels + 2)
+    rising = (mel - edges[:-2, None]) / (edges[1] - edges[0])
+    falling = (edges[2:, None] - mel) / (edges[1] - edges[0])
+    bank = np.maximum(0, np.minimum(rising, falling))
+    bank[:, -1] = 0  # Kaldi has no Nyquist bin
+    return torch.from_numpy(bank.astype(np.float32))

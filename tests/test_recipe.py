@@ -53,7 +53,7 @@ def test_nonsense_is_refused(override, message):
 
 
 def test_unknown_recipe_names_the_known(tmp_path):
-    with pytest.raises(ConfigError, match="known: atto, paper, small"):
+    with pytest.raises(ConfigError, match="known: atto, mobilenet, paper, small"):
         read("huge")
     with pytest.raises(ConfigError, match="no such recipe file"):
         read(tmp_path / "mine.toml")

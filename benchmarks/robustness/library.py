@@ -7,8 +7,12 @@ from pathlib import Path
 
 from stemclean import manifest
 from stemclean.layouts import f0_labels
-from stemclean.models import registry, weights
+from stemclean.models import model_card, registry, weights
+from stemclean.models.calibration import Calibration, chance_of_card
 from stemclean.models.contract import ModelSpec
+from stemclean.models.decoding import threshold_of
+from stemclean.models.levels import LevelCalibration
+from stemclean.models.noise_reference import reference_of_card
 from stemclean.training import recipe
 
 __all__ = ["iter_stems", "load_weights", "read_f0", "read_recipe"]
@@ -40,5 +44,11 @@ def read_recipe(path: Path) -> None:
 
 
 def load_weights(path: Path) -> None:
-    """Weights as what their file's name says."""
-    weights.load(f"file:{path}", kind=path.stem)
+    """Weights as what their file's name says, and all that is read of their card."""
+    card = weights.load(f"file:{path}", kind=path.stem).card
+    Calibration.of_card(card)
+    LevelCalibration.of_card(card)
+    chance_of_card(card)
+    threshold_of(card)
+    reference_of_card(card, card["spec"]["labels"])
+    model_card.render(card, "hub:org/name")

@@ -117,8 +117,8 @@ def peak(name: str, at_a_time: int, precision: str, settings: Sequence[str] = ()
     sizes = min(at_a_time, 3 - parts), at_a_time * parts  # batch norms need two examples, where there are so many
     steps = _TwoSteps(task, [_batch(task, size, one.spec["segment"]) for size in sizes])
     with (
-        mock.patch.object(loop, "keep_freed_memory", lambda: False),  # what is freed is no longer needed
-        mock.patch.object(loop.checkpoints, "save", lambda *_: None),
+        mock.patch.object(loop, "keep_freed_memory", return_value=False),  # what is freed is no longer needed
+        mock.patch.object(loop.checkpoints, "save"),
         contextlib.suppress(_Done),
     ):
         loop.fit(steps, model, config, Path("unwritten"), resume=False, quiet=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,8 +42,9 @@ def tree(place: Path) -> dict[str, bytes | None]:
 
 @pytest.mark.parametrize("verb", JOBS)
 def test_nobody_can_tell(verb: str, tmp_path: Path) -> None:
-    for place in ("undisturbed", "killed"):
-        aligned_songs.write(tmp_path / place / "songs", ("only_stems",) * 6, {0: "validation", 1: "validation"})
+    songs = tmp_path / "undisturbed" / "songs"
+    aligned_songs.write(songs, ("only_stems",) * 6, {0: "validation", 1: "validation"})
+    shutil.copytree(songs, tmp_path / "killed" / "songs")  # such files say when they were written
     whole = cli_process.run(words(verb), tmp_path / "undisturbed")
     assert whole.ended() == 0, whole.stderr
     rng = random.Random(f"killed {verb}")

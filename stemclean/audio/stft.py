@@ -97,12 +97,14 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int, low_hz: float, hig
     """
     edges = mel_frequencies(n_mels, low_hz, high_hz)
     bins = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
-    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-    bank = np.maximum(0, np.minimum(rising, falling))
-    for row in np.flatnonzero(bank.sum(1) < 1e-3):
-        bank[row, np.argmin(np.abs(bins - edges[row + 1]))] = 1
-    return torch.from_numpy((bank / bank.sum(1, keepdims=True)).astype(np.float32))
+    bank = np.empty((n_mels, len(bins)), np.float32)
+    for row in range(n_mels):  # one by one: all at once would take nine times the memory of what comes back
+        low, centre, high = edges[row : row + 3]
+        band = np.maximum(0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
+        if band.sum() < 1e-3:
+            band[np.argmin(np.abs(bins - centre))] = 1
+        bank[row] = band / band.sum()
+    return torch.from_numpy(bank)
 
 
 @lru_cache(maxsize=8)

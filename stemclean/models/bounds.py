@@ -1,6 +1,6 @@
 """What a model may be made of: a card or a recipe comes from somewhere else, and decides how much memory is taken.
 
-All is checked before anything is allocated. The bounds are several times what the largest published model has.
+All is checked before anything is allocated. The bounds are at least twice what the largest published model has.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from stemclean.errors import ConfigError
 from stemclean.labels import class_names
 from stemclean.models.contract import ModelSpec
 
-__all__ = ["LARGEST_MODEL", "OPTIONS", "check", "spec_of"]
+__all__ = ["LARGEST_MODEL", "MOST_TENSORS", "OPTIONS", "check", "spec_of"]
 
 LARGEST_MODEL: Final = 2_000_000_000
 """Parameters; 8 GB in float32."""
+MOST_TENSORS: Final = 8_192
+"""Of parameters; several times what the deepest published model has."""
 BACKBONE = r"convnext(v2)?_[a-z0-9_]+"
 """timm's names of the family, without weights of its own and without a scheme that leads elsewhere."""
 LONGEST_LIST, LONGEST_TEXT, MOST_LABELS = 64, 64, 256
@@ -46,8 +48,8 @@ OPTIONS: Final[dict[str, tuple[float, float]]] = {
     "layers": (1, 16),
     "level_dbfs": (-120, 0),
     "most": (1, 8192),
-    "n_fft": (16, 65_536),
-    "n_mels": (0, 1024),
+    "n_fft": (16, 32_768),
+    "n_mels": (0, 512),
     "norm_starts": (0, 32),
     "patch": (1, 64),
     "time_levels": (0, 32),

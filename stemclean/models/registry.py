@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from stemclean.errors import ConfigError, StemcleanError
 from stemclean.models import bounds
@@ -56,13 +59,39 @@ def build(kind: str, name: str, spec: ModelSpec, options: dict[str, Any]) -> Any
     def load() -> Any:
         return importlib.import_module(f"stemclean.models.{kind}.{name}").build
 
-    with torch.device("meta"):
+    with torch.device("meta"), _bounded(kind, name):
         size = sum(tensor.numel() for tensor in _built(load, kind, name, spec, options).state_dict().values())
     if size > bounds.LARGEST_MODEL:
         raise ConfigError(
             f'{called(kind)} "{name}" would have {size:,} parameters', f"{bounds.LARGEST_MODEL:,} are the most"
         )
     return _built(load, kind, name, spec, options)
+
+
+@contextmanager
+def _bounded(kind: str, name: str) -> Iterator[None]:
+    """End the building of a model that takes no memory when it grows too large: else it may take minutes to find out.
+
+    Raises:
+        ConfigError: it does.
+    """
+    size = count = 0
+
+    def add(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal size, count
+        size += 0 if parameter is None else parameter.numel()
+        count += 1
+        if size > bounds.LARGEST_MODEL or count > bounds.MOST_TENSORS:
+            raise ConfigError(
+                f'{called(kind)} "{name}" would have {size:,} parameters or more, in {count:,} tensors',
+                f"{bounds.LARGEST_MODEL:,} in {bounds.MOST_TENSORS:,} tensors are the most",
+            )
+
+    hook = register_module_parameter_registration_hook(add)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _built(load: Callable[[], Any], kind: str, name: str, spec: ModelSpec, options: dict[str, Any]) -> Any:

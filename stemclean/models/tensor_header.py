@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final
 
 from stemclean.documents import json_of
 from stemclean.errors import WeightsError
+from stemclean.models import bounds
 from stemclean.models.addresses import LARGEST_HEADER
 
 __all__ = ["FLOATS", "Header", "Tensor", "read"]
@@ -26,8 +27,8 @@ SIZES: Final[dict[str, int]] = {
     "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "I32": 4, "I64": 8, "F16": 2, "BF16": 2, "F32": 4, "F64": 8,
 }  # fmt: skip
 """Type of a tensor -> bytes of an element. The format has more, which no model of this package is made of."""
-MOST_TENSORS: Final = 16_384
-"""Several times what the deepest model within the bounds has."""
+MOST_TENSORS: Final = 2 * bounds.MOST_TENSORS
+"""Parameters, and what else a model keeps."""
 MOST_DIMENSIONS: Final = 8
 LONGEST_NAME: Final = 512
 

@@ -115,8 +115,11 @@ def _rows(sample_rate: int, n_fft: int, harmonics: int) -> Tensor:
     count = NUM_CLASSES + round(OCTAVE * np.log2(harmonics))
     place = cents_to_hz(CENTS_OFFSET + CENTS_STEP * np.arange(count)) * n_fft / sample_rate  # in bins
     place = place[place < n_fft // 2]
-    weights = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(n_fft // 2 + 1)))
-    return torch.from_numpy(weights.astype(np.float32))
+    bins = np.arange(n_fft // 2 + 1)
+    weights = np.empty((len(place), len(bins)), np.float32)
+    for row, bin_ in enumerate(place):
+        weights[row] = np.maximum(0, 1 - np.abs(bin_ - bins))
+    return torch.from_numpy(weights)
 
 
 def build(spec: ModelSpec, **options: Any) -> HarmoF0:

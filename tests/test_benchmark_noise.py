@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import noise_estimate, noise_reference, page_noise, ranking
+from benchmarks import noise_estimate, noise_reference, ranking
 from benchmarks.noise_estimate import Draw
 from benchmarks.noise_reference import Known
+from benchmarks.pages import noise as noise_page
+from benchmarks.pages import ranking as ranking_page
 from stemclean.manifest import Created, Manifest, Stem
 from stemclean.metrics.label_reference import Reference
 from stemclean.models.noise_reference import reference_to_card
@@ -142,8 +144,9 @@ def test_rankings_by_construction() -> None:
     assert ranked["acmid_0.995"]["both"] == pytest.approx(17 / 80, abs=0.02)
 
 
-def test_the_page_tells_each_case_and_what_is_missing() -> None:
-    assert any("Not measured yet" in part for part in page_noise.parts(lambda name: {}))
+def test_the_pages_show_each_case_and_what_is_missing() -> None:
+    for page in (noise_page, ranking_page):
+        assert "Not measured yet" in page.parts(lambda name: {})[-1]
     planted = draw(0.2)
     told_ = {
         name: noise_estimate.pooled([noise_estimate.compared(estimator(planted), planted.rates())])
@@ -156,7 +159,9 @@ def test_the_page_tells_each_case_and_what_is_missing() -> None:
     config = {"seeds": 5, "mislabel": 0.2, "bleed": 0.2, "bleed_db": [-20, 0]}
     ranked = {"weights": weights, "config": config, "ranked": {"label_quality": ranks, "minimum": ranks}}
     results = {"noise_estimate": result, "ranking": ranked, "ranking_validation": ranked}
-    text = "\n".join(page_noise.parts(lambda name: results.get(name, {})))
+    text = "\n".join(
+        page for pages in (noise_page, ranking_page) for page in pages.parts(lambda name: results.get(name, {}))
+    )
     assert "| 20 % swapped |" in text and "0.500 ± 0.100" in text and "has no reference" in text
 
 

@@ -14,6 +14,9 @@ from types import ModuleType
 import jsonschema
 import pytest
 
+from benchmarks import page
+from benchmarks.pages import overview
+from benchmarks.pages.results import RESULTS
 from stemclean import manifest
 from stemclean.training import recipe
 from stemclean.verdicts import VerdictReason
@@ -38,6 +41,32 @@ def test_generated_files_are_fresh(name: str) -> None:
     if name == "commands_page" and f"with Typer {generator.TYPER};" not in text:
         pytest.skip("the page was written with another Typer, whose help has other words")
     assert text == generator.render(), "run: python docs/_tools/generate.py"
+
+
+def test_benchmark_pages_are_fresh() -> None:
+    assert page.stale(page.render()) == [], "run: python -m benchmarks.page"
+
+
+def test_every_benchmark_page_is_in_the_menu() -> None:
+    menu = re.findall(r"benchmarks/[\w-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    files = [f"benchmarks/{path.name}" for path in (ROOT / "docs" / "benchmarks").glob("*.md")]
+    assert (
+        sorted(menu)
+        == sorted(files)
+        == sorted(path.removeprefix("docs/") for path in page.render() if "s/" in path[5:])
+    )
+
+
+def test_the_overview_of_the_benchmarks_is_short() -> None:
+    text = page.render()[overview.PATH]
+    assert text.count("\n") <= overview.LIMIT
+    assert re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == [question.title for question in overview.QUESTIONS]
+
+
+def test_no_benchmark_is_of_weights_that_do_not_ship() -> None:
+    shipped = {f"bundled:{path.stem}" for path in (ROOT / "stemclean" / "weights").glob("*.safetensors")}
+    results = "".join(path.read_text(encoding="utf-8") for path in RESULTS.glob("*.json"))
+    assert set(re.findall(r'"(bundled:[\w.]+)"', results)) <= shipped
 
 
 def test_every_command_is_documented() -> None:

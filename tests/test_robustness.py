@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import page_robustness
+from benchmarks.pages import robustness as page
 from benchmarks.robustness import audio_faults, documents, judging, kills, results, sounds, watching
 from benchmarks.robustness.text_faults import json_text, json_with_faults
 
@@ -97,9 +97,12 @@ def test_pieces_of_a_part_do_not_depend_on_one_another(tmp_path: Path) -> None:
     assert results.Result(tmp_path / "r.json", "kills", settings, "trim").done == [0]
     assert results.Result(tmp_path / "r.json", "kills", {**settings, "seed": 1}, "trim").done == []
     assert results.Result(tmp_path / "r.json", "kills", settings, "refine").done == []
-    told = "\n".join(page_robustness.parts(lambda name: whole if name == "robustness" else {}))
-    assert "| runs killed, and gone on with | 4 |" in told and told.count("| 0 0 2 0 0 |") == 2
-    assert "| `other_bytes` |" in told and "audio files, each read by `trim` and by `refine`: not measured yet" in told
+    told = "\n".join(page.parts(lambda name: whole if name == "robustness" else {}))
+    assert "| runs that were killed and resumed | 4 |" in told and told.count("| 0 0 2 0 0 |") == 2
+    assert (
+        "| `other_bytes` |" in told
+        and "Damaged audio files, each read by `trim` and by `refine`. Not measured yet" in told
+    )
 
 
 def test_kills_are_spread_evenly() -> None:

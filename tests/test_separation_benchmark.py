@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks import page_separation as page
+from benchmarks.pages import separation as page
 from benchmarks.self_refining.planting import HALF_AND_HALF, Planted
 from benchmarks.self_refining.trials import recipe_of as classifier_recipe
 from benchmarks.separation import __main__ as command
@@ -223,12 +223,12 @@ def result(**averages: float):
 
 def test_the_page_says_how_much_of_the_gap_is_closed():
     told = "\n".join(page.section(result(clean=4.0, noisy=2.0, refined2=3.5, masked=2.5)))
-    assert "which is 75 % of the gap (seed by seed 75 %, 75 %, 75 %). Aim, 64 %: reached" in told
-    assert "above noisy, masked loss: reached, +1.00 ± 0.00 dB" in told
+    assert "which closes 75 % of the gap to true labels (by seed: 75 %, 75 %, 75 %). Goal, 64 %: reached" in told
+    assert "better than claims, masked loss: reached, +1.00 ± 0.00 dB" in told
     assert "--part a" in told
 
 
-def test_the_page_tells_how_labels_were_come_by():
+def test_the_page_shows_how_labels_were_made():
     given = command.parsed(["SET", "HELDOUT", "out.json"])
     given.refined = {0: "x.work"}
     lines = page.commands({**result(clean=4.0), "command": command.command_of(given)}).splitlines()
@@ -240,18 +240,18 @@ def test_the_page_tells_how_labels_were_come_by():
 def test_the_page_can_say_no():
     told = "\n".join(page.section(result(clean=4.0, noisy=2.0, refined2=2.2, masked=2.5)))
     assert "10 % of the gap" in told
-    assert "Aim, 64 %: **not reached**" in told
-    assert "above noisy, masked loss: **not reached**, -0.30 ± 0.00 dB" in told
+    assert "Goal, 64 %: **not reached**" in told
+    assert "better than claims, masked loss: **not reached**, -0.30 ± 0.00 dB" in told
 
 
 def test_without_a_gap_nothing_is_decided():
     told = "\n".join(page.section(result(clean=2.0, noisy=2.1, refined2=2.2)))
     assert "there is **no gap** to close" in told
-    assert "Aim, 64 %" not in told
+    assert "Goal, 64 %" not in told
     unsure = result(clean=2.0, noisy=1.9, refined2=2.0)
     for seed, (one, average) in enumerate(zip(unsure["runs"], (1.0, 3.0, 2.0), strict=False)):
         unsure["runs"][seed] = run("clean", one["seed"], average)
-    assert "Aim, 64 %: **not decided**" in "\n".join(page.section(unsure))
+    assert "Goal, 64 %: **undecided**" in "\n".join(page.section(unsure))
 
 
 def test_the_plot_is_drawn(tmp_path):
@@ -287,10 +287,10 @@ def several(**averages: float):
 def test_stems_of_several_classes_are_compared_on_labels_of_one_kind():
     told = page.stems_section(several(**{"clean": 4.0, "true-whole": 4.5, "refined2": 3.0, "single": 2.0}))
     page_text = "\n\n".join(told)
-    of_true, of_refined = page_text.split("#### On refined labels")
-    assert "whole, as in the paper, against cut ones: +0.50 ± 0.00 dB" in of_true
-    assert "left out, against cut ones: -1.00 ± 0.00 dB" in of_refined
-    assert "classifiers that saw 1 024 mixtures: 70 % of the 9 that train are labelled wholly right" in of_refined
+    of_true, of_refined = page_text.split("### On refined labels")
+    assert "as a whole, as in the paper, compared with cutting: +0.50 ± 0.00 dB" in of_true
+    assert "left out, compared with cutting: -1.00 ± 0.00 dB" in of_refined
+    assert "classifiers trained on 1 024 mixtures. Of the 9 stems that are trained on, 70 % have exactly" in of_refined
     command = told[-1].splitlines()[3]
     assert command.endswith("--part a --part d --part e --row clean --row true-whole --row refined2 --row single")
     assert " FEW HELDOUT OUT.json --seeds 3 --part" in command

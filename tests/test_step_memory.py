@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from importlib.resources import files
 
 import pytest
 
-from benchmarks import page_memory as page
 from benchmarks import step_memory
+from benchmarks.pages import results
+from benchmarks.pages import training_memory as page
 from stemclean.training import recipe
 
-RECIPES = json.loads(page.RESULT.read_text(encoding="utf-8"))["recipes"]
+RECIPES = results.read(page.RESULT)["recipes"]
 
 
 def test_every_recipe_of_a_paper_was_measured():
@@ -40,7 +40,7 @@ def test_the_recipes_file_says_it(name):
 
 
 def test_the_page_on_training_says_it():
-    said = (page.RESULT.parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    said = (results.ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     assert page.summary(RECIPES) in said
 
 
@@ -98,7 +98,7 @@ def test_a_large_model_is_a_line_in_its_depth(monkeypatch):
     assert found["example_gb"] == pytest.approx(2 * 1.7)
 
 
-def test_a_step_is_measured_or_by_the_line():
+def test_a_step_is_measured_or_extrapolated():
     about = told(
         divisible=True,
         configurations=[{**PLAIN, "fixed_gb": 1.0, "example_gb": 0.5, "measured": {"1": 1.52, "2": None}}],

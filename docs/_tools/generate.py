@@ -4,7 +4,8 @@
     python docs/_tools/generate.py --check    # exit with 1 where one is stale
 
 A generator is a module beside this one with ``PATH``, relative to the repository, and ``render() -> str``. The README's
-block holds what a network said; it is written here and compared, finding by finding, in tests/test_docs_fresh.py.
+block holds what a network said; it is written here and compared, finding by finding, in tests/test_docs_fresh.py. The
+pages of the benchmarks are written from their results by ``benchmarks.page``, which draws their plots as well.
 """
 
 from __future__ import annotations
@@ -23,10 +24,18 @@ def stale(write: bool) -> list[Path]:
     found = []
     for name in GENERATORS if write else GENERATORS[:-1]:  # scores differ in the last digit from machine to machine
         generator = importlib.import_module(name)
-        path = ROOT / generator.PATH
-        text = generator.render()
+        found += _stale_of({generator.PATH: generator.render()}, write)
+    sys.path.insert(0, str(ROOT))
+    return found + _stale_of(importlib.import_module("benchmarks.page").render(), write)
+
+
+def _stale_of(pages: dict[str, str], write: bool) -> list[Path]:
+    """Those of some pages, path and text, that were not fresh; ``write`` makes them so."""
+    found = []
+    for name, text in pages.items():
+        path = ROOT / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            found.append(Path(generator.PATH))
+            found.append(Path(name))
             if write:
                 path.write_text(text, encoding="utf-8")
     return found

@@ -32,7 +32,7 @@ class RefineConfig:
         silence_floor_dbfs: what is softer is silence, however soft the song; see :mod:`stemclean.audio.activity`.
         plain_windows: judge every window by itself, as the paper does, instead of running the trunk once.
         margin: stems with a score this close to its threshold, in logits, are judged again by plain windows, so that
-            both ways decide alike (docs/benchmarks.md counts the decisions that differ).
+            both ways decide alike (docs/benchmarks/speed.md counts the decisions that differ).
         detector: what finds where a stem sounds, see :mod:`stemclean.audio.activity`. ``peak``, the paper's, finds it
             anew in every stem, before it trains or is judged.
         joined: cut out the silence and join the rest, as the paper does; each window that lies wholly in that counts

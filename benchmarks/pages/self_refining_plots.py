@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.self_refining.reading import (
-    AIM_GAP,
+from benchmarks.pages.paired import figures
+from benchmarks.pages.results import ROOT
+from benchmarks.pages.self_refining_runs import (
+    GOAL_GAP,
     KINDS,
     NAMES,
-    ROOT,
+    RESULT,
     SETS,
-    Record,
     Runs,
-    figures,
     given_labels,
     half_and_half,
     number_of,
     runs_of,
     sweep_of,
 )
+from benchmarks.pages.tables import Read, Record
 
 ASSETS = ROOT / "docs" / "assets"
 STYLE = {"svg.hashsalt": "stemclean", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
@@ -32,9 +32,10 @@ COLOURS = {"clean": "#0072b2", "noisy": "#d55e00", "refined1": "#009e73", "refin
 PLOTS = {key: f"self_refining_{key}.svg" for key in ("main", "labels", "sweep", "rounds")}
 
 
-def draw(path: Path) -> list[Path]:
+def draw(read: Read) -> list[Path]:
     """Draw the plots of the result; none where there is no result."""
-    return plots(json.loads(path.read_text(encoding="utf-8")), ASSETS) if path.exists() else []
+    result = read(RESULT)
+    return plots(result, ASSETS) if result else []
 
 
 def plots(result: Record, folder: Path) -> list[Path]:
@@ -128,7 +129,7 @@ def _draw_sweep(plt: Any, swept: dict[str, dict[float, Runs]]) -> Any:
             if clean:
                 axis.axhline(np.mean(clean), color=COLOURS["clean"], label=NAMES["clean"])
                 axis.axhline(
-                    np.mean(clean) - AIM_GAP, color=COLOURS["clean"], linewidth=0.8, linestyle=":", label="aim"
+                    np.mean(clean) - GOAL_GAP, color=COLOURS["clean"], linewidth=0.8, linestyle=":", label="goal"
                 )
             axis.set_title(f"{KINDS[kind]}, {title}")
             axis.set_xlabel("faulty stems, %")

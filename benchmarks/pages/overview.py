@@ -1,0 +1,75 @@
+"""``docs/benchmarks.md``: each question with one table, a short answer, and the page with the details."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from benchmarks.pages import (
+    crosstalk,
+    detection,
+    evaluation,
+    joint,
+    levels,
+    noise,
+    ranking,
+    repeat,
+    robustness,
+    self_refining,
+    separation,
+    speed,
+    training_memory,
+)
+from benchmarks.pages.tables import Read
+
+PATH = "docs/benchmarks.md"
+LIMIT = 150
+"""Lines that the page may have."""
+
+INTRO = """
+Each question has a short answer here and a page with all tables. Scripts in `benchmarks/` write the numbers to
+`benchmarks/results/`, and `python -m benchmarks.page` writes these pages from them; see
+[how to repeat them](benchmarks/repeat.md). Faults are planted in held-out songs with a known ground truth, of which
+only a few are real songs. Unless stated otherwise, `refine` uses the classifier alone (`--no-crosstalk`).
+"""
+
+
+class Question(NamedTuple):
+    """A heading of the page."""
+
+    title: str
+    answer: Callable[[Read], list[str]]
+    path: str
+
+
+PAGES = (
+    detection,
+    ranking,
+    crosstalk,
+    levels,
+    noise,
+    self_refining,
+    separation,
+    joint,
+    speed,
+    training_memory,
+    evaluation,
+    robustness,
+    repeat,
+)
+"""Modules of all pages but this one."""
+QUESTIONS = (
+    *(Question(page.QUESTION, page.answer, page.PATH) for page in PAGES if hasattr(page, "answer")),
+    Question(robustness.ONE_SIDED_QUESTION, robustness.one_sided_answer, robustness.PATH),
+)
+
+
+def parts(read: Read) -> list[str]:
+    """The page."""
+    shown = ["# Benchmarks", INTRO]
+    for question in QUESTIONS:
+        link = f"[Details](benchmarks/{PurePosixPath(question.path).name})."
+        *tables, text = question.answer(read)
+        shown += [f"## {question.title}", *tables, f"{text.strip()} {link}"]
+    return shown

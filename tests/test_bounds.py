@@ -129,7 +129,7 @@ class TestTensors:
 def test_a_model_of_too_many_tensors_is_not_built_to_its_end() -> None:
     """256 classes of some 60 bands each would be 61 000 tensors, and take minutes to be counted."""
     spec = ModelSpec(44100, 2, tuple(f"class {number}" for number in range(256)), 131072)
-    with pytest.raises(ConfigError, match="would have .* parameters or more, in 8,193 tensors"):
+    with pytest.raises(ConfigError, match=r"would have .* parameters or more, in 8,193 tensors"):
         registry.build("separators", "band_split", spec, {"depth": 1, "width": 8, "heads": 2})
 
 

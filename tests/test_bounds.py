@@ -144,3 +144,19 @@ def test_filters_at_the_ends_of_the_bounds_take_little(name: str, options: dict[
         registry.build("pitch", name, SPEC, options)
     assert tracemalloc.get_traced_memory()[1] < 64 << 20
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "segment", "options"),
+    [
+        ("separators", "xumx", 1 << 24, {"hop_length": 1, "n_fft": 4096}),
+        ("separators", "xumx", 1 << 20, {"hop_length": 64, "n_fft": 32_768}),
+        ("classifiers", "convnext", 131_072, {"hop_length": 1}),
+        ("pitch", "crepe", 1 << 20, {"hop": 2}),
+    ],
+)
+def test_so_are_the_frames_of_a_segment(kind: str, name: str, segment: int, options: dict[str, Any]) -> None:
+    """Each setting is within its bounds, and together they would take terabytes when the model is used."""
+    spec = ModelSpec(16000, 1 if kind == "pitch" else 2, ("vocals",), segment)
+    with pytest.raises(ConfigError, match=rf"options\.hop\w* is \d+: a segment of {segment} samples would be"):
+        registry.build(kind, name, spec, options)

@@ -59,6 +59,11 @@ OPTIONS: Final[dict[str, tuple[float, float]]] = {
 ANY = (-65_536, 65_536)
 """The same of any other number."""
 
+MOST_FRAMES: Final = 1 << 16
+"""Of a segment; the longest published ones have some 1 000."""
+MOST_SAMPLES: Final = 1 << 26
+"""In all frames of a segment, those of all channels; the largest published spectrograms are of some 4 million."""
+
 SPEC: Final[dict[str, tuple[int, int]]] = {
     "sample_rate": (1000, 384_000),
     "channels": (1, 64),
@@ -77,6 +82,22 @@ def check(spec: ModelSpec, options: Mapping[str, Any]) -> None:
         if name == "backbone" and not (isinstance(value, str) and re.fullmatch(BACKBONE, value)):
             raise _refused("options.backbone", value, "the name of a ConvNeXt, as convnext_atto")
         _check(f"options.{name}", value, OPTIONS.get(name, ANY))
+    _check_frames(spec, options)
+
+
+def _check_frames(spec: ModelSpec, options: Mapping[str, Any]) -> None:
+    """Refuse a spectrogram of a segment that is beyond all memory, as its settings may be within their own bounds."""
+    name = "hop_length" if "hop_length" in options else "hop"
+    hop, n_fft = options.get(name), options.get("n_fft", 1)
+    if not hop or not isinstance(hop, int | float) or not isinstance(n_fft, int | float):
+        return  # the architecture's own, or what it refuses
+    frames = spec.segment / hop
+    if frames > MOST_FRAMES or frames * n_fft * spec.channels > MOST_SAMPLES:
+        raise ConfigError(
+            f"options.{name} is {hop}: a segment of {spec.segment} samples would be {frames:,.0f} frames",
+            f"{MOST_FRAMES:,} are the most, and {MOST_SAMPLES:,} samples in all of them: give a larger hop, "
+            "or a smaller segment or n_fft",
+        )
 
 
 def spec_of(told: Any) -> ModelSpec:

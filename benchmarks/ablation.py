@@ -9,14 +9,13 @@ right one, and the ROC AUC of each class over all stems. Resumable: a finished v
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.resumable import Runs
 from stemclean import layouts
 from stemclean import manifest as manifests
 from stemclean.manifest import Manifest
@@ -93,21 +92,19 @@ def main() -> None:
     torch.set_num_threads(1)
     manifest = manifests.read(arguments.training_set / "manifest.json")
     work = arguments.output.with_suffix(".work")
-    runs = json.loads(arguments.output.read_text())["runs"] if arguments.output.exists() else []
-    for seed in range(arguments.seeds):
-        for name in arguments.only or VARIANTS:
-            key = {"variant": name, "seed": seed, "examples": arguments.examples}
-            if any(all(run[k] == v for k, v in key.items()) for run in runs):
-                continue
-            weights_path = trained(
-                name, seed, manifest, arguments.training_set, work, arguments.examples, arguments.cache
-            )
-            runs.append({**key, **measured(weights_path, arguments.heldout)})
-            arguments.output.parent.mkdir(parents=True, exist_ok=True)
-            path = f"benchmarks/results/{arguments.output.name}"
-            command = f"python -m benchmarks.ablation SET HELDOUT {path} --examples {arguments.examples}"
-            arguments.output.write_text(json.dumps({"command": command, "runs": runs}, indent=1) + "\n")
-            print(json.dumps(runs[-1]), file=sys.stderr)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    path = f"benchmarks/results/{arguments.output.name}"
+    command = f"python -m benchmarks.ablation SET HELDOUT {path} --examples {arguments.examples}"
+    runs = Runs(arguments.output, {}, command=command)
+    for run in runs.missing(
+        {"variant": name, "seed": seed, "examples": arguments.examples}
+        for seed in range(arguments.seeds)
+        for name in arguments.only or VARIANTS
+    ):
+        weights_path = trained(
+            run["variant"], run["seed"], manifest, arguments.training_set, work, arguments.examples, arguments.cache
+        )
+        runs.add(run | measured(weights_path, arguments.heldout))
 
 
 if __name__ == "__main__":

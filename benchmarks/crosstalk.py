@@ -45,6 +45,7 @@ from scipy.ndimage import uniform_filter
 from tqdm import tqdm
 
 import stemclean
+from benchmarks import resumable
 from benchmarks.detection import (
     HEARD,
     KINDS,
@@ -54,8 +55,8 @@ from benchmarks.detection import (
     levels,
     planted_report,
     rounded,
-    write_json,
 )
+from benchmarks.resumable import write_json
 from benchmarks.speed import describe_machine, spread
 from stemclean import layouts, manifest
 from stemclean.audio import crosstalk, files
@@ -484,7 +485,7 @@ def variants_section(draws: Draws, given: argparse.Namespace) -> Record:
     """What is told of bleeds that are no exact copies; and of the songs as they are."""
     code = b"".join(path.read_bytes() for path in sorted(Path(files.__file__).parent.rglob("*.py")))
     kept = given.work / f"crosstalk-variants-{digest([contents(draws.data), hashlib.sha256(code).hexdigest()])}.json"
-    known: dict[str, Record] = json.loads(kept.read_text()) if kept.exists() else {}
+    known: dict[str, Record] = resumable.read(kept)
     songs = by_song(draws.data)
     for track, stems in tqdm(songs.items(), "variants", unit="song", disable=None):
         if track not in known:
@@ -641,19 +642,13 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(SECTIONS), metavar="PART,…", help="parts, with commas between; all")
     parser.add_argument("--work", type=Path, metavar="DIR")
     given = parser.parse_args()
-    chosen = given.only.split(",")
-    if set(chosen) - set(SECTIONS):
-        parser.error(f"parts are {', '.join(SECTIONS)}")
+    chosen = resumable.chosen(parser, given.only, SECTIONS)
     given.work = given.work or given.heldout.with_name(given.heldout.name + ".work")
     given.work.mkdir(parents=True, exist_ok=True)
-    report: Record = json.loads(given.output.read_text()) if given.output.exists() else {}
     try:
         draws = Draws(given.heldout, given.weights, given.work)
-        for name in chosen:
-            about = {"data": describe(draws.data, given.heldout), "weights": describe_weights(draws.weights)}
-            report[name] = SECTIONS[name](draws, given) | about
-            write_json(given.output, report)
-            print(f"{name}: wrote {given.output}", flush=True)
+        about = {"data": describe(draws.data, given.heldout), "weights": describe_weights(draws.weights)}
+        resumable.sections(given.output, chosen, lambda name: SECTIONS[name](draws, given) | about)
     except StemcleanError as error:
         parser.error(str(error))
 

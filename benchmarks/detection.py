@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 
 import stemclean
-from benchmarks import heldout
+from benchmarks import heldout, resumable
+from benchmarks.resumable import write_json
 from stemclean import layouts, manifest
 from stemclean.audio import files
 from stemclean.corrupt import CorruptConfig, corrupt
-from stemclean.disk import replacing
 from stemclean.errors import StemcleanError
 from stemclean.evaluate import evaluate_labels
 from stemclean.manifest import Manifest, Stem
@@ -73,7 +73,7 @@ class Scores:
         self.weights = weights.load(weights_uri)
         self.judged_by = f"{self.weights.sha256[:12]}-{judging_code()[:8]}"
         self.path = work / f"scores-{self.judged_by}.json"
-        self.known: dict[str, dict[str, float]] = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.known: dict[str, dict[str, float]] = resumable.read(self.path)
 
     def judge(self, data: Manifest, folder: Path, name: str) -> None:
         """Refine those stems of a dataset whose bytes are new.
@@ -291,12 +291,6 @@ def judging_code() -> str:
 def flagged(stem: Stem) -> bool:
     """Whether the verdict is another than ``keep``."""
     return stem.verdict is not None and stem.verdict.action != "keep"
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a document, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _write_singer(clips: Sequence[Path], paths: Mapping[str, Path]) -> None:

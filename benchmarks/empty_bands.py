@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.detection import write_json
+from benchmarks.resumable import write_json
 from benchmarks.speed import describe_machine
 from stemclean.audio import files
 from stemclean.labels import FOUR_STEMS

@@ -37,7 +37,8 @@ import numpy as np
 from scipy import signal
 from tqdm import tqdm
 
-from benchmarks.detection import Record, write_json
+from benchmarks import resumable
+from benchmarks.detection import Record
 from benchmarks.speed import LAUNCHER, describe_machine, spread
 from stemclean import layouts
 from stemclean.audio import files
@@ -322,9 +323,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas between; all")
     parser.add_argument("--work", type=Path, metavar="DIR", help="for files of minutes; the system's own")
     given = parser.parse_args()
-    chosen = given.only.split(",")
-    if set(chosen) - set(SECTIONS):
-        parser.error(f"sections are {', '.join(SECTIONS)}")
+    chosen = resumable.chosen(parser, given.only, SECTIONS)
     try:
         data, folder = layouts.load(given.heldout, quiet=True)
     except StemcleanError as error:
@@ -337,15 +336,14 @@ def main() -> None:
     songs = {track: stems for track, stems in songs.items() if len(stems) >= 3}
     if not songs:
         parser.error("no real song has three classes")
-    report: Record = json.loads(given.output.read_text()) if given.output.exists() else {}
     with tempfile.TemporaryDirectory(dir=given.work) as work:
         lengths = [float(text) for text in given.seconds.split(",")]
         bench = Bench(folder, songs, lengths, given.repetitions, given.minutes, Path(work))
-        for name in chosen:
-            machine = {**describe_machine(), "museval": version("museval")}
-            report[name] = {"machine": machine, **SECTIONS[name](bench)}
-            write_json(given.output, report)
-            print(name, json.dumps(report[name])[:2000])
+        resumable.sections(
+            given.output,
+            chosen,
+            lambda name: {"machine": {**describe_machine(), "museval": version("museval")}} | SECTIONS[name](bench),
+        )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ import numpy as np
 from tqdm import tqdm
 
 import stemclean
+from benchmarks import resumable
 from benchmarks.detection import (
     HEARD,
     KINDS,
@@ -37,8 +38,8 @@ from benchmarks.detection import (
     judging_code,
     levels,
     rounded,
-    write_json,
 )
+from benchmarks.resumable import write_json
 from stemclean import layouts, manifest
 from stemclean.corrupt import CorruptConfig, corrupt
 from stemclean.errors import ConfigError, StemcleanError
@@ -153,7 +154,7 @@ class Head:
         loaded = draws.weights
         self.labels: list[str] = loaded.card["spec"]["labels"]
         self.path = draws.work / f"levels-{draws.judged_by}.json"
-        self.known: dict[str, dict[str, float]] = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.known: dict[str, dict[str, float]] = resumable.read(self.path)
         self._judge = Judge(loaded.model, level_calibration=LevelCalibration.of_card(loaded.card))
 
     def learn(self, stems: Sequence[Stem], folder: Path) -> None:

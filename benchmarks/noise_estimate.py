@@ -35,8 +35,9 @@ import numpy as np
 from scipy.special import expit, logit
 
 from benchmarks import noise_reference
-from benchmarks.detection import Scores, describe, describe_weights, write_json
+from benchmarks.detection import Scores, describe, describe_weights
 from benchmarks.noise_reference import Known
+from benchmarks.resumable import write_json
 from stemclean import layouts, manifest
 from stemclean.corrupt import TRUTH, CorruptConfig, corrupt
 from stemclean.data.corrupt import FRAME, Level

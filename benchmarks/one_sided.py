@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import soundfile
 
-from benchmarks.detection import write_json
+from benchmarks.resumable import write_json
 from benchmarks.speed import describe_machine
 from stemclean.audio import files
 from stemclean.refine import RefineConfig, refine

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import noise_reference
-from benchmarks.detection import Scores, _digest, describe_weights, rounded, write_json
+from benchmarks.detection import Scores, _digest, describe_weights, rounded
+from benchmarks.resumable import write_json
 from stemclean import layouts, manifest, verdicts
 from stemclean.corrupt import TRUTH, CorruptConfig, corrupt
 from stemclean.errors import StemcleanError

@@ -36,7 +36,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.detection import HEARD, RULES, Record, describe_weights, rounded, write_json
+from benchmarks import resumable
+from benchmarks.detection import HEARD, RULES, Record, describe_weights, rounded
 from stemclean import __version__, layouts, verdicts
 from stemclean.audio import files
 from stemclean.errors import StemcleanError
@@ -340,9 +341,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas between; all")
     parser.add_argument("--work", type=Path, metavar="DIR", help="for files of hours; the folder of HELDOUT")
     given = parser.parse_args()
-    chosen = given.only.split(",")
-    if set(chosen) - set(SECTIONS):
-        parser.error(f"sections are {', '.join(SECTIONS)}")
+    chosen = resumable.chosen(parser, given.only, SECTIONS)
     torch.set_num_threads(1)
     try:
         data, folder = layouts.load(given.heldout, quiet=True)
@@ -351,15 +350,12 @@ def main() -> None:
         parser.error(str(error))
     real = [stem for stem in data.stems if stem.track.startswith("real__")]
     stems = real if real and given.songs == "real" else data.stems
-    report: Record = json.loads(given.output.read_text()) if given.output.exists() else {}
     with tempfile.TemporaryDirectory(dir=given.work or given.heldout.absolute().parent) as work:
         bench = Bench(folder, stems, data.stems, given.weights, loaded, given.repetitions, given.hours, Path(work))
-        for name in chosen:
-            section = {"machine": describe_machine(), **SECTIONS[name](bench)}
-            section["weights"] = describe_weights(loaded)
-            report[name] = section
-            write_json(given.output, report)
-            print(name, {key: value for key, value in section.items() if key not in ("machine", "weights")})
+        about = {"weights": describe_weights(loaded)}
+        resumable.sections(
+            given.output, chosen, lambda name: {"machine": describe_machine()} | SECTIONS[name](bench) | about
+        )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ import torch
 from torch import Tensor
 
 import stemclean
-from benchmarks.detection import write_json
+from benchmarks import resumable
+from benchmarks.resumable import write_json
 from stemclean.errors import ConfigError
 from stemclean.models import cascade, registry
 from stemclean.models.contract import ModelSpec
@@ -362,7 +363,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if given.output is None:
         parser.error("OUT.json is missing")
-    result: Record = json.loads(given.output.read_text(encoding="utf-8")) if given.output.exists() else {}
+    result = resumable.read(given.output)
     result |= {"by": f"stemclean {stemclean.__version__}", "torch": torch.__version__, "labels": list(LABELS)}
     recipes = result.setdefault("recipes", {})
     for name in given.recipe or names():

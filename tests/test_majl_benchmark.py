@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 import aligned_songs
 import numpy as np
@@ -16,6 +15,7 @@ from benchmarks.majl import __main__ as majl
 from benchmarks.majl import material, measuring
 from benchmarks.majl.trials import ROWS, architectures
 from benchmarks.pages import joint as page
+from benchmarks.resumable import Runs
 from stemclean.errors import ConfigError
 from stemclean.layouts import f0_labels
 
@@ -120,19 +120,19 @@ def test_figures_are_those_of_the_definitions(clips, tmp_path):
 def test_rows_are_done_once_and_seed_by_seed(tmp_path):
     given = majl.parsed(["songs", str(tmp_path / "out.json"), "--seeds", "2", "--rows", "pipeline", "majl"])
     done = {"pair": "unet+rmvpe", "split": "singer", "seed": 0, "row": "pipeline"}
-    assert majl.missing({"runs": [done]}, given) == [(0, "majl"), (1, "pipeline"), (1, "majl")]
     settings = majl.settings_of(given)
-    (tmp_path / "out.json").write_text(json.dumps({"settings": {**settings, "examples": 7}, "runs": []}))
-    with pytest.raises(SystemExit, match="other settings \\(examples\\)"):
-        majl.opened(tmp_path / "out.json", settings)
-    (tmp_path / "out.json").write_text(json.dumps({"settings": settings, "runs": []}))
-    assert majl.opened(tmp_path / "out.json", settings)["runs"] == []
+    runs = Runs(tmp_path / "out.json", settings)
+    runs.add(done)
+    left = [(run["seed"], run["row"]) for run in runs.missing(majl.wanted(given))]
+    assert left == [(0, "majl"), (1, "pipeline"), (1, "majl")]
+    with pytest.raises(SystemExit, match=r"other settings \(examples\)"):
+        Runs(tmp_path / "out.json", {**settings, "examples": 7})
     other = {**settings, "recipes": {"unet+crepe": {"recipe": {}}}}
-    both = majl.opened(tmp_path / "out.json", other)["settings"]["recipes"]
+    both = Runs(tmp_path / "out.json", other).result["settings"]["recipes"]
     assert both == {**settings["recipes"], **other["recipes"]}
     changed = {**settings, "recipes": {pair: {} for pair in settings["recipes"]}}
-    with pytest.raises(SystemExit, match=r"other settings \(recipes of unet\+rmvpe\)"):
-        majl.opened(tmp_path / "out.json", changed)
+    with pytest.raises(SystemExit, match=r"other settings \(recipe of unet\+rmvpe\)"):
+        Runs(tmp_path / "out.json", changed)
     assert isinstance(given, argparse.Namespace) and given.rows == ["pipeline", "majl"]
 
 

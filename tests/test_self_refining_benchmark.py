@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.pages import self_refining as page
 from benchmarks.pages import self_refining_plots as plots
+from benchmarks.resumable import Runs
 from benchmarks.self_refining import __main__ as command
 from benchmarks.self_refining import material, measuring
 from benchmarks.self_refining.planting import CLEAN, SHARES, Noise
@@ -116,13 +117,17 @@ def test_training_sets_are_held_against_the_truth():
     assert report["by_class"]["vocals"] == {"stems": 0, "right": None}
 
 
-def test_finished_runs_are_not_done_again():
+def test_finished_runs_are_not_done_again(tmp_path):
     task = next(command.tasks("a", 1))
     run = {"name": "noisy", "seed": 0, "noise": task.noise.to_dict()}
-    assert command.missing(task, []) == list(command.ROUNDS)
-    assert command.missing(task, [run]) == ["clean", "refined1", "refined2"]
-    assert command.missing(task, [run | {"seed": 1}]) == list(command.ROUNDS)
-    assert command.missing(task, [run | {"noise": CLEAN.to_dict()}]) == list(command.ROUNDS)
+    for done, left in (
+        (run, ["clean", "refined1", "refined2"]),
+        (run | {"seed": 1}, list(command.ROUNDS)),
+        (run | {"noise": CLEAN.to_dict()}, list(command.ROUNDS)),
+    ):
+        runs = Runs(tmp_path / f"{len(list(tmp_path.iterdir()))}.json", {})
+        runs.add(done | {"right": 0.5})
+        assert [missing["name"] for missing in runs.missing(task.runs())] == left
 
 
 def test_the_sweep_plants_one_fault_at_a_time_and_has_a_clean_run():
@@ -134,14 +139,6 @@ def test_the_sweep_plants_one_fault_at_a_time_and_has_a_clean_run():
     assert len({Noise(share, 0.0).name for share in (0.1, 0.15, 0.4)}) == 3
     assert next(task.names for task in command.tasks("b", 1, rounds=2) if task.noise != CLEAN)[-1] == "refined2"
     assert all(round_of(name)[0] >= 1 for part in "abcd" for task in command.tasks(part, 1) for name in task.names)
-
-
-def test_runs_with_other_settings_are_not_mixed(tmp_path):
-    path = tmp_path / "out.json"
-    command.write_json(path, {"settings": {"songs": 5}, "runs": [1]})
-    assert command.opened(path, {"songs": 5})["runs"] == [1]
-    with pytest.raises(SystemExit, match="songs"):
-        command.opened(path, {"songs": 6})
 
 
 def test_the_command_names_what_differs_from_the_default():

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from benchmarks.pages import separation as page
+from benchmarks.resumable import Runs
 from benchmarks.self_refining.planting import HALF_AND_HALF, Planted
 from benchmarks.self_refining.trials import recipe_of as classifier_recipe
 from benchmarks.separation import __main__ as command
@@ -181,13 +182,13 @@ def test_a_result_keeps_runs_of_the_same_settings_alone(tmp_path):
         return command.settings_of(command.parsed(["SET", "HELDOUT", str(path), *words]))
 
     path = tmp_path / "out.json"
-    command.write_json(path, {"settings": settings(), "runs": [1]})
-    more = command.opened(path, settings("--part", "c"))
+    Runs(path, settings()).add({"name": "clean"})
+    more = Runs(path, settings("--part", "c")).result
     assert set(more["settings"]["recipes"]) == {"xumx", "hdemucs", "band-split"}
-    assert more["runs"] == [1]
+    assert more["runs"] == [{"name": "clean"}]
     for words in (["--songs", "7"], ["--examples", "99"], ["--set", "loop.batch_size=3"]):
         with pytest.raises(SystemExit, match="other settings"):
-            command.opened(path, settings(*words))
+            Runs(path, settings(*words))
 
 
 def run(name: str, seed: int, average: float, examples: int = 0, model: str = "xumx"):
@@ -267,12 +268,6 @@ def test_rows_are_asked_for_by_name(capsys):
     with pytest.raises(SystemExit):
         command.parsed(["SET", "HELDOUT", "OUT.json", "--row", "truncated"])  # of part b
     assert "known: clean, masked, noisy, refined2" in capsys.readouterr().err
-
-
-def test_settings_that_came_later_do_not_count():
-    assert command.same({"loop": {"ema": 0.9}}, {"loop": {"ema": 0.9, "betas": [0.9, 0.98]}, "new": 1})
-    assert not command.same({"loop": {"ema": 0.9}}, {"loop": {"ema": 0.8}})
-    assert not command.same({"loop": {"ema": 0.9}}, {"loop": {}})
 
 
 def several(**averages: float):

@@ -37,22 +37,23 @@ from typing import Any
 
 import torch
 
-import stemclean
-from benchmarks.detection import write_json
 from benchmarks.majl import material
 from benchmarks.majl.measuring import measure
 from benchmarks.majl.trials import ROWS, Trial, architectures
+from benchmarks.resumable import Runs
 from stemclean.errors import StemcleanError
 from stemclean.training.recipe import SeparatorRecipe, TrackerRecipe, read_separator, read_tracker
 
 Record = dict[str, Any]
 
 
-def missing(result: Record, given: argparse.Namespace) -> list[tuple[int, str]]:
-    """Seeds and rows that are not done, one seed after the other, so that early seeds are whole when time runs out."""
-    done = {(run["pair"], run["split"], run["seed"], run["row"]) for run in result["runs"]}
-    wanted = ((seed, row) for seed in range(given.seeds) for row in given.rows)
-    return [(seed, row) for seed, row in wanted if (given.pair, given.split, seed, row) not in done]
+def wanted(given: argparse.Namespace) -> list[Record]:
+    """What identifies each run, one seed after the other, so that the first seeds are complete when time runs out."""
+    return [
+        {"pair": given.pair, "split": given.split, "seed": seed, "row": row}
+        for seed in range(given.seeds)
+        for row in given.rows
+    ]
 
 
 def settings_of(given: argparse.Namespace) -> Record:
@@ -62,24 +63,6 @@ def settings_of(given: argparse.Namespace) -> Record:
     recipes = {given.pair: {"recipe": recipe.to_dict(), "tracker_recipe": tracker_recipe.to_dict()}}
     settings: Record = json.loads(json.dumps({**{name: getattr(given, name) for name in names}, "recipes": recipes}))
     return settings  # as it is read again
-
-
-def opened(path: Path, settings: Record) -> Record:
-    """The result so far, ready for one more pair.
-
-    Raises:
-        SystemExit: its runs have other settings.
-    """
-    if not path.exists():
-        return {"settings": settings, "runs": []}
-    result: Record = json.loads(path.read_text(encoding="utf-8"))
-    there: Record = result["settings"]
-    recipes = {**settings["recipes"], **there["recipes"]}
-    differing = [key for key in settings if key != "recipes" and there.get(key) != settings[key]]
-    differing += [f"recipes of {pair}" for pair, wanted in settings["recipes"].items() if recipes[pair] != wanted]
-    if differing:
-        sys.exit(f"{path} holds runs with other settings ({', '.join(differing)}); give another OUT.json")
-    return {**result, "settings": {**there, "recipes": recipes}}
 
 
 def recipes_of(given: argparse.Namespace) -> tuple[SeparatorRecipe, TrackerRecipe]:
@@ -128,15 +111,13 @@ def main() -> None:
     """Command line."""
     given = parsed()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    result = opened(given.output, settings_of(given))
-    result |= {"by": f"stemclean {stemclean.__version__}", "torch": torch.__version__, "cores": os.cpu_count()}
+    runs = Runs(given.output, settings_of(given))
     trials: dict[int, Trial] = {}
     try:
-        for seed, row in missing(result, given):
-            print(f"{given.pair}, {given.split}, seed {seed}: {row}", file=sys.stderr)
-            trial = trials.setdefault(seed, trial_of(given, seed))
+        for run in runs.missing(wanted(given)):
+            trial = trials.setdefault(run["seed"], trial_of(given, run["seed"]))
             began = time.process_time()
-            trained = trial.run(row)
+            trained = trial.run(run["row"])
             figures = measure(
                 trained.model,
                 trial.manifest,
@@ -144,13 +125,11 @@ def main() -> None:
                 loudness_lufs=trained.loudness_lufs,
                 threshold=trained.threshold,
             )
-            run = {"pair": given.pair, "split": given.split, "seed": seed, "row": row, "threshold": trained.threshold}
             seconds = round(time.process_time() - began, 1)
-            result["runs"].append({**run, **figures, "cpu_seconds": seconds})
-            write_json(given.output, result)
+            runs.add({**run, "threshold": trained.threshold, **figures, "cpu_seconds": seconds})
     except StemcleanError as error:
         sys.exit(f"error: {error}")
-    print(f"{len(result['runs'])} runs in {given.output}")
+    print(f"{len(runs)} runs in {given.output}")
 
 
 if __name__ == "__main__":

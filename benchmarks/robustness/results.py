@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import platform
 import shutil
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import stemclean
-from benchmarks.detection import write_json
+from benchmarks import resumable
+from benchmarks.resumable import write_json
 from benchmarks.robustness import judging
 
 __all__ = ["Result", "keep"]
@@ -48,7 +48,7 @@ class Result:
 
     def __init__(self, path: Path, part: str, settings: Record, piece: str = "") -> None:
         self.path, self.part, self.piece = path, part, piece
-        whole: Record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        whole = resumable.read(path)
         before = whole.get(part, {})
         if piece:
             before = before.get(piece, {})
@@ -106,7 +106,7 @@ class Result:
     def save(self) -> None:
         """Write the whole of OUT.json, with this part."""
         with _locked(self.path):
-            whole: Record = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+            whole = resumable.read(self.path)
             mine = {**whole.get(self.part, {}), self.piece: self.record} if self.piece else self.record
             write_json(self.path, {**whole, self.part: mine})
 

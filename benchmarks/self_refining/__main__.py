@@ -19,8 +19,6 @@ parts may go into one OUT.json. ``--recipe paper`` wants a GPU.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,8 +27,7 @@ from typing import Any
 
 import torch
 
-import stemclean
-from benchmarks.detection import write_json
+from benchmarks.resumable import Runs
 from benchmarks.self_refining import material, measuring
 from benchmarks.self_refining.planting import BLEED_DB, CLEAN, HALF_AND_HALF, SHARES, Noise
 from benchmarks.self_refining.trials import Bench, Trial, recipe_of
@@ -55,6 +52,10 @@ class Task:
     seed: int
     names: Sequence[str]
 
+    def runs(self) -> list[Record]:
+        """What identifies each run in a result."""
+        return [{"name": name, "seed": self.seed, "noise": self.noise.to_dict()} for name in self.names]
+
 
 def tasks(part: str, seeds: int, shares: Sequence[float] = SHARES, rounds: int = 1) -> Iterator[Task]:
     """What a part consists of, one seed after the other, so that early seeds are whole when time runs out."""
@@ -73,12 +74,6 @@ def tasks(part: str, seeds: int, shares: Sequence[float] = SHARES, rounds: int =
             yield Task(HALF_AND_HALF, seed, (*ROUNDS, *FOLDS))
         if part == "e":
             yield Task(HALF_AND_HALF, seed, (*ROUNDS, *COMPARED))
-
-
-def missing(task: Task, runs: Sequence[Record]) -> list[str]:
-    """Names of a task's runs that are not done."""
-    done = {(run["name"], run["seed"], run["noise"]["mislabel"], run["noise"]["bleed"]) for run in runs}
-    return [name for name in task.names if (name, task.seed, *task.noise.to_dict().values()) not in done]
 
 
 def bench_of(given: argparse.Namespace, recipe: ClassifierRecipe) -> tuple[Bench, Record]:
@@ -109,22 +104,6 @@ def settings_of(given: argparse.Namespace, recipe: ClassifierRecipe) -> Record:
         "bleed_db": list(BLEED_DB),
         "label_rules": {name: list(rule) for name, rule in measuring.LABEL_RULES.items()},
     }
-
-
-def opened(path: Path, settings: Record) -> Record:
-    """The result so far.
-
-    Raises:
-        SystemExit: its runs have other settings.
-    """
-    settings = json.loads(json.dumps(settings))
-    if not path.exists():
-        return {"settings": settings, "runs": []}
-    result: Record = json.loads(path.read_text(encoding="utf-8"))
-    if result["settings"] != settings:
-        differing = [key for key in settings if result["settings"].get(key) != settings[key]]
-        sys.exit(f"{path} holds runs with other settings ({', '.join(differing)}); give another OUT.json")
-    return result
 
 
 def command_of(given: argparse.Namespace) -> str:
@@ -175,28 +154,19 @@ def main() -> None:
     torch.set_num_threads(1)
     try:
         recipe = recipe_of(given.recipe, given.examples, given.set)
-        result = opened(given.output, settings_of(given, recipe))
-        bench, result["data"] = bench_of(given, recipe)
-        result |= {
-            "command": command_of(given),
-            "labels": list(bench.labels),
-            "by": f"stemclean {stemclean.__version__}",
-            "torch": torch.__version__,
-            "cores": os.cpu_count(),
-        }
+        runs = Runs(given.output, settings_of(given, recipe), command=command_of(given))
+        bench, data = bench_of(given, recipe)
+        runs.result |= {"data": data, "labels": list(bench.labels)}
         for task in (task for part in given.part for task in tasks(part, given.seeds, given.shares, given.rounds)):
-            left = missing(task, result["runs"])
             trial = Trial(bench, task.noise, task.seed)
-            for name in left:
-                print(f"{task.noise.name}, seed {task.seed}: {name}", file=sys.stderr)
-                run = {"name": name, "seed": task.seed, "noise": task.noise.to_dict()}
-                result["runs"].append(run | trial.run(name))
-                write_json(given.output, result)
-            if left and not given.keep:
+            before = len(runs)
+            for run in runs.missing(task.runs()):
+                runs.add(run | trial.run(run["name"]))
+            if len(runs) > before and not given.keep:
                 trial.clear()
     except StemcleanError as error:
         sys.exit(f"error: {error}")
-    print(f"{len(result['runs'])} runs in {given.output}")
+    print(f"{len(runs)} runs in {given.output}")
 
 
 if __name__ == "__main__":

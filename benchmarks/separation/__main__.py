@@ -27,8 +27,6 @@ the work folder of a ``stemclean refine --self`` on a planted dataset, which ``-
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,8 +34,7 @@ from typing import Any
 
 import torch
 
-import stemclean
-from benchmarks.detection import write_json
+from benchmarks.resumable import Runs
 from benchmarks.self_refining import material
 from benchmarks.self_refining.planting import BLEED_DB, HALF_AND_HALF, Planted
 from benchmarks.self_refining.trials import recipe_of as classifier_recipe
@@ -94,46 +91,8 @@ def settings_of(given: argparse.Namespace) -> Record:
     }
 
 
-def opened(path: Path, settings: Record) -> Record:
-    """The result so far, with the recipes of more models, perhaps.
-
-    Raises:
-        SystemExit: its runs have other settings.
-    """
-    settings = json.loads(json.dumps(settings))
-    if not path.exists():
-        return {"settings": settings, "runs": []}
-    result: Record = json.loads(path.read_text(encoding="utf-8"))
-    before = result["settings"]
-    differing = [key for key in settings if key != "recipes" and before.get(key) != settings[key]]
-    differing += [f"recipe of {m}" for m, r in settings["recipes"].items() if not same(before["recipes"].get(m, r), r)]
-    if differing:
-        sys.exit(f"{path} holds runs with other settings ({', '.join(differing)}); give another OUT.json")
-    before["recipes"] = settings["recipes"] | before["recipes"]
-    return result
-
-
-def same(before: Any, now: Any) -> bool:
-    """Whether settings are those of before; keys that there were not yet are at their defaults, and do not count."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        return all(key in now and same(value, now[key]) for key, value in before.items())
-    return bool(before == now)
-
-
-def key_of(run: Record) -> tuple[Any, ...]:
-    """What makes a run another: the same classifiers label alike."""
-    classifier = run["classifier"]
-    return (
-        run["model"],
-        run["name"],
-        run["faults"],
-        run["seed"],
-        classifier and (classifier["recipe"], classifier["examples"]),
-    )
-
-
 def described(row: Row, labelling: Labelling, seed: int) -> Record:
-    """A run before it is done."""
+    """What identifies a run in a result; the same classifiers label alike."""
     return {
         "model": row.model,
         "name": row.name,
@@ -216,28 +175,18 @@ def main() -> None:
 
 def work(given: argparse.Namespace, planted: Sequence[Planted]) -> None:
     """Do what is missing of the parts."""
-    result = opened(given.output, settings_of(given))
+    runs = Runs(given.output, settings_of(given), command=command_of(given))
     test = songs.cut(given.heldout, given.cache, given.test_duration)
     counts = material.counts(planted[0].believing("claimed"))
-    result |= {
-        "command": command_of(given),
-        "data": {"trained": counts, "test": test.counts},
-        "labels": planted[0].truth.labels,
-        "by": f"stemclean {stemclean.__version__}",
-        "torch": torch.__version__,
-        "cores": os.cpu_count(),
-    }
+    runs.result |= {"data": {"trained": counts, "test": test.counts}, "labels": planted[0].truth.labels}
     bench = Bench(test, given.examples, given.set, given.workers)
     recipe = classifier_recipe("small", given.classifier_examples)
     labellings = {one.seed: Labelling(one, recipe, given.refined.get(one.seed)) for one in planted}
-    done = {key_of(run) for run in result["runs"]}
     for faults, seed, row in tasks(given.part, given.faults, given.seeds):
-        run = described(row, labellings[faults], seed)
-        if key_of(run) not in done and (not given.row or row.name in given.row):
-            print(f"{row.model}, faults {faults}, seed {seed}: {row.name}", file=sys.stderr)
-            result["runs"].append(run | bench.run(row, labellings[faults], seed))
-            write_json(given.output, result)
-    print(f"{len(result['runs'])} runs in {given.output}")
+        if not given.row or row.name in given.row:
+            for run in runs.missing([described(row, labellings[faults], seed)]):
+                runs.add(run | bench.run(row, labellings[faults], seed))
+    print(f"{len(runs)} runs in {given.output}")
 
 
 def _refined(text: str) -> tuple[int, Path]:

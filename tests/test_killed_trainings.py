@@ -26,8 +26,9 @@ JOBS = {
 KILLS = 2
 
 
-def words(verb: str) -> list[str]:
-    return [part for word in JOBS[verb] for part in (["--set", word] if "=" in word and word[0] != "-" else [word])]
+def words_of(job: list[str]) -> list[str]:
+    """With ``--set`` before settings."""
+    return [part for word in job for part in (["--set", word] if "=" in word and word[0] != "-" else [word])]
 
 
 def tree(place: Path) -> dict[str, bytes | None]:
@@ -45,16 +46,16 @@ def test_nobody_can_tell(verb: str, tmp_path: Path) -> None:
     songs = tmp_path / "undisturbed" / "songs"
     aligned_songs.write(songs, ("only_stems",) * 6, {0: "validation", 1: "validation"})
     shutil.copytree(songs, tmp_path / "killed" / "songs")  # such files say when they were written
-    whole = cli_process.run(words(verb), tmp_path / "undisturbed")
+    whole = cli_process.run(words_of(JOBS[verb]), tmp_path / "undisturbed")
     assert whole.ended() == 0, whole.stderr
     rng = random.Random(f"killed {verb}")
     runs, place, moments = [whole], tmp_path / "killed", whole.moments
     for _ in range(KILLS):
         moment = rng.randrange(moments * 2 // 3)
-        runs.append(cli_process.run(words(verb), place, kill_at=moment))
+        runs.append(cli_process.run(words_of(JOBS[verb]), place, kill_at=moment))
         assert runs[-1].ended() == -9, (moment, runs[-1].stderr)
         moments -= moment  # it has that many at least
-    runs.append(cli_process.run(words(verb), place))
+    runs.append(cli_process.run(words_of(JOBS[verb]), place))
     assert runs[-1].ended() == 0, runs[-1].stderr
     assert "warning" not in runs[-1].stderr
     assert tree(place) == tree(whole.place)

@@ -11,6 +11,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -179,27 +180,30 @@ def fit(
     bar = tqdm(total=config.steps, initial=run.step, desc="train", unit="step", disable=None if talks else True)
     lines = talk.Lines(run.step, config.steps, talks=talks, has_bar=not bar.disable)
     score_name = getattr(task, "score_name", "score")
-    batches = task.batches(process.process_index, run.step)
     stopwatch = talk.Stopwatch()
-    while run.step < config.steps:
-        stopwatch.start()
-        batch = tuple(part.to(accelerator.device, non_blocking=True) for part in next(batches))
-        stopwatch.waited()
-        losses = run.learn(task, batch, accelerator)
-        stopwatch.stop()  # the loss was fetched: an accelerator is done with the step
-        bar.update()
-        bar.set_postfix(talk.shown(run.loss_mean, run.history, run.best, score_name, stopwatch.share), refresh=False)
-        log.step(run.step, losses, run.learning_rate)
-        at_validation = run.step % validate_every == 0 or run.step == config.steps
-        if at_validation:
-            run.note(_validated(task, run.average, accelerator))
-            log.validation(run.step, run.history[-1])
-        lines.tell(run.step, run.history[-1] if at_validation else {"loss": run.loss_mean}, at_once=at_validation)
-        if (at_validation or run.step % max(1, validate_every // 3) == 0) and process.is_main_process:
-            checkpoints.save(checkpoint, run.state(task), run_key)
+    batches = task.batches(process.process_index, run.step)
+    with ExitStack() as stack:
+        stack.callback(getattr(batches, "close", lambda: None))  # its workers end, whatever happens
+        while run.step < config.steps:
+            stopwatch.start()
+            batch = tuple(part.to(accelerator.device, non_blocking=True) for part in next(batches))
+            stopwatch.waited()
+            losses = run.learn(task, batch, accelerator)
+            stopwatch.stop()  # the loss was fetched: an accelerator is done with the step
+            bar.update()
+            bar.set_postfix(
+                talk.shown(run.loss_mean, run.history, run.best, score_name, stopwatch.share), refresh=False
+            )
+            log.step(run.step, losses, run.learning_rate)
+            at_validation = run.step % validate_every == 0 or run.step == config.steps
+            if at_validation:
+                run.note(_validated(task, run.average, accelerator))
+                log.validation(run.step, run.history[-1])
+            lines.tell(run.step, run.history[-1] if at_validation else {"loss": run.loss_mean}, at_once=at_validation)
+            if (at_validation or run.step % max(1, validate_every // 3) == 0) and process.is_main_process:
+                checkpoints.save(checkpoint, run.state(task), run_key)
     bar.close()
     log.close()
-    getattr(batches, "close", lambda: None)()  # its workers end
     if run.best_weights is not None:
         model.load_state_dict(run.best_weights)
     return model.cpu().eval(), Progress(run.step, run.best, run.history, time.monotonic() - began, stopwatch.share)

@@ -1,0 +1,123 @@
+"""Processes that make things ahead, in order; one that is killed is noticed, whatever it was doing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from itertools import islice
+
+import pytest
+import torch
+
+from stemclean.errors import StemcleanError
+from stemclean.training.ahead import AHEAD, made_ahead
+
+MUCH = 8 << 20
+"""Bytes that no connection takes at once."""
+
+
+class AwkwardError(Exception):
+    def __init__(self, one, two):
+        super().__init__(one)
+        self.two = two
+
+
+def raising(error):
+    def make(number):
+        if number == 1:
+            raise error
+        return number
+
+    return make
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_all_comes_in_order_from_all_of_them(processes):
+    stream = made_ahead(lambda number: (number, os.getpid()), 5, processes)
+    made = list(islice(stream, 12))
+    assert [number for number, _ in made] == list(range(5, 17))
+    makers = {pid for _, pid in made}
+    assert len(makers) == processes and os.getpid() not in makers
+    stream.close()
+    assert multiprocessing.active_children() == []
+
+
+def test_tensors_come_whole():
+    for number, tensor in enumerate(islice(made_ahead(lambda number: torch.full((1000, 100), number), 0, 2), 6)):
+        assert tensor.shape == (1000, 100) and bool((tensor == number).all())
+
+
+def test_no_more_is_made_than_is_soon_needed():
+    made = multiprocessing.get_context("fork").Value("i", 0)
+
+    def make(number):
+        with made.get_lock():
+            made.value += 1
+
+    stream = made_ahead(make, 0, 2)
+    next(stream)
+    time.sleep(0.5)
+    assert made.value <= 2 * AHEAD + 1
+    stream.close()
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_one_that_is_killed_in_the_midst_of_a_message_is_noticed(killed):
+    """It waits for room in its connection then; the other one has the ends of all that was there when it began."""
+    stream = made_ahead(lambda number: bytes(MUCH), 0, 2)
+    next(stream)
+    time.sleep(0.5)  # both are at it
+    multiprocessing.active_children()[killed].kill()
+    with pytest.raises(StemcleanError, match="a process that mixes ahead was killed") as caught:
+        list(islice(stream, 8))
+    assert "run the same command again" in caught.value.hint
+    assert multiprocessing.active_children() == []
+
+
+def test_one_that_is_killed_while_it_works_is_noticed_at_once():
+    stream = made_ahead(lambda number: time.sleep(1000 * number), 0, 1)
+    next(stream)
+    (maker,) = multiprocessing.active_children()
+    maker.kill()
+    with pytest.raises(StemcleanError, match="killed"):
+        next(stream)
+
+
+def test_tensors_of_one_that_is_gone_cannot_be_fetched():
+    stream = made_ahead(lambda number: torch.zeros(1000), 0, 1)
+    next(stream)
+    time.sleep(0.5)  # the next ones are sent
+    for maker in multiprocessing.active_children():
+        maker.kill()
+        maker.join()
+    with pytest.raises(StemcleanError, match="killed"):
+        list(islice(stream, 4))
+
+
+def test_errors_are_those_of_the_work():
+    with pytest.raises(StemcleanError, match="no such thing") as caught:
+        list(islice(made_ahead(raising(StemcleanError("no such thing", "try another")), 0, 2), 3))
+    assert caught.value.hint == "try another"
+    assert "raise error" in str(caught.value.__cause__)  # where it came from
+    with pytest.raises(RuntimeError, match="AwkwardError: one"):  # cannot be sent
+        list(islice(made_ahead(raising(AwkwardError("one", "two")), 0, 2), 3))
+
+
+def test_ctrl_c_is_for_who_asks():
+    """A terminal sends it to all of them."""
+    stream = made_ahead(lambda number: number, 0, 2)
+    next(stream)
+    for maker in multiprocessing.active_children():
+        os.kill(maker.pid, signal.SIGINT)
+    assert list(islice(stream, 6)) == [1, 2, 3, 4, 5, 6]
+    stream.close()
+
+
+def test_one_that_does_not_come_to_an_end_is_ended(monkeypatch):
+    monkeypatch.setattr("stemclean.training.ahead.ENDS_SECONDS", 0.2)
+    stream = made_ahead(lambda number: time.sleep(1000 * number), 0, 2)
+    next(stream)
+    stream.close()
+    assert multiprocessing.active_children() == []

@@ -48,7 +48,7 @@ SPLITS = {
 }
 
 TEXT = """
-MAJL ([method](../pitch.md#how-both-are-joined)) is trained on MIR-1K: amateur singers over karaoke tracks, with voice
+MAJL ([method](../pitch.md#joint-training)) is trained on MIR-1K: amateur singers over karaoke tracks, with voice
 and accompaniment mixed as recorded, at about 0 dB. All rows have the same networks, see the same number of excerpts of
 2.56 s in total, and choose their weights on the same validation clips; two stages share the excerpts. SDR is 10 log10
 of the mean-square ratio over a clip, averaged over clips. GNSDR is its gain over the mixture, with clips weighted by

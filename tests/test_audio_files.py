@@ -372,3 +372,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     )
     assert end == 16000 * 3600
     assert grown < 60
+
+
+def test_long_blocks_grow_with_what_is_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "FIRST_ROOM", 1000)
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 300_001)).astype(np.float32)
+    path = files.write(tmp_path / "x.wav", noise, 44100, subtype="FLOAT")
+    for seconds, lengths in [(1e6, [300_001]), (5.0, [220_500, 79_501]), (0.01, [441] * 680 + [121])]:
+        parts = list(files.blocks(path, block_duration=seconds))
+        assert [part.shape[1] for part in parts] == lengths
+        assert np.array_equal(np.concatenate(parts, axis=1), noise)

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemclean.audio import decoders, files, isolation
+from stemclean.audio import decoders, files, isolation, worker
+from stemclean.audio.worker import SLOT_VALUES, SLOTS
 from stemclean.cli import _log, app
 from stemclean.errors import AudioError
 
@@ -120,9 +121,9 @@ class TestOneFile:
     def test_a_worker_that_somebody_killed_is_replaced(self, tmp_path: Path) -> None:
         path = sound_at(tmp_path / "good.wav")
         files.probe(path)
-        for worker in isolation._state.workers:
-            os.kill(worker._process.pid, signal.SIGKILL)
-            worker._process.wait()
+        for one in isolation._state.workers:
+            os.kill(one._process.pid, signal.SIGKILL)
+            one._process.wait()
         assert files.probe(path).num_samples == RATE
 
     def test_what_decoders_print_is_logged_once_with_the_file(
@@ -188,6 +189,43 @@ def test_many_threads_read_what_one_reads(tmp_path: Path) -> None:
     for path, waveform in zip(paths, heard, strict=True):
         with decoders.decoder_of(path) as decoder:
             assert np.array_equal(waveform, np.concatenate(list(decoder.chunks(0, decoder.info.num_samples)), axis=1))
+
+
+def test_more_files_than_a_worker_has_slots_are_read_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "_state", isolation._State())
+    paths = [sound_at(tmp_path / f"{'x' * length}.flac", 8) for length in range(1, 8)]
+    together = zip(*(files.blocks(path, block_duration=0.7) for path in paths), strict=True)
+    heard = [np.concatenate(parts, axis=1) for parts in zip(*together, strict=True)]
+    (alone,) = isolation._state.workers
+    assert len(paths) > SLOTS == len(alone._slots)
+    assert all(np.array_equal(waveform, files.read(path)) for path, waveform in zip(paths, heard, strict=True))
+    isolation._state.stop()
+
+
+def test_what_does_not_fit_into_a_slot_is_read_all_the_same(tmp_path: Path) -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 3 * RATE)).astype(np.float32)
+    path = files.write(tmp_path / "x.wav", noise, RATE, subtype="FLOAT")
+    chunks = [noise[:, :RATE], noise[:, RATE:]]
+    assert not worker._put(chunks, np.zeros(SLOT_VALUES, np.float32), -1)
+    assert not worker._put([np.zeros((2, SLOT_VALUES), np.float32)], np.zeros(SLOT_VALUES, np.float32), 0)
+    place = np.zeros(2 * SLOT_VALUES, np.float32)
+    assert worker._put([chunk.T.copy().T for chunk in chunks], place, 1)
+    assert np.array_equal(place[SLOT_VALUES : SLOT_VALUES + noise.size].reshape(2, -1), noise)
+    assert np.array_equal(files.read(path), noise)
+
+
+@pytest.mark.usefixtures("wicked")
+def test_another_worker_is_started_when_threads_have_waited(tmp_path: Path) -> None:
+    files.probe(sound_at(tmp_path / "good.wav"))
+    (first,) = isolation._state.workers
+    with first.lock:
+        assert isolation._state.worker() is first
+        first.waited = isolation.WORTH_A_START
+        assert isolation._state.worker() is not first
+        assert first.waited == 0
+    assert isolation._state.worker() is first
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

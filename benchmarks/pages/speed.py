@@ -66,7 +66,7 @@ def parts(read: Read) -> list[str]:
     shown = [f"# {QUESTION}", INTRO]
     for name, section in SECTIONS.items():
         shown += section(result[name]) if name in result else [TITLES[name], unmeasured(f"speed --only {name}")]
-    return shown
+    return shown + isolation_parts(read("isolation"))
 
 
 TITLES = {
@@ -165,6 +165,30 @@ def start_parts(result: Record) -> list[str]:
         f"{result['runs']} interleaved runs each; {SPREAD}.",
         table(["command", "seconds", "times an empty Python"], rows),
         f"Goal: less than {GOAL_HELP} s for `--help`: {met}.",
+    ]
+
+
+def isolation_parts(result: Record) -> list[str]:
+    """What decoding in processes of their own costs."""
+    title = "## Isolated decoders"
+    if not result:
+        return [title, unmeasured("isolation SONGS benchmarks/results/isolation.json")]
+    columns = ["stems", "seconds each", "pairs", "processor time without, s", "added", "wall-clock time without, s"]
+    rows = []
+    for row in result["rows"]:
+        cells = [row["stems"], f"{row['seconds_each']:g}", row["pairs"]]
+        for kind in ("cpu", "wall"):
+            low, high = row[kind]["quartiles"]
+            cells += [f"{row[kind]['plain_s']:.1f}", f"{row[kind]['added']:+.1%} ({low:+.1%} to {high:+.1%})"]
+        rows.append(cells)
+    return [
+        title,
+        """
+Decoders run in worker processes, so that a file that crashes one costs only that file. `refine` was run on real stems
+(a third each WAV, FLAC and MP3) with workers and without, in pairs; both wrote the same manifest. *Added* is the cost
+of the workers within a pair, relative to the run without them: median (quartiles). Processor time includes the
+workers; wall-clock time was taken on a loaded machine.""",
+        table([*columns, "added"], rows),
     ]
 
 

@@ -244,7 +244,9 @@ def _judged(job: str, way: str, done: watching.Ended, place: Path, whole: Record
     if done.exit_code == 2:
         lines = done.stderr.splitlines()
         at = next((at for at, line in enumerate(lines) if line.startswith("error: ")), None)
-        known = (f"error: {name}", f"{place}/{name}", NO_TEMPORARY if what == "no" else f"error: {name}")
+        names = PLACES if what == "limit" else (name,)  # any file may be the one that grew too large
+        known = [words for one in names for words in (f"error: {one}", f"{place}/{one}")]
+        known += [NO_TEMPORARY] * (what == "no")
         if at is None or not any(words in lines[at] for words in known):
             told["failures"].append("unnamed")
         elif not any(line.startswith("  ") for line in lines[at + 1 :]):

@@ -23,7 +23,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
-import numpy as np
 import soundfile
 
 from stemclean.audio import extents, formats, parts
@@ -179,7 +178,7 @@ class _SoundFileDecoder:
                 wanted = min(longest, stop - at)
                 samples = self._file.read(wanted, dtype="float32", always_2d=True)
                 if len(samples):
-                    yield np.ascontiguousarray(samples.T)
+                    yield samples.T
                 at += len(samples)
                 if len(samples) < wanted:
                     raise self._damaged(at)

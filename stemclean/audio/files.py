@@ -47,6 +47,9 @@ __all__ = [
 DEFAULT_SUBTYPES = {"flac": "PCM_24", "wav": "PCM_24", "aiff": "PCM_24"}
 """Sample format by family where the caller names none: 24 bits."""
 
+FIRST_ROOM = 1 << 21
+"""Samples per channel that a block has room for at first: 40 s. Longer ones grow with what is there."""
+
 RESAMPLE_MARGIN = 0.05
 """Seconds read beyond an excerpt's edges before its rate is changed; soxr's filter is some 10 ms long."""
 
@@ -101,7 +104,7 @@ def read(
         unit = info.sample_rate // math.gcd(info.sample_rate, rate)  # samples that are whole samples at both rates
         margin = 0 if rate == info.sample_rate else math.ceil(RESAMPLE_MARGIN * info.sample_rate / unit) * unit
         before, after = min(margin, first // unit * unit), min(margin, info.num_samples - last)
-        parts = list(_finite_chunks(path, decoder, first - before, last + after, channels))
+        parts = [chunk.copy() for chunk in _finite_chunks(path, decoder, first - before, last + after, channels)]
     if not parts:
         return np.zeros((channels or info.channels, 0), np.float32)
     waveform = np.concatenate(parts, axis=1)
@@ -182,17 +185,31 @@ def resampled(pieces: Iterable[Waveform], rate: int, new_rate: int, channels: in
 
 
 def _rechunked(pieces: Iterator[Waveform], length: int) -> Iterator[Waveform]:
-    waiting: list[Waveform] = []
-    num_waiting = 0
-    for piece in pieces:
-        waiting.append(piece)
-        num_waiting += piece.shape[1]
-        while num_waiting >= length:
-            whole = np.concatenate(waiting, axis=1)
-            yield np.ascontiguousarray(whole[:, :length])
-            waiting, num_waiting = [whole[:, length:]], num_waiting - length
-    if num_waiting:
-        yield np.ascontiguousarray(np.concatenate(waiting, axis=1))
+    """Blocks of one length, and a last one that may be shorter; nothing of a piece is needed when one is yielded."""
+    block, num_filled = np.empty((0, 0), np.float32), 0
+    for whole_piece in pieces:
+        piece, is_ours = whole_piece, False
+        while piece.shape[1]:
+            if num_filled == block.shape[1]:
+                block = _grown(block, len(piece), length)
+            taken = min(block.shape[1] - num_filled, piece.shape[1])
+            block[:, num_filled : num_filled + taken] = piece[:, :taken]
+            piece, num_filled = piece[:, taken:], num_filled + taken
+            if num_filled == length:
+                piece, is_ours = piece if is_ours else piece.copy(), True
+                yield block
+                block, num_filled = np.empty((0, 0), np.float32), 0
+    if num_filled:
+        yield np.ascontiguousarray(block[:, :num_filled])
+
+
+def _grown(block: Waveform, channels: int, longest: int) -> Waveform:
+    """A block with room for more samples."""
+    length = block.shape[1]
+    grown = np.empty((channels, min(longest, 2 * length or FIRST_ROOM)), np.float32)
+    if length:
+        grown[:, :length] = block
+    return grown
 
 
 class AudioWriter:

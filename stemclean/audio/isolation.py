@@ -16,6 +16,7 @@ import contextlib
 import itertools
 import json
 import logging
+import math
 import mmap
 import os
 import select
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from io import RawIOBase
@@ -34,7 +36,7 @@ import numpy as np
 
 from stemclean.audio.stream import AudioInfo, Decoder
 from stemclean.audio.waveform import Waveform
-from stemclean.audio.worker import SHARED, receive, send
+from stemclean.audio.worker import SHARED, SLOT_VALUES, SLOTS, receive, send
 from stemclean.errors import AudioError, visible
 
 __all__ = ["open_decoder"]
@@ -50,6 +52,9 @@ PATIENCE = 60.0
 PATIENCE_BYTES = 5e6
 
 START_SECONDS = 60.0
+
+WORTH_A_START = 1.0
+"""Seconds that threads must have waited for workers, together, before there is one more; its start takes some 0.2 s."""
 
 _LOG = logging.getLogger("stemclean.audio")
 _START = (
@@ -98,12 +103,14 @@ class _Remote:
     def _opened(self) -> AudioInfo:
         self._worker = _state.worker()
         self._number = next(_NUMBERS)
+        self._slot = -1
         answer, _ = self._ask({"do": "open", "stream": self._stream})
         self._worker.num_open += 1
+        self._slot = self._worker.slot()
         return AudioInfo(**answer["info"] | {"titles": tuple(answer["info"]["titles"])})
 
     def chunks(self, start: int, stop: int) -> Iterator[Waveform]:
-        """Samples ``start`` to ``stop``."""
+        """Samples ``start`` to ``stop``; a chunk is overwritten by the next one."""
         at = start
         span: list[int] | None = [start, stop]
         while True:
@@ -113,13 +120,13 @@ class _Remote:
             answer, content = self._ask({"do": "read", "span": span})
             if answer["shape"] is None:
                 return
-            samples = content.view(np.float32).reshape(answer["shape"])
+            samples = content.reshape(answer["shape"])
             at, span = at + samples.shape[1], None
             yield samples
 
     def _ask(self, message: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
         try:
-            asked = message | {"path": self._place, "number": self._number}
+            asked = message | {"path": self._place, "number": self._number, "slot": self._slot}
             answer, content = self._worker.ask(asked, self._seconds)
         except _DeadError as death:
             raise AudioError(self.path, "decoder_crashed", str(death)) from None
@@ -133,7 +140,8 @@ class _Remote:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._worker.close(self._number)
+        self._worker.close(self._number, self._slot)
+        self._slot = -1
 
 
 class _Worker:
@@ -142,12 +150,14 @@ class _Worker:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.num_open = 0
+        self.waited = 0.0  # seconds, for it to be free
         self._unclosed: deque[int] = deque()  # by threads that could not wait
         self._ready = False
         # Sums of a decoder need no threads, and each thread of OpenBLAS counts as memory.
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self._printed = _file_for_prints()
         descriptor, self._shared = _shared_memory()
+        self._slots = [] if self._shared is None else list(range(SLOTS))
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _START, json.dumps(sys.path), str(MEMORY), str(descriptor)],
@@ -167,6 +177,9 @@ class _Worker:
         self._to = cast("RawIOBase", self._process.stdin)
         self._from = cast("RawIOBase", self._process.stdout)
         _widen(self._from)
+        self._poll = select.poll() if hasattr(select, "poll") else None
+        if self._poll:
+            self._poll.register(self._from, select.POLLIN)
 
     def is_alive(self) -> bool:
         """Whether it can be asked."""
@@ -179,9 +192,22 @@ class _Worker:
             _DeadError: it died of it.
             _NoWorkerError: it never began.
         """
-        with self.lock:
+        if not self.lock.acquire(blocking=False):
+            began = time.monotonic()
+            self.lock.acquire()
+            self.waited += time.monotonic() - began
+        try:
             self._wait_until_ready()
             return self._asked(message, seconds)
+        finally:
+            self.lock.release()
+
+    def slot(self) -> int:
+        """A slot of the shared memory for a file; -1: none is free."""
+        try:
+            return self._slots.pop(0)
+        except IndexError:
+            return -1
 
     def _asked(self, message: dict[str, Any], seconds: float) -> tuple[dict[str, Any], np.ndarray]:
         closed = []
@@ -193,8 +219,9 @@ class _Worker:
             self._wait(seconds + 10)
             answer, content = receive(self._from)
             if self._shared is not None and answer.get("shared"):
-                content = np.frombuffer(self._shared, np.uint8, answer["shared"]).copy()
-            return answer, content
+                begin, size = message["slot"] * SLOT_VALUES * 4, math.prod(answer["shape"])
+                return answer, np.frombuffer(self._shared, np.float32, size, begin)
+            return answer, content.view(np.float32)
         except (EOFError, OSError):
             raise _DeadError(self._buried(seconds)) from None
         except BaseException:  # interrupted: the answer will never be read
@@ -210,15 +237,11 @@ class _Worker:
         except (EOFError, OSError, ValueError) as error:
             self.kill()
             raise _NoWorkerError(f"{sys.executable} ended at once ({type(error).__name__})") from None
-        self._ready = True
+        self._ready, self.waited = True, 0.0  # that was the start
 
     def _wait(self, seconds: float) -> None:
         """Wait for an answer to begin. Raises EOFError where none does."""
-        if not hasattr(select, "poll"):
-            return
-        poll = select.poll()
-        poll.register(self._from, select.POLLIN)
-        if not poll.poll(seconds * 1000):
+        if self._poll and not self._poll.poll(seconds * 1000):
             raise EOFError
 
     def _buried(self, seconds: float) -> str:
@@ -236,9 +259,11 @@ class _Worker:
                 return f"the decoder was ended by signal {-code}"
         return f"the decoder ended with exit code {code}"
 
-    def close(self, number: int) -> None:
+    def close(self, number: int, slot: int) -> None:
         """Close a file in it; at once, or when it is next asked."""
         self._unclosed.append(number)
+        if slot >= 0:
+            self._slots.insert(0, slot)
         if not self.lock.acquire(blocking=False):  # another thread asks, or this one: garbage is collected anywhere
             return
         try:
@@ -279,7 +304,8 @@ class _Worker:
             with contextlib.suppress(OSError):
                 file.close()
         if self._shared is not None:
-            self._shared.close()
+            with contextlib.suppress(BufferError):  # a chunk is still looked at
+                self._shared.close()
 
     def forget(self) -> None:
         """It is another process's, which this one was forked from."""
@@ -297,13 +323,16 @@ class _State:
         self.broken = False
 
     def worker(self) -> _Worker:
-        """The least busy worker; a new one where all are at work and there may be more."""
+        """The least busy worker; a new one where all are at work, there may be more, and it is worth its start."""
         with self.lock:
             for worker in [worker for worker in self.workers if not worker.is_alive()]:
                 self.workers.remove(worker)
                 worker.bury()
             idle = [worker for worker in self.workers if not worker.lock.locked()]
-            if not idle and len(self.workers) < MAX_WORKERS:
+            waited = sum(worker.waited for worker in self.workers)
+            if not self.workers or (not idle and len(self.workers) < MAX_WORKERS and waited >= WORTH_A_START):
+                for worker in self.workers:
+                    worker.waited = 0.0
                 self.workers.append(_Worker())
                 return self.workers[-1]
             return min(idle or self.workers, key=lambda worker: worker.num_open)

@@ -50,7 +50,7 @@ class Decoder(Protocol):
     info: AudioInfo
 
     def chunks(self, start: int, stop: int) -> Iterator[Waveform]:
-        """Samples ``start`` to ``stop`` in chunks of any length.
+        """Samples ``start`` to ``stop`` in chunks of any length, each of which the next may overwrite.
 
         Raises:
             AudioError: ``truncated`` or ``unreadable``, when the damage is met.

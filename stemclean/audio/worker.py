@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import json
 import mmap
 import os
@@ -33,8 +34,13 @@ __all__ = ["receive", "send", "serve"]
 CHUNK_VALUES = 1 << 18
 """Samples of all channels that are sent at once, at least: a megabyte."""
 
-SHARED = 4 << 20
-"""Bytes of memory that a worker shares with its parent: samples that fit go through it, others through the pipe."""
+SLOTS = 4
+SLOT_VALUES = 1 << 19
+"""A worker shares memory with its parent: slots, each of one open file, of so many samples of all channels. What fits
+goes through it, the rest through the pipe."""
+
+SHARED = SLOTS * SLOT_VALUES * 4
+"""Bytes of it."""
 
 LENGTHS = struct.Struct("<II")
 MAX_PRINTED = 4096  # bytes
@@ -88,20 +94,34 @@ def serve(memory: int, shared: int, decoder_of: Callable[[Path, int], Decoder]) 
     for name in ("SIGINT", "SIGHUP", "SIGTERM"):  # the parent decides when to end
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    place = mmap.mmap(shared, SHARED) if shared >= 0 else None
+    place = np.frombuffer(mmap.mmap(shared, SHARED), np.float32) if shared >= 0 else None
     _limit(memory)
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
     server = _Server(decoder_of)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         send(answers, {"ready": os.getpid()})
         while True:
             asked, _ = receive(commands)
             with _at_most(asked["seconds"]):
-                header, samples = server.answer(asked)
-            if samples is not None and place is not None and samples.nbytes <= SHARED:
-                np.frombuffer(place, np.float32, samples.size).reshape(samples.shape)[:] = samples
-                header, samples = header | {"shared": samples.nbytes}, None
-            send(answers, header | {"printed": _printed()}, samples)
+                header, parts = server.answer(asked)
+                shared = _put(parts, place, asked.get("slot", -1))
+                samples = np.concatenate(parts, axis=1) if parts and not shared else None
+            send(answers, header | {"shared": shared, "printed": _printed()}, samples)
     os._exit(0)  # no native library may hang at its end
+
+
+def _put(parts: list[Waveform], place: Waveform | None, slot: int) -> bool:
+    """Write samples into a slot of the shared memory; False where they do not fit, or there is no slot."""
+    size, length = sum(part.size for part in parts), sum(part.shape[1] for part in parts)
+    if not parts or place is None or slot < 0 or size > SLOT_VALUES:
+        return False
+    begin = slot * SLOT_VALUES
+    samples, at = place[begin : begin + size].reshape(-1, length), 0
+    for part in parts:  # np.concatenate is several times as slow where channels alternate
+        samples[:, at : at + part.shape[1]] = part
+        at += part.shape[1]
+    return True
 
 
 def _limit(memory: int) -> None:
@@ -123,7 +143,6 @@ def _at_most(seconds: float) -> Iterator[None]:
     if not hasattr(signal, "setitimer"):
         yield
         return
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -136,7 +155,7 @@ def _printed() -> str:
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).fflush(None)
+        _library().fflush(None)
     try:
         length = os.lseek(2, 0, os.SEEK_CUR)
         if not length:
@@ -150,16 +169,22 @@ def _printed() -> str:
     return text.decode("utf-8", "replace")
 
 
+@functools.cache
+def _library() -> ctypes.CDLL:
+    """The C library."""
+    return ctypes.CDLL(None)
+
+
 class _Server:
     """Open files, by number."""
 
     def __init__(self, decoder_of: Callable[[Path, int], Decoder]) -> None:
         self._decoder_of = decoder_of
         self._open: dict[int, Decoder] = {}
-        self._chunks: dict[int, Iterator[Waveform]] = {}
+        self._chunks: dict[int, Iterator[list[Waveform]]] = {}
 
-    def answer(self, asked: dict[str, Any]) -> tuple[dict[str, Any], Waveform | None]:
-        """Do what was asked: open, go on reading, close."""
+    def answer(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[Waveform]]:
+        """Do what was asked: open, go on reading, close; samples in parts that follow one another."""
         for done in asked.get("close", ()):
             self._close(done)
         path = Path(asked["path"])
@@ -168,21 +193,22 @@ class _Server:
             if asked["do"] == "open":
                 decoder = self._decoder_of(path, asked["stream"])
                 self._open[number] = decoder
-                return {"info": dataclasses.asdict(decoder.info)}, None
+                return {"info": dataclasses.asdict(decoder.info)}, []
             if asked["do"] == "read":
                 if asked["span"] is not None:
                     self._chunks[number] = _gathered(self._open[number], *asked["span"])
-                samples = next(self._chunks[number], None)
-                return {"shape": None if samples is None else samples.shape}, samples
+                parts = next(self._chunks[number], [])
+                shape = [len(parts[0]), sum(part.shape[1] for part in parts)] if parts else None
+                return {"shape": shape}, parts
         except AudioError as error:
-            return {"error": [error.reason, error.detail]}, None
+            return {"error": [error.reason, error.detail]}, []
         except MemoryError:
-            return {"error": ["decoder_crashed", "it needs more memory than one file may have"]}, None
+            return {"error": ["decoder_crashed", "it needs more memory than one file may have"]}, []
         except OSError as error:
-            return {"error": ["unreadable", error.strerror or str(error)]}, None
+            return {"error": ["unreadable", error.strerror or str(error)]}, []
         except Exception as error:  # noqa: BLE001  whatever it is, it is this file's
-            return {"error": ["unexpected_error", f"{type(error).__name__}: {error}"]}, None
-        return {}, None
+            return {"error": ["unexpected_error", f"{type(error).__name__}: {error}"]}, []
+        return {}, []
 
     def _close(self, number: int) -> None:
         self._chunks.pop(number, None)
@@ -192,8 +218,8 @@ class _Server:
                 decoder.__exit__()
 
 
-def _gathered(decoder: Decoder, start: int, stop: int) -> Iterator[Waveform]:
-    """The same samples in chunks that are worth the way; what comes before an error comes first."""
+def _gathered(decoder: Decoder, start: int, stop: int) -> Iterator[list[Waveform]]:
+    """The same samples, as many chunks at a time as are worth the way; what comes before an error comes first."""
     least = max(1, CHUNK_VALUES // decoder.info.channels)
     waiting: list[Waveform] = []
     error: Exception | None = None
@@ -206,9 +232,8 @@ def _gathered(decoder: Decoder, start: int, stop: int) -> Iterator[Waveform]:
         if chunk is not None:
             waiting.append(chunk)
         if waiting and (chunk is None or sum(item.shape[1] for item in waiting) >= least):
-            whole = waiting[0] if len(waiting) == 1 else np.concatenate(waiting, axis=1)
+            yield waiting
             waiting = []
-            yield whole
         if error is not None:
             raise error
         if chunk is None:

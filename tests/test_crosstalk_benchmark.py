@@ -269,12 +269,12 @@ class TestPage:
         assert "| bleed | -35 to -25 | -25 to -15 | -15 to 0 |" in text
         assert "| 20 % | 1 | 20.0 | +0.0 | +0.0 | 30.0 | +10.0 | +10.0 | 30.0 | +10.0 | +10.0 |" in text
         assert "| wrong claims | 20.0 | 28.0 | +8.0 | +8.0 | 30.0 |" in text
-        assert "Goal for wrong claims: **not reached** (error at most +8.0, mean" in text
+        assert "Goal for wrong claims: **not reached** (largest error of a draw +8.0, largest" in text
         assert (
-            "All compared: reached (error at most +0.0, mean over the draws of a row at most +0.0; "
-            "1 of 1 (100 %) of the intervals contain the planted share)" in text
+            "All compared: reached (largest error of a draw +0.0, largest mean error of a row +0.0; "
+            "the interval contains the planted share in 1 of 1 (100 %) draws)" in text
         )
-        assert "No song compared: **not reached** (error at most +10.0, mean" in text
+        assert "No song compared: **not reached** (largest error of a draw +10.0, largest" in text
         assert "takes 1.1 (1.1 to 1.1) times as long without bleed and 1.5 (1.5 to 1.5) times as long with" in text
         assert not {"nan", "None"} & set(text.replace("|", " ").split())
         assert set(page.VARIANTS) == set(variants)
@@ -318,12 +318,13 @@ class TestPage:
         text = shown(page.variant_parts(varied([one], chain=tallied(1.0, through=2))))
         assert "with 80 ordered pairs of stems, bleed is reported in 1." in text
         assert "| `x` | drums | bass | -31.3 | 2.1 |" in text
-        assert "**reported in 2 of 9 (22 %)** stems C" in text
+        assert "**reported in 2 of 9 (22 %)** songs" in text
         none = shown(page.variant_parts(varied([], chain=tallied(1.0))))
-        assert "no bleed is reported" in none and "reported in none of 9 stems C" in none
+        assert "no bleed is reported" in none and "reported in none of 9 songs" in none
 
     @pytest.mark.parametrize(
-        ("measured", "said"), [(0.25, "reached (error at most +5.0, "), (0.14, "**not reached** (error at most -6.0, ")]
+        ("measured", "said"),
+        [(0.25, "reached (largest error of a draw +5.0, "), (0.14, "**not reached** (largest error of a draw -6.0, ")],
     )
     def test_the_goal_for_shares_depends_on_the_worst_draw(self, measured, said):
         text = shown(page.noise_parts(shared(**{"0.2": rate(measured, 0.2), "0": rate(0.0, 0.0, 0.0)})))

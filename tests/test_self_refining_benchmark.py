@@ -253,9 +253,9 @@ def test_the_page_doubts_what_the_seeds_do_not_agree_on():
                 figures["0.9"] = figures["0.9"] | {"recall/average": 0.71 + (-0.3, 0.0, 0.3)[one["seed"]]}
     told = [line for line in findings(given) if "recall" in line]
     assert len(told) == 2
-    assert all("(within the spread of the seeds)" in line for line in told)
+    assert all("(not significant)" in line for line in told)
     alone = findings(result((0.895, 0.8, 0.9), seeds=1))
-    assert any("one seed: spread unknown" in line for line in alone)
+    assert any("(one seed)" in line for line in alone)
 
 
 def test_classes_that_die_out_are_named():

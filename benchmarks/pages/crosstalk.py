@@ -113,7 +113,7 @@ refined with crosstalk and without. Values are mean ± standard deviation over t
 Level of the bleed relative to the class that it bleeds into, over the whole stem, where both classes were found; mean
 absolute errors in dB. *A constant* always answers with the mean level of the same stems.""",
         table(
-            ["songs", "crosstalk", "level known for", "error", "error of a constant"],
+            ["songs", "crosstalk", "stems with a level", "error", "error of a constant"],
             [_level_row(kind, way, result[kind][way]) for kind, way in lines],
         ),
         goal_of_levels({kind: result[kind] for kind in kinds}),
@@ -252,7 +252,7 @@ def chain(counts: Record) -> str:
     """Whether the first stem of a chain is reported where it never was."""
     songs, through = counts["songs"], counts["through"]
     result = f"**reported in {of(through, songs)}**" if through else f"reported in none of {songs}"
-    return f"In a chain, A is {result} stems C, which hold nothing of it."
+    return f"In a chain, C holds nothing of A; bleed from A into C is {result} songs."
 
 
 def clean_parts(clean: Record) -> list[str]:
@@ -344,8 +344,8 @@ def _share_verdict(rates: Sequence[Record], name: str, *, title: bool = True) ->
     result = verdict(abs(worst) <= GOAL_SHARE + 1e-9)
     head = f"{COMPARED[name].capitalize()}: " if title else ""
     return (
-        f"{head}{result} (error at most {100 * worst:+.1f}, mean over the draws of a row at most {100 * mean:+.1f}; "
-        f"{of(inside, num)} of the intervals contain the planted share)."
+        f"{head}{result} (largest error of a draw {100 * worst:+.1f}, largest mean error of a row {100 * mean:+.1f}; "
+        f"the interval contains the planted share in {of(inside, num)} draws)."
     )
 
 
@@ -365,8 +365,8 @@ def speed_parts(result: Record) -> list[str]:
         machine(result),
         f"""
 {result["songs"]} songs with {result["stems"]} stems, {result["audio_minutes"]:.0f} minutes of audio; {runs} interleaved
-runs each; {SPREAD}. `refine` runs on {result["workers"]} cores. Stems that seem to share nothing are skipped early, so
-that songs with bleed take longer.""",
+runs each; {SPREAD}. `refine` runs on {result["workers"]} cores. Pairs of stems that seem to
+have nothing in common are skipped early, so that songs with bleed take longer.""",
         table(["songs", "", "seconds", "times real time"], rows),
         "With crosstalk `refine` takes "
         + " and ".join(f"{spread(ratio)} times as long {name}" for name, ratio in ratios.items())

@@ -65,9 +65,9 @@ def answer(read: Read) -> list[str]:
 The classifier alone finds {share(swapped)} of the swapped labels, but only {share(bleed)} of the stems with bleed
 at {" to ".join(f"{level:g}" for level in result["config"]["bleed_db"])} dB, and {percent(precision, 1)} of the
 stems that it flags are wrong. Goal: find {share(GOAL_RECALL)} of the swapped labels at a precision of
-{share(GOAL_PRECISION)}: {verdict(met)}. Another page compares [scores to rank stems by](benchmarks/ranking.md).
-There are only {result["data"]["real"]["songs"]} real songs in the test, and some are by artists of whom other songs
-were trained on.""",
+{share(GOAL_PRECISION)}: {verdict(met)}. See also [which score finds faults first](benchmarks/ranking.md).
+There are only {result["data"]["real"]["songs"]} real songs in the test, some of them by artists who are also in the
+training set.""",
     ]
 
 
@@ -278,7 +278,7 @@ def other_parts(results: dict[str, Record]) -> list[str]:
         rows.append([name, mean_sd(report, "fault/swapped/recall"), *values, accuracy, found])
     return [
         "## Other weights",
-        "The same faults in the same songs, rule `default`; `unseen singers` as above, above the threshold.",
+        "The same faults in the same songs, rule `default`; *unseen singers* counts voices above the threshold.",
         table(head, rows),
     ]
 

@@ -110,7 +110,7 @@ def _one(runs: Sequence[Record], pair: str, split: str, settings: Record) -> lis
     if len(seeds) > 1:
         about += (
             " Tables show mean ± standard deviation over the seeds. Differences are between runs with the same seed, "
-            "± half of their 95 % interval (Student's t)."
+            "± half of their 95 % interval (Student's t); they are not significant if that includes 0."
         )
     full = [row for row in NAMES if not row.startswith("stripped") and _of(runs, row)]
     stripped = [row for row in NAMES if row.startswith("stripped") and _of(runs, row)]
@@ -199,11 +199,11 @@ def _both(runs: Sequence[Record], base: str, row: str) -> str:
 
 
 def _signed(gain: Difference, factor: float, unit: str) -> str:
-    """``+0.05 dB (± 0.15, within the spread)``: the mean, and half of its interval."""
+    """``+0.05 dB (± 0.15, not significant)``: the mean, and half of its interval."""
     text = f"{gain.mean * factor:+.2f} {unit}"
     if gain.sd is None:
         return text
-    return f"{text} (± {gain.half * factor:.2f}{'' if gain.clear else ', within the spread'})"
+    return f"{text} (± {gain.half * factor:.2f}{'' if gain.clear else ', not significant'})"
 
 
 def _shared(runs: Sequence[Record], base: str, row: str) -> set[int]:

@@ -144,8 +144,8 @@ def against_a_constant(bleeds: Sequence[Record]) -> str:
     gain, low, high = gain_over_a_constant(bleeds)
     errors = [abs(bleed["head_db"] - bleed["true_db"]) for bleed in bleeds]
     return (
-        f"On all bleed, the level head {_verb(low, high)} a constant: it gains {gain:.2f} dB (95 % interval {low:.2f} "
-        f"to {high:.2f}, bootstrap over songs). The median of its absolute errors is {np.median(errors):.1f} dB."
+        f"On all bleed, the level head {_verb(low, high)} a constant (gain {gain:.2f} dB, 95 % interval {low:.2f} to "
+        f"{high:.2f}, bootstrap over songs). The median of its absolute errors is {np.median(errors):.1f} dB."
     )
 
 
@@ -248,8 +248,8 @@ is found too late.""",
             ],
         ),
         f"""
-In {of(absent["stems_with"], absent["stems"])} of the stems without bleed, a class that they do not hold is found
-somewhere; over all of these stems, {percent(absent["share"], 1)} of the time.""",
+Of the stems without bleed, {of(absent["stems_with"], absent["stems"])} have a region with a class that they do not
+hold. Such regions make up {percent(absent["share"], 1)} of the time of all of these stems.""",
     ]
 
 

@@ -42,7 +42,7 @@ COLUMNS = """
 Errors are estimate minus truth in percentage points: mean ± standard deviation over the draws, and the mean absolute
 error of single classes, each of which has about a quarter of the stems. *Inside* is how often the 95 % interval
 contained the truth, over all claims and for single classes, and *width* is the width of the interval. The intervals are
-for the source that a dataset was sampled from, so that they should nearly always contain the rate of these very stems.
+for the source that a dataset was sampled from, so they should nearly always contain the rate among these very stems.
 """
 
 

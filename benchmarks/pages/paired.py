@@ -58,8 +58,8 @@ def decibels(value: Difference) -> str:
 def doubt(value: Difference) -> str:
     """A remark where the seeds do not agree well enough."""
     if len(value.values) < 2:
-        return " (one seed: spread unknown)"
-    return "" if value.clear else " (within the spread of the seeds)"
+        return " (one seed)"
+    return "" if value.clear else " (not significant)"
 
 
 def value_of(run: Record, key: str) -> float | None:

@@ -15,10 +15,11 @@ QUESTION = "What do damaged files, killed runs and full disks do?"
 ONE_SIDED_QUESTION = "Are one-sided and inverted stems kept?"
 
 ABOUT = """
-Damaged inputs and sudden ends are drawn at random from a seed, and every failure is counted. An input may be refused or
-skipped, by name and with a reason; nothing else may happen. A killed run is started again until it is done, and must
-then have written the same bytes as an undisturbed run, without any leftover files. The same holds for a run whose disk
-was full, once there is space again; it must name what it could not write and the next step, and leave no partial file.
+Damaged inputs and interruptions are generated at random from a fixed seed, and every failure is counted. An input may
+be refused or skipped, by name and with a reason; nothing else may happen. A killed run is started again until it is
+done, and must then have written the same bytes as an undisturbed run, without any leftover files. The same holds for a
+run whose disk was full, once there is space again; it must name what it could not write and the next step, and leave no
+partial file.
 """
 
 PARTS = {
@@ -71,9 +72,12 @@ def parts(read: Read) -> list[str]:
     """The page."""
     result = read("robustness")
     sections = [f"# {QUESTION}", ABOUT]
-    for part, title in PARTS.items():
-        if part not in result:
-            sections.append(f"{title[0].upper()}{title[1:]}. {unmeasured(f'robustness {part}')}")
+    missing = [
+        f"- {title[0].upper()}{title[1:]}. {unmeasured(f'robustness {part}')}"
+        for part, title in PARTS.items()
+        if part not in result
+    ]
+    sections += ["\n".join(missing)] if missing else []
     if shown := _measured(result):
         sections += [_summary(shown), *_kills(result.get("kills", {})), _failures(shown)]
         sections.append("\n".join(f"`{_command(part, record)}`  " for part, record in shown.items()))

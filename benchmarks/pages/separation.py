@@ -1,7 +1,7 @@
 """What do refined labels bring a separator? Tables, findings and the plot.
 
-The words are chosen by the numbers, as in :mod:`benchmarks.pages.self_refining`: what is not marked as within the
-spread holds with a 95 % interval of the paired differences over the seeds.
+The words are chosen by the numbers, as in :mod:`benchmarks.pages.self_refining`: what is not marked as not
+significant holds with a 95 % interval of the paired differences over the seeds.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ V4 = "scores/all/bsseval_v4_sdr_db"
 NAMES = {
     "clean": "true labels",
     "noisy": "claims",
-    "masked": "claims, masked loss",
-    "truncated": "claims, truncated loss",
+    "masked": "claims with masked loss",
+    "truncated": "claims with truncated loss",
     "by_clean": "relabelled by a classifier trained on true labels",
     "refined1": "refined once",
     "refined2": "refined twice",
@@ -229,23 +229,23 @@ and 4.00 dB with those first and then both.
 """
 
 INTRO = """
-The second half of the claim of Koo et al. 2023 (Table 2) is that a separator trained on refined labels separates better
-than one trained on the original labels. The faults are [planted](self-refining.md), so that the ground truth is known.
-The separators of a table differ only in their labels or their loss: the **true labels** of the noisy stems (the best
-that refining could reach), the **claims** (`--use-claimed`), **refined** labels, and the claims with a **robust loss**,
-the alternative to cleaning. They are small and trained briefly: compare the rows with each other, not with published
-values.
+The second half of the claim of Koo et al. (2023, Table 2) is that a separator trained on refined labels separates
+better than one trained on the original labels. The faults are [planted](self-refining.md), so that the ground truth is
+known. The separators of a table differ only in their labels or their loss: the **true labels** of the noisy stems (the
+best that refining could reach), the **claims** (`--use-claimed`), **refined** labels, and the claims with a **robust
+loss**, the alternative to cleaning. They are small and trained briefly: compare the rows with each other, not with
+published values. Differences are paired by seed, and are *not significant* if their 95 % interval includes 0.
 """
 
 HOW = """
 The seed determines the initial weights and the mixtures, so that rows with the same seed are paired; the faults have a
 seed of their own (`--faults`). The songs and singers of the test are in no training set. *SDR, BSSEval v4* is
-museval's: the median over frames of 1 s, then over songs, then the mean over the classes. *SDR, SDX'23* is 10 log10(Σs²
-/ Σ(s − ŝ)²) over a song, averaged over its classes and over the songs. A silent estimate has 0 dB in both. The settings
-of X-UMX were chosen on validation tracks with true labels. One run with true labels had already been evaluated on the
-test songs when two errors were fixed (in its batch norms, and in the trimming of its stems); the settings were not
-changed afterwards. `--part` selects what is trained: `a` and `b` are Table 2 with X-UMX, `c` two other separators, `d`
-and `e` Table 3. A killed run resumes where it stopped.
+museval's: the median over frames of 1 s, then over songs, then the mean over the classes. *SDR, SDX'23* is `10
+log10(Σs² / Σ(s − ŝ)²)` over a song, averaged over its classes and over the songs. A silent estimate has 0 dB in both.
+The settings of X-UMX were chosen on validation tracks with true labels. One run with true labels had already been
+evaluated on the test songs when two errors were fixed (in its batch norms, and in the trimming of its stems); the
+settings were not changed afterwards. `--part` selects what is trained: `a` and `b` are Table 2 with X-UMX, `c` two
+other separators, `d` and `e` Table 3. A killed run resumes where it stopped.
 """
 
 
@@ -319,7 +319,7 @@ def label_table(runs: Runs) -> str:
         "stems trained on",
         "exactly right",
         "with a single class",
-        "exactly right",
+        "of these exactly right",
         "recall",
         "precision",
     ]
@@ -375,8 +375,8 @@ def findings(runs: Runs) -> list[str]:
     for other in runs:
         if other[0] in ROBUST and noisy:
             gain = difference(runs[other], noisy, f"{V4}/average")
-            loss = title(other, NAMES).partition(", ")[2]
-            lines.append(f"On the claims, {loss} compared with the plain loss: {decibels(gain)}{doubt(gain)}.")
+            loss = title(other, NAMES).partition(" with ")[2]
+            lines.append(f"On the claims, {loss} instead of the plain loss: {decibels(gain)}{doubt(gain)}.")
     return [line for line in lines if line]
 
 
@@ -437,7 +437,7 @@ def against(refined: Sequence[Record], robust: Sequence[Record], key: tuple[str,
     if not gain.values:
         return ""
     met = verdict(gain.mean > 0)
-    return f"Goal, {title(key, NAMES)} better than {title(other, NAMES)}: {met}, {decibels(gain)}{doubt(gain)}."
+    return f"Goal: {title(key, NAMES)} is better than {title(other, NAMES)}: {met}, {decibels(gain)}{doubt(gain)}."
 
 
 def ablation_findings(runs: Runs) -> list[str]:

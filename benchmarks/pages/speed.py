@@ -163,7 +163,7 @@ def start_parts(result: Record) -> list[str]:
         TITLES["start"],
         machine(result),
         f"{result['runs']} interleaved runs each; {SPREAD}.",
-        table(["command", "seconds", "times an empty Python"], rows),
+        table(["command", "seconds", "times as long as an empty Python"], rows),
         f"Goal: less than {GOAL_HELP} s for `--help`: {met}.",
     ]
 

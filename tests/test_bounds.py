@@ -160,3 +160,22 @@ def test_so_are_the_frames_of_a_segment(kind: str, name: str, segment: int, opti
     spec = ModelSpec(16000, 1 if kind == "pitch" else 2, ("vocals",), segment)
     with pytest.raises(ConfigError, match=rf"options\.hop\w* is \d+: a segment of {segment} samples would be"):
         registry.build(kind, name, spec, options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("xumx", {"hop_length": "a"}, "hop_length must be a whole number"),
+        ("xumx", {"hop_length": [512]}, "hop_length must be a whole number"),
+        ("xumx", {"hop_length": None}, "hop_length must be a whole number"),
+        ("xumx", {"hop_length": True}, "hop_length must be a whole number"),
+        ("xumx", {"dropout": "0"}, "dropout must be a number"),
+        ("xumx", {"crossing": "yes"}, "crossing must be true or false"),
+        ("unet", {"time_levels": "x"}, "time_levels"),
+    ],
+)
+def test_options_are_of_the_types_that_the_architecture_declares(name: str, options: dict[str, Any], told: str) -> None:
+    """Else the model is built, and fails with an error of another library when it hears something."""
+    spec = ModelSpec(16000, 2, ("vocals", "drums"), 16000)
+    with pytest.raises(ConfigError, match=rf"^options\.{told}|cannot be built"):
+        registry.build("separators", name, spec, options)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from stemclean.errors import ConfigError, StemcleanError
+from stemclean.errors import ConfigError, StemcleanError, in_plain_words
 from stemclean.models import bounds
 from stemclean.models.contract import ModelSpec
 
@@ -60,12 +61,30 @@ def build(kind: str, name: str, spec: ModelSpec, options: dict[str, Any]) -> Any
         return importlib.import_module(f"stemclean.models.{kind}.{name}").build
 
     with torch.device("meta"), _bounded(kind, name):
-        size = sum(tensor.numel() for tensor in _built(load, kind, name, spec, options).state_dict().values())
+        model = _built(load, kind, name, spec, options)
+    _check_types(type(model), options)
+    size = sum(tensor.numel() for tensor in model.state_dict().values())
     if size > bounds.LARGEST_MODEL:
         raise ConfigError(
             f'{called(kind)} "{name}" would have {size:,} parameters', f"{bounds.LARGEST_MODEL:,} are the most"
         )
     return _built(load, kind, name, spec, options)
+
+
+def _check_types(architecture: type, options: Mapping[str, Any]) -> None:
+    """Hold options against the types that an architecture declares: a text for a number fails only when it is used.
+
+    Raises:
+        ConfigError: one is of another type.
+    """
+    declared = get_type_hints(architecture.__init__)  # type: ignore[misc]
+    for name, value in options.items():
+        try:
+            TypeAdapter(declared.get(name, Any), config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError as error:
+            raise ConfigError(
+                f"options.{name} {in_plain_words(error.errors()[0]['msg'])}", "put it right in the recipe or the card"
+            ) from None
 
 
 @contextmanager

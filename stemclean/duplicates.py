@@ -1,7 +1,8 @@
 """Stems with the same audio: remarked on, and never used twice where that would do harm.
 
-Files are the same where their bytes are (SHA-256, and the stream of a file). Silent files are all alike, and are no
-duplicates. A copy under another class makes one of the two claims wrong; in another split it lets training hear what
+Files are the same where their bytes are (SHA-256, and the stream of a file), and where ``refine`` has found that they
+hold the same sound in another format, at another gain, or later. Silent files are all alike, and are no duplicates. A
+copy under another class makes one of the two claims wrong; in another split it lets training hear what
 it is tested on; twice in a song it sounds 6 dB louder than once. That the one is bleed of the other is never true.
 """
 
@@ -12,7 +13,17 @@ from collections.abc import Iterable, Sequence
 
 from stemclean.manifest import Issue, Stem
 
-__all__ = ["ISSUES", "first_of_each", "groups", "left_out", "remarked", "without_remarks"]
+__all__ = [
+    "ISSUES",
+    "copies_of",
+    "counted",
+    "first_of_each",
+    "groups",
+    "left_out",
+    "remarked",
+    "same_audio",
+    "without_remarks",
+]
 
 ISSUES: dict[str, str] = {
     "duplicate_in_song": "another stem of the song has the same audio",
@@ -28,13 +39,56 @@ SHOWN = 3
 """Stems that a remark names; of more, their number is told."""
 
 
+def same_audio(stems: Sequence[Stem]) -> list[str | None]:
+    """Of each stem what stands for its audio, the same for all that have it; None where it is silent or not known."""
+    by_bytes = {f"{stem.sha256} {stem.stream}": stem.same_sound for stem in stems if stem.same_sound and stem.sha256}
+
+    def audio(stem: Stem) -> str | None:
+        if not stem.num_samples or _silent(stem):
+            return None
+        file = f"{stem.sha256} {stem.stream}"
+        sound = stem.same_sound or by_bytes.get(file)
+        if sound:
+            return f"sound {sound}"
+        return f"bytes {file}" if stem.sha256 else None
+
+    return [audio(stem) for stem in stems]
+
+
 def groups(stems: Iterable[Stem]) -> list[list[Stem]]:
     """Stems with the same audio, two and more together, in the order that they come in."""
-    same: dict[tuple[str, int], list[Stem]] = defaultdict(list)
-    for stem in stems:
-        if stem.sha256 is not None and stem.num_samples and not _silent(stem):
-            same[stem.sha256, stem.stream].append(stem)
+    same: dict[str, list[Stem]] = defaultdict(list)
+    stems = list(stems)
+    for stem, audio in zip(stems, same_audio(stems), strict=True):
+        if audio:
+            same[audio].append(stem)
     return [group for group in same.values() if len(group) > 1]
+
+
+def copies_of(held: Iterable[Stem], stems: Iterable[Stem]) -> set[str]:
+    """Ids of those stems that have the same audio as one of ``held``, which are no copies of themselves."""
+    held, stems = list(held), list(stems)
+    own = {stem.id for stem in held}
+    audio = same_audio([*held, *stems])
+    known = set(audio[: len(held)]) - {None}
+    return {stem.id for stem, one in zip(stems, audio[len(held) :], strict=True) if one in known and stem.id not in own}
+
+
+def counted(stems: Iterable[Stem]) -> dict[str, int]:
+    """How much is there twice.
+
+    Returns:
+        ``sounds`` that stand in several stems, and how many ``stems``; and of these, how many have a copy ``in_song``,
+        ``across_songs``, ``across_splits``.
+    """
+    found = groups(stems)
+    return {
+        "sounds": len(found),
+        "stems": sum(len(group) for group in found),
+        "in_song": sum(sum(other.track == one.track for other in group) > 1 for group in found for one in group),
+        "across_songs": sum(any(other.track != one.track for other in group) for group in found for one in group),
+        "across_splits": sum(any(other.split != one.split for other in group) for group in found for one in group),
+    }
 
 
 def _silent(stem: Stem) -> bool:
@@ -58,7 +112,7 @@ def remarked(stems: Sequence[Stem]) -> list[Stem]:
                 "duplicate_across_songs": [other for other in others if other.track != stem.track],
                 "duplicate_across_splits": [other for other in others if other.split != stem.split],
             }
-            found[stem.id] = [Issue(code=code, detail=_told(which)) for code, which in kinds.items() if which]
+            found[stem.id] = [Issue(code=code, detail=_told(stem, which)) for code, which in kinds.items() if which]
     bare = [without_remarks(stem) for stem in stems]
     return [
         stem.model_copy(update={"issues": [*stem.issues, *found[stem.id]]}) if stem.id in found else stem
@@ -66,9 +120,11 @@ def remarked(stems: Sequence[Stem]) -> list[Stem]:
     ]
 
 
-def _told(stems: Sequence[Stem]) -> str:
+def _told(stem: Stem, stems: Sequence[Stem]) -> str:
+    bytes_too = all((other.sha256, other.stream) == (stem.sha256, stem.stream) for other in stems)
     named = ", ".join(f"{stem.id} ({', '.join(filter(None, [*stem.claimed, stem.split]))})" for stem in stems[:SHOWN])
-    return f"the same audio as {named}" + (f" and {len(stems) - SHOWN} more" if len(stems) > SHOWN else "")
+    same = "the same audio as" if bytes_too else "the same sound, in a file of other bytes, as"
+    return f"{same} {named}" + (f" and {len(stems) - SHOWN} more" if len(stems) > SHOWN else "")
 
 
 def left_out(stems: Sequence[Stem]) -> dict[str, str]:
@@ -94,11 +150,12 @@ def left_out(stems: Sequence[Stem]) -> dict[str, str]:
 
 def first_of_each(stems: Iterable[Stem]) -> list[Stem]:
     """The stems without those whose audio an earlier one of the same song has; silent ones are kept."""
-    seen: set[tuple[str, str, int]] = set()
+    seen: set[tuple[str, str]] = set()
     kept = []
-    for stem in stems:
-        audio = (stem.track, stem.sha256 or "", stem.stream)
-        if stem.sha256 is None or _silent(stem) or audio not in seen:
+    stems = list(stems)
+    for stem, audio in zip(stems, same_audio(stems), strict=True):
+        if audio is None or (stem.track, audio) not in seen:
             kept.append(stem)
-        seen.add(audio)
+        if audio is not None:
+            seen.add((stem.track, audio))
     return kept

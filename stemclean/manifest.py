@@ -123,6 +123,7 @@ def _nameable(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_nameable)]
 ClassName = Annotated[str, AfterValidator(class_names.checked)]
+Fingerprint = Annotated[str, Field(pattern=r"^([0-9a-f]{4}){16}$")]
 Number = Annotated[float, AfterValidator(_finite)]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0), AfterValidator(_finite)]
@@ -325,6 +326,10 @@ class Stem(_Noun):
     """of the samples; null: silent"""
     verdict: Verdict | None = None
     """what to do with it; null: not judged yet"""
+    fingerprint: Fingerprint | None = None
+    """what its copies have alike, 16-bit numbers in hex, by which they are looked for; null: silent, or not taken"""
+    same_sound: Name | None = None
+    """the id of the first stem with the same sound, in whatever format; null: none other is known to have it"""
     source: Source | None = None
     """what it was cut from; null: it is a recording as it came"""
     f0: F0 | None = None
@@ -587,7 +592,7 @@ def json_schema() -> dict[str, Any]:
 
 def _shorten(stem: dict[str, Any]) -> None:
     """Leave out what says nothing in a stem that is about to be written."""
-    for optional in ("source", "stream", "levels_db", "f0", "estimated"):
+    for optional in ("source", "stream", "levels_db", "f0", "estimated", "fingerprint", "same_sound"):
         if not stem.get(optional):
             stem.pop(optional, None)
     if stem["sampling_weight"] == 1.0:

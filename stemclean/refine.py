@@ -160,7 +160,7 @@ def _load(data: str | Path, config: RefineConfig, running: Running) -> tuple[Man
     if config.detector != "sustained":  # which is found on the way, where nobody has found it before
         source = sounding(source, folder, config.detector, workers=running.workers, quiet=running.quiet)
     stems = [
-        stem.model_copy(update={"crosstalk": None}) if stem.crosstalk is not None else stem for stem in source.stems
+        stem.model_copy(update={"crosstalk": None, "fingerprint": None, "same_sound": None}) for stem in source.stems
     ]
     return source.with_stems(stems), folder
 

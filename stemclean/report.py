@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from stemclean import duplicates
 from stemclean.data.issues import turned_down
 from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.verdicts import bleeding_classes, least_bleed_db
@@ -63,6 +64,7 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
         - ``rounds``: of ``--self``, what each round changed, see :func:`stemclean.refining.rounds.bookkeeping`.
         - ``thresholds``: of ``--threshold adaptive``, what was found, see :func:`stemclean.refining.adaptive.resolve`.
         - ``noise``: how noisy the claims are, see :data:`stemclean.refining.noise.KEYS`; None where nothing tells it.
+        - ``duplicates``: how many sounds stand in several stems, see :func:`stemclean.duplicates.counted`.
         - ``root``: the folder of the stems, relative to that of the manifest as it was written.
         - ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
@@ -78,6 +80,7 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
         "held_out": _worst_first([_finding(stem, config) for stem in held_out if stem.found != stem.claimed]),
         **{name: summary[name] for name in ("rounds", "thresholds") if name in summary},
         "noise": summary.get("noise"),
+        "duplicates": duplicates.counted(manifest.stems),
         "root": manifest.root,
         **skips(manifest.skipped),
     }

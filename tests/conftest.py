@@ -77,7 +77,7 @@ def chord_like(seconds: float, rng: np.random.Generator, rate: int = RATE, peak:
 LIKE = {"drums": drum_like, "bass": bass_like, "vocals": voice_like, "other": chord_like}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sounds() -> SimpleNamespace:
     """``sounds.drums(seconds, rng)`` and the like. Shape: (channel, time)."""
     return SimpleNamespace(**LIKE)

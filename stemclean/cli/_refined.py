@@ -72,7 +72,7 @@ def _left(class_: dict[str, int]) -> str:
 
 def next_steps(report: dict[str, Any]) -> list[str]:
     """What to do now, with the next command, line by line."""
-    lines = [f"wrote {report['output']}", *passed_over(report)]
+    lines = [f"wrote {report['output']}", *passed_over(report), *_twice(report)]
     if report["findings"]:
         worst = report["findings"][0]
         found = " and ".join(worst["found"]) or "nothing that is known"
@@ -88,6 +88,17 @@ def next_steps(report: dict[str, Any]) -> list[str]:
     elif any(seconds["kept"] for seconds in report["classes"].values()):
         lines.append(f"next: {typed('export', report['output'], '--to', 'zfturbo', 'training_set')}")
     return lines
+
+
+def _twice(report: dict[str, Any]) -> list[str]:
+    """What is there several times, in one line; nothing where nothing is."""
+    found = report["duplicates"]
+    if not found["sounds"]:
+        return []
+    places = {"in one song": "in_song", "across songs": "across_songs", "across splits": "across_splits"}
+    where = ", ".join(f"{found[key]} {place}" for place, key in places.items() if found[key])
+    sounds = "1 sound stands" if found["sounds"] == 1 else f"{found['sounds']} sounds stand"
+    return [f"{sounds} in {found['stems']} stems ({where}): see their issues, duplicate_…, in {report['output']}"]
 
 
 def _row(finding: dict[str, Any]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from stemclean.audio import files
 from stemclean.audio.activity import Levels, frame_samples, levels, regions_of
+from stemclean.audio.copies import Fingerprinter
 from stemclean.audio.loudness import LoudnessMeter
 from stemclean.audio.stereo import NO_FAULTS, ChannelFaults, ChannelMeter, mended
 from stemclean.models.calibration import pool
@@ -99,6 +100,7 @@ class Judgement:
         loudness_lufs, peak_dbfs: None for silence and, for the loudness, under 0.4 s.
         level_calibration: of the levels of the stem and over time; those of the windows are as the model tells them.
         faults: of the channels: there, the mono that they hold was judged.
+        fingerprint: see :mod:`stemclean.audio.copies`; None for silence.
     """
 
     windows: np.ndarray
@@ -115,6 +117,7 @@ class Judgement:
     level_calibration: LevelCalibration = LevelCalibration()
     joined: bool = False
     faults: ChannelFaults = NO_FAULTS
+    fingerprint: str | None = None
 
     def pooled(self) -> np.ndarray:
         """Scores of the stem, ``(2, label)``, as :func:`stemclean.models.calibration.pool` gives them."""
@@ -231,9 +234,10 @@ class Judge:
         """
         spec = self.model.spec
         meter, channels = LoudnessMeter(spec.sample_rate), ChannelMeter(spec.sample_rate)
+        fingerprinter = Fingerprinter(spec.sample_rate)
         with self._timed("measure"):
             blocks = self._decoded(recording.as_they_are(), "measure")
-            measured = levels(_metered(blocks, meter, channels, recording.mono), spec.sample_rate)
+            measured = levels(_metered(blocks, (meter, channels, fingerprinter), recording.mono), spec.sample_rate)
             recording.faults = channels.faults()
         num_samples = measured.num_samples
         if active is None:
@@ -276,6 +280,7 @@ class Judge:
             self.level_calibration,
             joined,
             recording.faults,
+            fingerprinter.fingerprint(),
         )
 
     def _windows(
@@ -387,13 +392,13 @@ def _chunks(
 
 
 def _metered(
-    blocks: Iterable[np.ndarray], meter: LoudnessMeter, channels: ChannelMeter, mono: bool
+    blocks: Iterable[np.ndarray], meters: Sequence[LoudnessMeter | ChannelMeter | Fingerprinter], mono: bool
 ) -> Iterator[np.ndarray]:
     """The same blocks, with the meters listening; to one channel if the file has no more."""
     for block in blocks:
         heard = block[:1] if mono else block
-        meter.add(heard)
-        channels.add(heard)
+        for meter in meters:
+            meter.add(heard)
         yield block
 
 

@@ -30,7 +30,7 @@ from stemclean.regions import with_measured
 from stemclean.units import round_seconds, seconds_to_samples
 from stemclean.verdicts import Evidence, Policy, decide
 
-__all__ = ["CHANNELS", "SAMPLE_RATE", "measured", "with_crosstalk"]
+__all__ = ["CHANNELS", "SAMPLE_RATE", "in_time", "measured", "with_crosstalk"]
 
 MOST = 24
 """Stems of a song that are compared with one another; of one with more, none are, as time grows with the square."""
@@ -71,12 +71,31 @@ def measured(
 
 def _as_their_copies(stems: Sequence[Stem]) -> list[Stem]:
     """Stems whose audio another one of the song has, with what was measured in that one."""
-    measured_in = {(one.track, one.sha256, one.stream): one.crosstalk for one in stems if one.crosstalk is not None}
+    audio = duplicates.same_audio(stems)
+    measured_in = {
+        (stem.track, one): stem.crosstalk for stem, one in zip(stems, audio, strict=True) if stem.crosstalk is not None
+    }
     return [
-        stem.model_copy(update={"crosstalk": measured_in.get((stem.track, stem.sha256, stem.stream))})
-        if stem.crosstalk is None and stem.sha256 is not None and stem.scores
+        stem.model_copy(update={"crosstalk": _cut_to(measured_in.get((stem.track, one)), stem.duration)})
+        if stem.crosstalk is None and one is not None and stem.scores
         else stem
-        for stem in stems
+        for stem, one in zip(stems, audio, strict=True)
+    ]
+
+
+def _cut_to(heard: list[Crosstalk] | None, duration: float) -> list[Crosstalk] | None:
+    """The same in a copy, which may be a little shorter."""
+    return heard and [
+        one.model_copy(
+            update={
+                "spans": [
+                    span.model_copy(update={"end": min(span.end, duration)})
+                    for span in one.spans
+                    if span.start < duration
+                ]
+            }
+        )
+        for one in heard
     ]
 
 
@@ -120,7 +139,7 @@ def _among_each_other(song: Sequence[Stem], folder: Path, done: Journal, files: 
     with ExitStack() as stack:
         for stem in song:
             stack.enter_context(files.reading(folder / stem.path, stem.sha256))
-        told = crosstalk.measure([partial(_blocks, stem, folder / stem.path) for stem in song], SAMPLE_RATE)
+        told = crosstalk.measure([partial(in_time, stem, folder / stem.path) for stem in song], SAMPLE_RATE)
     heard: list[list[Crosstalk]] = [[] for _ in song]
     for one in told:
         of = Crosstalk(
@@ -151,31 +170,31 @@ def _within(spans: Sequence[tuple[float, float, float]], stem: Stem) -> list[Spa
     return placed
 
 
-def _blocks(stem: Stem, path: Path) -> Iterator[Waveform]:
-    """The stem's sound on the time line of its song, in blocks."""
+def in_time(stem: Stem, path: Path, sample_rate: int = SAMPLE_RATE) -> Iterator[Waveform]:
+    """The stem's sound on the time line of its song, in blocks of two channels. Raises AudioError."""
     odd = any(issue.code in CHANNEL_CODES for issue in stem.issues)
     sound = stereo.blocks(
         path,
-        sample_rate=SAMPLE_RATE,
+        sample_rate=sample_rate,
         channels=CHANNELS,
         block_duration=crosstalk.BLOCK,
         stream=stem.stream,
         faults=None if odd else ChannelFaults(),
     )
-    return sound if stem.source is None or stem.active is None else _laid_out(sound, stem.active)
+    return sound if stem.source is None or stem.active is None else _laid_out(sound, stem.active, sample_rate)
 
 
-def _laid_out(sound: Iterator[Waveform], spans: Sequence[tuple[float, float]]) -> Iterator[Waveform]:
+def _laid_out(sound: Iterator[Waveform], spans: Sequence[tuple[float, float]], sample_rate: int) -> Iterator[Waveform]:
     """What was cut out put back where it was, with silence between.
 
     Args:
         spans: seconds of the sound's parts, one after the other.
     """
-    length = seconds_to_samples(crosstalk.BLOCK, SAMPLE_RATE)
+    length = seconds_to_samples(crosstalk.BLOCK, sample_rate)
     block, start = np.zeros((CHANNELS, length), np.float32), 0  # start: samples before the block
     left = next(sound, None)
     for begin, end in spans:
-        at, until = seconds_to_samples(begin, SAMPLE_RATE), seconds_to_samples(end, SAMPLE_RATE)
+        at, until = seconds_to_samples(begin, sample_rate), seconds_to_samples(end, sample_rate)
         while at < until and left is not None:
             while at >= start + length:
                 yield block

@@ -23,6 +23,7 @@ from stemclean.models.calibration import Calibration
 from stemclean.models.judge import Judgement, Recording, one_thread_each
 from stemclean.models.weights import Weights
 from stemclean.refining.config import RefineConfig, Running
+from stemclean.refining.copies import with_copies
 from stemclean.refining.crosstalk import measured, with_crosstalk
 from stemclean.refining.jury import Jury
 from stemclean.refining.summary import summary
@@ -65,6 +66,7 @@ def relabel(
         results = list(bar)
         stems = [result for result in results if isinstance(result, Stem)]
         skipped = [*source.skipped, *(result for result in results if isinstance(result, Skip))]
+        stems = with_copies(stems, folder, threads, files, quiet=running.quiet)
         if config.crosstalk:
             stems, lost = measured(stems, folder, done, threads, files, quiet=running.quiet)
             stems = [with_crosstalk(stem, config.policy(jury.chance)) for stem in stems]
@@ -180,6 +182,7 @@ def _with_verdict(
     ]
     active = [(start, min(end, stem.duration)) for start, end in active if start < stem.duration]
     about: dict[str, Any] = {"loudness_lufs": heard.loudness_lufs, "peak_dbfs": heard.peak_dbfs}
+    about["fingerprint"] = heard.fingerprint if heard.weights.any() else None
     stem = stem.model_copy(update={"issues": with_issues(stem.issues, channel_issues(heard.faults))})
     if stem.source is None:
         about["active"] = active

@@ -21,7 +21,7 @@ from stemclean.refining.jury import Jury
 from stemclean.refining.listening import provenance, relabel
 from stemclean.training.classifier_run import fit_classifier
 from stemclean.training.recipe import ClassifierRecipe
-from stemclean.training.split import fold_tracks, split_tracks
+from stemclean.training.split import fold_tracks, leaked, split_tracks
 
 __all__ = ["Rounds", "bookkeeping"]
 
@@ -143,17 +143,21 @@ class Rounds:
 
     def _training_set(self, refined: Manifest | None, fold: int) -> Manifest:
         """Stems as they came, so that their audio is the same in all rounds, with the labels that are believed now."""
+        judged = {track for track, number in self.fold_of.items() if number == fold}
+        known = self.source.stems if refined is None else refined.stems
+        copies = leaked(known, judged)
         heard = [
             stem
-            for stem in (self._usable() if refined is None else refined.stems)
-            if not self.fold_of or self.fold_of.get(stem.track) != fold
+            for stem in (self._usable() if refined is None else known)
+            if stem.track not in judged and stem.id not in copies
         ]
+        sounds = {stem.id: stem.same_sound for stem in known}
         if refined is None:
             believed: Labelling = {stem.id: stem.labels for stem in heard}
         else:
             believed = choose(heard, refined.labels, self.method).labelling
         chosen = [
-            stem.model_copy(update={"labels": list(believed[stem.id]), "verdict": None})
+            stem.model_copy(update={"labels": list(believed[stem.id]), "verdict": None, "same_sound": sounds[stem.id]})
             for stem in self.source.stems
             if stem.id in believed
         ]

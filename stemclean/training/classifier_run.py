@@ -23,7 +23,7 @@ from stemclean.training.classify import LOSSES, ClassifyTask
 from stemclean.training.loop import fit
 from stemclean.training.processes import together
 from stemclean.training.recipe import ClassifierRecipe
-from stemclean.training.split import split_tracks
+from stemclean.training.split import leaked, split_tracks
 
 __all__ = ["fit_classifier"]
 
@@ -89,6 +89,7 @@ def fit_classifier(
             f"{len(train_tracks)} track(s) are too few to hold one out for validation",
             "give at least two tracks of each class",
         )
+    copies = leaked(manifest.stems, validation_tracks)
     model, started = _model(recipe, labels, start)
     processes = together()
     with processes.main_process_first():  # the others find the cache
@@ -107,7 +108,7 @@ def fit_classifier(
         )
     task = ClassifyTask(
         model,
-        train=pool.where([s.track in train_tracks for s in pool.stems]),
+        train=pool.where([s.track in train_tracks and s.id not in copies for s in pool.stems]),
         validation=pool.where([s.track in validation_tracks for s in pool.stems]),
         mixing=recipe.mixing,
         loss=recipe.loss,

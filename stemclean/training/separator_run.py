@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from stemclean.training.loop import fit
 from stemclean.training.processes import together
 from stemclean.training.recipe import SeparatorRecipe
 from stemclean.training.separate import SeparateTask
-from stemclean.training.split import split_tracks
+from stemclean.training.split import leaked, split_tracks
 
 __all__ = ["fit_separator"]
 
@@ -96,7 +96,8 @@ def fit_separator(
         )
     pieces = pieces_of(pool, known, recipe.mixing)
     segment, seed = recipe.spec["segment"], recipe.seed
-    train = SourceMixer(_of(pieces, train_tracks), classes, recipe.mixing, segment, seed=(seed, 0))
+    copies = leaked(known.stems, validation_tracks)
+    train = SourceMixer(_of(pieces, train_tracks, copies), classes, recipe.mixing, segment, seed=(seed, 0))
     validation = _validation(_of(pieces, validation_tracks), classes, recipe)
     torch.manual_seed(seed)
     spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], classes, segment)
@@ -156,8 +157,8 @@ def _labels(manifest: Manifest) -> tuple[str, ...]:
     return labels
 
 
-def _of(pool: StemPool, tracks: set[str]) -> StemPool:
-    return pool.where([stem.track in tracks for stem in pool.stems])
+def _of(pool: StemPool, tracks: set[str], copies: Collection[str] = ()) -> StemPool:
+    return pool.where([stem.track in tracks and stem.id not in copies for stem in pool.stems])
 
 
 def _validation(pool: StemPool, labels: Sequence[str], recipe: SeparatorRecipe) -> SourceMixer:

@@ -22,7 +22,7 @@ from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest
 from stemclean.models import weights
 from stemclean.training.processes import together
-from stemclean.training.split import split_tracks
+from stemclean.training.split import leaked, split_tracks
 
 __all__ = ["PITCHED", "Running", "Songs", "Start"]
 
@@ -123,8 +123,11 @@ class Songs:
             tracks = [track for track in tracks if track.f0 is not None]  # a tracker learns from nothing else
         names = {track.name for track in tracks}
         stems = [stem for stem in manifest.stems if stem.track in names]
-        chosen = split_tracks(stems, share=share, seed=seed)
-        self.train, self.validation = ([track for track in tracks if track.name in part] for part in chosen)
+        training, validating = split_tracks(stems, share=share, seed=seed)
+        copies = leaked(stems, validating)
+        training -= {stem.track for stem in stems if stem.id in copies}  # a song is of use whole, or not at all
+        self.train = [track for track in tracks if track.name in training]
+        self.validation = [track for track in tracks if track.name in validating]
         if not self.train or not self.validation:
             raise ConfigError(
                 f"{len(tracks)} song(s) with a voice{' whose f0 is known' if len(self.labels) == 1 else ''}: "

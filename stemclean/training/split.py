@@ -1,17 +1,31 @@
-"""Which tracks train and which validate: whole tracks, since two stems of a song share its room and its player."""
+"""Which tracks train and which validate: whole tracks, since two stems of a song share its room and its player.
+
+A sound that stands in both, since two songs hold it, validates: its copies do not train, see :func:`leaked`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from stemclean import duplicates
 from stemclean.errors import ConfigError
 from stemclean.manifest import Stem
 
-__all__ = ["fold_tracks", "split_tracks"]
+__all__ = ["fold_tracks", "leaked", "split_tracks"]
+
+
+def leaked(stems: Sequence[Stem], held: Collection[str]) -> set[str]:
+    """Ids of stems that must not train: copies of what a model is validated, tested or to be used on.
+
+    Args:
+        held: the tracks that validate; declared test and validation stems are held out in any case.
+    """
+    kept = [stem for stem in stems if stem.track in held or stem.held_out]
+    return duplicates.copies_of(kept, stems)
 
 
 def split_tracks(stems: Sequence[Stem], *, share: float, seed: int) -> tuple[set[str], set[str]]:

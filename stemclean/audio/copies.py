@@ -1,0 +1,221 @@
+"""Whether two files hold the same sound: another format, gain, sample rate, or silence in front do not matter. Ours.
+
+Two steps. A *fingerprint* is a few numbers that all copies of a sound have alike, to within a lossy codec's error: how
+its power is spread over bands, and how long it would last if each band sounded at one level. None of them changes with
+a gain or a delay. It is taken on the way, where a sound is read in any case, and says which files are worth a look.
+Then both are decoded, laid over each other, and compared in cells of time and frequency: nearly all must hold the same
+waveform. What differs by an instrument more, an equaliser, a compressor, another microphone or another take is not the
+same sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+from scipy.spatial import cKDTree
+
+from stemclean.audio.waveform import Waveform
+
+__all__ = ["FINGERPRINT_SIZE", "SAMPLE_RATE", "Fingerprinter", "alike", "distance_db", "same"]
+
+BAND_EDGES_HZ = (60, 120, 180, 260, 360, 480, 640, 860, 1150, 1550, 2100, 2700, 3400)
+"""Of a fingerprint: what every codec and sample rate keeps."""
+GROUPS = 3
+"""Groups of bands whose time is told apart, and that of all."""
+FINGERPRINT_SIZE = len(BAND_EDGES_HZ) + GROUPS
+FINGERPRINT_FRAME = 0.09
+"""Seconds, about: of a spectrum; they lie half over each other."""
+SMOOTH = 9
+"""Frames over which power is summed before it is told how long it lasts: where a frame begins says nothing then."""
+STEP_DB = 0.02
+FAINT = 2e-3
+"""Share of the power that is added to that of every band: where there is less, codecs keep what they like."""
+SOFTEST_DB = -30.0
+"""Frames softer than this, next to the loudest, say nothing: the noise of few bits is there."""
+OTHER_CHANNELS = 0.7
+"""Weight of each channel next to the one before, so that a channel and its negative do not cancel."""
+TOLERANCE_DB = 1.4
+"""By which each of two copies' numbers may differ."""
+MOST = 12
+"""Files that a file is compared with: those with the nearest fingerprints."""
+
+SAMPLE_RATE = 8000
+"""In Hz, at which two sounds are compared."""
+FRAME = 2048
+"""Samples of a cell: a quarter of a second."""
+LOWEST_HZ, HIGHEST_HZ, BANDS = 60.0, 3400.0, 20
+FLOOR_DB = -33.0
+"""Cells softer than this, next to the loud ones, have no say: a copy of eight bits has noise there."""
+COHERENCE, SHARE = 0.5, 0.93
+"""Of copies, in this share of the cells, each counted by its amplitude, both have this much of the louder one's power
+in common. Two takes of a part come to nothing near it."""
+NOTE_COHERENCE, NOTE_SHARE = 0.98, 0.95
+"""The same of a single note or hit: a good player's next one agrees as well as a lossy copy does, so only copies
+without loss are told from it."""
+NOTE = 7.0
+"""Seconds from which on no sound is a single note."""
+RISE_DB = 6.0
+"""By which a sound that is more than one note gets louder again."""
+LONGEST = 600
+"""Seconds by which the two are laid over each other."""
+
+
+class Fingerprinter:
+    """Takes the fingerprint of a sound that comes in blocks; costs some numbers a frame.
+
+    Args:
+        sample_rate: per second, at least 8000.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._length = 2 ** round(np.log2(sample_rate * FINGERPRINT_FRAME))
+        self._hop = self._length // 2
+        middles = (np.arange(self._length) + 0.5) / self._length
+        self._window = np.sin(np.pi * middles).astype(np.float32)  # its squares add up to 1, wherever a frame begins
+        self._edges = np.rint(np.array(BAND_EDGES_HZ) * self._length / sample_rate).astype(int)
+        self._seconds = self._hop / sample_rate
+        self._rest: NDArray[np.float32] = np.zeros(self._hop, np.float32)
+        self._powers: list[NDArray[np.float32]] = []  # (frame, band) each
+
+    def add(self, block: Waveform) -> None:
+        """Look at the samples that follow. Shape: (channel, time)."""
+        weights = OTHER_CHANNELS ** np.arange(block.shape[0], dtype=np.float32)
+        self._look(np.concatenate([self._rest, weights @ block]))
+
+    def _look(self, waiting: NDArray[np.float32]) -> None:
+        done = 0
+        if len(waiting) >= self._length:
+            low, high = self._edges[0], self._edges[-1]
+            frames = np.lib.stride_tricks.sliding_window_view(waiting, self._length)[:: self._hop]
+            spectra = fft.rfft(frames * self._window, axis=1)[:, low:high]
+            powers = spectra.real**2 + spectra.imag**2
+            self._powers.append(np.add.reduceat(powers, self._edges[:-1] - low, axis=1))
+            done = len(frames) * self._hop
+        self._rest = waiting[done:]
+
+    def fingerprint(self) -> str | None:
+        """What tells the sound from others: :data:`FINGERPRINT_SIZE` 16-bit numbers in hex; None for silence."""
+        self._look(np.pad(self._rest, (0, self._length)))
+        self._rest = np.zeros(self._hop, np.float32)
+        powers = np.concatenate(self._powers).astype(np.float64)
+        whole = powers.sum(axis=1)
+        powers[whole <= whole.max() * 10 ** (SOFTEST_DB / 10)] = 0
+        if not powers.any():
+            return None
+        powers /= powers.sum()
+        spread = 10 * np.log10(powers.sum(axis=0) + FAINT)
+        groups = [group.sum(axis=1) for group in np.array_split(powers, GROUPS, axis=1)]
+        whole = powers.sum(axis=1)
+        lasting = [self._lasting(group + 0.01 * whole) for group in groups] + [self._lasting(whole)]
+        steps = np.rint(np.array([*spread, *lasting]) / STEP_DB)
+        return steps.astype(">i2").tobytes().hex()
+
+    def _lasting(self, power: NDArray[np.float64]) -> float:
+        """Seconds that a sound would last if it had one level, in dB."""
+        smooth = np.convolve(power, np.hanning(SMOOTH + 2), "full")
+        return float(10 * np.log10(smooth.sum() ** 2 / (smooth**2).sum() * self._seconds))
+
+
+def distance_db(one: str, other: str) -> float:
+    """By how much two fingerprints differ at most."""
+    return float(np.abs(_numbers(one) - _numbers(other)).max())
+
+
+def alike(fingerprints: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs of fingerprints that may be of one sound, the nearest first; :data:`MOST` for each at most."""
+    if len(fingerprints) < 2:
+        return []
+    points = np.array([_numbers(fingerprint) for fingerprint in fingerprints])
+    near, which = cKDTree(points).query(points, min(MOST + 1, len(points)), p=np.inf, distance_upper_bound=TOLERANCE_DB)
+    pairs = {
+        (min(one, int(other)), max(one, int(other))): float(distance)
+        for one, (distances, others) in enumerate(zip(near, which, strict=True))
+        for distance, other in zip(distances, others, strict=True)
+        if other < len(points) and other != one
+    }
+    return sorted(pairs, key=lambda pair: (pairs[pair], pair))
+
+
+def _numbers(fingerprint: str) -> NDArray[np.float64]:
+    return np.frombuffer(bytes.fromhex(fingerprint), ">i2") * STEP_DB
+
+
+def same(one: Iterable[Waveform], other: Iterable[Waveform]) -> bool:
+    """Whether two sounds are one, see the module.
+
+    Args:
+        one, other: blocks at :data:`SAMPLE_RATE`. Shape: (channel, time)
+    """
+    cells = _Cells(_joined(one), _joined(other))
+    if cells.single_note:
+        return cells.share(NOTE_COHERENCE) >= NOTE_SHARE
+    return cells.share(COHERENCE) >= SHARE
+
+
+class _Cells:
+    """Two sounds, laid over each other where they agree best, at the gain of either sign at which they do.
+
+    Args:
+        first, second: Shape: (time,)
+    """
+
+    def __init__(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> None:
+        lag = _lag(first, second) if first.any() and second.any() else 0
+        first, second = np.pad(first, (max(0, -lag), 0)), np.pad(second, (max(0, lag), 0))
+        length = -(-max(len(first), len(second), 1) // FRAME) * FRAME
+        one, other = _frames(first, length), _frames(second, length)
+        cross = one * np.conj(other)
+        low = round(LOWEST_HZ * FRAME / SAMPLE_RATE)
+        omega = 2 * np.pi * (low + np.arange(cross.shape[1])) / FRAME
+        turned = np.exp(1j * np.outer(np.linspace(-1, 1, 65), omega))  # what is left of the lag, below one sample
+        best = int(np.abs((turned @ cross.sum(axis=0)).real).argmax())
+        edges = np.unique(np.geomspace(low, low + cross.shape[1], BANDS + 1).round().astype(int)) - low
+        common = np.add.reduceat((cross * turned[best]).real, edges[:-1], axis=1)
+        powers = [np.add.reduceat(np.abs(spectra) ** 2, edges[:-1], axis=1) for spectra in (one, other)]
+        gain = common.sum() / max(powers[1].sum(), 1e-30)
+        self._common = common * gain
+        self._louder = np.maximum(powers[0], powers[1] * gain**2)
+        loud = (self._louder**2).sum() / max(self._louder.sum(), 1e-30)
+        self._weights = np.sqrt(self._louder) * (self._louder > loud * 10 ** (FLOOR_DB / 10))
+
+    def share(self, coherence: float) -> float:
+        """Share of the cells that sound in either in which both have so much in common, in [0, 1]."""
+        return float(self._weights[self._common > coherence * self._louder].sum() / max(self._weights.sum(), 1e-30))
+
+    @property
+    def single_note(self) -> bool:
+        """Whether the sound is short, and only dies away."""
+        sounding = np.flatnonzero(self._weights.any(axis=1))
+        if not len(sounding):
+            return True
+        power = self._louder[sounding[0] : sounding[-1] + 1].sum(axis=1)
+        if len(power) * FRAME / 2 / SAMPLE_RATE >= NOTE:
+            return False
+        after = power[int(power.argmax()) :]
+        return bool((after <= np.minimum.accumulate(after) * 10 ** (RISE_DB / 10)).all())
+
+
+def _joined(sound: Iterable[Waveform]) -> NDArray[np.float32]:
+    return np.concatenate([np.zeros(0, np.float32), *(block.mean(axis=0) for block in sound)])
+
+
+def _lag(first: NDArray[np.float32], second: NDArray[np.float32]) -> int:
+    """Samples by which the first sound is behind the second, told by the beginning of both."""
+    first, second = first[: LONGEST * SAMPLE_RATE], second[: LONGEST * SAMPLE_RATE]
+    size = fft.next_fast_len(len(first) + len(second), real=True)
+    product = fft.rfft(first, size) * np.conj(fft.rfft(second, size))
+    at = int(np.abs(fft.irfft(product, size)).argmax())
+    return at if at < len(first) else at - size
+
+
+def _frames(sound: NDArray[np.float32], length: int) -> NDArray[np.complex64]:
+    """Spectra of frames that lie half over each other, without what lies outside the bands. Shape: (frame, freq)."""
+    padded = np.pad(sound, (FRAME // 2, length - len(sound) + FRAME))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[:: FRAME // 2]
+    window = np.hanning(FRAME).astype(np.float32)
+    low, high = (round(hz * FRAME / SAMPLE_RATE) for hz in (LOWEST_HZ, HIGHEST_HZ))
+    parts = np.array_split(frames, -(-len(frames) // 500))
+    return np.asarray(np.concatenate([fft.rfft(part * window)[:, low:high] for part in parts]))

@@ -24,6 +24,7 @@ from stemclean.errors import AudioError, ConfigError
 from stemclean.evaluating.pairing import Failure, failure, pair_names
 from stemclean.labels import FOUR_STEMS, MIXTURE
 from stemclean.layouts import f0_files
+from stemclean.layouts.accents import as_on_disk
 
 __all__ = ["Label", "Pair", "pair"]
 
@@ -120,7 +121,7 @@ def _is_manifest(path: Path) -> bool:
 def _of_manifest(path: Path, *, estimated: bool) -> dict[str, Label]:
     data = manifest.read(path)
     folder = data.folder(path)
-    stems = [(stem, stem.f0) for stem in data.stems if stem.f0]
+    stems = [(stem, stem.f0) for stem in as_on_disk(data.stems, folder) if stem.f0]
     if estimated and not all(f0.annotated for _, f0 in stems):
         stems = [(stem, f0) for stem, f0 in stems if not f0.annotated]
     times = Counter(stem.track for stem, _ in stems)

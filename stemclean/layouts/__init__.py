@@ -10,6 +10,7 @@ from pathlib import Path
 from stemclean import duplicates
 from stemclean import manifest as manifests
 from stemclean.labels import FOUR_STEMS, Profile
+from stemclean.layouts.accents import as_on_disk, otherwise_written
 from stemclean.layouts.base import reader_for
 from stemclean.layouts.csv_list import LAYOUT as CSV_LIST
 from stemclean.layouts.looking import found_to_manifest, no_audio, not_named
@@ -39,7 +40,8 @@ def scan(
 
     Returns:
         A manifest whose ``root`` is a folder as seen from here (use :func:`stemclean.manifest.relative_root` to
-        write it). A manifest is returned as it is, but for its ``root``.
+        write it). A manifest is returned as it is, but for its ``root``, and for the accents of its paths, which are
+        written as they are on disk.
 
     Raises:
         ConfigError: no such path, a shape that is not known, or no audio file at all.
@@ -48,7 +50,9 @@ def scan(
     path = Path(path)
     if _is_manifest(path):
         manifest = manifests.read(path)
-        return manifest.model_copy(update={"root": manifest.folder(path).as_posix()})
+        root = manifest.folder(path)
+        root = root if root.exists() else otherwise_written(root) or root
+        return manifest.with_stems(as_on_disk(manifest.stems, root), root=root.as_posix())
     return found_to_manifest(path, profile, Path(root) if root is not None else None, quiet=quiet)
 
 

@@ -13,7 +13,6 @@ import codecs
 import csv
 import os
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Literal, cast
 
 from stemclean.errors import ConfigError
 from stemclean.labels import Profile
+from stemclean.layouts.accents import otherwise_written
 from stemclean.layouts.base import Found
 from stemclean.layouts.naming import unclear
 
@@ -219,30 +219,8 @@ def _resolve(path: Path, cell: str) -> Path:
     except (ValueError, OSError):  # longer than a path may be, or with a NUL
         return path.parent / forward
     if there is None and not forward.isascii():
-        there = next(filter(None, map(_otherwise_written, places)), None)
+        there = next(filter(None, map(otherwise_written, places)), None)
     return there or path.parent / forward
-
-
-def _otherwise_written(place: Path) -> Path | None:
-    """The file whose name is the same but for the form of its accents (NFC, NFD); None where there is none."""
-    at = Path(place.anchor)
-    for part in place.parts[1 if place.anchor else 0 :]:
-        if (at / part).exists():
-            at = at / part
-            continue
-        alike = _entries(at).get(unicodedata.normalize("NFC", part))
-        if alike is None:
-            return None
-        at = at / alike
-    return at
-
-
-def _entries(folder: Path) -> dict[str, str]:
-    """Names in a folder by their NFC form."""
-    try:
-        return {unicodedata.normalize("NFC", entry.name): entry.name for entry in sorted(folder.iterdir())}
-    except OSError:
-        return {}
 
 
 def _of_windows(cell: str) -> bool:

@@ -144,6 +144,21 @@ class TestTrackFolders:
         put(tmp_path, "d/drums/Big Drum 1.wav", "d/drums/Big Drum 2.wav", "d/vocals/x.wav")
         assert sorted(claims(layouts.scan(tmp_path)).values()) == ["bass"] * 3 + ["drums"] * 4 + ["vocals"]
 
+    def test_words_that_all_share_are_the_class_where_only_takes_differ(self, tmp_path: Path) -> None:
+        put(tmp_path, "pack/Wobble Bass 1.wav", "pack/Wobble Bass 2.wav", "takes/Dusty Vox take 1.wav")
+        put(tmp_path, "takes/Dusty Vox take 2 L.wav", "Piano Man/Piano Man 1.wav")
+        put(tmp_path, "Piano Man/Piano Man 2.wav", "song/Piano Man drums.wav", "song/Piano Man 2.wav")
+        found = layouts.scan(tmp_path)
+        assert claims(found) == {
+            "pack/Wobble Bass 1.wav": "bass",
+            "pack/Wobble Bass 2.wav": "bass",
+            "takes/Dusty Vox take 1.wav": "vocals",
+            "takes/Dusty Vox take 2 L.wav": "vocals",
+            "song/Piano Man drums.wav": "drums",
+        }
+        titled = ("Piano Man/Piano Man 1.wav", "Piano Man/Piano Man 2.wav", "song/Piano Man 2.wav")
+        assert {path: skips(found).get(path) for path in titled} == dict.fromkeys(titled, "class_unknown")
+
     def test_a_song_of_one_file(self, tmp_path: Path) -> None:
         put(tmp_path, "Bass Nation/Bass Nation_drums.wav", "Piano Man/Piano Man.wav", "Piano Man/vocals.wav")
         found = layouts.scan(tmp_path)

@@ -33,6 +33,8 @@ _FOREIGN = "\0"
 """Before the name of a class that nobody asked for."""
 _SHORT = "abbreviation"
 """The instrument of words that tell a class where they stand alone."""
+MOST_KEPT = 100_000
+"""Words whose parts are remembered: datasets repeat them."""
 _GAP = "\0"
 """In the place of what is unknown in a word of a script without spaces."""
 
@@ -188,8 +190,12 @@ class Reader:
         return found
 
     @cached_property
-    def _longest(self) -> int:
-        return max(map(len, self._phrases))
+    def _longest(self) -> dict[str, int]:
+        """Words of the longest phrase that begins with a word."""
+        found: dict[str, int] = {}
+        for key in self._phrases:
+            found[key[0]] = max(found.get(key[0], 0), len(key))
+        return found
 
     @cached_property
     def _parts(self) -> dict[str, _Meaning]:
@@ -218,7 +224,7 @@ class Reader:
         items: list[_Item] = []
         at = 0
         while at < len(told):
-            for length in range(min(self._longest, len(told) - at), 0, -1):
+            for length in range(min(self._longest.get(told[at].text, 0), len(told) - at), 0, -1):
                 key = tuple(word.text for word in told[at : at + length])
                 meaning = self._phrases.get(key)
                 if meaning is not None:
@@ -236,6 +242,19 @@ class Reader:
         """A word that is no known one as the known ones that it is made of."""
         if (word.text,) in self._phrases or len(word.text) < 3 or word.text.isdigit():
             return [word]
+        key = word.text, word.raw
+        known = self._made_of.get(key)
+        if known is None:  # the parts do not depend on where the word stands
+            known = [(part.text, part.raw) for part in self._parts_of(word)]
+            if len(self._made_of) < MOST_KEPT:
+                self._made_of[key] = known
+        return [word._replace(text=text, raw=raw) for text, raw in known]
+
+    @cached_property
+    def _made_of(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
+        return {}
+
+    def _parts_of(self, word: Word) -> list[Word]:
         together = written_together(word.text)
         parts = cut_glued(word.text, self._parts, self._longest_part, sided=word.raw.isupper())
         if parts and not together:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -45,6 +46,7 @@ def normal(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+@lru_cache(maxsize=100_000)
 def plain(text: str) -> str:
     """Lower case, full width letters as usual ones, and no accents on Latin, Greek and Cyrillic letters.
 
@@ -71,17 +73,25 @@ def cut(name: str) -> list[Word]:
             elif sign in _CLOSING and not inside:
                 brackets += 1
                 bracket, inside, part = brackets, _CLOSING[sign], part + 1
-        if re.search(r"[_,;:|/\\\u2013\u2014]|\s-|-\s", between):
-            part += 1
-        if _WRITTEN_TOGETHER.search(run.group()) or run.group().isdigit() or len(run.group()) == 1:
-            words.append(Word(plain(run.group()), run.start(), run.end(), part, bracket, run.group()))
-            continue
-        cuts = [0, *(found.start() for found in _CASE.finditer(run.group())), len(run.group())]
-        words += [
-            Word(plain(run.group()[i:j]), run.start() + i, run.start() + j, part, bracket, run.group()[i:j])
-            for i, j in pairwise(cuts)
-        ]
+        part += _parts(between)
+        begin = run.start()
+        words += [Word(text, begin + i, begin + j, part, bracket, raw) for text, i, j, raw in _cut_run(run.group())]
     return words
+
+
+@lru_cache(maxsize=10_000)
+def _parts(between: str) -> bool:
+    """Whether what stands between two words parts a name."""
+    return re.search(r"[_,;:|/\\\u2013\u2014]|\s-|-\s", between) is not None
+
+
+@lru_cache(maxsize=100_000)
+def _cut_run(run: str) -> tuple[tuple[str, int, int, str], ...]:
+    """The words of a run of letters and digits: plain, where each starts and ends, and as it is written."""
+    if _WRITTEN_TOGETHER.search(run) or run.isdigit() or len(run) == 1:
+        return ((plain(run), 0, len(run), run),)
+    cuts = [0, *(found.start() for found in _CASE.finditer(run)), len(run)]
+    return tuple((plain(run[i:j]), i, j, run[i:j]) for i, j in pairwise(cuts))
 
 
 def cut_glued(text: str, known: Collection[str], longest: int, *, sided: bool = False) -> list[str]:

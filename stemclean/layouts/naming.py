@@ -8,7 +8,8 @@ Rules, none of which guesses:
   that is no class, such as "no_drums", goes for its files too.
 * Words of the song's title tell nothing: those that the folders above have too (``Piano Man/Piano Man_mix.wav``), and
   those that all files of a song share, unless they are a class and nothing else, and no file names another
-  (``Drums kick.wav`` and ``Drums snare.wav``).
+  (``Drums kick.wav`` and ``Drums snare.wav``), or all that differs are numbers and takes (``Wobble Bass 1.wav`` and
+  ``Wobble Bass 2.wav``).
 * A file's song is its folder; the folder above, where the folder is a class.
 * A folder holds several songs (``songname_drums.wav``) where the words before the class fall into groups and at
   least half of the groups hold two classes or more. A lone "big snare" beside a "small snare" makes no two songs.
@@ -105,11 +106,19 @@ def _of_song(files: Sequence[Path], titles: Sequence[str], profile: Profile) -> 
     is_class = common.exact and common.label not in (None, MIXTURE) and agreeing * 2 >= len(files)
     if not common.tells or is_class or common.label == MIXTURE:
         return full
+    untitled = {}
     for path, words in cut_up.items():
         title = _first(words, shared)
-        if not any(word.text in _JOINING and word.start not in title for word in words):  # "Drums and Bass"
-            full[path] = profile.read(names(path), title_of[path] | title)
-    return full
+        joined = any(word.text in _JOINING and word.start not in title for word in words)  # "Drums and Bass"
+        untitled[path] = full[path] if joined else profile.read(names(path), title_of[path] | title)
+    return full if _numbered(full, untitled) else untitled
+
+
+def _numbered(full: Mapping[Path, Reading], untitled: Mapping[Path, Reading]) -> bool:
+    """Whether names say one class and nothing besides but numbers and takes: then no song's title is in them."""
+    labels = {reading.label for reading in full.values()}
+    one = len(labels) == 1 and not labels & {None, MIXTURE}
+    return one and all(reading.pure and not reading.tells and not reading.absent for reading in untitled.values())
 
 
 def _title(words: Sequence[Word], titles: Sequence[tuple[str, ...]]) -> frozenset[int]:

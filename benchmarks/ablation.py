@@ -1,9 +1,9 @@
-"""What each choice of the bundled recipe brings: the same few examples, one choice changed at a time.
+"""What does each choice of the bundled recipe bring? A short training each, with one choice changed.
 
     python -m benchmarks.ablation SET HELDOUT OUT.json [--examples 20000] [--only NAME]
 
-Trains every variant on the training set and judges the clean held-out stems: how often the best-scored class is the
-right one, and the ROC AUC of each class over all stems. Resumable: a finished variant and seed is not trained again.
+Trains every variant on the training set and judges the clean held-out stems: how often the highest score is that of the
+right class, and the ROC AUC of each class over all stems. A stopped run resumes; what is in OUT.json is not repeated.
 """
 
 from __future__ import annotations

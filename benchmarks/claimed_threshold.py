@@ -1,9 +1,10 @@
-"""Where a claimed class should begin to count: errors on validation stems by threshold.
+"""At which threshold should a claimed class count as present? Errors on validation stems by threshold.
 
     python -m benchmarks.claimed_threshold SET [--weights URI] [--wrong 0.2]
 
-A stem whose claim is right is lost below the threshold; a stem whose claim was swapped is kept above it. Of the
-dataset's claims a share ``--wrong`` is taken to be swapped, each for one of the classes that the stem does not hold.
+A stem with a correct claim is lost if its score is below the threshold, and a stem with a swapped claim is kept if its
+score is above it. A share ``--wrong`` of the claims counts as swapped, each for one of the classes that the stem does
+not hold.
 """
 
 from __future__ import annotations

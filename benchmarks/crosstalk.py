@@ -1,22 +1,22 @@
-"""What measuring bleed between the stems of a song brings, in songs that the weights never saw.
+"""What does measuring bleed between the stems of a song bring, in songs that the weights were not trained on?
 
     python -m benchmarks.crosstalk HELDOUT OUT.json [--seeds 3] [--weights URI] [--only refine,variants,noise,speed]
 
-``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). Parts, each written into OUT.json as soon as it is done:
+``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). Each part is written to OUT.json as soon as it is done:
 
-- ``refine``: faults are planted for each seed (the verb ``corrupt``), the result is refined with crosstalk and without,
-  and both are held against the truth (``eval labels``);
-- ``variants``: one stem of each song is mixed into another one as it is, filtered, later, in a room, and so on, or all
-  are cut out of their mixture, and it is counted what :func:`stemclean.audio.crosstalk.measure` tells of it; and what
-  it tells of the songs as they are;
-- ``noise``: bleed is planted in a known share of the stems, and held against what ``refine`` says, as it is, and as if
-  half of the songs, or all, were stems that have no others beside them; and the same of both faults;
-- ``speed``: how much longer refining takes with it, in turn with refining without it: of songs as they are, and with
-  bleed planted in them, which gives it more to do.
+- ``refine``: faults are planted for each seed (``corrupt``), the result is refined with crosstalk and without, and both
+  are compared with the ground truth (``eval labels``);
+- ``variants``: one stem of each song is mixed into another (as it is, filtered, delayed, with reverberation, and so
+  on), or all stems are cut out of their mixture. The part counts what :func:`stemclean.audio.crosstalk.measure` reports
+  of these, and of the original songs;
+- ``noise``: bleed is planted in a known share of the stems, and the share is compared with the estimate of ``refine``:
+  with all stems of a song at hand, with half of the songs split into single stems, and with all of them split; and the
+  same with both faults planted;
+- ``speed``: how much longer refining takes with crosstalk, for the original songs and for songs with planted bleed,
+  which take more work.
 
-What was written on the way lies in ``HELDOUT.work`` (or ``--work``): a stopped run goes on from there, and nothing is
-judged or measured twice as long as the weights, and the code that judges and measures, stay as they are. The planted
-sounds themselves are deleted once they are refined.
+Intermediate results are kept in ``HELDOUT.work`` (or ``--work``), so that a stopped run can resume. Nothing is judged
+or measured twice unless the weights or the code for it change. The planted audio is deleted once it has been refined.
 """
 
 from __future__ import annotations

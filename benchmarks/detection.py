@@ -1,16 +1,16 @@
-"""How many planted faults are found in songs that the weights never saw.
+"""How many planted faults are found in songs that the weights were not trained on?
 
     python -m benchmarks.detection HELDOUT OUT.json [--weights URI] [--seeds 5] [--singers MATERIAL]
 
-``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). For each seed it is corrupted, refined, and held against
-the truth (the verbs ``corrupt``, ``refine`` and ``eval labels``). The report has mean and standard deviation over the
-seeds, all draws pooled, real and sung songs apart; the same with the paper's literal rule; false alarms where nothing
-was planted; and with ``--singers`` what is said of MIR-1K's voices and of their accompaniments.
+``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). For each seed it is corrupted, refined, and compared with
+the ground truth (``corrupt``, ``refine`` and ``eval labels``). The report has mean and standard deviation over the
+seeds and figures pooled over all draws, for real and for sung songs; the same by the rule of the paper; false alarms
+without planted faults; and with ``--singers`` the scores of MIR-1K's voices and of their accompaniments.
 
-``HELDOUT.work`` (or ``--work``) holds what was written on the way. A stopped run goes on from there. Scores are kept
-there by weights, by the code that judges, and by the bytes of a file: what a fault left as it was is not judged again,
-since a verdict needs the scores and the claim alone. That this is what ``refine`` says is checked for every file that
-it judges.
+Intermediate results are kept in ``HELDOUT.work`` (or ``--work``), so that a stopped run can resume. Scores are kept by
+weights, by the code that judges, and by the bytes of a file: a stem without a planted fault is not judged again, as a
+verdict depends on nothing but the scores and the claim. For every file that it judges, the benchmark checks that
+``refine`` decides the same.
 """
 
 from __future__ import annotations

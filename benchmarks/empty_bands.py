@@ -1,11 +1,11 @@
-"""How ISR, SIR and SAR depend on chance where references are empty above a codec's cut-off.
+"""How much do ISR, SIR and SAR depend on rounding if the references are empty above a codec's cut-off?
 
     python -m benchmarks.empty_bands SONGS benchmarks/results/empty_bands.json [--seconds 8]
 
-SONGS: folders of songs in Ogg Vorbis, ``SONG/{vocals,bass,drums,other}.ogg``. Of each song one excerpt is taken in
-which all stems sound, as the decoder gives it (``lossy``), and with the rounding of 24 and of 16 bits. The estimate is
-each stem at 0.9, with 0.08 of the others, a faint echo, and noise of -40 dB. The result holds the medians by museval
-with the sources in their order and in the opposite one, by stemclean, and by stemclean's regularised variant.
+SONGS has folders of songs in Ogg Vorbis, ``SONG/{vocals,bass,drums,other}.ogg``. One excerpt of each song, in which all
+stems sound, is used as decoded (``lossy``), and rounded to 24 and to 16 bits. The estimate is each stem times 0.9, plus
+0.08 of the others, a faint echo, and noise at -40 dB. The result has the medians by museval with the sources in their
+order and in the opposite order, by stemclean, and by the regularised variant of stemclean.
 """
 
 from __future__ import annotations

@@ -1,18 +1,17 @@
-"""How near ``eval separation`` comes to museval, how much faster it is, and in how much memory.
+"""Does ``eval separation`` agree with museval, how much faster is it, and in how much memory?
 
     python -m benchmarks.eval_speed HELDOUT OUT.json [--seconds 30,150] [--repetitions 5] [--only agreement,speed,…]
 
-``HELDOUT`` is a dataset (:mod:`benchmarks.heldout`); its real songs are used, those of three classes or more. Two
-separators take them apart, both made here: ``mask`` multiplies the mixture's spectrogram with the share that each true
-stem has of it (an ideal ratio mask, the usual oracle), ``leaky`` filters the true stem and lets the others leak in, and
-its output is clipped and rounded to 16 bits. What is compared is run side by side in one process, in turn, the order
-turned at every repetition; every ratio is of two runs that follow one another. Sections, each written into OUT.json as
-soon as it is done:
+``HELDOUT`` is a dataset (:mod:`benchmarks.heldout`), of which the real songs with at least three classes are used. Two
+separators are made here: ``mask`` multiplies the spectrogram of the mixture by the share of each true stem (an ideal
+ratio mask, the usual oracle); ``leaky`` filters the true stem and lets the others leak in, and its output is clipped
+and rounded to 16 bits. The programs compared take turns in one process, in reverse order at every repetition, and every
+ratio is of two consecutive runs. Sections, each written to OUT.json as soon as it is done:
 
-- ``agreement``: every frame of excerpts of every song, stereo and mono, against museval's;
-- ``speed``: arrays in memory, all four metrics and the SDR alone, wall clock and processor time;
-- ``command``: from files to numbers: ``stemclean eval separation`` against museval's own program ``bsseval``, start
-  included, and the peak resident memory of each;
+- ``agreement``: every frame of excerpts of every song, stereo and mono, compared with museval;
+- ``speed``: arrays in memory, all four metrics and the SDR alone, wall-clock and processor time;
+- ``command``: from files to numbers, ``stemclean eval separation`` and museval's own program ``bsseval``, with
+  start-up, and the peak resident memory of each;
 - ``memory``: peak resident memory of the command on a song of ``--minutes``, made by repeating one.
 """
 

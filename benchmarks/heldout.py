@@ -1,19 +1,19 @@
-"""Songs that the bundled weights never saw, as a clean dataset to plant faults in.
+"""Make a clean dataset of songs that the bundled weights were not trained on, to plant faults in.
 
     python -m benchmarks.heldout SET MATERIAL DST
 
-``SET`` is the training set (:mod:`benchmarks.training_set`), whose test split this takes; ``MATERIAL`` the recordings
-that it was made from, of which the singers of MIR-1K are in no set. Written are ``DST/<kind>__<song>/<class>.flac``
-(44.1 kHz, stereo, 16 bit) and ``DST/sources.csv``, which says where each stem is from, and whether its performer is in
-the training or validation split too, with another song. Two kinds:
+``SET`` is the training set (:mod:`benchmarks.training_set`), of which the test split is used. ``MATERIAL`` has the
+recordings that it was made from, among them the singers of MIR-1K, who are in no set. The output is
+``DST/<kind>__<song>/<class>.flac`` (44.1 kHz, stereo, 16 bit) and ``DST/sources.csv``, which has the source of each
+stem, and whether other songs of its performer are in the training or validation split. There are two kinds of songs:
 
-- ``real``: the real test songs as they were published, up to 150 s;
-- ``sung``: test MIDI songs rendered to stems, up to 60 s (one rendering a song: as written, or recast where that
-  failed), each with a singer who is in no training set, phrase by phrase. The melody is not the song's. There are as
-  many singers as can be had before one comes twice, then with other phrases: those of the test split, then MIR-1K's
-  amateurs, whose recordings end at 8 kHz.
+- ``real``: the real test songs as published, up to 150 s;
+- ``sung``: test MIDI songs rendered to stems, up to 60 s (one rendering of each, as written, or recast if that failed),
+  each with a singer who is in no training set, phrase by phrase. The melody is not that of the song. Singers are those
+  of the test split and then MIR-1K's amateurs, whose recordings end at 8 kHz; none is used twice before all were used,
+  and then with other phrases.
 
-Stems that sound for less than five seconds are left out, and songs of which fewer than two stems are left.
+Stems that sound for less than five seconds are left out, and so are songs with fewer than two remaining stems.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""What does it cost ``refine`` that decoders run in processes of their own?
+"""What does it cost ``refine`` to run decoders in processes of their own?
 
     python -m benchmarks.isolation SONGS OUT.json [--stems 24] [--seconds 10] [--pairs 10]
 
-Real stems, cut to ``--seconds`` each, repeated where they are shorter, and written as WAV, FLAC and MP3 in turn, are
-refined by the command line with isolation and without, in pairs: both ways one after the other, the order turned at
-every pair. What is compared is the processor time of the whole run, workers included, pair by pair, since it depends
-little on what else a machine does; wall-clock time is told beside it. Both ways must write the same manifest. OUT.json
-holds a row for each number and length of stems that was measured, and is written anew after every pair.
+Real stems, cut (or repeated) to ``--seconds`` each and written as WAV, FLAC and MP3 in turn, are refined by the command
+line with isolation and without, in pairs whose order alternates. The processor time of the whole run, workers included,
+is compared within each pair, as it depends little on other load on the machine; wall-clock time is reported as well.
+Both ways must write the same manifest. OUT.json has a row for each number and length of stems that was measured, and is
+written after every pair.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from benchmarks.detection import write_json
+from benchmarks.resumable import write_json
 from stemclean import __version__
 
 __all__ = ["paired"]

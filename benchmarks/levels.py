@@ -1,16 +1,15 @@
-"""How well the weights tell how loud a bleed is, in songs that they never saw.
+"""How well do the weights predict the level of bleed, in songs that they were not trained on?
 
     python -m benchmarks.levels HELDOUT OUT.json [--weights URI] [--seeds 5]
 
-``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). For each seed, bleed of known level is planted in it (the
-verb ``corrupt``) and the result refined. A bleed's level is its power in dB relative to that of the class that it
-bleeds into, over the whole stem: the difference of two ``levels_db``. The truth's are those of the sounds as they were
-mixed. Told are two things: what ``refine`` writes of the bleeds whose classes it found, and what the level head says of
-every bleed, found or not. Beside both stands the error of always telling the mean level of the bleeds that are
-compared.
+``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). For each seed, bleed of a known level is planted in it
+(``corrupt``), and the result is refined. The level of bleed is its power in dB relative to the class that it bleeds
+into, over the whole stem: the difference of two ``levels_db``. The true levels are those of the signals that were
+mixed. Two predictions are compared with them: what ``refine`` writes for bleed whose class it found, and what the level
+head says of all bleed, found or not. The baseline always answers with the mean level of the bleed that is compared.
 
-What was written on the way lies in ``HELDOUT.work`` (or ``--work``): a stopped run goes on from there, and nothing is
-judged twice as long as the weights and the code that judges stay as they are.
+Intermediate results are kept in ``HELDOUT.work`` (or ``--work``), so that a stopped run can resume. Nothing is judged
+twice unless the weights or the code that judges change.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
-"""How near ``refine`` comes to the rate of wrong claims and of bleed, where both are known.
+"""How close does ``refine`` come to the true rates of wrong claims and of bleed?
 
     python -m benchmarks.noise_estimate HELDOUT OUT.json [--weights URI] [--seeds 5] [--bleed-seeds 3]
     python -m benchmarks.noise_estimate SET OUT.json --validation --weights file:PATH
 
-``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). Claims are swapped by the plan of the verb ``corrupt``, and
-need no new judging, since scores know of no claims; bleed is planted by ``corrupt`` itself, and its files are judged
-and deleted again. Held against the truth are what ``refine`` writes (:func:`stemclean.refining.noise.noise`), the same
-as if the weights had no reference in their card, and others: the mean of one minus the claimed class's score, right if
-scores were calibrated for this dataset; the EM of Saerens et al. 2002 for each class by itself; and confident learning
-(Northcutt et al. 2021, arXiv 1911.00068) as cleanlab has it.
+``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). Claims are swapped as ``corrupt`` would, without judging the
+stems again, as scores do not depend on claims; bleed is planted by ``corrupt`` itself, and its files are judged and
+deleted. The ground truth is compared with what ``refine`` writes (:func:`stemclean.refining.noise.noise`), with the
+same for weights without a reference in their card, and with other estimators: the mean of one minus the score of the
+claimed class, which is right if scores are calibrated for the dataset; the EM algorithm of Saerens et al. 2002 for each
+class by itself; and confident learning (Northcutt et al. 2021, arXiv 1911.00068) as in cleanlab.
 
-With ``--validation`` the same is done on the validation stems of the training set, the material that methods and
-constants are chosen on. The reference would know them there: of each draw one half of the tracks is the dataset, and
-the reference is made of the other half.
+``--validation`` does the same on the validation stems of the training set, on which methods and constants are chosen.
+As the reference is made of these stems, half of the tracks of each draw are the dataset and the other half are the
+reference.
 
-What was written on the way lies in ``HELDOUT.work`` (or ``--work``), and nothing is judged twice as long as the weights
-and the code that judges stay as they are.
+Intermediate results are kept in ``HELDOUT.work`` (or ``--work``). Nothing is judged twice unless the weights or the
+code that judges change.
 """
 
 from __future__ import annotations

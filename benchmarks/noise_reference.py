@@ -1,12 +1,12 @@
-"""Put a reference into the card of weights: what they say of stems whose classes are known.
+"""Write a reference into the card of weights: their scores of stems whose classes are known.
 
     python -m benchmarks.noise_reference SET WEIGHTS.safetensors [--work DIR]
 
-``SET`` is the training set (:mod:`benchmarks.training_set`). Its validation stems, which did not train the weights, are
-judged as ``refine`` judges them: each as it is, and twice with a stem of another class mixed in as bleed, of any track,
-the class drawn first, at -20 to 0 dB. ``refine`` then estimates how noisy a dataset is by these scores
-(:func:`stemclean.metrics.label_noise.adjusted`). Run it again whenever weights or their calibration change. The
-tensors stay as they are, but the card is a part of the file, so that its checksum changes.
+``SET`` is the training set (:mod:`benchmarks.training_set`). Its validation stems, which the weights were not trained
+on, are judged as by ``refine``: each as it is, and twice with bleed at -20 to 0 dB from a stem of another class of any
+track, with the class drawn first. ``refine`` uses these scores to estimate how noisy a dataset is
+(:func:`stemclean.metrics.label_noise.adjusted`). Run this again whenever the weights or their calibration change. It
+leaves the tensors alone, but the card is part of the file, so that the checksum changes.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Whether clean stems are thrown away for lying on one channel, or for one inverted channel.
+"""Are clean stems kept that are on one channel only, or have one channel inverted?
 
     python -m benchmarks.one_sided SONGS benchmarks/results/one_sided.json [--seconds 8]
 
-SONGS: folders of clean songs, ``SONG/{vocals,bass,drums,other}.ogg``. Of each stem the middle is taken, mixed down,
-and written as one channel (``mono``), on one channel of two (``left``, ``right``) and inverted on one (``inverted``).
-Each shape is refined, without comparing stems with each other. The result counts the stems that are not kept, and
-those whose verdict differs from that of their mono.
+SONGS has folders of clean songs, ``SONG/{vocals,bass,drums,other}.ogg``. The middle of each stem is mixed down to mono
+and written as one channel (``mono``), as one channel of two (``left``, ``right``), and with one channel inverted
+(``inverted``). Each shape is refined without comparing stems with each other. The result has the number of stems that
+are not kept, and of those whose verdict differs from that of the mono file.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""Which score finds planted faults first.
+"""Which score finds planted faults first?
 
     python -m benchmarks.ranking HELDOUT OUT.json [--weights URI] [--seeds 5] [--energies FILE.json]
 
-Whoever mends a dataset listens to the worst stems first. ``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`);
-for each seed claims are swapped and bleed is planted in it (the verb ``corrupt``, the same draws as those of
-:mod:`benchmarks.detection`), and the stems are ranked by several scores of the same probabilities. Compared is the
-average precision of finding swapped stems among the right ones, stems with bleed among the right ones, and both.
+Reviewing a dataset starts with the stems that are most likely wrong. ``HELDOUT`` is a clean dataset
+(:mod:`benchmarks.heldout`). For each seed, claims are swapped and bleed is planted in it (``corrupt``, with the same
+draws as :mod:`benchmarks.detection`), and the stems are ranked by several scores computed from the same probabilities.
+The result is the average precision of finding swapped stems among correct ones, stems with bleed among correct ones,
+and both.
 
-The filter of those who won the label noise track of SDX'23 (Fabbro et al. 2024, arXiv 2308.06979) asks a separator how
-much of a stem's energy it gives to the claimed class. There is a place for it: ``--energies`` takes that share by the
-file's SHA-256, as ``{"…": 0.93}``. Without the option the row is missing.
+The winners of the label noise track of SDX'23 (Fabbro et al. 2024, arXiv 2308.06979) filter stems by the share of their
+energy that a separator assigns to the claimed class. ``--energies`` takes that share by the SHA-256 of a file, as
+``{"…": 0.93}``. Without it, the row is missing.
 
 ``--validation`` takes the validation stems of the training set ``HELDOUT``, on which the score was chosen.
 """

@@ -1,14 +1,14 @@
-"""How well it is told when a class sounds: bleed that comes and goes, in songs that the weights never saw.
+"""How well does ``refine`` find when a class sounds? With bleed that comes and goes, in held-out songs.
 
     python -m benchmarks.regions HELDOUT OUT.json [--weights URI] [--seeds 5] [--bleed-share 0.1:0.6]
 
-``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). For each seed, bleed is planted that is heard in a part of
-the stem's time alone, in stretches of a few seconds to half a minute; the result is refined, and the regions are held
-against the true ones second by second (``eval labels``). Told beside that: the same if every class found were taken to
-sound wherever the stem does, which is what a verdict alone says; how far off the borders of the stretches are; and how
-much of the time a class is placed in stems that hold it nowhere.
+``HELDOUT`` is a clean dataset (:mod:`benchmarks.heldout`). For each seed, bleed is planted that sounds for only a part
+of the stem, in passages of a few seconds to half a minute. The result is refined, and its regions are compared with the
+true ones in segments of one second (``eval labels``). The report also has the scores for every class found counted as
+present wherever the stem sounds, which is all that a verdict says; the errors at the borders of the passages; and how
+much of the time a class is found in stems that do not hold it.
 
-What is kept on the way is described in :mod:`benchmarks.levels`. The weights need no level head.
+:mod:`benchmarks.levels` describes which intermediate results are kept. The weights need no level head.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
-"""How fast ``refine`` is, what it costs in memory, and whether its short cut changes what it says.
+"""How fast is ``refine``, how much memory does it take, and does its shortcut change decisions?
 
     python -m benchmarks.speed HELDOUT OUT.json [--weights URI] [--repetitions 5] [--only refine,stages,…]
 
-``HELDOUT`` is a dataset (:mod:`benchmarks.heldout`); its real songs are used where it has any, all with ``--songs
-all``. Times are wall clock. What is compared is run side by side: both ways on one stem, then on the next, the order
-turned at every stem and every repetition, so that what else the machine does hits both. Sections, each written into
-OUT.json as soon as it is done:
+``HELDOUT`` is a dataset (:mod:`benchmarks.heldout`); its real songs are used if it has any, or all with ``--songs
+all``. Times are wall-clock times. What is compared runs side by side: both ways on one stem, then on the next, in
+reverse order at every stem and every repetition, so that other load on the machine affects both. Sections, each written
+to OUT.json as soon as it is done:
 
-- ``refine``: the verb on a folder, from the scan to the manifest, all cores;
-- ``stages``: one thread; decode, measure, spectrogram, network; the trunk run once against plain windows;
-- ``agreement``: what the two ways say of every stem, and how many decisions differ, before and after borderline
-  stems are judged again;
+- ``refine``: the command on a folder, from the scan to the manifest, on all cores;
+- ``stages``: one thread; decode, measure, spectrogram, network; the trunk run once and plain windows;
+- ``agreement``: scores of both ways for every stem, and how many decisions differ before and after borderline stems are
+  judged again;
 - ``memory``: peak resident memory of ``stemclean refine`` on one stem of ``--hours``, made by repeating a stem, in a
   process of its own;
-- ``start``: ``stemclean --help`` and the import of the verb against ``python -c pass``, in pairs.
+- ``start``: ``stemclean --help`` and the import of the verb, in pairs with ``python -c pass``.
 """
 
 from __future__ import annotations

@@ -1,26 +1,26 @@
-"""Separation and pitch learned together, against learning them apart (MAJL, Wei et al. 2025, arXiv 2501.03689).
+"""Are separation and pitch better learned together? MAJL (Wei et al. 2025, arXiv 2501.03689) on MIR-1K.
 
     python -m benchmarks.majl MIR1K OUT.json [--pair unet+rmvpe] [--split singer|clip|djcm] [--seeds N] [--examples N]
 
-On clips of MIR-1K, voice and accompaniment mixed as they come (0 dB). Every row sees as many excerpts in all; two
-stages share them. All rows have the same networks, excerpts, schedule and loudness, and choose weights and threshold
-on the same validation clips.
+Voice and accompaniment of the clips are mixed as recorded, at about 0 dB. All rows see the same number of excerpts in
+total; two stages share them. All rows have the same networks, excerpts, schedule and loudness, and choose weights and
+threshold on the same validation clips.
 
-    pipeline                (a) a separator alone, a tracker on clean vocals, one behind the other
-    sum                     (b) a cascade, the sum of both losses
+    pipeline                (a) a separator, and a tracker trained on clean vocals that runs on its output
+    sum                     (b) joint training with the sum of both losses
     dwa                     (c) the same with dynamic weight average
     majl                    (d) the first stage of MAJL: dynamic weights on hard samples, by our definition
     majl_sharp              (d) with weights that differ more (:mod:`benchmarks.majl.sharp`)
-    stripped_pipeline       (a) where half of the training clips lost their f0 and another quarter their vocals
-    stripped_majl1          (d) on the quarter that kept both
+    stripped_pipeline       (a) with half of the training clips without f0 and another quarter without vocals
+    stripped_majl1          (d) on the quarter with both
     stripped_majl2          (e) both stages: half of the excerpts in each, the second on all clips with pseudo labels
     stripped_majl2_uniform  (e) without dynamic weights in the second stage
     stripped_majl2_plain    (e) without confidences; stripped_majl2_uniform_plain: without either
 
-Splits: ``singer`` (test singers are in no other clip), ``clip`` (a fifth of the clips, drawn once, singers known), or
-the published clips of DJCM (``djcm``), where they are there.
+Splits: ``singer`` (singers of the test are in no other clip), ``clip`` (a fixed random fifth of the clips, whose
+singers are in other clips), or the published clips of DJCM (``djcm``), if they are there.
 
-Resumable: a finished row stands in OUT.json and is not done again, and what a killed one left is taken up.
+A stopped run resumes: rows in OUT.json are not repeated, and a training that was killed continues.
 """
 
 from __future__ import annotations

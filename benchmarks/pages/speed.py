@@ -49,6 +49,10 @@ def answer(read: Read) -> list[str]:
                 f"less than {GOAL_HELP}",
             ]
         )
+    for row in read("isolation").get("rows", [])[-1:]:
+        low, high = row["cpu"]["quartiles"]
+        cost = f"{row['cpu']['added']:+.1%} ({low:+.1%} to {high:+.1%})"
+        rows.append(["processor time added by isolated decoders, median (quartiles)", cost, None])
     if not rows:
         return [unmeasured("speed")]
     return [

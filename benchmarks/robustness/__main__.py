@@ -1,17 +1,16 @@
-"""What does stemclean do with damaged files and sudden ends?
+"""What does stemclean do with damaged files and interruptions?
 
     python -m benchmarks.robustness audio|documents|kills|disks OUT.json [--seed 0] [--cases N] [--songs DIR]
     python -m benchmarks.robustness audio|documents OUT.json --case N
 
-    audio      mutated audio files in folders of a hundred, scanned, decoded and judged by the command line
-    documents  mutated manifests, lists, files of f0, recipes, cards of weights and journals
-    kills      runs of six verbs that are killed at random moments, gone on with, and compared with unkilled ones
-    disks      commands whose disk is full, read-only or limited, gone on with, and compared with undisturbed ones
+    audio      damaged audio files in folders of a hundred, scanned, decoded and judged by the command line
+    documents  damaged manifests, lists, f0 files, recipes, weight cards and journals
+    kills      runs of six verbs that are killed at random moments, resumed, and compared with undisturbed runs
+    disks      commands with a full, read-only or limited disk, resumed, and compared with undisturbed runs
 
-Everything is drawn by the seed. Resumable: what stands in OUT.json is not done again, unless the code has changed;
-parts, and the verbs of kills (``--only``), can be done one by one or at once.
-What failed is kept in OUT.work; ``--case`` repeats one document, or one folder of audio
-files, and prints what comes of it.
+Everything is drawn at random from the seed. A stopped run resumes unless the code has changed; parts, and the verbs of
+kills (``--only``), can be run one by one or in parallel. Failing inputs are kept in OUT.work. ``--case`` repeats one
+document, or one folder of audio files, and prints the outcome.
 """
 
 from __future__ import annotations

@@ -1,19 +1,20 @@
-"""Does a noisy dataset clean itself? Tables 1 and 4 of Koo et al. 2023, rebuilt on songs whose faults are known.
+"""Does a noisy dataset clean itself? Tables 1 and 4 of Koo et al. 2023, repeated with planted faults.
 
     python -m benchmarks.self_refining SET HELDOUT OUT.json [--part a|b|c|d|e] [--examples N] [--seeds N] [--cache DIR]
 
-Faults are planted in songs of the training set (:mod:`benchmarks.training_set`): swapped labels, and other stems of the
-same song mixed in at -10 to 0 dB. Classifiers are trained on the true labels, on the claims and on the labels that the
-earlier ones found; all are judged on songs that none was trained on (``HELDOUT`` and the validation split).
+Faults are planted in songs of the training set (:mod:`benchmarks.training_set`): swapped labels, and bleed from other
+stems of the same song at -10 to 0 dB. Classifiers are trained on the true labels, on the claims, and on the labels
+found by earlier classifiers. All are evaluated on songs that none was trained on (``HELDOUT`` and the validation
+split).
 
-    a  30 % of the stems are faulty, half of them swapped, half with bleed: clean, noisy, refined once and twice
-    b  swapped labels alone, then bleed alone: 10, 20, 40, 60 %, or --shares; refined once, or as often as --rounds says
+    a  30 % of the stems are faulty, half of them swapped, half with bleed: true labels, claims, refined once and twice
+    b  only swapped labels, then only bleed: 10, 20, 40, 60 %, or --shares; refined once, or --rounds times
     c  as a, rounds 3 to 5
     d  as a, labels found with and without cross-fitting (``--folds``)
-    e  as a, with and without bleed between stems measured
+    e  as a, with and without measured bleed
 
-Resumable: a finished run stands in OUT.json and is not done again, and what a killed one left is taken up. Several
-parts may go into one OUT.json. ``--recipe paper`` wants a GPU.
+A stopped run resumes: runs in OUT.json are not repeated, and a training that was killed continues. Several parts may be
+written to one OUT.json. ``--recipe paper`` is for a GPU.
 """
 
 from __future__ import annotations

@@ -1,23 +1,23 @@
-"""What do refined labels bring a separator? Tables 2 and 3 of Koo et al. 2023, rebuilt on songs whose faults are known.
+"""What do refined labels bring a separator? Tables 2 and 3 of Koo et al. 2023, repeated with planted faults.
 
     python -m benchmarks.separation SET HELDOUT OUT.json [--part a|b|c|d|e] [--seeds N] [--examples N] [--cache DIR]
 
-Faults are planted in songs of the training set as by :mod:`benchmarks.self_refining`: of the stems 15 % get the
-label of another, 15 % hold another stem of the song as well. Separators are trained on these stems and tried on the
-songs of ``HELDOUT``, which none of them has heard.
+Faults are planted in songs of the training set as by :mod:`benchmarks.self_refining`: 15 % of the stems get the label
+of another, and 15 % get bleed from another stem of the song. Separators are trained on these stems and tested on the
+songs of ``HELDOUT``, which are in no training set.
 
-    a  a small X-UMX: true labels, noisy labels as claimed, refined twice, the masked loss on the noisy ones
-    b  the same: truncated loss on the noisy labels, refined once, labelled by a classifier trained on true labels
-    c  small Hybrid Demucs and band-split transformer: true, noisy, refined twice
-    d  X-UMX on labels refined twice: thresholds 0.9, 0.5, adaptive; stems of several classes whole, left out, first out
-    e  X-UMX on true labels: stems of several classes whole, left out, first out and then whole; clean of a has them cut
+    a  a small X-UMX: true labels, claims, refined twice, the masked loss on the claims
+    b  the same: truncated loss on the claims, refined once, labelled by a classifier trained on true labels
+    c  small Hybrid Demucs and band-split transformer: true labels, claims, refined twice
+    d  X-UMX on labels refined twice: thresholds 0.9, 0.5, adaptive; multi-label stems whole, left out, left out first
+    e  X-UMX on true labels: multi-label stems whole, left out, left out first (``clean`` of part a cuts them)
 
-Every row of a model sees the same number of mixtures. A seed draws the first weights and the mixtures; the faults are
-drawn by a seed of their own (``--faults``).
+All rows of a model see the same number of mixtures. The seed determines the initial weights and the mixtures; the
+faults have a seed of their own (``--faults``).
 
-Resumable: a finished run stands in OUT.json and is not done again, and what a killed one left is taken up. Several
-parts may go into one OUT.json. Labels are refined with classifiers of ``--classifier-examples`` mixtures, or taken from
-the work folder of a ``stemclean refine --self`` on a planted dataset, which ``--plant-only`` writes:
+A stopped run resumes: runs in OUT.json are not repeated, and a training that was killed continues. Several parts may be
+written to one OUT.json. Labels are refined with classifiers trained on ``--classifier-examples`` mixtures, or taken
+from the work folder of ``stemclean refine --self`` on a planted dataset, which ``--plant-only`` writes:
 
     python -m benchmarks.separation SET HELDOUT OUT.json --plant-only      # prints FOLDER
     stemclean refine FOLDER --self -o REFINED.json

@@ -19,7 +19,7 @@ from benchmarks.pages.tables import Read
 WIDTH = 120
 """Characters of a line of prose."""
 HARD_SPACE = "\N{NO-BREAK SPACE}"
-TOGETHER = re.compile(r"`[^`]+`|\[[^\]]+\]\([^)]+\)|[+-]?[\d.]+ ± [\d.]+|[+-]?[\d.]+ (?:%|dB|s\b)")
+TOGETHER = re.compile(r"`[^`]+`|\[[^\]]+\]\([^)]+\)|[+-]?\d[\d.]*(?: \d{3})*(?: ± [\d.]+)?(?: (?:%|dB|s\b))?")
 """Code, links, and numbers with their deviation or unit: no line ends within them."""
 
 

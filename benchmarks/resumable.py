@@ -49,7 +49,7 @@ class Runs:
     def __init__(self, path: Path, settings: Record, **about: Any) -> None:
         self.path = path
         settings = json.loads(json.dumps(settings))  # as they are read again
-        self.result = {"settings": settings, "runs": []} | read(path)
+        self.result: Record = {"settings": settings, "runs": [], **read(path)}
         before = self.result["settings"]
         if differing := differences(before, settings):
             sys.exit(f"{path} holds runs with other settings ({', '.join(differing)}); give another OUT.json")

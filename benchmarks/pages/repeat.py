@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.pages.tables import Read, table
 
 PATH = "docs/benchmarks/repeat.md"
@@ -33,7 +35,7 @@ Scripts that judge stems take `--weights URI`, and use the bundled weights witho
 `--check` fails if they are stale.
 """
 
-CLAIMS = [
+CLAIMS: list[Sequence[str | None]] = [
     ["wrong stems are found, false alarms", "`benchmarks.detection`", "held-out songs; spread over draws of faults"],
     ["ranking (average precision, ROC AUC)", "the same, by `1 - label_quality`", "the same"],
     ["bleed between stems is measured", "`benchmarks.crosstalk`", "held-out songs, planted: the best case"],

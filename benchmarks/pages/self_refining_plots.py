@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,13 @@ from benchmarks.pages.self_refining_runs import (
 from benchmarks.pages.tables import Read, Record
 
 ASSETS = ROOT / "docs" / "assets"
-STYLE = {"svg.hashsalt": "stemclean", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "stemclean",
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+}
 """Of plots, whose bytes must not change without a reason."""
 COLOURS = {"clean": "#0072b2", "noisy": "#d55e00", "refined1": "#009e73", "refined2": "#cc79a7"}
 PLOTS = {key: f"self_refining_{key}.svg" for key in ("main", "labels", "sweep", "rounds")}
@@ -47,7 +53,7 @@ def plots(result: Record, folder: Path) -> list[Path]:
 
     both = runs_of(result, half_and_half)
     swept = {kind: sweep_of(result, kind) for kind in KINDS}
-    wanted = {
+    wanted: dict[str, tuple[Callable[[Any, Any], Any], Any, Any]] = {
         "main": (_draw_main, both, {"clean", "noisy"} & both.keys()),
         "labels": (_draw_labels, both, "refined1" in both),
         "sweep": (_draw_sweep, swept, any(share for runs in swept.values() for share in runs)),

@@ -329,7 +329,7 @@ def label_table(runs: Runs) -> str:
             continue
         seen.add(key)
         same = runs[key]
-        row = [title(key, NAMES)]
+        row: list[str | None] = [title(key, NAMES)]
         row += [over_seeds(figures(same, "labels/trained_on/stems"), 0)]
         row += [percents(figures(same, "labels/trained_on/right"))]
         row += [over_seeds(figures(same, "labels/alone/stems"), 0), percents(figures(same, "labels/alone/right"))]

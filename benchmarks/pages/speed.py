@@ -33,7 +33,7 @@ more reliable than the seconds. The cost of measuring bleed is on [its own page]
 def answer(read: Read) -> list[str]:
     """The goals and what was measured."""
     result = read("speed")
-    rows = []
+    rows: list[list[str | None]] = []
     if "refine" in result:
         speed = result["refine"]["times_real_time"]
         rows.append(["speed on two cores, times real time", spread(speed), f"at least {GOAL_SPEED}"])

@@ -64,7 +64,8 @@ def answer(read: Read) -> list[str]:
         flagged = counted(pooled, "fault/none", "flagged")
         error = number(pooled.get("levels/error_db"))
         rows.append([name, found, flagged, mean_sd(report, "detection/f1"), error])
-    altered = f"For bleed that is not an exact copy, {goal_of_variants(variants['variants'])}" if variants else ""
+    ways = "Across ways to bleed (copied, filtered, delayed, with reverberation, …), "
+    altered = ways + goal_of_variants(variants["variants"]) if variants else ""
     return [
         table(["crosstalk", "bleed found", "correct stems flagged", "F1", "error of the level, dB"], rows),
         f"""

@@ -33,9 +33,8 @@ DRAWS = 2000
 """Of the songs, for the confidence interval."""
 
 INTRO = """
-A level is predicted by the classifier's level head, without a look at the other stems of the song. Where those are in
-the dataset, `refine` measures the level instead, and is [much closer](crosstalk.md). Here measuring is switched off
-(`--no-crosstalk`).
+Here levels are predicted by the classifier's level head, which does not see the other stems of the song
+(`--no-crosstalk`). If those are in the dataset, `refine` [measures the level](crosstalk.md) instead.
 """
 PAIRS = """
 By the class that bleeds (rows) and the class of the stem (columns): mean absolute error of the level head, its bias,

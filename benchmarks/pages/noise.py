@@ -35,8 +35,8 @@ CASE_HEAD = [
 INTRO = """
 Faults are planted at known rates in the held-out songs. `refine` then estimates, for the stems that claim a class, how
 many are *wrong* (the class is absent) and how many have *bleed* (the class is present, and so is another one). Bleed is
-not measured here (`--no-crosstalk`); [with measured bleed](crosstalk.md#how-much-of-the-dataset-has-bleed) the estimate
-is much closer.
+estimated from scores here (`--no-crosstalk`); another page has the estimate
+[with measured bleed](crosstalk.md#how-much-of-the-dataset-has-bleed).
 """
 COLUMNS = """
 Errors are estimate minus truth in percentage points: mean ± standard deviation over the draws, and the mean absolute
@@ -63,9 +63,9 @@ def answer(read: Read) -> list[str]:
         f"""
 Goal: an error of at most {100 * goal:g} points: {verdict(worst["swapped"] <= goal)} for wrong claims (at most
 {_points(worst["swapped"], sign=False)}), {verdict(worst["bleed"] <= goal)} for bleed (at most
-{_points(worst["bleed"], sign=False)}), of which the classifier's scores predict far too much. Where the other stems of
-the songs are there, [measured bleed](benchmarks/crosstalk.md#how-much-of-the-dataset-has-bleed) is counted instead and
-comes much closer.""",
+{_points(worst["bleed"], sign=False)}). Errors are positive where the estimate is too high. Here the classifier's scores
+are all there is; if the other stems of the songs are in the dataset,
+[measured bleed](benchmarks/crosstalk.md#how-much-of-the-dataset-has-bleed) is counted instead.""",
     ]
 
 

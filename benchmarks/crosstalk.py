@@ -32,7 +32,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ class Draws:
 
     def draw(self, config: CorruptConfig, ways: Sequence[str]) -> tuple[Manifest, dict[str, Manifest]]:
         """One draw: the truth, and what each way of refining says."""
-        name = f"crosstalk-{digest([contents(self.data), asdict(config)])}"
+        name = f"crosstalk-{digest([contents(self.data), config.to_dict()])}"
         kept, place = self.work / f"{name}.json", self.work / name
         outputs = {way: self.work / f"{name}-{self.judged_by}-{way}.json" for way in ways}
         missing = {way: output for way, output in outputs.items() if not output.exists()}
@@ -611,7 +611,7 @@ def digest(value: Any) -> str:
 
 def told_of(configs: Sequence[CorruptConfig]) -> Record:
     """What was planted, as the report tells it."""
-    return {key: value for key, value in asdict(configs[0]).items() if key != "seed"} | {"seeds": len(configs)}
+    return {key: value for key, value in configs[0].to_dict().items() if key != "seed"} | {"seeds": len(configs)}
 
 
 def mean(values: Sequence[float]) -> float:

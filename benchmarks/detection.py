@@ -20,7 +20,6 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +112,7 @@ def measure(clean: Path, seeds: int, config: CorruptConfig, scores: Scores) -> R
     scores.judge(data, folder, "clean")
     truths = []
     for seed in range(seeds):
-        seeded = CorruptConfig(**{**asdict(config), "seed": seed})
+        seeded = config.changed(seed=seed)
         planted = scores.work / f"seed{seed}-{_digest(data, seeded)}"
         truth = (
             manifest.read(planted / "truth.json")
@@ -338,7 +337,7 @@ def rounded(value: Any) -> Any:
 
 
 def _digest(data: Manifest, config: CorruptConfig) -> str:
-    what = [[[stem.id, stem.sha256] for stem in data.stems], asdict(config)]
+    what = [[[stem.id, stem.sha256] for stem in data.stems], config.to_dict()]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]
 
 
@@ -371,7 +370,7 @@ def main() -> None:
     except StemcleanError as error:
         parser.error(str(error))
     report["weights"] = describe_weights(scores.weights)
-    report["config"] = {key: value for key, value in asdict(config).items() if key != "seed"} | {"seeds": given.seeds}
+    report["config"] = {key: value for key, value in config.to_dict().items() if key != "seed"} | {"seeds": given.seeds}
     report["labels"] = scores.weights.card["spec"]["labels"]
     report["rules"] = {name: {"threshold": a, "claimed_threshold": b} for name, (a, b) in RULES.items()}
     write_json(given.output, report)

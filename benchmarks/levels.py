@@ -102,7 +102,7 @@ class Draws:
 
     def draw(self, config: CorruptConfig) -> tuple[Manifest, Manifest, Path]:
         """One draw: refined, truth, and where the stems lie."""
-        digest = hashlib.sha256(json.dumps([self._stems, asdict(config)]).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(json.dumps([self._stems, config.to_dict()]).encode()).hexdigest()[:8]
         planted = self.work / f"{self.name}{config.seed}-{digest}"
         truth_path = planted / "truth.json"
         truth = manifest.read(truth_path) if truth_path.exists() else corrupt(self.clean, planted, config)
@@ -301,7 +301,7 @@ def run(given: argparse.Namespace, name: str, measure: Callable[..., Record], **
     data, _ = layouts.load(given.heldout, quiet=True)
     report["data"] = describe(data, given.heldout)
     report["weights"] = describe_weights(draws.weights)
-    report["config"] = {key: value for key, value in asdict(configs[0]).items() if key != "seed"} | {
+    report["config"] = {key: value for key, value in configs[0].to_dict().items() if key != "seed"} | {
         "seeds": given.seeds
     }
     write_json(given.output, report)

@@ -27,7 +27,7 @@ import shutil
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +190,7 @@ def bleeding(
 ) -> tuple[list[Stem], list[list[str]]]:
     """Stems with bleed planted in a share of them by ``corrupt``, judged; and what they hold."""
     config = CorruptConfig(mislabel=0.0, bleed=rate, seed=seed)
-    what = [[[stem.id, stem.sha256] for stem in data.stems], asdict(config)]
+    what = [[[stem.id, stem.sha256] for stem in data.stems], config.to_dict()]
     place = scores.work / f"bleed-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]}"
     kept = place.with_suffix(".json")
     source = scores.work / "clean.json"

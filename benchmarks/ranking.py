@@ -22,7 +22,6 @@ import json
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +153,7 @@ def measure(
     labels, chance = scores.weights.card["spec"]["labels"], chance_of_card(scores.weights.card)
     found: dict[tuple[str, str], list[float | None]] = defaultdict(list)
     for seed in range(seeds):
-        stems = planted(data, clean, scores, CorruptConfig(**{**asdict(config), "seed": seed}))
+        stems = planted(data, clean, scores, config.changed(seed=seed))
         values = np.array([[scores.known[str(stem.sha256)][label] for label in labels] for stem in stems])
         for name, groups in compared(stems, values, labels, chance, energies).items():
             for group, value in groups.items():

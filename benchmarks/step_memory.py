@@ -32,7 +32,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -107,8 +106,7 @@ def peak(name: str, at_a_time: int, precision: str, settings: Sequence[str] = ()
     one = read(name, settings)
     task, model = _task(name, one)
     parts = 2 if _divisible(task, model) else 1
-    config = replace(
-        one.loop,
+    config = one.loop.changed(
         examples=2 * at_a_time * parts,
         batch_size=at_a_time * parts,
         micro_batch_size=at_a_time if parts > 1 else 0,

@@ -16,7 +16,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +80,7 @@ def corrupt(
     with only_writer(destination, folder=True):
         data, folder = layouts.load(source, quiet=quiet)
         if not layouts.is_list(source):
-            refuse_in_source(destination, folder)
+            refuse_in_source(destination, folder, source)
         created = _created(data, folder, destination, config)
         _claim(destination, created)
 
@@ -191,7 +190,7 @@ def _created(data: Manifest, folder: Path, destination: Path, config: CorruptCon
     digest = hashlib.sha256(json.dumps(contents).encode()).hexdigest()
     path = manifest.relative_root(folder, destination / TRUTH)
     # As it will be read back: tuples are lists, floats have the six decimals of a manifest.
-    chosen = {name: value for name, value in asdict(config).items() if value is not None}
+    chosen = {name: value for name, value in config.to_dict().items() if value is not None}
     settings = json.loads(json.dumps(chosen), parse_float=lambda text: round(float(text), 6))
     by = f"stemclean {__version__}"
     return Created(by=by, command="corrupt", config=settings, inputs=[Input(path=path, sha256=digest)])

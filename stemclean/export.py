@@ -6,7 +6,6 @@ them by name.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from stemclean.errors import ConfigError
 from stemclean.layouts import base
 from stemclean.manifest import Created, Input, Skip
 from stemclean.outputs import only_writer
+from stemclean.settings import Settings
 
 __all__ = ["RECORD", "ClassHours", "ExportReport", "export"]
 
@@ -85,7 +85,7 @@ class ExportReport:
 
 def export(
     refined: str | Path,
-    to: str,
+    to: str | base.Writer,
     destination: str | Path,
     *,
     sample_rate: int = 44100,
@@ -97,32 +97,34 @@ def export(
     Args:
         refined: a manifest, usually what ``refine`` gave. A folder is taken at its word: its claims are the labels,
             and the report says that its stems are unjudged.
-        to: name of a layout that can be written, such as ``"zfturbo"``.
+        to: name of a layout that can be written, such as ``"zfturbo"``, or one with its settings
+            (:func:`stemclean.layouts.base.writer`).
         destination: a folder outside of the source that is new, empty, or holds an earlier export of the same
             source in the same format, finished or not.
         sample_rate: the one rate that all audio has afterwards, in Hz.
         quiet: no progress bars.
-        options: fields of the layout, such as ``allow_empty=True``.
+        options: settings of the layout that is named, such as ``allow_empty=True``.
 
     Raises:
         ConfigError: no such layout or option, a destination that holds something else, or the other codebase could
             not work with the result: a class without audio is refused by name.
     """
-    layout = _configured(base.writer(to), options)
+    layout = base.writer(to, options) if isinstance(to, str) else to
+    chosen = layout.to_dict(given=True) if isinstance(layout, Settings) else {}
     refined, destination = Path(refined), Path(destination)
     created = Created(
         by=f"stemclean {__version__}",
         command="export",
-        config={"to": to, "sample_rate": sample_rate, **options},
+        config={"to": layout.name, "sample_rate": sample_rate, **chosen},
         inputs=[_input(refined, destination)],
     )
     if refined.is_dir():  # which takes long to scan
-        _check_destination(destination, refined, created)
+        _check_destination(destination, refined, created, refined)
     elif not layouts.is_list(refined):
-        _check_destination(destination, layouts.load(refined, quiet=quiet)[1], created)
+        _check_destination(destination, layouts.load(refined, quiet=quiet)[1], created, refined)
     with only_writer(destination, folder=True):
         data, folder = layouts.load(refined, quiet=quiet)
-        _check_destination(destination, None if layouts.is_list(refined) else folder, created)
+        _check_destination(destination, None if layouts.is_list(refined) else folder, created, refined)
         with _recorded(destination, created):
             done = layout.write(data, folder, destination, sample_rate=sample_rate, quiet=quiet)
     classes = {}
@@ -132,12 +134,14 @@ def export(
         classes[label] = ClassHours(_hours(done.kept_seconds.get(label, 0.0)), lost, why)
     unjudged = sum(stem.verdict is None for stem in data.stems)
     skipped = [*data.skipped, *done.skipped]
-    return ExportReport(to, classes, len(data.stems), unjudged, done.files, done.turned_down, skipped, done.extra)
+    return ExportReport(
+        layout.name, classes, len(data.stems), unjudged, done.files, done.turned_down, skipped, done.extra
+    )
 
 
-def _check_destination(destination: Path, source: Path | None, created: Created) -> None:
+def _check_destination(destination: Path, source: Path | None, created: Created, named_by: Path) -> None:
     if source is not None:
-        refuse_in_source(destination, source)
+        refuse_in_source(destination, source, named_by)
     check_free_or_own(destination, _earlier(destination), created, same=("to",))
 
 
@@ -169,20 +173,6 @@ def _recorded(destination: Path, created: Created) -> Iterator[None]:
 def _input(refined: Path, destination: Path) -> Input:
     sha256 = manifest.file_sha256(refined) if refined.is_file() else None
     return Input(path=manifest.relative_root(refined, destination / RECORD), sha256=sha256)
-
-
-def _configured(layout: base.Writer, options: dict[str, Any]) -> base.Writer:
-    """A copy of a layout with other options: the fields of its dataclass."""
-    known = [name for name, item in getattr(layout, "__dataclass_fields__", {}).items() if item.init]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ConfigError(
-            f'layout "{layout.name}" has no option "{unknown[0]}"', f"known: {', '.join(known) or 'none'}"
-        )
-    configured = copy.copy(layout)
-    for name, value in options.items():
-        setattr(configured, name, value)
-    return configured
 
 
 def _hours(seconds: float) -> float:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tqdm import tqdm
 
@@ -27,6 +26,7 @@ from stemclean.manifest import Skip
 from stemclean.models import addresses
 from stemclean.outputs import only_writer
 from stemclean.progress import waiting
+from stemclean.settings import Chance, OneOf, Settings
 
 if TYPE_CHECKING:
     from stemclean.audio.f0 import F0Track
@@ -39,8 +39,7 @@ BLOCK = 10.0
 """Seconds that are read at once."""
 
 
-@dataclass(frozen=True)
-class F0Config:
+class F0Config(Settings):
     """How f0 is found and written.
 
     Args:
@@ -49,14 +48,9 @@ class F0Config:
         vocals: what is heard is a voice alone, so that of a cascade the tracker alone is used.
     """
 
-    format: str = "stemclean"
-    threshold: float | None = None
+    format: Annotated[str, OneOf(f0_labels.formats)] = "stemclean"
+    threshold: Chance | None = None
     vocals: bool = False
-
-    def __post_init__(self) -> None:
-        f0_labels.named(self.format)
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ConfigError(f"a threshold of {self.threshold:g}", "give a posterior from 0 to 1")
 
 
 def find_f0(
@@ -143,7 +137,7 @@ def _loaded(uri: str | Path, config: F0Config) -> tuple[Weights, F0Config]:
 
     cascade = weights.read_card(addresses.resolve(uri)[0])["kind"] == "cascades"
     loaded = weights.load(uri, kind="cascades" if cascade and not config.vocals else "pitch")
-    return loaded, config if config.threshold is not None else replace(config, threshold=threshold_of(loaded.card))
+    return loaded, config if config.threshold is not None else config.changed(threshold=threshold_of(loaded.card))
 
 
 def _there(sources: Sequence[str | Path]) -> None:
@@ -257,7 +251,7 @@ def _settings(loaded: Weights, config: F0Config) -> dict[str, Any]:
     return {
         "by": f"stemclean {stemclean.__version__}",
         "weights": {"uri": loaded.uri, "sha256": loaded.sha256},
-        "config": asdict(config),
+        "config": config.to_dict(),
     }
 
 

@@ -24,6 +24,7 @@ from stemclean.refining.config import RefineConfig, Running, SelfConfig
 from stemclean.refining.sounding import sounding
 
 if TYPE_CHECKING:
+    from stemclean.settings import Assignment
     from stemclean.training.recipe import ClassifierRecipe
 
 __all__ = ["RefineConfig", "refine", "refine_pitch", "refine_self"]
@@ -83,7 +84,7 @@ def refine_self(
     retrain_on: Literal["single", "all"] = "single",
     min_single_share: float = 0.2,
     recipe: str | Path | ClassifierRecipe = "small",
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Assignment] = (),
     workdir: str | Path | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
@@ -122,7 +123,7 @@ def refine_self(
     Raises:
         ConfigError: settings that cannot be meant, or too few tracks to train on or to deal into folds.
     """
-    method = SelfConfig(rounds, folds, retrain_on, min_single_share)
+    method = SelfConfig(rounds=rounds, folds=folds, retrain_on=retrain_on, min_single_share=min_single_share)
     output = manifest.check_output(output)
     with waiting("loading what trains …", quiet=quiet):
         from stemclean.refining.listening import moved

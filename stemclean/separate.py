@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from tqdm import tqdm
 
 import stemclean
@@ -31,6 +32,7 @@ from stemclean.manifest import Skip
 from stemclean.models import weights
 from stemclean.models.overlap_add import overlap_add
 from stemclean.outputs import only_writer
+from stemclean.settings import OneOf, Settings
 from stemclean.units import amplitude_to_db
 
 __all__ = ["RECORD_NAME", "SeparateConfig", "separate"]
@@ -41,8 +43,7 @@ BLOCK = 10.0
 """Seconds that are read at once."""
 
 
-@dataclass(frozen=True)
-class SeparateConfig:
+class SeparateConfig(Settings):
     """How songs are taken apart.
 
     Args:
@@ -50,14 +51,8 @@ class SeparateConfig:
         format: ``wav`` or ``flac``, of 24 bits; a WAV of which that would clip the sound is written in float.
     """
 
-    overlap: float = 0.25
-    format: str = "wav"
-
-    def __post_init__(self) -> None:
-        if self.format not in FORMATS:
-            raise ConfigError(f'no format "{self.format}" to write', f"known: {', '.join(FORMATS)}")
-        if not 0 <= self.overlap < 1:
-            raise ConfigError(f"an overlap of {self.overlap:g}", "give a share of a segment, from 0 to below 1")
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    format: Annotated[str, OneOf(lambda: FORMATS)] = "wav"
 
 
 def separate(
@@ -294,7 +289,7 @@ def _record(folder: Path, loaded: weights.Weights, config: SeparateConfig, *, re
     settings = {
         "by": f"stemclean {stemclean.__version__}",
         "weights": {"uri": loaded.uri, "sha256": loaded.sha256},
-        "config": asdict(config),
+        "config": config.to_dict(),
     }
     endings = [f"{label}.{config.format}" for label in loaded.model.spec.labels]
     return Record(

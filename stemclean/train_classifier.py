@@ -9,6 +9,7 @@ from typing import Any
 from stemclean import layouts
 from stemclean.models import addresses, hub
 from stemclean.outputs import only_writer
+from stemclean.settings import Assignment
 from stemclean.training import finished
 from stemclean.training.classifier_run import fit_classifier
 from stemclean.training.recipe import ClassifierRecipe, read
@@ -21,7 +22,7 @@ def train_classifier(
     output: str | Path,
     *,
     recipe: str | ClassifierRecipe = "small",
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Assignment] = (),
     cache: str | Path | None = None,
     cache_limit_gb: float | None = None,
     init: str | Path | None = None,

@@ -7,20 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
-from stemclean.errors import ConfigError
 from stemclean.labels import known_as, scanned_for
 from stemclean.models import addresses, hub
 from stemclean.outputs import only_writer
+from stemclean.settings import Assignment
 from stemclean.training import finished
 from stemclean.training.joint_run import fit_joint
-from stemclean.training.recipe import (
-    SeparatorRecipe,
-    TrackerRecipe,
-    read_joint,
-    read_separator,
-    read_tracker,
-    split_overrides,
-)
+from stemclean.training.recipe import SeparatorRecipe, TrackerRecipe, read_joint
 from stemclean.training.songs import Running, Start
 
 __all__ = ["train_joint"]
@@ -32,7 +25,7 @@ def train_joint(
     *,
     recipe: str | Path | SeparatorRecipe = "unet-vocals-small",
     tracker: str | Path | TrackerRecipe = "rmvpe-small",
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Assignment] = (),
     labels: Sequence[str] | None = None,
     start: Start = Start(),
     card: dict[str, Any] | None = None,
@@ -72,10 +65,7 @@ def train_joint(
     addresses.check_output(output)
     if push_to_hub:
         hub.check_publishing(push_to_hub)  # before the work, not after it
-    of_separator, of_tracker, of_both = split_overrides(overrides, "tracker", "joint")
-    _refuse_unheard(overrides)
-    separator_recipe, tracker_recipe = read_separator(recipe, of_separator), read_tracker(tracker, of_tracker)
-    config = read_joint(of_both)
+    both = read_joint(recipe, tracker, overrides)
     profile = known_as(labels) if labels else scanned_for(None)  # a mixture holds what is separated, and nothing else
     with only_writer(output):
         manifest, folder = layouts.load(data, profile=profile, quiet=running.quiet)
@@ -83,33 +73,12 @@ def train_joint(
             manifest,
             folder,
             Path(output),
-            separator_recipe,
-            tracker_recipe,
-            config,
+            both.separator,
+            both.tracker,
+            both.config,
             labels=labels,
             start=start,
             card=card,
             running=running,
         )
         return finished.published(result, push_to_hub, quiet=running.quiet)
-
-
-UNHEARD: dict[str, str] = {
-    "mixing.multi_label_probability": "joint training takes songs as they are",
-    "mixing.whole_stems": "joint training takes songs as they are",
-    "mixing.min_piece": "joint training takes songs as they are",
-    "tracker.loop.": "the separator's loop trains both",
-    "tracker.mixing.": "the separator's excerpts are the tracker's",
-    "tracker.validation_": "the separator's validation is the tracker's",
-    "tracker.seed": "the separator's seed is the tracker's",
-}
-"""Settings, or what they begin with, that belong to separators or trackers alone, and why they do nothing here."""
-
-
-def _refuse_unheard(overrides: Sequence[str]) -> None:
-    """Refuse a setting that would be read and not be heard."""
-    for text in overrides:
-        name = text.partition("=")[0].strip()
-        for key, why in UNHEARD.items():
-            if name == key or (key.endswith((".", "_")) and name.startswith(key)):
-                raise ConfigError(f"{name} does nothing in joint training: {why}", "leave it out")

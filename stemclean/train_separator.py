@@ -10,6 +10,7 @@ from stemclean import layouts
 from stemclean.labels import scanned_for
 from stemclean.models import addresses, hub
 from stemclean.outputs import only_writer
+from stemclean.settings import Assignment
 from stemclean.training import finished
 from stemclean.training.recipe import SeparatorRecipe, read_separator
 from stemclean.training.separator_run import fit_separator
@@ -22,7 +23,7 @@ def train_separator(
     output: str | Path,
     *,
     recipe: str | Path | SeparatorRecipe = "xumx-small",
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Assignment] = (),
     labels: Sequence[str] | None = None,
     use_claimed: bool = False,
     cache: str | Path | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 from stemclean import layouts
 from stemclean.models import addresses, hub
 from stemclean.outputs import only_writer
+from stemclean.settings import Assignment
 from stemclean.training import finished
 from stemclean.training.joint_run import fit_tracker
 from stemclean.training.recipe import TrackerRecipe, read_tracker
@@ -22,7 +23,7 @@ def train_tracker(
     output: str | Path,
     *,
     recipe: str | Path | TrackerRecipe = "rmvpe-small",
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Assignment] = (),
     init: str | Path | None = None,
     card: dict[str, Any] | None = None,
     push_to_hub: str | None = None,

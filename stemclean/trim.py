@@ -6,7 +6,6 @@ kept regions are joined, in :mod:`stemclean.audio.splicing`.
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -67,14 +66,14 @@ def trim(
     created = Created(
         by=f"stemclean {__version__}",
         command="trim",
-        config={**dataclasses.asdict(config), "regions_only": regions_only},
+        config={**config.to_dict(), "regions_only": regions_only},
         inputs=[_input(source, destination)],
     )
     _Journal.check(destination, created)
     with only_writer(destination, folder=True):
         data, folder = layouts.load(source, quiet=quiet)
         if not layouts.is_list(source):
-            refuse_in_source(destination, folder)
+            refuse_in_source(destination, folder, source)
         stems: list[Stem] = []
         skipped = list(data.skipped)
         with _Journal(destination / MANIFEST_NAME, created) as journal:

@@ -15,7 +15,6 @@ from stemclean.manifest import Estimated, Source
 KINDS = ("full", "only_stems", "only_f0", "pseudo_f0", "pseudo_voice")
 RATE, HOP = aligned_songs.RATE, aligned_songs.HOP
 SEGMENT, COUNT = 8000, 51
-AS_IT_IS = AlignedMixing(loudness_lufs=-300.0)
 
 
 @pytest.fixture(scope="module")

@@ -133,7 +133,9 @@ class TestBeforeTorch:
     REFUSALS: ClassVar[dict[str, str]] = {
         "refine nothing": "no such file or folder: nothing",
         "refine empty": "empty: no audio files",
-        "refine stems --threshold 1 --claimed-threshold 1": "claimed_threshold is 1, but scores lie between 0 and 1",
+        "refine stems --threshold 1 --claimed-threshold 1": (
+            'threshold is 1.0; it must be a number above 0 and below 1, one for each class, or "adaptive"'
+        ),
         "refine stems -o refined.txt": "refined.txt: a manifest ends in .json, .jsonl, .jsonl.gz",
         "refine stems --weights bundled:nothing": 'no weights named "nothing"',
         "refine stems --weights file:nothing.safetensors": "nothing.safetensors: no such weights file",

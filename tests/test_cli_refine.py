@@ -89,7 +89,7 @@ def test_what_is_not_typed_is_the_verbs_choice(verb: Mock) -> None:
         ("--self --folds 1", "'--folds': must be 2 or more"),
         ("--self --retrain-on some", "'some' is not one of"),
         ("--threshold high", "'high' is neither a score nor adaptive"),
-        ("--threshold 1.5", "threshold is 1.5, but scores lie between 0 and 1"),
+        ("--threshold 1.5", "threshold is 1.5; it must be a number above 0 and below 1, one for each class, or"),
         ("--threshold 0.2", "a claim would count against its class"),
     ],
 )

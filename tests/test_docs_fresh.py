@@ -34,7 +34,7 @@ def tool(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-@pytest.mark.parametrize("name", ["schema", "manifest_page", "commands_page", "weights_page"])
+@pytest.mark.parametrize("name", ["schema", "manifest_page", "commands_page", "weights_page", "settings_page"])
 def test_generated_files_are_fresh(name: str) -> None:
     generator = tool(name)
     text = (ROOT / generator.PATH).read_text(encoding="utf-8")

@@ -474,7 +474,7 @@ def test_unknown_layouts_and_options_are_refused_with_the_known_ones(data: Datas
     with pytest.raises(ConfigError, match='no layout named "zfturb"') as caught:
         export(data.write(), "zfturb", tmp_path / "out")
     assert "zfturbo" in caught.value.hint
-    with pytest.raises(ConfigError, match='no option "alow_empty"') as caught:
+    with pytest.raises(ConfigError, match='no setting named "alow_empty"') as caught:
         export(data.write(), "zfturbo", tmp_path / "out", alow_empty=True)
     assert "allow_empty" in caught.value.hint
     assert base.writer("zfturbo") == zfturbo.ZFTurbo()  # options of one export do not stay

@@ -98,7 +98,7 @@ class TestFinding:
         true = sung.melody(3.0)
         path = sung.put_voice(tmp_path / "in" / "take.wav", true)
         done = find_f0(
-            [tmp_path / "in"], tmp_path / "out", weights_uri=saved("pitch"), config=F0Config(name), quiet=True
+            [tmp_path / "in"], tmp_path / "out", weights_uri=saved("pitch"), config=F0Config(format=name), quiet=True
         )
         file = tmp_path / "out" / done["songs"]["take"]["file"]
         assert f0_labels.sniff(file, beside=f0_labels.Beside(3.0)) == name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import aligned_songs
 import json_page
@@ -78,7 +79,7 @@ def batch(task, **changes):
 def task_of(mixer, name="uniform", sep_weight=1.0, **fields):
     model = pitch_models.cascade("unet", "rmvpe", sample_rate=8000, channels=1, segment=8000)
     given = {"batch_size": 5, "workers": 0, "validation_examples": 3, **fields}
-    config = JointConfig(name, sep_weight)
+    config = JointConfig(weighting=name, sep_weight=sep_weight)
     return JointTask(model, mixer, mixer, LossConfig(), PitchLoss(), config, weighting.build(name, 2), **given)
 
 
@@ -154,7 +155,7 @@ class TestTask:
         there = torch.zeros_like(rows).scatter_(1, rows, 1)
         items = ((placed - sources).abs().mean((2, 3)) * there).sum(1) / 2
         for config, weights_of in ((True, trust), (False, (trust > 0).float())):
-            task.config = JointConfig("uniform", 2.0, config)
+            task.config = JointConfig(weighting="uniform", sep_weight=2.0, confidences=config)
             found = float(task.losses(task.model, batch(task, trust=trust))["loss"].detach())
             wanted = 2 * float((items.detach() * weights_of / weights_of.mean()).mean())
             assert found == pytest.approx(wanted, rel=1e-3)
@@ -165,7 +166,14 @@ class TestTask:
         model = Cascade(separator, pitch_models.tracker("rmvpe", segment=8000))
         loss = LossConfig(combination=True)
         task = JointTask(
-            model, None, None, loss, PitchLoss(), JointConfig("uniform", 2.0), weighting.build("uniform", 2), 2
+            model,
+            None,
+            None,
+            loss,
+            PitchLoss(),
+            JointConfig(weighting="uniform", sep_weight=2.0),
+            weighting.build("uniform", 2),
+            2,
         )
         rng = torch.Generator().manual_seed(0)
         sources, rows = 0.1 * torch.randn(2, 3, 1, 8000, generator=rng), torch.arange(3).repeat(2, 1)
@@ -316,12 +324,13 @@ class TestRun:
     def test_nonsense_is_refused(self, songs, tmp_path):
         output = tmp_path / "a.safetensors"
         for overrides, message in (
-            (["mixing.effects=mild"], "without effects"),
-            (["loss.robust=masked"], "robust loss"),
-            (["joint.weighting=gradnorm"], 'no weighting named "gradnorm"'),
-            (["joint.sep_weight=3"], "joint.sep_weight is 3"),
-            (["joint.wait=3"], 'no setting named "joint.wait"'),
-            (["tracker.options.hup=3"], "cannot be built"),
+            (["mixing.effects=mild"], '--set: mixing.effects is "mild"; it must be "none" where spec.channels is 1'),
+            (["mixing.absent_chance=0.5"], "--set: mixing.absent_chance is 0.5, but does nothing in joint training"),
+            (["loss.robust=masked"], '--set: loss.robust is "masked", but does nothing in joint training'),
+            (["joint.weighting=gradnorm"], '--set: joint.weighting is "gradnorm"; it must be "dwa", "dwhs" or'),
+            (["joint.sep_weight=3"], "--set: joint.sep_weight is 3; it must be a number from 0 to 2"),
+            (["joint.weigthing=dwa"], '--set: no setting named "joint.weigthing"\ndid you mean "joint.weighting"'),
+            (["tracker.options.hup=3"], 'named "tracker.options.hup"\ndid you mean "tracker.options.hop"'),
         ):
             with pytest.raises(ConfigError, match=message):
                 train_joint(songs, output, overrides=[*QUICK, *overrides], running=running(tmp_path))
@@ -368,7 +377,7 @@ class TestRecipes:
             ("options.hop=0", "options.hop is 0"),
             ("options.hop=-320", "options.hop is -320"),
             ("options.hop=160.5", "options.hop is 160.5"),
-            ("spec.segment=12345", "spec.segment is 12345, no whole number of hops of 320"),
+            ("spec.segment=12345", "spec.segment is 12345; it must be a multiple of options.hop, 320"),
             ("spec.segment=0", "spec.segment is 0"),
         ],
     )
@@ -377,8 +386,13 @@ class TestRecipes:
             read_tracker("rmvpe", [setting])
 
     def test_joint_settings(self):
-        assert read_joint([]) == JointConfig("uniform", 1.0, True)
-        assert read_joint(["weighting=dwa", "sep_weight=0.4", "confidences=false"]) == JointConfig("dwa", 0.4, False)
+        both = partial(read_joint, "unet-vocals-small", "rmvpe")
+        assert both().config == JointConfig(weighting="uniform", sep_weight=1.0, confidences=True)
+        given = ["joint.weighting=dwa", "joint.sep_weight=0.4", "joint.confidences=false"]
+        given += ["tracker.blur=false", "seed=3"]
+        read = both(given)
+        assert read.config == JointConfig(weighting="dwa", sep_weight=0.4, confidences=False)
+        assert (read.tracker.blur, read.tracker.seed, read.separator.seed) == (False, 0, 3)
 
 
 class TestCommands:
@@ -484,5 +498,6 @@ def test_a_kept_checkpoint_goes_on_in_a_longer_run(songs, tmp_path):
     ],
 )
 def test_settings_that_do_nothing_are_refused(setting, tmp_path):
-    with pytest.raises(ConfigError, match=f"{setting.partition('=')[0]} does nothing in joint training"):
+    key = setting.partition("=")[0]
+    with pytest.raises(ConfigError, match=rf"^--set: {key} is .*, but does nothing in joint training"):
         train_joint(tmp_path, tmp_path / "x.safetensors", overrides=[setting])

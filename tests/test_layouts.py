@@ -457,6 +457,8 @@ class TestCsv:
             ("vocals,x1.wav\nbass,\n", "line 3: it names no file"),
             ("vocals,take 1, loud.wav\n", "line 2: 3 cells, and the header has 2"),
             ("vocals,x1.wav\n\nbass," + "x" * 140_000 + "\n", "line 4: a cell is longer than any path"),
+            ("vocals,x1.wav\nbass," + "x" * 300 + ".wav\n", "line 3: a path of 304 letters is longer than the system"),
+            ("vocals,x1.wav\nbass," + "x/" * 9000 + "x.wav\n", "line 3: a path of 18005 letters is longer than the"),
             ("vocals,x\0.wav\n", "line 2: "),
             ('vocals,"x1.wav" b\n', "line 2: "),
             ("".join(f"bass{number}\n" for number in range(9)), "line 6: it names no file; and 4 more"),

@@ -24,6 +24,10 @@ TOLERANCE = 2e-5
 """Of the largest gradient: sums of float32 in another order."""
 
 
+def config(micro_batch_size, **more):
+    return LoopConfig(examples=70, batch_size=BATCH, micro_batch_size=micro_batch_size, **more)
+
+
 def noise(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)))
 
@@ -123,8 +127,8 @@ def test_a_batch_is_as_large_as_it_was_to_what_is_learned(tmp_path):
         task, model, batch = separate()
         task.batches = lambda rank, start, batch=batch: iter([batch] * 10)
         task.validate = lambda model: {"score": 0.0}
-        config = LoopConfig(70, BATCH, size, learning_rate=1e-3, precision="no", eps=1e-3)
-        fitted[size], _ = fit(task, model, config, tmp_path / f"{size}.checkpoint", quiet=True)
+        settings = config(size, learning_rate=1e-3, precision="no", eps=1e-3)
+        fitted[size], _ = fit(task, model, settings, tmp_path / f"{size}.checkpoint", quiet=True)
     for one, other in zip(fitted[0].parameters(), fitted[3].parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
@@ -141,13 +145,13 @@ def test_a_batch_is_as_large_as_it_was_to_what_is_learned(tmp_path):
 def test_what_compares_examples_is_not_heard_in_parts(made, reason, tmp_path):
     task, model, _ = made()
     with pytest.raises(ConfigError, match=f"loop.micro_batch_size is 3, but {reason}"):
-        fit(task, model, LoopConfig(70, BATCH, 3), tmp_path / "x.checkpoint", quiet=True)
+        fit(task, model, config(3), tmp_path / "x.checkpoint", quiet=True)
     task.batches, task.validate = lambda rank, start: iter(()), None
     with pytest.raises(StopIteration):  # parts as large as the batch are the batch
-        fit(task, model, LoopConfig(70, BATCH, BATCH), tmp_path / "x.checkpoint", quiet=True)
+        fit(task, model, config(BATCH), tmp_path / "x.checkpoint", quiet=True)
 
 
 def test_joint_training_is_not_heard_in_parts(tmp_path):
     task = JointTask(Deaf(), None, None, LossConfig(), PitchLoss(), JointConfig(), build("dwhs", 1), BATCH)
     with pytest.raises(ConfigError, match="weights of joint training compare all examples of a step"):
-        fit(task, task.model, LoopConfig(70, BATCH, 3), tmp_path / "x.checkpoint", quiet=True)
+        fit(task, task.model, config(3), tmp_path / "x.checkpoint", quiet=True)

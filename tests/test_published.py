@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -190,7 +189,7 @@ def test_weights_that_exist_are_used_as_the_paper_uses_its_own(tmp_path):
     """Their calibration is left aside, and with it what their card knows of calibrated scores."""
     example = Path(__file__).resolve().parents[1] / "examples" / "noisy_band"
     found = refine(example, tmp_path / "out.json", PUBLISHED, quiet=True)
-    assert found.created.config == asdict(PUBLISHED)
+    assert found.created.config == PUBLISHED.to_dict()
     assert found.summary["noise"]["method"] == "prior_shift"
     usual = refine(example, tmp_path / "usual.json", quiet=True)
     lithium, other = (next(s for s in one.stems if s.id == "lithium/drums") for one in (found, usual))

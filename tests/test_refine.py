@@ -169,7 +169,7 @@ def test_a_manifest_of_fewer_classes_than_the_weights_know(tmp_path):
 def test_what_cannot_be_meant_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="a claim would count against its class"):
         RefineConfig(threshold=0.2)
-    with pytest.raises(ConfigError, match="scores lie between 0 and 1"):
+    with pytest.raises(ConfigError, match=r"threshold is 1\.5; it must be a number above 0 and below 1"):
         RefineConfig(threshold=1.5)
     loaded = weights.load(weights.DEFAULT_CLASSIFIER)
     spec = replace(loaded.model.spec, labels=("guitar", "kazoo", "drums", "other"))

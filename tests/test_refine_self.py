@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -337,7 +336,7 @@ class TestFolds:
 
 class TestAblations:
     def test_adaptive_thresholds_are_found_on_the_validating_tracks(self, place, monkeypatch):
-        adaptive = replace(CONFIG, threshold="adaptive")
+        adaptive = CONFIG.changed(threshold="adaptive")
         refined, output = run(place, "adaptive", config=adaptive, rounds=1)
         found = refined.created.config["threshold"]
         told = describe_refined(refined)["thresholds"]
@@ -360,7 +359,7 @@ class TestAblations:
         assert given.summary["thresholds"]["stems"] == 24  # of weights that are given, any stem may serve
 
     def test_with_folds_all_tracks_serve_to_find_thresholds(self, place):
-        refined, _ = run(place, "adaptive folds", config=replace(CONFIG, threshold="adaptive"), rounds=1, folds=2)
+        refined, _ = run(place, "adaptive folds", config=CONFIG.changed(threshold="adaptive"), rounds=1, folds=2)
         assert refined.summary["thresholds"]["stems"] == 24
 
     def test_all_stems_retrain_with_what_was_found_in_them(self, place):

@@ -233,10 +233,10 @@ def test_folds_that_cannot_be_meant_are_refused():
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"rounds": 0}, "0 rounds are none"),
-        ({"folds": 0}, "0 folds are none"),
-        ({"retrain_on": "some"}, 'nothing to retrain on is called "some"'),
-        ({"min_single_share": 1.5}, "a share lies between 0 and 1"),
+        ({"rounds": 0}, "rounds is 0; it must be a whole number from 1 to 1 000"),
+        ({"folds": 0}, "folds is 0; it must be a whole number from 1 to 1 000"),
+        ({"retrain_on": "some"}, 'retrain_on is "some"; it must be "single" or "all"'),
+        ({"min_single_share": 1.5}, "min_single_share is 1.5; it must be a number from 0 to 1"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(wrong, told):

@@ -33,7 +33,7 @@ def pool():
 
 
 def task(loss=None, workers=0, **fields):
-    ways = (SourceMixing(), SourceMixing(0.0))
+    ways = (SourceMixing(), SourceMixing(multi_label_probability=0.0))
     mixers = [SourceMixer(pool(), LABELS, config, 600, seed=(n,)) for n, config in enumerate(ways)]
     given = {"batch_size": 3, "examples": 300, "validation_examples": 5, **fields}
     model = SimpleNamespace(spec=SPEC)
@@ -68,7 +68,7 @@ class TestLosses:
     def test_plain_losses_are_torchs(self):
         estimates, targets = sounds(0), sounds(1)
         for kind, function in (("l1", nn.functional.l1_loss), ("mse", nn.functional.mse_loss)):
-            assert loss_of(LossConfig(kind), estimates, targets) == pytest.approx(
+            assert loss_of(LossConfig(kind=kind), estimates, targets) == pytest.approx(
                 float(function(estimates, targets)), rel=1e-5
             )
 
@@ -80,7 +80,7 @@ class TestLosses:
             torch.stft(s.reshape(-1, 600), 64, 16, window=window, pad_mode="constant", return_complex=True).abs()
             for s in (estimates, targets)
         )
-        got = loss_of(LossConfig("magnitude", n_fft=64, hop_length=16), estimates, targets)
+        got = loss_of(LossConfig(kind="magnitude", n_fft=64, hop_length=16), estimates, targets)
         assert got == pytest.approx(float((heard - wanted).square().mean()), rel=1e-4)  # float32 sums
 
     def test_a_shared_source_is_compared_with_the_sum_of_its_classes(self):
@@ -99,7 +99,7 @@ class TestLosses:
         estimates = targets.clone()
         estimates[:, 1], estimates[:, 2] = 0.3 * targets[:, 1], 0.7 * targets[:, 1]
         for kind in ("l1", "mse", "magnitude"):
-            assert loss_of(LossConfig(kind, n_fft=64, hop_length=16), estimates, targets, rows) == pytest.approx(
+            assert loss_of(LossConfig(kind=kind, n_fft=64, hop_length=16), estimates, targets, rows) == pytest.approx(
                 0, abs=1e-6
             )
 
@@ -122,7 +122,7 @@ class TestLosses:
         loss = task().losses(model, (targets, rows, FIRST))["loss"]
         assert float(loss.detach()) == pytest.approx(float(wanted.sum() / 12), rel=1e-5)
         torch.testing.assert_close(given[0], targets.sum(1))
-        for config in (LossConfig("mse", combination=True), LossConfig(multi_domain=10.0, robust="masked")):
+        for config in (LossConfig(kind="mse", combination=True), LossConfig(multi_domain=10.0, robust="masked")):
             perfect = targets[:, :4].clone()
             perfect[2, 1] = torch.nan_to_num(estimates[2, 1])  # whatever it says of that class changes nothing
             other = perfect.clone()
@@ -134,16 +134,16 @@ class TestLosses:
         choices = [c for n in (1, 2, 3) for c in itertools.combinations(range(4), n)]
         assert len(choices) == 14
         by_hand = [(estimates[:, c].sum(1) - targets[:, c].sum(1)).square().mean() for c in map(list, choices)]
-        assert loss_of(LossConfig("mse", combination=True), estimates, targets) == pytest.approx(
+        assert loss_of(LossConfig(kind="mse", combination=True), estimates, targets) == pytest.approx(
             float(sum(by_hand) / 14), rel=1e-5
         )
 
     def test_weighted_sdr_is_minus_one_for_the_truth_and_plus_one_for_its_opposite(self):
         targets = sounds(1)
-        plain = LossConfig("mse", multi_domain=10.0)
+        plain = LossConfig(kind="mse", multi_domain=10.0)
         assert loss_of(plain, targets, targets) == pytest.approx(-10.0, abs=1e-3)
         targets[:, 1:] = 0  # the first class is the mixture; its opposite is as wrong as can be, the rests are right
-        added = loss_of(plain, -targets, targets) - loss_of(LossConfig("mse"), -targets, targets)
+        added = loss_of(plain, -targets, targets) - loss_of(LossConfig(kind="mse"), -targets, targets)
         assert added == pytest.approx(10 * (1 - 3) / 4, abs=1e-3)
 
     def test_resolutions_add_complex_distances(self):
@@ -157,7 +157,7 @@ class TestLosses:
     def test_silence_has_gradients(self):
         """Zeros in targets and estimates must not give NaN."""
         for config in (
-            LossConfig("magnitude", n_fft=64, hop_length=16, multi_domain=1.0),
+            LossConfig(kind="magnitude", n_fft=64, hop_length=16, multi_domain=1.0),
             LossConfig(multi_resolution=1.0),
         ):
             model = Fixed(torch.zeros(3, 4, 2, 600))

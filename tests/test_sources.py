@@ -130,8 +130,8 @@ class TestRegions:
             for mixing in (
                 SourceMixing(),
                 SourceMixing(whole_stems=True),
-                SourceMixing(0.0),
-                SourceMixing(0.0, whole_stems=True),
+                SourceMixing(multi_label_probability=0.0),
+                SourceMixing(multi_label_probability=0.0, whole_stems=True),
             )
         }
         cut, whole, alone, alone_of_whole = given.values()
@@ -241,7 +241,7 @@ class TestMixtures:
         entries += [(one.id, one.labels, rng.choice([-10000, 10000], 10000)) for one in several]
         labels, made = [*LABELS, "strings"], Created(by="test", command="test")
         known = Manifest(created=made, labels=labels, stems=[*alone, *several])
-        config = SourceMixing(0.0, whole_stems=whole, loudness_lufs=None)
+        config = SourceMixing(multi_label_probability=0.0, whole_stems=whole, loudness_lufs=None)
         every = pool(*entries, rate=HEARD)
         drawn = pieces(every, known, config)
         for mixing in (config, config.plain()):

@@ -218,7 +218,7 @@ def test_too_little_data_is_refused(tmp_path, dataset):
     (tmp_path / "one" / "bass.wav").unlink()
     with pytest.raises(ConfigError, match="needs two classes"):
         train_classifier(tmp_path, tmp_path / "x.safetensors", overrides=QUICK, cache=tmp_path, quiet=True)
-    with pytest.raises(ConfigError, match='no loss named "l3"'):
+    with pytest.raises(ConfigError, match='loss is "l3"; it must be "l1", "bce" or "gce"'):
         train_classifier(dataset, tmp_path / "x.safetensors", overrides=[*QUICK, "loss=l3"], cache=tmp_path, quiet=True)
 
 

@@ -209,7 +209,7 @@ class TestData:
             train(path, tmp_path / "a.safetensors")
         with pytest.raises(ConfigError, match="weights are safetensors"):
             train(refined, tmp_path / "a.pt")
-        with pytest.raises(ConfigError, match="kind is classifiers, but separators are asked for"):
+        with pytest.raises(ConfigError, match='kind is "classifiers"; it must be "separators"'):
             train(refined, tmp_path / "a.safetensors", recipe="small")
 
 
@@ -262,7 +262,7 @@ class TestRecipes:
         for wrong in ("loss=l1", "loss.kind=l3", "mixing.chance=0.5", "spec.channels=3", "calibration.excerpts=3"):
             with pytest.raises(ConfigError):
                 read_separator("xumx-small", [wrong])
-        with pytest.raises(ConfigError, match="kind is separators, but classifiers are asked for"):
+        with pytest.raises(ConfigError, match='kind is "separators"; it must be "classifiers"'):
             read("xumx-small")
 
 

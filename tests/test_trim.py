@@ -265,7 +265,7 @@ class TestRefusals:
 
     def test_a_destination_among_the_stems_of_a_manifest(self, tmp_path: Path, songs: Path) -> None:
         listed = manifest.write(layouts.scan(songs).model_copy(update={"root": "songs"}), tmp_path / "list.json")
-        with pytest.raises(ConfigError, match="lies in the source"):
+        with pytest.raises(ConfigError, match=r"trimmed lies in the source .*songs, the root of .*list\.json\n"):
             trim(listed, songs / "trimmed", quiet=True)
 
     def test_beside_the_files_of_a_list_is_a_place(self, tmp_path: Path, make_dataset: MakeDataset) -> None:
@@ -296,7 +296,7 @@ class TestRefusals:
         [
             ({"first_db": -1.0}, "first_db is -1"),
             ({"second_db": float("nan")}, "second_db is nan"),
-            ({"fade": 0.2}, r"a fade of 0\.2 s"),
+            ({"fade": 0.2}, r"fade is 0\.2; it must be a number from 0 to 0\.05"),
             ({"pad": 1.0}, "needs a min_gap of more than 2 s"),
         ],
     )

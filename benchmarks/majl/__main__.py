@@ -31,7 +31,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +68,11 @@ def recipes_of(given: argparse.Namespace) -> tuple[SeparatorRecipe, TrackerRecip
     """Both recipes; the seed is each trial's own."""
     separator, tracker = architectures(given.pair)
     recipe, tracker_recipe = read_separator(separator, given.set), read_tracker(tracker)
-    loop = replace(recipe.loop, examples=given.examples, batch_size=given.batch_size, validations=3, ema=0.99, clip=3.0)
-    mixing = replace(recipe.mixing, gain_db=(0.0, 0.0))
-    recipe = replace(recipe, loop=loop, mixing=mixing, validation_examples=32)
-    tracker_mixing = replace(tracker_recipe.mixing, gain_db=(-6.0, 3.0))
-    tracker_recipe = replace(tracker_recipe, loop=loop, mixing=tracker_mixing, validation_examples=32, blur=True)
+    loop = recipe.loop.changed(examples=given.examples, batch_size=given.batch_size, validations=3, ema=0.99, clip=3.0)
+    mixing = recipe.mixing.changed(gain_db=(0.0, 0.0))
+    recipe = recipe.changed(loop=loop, mixing=mixing, validation_examples=32)
+    tracker_mixing = tracker_recipe.mixing.changed(gain_db=(-6.0, 3.0))
+    tracker_recipe = tracker_recipe.changed(loop=loop, mixing=tracker_mixing, validation_examples=32, blur=True)
     return recipe, tracker_recipe
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,10 +74,10 @@ class Trial:
     seed: int
 
     def __post_init__(self) -> None:
-        self.recipe = replace(self.recipe, seed=self.seed)
-        loop = replace(self.tracker_recipe.loop, examples=self.recipe.loop.examples)
-        self.tracker_recipe = replace(self.tracker_recipe, seed=self.seed, loop=loop)
-        self.half = replace(self.recipe, loop=replace(self.recipe.loop, examples=self.recipe.loop.examples // 2))
+        self.recipe = self.recipe.changed(seed=self.seed)
+        loop = self.tracker_recipe.loop.changed(examples=self.recipe.loop.examples)
+        self.tracker_recipe = self.tracker_recipe.changed(seed=self.seed, loop=loop)
+        self.half = self.recipe.changed(loop=self.recipe.loop.changed(examples=self.recipe.loop.examples // 2))
         self.running = Running(cache=self.work / "pools", workers=0)
         self.work.mkdir(parents=True, exist_ok=True)
 
@@ -98,7 +98,11 @@ class Trial:
         if row == "stripped_majl1":
             return self._joint("stripped_majl1_long", full, self.recipe, "dwhs")
         del first
-        config = JointConfig("uniform" if "uniform" in row else "dwhs", self.sep_weight, confidences="plain" not in row)
+        config = JointConfig(
+            weighting="uniform" if "uniform" in row else "dwhs",
+            sep_weight=self.sep_weight,
+            confidences="plain" not in row,
+        )
         start = self._path("stripped_majl1")
         return self._fitted(row, self.completed, self.half, config, Start(start, start))
 
@@ -151,7 +155,9 @@ class Trial:
         return self.work / f"{name}.safetensors"
 
     def _joint(self, name: str, manifest: Manifest, recipe: SeparatorRecipe, weighting: str) -> Trained:
-        return self._fitted(name, manifest, recipe, JointConfig(weighting, self.sep_weight), Start())
+        return self._fitted(
+            name, manifest, recipe, JointConfig(weighting=weighting, sep_weight=self.sep_weight), Start()
+        )
 
     def _fitted(
         self, name: str, manifest: Manifest, recipe: SeparatorRecipe, config: JointConfig, start: Start
@@ -183,7 +189,7 @@ class Trial:
         spec = ModelSpec(labels=labels, **recipe.spec)
         model = registry.build("separators", recipe.architecture, spec, dict(recipe.options))
         frames = Frames(self.tracker_recipe.options.get("hop", 320) / self.tracker_recipe.spec["sample_rate"], 1)
-        mixing = AlignedMixing(recipe.mixing.loudness_lufs, recipe.mixing.gain_db)
+        mixing = AlignedMixing(loudness_lufs=recipe.mixing.loudness_lufs, gain_db=recipe.mixing.gain_db)
         train, held_out = (
             songs.mixer(songs.train, mixing, frames, 0),
             songs.mixer(songs.validation, mixing.plain(), frames, 1),
@@ -219,7 +225,7 @@ class Trial:
         frames = Frames(
             model.tracker.hop / model.tracker.spec.sample_rate, model.num_frames(self.recipe.spec["segment"])
         )
-        mixer = songs.mixer(songs.validation, AlignedMixing(self.recipe.mixing.loudness_lufs), frames, 1)
+        mixer = songs.mixer(songs.validation, AlignedMixing(loudness_lufs=self.recipe.mixing.loudness_lufs), frames, 1)
         heard = []
         for numbers in track.groups(self.recipe.validation_examples):
             sources, _, _, f0_hz, f0_trust, _ = track.stacked(mixer, numbers)

@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +125,7 @@ class Mixes:
 
     def __init__(self, judged: Manifest, folder: Path, work: Path, mixing: MixingConfig, num: int) -> None:
         self.judged, self.folder, self.work, self.num = judged, folder, work, num
-        self.mixing = replace(mixing, quiet_chance=0.0, noise_chance=0.0, empty_chance=0.0, reuse=1)
+        self.mixing = mixing.changed(quiet_chance=0.0, noise_chance=0.0, empty_chance=0.0, reuse=1)
 
     def classified(self, model: Any, options: Mapping[str, Any], device: str) -> Record:
         """:func:`classified` of all mixtures.

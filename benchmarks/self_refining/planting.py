@@ -62,7 +62,9 @@ class Planted:
         """The dataset with its true labels; planted where it is not there."""
         if self._truth is None:
             done = self.audio / TRUTH
-            config = CorruptConfig(self.noise.mislabel, self.noise.bleed, BLEED_DB, seed=self.seed)
+            config = CorruptConfig(
+                mislabel=self.noise.mislabel, bleed=self.noise.bleed, bleed_db=BLEED_DB, seed=self.seed
+            )
             self._truth = manifests.read(done) if done.exists() else corrupt(self.songs, self.audio, config)
         return self._truth
 

@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class Trial:
 
     def __init__(self, bench: Bench, noise: Noise, seed: int) -> None:
         self.bench = bench
-        self.recipe = replace(bench.recipe, seed=seed)
+        self.recipe = bench.recipe.changed(seed=seed)
         self.planted = Planted(bench.songs, bench.work, noise, seed)
 
     def rounds(self, *, labels: str = "claimed", folds: int = 1, crosstalk: bool = False) -> Rounds:
@@ -164,7 +164,7 @@ def rounds_of(
         planted.audio,
         work,
         recipe,
-        replace(JUDGED_BY, crosstalk=crosstalk),
+        JUDGED_BY.changed(crosstalk=crosstalk),
         SelfConfig(folds=folds),
         Running(device=device),
         planted.work / "pools",

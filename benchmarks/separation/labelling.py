@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.self_refining import measuring
@@ -48,7 +47,7 @@ class Labelling:
 
     def __init__(self, planted: Planted, recipe: ClassifierRecipe, given: Path | None = None) -> None:
         self.planted, self.given = planted, given
-        self.recipe = replace(recipe, seed=planted.seed)
+        self.recipe = recipe.changed(seed=planted.seed)
         told = json.dumps({**recipe.to_dict(), "seed": None}, sort_keys=True)
         self.work = planted.work / f"labels-{recipe.loop.examples}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 

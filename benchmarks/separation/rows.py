@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from stemclean.training.recipe import SeparatorRecipe, read_separator
 
@@ -54,7 +54,7 @@ class Row:
         stages = [self.overrides] if self.then is None else [self.overrides, self.then]
         share = examples // len(stages)
         return [
-            replace(recipe_of(self.model, share, [*overrides, *stage]), seed=seed, name=f"{self.model}-small")
+            recipe_of(self.model, share, [*overrides, *stage]).changed(seed=seed, name=f"{self.model}-small")
             for stage in stages
         ]
 

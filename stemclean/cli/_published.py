@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import typer
@@ -16,7 +15,7 @@ def refuse_contradictions(ctx: typer.Context) -> None:
     """
     from stemclean.refining.published import PUBLISHED, PUBLISHED_SELF, RECIPE
 
-    published: dict[str, Any] = {**asdict(PUBLISHED), **asdict(PUBLISHED_SELF), "recipe": RECIPE}
+    published: dict[str, Any] = {**PUBLISHED.to_dict(), **PUBLISHED_SELF.to_dict(), "recipe": RECIPE}
     for name, agreed in published.items():
         source = ctx.get_parameter_source(name)
         if source and source.name == "COMMANDLINE" and not _agrees(ctx.params[name], agreed):

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from stemclean.settings import Assignment
+
 __all__ = [
     "BUG",
     "CLOSED_PIPE",
@@ -50,6 +52,7 @@ __all__ = [
     "PushToHub",
     "Quiet",
     "add",
+    "by_option",
     "clock",
     "data",
     "example",
@@ -269,6 +272,18 @@ def passed_over(report: Mapping[str, Any]) -> list[str]:
     if report["skipped_before"]:
         lines.append(f"earlier runs had passed over {_many(report['skipped_before'], 'file')}")
     return lines
+
+
+def by_option(given: Mapping[str, tuple[str, Any]], settings: Sequence[str] | None) -> list[str | Assignment]:
+    """What options say of settings, then what ``--set`` does.
+
+    Args:
+        given: option -> the setting's name and its value, None where it was not typed.
+    """
+    from stemclean.settings import Assignment  # with pydantic
+
+    typed_ones = [Assignment(key, value, option) for option, (key, value) in given.items() if value is not None]
+    return [*typed_ones, *(settings or [])]
 
 
 def report_failures(

@@ -10,6 +10,7 @@ import typer
 from stemclean.cli._shared import (
     Json,
     Quiet,
+    by_option,
     clock,
     data,
     passed_over,
@@ -20,7 +21,6 @@ from stemclean.cli._shared import (
     table,
     typed,
 )
-from stemclean.documents import FlawError, toml_of
 
 EXAMPLE = "stemclean export refined.json --to zfturbo training_set"
 
@@ -32,7 +32,9 @@ def command(
         typer.Argument(metavar="DST", help="A folder for the training set: new, or the same export's from before."),
     ],
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Whose format: zfturbo.")],
-    sample_rate: Annotated[int, typer.Option(metavar="HZ", min=8000, help="Rate that the trainer reads.")] = 44100,
+    sample_rate: Annotated[
+        int, typer.Option(metavar="HZ", min=8000, max=384_000, help="Rate that the trainer reads.")
+    ] = 44100,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Go on although a class has no stem left; take it out of the trainer.")
     ] = False,
@@ -50,12 +52,18 @@ def command(
     zfturbo is Music-Source-Separation-Training, dataset type 3. Audio goes to a class only where exactly that class
     was found. Files that need another rate or two channels are written below DST; the others are named where they lie.
     """
-    options = parse_settings(settings or []) | ({"allow_empty": True} if allow_empty else {})
     with reading(refined, quiet=quiet):
         from stemclean.export import export
+        from stemclean.layouts.base import writer
         from stemclean.report import describe_exported
+        from stemclean.settings import SettingError, assignments, merged
 
-    exported = export(refined, to, destination, sample_rate=sample_rate, quiet=quiet, **options)
+    given = assignments(by_option({"--allow-empty": ("allow_empty", allow_empty or None)}, settings))
+    try:
+        layout = writer(to, merged({}, given))
+    except SettingError as error:
+        raise error.at("--set") from None
+    exported = export(refined, layout, destination, sample_rate=sample_rate, quiet=quiet)
     report = describe_exported(exported.to_dict())
     shown = table("Sound per class (h:mm:ss)", "class", "kept", "lost", "why lost", numbers=("kept", "lost"))
     for label, hours in report["classes"].items():
@@ -64,27 +72,6 @@ def command(
     data(report, [shown], as_json=as_json)
     remark(*_judged(report, refined), *softer(report["turned_down"]), *_next_steps(report), quiet=quiet)
     report_failures(report["failures"], quiet=quiet)
-
-
-def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` pairs; a value is TOML, and a bare word is text.
-
-    >>> parse_settings(["chunk_size=352800", "name=mine", "allow_empty=true"])
-    {'chunk_size': 352800, 'name': 'mine', 'allow_empty': True}
-
-    Raises:
-        typer.BadParameter: no ``=``.
-    """
-    parsed: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key.strip():
-            raise typer.BadParameter(f"{setting!r} is no KEY=VALUE", param_hint="--set")
-        try:
-            parsed[key.strip()] = toml_of(f"value = {value}")["value"]
-        except FlawError:  # no TOML: a word
-            parsed[key.strip()] = value.strip()
-    return parsed
 
 
 def _judged(report: dict[str, Any], source: Path) -> list[str]:

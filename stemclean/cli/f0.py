@@ -61,7 +61,7 @@ def command(
         sources,
         output,
         weights_uri=weights,
-        config=F0Config(format_, threshold, vocals),
+        config=F0Config(format=format_, threshold=threshold, vocals=vocals),
         device=device,
         resume=resume,
         quiet=quiet,

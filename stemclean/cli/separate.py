@@ -46,7 +46,7 @@ def command(
         source,
         output,
         weights_uri=weights,
-        config=SeparateConfig(overlap, format_),
+        config=SeparateConfig(overlap=overlap, format=format_),
         device=device,
         batch_size=batch_size,
         resume=resume,

@@ -12,6 +12,7 @@ from stemclean.cli._shared import (
     License,
     PushToHub,
     Quiet,
+    by_option,
     clock,
     data,
     passed_over,
@@ -91,8 +92,10 @@ def command(
         from stemclean.report import describe_training
         from stemclean.train_classifier import train_classifier
 
-    given = {"loss": loss, "loop.examples": examples, "seed": seed}
-    overrides = [*(f"{key}={value}" for key, value in given.items() if value is not None), *(settings or [])]
+    overrides = by_option(
+        {"--loss": ("loss", loss), "--examples": ("loop.examples", examples), "--seed": ("seed", seed)},
+        settings,
+    )
     report = describe_training(
         train_classifier(
             stems,

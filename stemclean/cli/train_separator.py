@@ -13,6 +13,7 @@ from stemclean.cli._shared import (
     License,
     PushToHub,
     Quiet,
+    by_option,
     clock,
     data,
     passed_over,
@@ -166,15 +167,15 @@ def command(
         }
         _refuse(never, "does not go with --joint, which takes songs as they are", "leave it out")
     given = {
-        "mixing.multi_label_probability": multi_label_probability,
-        "mixing.whole_stems": None if whole_stems is None else str(whole_stems).lower(),
-        "loss.robust": robust,
-        "loop.examples": examples,
-        "seed": seed,
-        "joint.weighting": weighting,
-        "joint.sep_weight": sep_weight,
+        "--multi-label-probability": ("mixing.multi_label_probability", multi_label_probability),
+        "--whole-stems": ("mixing.whole_stems", whole_stems),
+        "--robust": ("loss.robust", robust),
+        "--examples": ("loop.examples", examples),
+        "--seed": ("seed", seed),
+        "--weighting": ("joint.weighting", weighting),
+        "--sep-weight": ("joint.sep_weight", sep_weight),
     }
-    overrides = [*(f"{key}={value}" for key, value in given.items() if value is not None), *(settings or [])]
+    overrides = by_option(given, settings)
     classes = [label.strip() for label in labels.split(",")] if labels else None
     if joint is None:
         card = train_separator(

@@ -12,6 +12,7 @@ from stemclean.cli._shared import (
     License,
     PushToHub,
     Quiet,
+    by_option,
     clock,
     data,
     passed_over,
@@ -80,8 +81,7 @@ def command(
         from stemclean.train_tracker import train_tracker
         from stemclean.training.songs import Running
 
-    given = {"loop.examples": examples, "seed": seed}
-    overrides = [*(f"{key}={value}" for key, value in given.items() if value is not None), *(settings or [])]
+    overrides = by_option({"--examples": ("loop.examples", examples), "--seed": ("seed", seed)}, settings)
     running = Running(resume=resume, keep_checkpoint=keep_checkpoint, workers=workers, logs=logs, quiet=quiet)
     card = train_tracker(
         stems,

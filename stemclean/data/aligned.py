@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from stemclean.data.sources import Sources, loudness_gain
 from stemclean.errors import ConfigError
 from stemclean.layouts import f0_labels
 from stemclean.manifest import Manifest, Stem
+from stemclean.settings import Chance, LevelsDb, LoudnessLufs, Settings
 from stemclean.units import db_to_amplitude
 
 __all__ = [
@@ -43,32 +45,26 @@ SUREST = 0.9999
 """Confidence of an estimate at most, so that none passes for the truth, by which validation judges."""
 
 
-@dataclass(frozen=True)
-class AlignedMixing:
+class AlignedMixing(Settings):
     """How excerpts of songs are drawn.
 
     Args:
-        loudness_lufs: of every mixture (ITU-R BS.1770), reached by one gain.
+        loudness_lufs: of every mixture (ITU-R BS.1770), reached by one gain; None: as it is.
         gain_db: range of the gain of every class, drawn uniformly; it changes how the voice stands to the rest. A class
             alone has it on top of its loudness.
         swap_chance, invert_chance: that all channels of an excerpt change places, that a class is inverted.
     """
 
-    loudness_lufs: float = -14.0
-    gain_db: tuple[float, float] = (0.0, 0.0)
-    swap_chance: float = 0.0
-    invert_chance: float = 0.0
+    section: ClassVar[str] = "mixing"
 
-    def __post_init__(self) -> None:
-        for name in ("swap_chance", "invert_chance"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"mixing.{name} is {getattr(self, name):g}", "give a chance between 0 and 1")
-        if self.gain_db[0] > self.gain_db[-1] or len(self.gain_db) != 2:
-            raise ConfigError(f"mixing.gain_db is {list(self.gain_db)}", "give the least and the most")
+    loudness_lufs: LoudnessLufs | None = -14.0
+    gain_db: LevelsDb = (0.0, 0.0)
+    swap_chance: Chance = 0.0
+    invert_chance: Chance = 0.0
 
     def plain(self) -> AlignedMixing:
         """The same without chance: what validation hears."""
-        return AlignedMixing(self.loudness_lufs)
+        return AlignedMixing(loudness_lufs=self.loudness_lufs)
 
 
 @dataclass(frozen=True)

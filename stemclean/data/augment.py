@@ -11,13 +11,13 @@ pedalboard is licensed under the GPL-3.0 and imported in this file alone, at fir
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from stemclean.units import db_to_amplitude
 
-__all__ = ["CHAINS", "MILD", "PAPER", "EffectsChain", "equalizer_curve"]
+__all__ = ["CHAINS", "MILD", "PAPER", "Effects", "EffectsChain", "equalizer_curve"]
 
 Range = tuple[float, float]
 
@@ -143,7 +143,8 @@ PAPER = EffectsChain(
     lowpass_chance=0.0,
 )
 MILD = EffectsChain()
-CHAINS = {"paper": PAPER, "mild": MILD, "none": None}
+Effects = Literal["paper", "mild", "none"]
+CHAINS: dict[Effects, EffectsChain | None] = {"paper": PAPER, "mild": MILD, "none": None}
 
 
 def equalizer_curve(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from stemclean import manifest
 from stemclean.audio import activity, files
@@ -26,8 +26,9 @@ from stemclean.audio.waveform import Waveform
 from stemclean.data.cut_f0 import cut_file
 from stemclean.data.issues import GAIN_DB, channel_issues, turned_down_issue, with_issues
 from stemclean.data.song_levels import song_of
-from stemclean.errors import AudioError, ConfigError, LabelError, of_one_file
+from stemclean.errors import AudioError, LabelError, of_one_file
 from stemclean.manifest import Issue, Source, Stem
+from stemclean.settings import Settings, SilenceDbfs
 from stemclean.units import amplitude_to_db, db_to_amplitude, samples_to_seconds, seconds_to_samples
 
 __all__ = ["Cutter", "TrimConfig"]
@@ -48,8 +49,11 @@ _CARRIED = ("track", "split", "claimed", "labels", "scores", "levels_db", "verdi
 """What trimming leaves as it was."""
 
 
-@dataclass(frozen=True)
-class TrimConfig:
+_Db = Annotated[float, Field(ge=0, le=300)]
+_Seconds = Annotated[float, Field(ge=0, le=3600)]
+
+
+class TrimConfig(Settings):
     """What is silence, and how the rest is joined; the terms are those of :mod:`stemclean.audio.activity`.
 
     Args:
@@ -65,24 +69,18 @@ class TrimConfig:
         ConfigError: a value that cannot be meant.
     """
 
-    first_db: float = activity.FIRST_DB
-    second_db: float = activity.SECOND_DB
-    silence_floor_dbfs: float = activity.SILENCE_FLOOR_DBFS
-    fade: float = 0.01
-    min_gap: float = activity.MIN_GAP
-    pad: float = activity.PAD
+    first_db: _Db = activity.FIRST_DB
+    second_db: _Db = activity.SECOND_DB
+    silence_floor_dbfs: SilenceDbfs = activity.SILENCE_FLOOR_DBFS
+    fade: Annotated[float, Field(ge=0, le=activity.FRAME_LENGTH)] = 0.01
+    min_gap: _Seconds = activity.MIN_GAP
+    pad: _Seconds = activity.PAD
     detector: Detector = "sustained"
 
-    def __post_init__(self) -> None:
-        for name in ("first_db", "second_db", "fade", "min_gap", "pad"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ConfigError(f"trim: {name} is {value:g}", "give a number that is not negative")
-        if not self.silence_floor_dbfs <= 0:
-            raise ConfigError(f"trim: silence_floor_dbfs is {self.silence_floor_dbfs:g}", "give a level below 0")
-        if self.fade > activity.FRAME_LENGTH:
-            raise ConfigError(f"trim: a fade of {self.fade:g} s", f"at most one frame, {activity.FRAME_LENGTH:g} s")
+    @model_validator(mode="after")
+    def _pads_leave_a_gap(self) -> Self:
         activity.gap_and_pad_frames(self.min_gap, self.pad)
+        return self
 
 
 @dataclass(frozen=True)

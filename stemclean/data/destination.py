@@ -51,14 +51,18 @@ def check_free_or_own(folder: Path, earlier: Created | None, ours: Created, *, s
             )
 
 
-def refuse_in_source(folder: Path, source: Path) -> None:
+def refuse_in_source(folder: Path, source: Path, manifest: str | Path | None = None) -> None:
     """Refuse a destination in the folder that is read from: the next run would read what this one writes.
+
+    Args:
+        manifest: what names the source, where nobody typed it: its ``root``.
 
     Raises:
         ConfigError: ``folder`` is ``source`` or lies below it.
     """
     if folder.resolve().is_relative_to(source.resolve()):
-        raise ConfigError(f"the destination {folder} lies in the source {source}", "give a folder outside of it")
+        named = f", the root of {manifest}" if manifest is not None and Path(manifest) != source else ""
+        raise ConfigError(f"the destination {folder} lies in the source {source}{named}", "give a folder outside of it")
 
 
 def _inputs(created: Created, folder: Path) -> str:

@@ -8,14 +8,15 @@ class it really holds is often drawn as well, which is why a model can learn fro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
-from stemclean.data.augment import CHAINS
+from stemclean.data.augment import CHAINS, Effects
 from stemclean.data.pool import PooledStem, StemPool
 from stemclean.errors import ConfigError
+from stemclean.settings import RISING, WHOLE, Chance, Count, LevelsDb, Settings
 from stemclean.units import db_to_amplitude
 
 __all__ = ["Example", "MixingConfig", "RandomMixer"]
@@ -27,8 +28,10 @@ LOWEST_SHARE = np.float32(1e-6)
 """Share of the power that a silent source counts as: levels end at -60 dB."""
 
 
-@dataclass(frozen=True)
-class MixingConfig:
+_Speed = Annotated[float, Field(ge=0.5, le=2)]
+
+
+class MixingConfig(Settings):
     """How mixtures are drawn.
 
     Args:
@@ -50,26 +53,20 @@ class MixingConfig:
         peak_db: levels of the mixture, RMS in dB relative to the model's ``level_dbfs``, drawn uniformly.
     """
 
-    chance: float = 0.5
-    most: int = 0
-    same_song_chance: float = 0.0
-    effects: str = "mild"
-    level: bool = True
-    quiet_chance: float = 0.4
-    quiet_db: tuple[float, float] = (-24.0, -6.0)
-    speed: tuple[float, float] = (1.0, 1.0)
-    noise_chance: float = 0.1
-    empty_chance: float = 0.02
-    reuse: int = 4
-    peak_db: tuple[float, float] = (-12.0, 6.0)
+    section: ClassVar[str] = "mixing"
 
-    def __post_init__(self) -> None:
-        if not 0 < self.chance <= 1:
-            raise ConfigError(f"mixing.chance is {self.chance:g}: no class would ever be drawn", "0.5 is the paper's")
-        if self.reuse < 1:
-            raise ConfigError(f"mixing.reuse is {self.reuse:g}", "1 draws every segment anew")
-        if not 0.5 <= self.speed[0] <= self.speed[1] <= 2:
-            raise ConfigError(f"mixing.speed is {list(self.speed)}", "give the least and the most, between 0.5 and 2")
+    chance: Annotated[float, Field(gt=0, le=1)] = 0.5
+    most: Annotated[int, Field(ge=0, le=1000), WHOLE] = 0
+    same_song_chance: Chance = 0.0
+    effects: Effects = "mild"
+    level: bool = True
+    quiet_chance: Chance = 0.4
+    quiet_db: LevelsDb = (-24.0, -6.0)
+    speed: Annotated[tuple[_Speed, _Speed], *RISING] = (1.0, 1.0)
+    noise_chance: Chance = 0.1
+    empty_chance: Chance = 0.02
+    reuse: Count = 4
+    peak_db: LevelsDb = (-12.0, 6.0)
 
 
 class Example(NamedTuple):
@@ -130,8 +127,6 @@ class RandomMixer:
         level_dbfs: float | None = None,
         cells: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        if config.effects not in CHAINS:
-            raise ConfigError(f'no effects chain named "{config.effects}"', f"known: {', '.join(CHAINS)}")
         self.pool, self.labels, self.config, self.segment = pool, tuple(labels), config, segment
         self.seed = (seed,) if isinstance(seed, int) else tuple(seed)
         self.level_dbfs = level_dbfs

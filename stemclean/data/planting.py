@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from stemclean import regions
 from stemclean.audio import files
@@ -21,6 +22,7 @@ from stemclean.data.faults import KINDS, Fault
 from stemclean.data.issues import GAIN_DB, turned_down_issue
 from stemclean.errors import AudioError, ConfigError, of_one_file
 from stemclean.manifest import Issue, Region, Skip, Stem
+from stemclean.settings import RISING, WHOLE, Chance, LevelsDb, Settings
 from stemclean.units import amplitude_to_db, seconds_to_samples
 
 __all__ = ["CorruptConfig", "Planter", "Truth"]
@@ -29,8 +31,10 @@ NEAR_SILENCE_DBFS = (-90.0, -75.0)
 """Noise floors of a channel that recorded nothing, below the gate of :mod:`stemclean.data.corrupt`."""
 
 
-@dataclass(frozen=True)
-class CorruptConfig:
+_Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class CorruptConfig(Settings):
     """How much of what is planted.
 
     Args:
@@ -44,28 +48,21 @@ class CorruptConfig:
         seed: the same seed and data give the same bytes.
     """
 
-    mislabel: float = 0.2
-    bleed: float = 0.2
-    bleed_db: tuple[float, float] = (-20.0, 0.0)
-    bleed_share: tuple[float, float] | None = None
-    silence: float = 0.0
-    foreign: float = 0.0
+    mislabel: Chance = 0.2
+    bleed: Chance = 0.2
+    bleed_db: LevelsDb = (-20.0, 0.0)
+    bleed_share: Annotated[tuple[_Share, _Share], *RISING] | None = None
+    silence: Chance = 0.0
+    foreign: Chance = 0.0
     coincide: bool = False
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32), WHOLE] = 0
 
-    def __post_init__(self) -> None:
-        shares = {name: getattr(self, name) for name in KINDS}
-        for name, share in shares.items():
-            if not 0.0 <= share <= 1.0:
-                raise ConfigError(f"{name} {share:g} is no share", "give a number from 0 to 1, such as 0.2")
-        total = sum(shares.values()) - (self.mislabel if self.coincide else 0.0)
+    @model_validator(mode="after")
+    def _no_more_faults_than_stems(self) -> Self:
+        total = sum(getattr(self, name) for name in KINDS) - (self.mislabel if self.coincide else 0.0)
         if total > 1.0 + 1e-9:
             raise ConfigError(f"the shares add up to {total:g}: more faults than stems", "lower one of them")
-        if not self.bleed_db[0] <= self.bleed_db[1]:
-            raise ConfigError(f"bleed_db {self.bleed_db[0]:g}:{self.bleed_db[1]:g} runs backwards", "low first: -20:0")
-        if self.bleed_share is not None and not 0.0 < self.bleed_share[0] <= self.bleed_share[1] <= 1.0:
-            low, high = self.bleed_share
-            raise ConfigError(f"bleed_share {low:g}:{high:g} is no range of shares", "from above 0 to 1: 0.2:0.6")
+        return self
 
 
 @dataclass(frozen=True)

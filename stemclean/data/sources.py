@@ -16,15 +16,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from stemclean import duplicates
 from stemclean.audio.loudness import relative_lufs
-from stemclean.data.augment import CHAINS
+from stemclean.data.augment import CHAINS, Effects
 from stemclean.data.pool import PooledStem, StemPool
 from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest, Stem
+from stemclean.settings import Chance, LevelsDb, LoudnessLufs, Settings
 from stemclean.units import db_to_amplitude, seconds_to_samples
 
 __all__ = ["SourceMixer", "SourceMixing", "Sources", "cut_to_regions", "loudness_gain", "pieces", "trusted"]
@@ -33,8 +36,7 @@ FADE = 0.01
 """Seconds over which a source that is shorter than the segment fades in and out."""
 
 
-@dataclass(frozen=True)
-class SourceMixing:
+class SourceMixing(Settings):
     """How mixtures for separators are drawn.
 
     Args:
@@ -42,7 +44,8 @@ class SourceMixing:
             stems of a single class train: one of several gives nothing, the stretches in which it holds one neither.
         whole_stems: a stem of several classes is one source of all of them, as in the paper; otherwise it is cut where
             its regions say that the classes change (ours).
-        loudness_lufs: of every mixture (ITU-R BS.1770), reached by one gain on all its sources; the paper's is -14.
+        loudness_lufs: of every mixture (ITU-R BS.1770), reached by one gain on all its sources; the paper's is -14;
+            None: as it is.
             A mixture without a loudness, silent or shorter than 0.4 s, is left as it is.
         effects: ``paper``, ``mild`` or ``none`` on every source, see :mod:`stemclean.data.augment`.
         gain_db: range of the gain of every source, drawn uniformly (ours).
@@ -51,30 +54,26 @@ class SourceMixing:
         min_piece: seconds; shorter stretches of a cut stem are left out (ours).
     """
 
-    multi_label_probability: float = 0.4
-    whole_stems: bool = False
-    loudness_lufs: float = -14.0
-    effects: str = "none"
-    gain_db: tuple[float, float] = (0.0, 0.0)
-    swap_chance: float = 0.0
-    invert_chance: float = 0.0
-    absent_chance: float = 0.0
-    min_piece: float = 1.0
+    section: ClassVar[str] = "mixing"
 
-    def __post_init__(self) -> None:
-        for name in ("multi_label_probability", "swap_chance", "invert_chance", "absent_chance"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"mixing.{name} is {getattr(self, name):g}", "give a chance between 0 and 1")
-        if self.absent_chance == 1:
-            raise ConfigError("mixing.absent_chance is 1: every mixture would be silent")
-        if self.effects not in CHAINS:
-            raise ConfigError(f'no effects chain named "{self.effects}"', f"known: {', '.join(CHAINS)}")
-        if self.gain_db[0] > self.gain_db[-1] or len(self.gain_db) != 2:
-            raise ConfigError(f"mixing.gain_db is {list(self.gain_db)}", "give the least and the most")
+    multi_label_probability: Chance = 0.4
+    whole_stems: bool = False
+    loudness_lufs: LoudnessLufs | None = -14.0
+    effects: Effects = "none"
+    gain_db: LevelsDb = (0.0, 0.0)
+    swap_chance: Chance = 0.0
+    invert_chance: Chance = 0.0
+    absent_chance: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    min_piece: Annotated[float, Field(ge=0, le=3600)] = 1.0
 
     def plain(self) -> SourceMixing:
         """The same without chance effects and shared sources: what validation hears."""
-        return SourceMixing(0.0, self.whole_stems, self.loudness_lufs, min_piece=self.min_piece)
+        return SourceMixing(
+            multi_label_probability=0.0,
+            whole_stems=self.whole_stems,
+            loudness_lufs=self.loudness_lufs,
+            min_piece=self.min_piece,
+        )
 
 
 @dataclass(frozen=True)

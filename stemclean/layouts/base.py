@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from stemclean.errors import ConfigError
 from stemclean.labels import Profile, Reading
 from stemclean.manifest import Manifest, Skip
+from stemclean.settings import Settings, UnknownSettingError
 
 __all__ = ["Found", "Reader", "WriteReport", "Writer", "layouts", "reader_for", "writer"]
 
@@ -146,14 +147,23 @@ def reader_for(path: Path, profile: Profile) -> Reader:
     raise ConfigError(f"{path}: no layout reads this", DATA)
 
 
-def writer(name: str) -> Writer:
+def writer(name: str, settings: Mapping[str, Any] | None = None) -> Writer:
     """The layout of that name, to write with.
 
+    Args:
+        settings: those that are to differ from its defaults: the fields of a layout that is a class of
+            :class:`~stemclean.settings.Settings`; others have none.
+
     Raises:
-        ConfigError: there is none that writes.
+        ConfigError: there is none that writes; or a :class:`~stemclean.settings.SettingError`, where it has no such
+            setting, or cannot have that value.
     """
     layout = layouts().get(name)
     if not isinstance(layout, Writer):
         known = ", ".join(key for key, item in layouts().items() if isinstance(item, Writer))
         raise ConfigError(f'no layout named "{name}" can be written', f"known: {known}")
+    if isinstance(layout, Settings):
+        return type(layout)(**settings or {})
+    for key in settings or ():
+        raise UnknownSettingError(key, [])
     return layout

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -127,7 +128,7 @@ def _rows(path: Path) -> Iterator[_Row]:
             columns, width = _columns(path, cells), len(cells)
             continue
         named = {key: cells[at] if at < len(cells) else "" for key, at in columns.items()}
-        wrong = _wrong(cells, named, width)
+        wrong = _wrong(cells, named, width, path.parent)
         if wrong:
             broken.append(f"{line}: {wrong}")
         elif any(cells):
@@ -149,8 +150,12 @@ _PLAINLY = {
 }
 
 
-def _wrong(cells: Sequence[str], named: Mapping[str, str], width: int) -> str:
-    """What is wrong with the cells of a line; empty where nothing is."""
+def _wrong(cells: Sequence[str], named: Mapping[str, str], width: int, folder: Path) -> str:
+    """What is wrong with the cells of a line; empty where nothing is.
+
+    Args:
+        folder: of the list.
+    """
     if not any(cells):
         return ""
     if any(cells[width:]):
@@ -159,7 +164,20 @@ def _wrong(cells: Sequence[str], named: Mapping[str, str], width: int) -> str:
         return "it names no file"
     if "\0" in named["path"]:
         return "a path cannot hold a NUL"
+    if _too_long(folder / named["path"]):
+        return f"a path of {len(named['path'])} letters is longer than the system takes, or a name in it is"
     return ""
+
+
+def _too_long(path: Path) -> bool:
+    """Whether the system refuses a path for its length, whatever there is."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    except ValueError:  # letters that no path holds
+        return False
+    return False
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -22,12 +22,14 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from tqdm import tqdm
 
 from stemclean import duplicates
@@ -39,6 +41,7 @@ from stemclean.disk import replacing
 from stemclean.errors import AudioError, ConfigError, of_one_file
 from stemclean.layouts.base import WriteReport
 from stemclean.manifest import Manifest, Skip, Stem
+from stemclean.settings import WHOLE, Settings
 from stemclean.units import amplitude_to_db
 
 __all__ = ["LAYOUT", "ZFTurbo"]
@@ -85,8 +88,7 @@ class _Row:
     reads_right: bool
 
 
-@dataclass
-class ZFTurbo:
+class ZFTurbo(Settings):
     """Writes the CSV, and the audio that cannot be read where it lies.
 
     Args:
@@ -95,10 +97,11 @@ class ZFTurbo:
         allow_empty: export although a class has no stem; it must then be left out of ``training.instruments``.
     """
 
-    chunk_size: int = 485_100
-    min_mean_abs: float = 0.001
+    name: ClassVar[str] = "zfturbo"
+
+    chunk_size: Annotated[int, Field(ge=1, le=2**31), WHOLE] = 485_100
+    min_mean_abs: Annotated[float, Field(ge=0, le=1)] = 0.001
     allow_empty: bool = False
-    name: str = field(default="zfturbo", init=False)
 
     def write(
         self, manifest: Manifest, folder: Path, destination: Path, *, sample_rate: int = 44100, quiet: bool = False

@@ -25,6 +25,7 @@ BACKBONE = r"convnext(v2)?_[a-z0-9_]+"
 LONGEST_LIST, LONGEST_TEXT, MOST_LABELS = 64, 64, 256
 
 OPTIONS: Final[dict[str, tuple[float, float]]] = {
+    "bands": (1, 32_768),
     "bandwidth_hz": (1, 384_000),
     "blocks": (1, 16),
     "capacity": (1, 256),

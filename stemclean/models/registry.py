@@ -17,8 +17,9 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from stemclean.errors import ConfigError, StemcleanError, in_plain_words
 from stemclean.models import bounds
 from stemclean.models.contract import ModelSpec
+from stemclean.settings import frozen
 
-__all__ = ["build", "called", "names"]
+__all__ = ["build", "called", "check", "names", "own"]
 
 
 def names(kind: str) -> list[str]:
@@ -34,6 +35,15 @@ def _ours(kind: str) -> set[str]:
 def _plugged_in(kind: str) -> dict[str, EntryPoint]:
     """Architectures of other packages, which set their own bounds; it takes a look at every package there is."""
     return {point.name: point for point in entry_points(group=f"stemclean.{kind}")}
+
+
+def _builder(kind: str, name: str) -> Any:
+    return importlib.import_module(f"stemclean.models.{kind}.{name}").build
+
+
+def own(kind: str, name: str) -> Callable[..., Any] | None:
+    """What builds an architecture of this package; None: it is another's, or there is none of that name."""
+    return _builder(kind, name) if name in _ours(kind) - _plugged_in(kind).keys() else None
 
 
 def called(kind: str) -> str:
@@ -55,10 +65,21 @@ def build(kind: str, name: str, spec: ModelSpec, options: dict[str, Any]) -> Any
         raise ConfigError(f'no {called(kind)} named "{name}"', f"known: {', '.join(sorted(ours | theirs.keys()))}")
     if name in theirs:
         return _built(theirs[name].load, kind, name, spec, options)
+    check(kind, name, spec, options)
+    return _built(lambda: _builder(kind, name), kind, name, spec, options)
+
+
+def check(kind: str, name: str, spec: ModelSpec, options: dict[str, Any]) -> None:
+    """Refuse what an architecture of this package cannot be built from, without the memory for it.
+
+    Raises:
+        ConfigError: options that it does not take, that are out of bounds or do not fit one another, or too large a
+            model.
+    """
     bounds.check(spec, options)
 
     def load() -> Any:
-        return importlib.import_module(f"stemclean.models.{kind}.{name}").build
+        return _builder(kind, name)
 
     with torch.device("meta"), _bounded(kind, name):
         model = _built(load, kind, name, spec, options)
@@ -68,7 +89,6 @@ def build(kind: str, name: str, spec: ModelSpec, options: dict[str, Any]) -> Any
         raise ConfigError(
             f'{called(kind)} "{name}" would have {size:,} parameters', f"{bounds.LARGEST_MODEL:,} are the most"
         )
-    return _built(load, kind, name, spec, options)
 
 
 def _check_types(architecture: type, options: Mapping[str, Any]) -> None:
@@ -80,7 +100,7 @@ def _check_types(architecture: type, options: Mapping[str, Any]) -> None:
     declared = get_type_hints(architecture.__init__)  # type: ignore[misc]
     for name, value in options.items():
         try:
-            TypeAdapter(declared.get(name, Any), config=ConfigDict(strict=True)).validate_python(value)
+            TypeAdapter(declared.get(name, Any), config=ConfigDict(strict=True)).validate_python(frozen(value))
         except ValidationError as error:
             raise ConfigError(
                 f"options.{name} {in_plain_words(error.errors()[0]['msg'])}", "put it right in the recipe or the card"

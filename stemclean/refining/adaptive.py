@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def resolve(
         truth = np.array([label in stem.labels for stem, _ in pairs])
         thresholds[label], reached[label] = best_threshold(truth, np.array([scores[label] for _, scores in pairs]))
     told = {"rule": "adaptive", "stems": len(pairs), "threshold": thresholds, "f1": reached}
-    return replace(config, threshold=thresholds), {"thresholds": told}
+    return config.changed(threshold=thresholds), {"thresholds": told}
 
 
 def sample(stems: Sequence[Stem]) -> list[Stem]:

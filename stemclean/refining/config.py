@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
 
 from stemclean import verdicts
 from stemclean.audio.activity import SILENCE_FLOOR_DBFS, Detector
-from stemclean.errors import ConfigError
 from stemclean.refining import CLAIMED_THRESHOLD
+from stemclean.settings import WHOLE, Chance, SettingError, Settings, SilenceDbfs
 from stemclean.verdicts import Policy
 
 __all__ = ["RefineConfig", "Running", "SelfConfig"]
 
 
-@dataclass(frozen=True)
-class RefineConfig:
+Score = Annotated[float, Field(gt=0, lt=1)]
+
+
+class RefineConfig(Settings):
     """How stems are judged.
 
     Args:
@@ -41,35 +45,30 @@ class RefineConfig:
             windows, as in the paper.
     """
 
-    threshold: float | Mapping[str, float] | Literal["adaptive"] = 0.9
-    claimed_threshold: float = CLAIMED_THRESHOLD
-    max_bleed_db: float | None = None
+    threshold: Annotated[
+        Score | Mapping[str, Score] | Literal["adaptive"],
+        Field(description='a number above 0 and below 1, one for each class, or "adaptive"'),
+    ] = 0.9
+    claimed_threshold: Score = CLAIMED_THRESHOLD
+    max_bleed_db: Annotated[float, Field(ge=-200, le=200)] | None = None
     crosstalk: bool = True
-    silence_floor_dbfs: float = SILENCE_FLOOR_DBFS
+    silence_floor_dbfs: SilenceDbfs = SILENCE_FLOOR_DBFS
     plain_windows: bool = False
-    margin: float = 1.0
+    margin: Annotated[float, Field(ge=0, le=1000)] = 1.0
     detector: Detector = "sustained"
     joined: bool = False
     calibrated: bool = True
 
-    def __post_init__(self) -> None:
-        if isinstance(self.threshold, str) and self.threshold != "adaptive":
-            raise ConfigError(
-                f'threshold is "{self.threshold}", but it is a score or adaptive', "the paper's threshold is 0.9"
-            )
-        if not self.silence_floor_dbfs <= 0:
-            raise ConfigError(f"silence_floor_dbfs is {self.silence_floor_dbfs:g}", "give a level below 0, as -70")
-        for name, value in self._scores():
-            if not 0 < value < 1:
-                raise ConfigError(
-                    f"{name} is {value:g}, but scores lie between 0 and 1", "the paper's threshold is 0.9"
-                )
-        if isinstance(self.threshold, float | int) and self.claimed_threshold > self.threshold:
-            raise ConfigError(
-                f"claimed_threshold {self.claimed_threshold:g} is above threshold {self.threshold:g}: "
+    @model_validator(mode="after")
+    def _claims_count_for_their_class(self) -> Self:
+        if isinstance(self.threshold, float) and self.claimed_threshold > self.threshold:
+            raise SettingError(
+                "claimed_threshold",
+                f"claimed_threshold is {self.claimed_threshold:g}, above threshold {self.threshold:g}: "
                 "a claim would count against its class",
                 f"lower it too: --threshold {self.threshold:g} --claimed-threshold {self.threshold:g}",
             )
+        return self
 
     def policy(self, chance: float = 0.5) -> Policy:
         """How verdicts are given.
@@ -89,16 +88,8 @@ class RefineConfig:
         policy = self.policy()
         return verdicts.limits(labels, claimed, policy.threshold, policy.claimed_threshold)
 
-    def _scores(self) -> Iterable[tuple[str, float]]:
-        yield "claimed_threshold", self.claimed_threshold
-        if isinstance(self.threshold, Mapping):
-            yield from ((f"threshold of {label}", value) for label, value in self.threshold.items())
-        elif not isinstance(self.threshold, str):
-            yield "threshold", self.threshold
 
-
-@dataclass(frozen=True)
-class SelfConfig:
+class SelfConfig(Settings):
     """How a dataset refines itself.
 
     Args:
@@ -111,23 +102,10 @@ class SelfConfig:
             to it, see :func:`stemclean.refining.choosing.choose`; ours, the paper leaves it open.
     """
 
-    rounds: int = 2
-    folds: int = 1
+    rounds: Annotated[int, Field(ge=1, le=1000), WHOLE] = 2
+    folds: Annotated[int, Field(ge=1, le=1000), WHOLE] = 1
     retrain_on: Literal["single", "all"] = "single"
-    min_single_share: float = 0.2
-
-    def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise ConfigError(f"{self.rounds} rounds are none", "the paper's answer is --rounds 2")
-        if self.folds < 1:
-            raise ConfigError(f"{self.folds} folds are none", "give two at least, or leave --folds out")
-        if self.retrain_on not in ("single", "all"):
-            raise ConfigError(f'nothing to retrain on is called "{self.retrain_on}"', "known: single, all")
-        if not 0 <= self.min_single_share <= 1:
-            raise ConfigError(
-                f"min_single_share is {self.min_single_share:g}, but a share lies between 0 and 1",
-                "0 fills up nothing, 0.2 is the default",
-            )
+    min_single_share: Chance = 0.2
 
 
 @dataclass(frozen=True)

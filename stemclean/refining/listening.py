@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def provenance(
     return Created(
         by=f"stemclean {stemclean.__version__}",
         command="refine",
-        config=asdict(config) | ({"self": trained} if trained else {}),
+        config=config.to_dict() | ({"self": trained} if trained else {}),
         inputs=[_input(data, output)],
         model=models[0] if len(models) == 1 else None,
         models=models if len(models) > 1 else [],

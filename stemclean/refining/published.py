@@ -12,13 +12,13 @@ Some of it the paper leaves open; there the recipe ``paper`` says what we chose,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stemclean.errors import ConfigError
 from stemclean.refining.config import RefineConfig, SelfConfig
 
 if TYPE_CHECKING:
+    from stemclean.settings import Assignment
     from stemclean.training.recipe import ClassifierRecipe
 
 __all__ = ["OPEN", "PUBLISHED", "PUBLISHED_SELF", "RECIPE", "published_recipe", "published_self"]
@@ -44,7 +44,7 @@ OPEN = ("loop.", "seed", "validation_share", "validation_examples")
 mixtures (an epoch has no length there), random numbers, and the tracks that validate."""
 
 
-def published_recipe(overrides: Sequence[str] = ()) -> ClassifierRecipe:
+def published_recipe(overrides: Sequence[str | Assignment] = ()) -> ClassifierRecipe:
     """The paper's recipe.
 
     Args:
@@ -66,7 +66,7 @@ def published_recipe(overrides: Sequence[str] = ()) -> ClassifierRecipe:
     return wanted
 
 
-def published_self(overrides: Sequence[str] = ()) -> dict[str, Any]:
+def published_self(overrides: Sequence[str | Assignment] = ()) -> dict[str, Any]:
     """Arguments of :func:`stemclean.refine.refine_self`, besides :data:`PUBLISHED` as its ``config``.
 
     Args:
@@ -75,7 +75,7 @@ def published_self(overrides: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         ConfigError: as there.
     """
-    return {**asdict(PUBLISHED_SELF), "recipe": published_recipe(overrides), "overrides": ()}
+    return {**PUBLISHED_SELF.to_dict(), "recipe": published_recipe(overrides), "overrides": ()}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ class Rounds:
     def _about(self, number: int) -> dict[str, Any]:
         """The settings as a round's manifest holds them: those of a run with no more rounds."""
         asked = {"rounds": number, "threshold": self.config.threshold, "recipe": self.recipe.to_dict()}
-        return asdict(self.method) | asked
+        return self.method.to_dict() | asked
 
     def _usable(self) -> list[Stem]:
         """Stems that may train or validate: no declared test stems, none without labels, none to drop."""
@@ -211,7 +211,7 @@ class Rounds:
         if config.threshold == "adaptive":
             if not isinstance(earlier.created.config.get("threshold"), dict):
                 return None
-            config = replace(config, threshold=earlier.created.config["threshold"])
+            config = config.changed(threshold=earlier.created.config["threshold"])
         wanted = provenance(config, jury, self.data, target, self._about(number))
         return earlier if _as_stored(earlier.created) == _as_stored(wanted) else None
 

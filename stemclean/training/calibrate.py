@@ -6,11 +6,11 @@ reach down to where bleed is barely heard, since a faint class counts as present
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import Field
 from tqdm import tqdm
 
 from stemclean.data.pool import PooledStem, StemPool
@@ -19,6 +19,7 @@ from stemclean.models.calibration import Calibration
 from stemclean.models.contract import Classifier
 from stemclean.models.judge import Judgement, levels_of, window_power
 from stemclean.models.levels import LevelCalibration, fit_levels
+from stemclean.settings import WHOLE, Chance, LevelsDb, Settings
 from stemclean.units import db_to_amplitude
 
 __all__ = ["CalibrationConfig", "calibrate", "draw"]
@@ -29,8 +30,7 @@ SILENT = 1e-7
 """RMS of an excerpt in which there is nothing: nothing bleeds into it, and it does not bleed."""
 
 
-@dataclass(frozen=True)
-class CalibrationConfig:
+class CalibrationConfig(Settings):
     """What a classifier is calibrated on; all ours.
 
     Args:
@@ -40,10 +40,12 @@ class CalibrationConfig:
         bleed_db: its level relative to the stem, drawn uniformly.
     """
 
-    excerpts: int = 0
-    segments: int = 7
-    bleed_chance: float = 0.4
-    bleed_db: tuple[float, float] = (-20.0, 0.0)
+    section: ClassVar[str] = "calibration"
+
+    excerpts: Annotated[int, Field(ge=0, le=1_000_000), WHOLE] = 0
+    segments: Annotated[int, Field(ge=1, le=1000), WHOLE] = 7
+    bleed_chance: Chance = 0.4
+    bleed_db: LevelsDb = (-20.0, 0.0)
 
 
 class _Bleed(NamedTuple):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -101,7 +102,8 @@ VALIDATION_BATCH = 32
 DISGUISE = 1
 """What a disguise is drawn for; the mixture itself is drawn for nothing more."""
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "bce": bce, "gce": gce}
+Loss = Literal["l1", "bce", "gce"]
+LOSSES: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "bce": bce, "gce": gce}
 
 
 @dataclass
@@ -127,7 +129,7 @@ class ClassifyTask:
     train: StemPool
     validation: StemPool
     mixing: MixingConfig
-    loss: str = "l1"
+    loss: Loss = "l1"
     batch_size: int = 64
     equalizer_db: float = 6.0
     masks: int = 0

@@ -11,20 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from stemclean.data.aligned import AlignedMixer
-from stemclean.errors import ConfigError
 from stemclean.models.cascade import Cascade
+from stemclean.settings import OneOf, Settings
 from stemclean.training import numbered, track
 from stemclean.training.processes import everyones
 from stemclean.training.separate import LossConfig, item_losses, sum_of_rows
 from stemclean.training.weighting import SampleLosses, Weighting
+from stemclean.training.weighting import names as weightings
 
 __all__ = ["JointConfig", "JointTask"]
 
@@ -32,8 +34,7 @@ SCORED_DB = 10.0
 """Decibels that weigh as much as all of the raw pitch accuracy in a validation's ``score`` (ours)."""
 
 
-@dataclass(frozen=True)
-class JointConfig:
+class JointConfig(Settings):
     """How two models are trained as one.
 
     Args:
@@ -42,15 +43,11 @@ class JointConfig:
         confidences: False: every label counts as if a person had given it.
     """
 
-    weighting: str = "uniform"
-    sep_weight: float = 1.0
-    confidences: bool = True
+    section: ClassVar[str] = "joint"
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.sep_weight <= 2:
-            raise ConfigError(
-                f"a weight of separation of {self.sep_weight:g}", "give one in [0, 2]; pitch has the rest"
-            )
+    weighting: Annotated[str, OneOf(weightings)] = "uniform"
+    sep_weight: Annotated[float, Field(ge=0, le=2)] = 1.0
+    confidences: bool = True
 
 
 @dataclass

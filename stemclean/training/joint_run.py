@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +70,8 @@ def fit_joint(
     classes = _classes(known, labels, loaded["separators"])
     known = _narrowed(known, classes, given=bool(labels))
     manifest = known.with_stems(known.stems, skipped=[*manifest.skipped, *_beyond(known, classes)])
-    key = _run_key(known, folder, [recipe.to_dict(), tracker_recipe.to_dict(), asdict(config)], classes, loaded)
-    settings = {"recipe": recipe.to_dict(), "tracker_recipe": tracker_recipe.to_dict(), "joint": asdict(config)}
+    key = _run_key(known, folder, [recipe.to_dict(), tracker_recipe.to_dict(), config.to_dict()], classes, loaded)
+    settings = {"recipe": recipe.to_dict(), "tracker_recipe": tracker_recipe.to_dict(), "joint": config.to_dict()}
     keep = running.keep_checkpoint
     if running.resume and (written := finished.found(output, key, settings, card, keep_checkpoint=keep)):
         return _told(written, output, manifest)
@@ -80,7 +79,7 @@ def fit_joint(
         known,
         folder,
         classes,
-        recipe.spec,
+        dict(recipe.spec),
         running,
         share=recipe.validation_share,
         seed=recipe.seed,
@@ -152,7 +151,7 @@ def fit_tracker(
     keep = running.keep_checkpoint
     if running.resume and (written := finished.found(output, key, settings, card, keep_checkpoint=keep)):
         return _told(written, output, manifest)
-    songs = Songs(known, folder, [PITCHED], recipe.spec, running, share=recipe.validation_share, seed=recipe.seed)
+    songs = Songs(known, folder, [PITCHED], dict(recipe.spec), running, share=recipe.validation_share, seed=recipe.seed)
     torch.manual_seed(recipe.seed)
     spec = ModelSpec(labels=(PITCHED,), **recipe.spec)
     model = registry.build("pitch", recipe.architecture, spec, dict(recipe.options))
@@ -250,7 +249,12 @@ def _mixing(recipe: SeparatorRecipe) -> AlignedMixing:
             "robust loss",
             'set mixing.effects="none", mixing.absent_chance=0.0 and loss.robust="none"',
         )
-    return AlignedMixing(given.loudness_lufs, given.gain_db, given.swap_chance, given.invert_chance)
+    return AlignedMixing(
+        loudness_lufs=given.loudness_lufs,
+        gain_db=given.gain_db,
+        swap_chance=given.swap_chance,
+        invert_chance=given.invert_chance,
+    )
 
 
 def _classes(manifest: Manifest, labels: Sequence[str] | None, start: weights.Weights | None) -> tuple[str, ...]:

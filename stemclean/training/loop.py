@@ -15,17 +15,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from stemclean.errors import ConfigError, StemcleanError
 from stemclean.progress import warn
+from stemclean.settings import WHOLE, Chance, Count, Settings
 from stemclean.training import checkpoints, processes, talk
 from stemclean.training.memory import keep_freed_memory
 from stemclean.training.norms import batch_norms, measure_norms, share_norms
@@ -64,8 +66,10 @@ class Task(Protocol):
         """Named figures; ``score`` is the one to raise."""
 
 
-@dataclass(frozen=True)
-class LoopConfig:
+_Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class LoopConfig(Settings):
     """How a model is fitted.
 
     Args:
@@ -86,24 +90,21 @@ class LoopConfig:
         precision: ``auto`` (bf16 where the machine has it), ``bf16`` or ``no``.
     """
 
-    examples: int = 100_000
-    batch_size: int = 64
-    micro_batch_size: int = 0
-    learning_rate: float = 1e-3
-    warmup: float = 0.02
-    decay: float = 0.3
-    weight_decay: float = 0.05
-    ema: float = 0.999
-    betas: tuple[float, float] = (0.9, 0.98)
-    eps: float = 1e-8
-    clip: float = 1.0
-    validations: int = 10
-    precision: str = "auto"
+    section: ClassVar[str] = "loop"
 
-    def __post_init__(self) -> None:
-        for name in ("examples", "batch_size", "validations"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"loop.{name} is {getattr(self, name)}", "give 1 at least")
+    examples: Annotated[int, Field(ge=1, le=10**12), WHOLE] = 100_000
+    batch_size: Count = 64
+    micro_batch_size: Annotated[int, Field(ge=0, le=1_000_000), WHOLE] = 0
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    warmup: Chance = 0.02
+    decay: Chance = 0.3
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.05
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    betas: tuple[_Decay, _Decay] = (0.9, 0.98)
+    eps: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    clip: Annotated[float, Field(ge=0, le=1e9)] = 1.0
+    validations: Count = 10
+    precision: Literal["auto", "bf16", "no"] = "auto"
 
     @property
     def steps(self) -> int:

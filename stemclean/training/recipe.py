@@ -1,47 +1,93 @@
-"""Recipes: every choice of a training run in one TOML file, checked key by key."""
+"""Recipes: every choice of a training run in one TOML file.
+
+A recipe is read in layers: its file, then ``KEY=VALUE`` over it. Each key is checked before anything else is done: its
+name, its type and range (:mod:`stemclean.settings`), the architecture and its options
+(:mod:`stemclean.models.options`), and whether it does anything beside the others (:mod:`stemclean.training.idle`).
+
+A key of the file that does something there may be made idle by a later layer, as ``--set calibration.excerpts=0`` does
+with ``calibration.bleed_db``. One that nothing ever reads is refused, with the file or ``--set`` and its name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from importlib.resources import files
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
 
 from stemclean.data.aligned import AlignedMixing
 from stemclean.data.mixing import MixingConfig
 from stemclean.data.sources import SourceMixing
-from stemclean.documents import FlawError, toml_of
-from stemclean.errors import ConfigError
-from stemclean.models.contract import ModelSpec
-from stemclean.training import ranges
+from stemclean.models import options
+from stemclean.settings import (
+    WHOLE,
+    Assignment,
+    Chance,
+    Count,
+    SettingError,
+    Settings,
+    assignments,
+    merged,
+    shown,
+)
+from stemclean.training import idle
 from stemclean.training.calibrate import CalibrationConfig
+from stemclean.training.classify import Loss
 from stemclean.training.joint import JointConfig
+from stemclean.training.layers import known, located, read_layers
 from stemclean.training.loop import LoopConfig
 from stemclean.training.separate import LossConfig
 
 __all__ = [
     "ClassifierRecipe",
+    "Joint",
     "SeparatorRecipe",
+    "Spec",
     "TrackerRecipe",
     "names",
     "read",
     "read_joint",
     "read_separator",
     "read_tracker",
-    "split_overrides",
 ]
 
+Seed = Annotated[int, Field(ge=0, lt=2**23), WHOLE]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Name = Annotated[str, Field(min_length=1, max_length=1000)]
 
-@dataclass(frozen=True)
-class ClassifierRecipe:
+
+class Spec(Settings):
+    """What a model is fed with; its labels come from the data. Also a mapping, as ``spec["segment"]``.
+
+    Args:
+        sample_rate: in Hz.
+        channels: audio channels.
+        segment: samples of one judged or separated segment.
+    """
+
+    section: ClassVar[str] = "spec"
+
+    sample_rate: Annotated[int, Field(ge=1000, le=384_000), WHOLE]
+    channels: Annotated[int, Field(ge=1, le=2), WHOLE]
+    segment: Annotated[int, Field(ge=256, le=2**24), WHOLE]
+
+    def keys(self) -> Iterable[str]:
+        """Names of all."""
+        return type(self).model_fields
+
+    def __getitem__(self, name: str) -> int:
+        return int(getattr(self, name))
+
+
+class ClassifierRecipe(Settings):
     """How a classifier is trained; ``recipes/small.toml`` and ``recipes/paper.toml`` are examples.
 
     Args:
         name: of the recipe.
         kind: ``classifiers``.
         architecture: a name of ``models/classifiers``.
-        spec: ``sample_rate``, ``channels`` and ``segment`` of the model; its labels come from the data.
+        spec: see :class:`Spec`.
         options: of the architecture.
         loss: ``l1``, ``bce`` or ``gce``.
         equalizer_db, masks, disguised: how mixtures are disguised, see
@@ -53,36 +99,31 @@ class ClassifierRecipe:
         seed: of everything that is drawn.
     """
 
-    name: str
-    kind: str
-    architecture: str
-    spec: Mapping[str, int]
-    options: Mapping[str, Any]
-    loss: str = "l1"
-    equalizer_db: float = 0.0
-    masks: int = 0
-    disguised: float = 1.0
-    validation_share: float = 0.1
-    validation_examples: int = 512
-    mixing: MixingConfig = field(default_factory=MixingConfig)
-    loop: LoopConfig = field(default_factory=LoopConfig)
-    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
-    seed: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able fields."""
-        return asdict(self)
+    name: Name
+    kind: Literal["classifiers"]
+    architecture: Name
+    spec: Spec
+    options: dict[str, Any]
+    loss: Loss = "l1"
+    equalizer_db: Annotated[float, Field(ge=0, le=60)] = 0.0
+    masks: Annotated[int, Field(ge=0, le=100), WHOLE] = 0
+    disguised: Chance = 1.0
+    validation_share: Share = 0.1
+    validation_examples: Count = 512
+    mixing: MixingConfig = MixingConfig()
+    loop: LoopConfig = LoopConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
+    seed: Seed = 0
 
 
-@dataclass(frozen=True)
-class SeparatorRecipe:
+class SeparatorRecipe(Settings):
     """How a separator is trained; ``recipes/xumx-small.toml`` and ``recipes/xumx-paper.toml`` are examples.
 
     Args:
         name: of the recipe.
         kind: ``separators``.
         architecture: a name of ``models/separators``.
-        spec: ``sample_rate``, ``channels`` and ``segment`` of the model; its labels come from the data.
+        spec: see :class:`Spec`.
         options: of the architecture.
         loss, mixing, loop: see :class:`~stemclean.training.separate.LossConfig`,
             :class:`~stemclean.data.sources.SourceMixing` and :class:`~stemclean.training.loop.LoopConfig`.
@@ -91,32 +132,27 @@ class SeparatorRecipe:
         seed: of everything that is drawn.
     """
 
-    name: str
-    kind: str
-    architecture: str
-    spec: Mapping[str, int]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    loss: LossConfig = field(default_factory=LossConfig)
-    mixing: SourceMixing = field(default_factory=SourceMixing)
-    loop: LoopConfig = field(default_factory=LoopConfig)
-    validation_share: float = 0.1
-    validation_examples: int = 64
-    seed: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able fields."""
-        return asdict(self)
+    name: Name
+    kind: Literal["separators"]
+    architecture: Name
+    spec: Spec
+    options: dict[str, Any] = Field(default_factory=dict)
+    loss: LossConfig = LossConfig()
+    mixing: SourceMixing = SourceMixing()
+    loop: LoopConfig = LoopConfig()
+    validation_share: Share = 0.1
+    validation_examples: Count = 64
+    seed: Seed = 0
 
 
-@dataclass(frozen=True)
-class TrackerRecipe:
+class TrackerRecipe(Settings):
     """How a pitch tracker is trained; ``recipes/rmvpe-small.toml`` and ``recipes/rmvpe-paper.toml`` are examples.
 
     Args:
         name: of the recipe.
         kind: ``pitch``.
         architecture: a name of ``models/pitch``.
-        spec: ``sample_rate``, ``channels`` (1) and ``segment`` of the model.
+        spec: see :class:`Spec`; ``channels`` is 1.
         options: of the architecture.
         positive_weight: of the right class in the loss, over that of each other one; DJCM's is 10.
         blur: targets are bells of 25 cents instead of one class.
@@ -127,198 +163,112 @@ class TrackerRecipe:
         seed: of everything that is drawn.
     """
 
-    name: str
-    kind: str
-    architecture: str
-    spec: Mapping[str, int]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    positive_weight: float = 10.0
+    name: Name
+    kind: Literal["pitch"]
+    architecture: Name
+    spec: Spec
+    options: dict[str, Any] = Field(default_factory=dict)
+    positive_weight: Annotated[float, Field(gt=0, le=1e6)] = 10.0
     blur: bool = False
-    mixing: AlignedMixing = field(default_factory=AlignedMixing)
-    loop: LoopConfig = field(default_factory=LoopConfig)
-    validation_share: float = 0.1
-    validation_examples: int = 64
-    seed: int = 0
+    mixing: AlignedMixing = AlignedMixing()
+    loop: LoopConfig = LoopConfig()
+    validation_share: Share = 0.1
+    validation_examples: Count = 64
+    seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        if self.positive_weight <= 0:
-            raise ConfigError(f"positive_weight is {self.positive_weight:g}", "give a weight above 0")
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able fields."""
-        return asdict(self)
+class Joint(NamedTuple):
+    """What two models are trained by as one."""
+
+    separator: SeparatorRecipe
+    tracker: TrackerRecipe
+    config: JointConfig
 
 
 def names(kind: str = "classifiers") -> list[str]:
     """The recipes that come with the package, of one kind."""
-    every = [p for p in (files("stemclean") / "recipes").iterdir() if p.name.endswith(".toml")]
-    kinds = {p.name.removesuffix(".toml"): toml_of(p.read_text(encoding="utf-8")).get("kind") for p in every}
-    return sorted(name for name, its in kinds.items() if its == kind)
+    return known(kind)
 
 
-def read(name: str | Path | ClassifierRecipe, overrides: Sequence[str] = ()) -> ClassifierRecipe:
+def read(name: str | Path | ClassifierRecipe, overrides: Sequence[str | Assignment] = ()) -> ClassifierRecipe:
     """A recipe by name or path, or one that is there already, with some settings changed.
 
     Args:
         overrides: ``key=value`` with dotted keys and TOML values, as ``loop.batch_size=32``.
 
     Raises:
-        ConfigError: no such recipe, or a key or value that means nothing.
+        ConfigError: no such recipe; or a :class:`~stemclean.settings.SettingError` with the file or option.
     """
-    parts = {"mixing": MixingConfig, "loop": LoopConfig, "calibration": CalibrationConfig}
-    recipe: ClassifierRecipe = _read(name, overrides, ClassifierRecipe, "classifiers", parts)
-    if recipe.spec["channels"] != 2:
-        raise ConfigError(
-            f"recipe {recipe.name}: {recipe.spec['channels']} channels", "mixtures are stereo: spec.channels=2"
-        )
-    return recipe
+    return read_layers(name, assignments(overrides), ClassifierRecipe, _check_classifier, idle.of_classifier)
 
 
-def read_separator(name: str | Path | SeparatorRecipe, overrides: Sequence[str] = ()) -> SeparatorRecipe:
+def read_separator(name: str | Path | SeparatorRecipe, overrides: Sequence[str | Assignment] = ()) -> SeparatorRecipe:
     """As :func:`read`, for a separator."""
-    parts = {"mixing": SourceMixing, "loop": LoopConfig, "loss": LossConfig}
-    recipe: SeparatorRecipe = _read(name, overrides, SeparatorRecipe, "separators", parts)
-    if recipe.spec["channels"] not in {1, 2}:
-        raise ConfigError(f"recipe {recipe.name}: {recipe.spec['channels']} channels", "give spec.channels=1 or 2")
-    return recipe
+    return read_layers(name, assignments(overrides), SeparatorRecipe, _check_separator, idle.of_separator)
 
 
-def split_overrides(overrides: Sequence[str], *prefixes: str) -> list[list[str]]:
-    """Settings of several recipes, which their first word tells apart.
-
-    >>> split_overrides(["loop.examples=3", "tracker.options.hop=160", "joint.sep_weight=1.2"], "tracker", "joint")
-    [['loop.examples=3'], ['options.hop=160'], ['sep_weight=1.2']]
-
-    Returns:
-        Those without any of the prefixes, then those of each prefix, without it.
-    """
-    rest = [text for text in overrides if not text.startswith(tuple(f"{prefix}." for prefix in prefixes))]
-    return [rest, *([t.removeprefix(f"{p}.") for t in overrides if t.startswith(f"{p}.")] for p in prefixes)]
+def read_tracker(name: str | Path | TrackerRecipe, overrides: Sequence[str | Assignment] = ()) -> TrackerRecipe:
+    """As :func:`read`, for a pitch tracker; ``rmvpe`` alone means ``rmvpe-small``."""
+    return read_layers(_tracker_named(name), assignments(overrides), TrackerRecipe, _check_tracker, idle.of_tracker)
 
 
-def read_joint(overrides: Sequence[str]) -> JointConfig:
-    """How two models are trained as one, from settings alone.
+def read_joint(
+    separator: str | Path | SeparatorRecipe,
+    tracker: str | Path | TrackerRecipe,
+    overrides: Sequence[str | Assignment] = (),
+) -> Joint:
+    """How a separator and a tracker are trained as one.
+
+    Of a tracker's recipe that comes with the package, the architecture, its options and its loss count, and nothing is
+    said of the rest, by which it is trained alone; in a file of one's own, what does nothing here is refused.
 
     Args:
-        overrides: ``key=value``, as ``weighting=dwa``.
+        overrides: as for :func:`read`, of the separator; those that begin with ``tracker.`` are over the tracker's
+            recipe, those that begin with ``joint.`` of :class:`~stemclean.training.joint.JointConfig`.
 
     Raises:
-        ConfigError: a key or value that means nothing.
+        ConfigError: as for :func:`read`.
     """
-    document: dict[str, Any] = {}
-    for override in overrides:
-        _apply(document, override)
-    config: JointConfig = _typed(JointConfig, document, "joint")
-    return config
-
-
-def read_tracker(name: str | Path | TrackerRecipe, overrides: Sequence[str] = ()) -> TrackerRecipe:
-    """As :func:`read`, for a pitch tracker; ``rmvpe`` alone means ``rmvpe-small``."""
-    if isinstance(name, str) and f"{name}-small" in names("pitch"):
-        name = f"{name}-small"
-    parts = {"mixing": AlignedMixing, "loop": LoopConfig}
-    recipe: TrackerRecipe = _read(name, overrides, TrackerRecipe, "pitch", parts)
-    if recipe.spec["channels"] != 1:
-        raise ConfigError(f"recipe {recipe.name}: {recipe.spec['channels']} channels", "trackers hear one channel")
-    if "hop" in recipe.options:
-        hop: Any = recipe.options["hop"]
-        segment: Any = recipe.spec["segment"]  # as they were written
-        if not isinstance(hop, int) or isinstance(hop, bool) or hop < 1:
-            raise ConfigError(f"recipe {recipe.name}: options.hop is {hop!r}", "give a whole number of samples above 0")
-        if not isinstance(segment, int) or segment < hop or segment % hop:
-            raise ConfigError(
-                f"recipe {recipe.name}: spec.segment is {segment!r}, no whole number of hops of {hop}",
-                f"give a multiple of {hop}",
-            )
-    return recipe
-
-
-def _read(name: Any, overrides: Sequence[str], recipe_type: type[Any], kind: str, parts: dict[str, type[Any]]) -> Any:
-    """A recipe of a kind, whose ``parts`` are dataclasses of their own."""
-    if isinstance(name, recipe_type):
-        document, name = name.to_dict(), name.name
-    else:
-        document = _document(str(name), kind)
-    for override in overrides:
-        _apply(document, override)
-    if document.get("kind") != kind:
-        raise ConfigError(
-            f"recipe {name}: kind is {document.get('kind')}, but {kind} are asked for",
-            f"known: {', '.join(names(kind))}",
-        )
-    document.setdefault("name", Path(str(name)).stem)
+    given = assignments(overrides)
+    sections = ("tracker", "joint")
+    apart: dict[str, list[Assignment]] = {section: [] for section in ("", *sections)}
+    for one in given:
+        section, _, key = one.key.partition(".")
+        belongs = section in sections and key
+        apart[section if belongs else ""].append(Assignment(key, one.value, one.source) if belongs else one)
     try:
-        for key, part in parts.items():
-            if not isinstance(document.get(key, {}), Mapping):
-                raise ConfigError(f"recipe {name}: {key} holds settings", f"set one of them, as {key}.KEY=VALUE")
-            document[key] = _typed(part, document.get(key, {}), key)
-        recipe = _typed(recipe_type, document, "")
-        spec = recipe.spec if isinstance(recipe.spec, Mapping) else {}
-        ranges.check((f"spec.{key}", value) for key, value in spec.items())
-    except TypeError as error:
-        raise ConfigError(f"recipe {name}: {error}") from None
-    wanted = {f.name for f in fields(ModelSpec)} - {"labels"}
-    if set(recipe.spec) != wanted:
-        raise ConfigError(
-            f"recipe {name}: [spec] names {', '.join(recipe.spec)}", f"wanted: {', '.join(sorted(wanted))}"
-        )
-    return recipe
+        config = JointConfig(**merged({}, apart["joint"]))
+    except SettingError as error:
+        raise located(error, "", given) from None
+    return Joint(
+        read_layers(separator, apart[""], SeparatorRecipe, _check_separator, idle.of_joint_separator),
+        read_layers(
+            _tracker_named(tracker), apart["tracker"], TrackerRecipe, _check_tracker, idle.of_joint_tracker, "tracker"
+        ),
+        config,
+    )
 
 
-def _document(name: str, kind: str) -> dict[str, Any]:
-    path = Path(name)
-    if path.suffix == ".toml":
-        if not path.is_file():
-            raise ConfigError(f"{path}: no such recipe file")
-        content = path.read_bytes()
-    elif name in names("classifiers") + names("separators") + names("pitch"):
-        content = (files("stemclean") / "recipes" / f"{name}.toml").read_bytes()
-    else:
-        raise ConfigError(f'no recipe named "{name}"', f"known: {', '.join(names(kind))}, or give a .toml file")
-    try:
-        return toml_of(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ConfigError(f"recipe {name}: line {line} is not UTF-8", "save the recipe as UTF-8") from None
-    except FlawError as error:
-        raise ConfigError(f"recipe {name}: {error}", "see the recipes of the documentation") from None
+def _tracker_named(name: str | Path | TrackerRecipe) -> str | Path | TrackerRecipe:
+    return f"{name}-small" if isinstance(name, str) and f"{name}-small" in names("pitch") else name
 
 
-def _apply(document: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
-    if not equals:
-        raise ConfigError(f'"{override}" sets nothing', "write --set KEY=VALUE, as in --set loop.batch_size=32")
-    try:
-        parsed = toml_of(f"value = {value}")["value"]
-    except FlawError:  # no TOML: a word, or what the setting's own check refuses
-        parsed = value
-    *path, last = key.strip().split(".")
-    place = document
-    for part in path:
-        place = place.setdefault(part, {})
-        if not isinstance(place, dict):
-            raise ConfigError(f'"{override}": {part} holds no further keys')
-    place[last] = parsed
+def _check_classifier(recipe: ClassifierRecipe) -> None:
+    if recipe.spec.channels != 2:
+        raise SettingError("spec.channels", "spec.channels is 1; it must be 2, as the mixtures are stereo")
 
 
-def _typed(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    known = {f.name: f for f in fields(kind)}
-    for key, value in values.items():
-        if key not in known:
-            prefix = f"{where}." if where else ""
-            raise ConfigError(
-                f'recipe: no setting named "{prefix}{key}"', f"known: {', '.join(prefix + k for k in known)}"
-            )
-        default = known[key].default
-        if isinstance(default, bool) != isinstance(value, bool) and isinstance(default, bool | int | float):
-            raise ConfigError(f"recipe: {key} should be {type(default).__name__}, not {value!r}")
-        if isinstance(default, int | float) and not isinstance(value, int | float):
-            raise ConfigError(f"recipe: {key} should be a number, not {value!r}")
-    ranges.check((f"{where}.{key}" if where else key, value) for key, value in values.items())
-    whole = kind in {ClassifierRecipe, SeparatorRecipe, TrackerRecipe}
-    return kind(**{k: _frozen(v) if isinstance(v, list) and not whole else v for k, v in values.items()})
+def _check_separator(recipe: SeparatorRecipe) -> None:
+    if recipe.spec.channels == 1 and recipe.mixing.effects != "none":
+        told = shown(recipe.mixing.effects)
+        raise SettingError("mixing.effects", f'mixing.effects is {told}; it must be "none" where spec.channels is 1')
 
 
-def _frozen(value: Any) -> Any:
-    """Lists made tuples, inner ones as well."""
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+def _check_tracker(recipe: TrackerRecipe) -> None:
+    if recipe.spec.channels != 1:
+        told = recipe.spec.channels
+        raise SettingError("spec.channels", f"spec.channels is {told}; it must be 1: trackers hear one channel")
+    hop = (options.filled("pitch", recipe.architecture, recipe.options) or recipe.options).get("hop")
+    segment = recipe.spec.segment
+    if hop and (segment < hop or segment % hop):
+        raise SettingError("spec.segment", f"spec.segment is {segment}; it must be a multiple of options.hop, {hop}")

@@ -16,9 +16,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,13 +28,16 @@ from stemclean.audio.stft import stft
 from stemclean.data.sources import SourceMixer
 from stemclean.errors import ConfigError
 from stemclean.models.contract import Separator
+from stemclean.settings import WHOLE, Chance, Settings
 from stemclean.training import numbered
 from stemclean.training.processes import everyones
 
 __all__ = ["KINDS", "ROBUST", "LossConfig", "SeparateTask", "item_losses", "sum_of_rows"]
 
-KINDS = ("l1", "mse", "magnitude")
-ROBUST: dict[str, tuple[tuple[float, ...], ...]] = {
+Kind = Literal["l1", "mse", "magnitude"]
+Robust = Literal["none", "masked", "truncated"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+ROBUST: dict[Robust, tuple[tuple[float, float], ...]] = {
     "none": (),
     "masked": ((0.0, 0.95),),
     "truncated": ((0.0, 0.7), (5 / 9, 0.5), (7 / 9, 0.3)),
@@ -45,8 +50,11 @@ MOST_COMBINED = 6
 VALIDATION_BATCH = 8
 
 
-@dataclass(frozen=True)
-class LossConfig:
+_Quantile = Annotated[float, Field(gt=0, le=1)]
+_Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class LossConfig(Settings):
     """What is minimised.
 
     Args:
@@ -61,22 +69,19 @@ class LossConfig:
         keep: pairs (share of the training, quantile) instead of those of ``robust``.
     """
 
-    kind: str = "l1"
-    n_fft: int = 4096
-    hop_length: int = 1024
-    multi_domain: float = 0.0
-    combination: bool = False
-    multi_resolution: float = 0.0
-    robust: str = "none"
-    keep: tuple[tuple[float, ...], ...] = ()
+    section: ClassVar[str] = "loss"
 
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ConfigError(f'no loss named "{self.kind}"', f"known: {', '.join(KINDS)}")
-        if self.robust not in ROBUST:
-            raise ConfigError(f'no robust loss named "{self.robust}"', f"known: {', '.join(ROBUST)}")
-        if any(len(pair) != 2 or not (0 <= pair[0] <= 1 and 0 < pair[1] <= 1) for pair in self.keep):
-            raise ConfigError(f"loss.keep is {list(self.keep)}", "give pairs [share of the training, quantile]")
+    kind: Kind = "l1"
+    n_fft: Annotated[int, Field(ge=16, le=65_536), WHOLE] = 4096
+    hop_length: Annotated[int, Field(ge=1, le=65_536), WHOLE] = 1024
+    multi_domain: _Weight = 0.0
+    combination: bool = False
+    multi_resolution: _Weight = 0.0
+    robust: Robust = "none"
+    keep: Annotated[
+        tuple[tuple[Chance, _Quantile], ...],
+        Field(max_length=100, description="pairs [share of the training from 0 to 1, quantile above 0 and at most 1]"),
+    ] = ()
 
     def quantile(self, done: float) -> float:
         """Losses up to this quantile of the batch count.

@@ -9,8 +9,7 @@ random mixing it is known how loud each source is, so the same trunk can learn t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import timm
@@ -57,9 +56,9 @@ class ConvNeXtClassifier(nn.Module):
         n_fft: int = 2048,
         hop_length: int = 512,
         n_mels: int | None = None,
-        patch: Sequence[int] = (4, 4),
+        patch: tuple[int, int] = (4, 4),
         drop_path: float = 0.0,
-        level_head: bool | str = False,
+        level_head: bool | Literal["cells"] = False,
         level_dbfs: float | None = None,
     ) -> None:
         super().__init__()

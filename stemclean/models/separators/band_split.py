@@ -54,7 +54,7 @@ class BandSplitRoformer(nn.Module):
         *,
         n_fft: int = 2048,
         hop_length: int = 441,
-        bands: Sequence[Sequence[int]] | None = None,
+        bands: Sequence[tuple[int, int]] | None = None,
         width: int = 384,
         depth: int = 12,
         heads: int = 8,

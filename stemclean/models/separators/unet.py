@@ -7,7 +7,7 @@ bins and the compression of magnitudes are ours.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,8 @@ from stemclean.models.deep_unet import DeepUNet
 
 __all__ = ["MASKS", "SpectrogramUNet", "build"]
 
-MASKS = {"magnitude": 1, "complex": 3}
+Mask = Literal["magnitude", "complex"]
+MASKS: dict[Mask, int] = {"magnitude": 1, "complex": 3}
 """Numbers per class and bin: a factor in [0, 1] on the magnitude; and a direction that turns the phase."""
 AMPLITUDE_FLOOR = 1e-5
 """-100 dB of full scale, added to magnitudes before their logarithm is taken."""
@@ -49,7 +50,7 @@ class SpectrogramUNet(nn.Module):
         *,
         n_fft: int = 2048,
         hop_length: int = 320,
-        mask: str = "complex",
+        mask: Mask = "complex",
         fold: int = 1,
         channels: int = 32,
         depth: int = 6,

@@ -1,0 +1,83 @@
+"""What the options of an architecture may be, before it is built: a recipe is refused while nothing has been read yet.
+
+Names and types are those of the model's own arguments, ranges those of :mod:`~stemclean.models.bounds`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+import types
+from collections.abc import Mapping, Sequence
+from functools import cache, reduce
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import Field, create_model
+
+from stemclean.models import bounds, registry
+from stemclean.settings import Settings
+
+__all__ = ["check", "filled", "is_known", "settings_of"]
+
+
+class _Options(Settings):
+    section = "options"
+
+
+def check(kind: str, architecture: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that an architecture does not take; those of another package are checked where it is built.
+
+    Raises:
+        SettingError: with the option, its value and what it may be.
+    """
+    if is_known(kind, architecture):
+        settings_of(kind, architecture)(**options)
+
+
+def filled(kind: str, architecture: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """All options, those that are not given as the architecture has them; None: it is another package's."""
+    if not is_known(kind, architecture):
+        return None
+    return {name: field.default for name, field in settings_of(kind, architecture).model_fields.items()} | dict(options)
+
+
+@cache
+def is_known(kind: str, architecture: str) -> bool:
+    """Whether an architecture is one of this package."""
+    return registry.own(kind, architecture) is not None
+
+
+@cache
+def settings_of(kind: str, architecture: str) -> type[Settings]:
+    """The options of an architecture of ours, as a class of settings."""
+    model = get_type_hints(registry.own(kind, architecture))["return"]
+    hints = get_type_hints(model.__init__)
+    fields: dict[str, Any] = {
+        name: (_bounded(name, hints[name]), parameter.default)
+        for name, parameter in inspect.signature(model.__init__).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    return create_model("Options", __base__=_Options, **fields)
+
+
+def _bounded(name: str, hint: Any) -> Any:
+    """A type with the bounds of an option in it."""
+    low, high = bounds.OPTIONS.get(name, bounds.ANY)
+    origin = get_origin(hint)
+    if hint is int:
+        return Annotated[int, Field(ge=int(low), le=int(high))]
+    if hint is float:
+        return Annotated[float, Field(ge=low, le=high)]
+    if hint is str:
+        pattern = rf"^(?:{bounds.BACKBONE})$" if name == "backbone" else None
+        words = "the name of a ConvNeXt, as convnext_atto" if name == "backbone" else None
+        return Annotated[str, Field(max_length=bounds.LONGEST_TEXT, pattern=pattern, description=words)]
+    if origin is tuple:
+        return types.GenericAlias(tuple, tuple(_bounded(name, item) for item in get_args(hint)))
+    if origin is Sequence:
+        (item,) = get_args(hint)
+        items = types.GenericAlias(tuple, (_bounded(name, item), ...))
+        return Annotated[items, Field(min_length=1, max_length=bounds.LONGEST_LIST)]
+    if origin in {Union, types.UnionType}:
+        return reduce(operator.or_, (_bounded(name, each) for each in get_args(hint)))
+    return hint

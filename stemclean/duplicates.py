@@ -1,4 +1,4 @@
-"""Stems with the same audio: remarked on, and never used twice where that would do harm.
+"""Stems with the same audio, which are never used twice where that would do harm.
 
 Files are the same where their bytes are (SHA-256, and the stream of a file), and where ``refine`` has found that they
 hold the same sound in another format, at another gain, or later. Silent files are all alike, and are no duplicates. A
@@ -11,32 +11,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from stemclean.manifest import Issue, Stem
+from stemclean.manifest import Stem
 
 __all__ = [
-    "ISSUES",
     "copies_of",
     "counted",
     "first_of_each",
     "groups",
     "left_out",
-    "remarked",
     "same_audio",
-    "without_remarks",
 ]
-
-ISSUES: dict[str, str] = {
-    "duplicate_in_song": "another stem of the song has the same audio",
-    "duplicate_across_songs": "a stem of another song has the same audio",
-    "duplicate_across_splits": "a stem of another split has the same audio",
-}
-"""Code of a remark -> what it means."""
 
 OTHER_CLASS = "duplicate_of_another_class"
 """Why neither of two stems with the same audio is used that are believed to hold different classes."""
-
-SHOWN = 3
-"""Stems that a remark names; of more, their number is told."""
 
 
 def same_audio(stems: Sequence[Stem]) -> list[str | None]:
@@ -93,38 +80,6 @@ def counted(stems: Iterable[Stem]) -> dict[str, int]:
 
 def _silent(stem: Stem) -> bool:
     return stem.active == [] or (stem.verdict is not None and stem.verdict.reason == "silent")
-
-
-def without_remarks(stem: Stem) -> Stem:
-    """A stem without remarks on duplicates."""
-    issues = [issue for issue in stem.issues if issue.code not in ISSUES]
-    return stem if len(issues) == len(stem.issues) else stem.model_copy(update={"issues": issues})
-
-
-def remarked(stems: Sequence[Stem]) -> list[Stem]:
-    """The stems, each with a remark that names those that have the same audio."""
-    found: dict[str, list[Issue]] = {}
-    for group in groups(stems):
-        for stem in group:
-            others = [other for other in group if other is not stem]
-            kinds = {
-                "duplicate_in_song": [other for other in others if other.track == stem.track],
-                "duplicate_across_songs": [other for other in others if other.track != stem.track],
-                "duplicate_across_splits": [other for other in others if other.split != stem.split],
-            }
-            found[stem.id] = [Issue(code=code, detail=_told(stem, which)) for code, which in kinds.items() if which]
-    bare = [without_remarks(stem) for stem in stems]
-    return [
-        stem.model_copy(update={"issues": [*stem.issues, *found[stem.id]]}) if stem.id in found else stem
-        for stem in bare
-    ]
-
-
-def _told(stem: Stem, stems: Sequence[Stem]) -> str:
-    bytes_too = all((other.sha256, other.stream) == (stem.sha256, stem.stream) for other in stems)
-    named = ", ".join(f"{stem.id} ({', '.join(filter(None, [*stem.claimed, stem.split]))})" for stem in stems[:SHOWN])
-    same = "the same audio as" if bytes_too else "the same sound, in a file of other bytes, as"
-    return f"{same} {named}" + (f" and {len(stems) - SHOWN} more" if len(stems) > SHOWN else "")
 
 
 def left_out(stems: Sequence[Stem]) -> dict[str, str]:

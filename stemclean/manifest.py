@@ -34,7 +34,6 @@ __all__ = [
     "ANNOTATION",
     "ESTIMATE",
     "F0",
-    "ISSUE_CODES",
     "SCHEMA",
     "SKIP_REASONS",
     "Created",
@@ -98,16 +97,6 @@ SKIP_REASONS: dict[str, str] = {
 }
 """Reason code of a skipped file -> what it means."""
 
-ISSUE_CODES: dict[str, str] = {
-    "delay_unknown": "an MP3 or AAC without a gapless tag, which may start 10 to 50 ms later than the stems beside it",
-    "downmixed": "more than two channels are heard as two",
-    "one_sided": "one of two channels is silent, throughout or for a while: the other one is heard as mono",
-    "polarity_inverted": "one of two channels is the other's negative: it is heard turned round",
-    "turned_down": "all stems of the song were written softer, by one gain, as one of them exceeded full scale",
-    "kept_in_float": "the sound exceeds full scale, so it was written as floating-point numbers",
-}
-"""Code of a remark on a stem -> what it means. A label of f0 that was lost has the code of a skipped file."""
-
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):
@@ -126,6 +115,7 @@ ClassName = Annotated[str, AfterValidator(class_names.checked)]
 Fingerprint = Annotated[str, Field(pattern=r"^([0-9a-f]{4}){16}$")]
 Number = Annotated[float, AfterValidator(_finite)]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
+Severity = Literal["note", "warning", "error"]
 Seconds = Annotated[float, Field(ge=0.0), AfterValidator(_finite)]
 
 
@@ -202,6 +192,10 @@ class Issue(_Noun):
 
     code: str
     """what it is, see the codes of an issue"""
+    severity: Severity = "note"
+    """``note``, ``warning``, or ``error``: the stem should not be used as it is"""
+    score: Score = 1.0
+    """how strong the evidence is"""
     detail: str = ""
     """what was found, in one line"""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stemclean import duplicates
+from stemclean import checks, duplicates
 from stemclean.data.issues import turned_down
 from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.verdicts import bleeding_classes, least_bleed_db
@@ -65,6 +65,7 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
         - ``thresholds``: of ``--threshold adaptive``, what was found, see :func:`stemclean.refining.adaptive.resolve`.
         - ``noise``: how noisy the claims are, see :data:`stemclean.refining.noise.KEYS`; None where nothing tells it.
         - ``duplicates``: how many sounds stand in several stems, see :func:`stemclean.duplicates.counted`.
+        - ``issues``: what the checks found, see :func:`stemclean.checks.table`.
         - ``root``: the folder of the stems, relative to that of the manifest as it was written.
         - ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
@@ -81,6 +82,7 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
         **{name: summary[name] for name in ("rounds", "thresholds") if name in summary},
         "noise": summary.get("noise"),
         "duplicates": duplicates.counted(manifest.stems),
+        "issues": checks.table(manifest.stems),
         "root": manifest.root,
         **skips(manifest.skipped),
     }

@@ -15,14 +15,15 @@ from pydantic import Field
 from tqdm import tqdm
 
 import stemclean
+from stemclean import checks
 from stemclean.audio import files, stereo
 from stemclean.audio.headroom import SpooledSound, gain_below_full_scale
 from stemclean.audio.loudness import LoudnessMeter
 from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
+from stemclean.checks import Sound
 from stemclean.data.destination import refuse_in_source
-from stemclean.data.issues import channel_issues
 from stemclean.data.record import Record
 from stemclean.data.sources import loudness_gain
 from stemclean.errors import AudioError, ConfigError, of_one_file
@@ -207,7 +208,7 @@ def _separate(path: Path, folder: Path, model: _Model, config: SeparateConfig) -
         "loudness_lufs": None if loudness_lufs is None else round(loudness_lufs, 2),
         "gain_db": round(amplitude_to_db(gain), 3) + 0.0,
         "in_float": in_float,
-        "issues": [issue.code for issue in channel_issues(song.faults)],
+        "issues": [issue.code for issue in checks.of_sound(Sound(song.faults))],
     }
 
 

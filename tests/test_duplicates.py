@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemclean import duplicates, layouts
+from stemclean import checks, duplicates, layouts
 from stemclean import manifest as manifests
+from stemclean.checks import copies
 from stemclean.data.sources import trusted
 from stemclean.evaluating.pairing import pair
 from stemclean.export import export
@@ -62,7 +63,7 @@ def test_every_remark_names_the_other(listed: Path) -> None:
     told = "the same audio as b/vocals take 7 (vocals, test)"
     assert found["a/vocals"] == {"duplicate_across_songs": told, "duplicate_across_splits": told}
     assert found["b/pad"] == {"duplicate_across_songs": "the same audio as a/bass (bass, train)"}
-    assert set(duplicates.ISSUES) == ISSUES
+    assert {code.name for code in copies.CHECK.codes} == ISSUES
 
 
 def test_a_manifest_is_looked_at_anew(listed: Path, tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_silence_is_no_duplicate(listed: Path) -> None:
         stem.model_copy(update={"active": []}) if stem.id in ("a/hat", "a/keys") else stem
         for stem in layouts.scan(listed).stems
     ]
-    assert [remarks(stem) for stem in duplicates.remarked(stems) if stem.active == []] == [{}, {}]
+    assert [remarks(stem) for stem in checks.among(stems) if stem.active == []] == [{}, {}]
     assert not {"a/hat", "a/keys"} & set(duplicates.left_out(stems))
 
 

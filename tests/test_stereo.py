@@ -8,7 +8,7 @@ import soundfile
 
 from stemclean.audio import files, stereo
 from stemclean.audio.stereo import ChannelMeter, mended, restored
-from stemclean.data.issues import channel_issues
+from stemclean.checks import Sound, of_sound
 from stemclean.data.pool import StemPool
 from stemclean.layouts import load
 
@@ -47,7 +47,7 @@ def test_a_channel_without_sound_is_given_the_others(soft, what, side):
     assert (fault.kind, fault.start, fault.end) == (side, 0.0, 8.0), what
     (heard,) = mended([sound], faults, RATE)
     assert np.allclose(heard, [X, X], atol=1e-6), what
-    assert [issue.code for issue in channel_issues(faults)] == ["one_sided"]
+    assert [issue.code for issue in of_sound(Sound(faults))] == ["one_sided"]
 
 
 @pytest.mark.parametrize(("left", "right"), [(X, -X), (X, -0.5 * X), (0.9 * X, -0.9 * X + 0.2 * OTHER)])
@@ -58,7 +58,7 @@ def test_what_cancels_is_turned_round(left, right):
     assert np.array_equal(heard[0], sound[0]) and np.allclose(heard[1], -sound[1], atol=1e-7)
     (back,) = restored([heard], faults, RATE)
     assert np.allclose(back, sound, atol=1e-7)
-    assert [issue.code for issue in channel_issues(faults)] == ["polarity_inverted"]
+    assert [issue.code for issue in of_sound(Sound(faults))] == ["polarity_inverted"]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_cancels_is_turned_round(left, right):
 )
 def test_other_stereo_is_left_alone(left, right):
     faults, sound = measured(left, right)
-    assert not faults and channel_issues(faults) == []
+    assert not faults and of_sound(Sound(faults)) == []
     assert next(mended([sound], faults, RATE)) is sound
 
 
@@ -95,7 +95,7 @@ def test_a_stretch_is_found_and_nothing_else_is_changed():
     (back,) = restored([heard], faults, RATE)
     away = np.abs(np.arange(sound.shape[1]) / RATE - second.start) > 2 * stereo.FADE
     assert np.allclose(back[:, away], sound[:, away], atol=1e-3)  # but for hiss, and for a fade amid sound
-    assert "s: heard as the mono" in channel_issues(faults)[0].detail
+    assert "s: heard as the mono" in of_sound(Sound(faults))[0].detail
 
 
 def test_a_down_mix_hears_what_cancels(tmp_path):

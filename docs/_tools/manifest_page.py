@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from stemclean import duplicates, manifest, verdicts
+from stemclean import checks, manifest, verdicts
 from stemclean.refining import half_labelled, noise, summary
 
 PATH = "docs/manifest.md"
@@ -70,7 +70,8 @@ def render() -> str:
     parts += [_object(name, objects[name]) for name in ORDER]
     parts.append(_reasons("Reasons of a verdict", {reason: reason.meaning for reason in verdicts.VerdictReason}))
     parts.append(_reasons("Reasons of a skipped file", manifest.SKIP_REASONS))
-    parts.append(_reasons("Codes of an issue", manifest.ISSUE_CODES | duplicates.ISSUES))
+    issues = {name: f"{code.severity}: {code.meaning}" for name, code in checks.codes().items()}
+    parts.append(_reasons("Codes of an issue", issues))
     parts.append(_keys("The summary of refine", summary.KEYS))
     parts.append(_keys("The summary of refine --pitch", half_labelled.KEYS))
     parts.append(_keys("Noise in the summary of refine", noise.KEYS))

@@ -42,7 +42,19 @@ def tables(report: dict[str, Any]) -> list[Table | str]:
     if report["held_out"]:
         shown.append(held_out)
     noise = noise_tables(report.get("noise"))
-    return [*shown, *rounds_tables(report), f"{report['stems']} stems: {counts}", *noise, classes]
+    return [*shown, *rounds_tables(report), f"{report['stems']} stems: {counts}", *_issues(report), *noise, classes]
+
+
+def _issues(report: dict[str, Any]) -> list[Table | str]:
+    """What the checks found; nothing where they found nothing."""
+    if not report["issues"]:
+        return []
+    issues = table("Issues", "issue", "severity", "stems", "for example", numbers=("stems",))
+    for row in report["issues"]:
+        example = row["examples"][0]
+        what = f"{example['id']}: {example['detail']}"
+        issues.add_row(row["code"].replace("_", " "), row["severity"], str(row["stems"]), what)
+    return [issues]
 
 
 def rounds_tables(report: dict[str, Any]) -> list[Table | str]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from stemclean import manifest
+from stemclean import checks, manifest
 from stemclean.audio import activity, files
 from stemclean.audio.activity import Detector, Levels
 from stemclean.audio.files import AudioInfo
@@ -23,8 +23,9 @@ from stemclean.audio.splicing import splice, subregions
 from stemclean.audio.stereo import ChannelFaults, ChannelMeter
 from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
+from stemclean.checks import Sound
 from stemclean.data.cut_f0 import cut_file
-from stemclean.data.issues import GAIN_DB, channel_issues, turned_down_issue, with_issues
+from stemclean.data.issues import GAIN_DB, turned_down_issue
 from stemclean.data.song_levels import song_of
 from stemclean.errors import AudioError, LabelError, of_one_file
 from stemclean.manifest import Issue, Source, Stem
@@ -172,7 +173,7 @@ class Cutter:
         if not regions:
             raise AudioError(path, "silent", "nothing in it is loud enough to be kept")
         sha256 = self._sha256(stem)
-        noted = with_issues(stem.issues, channel_issues(heard.faults))
+        noted = checks.after_sound(stem.issues, Sound(heard.faults))
         if self._regions_only:
             measured = {"loudness_lufs": heard.loudness.integrated_lufs(), "peak_dbfs": heard.loudness.peak_dbfs()}
             active = stem.active if stem.source else _seconds(regions, heard.info.sample_rate)
@@ -181,7 +182,7 @@ class Cutter:
         if song.gain_db:
             before = float(stem.extra.get(GAIN_DB, 0.0))
             origin["extra"] = {**origin["extra"], GAIN_DB: round(before + song.gain_db, 3)}
-            noted = with_issues(noted, [turned_down_issue(song.gain_db, song.peak)], ["turned_down"])
+            noted = checks.with_issues(noted, [turned_down_issue(song.gain_db, song.peak)], ["turned_down"])
         if known is not None and (known.active, known.extra.get(GAIN_DB)) == (
             origin["active"],
             origin["extra"].get(GAIN_DB),

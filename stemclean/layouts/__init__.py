@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stemclean import duplicates
+from stemclean import checks
 from stemclean import manifest as manifests
 from stemclean.labels import FOUR_STEMS, Profile
 from stemclean.layouts.accents import as_on_disk, otherwise_written
@@ -83,7 +83,7 @@ def load(path: str | Path, *, profile: Profile = FOUR_STEMS, quiet: bool = False
     skipped = [_of_before(skip, manifest.created.command) for skip in manifest.skipped]
     if inside is not None:
         skipped += not_named(manifest, folder, path)
-    return manifest.with_stems(duplicates.remarked(manifest.stems), skipped=skipped), folder
+    return manifest.with_stems(checks.among(manifest.stems), skipped=skipped), folder
 
 
 def check(path: str | Path, *, profile: Profile = FOUR_STEMS) -> None:

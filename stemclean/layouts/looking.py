@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stemclean import __version__, duplicates
+from stemclean import __version__, checks
 from stemclean.audio import files
 from stemclean.audio.files import AudioInfo
 from stemclean.audio.formats import STREAM_ENDINGS
@@ -21,10 +21,7 @@ from stemclean.layouts.base import Found, reader_for
 from stemclean.layouts.f0_files import SUNG, fitting, with_f0
 from stemclean.layouts.naming import common_folder, names, tracks, unclear
 from stemclean.layouts.walk import audio_files
-from stemclean.manifest import ANNOTATION, ESTIMATE, F0, Created, Input, Issue, Manifest, Skip, Stem, file_sha256
-
-DELAY_UNKNOWN = "delay_unknown"
-"""Issue: an MP3 or AAC without a gapless tag, which may start 10 to 50 ms later than the stems beside it."""
+from stemclean.manifest import ANNOTATION, ESTIMATE, F0, Created, Input, Manifest, Skip, Stem, file_sha256
 
 __all__ = ["found_to_manifest", "no_audio", "not_named"]
 
@@ -113,28 +110,7 @@ def _look_into(found: list[Found], root: Path, profile: Profile, *, quiet: bool)
                     skipped.append(Skip(path=one.path, reason="duplicate_id", detail=detail))
                 else:
                     stems[one.id] = one
-    return duplicates.remarked(_told_apart(sorted(stems.values(), key=lambda stem: stem.id))), skipped
-
-
-def _told_apart(stems: list[Stem]) -> list[Stem]:
-    """Stems whose encoder's delay is not known are remarked on where others of their song are not late by as much.
-
-    One encoder is late by the same in every file, so stems that are all alike stay together.
-    """
-    songs: dict[str, set[str]] = {}
-    for stem in stems:
-        songs.setdefault(stem.track, set()).add(_delay(stem))
-    return [
-        stem.model_copy(update={"issues": [issue for issue in stem.issues if issue.code != DELAY_UNKNOWN]})
-        if _delay(stem) and len(songs[stem.track]) == 1
-        else stem
-        for stem in stems
-    ]
-
-
-def _delay(stem: Stem) -> str:
-    """What is known of a stem's delay: "" for all, else the words of the remark."""
-    return next((issue.detail for issue in stem.issues if issue.code == DELAY_UNKNOWN), "")
+    return checks.among(sorted(stems.values(), key=lambda stem: stem.id)), skipped
 
 
 def _by_path(skip: Skip) -> tuple[str, str]:
@@ -265,9 +241,6 @@ def _unclear(found: Found, root: Path, profile: Profile) -> str:
 def _stem(found: Found, path: str, info: AudioInfo, stream: int, sha256: str) -> Stem:
     identity = str(Path(path).with_suffix("").as_posix())
     claimed = [str(found.label)]
-    issues = [Issue(code="downmixed", detail=f"{info.channels} channels are read as 2")] if info.channels > 2 else []
-    if not info.delay_known:
-        issues.append(Issue(code=DELAY_UNKNOWN, detail=f"{info.subtype} says not where its sound starts"))
     return Stem(
         id=f"{identity}#{stream}" if stream else identity,
         track=found.track or "",
@@ -280,7 +253,7 @@ def _stem(found: Found, path: str, info: AudioInfo, stream: int, sha256: str) ->
         split=found.split,
         claimed=claimed,
         labels=list(claimed),
-        issues=issues,
+        issues=checks.of_header(info),
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stemclean import duplicates
+from stemclean import checks, duplicates
 from stemclean.audio import copies
 from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
@@ -56,7 +56,7 @@ def with_copies(stems: Sequence[Stem], folder: Path, threads: Executor, files: U
         compared = firsts.get(one or "", stem)
         sound = _first(compared.id, joined)
         found.append(stem.model_copy(update={"same_sound": sound}) if sound in sounds else stem)
-    return duplicates.remarked(found)
+    return checks.among(found)
 
 
 def _first(identity: str, joined: dict[str, str]) -> str:

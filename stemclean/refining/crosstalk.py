@@ -22,7 +22,7 @@ from stemclean.audio import crosstalk, stereo
 from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
-from stemclean.data.issues import CHANNEL_CODES
+from stemclean.checks import channels
 from stemclean.data.journal import Journal
 from stemclean.errors import AudioError
 from stemclean.manifest import Crosstalk, Skip, Span, Stem
@@ -172,7 +172,7 @@ def _within(spans: Sequence[tuple[float, float, float]], stem: Stem) -> list[Spa
 
 def in_time(stem: Stem, path: Path, sample_rate: int = SAMPLE_RATE) -> Iterator[Waveform]:
     """The stem's sound on the time line of its song, in blocks of two channels. Raises AudioError."""
-    odd = any(issue.code in CHANNEL_CODES for issue in stem.issues)
+    odd = any(issue.code in {code.name for code in channels.CHECK.codes} for issue in stem.issues)
     sound = stereo.blocks(
         path,
         sample_rate=sample_rate,

@@ -12,9 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 import stemclean
-from stemclean import duplicates, manifest, verdicts
+from stemclean import checks, manifest, verdicts
 from stemclean.audio.unchanged import Unchanged
-from stemclean.data.issues import channel_issues, with_issues
+from stemclean.checks import Sound, copies
 from stemclean.data.journal import Journal
 from stemclean.data.song_levels import SongLevels
 from stemclean.errors import AudioError, of_one_file
@@ -183,12 +183,13 @@ def _with_verdict(
     active = [(start, min(end, stem.duration)) for start, end in active if start < stem.duration]
     about: dict[str, Any] = {"loudness_lufs": heard.loudness_lufs, "peak_dbfs": heard.peak_dbfs}
     about["fingerprint"] = heard.fingerprint if heard.weights.any() else None
-    stem = stem.model_copy(update={"issues": with_issues(stem.issues, channel_issues(heard.faults))})
+    stem = stem.model_copy(update={"issues": checks.after_sound(stem.issues, Sound(heard.faults))})
     if stem.source is None:
         about["active"] = active
     evidence = Evidence(stem.claimed, stem.labels, stem.held_out)
     if not heard.weights.any():
-        stem = duplicates.without_remarks(stem)  # all silence is alike
+        codes = {code.name for code in copies.CHECK.codes}  # all silence is alike
+        stem = stem.model_copy(update={"issues": checks.with_issues(stem.issues, (), codes)})
         return decide(evidence, policy).applied(stem, **about, scores={}, regions=[])
     levels = zip(scores, heard.stem_levels().tolist(), strict=True)
     levels_db = {label: level for label, level in levels if math.isfinite(level)}

@@ -1,0 +1,94 @@
+"""Checks of a dataset, one file each; see :mod:`stemclean.checks.base`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from stemclean.audio.stream import AudioInfo
+from stemclean.checks.base import Code, DatasetCheck, HeaderCheck, Sound, SoundCheck, checks
+from stemclean.manifest import SKIP_REASONS, Issue, Stem
+
+__all__ = ["REMARKS", "Sound", "after_sound", "among", "codes", "of_header", "of_sound", "table", "with_issues"]
+
+REMARKS = (
+    Code("turned_down", "note", "the song's stems were written softer, by one gain: one of them exceeded full scale"),
+    Code("kept_in_float", "note", "the sound exceeds full scale, so it was written as floating-point numbers"),
+)
+"""What a command has done to a stem that it wrote; no check finds it."""
+
+
+def codes() -> dict[str, Code]:
+    """Every code of an issue by its name. A file of f0 that was lost has the code of a skipped file besides."""
+    found = [code for check in checks().values() for code in check.codes]
+    return {code.name: code for code in sorted([*found, *REMARKS], key=lambda code: code.name)}
+
+
+def of_header(info: AudioInfo) -> list[Issue]:
+    """What all checks find in a file's header."""
+    return [issue for check in checks().values() if isinstance(check, HeaderCheck) for issue in check.of_header(info)]
+
+
+def of_sound(sound: Sound) -> list[Issue]:
+    """What all checks find in a stem's sound."""
+    return [issue for check in checks().values() if isinstance(check, SoundCheck) for issue in check.of_sound(sound)]
+
+
+def after_sound(before: Sequence[Issue], sound: Sound) -> list[Issue]:
+    """The issues of a stem after its sound was measured: those that are heard in it are found again or gone."""
+    heard = {code.name for check in checks().values() if isinstance(check, SoundCheck) for code in check.codes}
+    return with_issues(before, of_sound(sound), heard)
+
+
+def among(stems: Sequence[Stem]) -> list[Stem]:
+    """The stems of a dataset, with what the checks find that look at all of them."""
+    stems = list(stems)
+    for check in checks().values():
+        if not isinstance(check, DatasetCheck):
+            continue
+        names, found = {code.name for code in check.codes}, check.of_dataset(stems)
+        for place, stem in enumerate(stems):
+            issues = with_issues(stem.issues, found.get(stem.id, ()), names)
+            if issues != stem.issues:
+                stems[place] = stem.model_copy(update={"issues": issues})
+    return stems
+
+
+def with_issues(before: Iterable[Issue], now: Iterable[Issue], names: Iterable[str]) -> list[Issue]:
+    """The issues of a stem, with those of some codes replaced."""
+    replaced = set(names)
+    return [*(issue for issue in before if issue.code not in replaced), *now]
+
+
+def table(stems: Iterable[Stem], most: int = 3) -> list[dict[str, Any]]:
+    """The issues of a dataset, counted: severest first, then those that most stems have.
+
+    Args:
+        most: examples of each code.
+
+    Returns:
+        For each code ``code``, ``severity``, ``meaning``, ``stems`` (how many have it) and ``examples``: the strongest
+        ones, each with ``id``, ``score`` and ``detail``.
+    """
+    found: dict[str, list[tuple[Stem, Issue]]] = defaultdict(list)
+    for stem in stems:
+        for issue in stem.issues:
+            found[issue.code].append((stem, issue))
+    known, rows = codes(), []
+    for name, pairs in found.items():
+        pairs.sort(key=lambda pair: (-pair[1].score, pair[0].id))
+        examples = [{"id": stem.id, "score": issue.score, "detail": issue.detail} for stem, issue in pairs[:most]]
+        meaning = known[name].meaning if name in known else SKIP_REASONS.get(name, "")
+        num_stems = len({stem.id for stem, _ in pairs})
+        rows.append(
+            {
+                "code": name,
+                "severity": pairs[0][1].severity,
+                "meaning": meaning,
+                "stems": num_stems,
+                "examples": examples,
+            }
+        )
+    order = ("error", "warning", "note")
+    return sorted(rows, key=lambda row: (order.index(row["severity"]), -row["stems"], row["code"]))

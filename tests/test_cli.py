@@ -214,9 +214,9 @@ class TestExitCodes:
             ("refin stems", "No such command 'refin'. Did you mean 'refine'?"),
             ("refine", "Missing argument 'DATA'"),
             ("refine stems --treshold 1", "No such option: --treshold"),
-            ("refine stems --rounds 2", "Invalid value for --rounds: it is for --self"),
-            ("refine stems --self --weights a", "refine makes its own weights with --self"),
-            ("corrupt a b --bleed-db 0:-20", "'0:-20' is no LOW:HIGH"),
+            ("refine stems --rounds 2", "Invalid value for --rounds: it requires --self"),
+            ("refine stems --self --weights a", "refine trains its own weights with --self"),
+            ("corrupt a b --bleed-db 0:-20", "'0:-20' is not a range LOW:HIGH"),
             ("export a b --to zfturbo --sample-rate 9", "Invalid value for '--sample-rate': must be 8000 or more"),
             ("trim a b --first-db loud", "Invalid value for '--first-db': must be a number"),
         ],
@@ -248,7 +248,7 @@ class TestExitCodes:
             "  song/a.wav: truncated (ends at 2 s of 5 s)",
             "  song/stem 4.wav: class_unknown",
         ]
-        assert told[start + 3].startswith("  to tell a class: ")
+        assert told[start + 3].startswith("  to give a file a class, ")
         assert run("refine stems -q").stderr == "skipped 2 files that could not be used\n"
 
     def test_a_long_list_of_failures_is_cut_and_says_so(self, refining: Callable[..., Mock]) -> None:
@@ -398,7 +398,7 @@ class TestExport:
         result = run("export 'my stems' --to zfturbo set")
         assert result.exit_code == 0
         assert result.stderr.splitlines()[:2] == [
-            "nothing was judged: their labels are what my stems claims, right or wrong",
+            "no stem was judged: their labels are the claims of my stems, right or wrong",
             "to judge them first: stemclean refine 'my stems' -o refined.json",
         ]
         exporting.return_value = dataclasses.replace(exporting.return_value, unjudged=2)
@@ -414,7 +414,7 @@ class TestExport:
         exporting.return_value = dataclasses.replace(exporting.return_value, skipped=skipped)
         result = run("export refined.json --to zfturbo set")
         assert result.exit_code == 3
-        assert {"passed over 1 mixture", "earlier runs had passed over 1 file"} <= set(result.stderr.splitlines())
+        assert {"passed over 1 mixture", "earlier runs passed over 1 file"} <= set(result.stderr.splitlines())
         assert result.stderr.splitlines()[-1] == "  song/b.wav: truncated"
 
     def test_settings_reach_the_layout(self, exporting: Mock) -> None:
@@ -497,7 +497,7 @@ class TestEval:
         result = run(asked)
         lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
         assert result.exit_code == 0
-        assert {"wrong of all 1 of 5", "recall 1.000", "precision 0.333", "swapped 1 1.000 1.000"} <= lines
+        assert {"wrong stems 1 of 5", "recall 1.000", "precision 0.333", "swapped 1 1.000 1.000"} <= lines
         assert json.loads(run(f"{asked} --json").stdout) == evaluate.evaluate_labels(refined_path, truth_path)
 
 

@@ -288,7 +288,7 @@ class TestStreams:
         )
         own = {name: value for name, value in os.environ.items() if not name.startswith(("TORCH", "TRITON"))}
         done = subprocess.run([sys.executable, "-c", program], env=own, capture_output=True, text=True, check=False)
-        expected = "error: no folder for temporary files can be written\n  set TMPDIR to one where you may write\n"
+        expected = "error: no folder for temporary files is writable\n  set TMPDIR to a writable folder\n"
         assert (done.returncode, done.stderr) == (2, expected)
 
     def test_no_home_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,7 +230,7 @@ def test_the_command_tells_of_copies(told: Result) -> None:
     assert json.loads(told.stdout)["duplicates"] == {
         "sounds": 4, "stems": 8, "in_song": 4, "across_songs": 4, "across_splits": 2,
     }  # fmt: skip
-    assert "4 sounds stand in 8 stems (4 in one song, 4 across songs, 2 across splits)" in told.stderr
+    assert "4 sounds occur in 8 stems (4 in one song, 4 across songs, 2 across splits)" in told.stderr
 
 
 def stem(track: str, sound: str, split: str | None = None, **changes: object) -> Stem:

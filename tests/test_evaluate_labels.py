@@ -226,8 +226,8 @@ def test_the_command_shows_them_as_tables(tmp_path: Path) -> None:
     asked = ["eval", "labels", paths[0], "--truth", paths[1]]
     result = CliRunner().invoke(app, asked, prog_name="stemclean", env={"NO_COLOR": "1"})
     lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
-    assert {"Regions, second by second", "drums 1.000 1.000 1.000", "unclaimed 1.000 1.000 1.000"} <= lines
-    assert {"Level of bleeds, dB", "found 1 2.0 0.0", "all 1 2.0 0.0"} <= lines
+    assert {"Regions, by second", "drums 1.000 1.000 1.000", "unclaimed 1.000 1.000 1.000"} <= lines
+    assert {"Level of the bleed, dB", "found 1 2.0 0.0", "all 1 2.0 0.0"} <= lines
 
 
 def test_the_truth_as_its_own_estimate_has_no_error() -> None:

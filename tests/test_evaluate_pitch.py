@@ -303,7 +303,7 @@ class TestPicture:
         report = json.loads(told.stdout)
         assert report["plot"]["audio"] is None and (tmp_path / "a.png").stat().st_size > 10_000
         assert [(Path(f["path"]).name, f["reason"]) for f in report["failures"]] == [("song.wav", "not_audio")]
-        assert "no spectrogram: no sound that can be read" in told.stderr
+        assert "no spectrogram: there is no readable audio file" in told.stderr
 
     def test_what_another_run_writes_is_left_to_it(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
@@ -358,7 +358,7 @@ class TestCommand:
         f0_labels.write(sung(0), tmp_path / "b.csv")
         told = run(tmp_path / "a.csv", tmp_path / "b.csv")
         assert told.exit_code == 0
-        assert "1 reference without a voiced frame" in told.stderr
+        assert "1 reference has no voiced frame" in told.stderr
         assert "–" in told.stdout
 
 

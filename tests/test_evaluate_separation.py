@@ -220,7 +220,7 @@ class TestWhatIsListed:
         write(estimates / "song 1" / "take 1.wav", read(estimates / "song 1" / "bass.wav"))
         ran = run(f"eval separation '{references}' '{estimates}' --classes karaoke --metrics sdr -o '{out}'")
         assert ran.exit_code == 3
-        assert "put one of vocals, accompaniment into the name" in ran.output
+        assert "put one of vocals, accompaniment into its name" in ran.output
 
     def test_a_song_that_cannot_be_read_at_all(self, references: Path, estimates: Path, out: Path) -> None:
         for path in (references / "song 1").glob("*.wav"):

@@ -291,7 +291,7 @@ def test_a_song_is_turned_down_as_a_whole(tmp_path: Path) -> None:
         "chunk_size=9",
     ]
     told = CliRunner().invoke(app, list(map(str, words)))
-    assert (told.exit_code, "turned down, so that nothing is clipped: song (-6.021 dB)" in told.stderr) == (0, True)
+    assert (told.exit_code, "turned down to avoid clipping: song (-6.021 dB)" in told.stderr) == (0, True)
 
 
 @pytest.mark.parametrize("ending", [".ogg", ".mp3"])

@@ -206,7 +206,7 @@ class TestCommand:
         assert told.exit_code == 3, told.stderr
         assert json_page.disagreements("f0", json.loads(told.stdout)) == []
         told = run(tmp_path / "in" / "a.wav", "-o", tmp_path / "a.f0.csv", "--weights", uri)
-        assert told.exit_code == 0 and "Followed" in told.stdout and "0:01" in told.stdout
+        assert told.exit_code == 0 and "Estimated f0" in told.stdout and "0:01" in told.stdout
         assert f"wrote {tmp_path / 'a.f0.csv'}" in told.stderr
         told = run(tmp_path / "in" / "b.wav", "-o", tmp_path / "b.f0.csv", "--weights", uri)
         assert told.exit_code == 3 and "wrote" not in told.stderr

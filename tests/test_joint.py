@@ -425,10 +425,10 @@ class TestCommands:
     def test_options_of_the_other_way_are_refused(self, songs, tmp_path):
         output = tmp_path / "a.safetensors"
         for words, message in (
-            (["--weighting=dwa"], "--weighting belongs to --joint"),
-            (["--init-tracker=file:x"], "--init-tracker belongs to --joint"),
-            (["--joint=rmvpe", "--use-claimed"], "--use-claimed does not go with --joint"),
-            (["--joint=rmvpe", "--multi-label-probability=0.3"], "--multi-label-probability does not go with --joint"),
+            (["--weighting=dwa"], "--weighting requires --joint"),
+            (["--init-tracker=file:x"], "--init-tracker requires --joint"),
+            (["--joint=rmvpe", "--use-claimed"], "--use-claimed cannot be combined with --joint"),
+            (["--joint=rmvpe", "--multi-label-probability=0.3"], "--multi-label-probability cannot be combined"),
         ):
             result = self.run("train-separator", songs, "-o", output, *words)
             assert result.exit_code == 2 and message in result.output

@@ -212,7 +212,7 @@ def test_weights_that_exist_are_used_as_the_paper_uses_its_own(tmp_path):
         ("--self --set loss=bce", "--set loss=bce contradicts --as-published, which has l1"),
         ("--self --set options.n_fft=4096", "--set options.n_fft=4096 contradicts --as-published, which has 2048"),
         ("--self --set calibration.excerpts=8", "calibration.excerpts=8 contradicts --as-published, which has 0"),
-        ("--pitch bundled:x", "--as-published: it has no meaning with --pitch"),
+        ("--pitch bundled:x", "--as-published: it cannot be combined with --pitch"),
     ],
 )
 def test_what_contradicts_it_is_refused_by_name(stems, tmp_path, options, told):

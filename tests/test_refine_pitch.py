@@ -134,7 +134,7 @@ class TestCompleting:
         assert describe_completed(done)["kept_in_float"] == [stem.path]
         words = ["refine", path.parents[1], "-o", tmp_path / "out.json", "--pitch", saved("cascades")]
         told = CliRunner().invoke(app, list(map(str, words)))
-        assert f"beyond full scale, so written in float: {stem.path}" in told.stderr
+        assert f"written in float, since they exceed full scale: {stem.path}" in told.stderr
 
     def test_frames_that_are_wrong_are_trusted_less(self, tmp_path, saved, songs):
         """A voice under noise for a second: the tracker is less sure there (0.80 to 0.99 in the mean)."""
@@ -306,11 +306,11 @@ class TestCommand:
         (songs[0] / "full" / "f0.pv").unlink()
         told = self.run(songs[0], "-o", tmp_path / "b.json", "--pitch", uri)
         assert told.exit_code == 0, told.stderr
-        assert "Completed" in told.stdout and "Least trusted" in told.stdout
+        assert "Pseudo labels" in told.stdout and "Lowest confidence" in told.stdout
         soundfile.write(songs[0] / "stems" / "vocals.wav", np.zeros(8000), sung.RATE)
         told = self.run(songs[0], "-o", tmp_path / "c.json", "--pitch", saved("pitch"))
-        assert "in 1 of 2 voices the tracker hears nothing sung" in told.stderr
-        assert "2 mixtures with an f0 were left as they are" in told.stderr
+        assert "in 1 of 2 voices, the tracker found no voiced frame" in told.stderr
+        assert "2 mixtures with an f0 were not separated" in told.stderr
 
     @pytest.mark.parametrize(
         "words",
@@ -319,4 +319,4 @@ class TestCommand:
     def test_what_is_for_labels_has_no_meaning_with_it(self, tmp_path, saved, songs, words):
         told = self.run(songs[0], "-o", tmp_path / "a.json", "--pitch", saved("pitch"), *words)
         assert told.exit_code == 2
-        assert f"{words[0]}: it has no meaning with --pitch" in told.stderr.replace("'", "")
+        assert f"{words[0]}: it cannot be combined with --pitch" in told.stderr.replace("'", "")

@@ -1,6 +1,6 @@
-"""The command line: a skin over the verbs. A command parses, calls one verb and prints what came back.
+"""The command line, a thin layer over the verbs. A command parses its options, calls one verb and prints the result.
 
-Verbs are imported inside the commands, so that ``stemclean --help`` needs no torch.
+Verbs are imported inside the commands, so that ``stemclean --help`` does not import torch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["app", "main"]
 
 app = _shared.new_app(
     cls=_shared.Edge,
-    help="Find the wrong stems of a music dataset, say why, and write a dataset that a separator can be trained on.",
+    help="Find the wrong stems in a music dataset, say why, and write a dataset to train a separator on.",
     epilog=_shared.example("stemclean refine my_stems"),
 )
 _shared.add(app, refine)
@@ -46,8 +46,8 @@ _shared.add(app, corrupt)
 app.add_typer(eval.app, name="eval")
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"stemclean {__version__}")
         raise typer.Exit
 
@@ -55,11 +55,11 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
 ) -> None:
-    """What stands before the command; :class:`_shared.Edge` reads ``debug``."""
+    """Options that precede the command; :class:`_shared.Edge` reads ``debug``."""
 
 
 def main() -> None:

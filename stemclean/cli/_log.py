@@ -1,4 +1,4 @@
-"""What our modules log, as remarks on stderr: what a decoder had to say of a file, with the file's name."""
+"""Log messages as remarks on stderr, such as the warnings of a decoder, with the name of the file."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["to_stderr"]
 
 
 class _AboveTheBar(logging.Handler):
-    """A line a record, so that a progress bar stays whole; nothing in it can colour a terminal or begin a line."""
+    """Prints one line per record above a progress bar; control characters are escaped."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a record; nobody may be there to read it."""
+        """Print a record; a closed stream is ignored."""
         from tqdm import tqdm
 
         with contextlib.suppress(OSError, ValueError):
@@ -23,7 +23,7 @@ class _AboveTheBar(logging.Handler):
 
 
 def to_stderr(*, quiet: bool) -> None:
-    """Print what is logged from now on; with ``quiet`` nothing, as of all remarks."""
+    """Print log messages from now on; with ``quiet``, print none."""
     logger = logging.getLogger("stemclean")
     logger.handlers = [logging.NullHandler() if quiet else _AboveTheBar()]
     logger.propagate = False

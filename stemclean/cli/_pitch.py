@@ -1,4 +1,4 @@
-"""``stemclean refine --pitch``: songs of which only half is known, completed."""
+"""``stemclean refine --pitch``, which completes half-labelled songs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 __all__ = ["completed"]
 
 ROWS = 10
-"""Pseudo labels that the table shows; the manifest and ``--json`` hold all."""
+"""Pseudo labels that the table shows; the manifest and ``--json`` contain all."""
 
 
 def completed(stems: Path, output: Path, uri: str, *, resume: bool, as_json: bool, quiet: bool) -> None:
-    """Run the verb and tell what it did.
+    """Run the verb and print its report.
 
     Raises:
         typer.Exit: some inputs failed.
@@ -30,14 +30,15 @@ def completed(stems: Path, output: Path, uri: str, *, resume: bool, as_json: boo
     data(report, _tables(report), as_json=as_json)
     if report["unsung"]:
         remark(
-            f"in {report['unsung']} of {report['pseudo_f0']['stems']} voices the tracker hears nothing sung, and is as "
-            "sure of it as it says: hold it against known f0 with stemclean eval pitch before you train on this",
+            f"in {report['unsung']} of {report['pseudo_f0']['stems']} voices, the tracker found no voiced frame, and "
+            "its confidence may be high all the same: evaluate it on known f0 with stemclean eval pitch before you "
+            "train on this",
             quiet=quiet,
         )
     if report["left"]:
         remark(
-            f"{report['left']} mixtures with an f0 were left as they are: these weights are a tracker's, and only "
-            "a cascade separates",
+            f"{report['left']} mixtures with an f0 were not separated: these are the weights of a tracker, and "
+            "separating requires a cascade",
             quiet=quiet,
         )
     remark(*kept_in_float(report["kept_in_float"]), *passed_over(report), quiet=quiet)
@@ -48,18 +49,18 @@ def completed(stems: Path, output: Path, uri: str, *, resume: bool, as_json: boo
 
 
 def _tables(report: dict[str, Any]) -> list[Table | str]:
-    """How much was completed and how far it is trusted, and the least trusted labels."""
+    """The numbers of pseudo labels with their confidence, and the labels with the lowest confidence."""
     numbers = ("stems", "length", "confidence")
-    shown = table("Completed", "label", *numbers, numbers=numbers)
+    shown = table("Pseudo labels", "label", *numbers, numbers=numbers)
     for name, title in (("pseudo_f0", "f0 of voices"), ("pseudo_vocals", "voices of mixtures")):
-        told = report[name]
-        shown.add_row(title, str(told["stems"]), clock(told["seconds"]), _share(told["confidence"]))
-    shown.add_row("f0 that came with the data", str(report["annotated"]), "", "")
+        totals = report[name]
+        shown.add_row(title, str(totals["stems"]), clock(totals["seconds"]), _share(totals["confidence"]))
+    shown.add_row("f0 from the dataset", str(report["annotated"]), "", "")
     if not report["pseudo"]:
         return [shown]
-    least = table("Least trusted", "stem", "label", "confidence", numbers=("confidence",))
-    for one in report["pseudo"][:ROWS]:
-        least.add_row(one["id"], one["kind"], _share(one["confidence"]))
+    least = table("Lowest confidence", "stem", "label", "confidence", numbers=("confidence",))
+    for label in report["pseudo"][:ROWS]:
+        least.add_row(label["id"], label["kind"], _share(label["confidence"]))
     return [shown, least]
 
 

@@ -1,4 +1,4 @@
-"""What ``stemclean refine`` shows of a refined dataset: its tables, and what to do next."""
+"""The tables that ``stemclean refine`` prints, and its remarks on what to do next."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ROWS = 20
-"""Findings that the table shows; the manifest and ``--json`` hold all."""
+"""Findings that the table shows; the manifest and ``--json`` contain all."""
 
 
 def tables(report: dict[str, Any]) -> list[Table | str]:
-    """What is wrong, worst first; how many of each verdict; seconds per class."""
+    """All tables: the findings, worst first, the verdicts, the issues, the noise, and the duration per class."""
     findings = report["findings"]
     wrong = table(
         "What is wrong, worst first", "stem", "claimed", "found", "quality", "verdict", "why", numbers=("quality",)
@@ -25,16 +25,16 @@ def tables(report: dict[str, Any]) -> list[Table | str]:
         wrong.add_row(*_row(finding))
     more = [f"and {len(findings) - ROWS} more in {report['output']}"] if len(findings) > ROWS else []
     held_out = table(
-        "Declared test and validation stems, left as they are",
+        "Declared test and validation stems, not changed",
         "stem",
         "claimed",
-        "heard",
+        "found",
         "quality",
         numbers=("quality",),
     )
     for finding in report["held_out"][:ROWS]:
         held_out.add_row(*_row(finding)[:4])
-    classes = table("Sound per class (h:mm:ss)", "class", "claimed", "kept", numbers=("claimed", "kept"))
+    classes = table("Duration per class (h:mm:ss)", "class", "claimed", "kept", numbers=("claimed", "kept"))
     for label, seconds in report["classes"].items():
         classes.add_row(label, clock(seconds["claimed"]), clock(seconds["kept"]))
     counts = ", ".join(f"{count} {action}" for action, count in report["verdicts"].items())
@@ -46,30 +46,34 @@ def tables(report: dict[str, Any]) -> list[Table | str]:
 
 
 def _issues(report: dict[str, Any]) -> list[Table | str]:
-    """What the checks found; nothing where they found nothing."""
+    """The table of issues that the checks found, if there are any."""
     if not report["issues"]:
         return []
-    issues = table("Issues", "issue", "severity", "stems", "for example", numbers=("stems",))
+    issues = table("Issues", "issue", "severity", "stems", "example", numbers=("stems",))
     for row in report["issues"]:
         example = row["examples"][0]
-        what = f"{example['id']}: {example['detail']}"
-        issues.add_row(row["code"].replace("_", " "), row["severity"], str(row["stems"]), what)
+        issues.add_row(
+            row["code"].replace("_", " "),
+            row["severity"],
+            str(row["stems"]),
+            f"{example['id']}: {example['detail']}",
+        )
     return [issues]
 
 
 def rounds_tables(report: dict[str, Any]) -> list[Table | str]:
-    """Of ``--self``, what each round changed and left to train on; the thresholds that were found."""
+    """With ``--self``: what each round changed and what the next one trains on; adaptive thresholds, if any."""
     rounds: list[dict[str, Any]] = report.get("rounds", [])
     shown: list[Table | str] = []
     if rounds:
         labels = list(rounds[0]["added"])
-        changed = table("Stems relabelled in each round", "round", "in all", *labels, numbers=("in all", *labels))
-        trains = table("Stems for the next round", "round", *labels, numbers=labels)
-        for told in rounds:
-            number = str(told["round"])
-            moves = (f"+{told['added'][label]} -{told['removed'][label]}" for label in labels)
-            changed.add_row(number, str(told["labels_changed"]), *moves)
-            trains.add_row(number, *(_left(told["trains_next"][label]) for label in labels))
+        changed = table("Stems relabelled in each round", "round", "total", *labels, numbers=("total", *labels))
+        trains = table("Training stems of the next round", "round", *labels, numbers=labels)
+        for entry in rounds:
+            number = str(entry["round"])
+            changes = (f"+{entry['added'][label]} -{entry['removed'][label]}" for label in labels)
+            changed.add_row(number, str(entry["labels_changed"]), *changes)
+            trains.add_row(number, *(_training_stems(entry["trains_next"][label]) for label in labels))
         shown += [changed, trains]
     if "thresholds" in report:
         found = ", ".join(f"{label} {score:.3g}" for label, score in report["thresholds"]["threshold"].items())
@@ -77,17 +81,17 @@ def rounds_tables(report: dict[str, Any]) -> list[Table | str]:
     return shown
 
 
-def _left(class_: dict[str, int]) -> str:
+def _training_stems(class_: dict[str, int]) -> str:
     filled = f", {class_['filled_up']} filled up" if class_["filled_up"] else ""
     return f"{class_['stems']} (claimed {class_['claimed']}{filled})"
 
 
 def next_steps(report: dict[str, Any]) -> list[str]:
-    """What to do now, with the next command, line by line."""
-    lines = [f"wrote {report['output']}", *passed_over(report), *_twice(report)]
+    """Remarks on the result and the next command, one per line."""
+    lines = [f"wrote {report['output']}", *passed_over(report), *_duplicates(report)]
     if report["findings"]:
         worst = report["findings"][0]
-        found = " and ".join(worst["found"]) or "nothing that is known"
+        found = " and ".join(worst["found"]) or "no known class"
         where = place(Path(report["output"]), report["root"], worst["path"])
         lines.append(f"listen to {where} first: it claims {' and '.join(worst['claimed'])} and holds {found}")
     elif report["stems"]:
@@ -102,15 +106,15 @@ def next_steps(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _twice(report: dict[str, Any]) -> list[str]:
-    """What is there several times, in one line; nothing where nothing is."""
+def _duplicates(report: dict[str, Any]) -> list[str]:
+    """One line on sounds that occur several times, if there are any."""
     found = report["duplicates"]
     if not found["sounds"]:
         return []
     places = {"in one song": "in_song", "across songs": "across_songs", "across splits": "across_splits"}
     where = ", ".join(f"{found[key]} {place}" for place, key in places.items() if found[key])
-    sounds = "1 sound stands" if found["sounds"] == 1 else f"{found['sounds']} sounds stand"
-    return [f"{sounds} in {found['stems']} stems ({where}): see their issues, duplicate_…, in {report['output']}"]
+    sounds = "1 sound occurs" if found["sounds"] == 1 else f"{found['sounds']} sounds occur"
+    return [f"{sounds} in {found['stems']} stems ({where}): see the issues duplicate_… in {report['output']}"]
 
 
 def _row(finding: dict[str, Any]) -> tuple[str, ...]:
@@ -118,14 +122,14 @@ def _row(finding: dict[str, Any]) -> tuple[str, ...]:
     return (
         finding["id"],
         " + ".join(finding["claimed"]),
-        " + ".join(_told(label, finding) for label in finding["found"]) or "nothing",
+        " + ".join(_with_level(label, finding) for label in finding["found"]) or "nothing",
         "–" if quality is None else f"{quality:.2f}",
         finding["action"],
         finding["reason"].replace("_", " "),
     )
 
 
-def _told(label: str, finding: dict[str, Any]) -> str:
+def _with_level(label: str, finding: dict[str, Any]) -> str:
     """A class with its measured level, or else its score."""
     if label in finding["measured_db"]:
         return f"{label} {finding['measured_db'][label]:.0f} dB"

@@ -1,10 +1,10 @@
-"""What every command shares: the way out for data and talk, errors, and exit codes.
+"""What all commands share: options, output, errors and exit codes.
 
-stdout carries data: tables, or one JSON object with ``--json``. stderr carries talk: progress, remarks, errors.
-Exit codes: 0 done; 1 findings, with ``--fail-on``; 2 usage or configuration; 3 finished, but some inputs
-failed; 130 interrupted, 143 terminated, 129 hung up; 141 nobody reads what is printed (``… | head``), without a word;
-70 (``EX_SOFTWARE``) a bug of ours, so that no caller takes it for a finding. Those above 128 are 128 and the signal's
-number, as of other programs.
+stdout is for data: tables, or one JSON object with ``--json``. stderr is for messages: progress, remarks, errors.
+Exit codes: 0 done; 1 findings, with ``--fail-on``; 2 usage or configuration error; 3 finished, but some inputs failed;
+130 interrupted, 143 terminated, 129 hung up; 141 the reader of the output is gone (``… | head``), without a message;
+70 (``EX_SOFTWARE``) a bug in stemclean, so that no caller takes it for a finding. Codes above 128 are 128 plus the
+number of the signal, as is customary.
 """
 
 from __future__ import annotations
@@ -75,39 +75,40 @@ INTERRUPTED = 130
 CLOSED_PIPE = 141
 
 ROWS = 20
-"""Failed inputs that are listed on stderr; the manifest and ``--json`` hold all."""
+"""Failed inputs that are listed on stderr; the manifest and ``--json`` contain all."""
 
 CLASSES = ("vocals", "bass", "drums", "other")
-"""By which names are read where no others are asked for."""
+"""The default classes, by which file names are read."""
 
 HINTS = {
-    "class_unknown": "to tell a class: put one of {labels} into the name of the file or its folder "
+    "class_unknown": "to give a file a class, put one of {labels} into its name or that of its folder "
     '("stem 4 {first}.wav"),\nor list the files in a CSV with the columns instrum,path',
 }
-"""Skip reason -> what to do about such files, told once below their list."""
+"""Skip reason -> what to do about such files, printed once below the list."""
 
 NAMELESS = "temporary files (TMPDIR) or shared memory (/dev/shm)"
-"""Where an error of a full disk comes from that names no file."""
+"""The likely location of a full disk if the error names no file."""
 
 ISSUES = "https://github.com/stemclean/stemclean/issues"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 PushToHub = Annotated[
     str | None,
-    typer.Option(metavar="ORG/REPO", help="Publish weights, card and a page on the Hugging Face Hub."),
+    typer.Option(metavar="ORG/REPO", help="Publish the weights, their card and a model page on the Hugging Face Hub."),
 ]
 License = Annotated[
-    str | None, typer.Option("--license", metavar="NAME", help="Of the weights, for their card; as CC-BY-4.0.")
+    str | None,
+    typer.Option("--license", metavar="NAME", help="Licence of the weights for their card, such as CC-BY-4.0."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks; errors are still told.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only, no progress and no remarks.")]
 
 
 class _PipeClosedError(BrokenPipeError):
-    """Nobody reads our output any more. It bears no ``errno``, at which Click would exit with 1, a finding."""
+    """The reader of our output is gone. It has no ``errno``, since Click would then exit with 1, a finding."""
 
 
 class Edge(TyperGroup):
-    """The outermost group: turns every way to fail into a message on stderr and an exit code."""
+    """The outermost group, which turns every failure into a message on stderr and an exit code."""
 
     def main(
         self,
@@ -118,29 +119,29 @@ class Edge(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run; with ``standalone_mode`` it ends in :class:`SystemExit`. Nothing typed is ``--help``."""
+        """Run; with ``standalone_mode``, this raises :class:`SystemExit`. Without arguments, it prints the help."""
         args = list(sys.argv[1:] if args is None else args) or ["--help"]
         run = functools.partial(super().main, args, prog_name, complete_var, False, windows_expand_args, **extra)
         if not standalone_mode:
             return run()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")  # a letter that a code page lacks ends no run
+                stream.reconfigure(errors="backslashreplace")  # a character that the code page lacks must not end a run
         try:
             with _noticing_closed_pipes():
-                code = _told(run)
+                code = _exit_code(run)
         except _PipeClosedError:
             _let_go_of_closed_pipes()
             code = CLOSED_PIPE
         sys.exit(code if isinstance(code, int) else 0)
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
-        """Parse what stands before the command; ``--help`` and ``--version`` print here."""
+        """Parse the options before the command; ``--help`` and ``--version`` print here."""
         with _noticing_closed_pipes():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; the context is vendored Click's, whose name is private."""
+        """Run the command. The context is that of vendored Click, whose name is private."""
         with _noticing_closed_pipes():
             try:
                 return super().invoke(ctx)
@@ -151,7 +152,7 @@ class Edge(TyperGroup):
             except Exception as error:
                 if isinstance(error, BrokenPipeError) and _reader_is_gone():
                     raise
-                if (signal := stopping.received()) is not None:  # which the error is a consequence of
+                if (signal := stopping.received()) is not None:  # the cause of the error
                     raise typer.Exit(_stopped(signal)) from None
                 if ctx.params.get("debug"):
                     traceback.print_exc()
@@ -176,16 +177,16 @@ def add(app: typer.Typer, module: ModuleType) -> None:
 
 
 def example(command: str) -> str:
-    """The last lines of a help text: a command to copy."""
-    return f"\b\nExample:\n  {command}"  # \b: the lines below are not filled
+    """The end of a help text: a command to copy."""
+    return f"\b\nExample:\n  {command}"  # \b: do not rewrap the lines below
 
 
 def data(report: Mapping[str, Any], tables: Iterable[Table | str] = (), *, as_json: bool) -> None:
-    """Print a report on stdout, as JSON or as tables; of several processes, the first does."""
+    """Print a report on stdout, as JSON or as tables. Of several processes, only the first prints."""
     if not _is_first():
         return
     if as_json:
-        # A pipe of Windows takes what its code page has; JSON can do without.
+        # A pipe on Windows only takes the characters of its code page; JSON can escape the others.
         plain = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
         typer.echo(json.dumps(report, sort_keys=True, indent=1, ensure_ascii=plain, allow_nan=False))
         return
@@ -195,43 +196,43 @@ def data(report: Mapping[str, Any], tables: Iterable[Table | str] = (), *, as_js
             console.print()
         if not isinstance(shown, str) and shown.title:
             console.print(visible(str(shown.title)), style="bold", markup=False, highlight=False)
-            shown.title = None  # rich would fold it to the table's width
+            shown.title = None  # rich would wrap it to the width of the table
         console.print(_lines(shown) if isinstance(shown, str) else shown, markup=False, highlight=False)
 
 
 def remark(*lines: str, quiet: bool = False) -> None:
-    """Say something on stderr, line by line; a name in a line cannot begin another. Of several processes, the first."""
+    """Print lines on stderr; a name cannot break its line. Of several processes, only the first prints."""
     if lines and not quiet and _is_first():
         _console(stderr=True).print("\n".join(map(visible, lines)), markup=False, highlight=False, soft_wrap=True)
 
 
 def named(names: Sequence[str]) -> str:
-    """The first few of some names; a table, a manifest or ``--json`` holds all."""
+    """The first few of the names; a table, the manifest or ``--json`` contains all."""
     return ", ".join(names[:NAMES]) + (", …" if len(names) > NAMES else "")
 
 
 def softer(gains_db: Mapping[str, float]) -> list[str]:
-    """A line on songs that were turned down, by the gain of each in dB; none where none was."""
+    """A line on the songs that were turned down, with the gain of each in dB; empty if there are none."""
     songs = [f"{song or 'the songs'} ({gain_db:g} dB)" for song, gain_db in gains_db.items()]
-    return [f"turned down, so that nothing is clipped: {named(songs)}"] if songs else []
+    return [f"turned down to avoid clipping: {named(songs)}"] if songs else []
 
 
 def kept_in_float(names: Sequence[str]) -> list[str]:
-    """A line on what was written as floating-point numbers; none where nothing was."""
-    return [f"beyond full scale, so written in float: {named(names)}"] if names else []
+    """A line on the files that were written in float; empty if there are none."""
+    return [f"written in float, since they exceed full scale: {named(names)}"] if names else []
 
 
 def _is_first() -> bool:
-    """Whether this is the first of the processes that ``torchrun`` has started, or the only one."""
+    """Whether this is the first process that ``torchrun`` started, or the only one."""
     return int(os.environ.get("RANK") or 0) == 0
 
 
 @contextmanager
 def reading(path: Path, *, quiet: bool = False) -> Iterator[None]:
-    """Import the verb in here: a terminal says meanwhile that ``path`` is read, and nothing that is not there waits.
+    """Check a dataset, and show on a terminal that it is being read while the block imports the verb.
 
     Raises:
-        ConfigError: there is no such dataset, or no audio file in it.
+        ConfigError: the dataset does not exist, or contains no audio file.
     """
     with waiting(f"reading {path} …", quiet=quiet):
         from stemclean import layouts
@@ -241,7 +242,7 @@ def reading(path: Path, *, quiet: bool = False) -> Iterator[None]:
 
 
 def typed(*words: str | Path) -> str:
-    """A command of ours that a shell takes as it stands.
+    """A stemclean command, quoted for a shell.
 
     >>> typed("refine", Path("my stems"))
     "stemclean refine 'my stems'"
@@ -250,51 +251,51 @@ def typed(*words: str | Path) -> str:
 
 
 def place(output: Path, root: str, path: str) -> str:
-    """Where a manifest's file lies, as it can be opened from the working directory; the shortest way to say it.
+    """The shortest path by which a file of a manifest can be opened from the working directory.
 
     Args:
         output: the manifest.
         root: its ``root``, relative to its folder.
         path: relative to ``root``.
     """
-    there = output.parent / root / path
-    shorter = (os.path.normpath(there), os.path.abspath(there))  # noqa: PTH100 - resolve() follows links
-    # After a linked folder, ".." leads elsewhere than the names say.
-    right = [name for name in shorter if there.exists() and Path(name).exists() and there.samefile(name)]
-    return visible(min([str(there), *right], key=len))
+    file = output.parent / root / path
+    candidates = (os.path.normpath(file), os.path.abspath(file))  # noqa: PTH100 - resolve() follows links
+    # After a linked folder, ".." does not lead where the names suggest.
+    correct = [name for name in candidates if file.exists() and Path(name).exists() and file.samefile(name)]
+    return visible(min([str(file), *correct], key=len))
 
 
 def passed_over(report: Mapping[str, Any]) -> list[str]:
-    """Lines that tell what a run left alone though nothing failed; see :func:`stemclean.report.skips`."""
+    """Lines on the files that were passed over without a failure; see :func:`stemclean.report.skips`."""
     lines = []
     if report["mixtures"]:
         lines.append(f"passed over {_many(report['mixtures'], 'mixture')}")
     if report["skipped_before"]:
-        lines.append(f"earlier runs had passed over {_many(report['skipped_before'], 'file')}")
+        lines.append(f"earlier runs passed over {_many(report['skipped_before'], 'file')}")
     return lines
 
 
 def by_option(given: Mapping[str, tuple[str, Any]], settings: Sequence[str] | None) -> list[str | Assignment]:
-    """What options say of settings, then what ``--set`` does.
+    """Settings from options, followed by those from ``--set``.
 
     Args:
-        given: option -> the setting's name and its value, None where it was not typed.
+        given: option -> name and value of its setting; the value is None if the option was not given.
     """
     from stemclean.settings import Assignment  # with pydantic
 
-    typed_ones = [Assignment(key, value, option) for option, (key, value) in given.items() if value is not None]
-    return [*typed_ones, *(settings or [])]
+    from_options = [Assignment(key, value, option) for option, (key, value) in given.items() if value is not None]
+    return [*from_options, *(settings or [])]
 
 
 def report_failures(
     failures: Sequence[Mapping[str, str]], *, quiet: bool = False, labels: Sequence[str] = CLASSES
 ) -> None:
-    """List the inputs that failed, one a line, and leave with exit code 3; none: go on.
+    """List the inputs that failed, one per line, and exit with code 3; do nothing if there are none.
 
-    ``quiet`` keeps the count alone; a long list is cut. ``labels`` are the classes that names are read by.
+    ``quiet`` prints only their number; a long list is cut. ``labels`` are the classes that file names are read by.
 
     Raises:
-        typer.Exit: with :data:`FAILED_INPUTS`, if there is any.
+        typer.Exit: with :data:`FAILED_INPUTS`, if an input failed.
     """
     if not failures:
         return
@@ -306,7 +307,7 @@ def report_failures(
 
 
 def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
-    """An empty table; the columns named in ``numbers`` are flush right."""
+    """An empty table; the columns in ``numbers`` are right-aligned."""
     from rich import box
     from rich.table import Table
 
@@ -321,7 +322,7 @@ def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
 
 
 def clock(seconds: float) -> str:
-    """A duration to be read at a glance.
+    """A duration as h:mm:ss or m:ss.
 
     >>> clock(7384.4), clock(61.0), clock(0.0)
     ('2:03:04', '1:01', '0:00')
@@ -340,7 +341,7 @@ def _lines(text: str) -> str:
 
 
 def _listed(failures: Sequence[Mapping[str, str]], labels: Sequence[str]) -> Iterator[str]:
-    """One line a failed input, as many as can be read, and what to do about them."""
+    """One line per failed input, up to :data:`ROWS`, and what to do about them."""
     for failure in failures[:ROWS]:
         yield f"{failure['path']}: {failure['reason']}" + (f" ({failure['detail']})" if failure.get("detail") else "")
     if len(failures) > ROWS:
@@ -352,7 +353,7 @@ def _listed(failures: Sequence[Mapping[str, str]], labels: Sequence[str]) -> Ite
 
 @contextmanager
 def _noticing_closed_pipes() -> Iterator[None]:
-    """Turn the error of writing where nobody reads into one that Click does not know."""
+    """Turn the error of a closed pipe into one that Click does not handle."""
     try:
         yield
     except _PipeClosedError:
@@ -362,20 +363,20 @@ def _noticing_closed_pipes() -> Iterator[None]:
 
 
 def _reader_is_gone() -> bool:
-    """Whether it is our own output that nobody reads, and not a pipe between processes of ours that broke."""
+    """Whether the reader of our output is gone, rather than a pipe between our own processes broken."""
     if not hasattr(select, "poll"):
         return True
     poll = select.poll()
     for stream in (sys.stdout, sys.stderr):
         try:
             poll.register(stream, 0)
-        except (OSError, ValueError):  # no file at all
+        except (OSError, ValueError):  # not a file
             continue
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _let_go_of_closed_pipes() -> None:
-    """What is still held back for a closed pipe goes nowhere, or the interpreter would complain at its end."""
+    """Discard what is buffered for a closed pipe; otherwise, the interpreter would report an error at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -383,56 +384,56 @@ def _let_go_of_closed_pipes() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _told(run: Callable[[], Any]) -> Any:
-    """Run, and tell of what was typed wrong; the exit code."""
+def _exit_code(run: Callable[[], Any]) -> Any:
+    """Run, print usage errors, and return the exit code."""
     try:
         return run()
     except typer.TyperException as error:
-        what, colon, why = error.format_message().rstrip(".").partition(": ")
-        _complain(f"{what}{colon}{in_plain_words(why)}", _usage(error))
+        subject, colon, problem = error.format_message().rstrip(".").partition(": ")
+        _complain(f"{subject}{colon}{in_plain_words(problem)}", _usage(error))
         return error.exit_code
     except typer.Abort:
         return INTERRUPTED
 
 
 def _console(*, stderr: bool = False) -> Console:
-    """Where rich prints; not a terminal: no colour, and no line is ever cut to a width."""
+    """The console to print on. If it is not a terminal, there is no colour and lines are not wrapped."""
     from rich.console import Console
 
-    class OursAlone(Console):
+    class PipeConsole(Console):
         def on_broken_pipe(self) -> None:  # rich would exit with 1
             raise BrokenPipeError
 
-    console = OursAlone(stderr=stderr, emoji=False)  # ":x:" in a file's name stays what it is
+    console = PipeConsole(stderr=stderr, emoji=False)  # ":x:" in a file name is no emoji
     if not console.is_terminal:
         console.width = 10_000
     return console
 
 
 def _stopped(error: KeyboardInterrupt) -> int:
-    """Tell what ended the run and say which exit code it has."""
+    """Print what ended the run, and return its exit code."""
     _complain(str(error) if isinstance(error, stopping.Stopped) else "interrupted", stopping.HINT)
     return stopping.exit_code(error)
 
 
 def _explain(error: Exception) -> int:
-    """Tell an error and say which exit code it has."""
+    """Print an error, and return its exit code."""
     if isinstance(error, StemcleanError):
         _complain(error.message, error.hint)
         return error.exit_code
     if isinstance(error, OSError) and (error.filename is not None or error.errno in FULL):
         path = NAMELESS if error.filename is None else os.fsdecode(error.filename)
-        told = OutputError(path, error) if error.errno in FULL else None
-        message = told.message if told else f"{path}: {error.strerror or error}"
-        _complain(message, told.hint if told else "is the path right, and may you read and write there?")
+        full = OutputError(path, error) if error.errno in FULL else None
+        message = full.message if full else f"{path}: {error.strerror or error}"
+        _complain(message, full.hint if full else "check the path and its permissions")
         return USAGE
-    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # as Python's tempfile says it
-        _complain("no folder for temporary files can be written", "set TMPDIR to one where you may write")
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # the message of Python's tempfile
+        _complain("no folder for temporary files is writable", "set TMPDIR to a writable folder")
         return USAGE
     _complain(
         f"{type(error).__name__}: {error}",
-        "this is a bug in stemclean: run the command again as `stemclean --debug COMMAND …` and\n"
-        f"send what it prints with version {__version__} to {ISSUES}",
+        "this is a bug in stemclean; run the command again as `stemclean --debug COMMAND …` and\n"
+        f"report the output, with version {__version__}, at {ISSUES}",
     )
     return BUG
 

@@ -1,4 +1,4 @@
-"""stdout and stderr as they are given: closed, full, or of a terminal that is gone."""
+"""Standard streams that may be closed, full, or belong to a terminal that is gone."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ __all__ = ["secure"]
 def secure() -> None:
     """Make stdin, stdout and stderr safe to use, for the whole program.
 
-    What is closed (``2>&-``) is opened to nowhere, or the next file would get its number and whatever a library prints.
-    Talk that cannot be written goes nowhere and ends no run; data that cannot be written is an error that bears its
-    name, once. A pipe that nobody reads stays the caller's affair.
+    A closed stream (``2>&-``) is redirected to the null device; otherwise, the next file that is opened would get its
+    number and whatever a library prints. Messages that cannot be written are discarded and do not end a run. Data that
+    cannot be written raise an error with the name of the stream, once. Closed pipes are left to the caller.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            _to_nowhere(number)
+            _redirect_to_null(number)
     sys.stdout = _secured(sys.stdout, 1, "stdout")
     sys.stderr = _secured(sys.stderr, 2, None)
 
 
 class _Stream(io.FileIO):
-    """A standard stream that does not stay broken."""
+    """A standard stream that is redirected to the null device when it breaks."""
 
-    told_as: str | None = None
+    name_in_errors: str | None = None
 
     def write(self, data: object) -> int:
         try:
@@ -38,27 +38,27 @@ class _Stream(io.FileIO):
         except BrokenPipeError:
             raise
         except OSError as error:
-            _to_nowhere(self.fileno())
-            if self.told_as is None:
+            _redirect_to_null(self.fileno())
+            if self.name_in_errors is None:
                 return len(memoryview(data))  # type: ignore[arg-type]
-            raise OSError(error.errno, error.strerror, self.told_as) from None
+            raise OSError(error.errno, error.strerror, self.name_in_errors) from None
 
 
-def _secured(stream: TextIO | None, number: int, told_as: str | None) -> TextIO:
-    if sys.platform == "win32" and stream is not None:  # a console of Windows is no file
+def _secured(stream: TextIO | None, number: int, name_in_errors: str | None) -> TextIO:
+    if sys.platform == "win32" and stream is not None:  # a Windows console is not a file
         return stream
     raw = _Stream(number, "w", closefd=False)
-    raw.told_as = told_as
+    raw.name_in_errors = name_in_errors
     encoding = stream.encoding if stream is not None else "utf-8"
-    by_line = told_as is None or raw.isatty()
+    line_buffering = name_in_errors is None or raw.isatty()
     with suppress(OSError, ValueError):
         if stream is not None:
             stream.flush()
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=by_line)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=line_buffering)
 
 
-def _to_nowhere(number: int) -> None:
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    if nowhere != number:
-        os.dup2(nowhere, number)
-        os.close(nowhere)
+def _redirect_to_null(number: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != number:
+        os.dup2(null, number)
+        os.close(null)

@@ -24,46 +24,51 @@ EXAMPLE = "stemclean corrupt my_clean_stems planted --mislabel 0.2 --bleed 0.2 -
 
 
 def command(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="Clean stems: a folder, a CSV, or a manifest.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Clean stems: a folder, a CSV list, or a manifest.")],
     destination: Annotated[
-        Path, typer.Argument(metavar="DST", help="A folder for the planted stems: new, or the same run's from before.")
+        Path,
+        typer.Argument(
+            metavar="DST", help="Folder for the corrupted stems: new, or from an earlier run of the same command."
+        ),
     ],
     mislabel: Annotated[
-        float, typer.Option(metavar="SHARE", min=0, max=1, help="Of all stems, those that get another stem's class.")
+        float,
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="Share of stems that are labelled with the class of another stem."
+        ),
     ] = 0.2,
     bleed: Annotated[
         float,
         typer.Option(
-            metavar="SHARE", min=0, max=1, help="Of all stems, those that another stem of the same song is mixed into."
+            metavar="SHARE", min=0, max=1, help="Share of stems that another stem of the same song is mixed into."
         ),
     ] = 0.2,
     bleed_db: Annotated[
-        str, typer.Option(metavar="LOW:HIGH", help="Level of the bleed against the stem, in dB, drawn between the two.")
+        str, typer.Option(metavar="LOW:HIGH", help="Range of the level of the bleed relative to the stem, in dB.")
     ] = "-20:0",
     bleed_share: Annotated[
         str | None,
         typer.Option(
             metavar="LOW:HIGH",
-            help="Of the stem's time, the part in which the bleed is heard: it comes and goes. Without it, throughout.",
+            help="Range of the share of time in which the bleed is present; it then comes and goes (default: all the "
+            "time).",
         ),
     ] = None,
     silence: Annotated[
-        float, typer.Option(metavar="SHARE", min=0, max=1, help="Of all stems, those that are replaced by silence.")
+        float, typer.Option(metavar="SHARE", min=0, max=1, help="Share of stems that are replaced by silence.")
     ] = 0.0,
     foreign: Annotated[
         float,
-        typer.Option(
-            metavar="SHARE", min=0, max=1, help="Of all stems, those that are replaced by sound that is no music."
-        ),
+        typer.Option(metavar="SHARE", min=0, max=1, help="Share of stems that are replaced by sound other than music."),
     ] = 0.0,
-    seed: Annotated[int, typer.Option(metavar="N", help="The same seed plants the same faults.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed; the same seed plants the same faults.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Plant known faults in a clean dataset, to test refine.
 
-    So you find out what it can do on your kind of music. The audio goes to DST together with truth.json, a manifest
-    whose labels, levels and regions are the truth.
+    This shows how well refine works on your kind of music. The audio is written to DST, together with truth.json, a
+    manifest with the true labels, levels and regions (ground truth).
     """
     levels = parse_range(bleed_db, "--bleed-db")
     share = parse_range(bleed_share, "--bleed-share") if bleed_share else None
@@ -82,7 +87,7 @@ def command(
     )
     report = describe_planted(corrupt(source, destination, config, quiet=quiet))
     report["output"] = str(destination / "truth.json")
-    shown = table("Planted", "fault", "stems", numbers=("stems",))
+    shown = table("Planted faults", "fault", "stems", numbers=("stems",))
     for fault, count in report["faults"].items():
         shown.add_row(fault, str(count))
     data(report, [shown], as_json=as_json)
@@ -98,13 +103,13 @@ def command(
 
 
 def parse_range(text: str, option: str) -> tuple[float, float]:
-    """``LOW:HIGH`` as two numbers; a single number is both.
+    """Parse ``LOW:HIGH``; a single number stands for both.
 
     >>> parse_range("-20:0", "--bleed-db"), parse_range("-6", "--bleed-db")
     ((-20.0, 0.0), (-6.0, -6.0))
 
     Raises:
-        typer.BadParameter: anything else, or LOW above HIGH.
+        typer.BadParameter: the text is not a range, or LOW is above HIGH.
     """
     low, colon, high = text.partition(":")
     try:
@@ -112,5 +117,5 @@ def parse_range(text: str, option: str) -> tuple[float, float]:
     except ValueError:
         numbers = 1.0, 0.0
     if not numbers[0] <= numbers[1]:
-        raise typer.BadParameter(f"{text!r} is no LOW:HIGH with LOW not above HIGH", param_hint=option)
+        raise typer.BadParameter(f"{text!r} is not a range LOW:HIGH with LOW at most HIGH", param_hint=option)
     return numbers

@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 EXAMPLE = "stemclean eval labels refined.json --truth planted/truth.json"
 
 app = new_app(
-    help="Hold what was found against a known truth.",
+    help="Evaluate against ground truth.",
     epilog=example(EXAMPLE),
 )
 
 
 @app.command("labels", epilog=example(EXAMPLE))
 def labels(
-    refined: Annotated[Path, typer.Argument(metavar="REFINED", help="A manifest that refine wrote.")],
+    refined: Annotated[Path, typer.Argument(metavar="REFINED", help="A manifest written by refine.")],
     truth: Annotated[
-        Path, typer.Option("--truth", metavar="TRUTH", help="A manifest whose labels are true, as corrupt writes it.")
+        Path, typer.Option("--truth", metavar="TRUTH", help="A manifest with the true labels, as written by corrupt.")
     ],
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Hold the labels of a refined manifest against the truth.
+    """Evaluate the labels of a refined manifest against ground truth.
 
-    It says how right the labels are and how well wrong stems were found, and where both manifests tell it, how well
-    classes were placed in time and how far off the levels of bleeds are. Stems are matched by id. Shares are between 0
-    and 1; a dash stands where there is nothing to divide by.
+    Reports how accurate the labels are and how well wrong stems were found. If both manifests have regions and levels,
+    it also reports how well classes were located in time and the error of the bleed levels. Stems are matched by id.
+    All shares are in [0, 1]; a dash means that there was nothing to divide by.
     """
     from stemclean.evaluate import evaluate_labels
 
@@ -42,7 +42,9 @@ def labels(
     data(report, tables(report), as_json=as_json)
     unmatched = len(report["stems/unmatched_refined"]) + len(report["stems/unmatched_truth"])
     if unmatched:
-        remark(f"{unmatched} stems are in one manifest only and count nowhere; --json lists them", quiet=quiet)
+        remark(
+            f"{unmatched} stems are in only one of the two manifests and were ignored; --json lists them", quiet=quiet
+        )
 
 
 app.command("separation", epilog=example(eval_separation.EXAMPLE))(eval_separation.command)
@@ -55,12 +57,12 @@ def tables(report: dict[str, Any]) -> list[Table]:
     by_class = table("Labels", "class", *metrics, numbers=metrics)
     for label in _names(report, "labels/accuracy/"):
         by_class.add_row(label, *(_share(report.get(f"labels/{metric}/{label}")) for metric in metrics))
-    detection = table("Wrong stems found", "measure", "value", numbers=("value",))
-    detection.add_row("wrong of all", f"{report['stems/wrong']} of {report['stems/matched']}")
+    detection = table("Detection of wrong stems", "measure", "value", numbers=("value",))
+    detection.add_row("wrong stems", f"{report['stems/wrong']} of {report['stems/matched']}")
     for name in _names(report, "detection/"):
         detection.add_row(name.replace("_", " "), _share(report[f"detection/{name}"]))
     faults = table(
-        "By fault", "fault", "stems", "flagged", "labels right", numbers=("stems", "flagged", "labels right")
+        "By fault", "fault", "stems", "flagged", "labels correct", numbers=("stems", "flagged", "labels correct")
     )
     for name in _names(report, "fault/", "/num"):
         at = f"fault/{name}"
@@ -75,30 +77,32 @@ def tables(report: dict[str, Any]) -> list[Table]:
 
 
 def _timed(report: dict[str, Any]) -> list[Table]:
-    """When classes sound, where both manifests say."""
+    """The table of regions, if both manifests have them."""
     if "regions/stems" not in report:
         return []
     metrics = ("f1", "precision", "recall")
-    shown = table("Regions, second by second", "class", *metrics, numbers=metrics)
+    shown = table("Regions, by second", "class", *metrics, numbers=metrics)
     for label in _names(report, "regions/f1/"):
         shown.add_row(label, *(_share(report[f"regions/{metric}/{label}"]) for metric in metrics))
     return [shown]
 
 
 def _leveled(report: dict[str, Any]) -> list[Table]:
-    """How loud bleeds are said to be, where both manifests say."""
+    """The table of bleed levels, if both manifests have them."""
     if "levels/bleeds" not in report:
         return []
-    columns = ("bleeds", "error", "error of the mean")
-    shown = table("Level of bleeds, dB", "of", *columns, numbers=columns)
+    columns = ("stems", "error", "error of the mean")
+    shown = table("Level of the bleed, dB", "of", *columns, numbers=columns)
     for name, count, key in (("found", "found", "error_db"), ("all", "bleeds", "error_all_db")):
         errors = (report[f"levels/{key}"], report[f"levels/mean_{key}"])
-        shown.add_row(name, str(report[f"levels/{count}"]), *("–" if e is None else f"{e:.1f}" for e in errors))
+        shown.add_row(
+            name, str(report[f"levels/{count}"]), *("–" if error is None else f"{error:.1f}" for error in errors)
+        )
     return [shown]
 
 
 def _names(report: dict[str, Any], prefix: str, suffix: str = "") -> list[str]:
-    """What stands between a prefix and a suffix of the keys, in their order."""
+    """The part between a prefix and a suffix of the keys that have both, in their order."""
     return [
         key.removeprefix(prefix).removesuffix(suffix)
         for key in report

@@ -21,28 +21,34 @@ ROWS = 20
 
 def command(
     reference: Annotated[
-        Path, typer.Argument(metavar="REFERENCE", help="A file of f0, a folder of them, or a manifest.")
+        Path, typer.Argument(metavar="REFERENCE", help="An f0 file, a folder of f0 files, or a manifest.")
     ],
-    estimate: Annotated[Path, typer.Argument(metavar="ESTIMATE", help="The same, with songs called alike.")],
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write one row per song.")] = None,
+    estimate: Annotated[Path, typer.Argument(metavar="ESTIMATE", help="The same, with the same song names.")],
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the scores as CSV, one row per song.")
+    ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw both f0 of a song over its spectrogram.")
+        Path | None,
+        typer.Option(
+            "--plot", metavar="FILE.png", help="Plot the reference and the estimate of one song over its spectrogram."
+        ),
     ] = None,
     track: Annotated[
-        str | None, typer.Option("--track", metavar="SONG", help="Which song is drawn; the worst one.")
+        str | None, typer.Option("--track", metavar="SONG", help="Song to plot (default: the worst).")
     ] = None,
     audio: Annotated[
-        Path | None, typer.Option("--audio", metavar="FILE", help="Its sound; the one beside the reference.")
+        Path | None,
+        typer.Option("--audio", metavar="FILE", help="Audio of that song (default: the file next to the reference)."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Hold estimates of f0 against what is truly sung.
+    """Evaluate f0 estimates against ground truth.
 
-    Raw pitch and raw chroma accuracy, overall accuracy, voicing recall and false alarm, each in [0, 1], song by song
-    and their mean, as mir_eval.melody has them. The formats of MIR-1K, iKala, MedleyDB, MIR-ST500, mir_eval and our own
-    are told apart by what stands in a file. What is missing or superfluous is listed, and the exit code is 3; the rest
-    is evaluated.
+    Computes raw pitch accuracy, raw chroma accuracy, overall accuracy, voicing recall and voicing false alarm for each
+    song, and their means. All are in [0, 1] and defined as in mir_eval.melody. The formats of MIR-1K, iKala, MedleyDB,
+    MIR-ST500, mir_eval and stemclean are recognised by their content. Songs without a counterpart are listed, and the
+    exit code is 3; the others are evaluated.
     """
     with waiting(f"reading {reference} …", quiet=quiet):
         from stemclean.evaluate_pitch import evaluate_pitch
@@ -57,32 +63,34 @@ def command(
 
 
 def tables(report: dict[str, Any]) -> list[Table | str]:
-    """One row a song, worst first, and the mean."""
+    """One row per song, worst first, and the mean."""
     from stemclean.metrics.pitch import METRICS
 
     shorts = [short for short, _ in METRICS.values()]
-    many = "1 song" if report["num_tracks"] == 1 else f"{report['num_tracks']} songs"
-    shown = table(f"Pitch ({many})", "song", *shorts, numbers=shorts)
-    worst = sorted(report["tracks"], key=lambda one: one["scores"]["overall_accuracy"] or 0.0)
-    for one in worst[:ROWS]:
-        shown.add_row(one["track"], *(_share(one["scores"][key]) for key in METRICS))
-    if len(worst) > ROWS:
-        shown.add_row(f"and {len(worst) - ROWS} better ones", *("" for _ in METRICS))
-    if len(worst) > 1:
+    songs = "1 song" if report["num_tracks"] == 1 else f"{report['num_tracks']} songs"
+    shown = table(f"Pitch ({songs})", "song", *shorts, numbers=shorts)
+    tracks = sorted(report["tracks"], key=lambda track: track["scores"]["overall_accuracy"] or 0.0)
+    for track in tracks[:ROWS]:
+        shown.add_row(track["track"], *(_share(track["scores"][key]) for key in METRICS))
+    if len(tracks) > ROWS:
+        shown.add_row(f"and {len(tracks) - ROWS} better ones", *("" for _ in METRICS))
+    if len(tracks) > 1:
         shown.add_row("mean", *(_share(report["scores"][key]) for key in METRICS))
     return [shown]
 
 
 def remarks(report: dict[str, Any]) -> list[str]:
-    """What a reader of the table must know, and where the picture is."""
+    """Notes on the table, and where the plot is."""
     lines = []
-    silent = sum(not one["num_voiced"] for one in report["tracks"])
+    silent = sum(not track["num_voiced"] for track in report["tracks"])
     if silent:
-        many = "1 reference" if silent == 1 else f"{silent} references"
-        lines.append(f"{many} without a voiced frame: RPA, RCA and VR are not defined there, and left out of the mean")
+        references = "1 reference has" if silent == 1 else f"{silent} references have"
+        lines.append(f"{references} no voiced frame: RPA, RCA and VR are undefined and left out of the mean")
     if report["plot"]:
         if not report["plot"]["audio"]:
-            lines.append("no spectrogram: no sound that can be read lies beside the reference; --audio FILE names one")
+            lines.append(
+                "no spectrogram: there is no readable audio file next to the reference; name one with --audio FILE"
+            )
         lines.append(f"wrote {report['plot']['file']}: {report['plot']['track']}")
     return lines
 

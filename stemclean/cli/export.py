@@ -26,31 +26,41 @@ EXAMPLE = "stemclean export refined.json --to zfturbo training_set"
 
 
 def command(
-    refined: Annotated[Path, typer.Argument(metavar="REFINED", help="A manifest that refine wrote.")],
+    refined: Annotated[Path, typer.Argument(metavar="REFINED", help="A manifest written by refine.")],
     destination: Annotated[
         Path,
-        typer.Argument(metavar="DST", help="A folder for the training set: new, or the same export's from before."),
+        typer.Argument(
+            metavar="DST", help="Folder for the training set: new, or from an earlier run of the same command."
+        ),
     ],
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Whose format: zfturbo.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Format of the training set: zfturbo.")],
     sample_rate: Annotated[
-        int, typer.Option(metavar="HZ", min=8000, max=384_000, help="Rate that the trainer reads.")
+        int, typer.Option(metavar="HZ", min=8000, max=384_000, help="Sample rate that the trainer expects.")
     ] = 44100,
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Go on although a class has no stem left; take it out of the trainer.")
+        bool,
+        typer.Option(
+            "--allow-empty",
+            help="Export even if a class has no stems left; that class must then be removed from the trainer's "
+            "configuration.",
+        ),
     ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Another setting of the format, as chunk_size=352800. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change any other setting of the format, such as chunk_size=352800. Repeatable.",
         ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a refined dataset for a separator's trainer.
+    """Export a refined dataset for training a separator.
 
-    zfturbo is Music-Source-Separation-Training, dataset type 3. Audio goes to a class only where exactly that class
-    was found. Files that need another rate or two channels are written below DST; the others are named where they lie.
+    zfturbo is the format of Music-Source-Separation-Training, dataset type 3. A class gets only audio in which exactly
+    that class was found. Files with another sample rate or number of channels are converted and written to DST; all
+    others are used in place.
     """
     with reading(refined, quiet=quiet):
         from stemclean.export import export
@@ -75,13 +85,13 @@ def command(
 
 
 def _judged(report: dict[str, Any], source: Path) -> list[str]:
-    """What to say where labels are claims that nobody checked."""
+    """A warning about stems that were not judged, whose labels are only claims."""
     if not report["unjudged"]:
         return []
-    all_of_them = report["unjudged"] == report["stems"]
-    some = "nothing was judged" if all_of_them else f"{report['unjudged']} of {report['stems']} stems were not judged"
+    all_stems = report["unjudged"] == report["stems"]
+    unjudged = "no stem was judged" if all_stems else f"{report['unjudged']} of {report['stems']} stems were not judged"
     return [
-        f"{some}: their labels are what {source} claims, right or wrong",
+        f"{unjudged}: their labels are the claims of {source}, right or wrong",
         f"to judge them first: {typed('refine', source, '-o', 'refined.json')}",
     ]
 
@@ -89,8 +99,8 @@ def _judged(report: dict[str, Any], source: Path) -> list[str]:
 def _next_steps(report: dict[str, Any]) -> list[str]:
     files = report["files"]
     num_audio = len(files) - 1
-    also = f" and {num_audio} audio file{'s' if num_audio > 1 else ''}" if num_audio > 0 else ""
-    lines = [f"wrote {files[0]}{also}"] if files else []
+    audio = f" and {num_audio} audio file{'s' if num_audio > 1 else ''}" if num_audio > 0 else ""
+    lines = [f"wrote {files[0]}{audio}"] if files else []
     settings = report["extra"].get("next", {})
     in_trainer = [f"in the trainer: {name} {_plain(value)}" for name, value in settings.items()]
     return [*lines, *passed_over(report), *in_trainer]

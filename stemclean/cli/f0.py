@@ -12,21 +12,32 @@ from stemclean.cli._shared import Json, Quiet, clock, data, remark, report_failu
 EXAMPLE = "stemclean f0 song.mp3 -o song.f0.csv --weights file:my_cascade.safetensors"
 
 ROWS = 20
-"""Songs that the table shows, the least sure first; ``--json`` holds all."""
+"""Songs that the table shows, lowest confidence first; ``--json`` lists all."""
 
 
 def command(
-    sources: Annotated[list[Path], typer.Argument(metavar="AUDIO", help="Sounds, or folders of them.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Of one sound a file; else a folder.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="AUDIO", help="Audio files, or folders of audio files.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="File to write for a single input, or a folder for several."
+        ),
+    ],
     weights: Annotated[
-        str, typer.Option(metavar="URI", help="A tracker hears voices, a cascade mixtures: file:PATH, hub:ORG/REPO.")
+        str,
+        typer.Option(
+            metavar="URI",
+            help="Weights of a tracker (for isolated voices) or a cascade (for mixtures): file:PATH or hub:ORG/REPO.",
+        ),
     ],
     format_: Annotated[
         str,
-        typer.Option("--format", metavar="NAME", help="stemclean, medleydb, mir_eval, mir1k, ikala or mir_st500."),
+        typer.Option(
+            "--format", metavar="NAME", help="Output format: stemclean, medleydb, mir_eval, mir1k, ikala or mir_st500."
+        ),
     ] = "stemclean",
     vocals: Annotated[
-        bool, typer.Option("--vocals", help="The sounds are voices alone: of a cascade, use the tracker only.")
+        bool, typer.Option("--vocals", help="Treat the input as isolated voices: use only the tracker of a cascade.")
     ] = False,
     threshold: Annotated[
         float | None,
@@ -34,24 +45,25 @@ def command(
             metavar="SHARE",
             min=0,
             max=1,
-            help="Posterior from which on a frame is voiced; what the weights' validation found best.",
+            help="Probability at which a frame counts as voiced (default: the best one in the validation of the "
+            "weights).",
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 …; a GPU where there is one.")
+        str | None, typer.Option(metavar="NAME", help="Device: cpu, cuda, cuda:1, … (default: a GPU if there is one).")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Keep songs that an earlier run has finished, or start afresh.")
+        bool, typer.Option("--resume/--no-resume", help="Skip songs that an earlier run has finished, or start over.")
     ] = True,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find the fundamental frequency of a voice, frame by frame.
+    """Estimate the fundamental frequency (f0) of a voice.
 
-    From vocals with the weights of a tracker, from mixtures with those of a cascade, which separates the voice first.
-    In a folder, where a file is called vocals (or mixture, for a cascade), it is the song of its folder, and the files
-    beside it are passed over. The file says for each frame its time, the frequency in Hz (0: nothing is sung), how sure
-    it is that something is, and how far this is to be trusted.
+    Weights of a tracker take isolated vocals; those of a cascade take mixtures and separate the voice first. If a
+    folder contains a file called vocals (or mixture, for a cascade), only that file is used. The output has one row per
+    frame: the time, the frequency in Hz (0 if nothing is sung), the probability that there is a voice, and the
+    confidence of the estimate.
     """
     from stemclean.f0 import F0Config, find_f0
     from stemclean.manifest import Skip
@@ -72,13 +84,13 @@ def command(
         **skips(map(Skip.model_validate, done["skipped"])),
     }
     numbers = ("length", "voiced", "confidence")
-    shown = table("Followed", "song", *numbers, numbers=numbers)
+    shown = table("Estimated f0", "song", *numbers, numbers=numbers)
     songs = sorted(report["songs"].items(), key=lambda item: item[1]["confidence"] or 0.0)
     for name, song in songs[:ROWS]:
         voiced = f"{song['num_voiced'] / max(1, song['num_frames']):.0%}"
         shown.add_row(name, clock(song["num_frames"] * song["hop"]), voiced, f"{song['confidence'] or 0:.3f}")
     if len(songs) > ROWS:
-        shown.add_row(f"and {len(songs) - ROWS} surer ones", "", "", "")
+        shown.add_row(f"and {len(songs) - ROWS} with a higher confidence", "", "", "")
     data(report, [shown], as_json=as_json)
     if songs:
         remark(f"wrote {output}", quiet=quiet)

@@ -25,23 +25,23 @@ from stemclean.refining import CLAIMED_THRESHOLD
 EXAMPLE = "stemclean refine my_stems -o refined.json"
 
 WITH_PITCH = frozenset("stems output pitch resume as_json quiet".split())
-"""Parameters that ``--pitch`` goes with."""
+"""Parameters that can be combined with ``--pitch``."""
 
 ADAPTIVE = (
-    "adaptive thresholds cost recall: in the paper, separators trained on the outcome reached 3.68 dB, "
-    "with 0.9 for all classes 4.28 dB"
+    "adaptive thresholds cost recall: in the paper, separators trained on the result reached 3.68 dB, "
+    "compared with 4.28 dB with a threshold of 0.9 for all classes"
 )
 
 
 class RetrainOn(StrEnum):
-    """What ``--retrain-on`` may name."""
+    """The values of ``--retrain-on``."""
 
     SINGLE = "single"
     ALL = "all"
 
 
 class FailOn(StrEnum):
-    """What ``--fail-on`` may name."""
+    """The values of ``--fail-on``."""
 
     WRONG = "wrong"
     MIXED = "mixed"
@@ -51,43 +51,46 @@ class FailOn(StrEnum):
 
 def command(
     ctx: typer.Context,
-    stems: Annotated[Path, typer.Argument(metavar="DATA", help="A folder of stems, a CSV, or a manifest.")],
+    stems: Annotated[Path, typer.Argument(metavar="DATA", help="A folder of stems, a CSV list, or a manifest.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The manifest to write: .json, .jsonl or .jsonl.gz.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Manifest to write: .json, .jsonl or .jsonl.gz.")
     ] = Path("refined.json"),
     weights: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="bundled:NAME, hub:ORG/REPO or file:PATH. Without it, the bundled weights."),
+        typer.Option(
+            metavar="URI", help="Weights: bundled:NAME, hub:ORG/REPO or file:PATH (default: the bundled weights)."
+        ),
     ] = None,
     by_itself: Annotated[
-        bool, typer.Option("--self", help="Train the classifier on DATA itself, faults and all; needs no weights.")
+        bool, typer.Option("--self", help="Train the classifier on DATA itself, faults included; requires no weights.")
     ] = False,
     pitch: Annotated[
         str | None,
         typer.Option(
             "--pitch",
             metavar="URI",
-            help="Complete half-labelled songs with the weights of a cascade or a pitch tracker, and judge no labels.",
+            help="Judge no labels, but complete half-labelled songs with the weights of a cascade or a pitch tracker.",
         ),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="With --self: how often to train and judge; 2.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="With --self: number of rounds of training and judging (default: 2)."),
     ] = None,
     folds: Annotated[
         int | None,
         typer.Option(
             metavar="K",
             min=2,
-            help="With --self: deal the tracks into K parts and judge each by a classifier that never heard it; "
-            "K times the training.",
+            help="With --self: divide the tracks into K folds and judge each with a classifier trained without it. "
+            "Training takes K times as long.",
         ),
     ] = None,
     retrain_on: Annotated[
         RetrainOn | None,
         typer.Option(
             metavar="WHAT",
-            help="With --self: train from the second round on the stems with a single class, or on all with the "
-            "classes found in them; single.",
+            help="With --self: stems to train on from the second round on, single (those with one class) or all, with "
+            "the classes found in them (default: single).",
         ),
     ] = None,
     min_single_share: Annotated[
@@ -96,31 +99,35 @@ def command(
             metavar="SHARE",
             min=0,
             max=1,
-            help="With --self: a class that keeps a smaller share of its claims for the next round is filled up with "
-            "those of the best label quality; 0.2.",
+            help="With --self: minimum share of its claims that a class keeps for the next round; it is filled up "
+            "with the stems of the best label quality (default: 0.2).",
         ),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(metavar="NAME", help="With --self: small, paper, or a TOML file; small.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="With --self: recipe to train with: small, paper, or a TOML file (default: small)."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="With --self: any key of the recipe, as loop.examples=20000. Repeatable.",
+            help="With --self: change any key of the recipe, such as loop.examples=20000. Repeatable.",
         ),
     ] = None,
     workdir: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="With --self: for each round's weights; beside FILE.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --self: folder for the weights of each round (default: FILE.work)."),
     ] = None,
     threshold: Annotated[
         str,
         typer.Option(
             metavar="SCORE",
-            help="A class is present above this score. adaptive: each class above its own, where F1 against the "
-            "dataset's own labels is highest; that costs recall, and in the paper a separator fell from 4.28 to "
-            "3.68 dB.",
+            help="Score above which a class is present. With adaptive, each class has its own threshold, where F1 "
+            "against the labels of the dataset is highest. This costs recall: in the paper, the separator dropped "
+            "from 4.28 to 3.68 dB.",
         ),
     ] = "0.9",
     claimed_threshold: Annotated[
@@ -129,48 +136,56 @@ def command(
             metavar="SCORE",
             min=0,
             max=1,
-            help="The same for the class that the dataset claims; the paper's is 0.9 too.",
+            help="Score above which a claimed class is present; the paper uses 0.9.",
         ),
     ] = CLAIMED_THRESHOLD,
     max_bleed_db: Annotated[
         float | None,
         typer.Option(
             metavar="DB",
-            help="Keep a stem that holds what it claims if the other classes in it, together, are softer than that by "
-            "so many dB, as -25. Needs weights that tell levels; the bundled ones tell them roughly.",
+            help="Keep a stem that holds what it claims if its other classes, taken together, are below this level "
+            "relative to the claimed ones, such as -25. Requires weights that estimate levels; the bundled ones do so "
+            "roughly.",
         ),
     ] = None,
     crosstalk: Annotated[
         bool,
         typer.Option(
             "--crosstalk/--no-crosstalk",
-            help="Measure what is heard of a song's stems in one another, where they lie side by side.",
+            help="Measure the bleed between the stems of a song, if there are several.",
         ),
     ] = True,
     silence_floor_dbfs: Annotated[
-        float, typer.Option(metavar="DBFS", max=0, help="What is softer is silence, however soft the song.")
+        float,
+        typer.Option(
+            metavar="DBFS", max=0, help="Level below which sound counts as silence, however soft the song is."
+        ),
     ] = -130.0,
     windows: Annotated[
-        bool, typer.Option("--windows", help="Judge every window by itself, as the paper does: far slower.")
+        bool, typer.Option("--windows", help="Judge every window separately, as the paper does; far slower.")
     ] = False,
     as_published: Annotated[
         bool,
         typer.Option(
             "--as-published",
-            help="The paper to the letter: silence cut out by peak amplitude, whole windows judged one by one and "
-            "averaged, 0.9 for every class; with --self its recipe, two rounds, no class filled up. Wants a GPU.",
+            help="Follow the paper exactly: remove silence by peak amplitude, judge whole windows separately and "
+            "average them, use 0.9 for every class; with --self, its recipe, two rounds, no class filled up. Needs a "
+            "GPU in practice.",
         ),
     ] = False,
-    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stems judged at once; one a core.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Number of stems to judge in parallel (default: one per core)."),
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Go on where a killed run was, or start afresh.")
+        bool, typer.Option("--resume/--no-resume", help="Continue an interrupted run, or start over.")
     ] = True,
     fail_on: Annotated[
         list[FailOn] | None,
         typer.Option(
             metavar="WHAT",
-            help="Exit with 1 if a stem is wrong (another class than claimed), mixed (more classes than claimed), "
-            "to drop (none), or any of these. May be repeated.",
+            help="Exit with 1 if a stem is wrong (only classes that it does not claim were found), mixed (several "
+            "classes), drop (no class), or any of these. Repeatable.",
         ),
     ] = None,
     as_json: Json = False,
@@ -178,18 +193,21 @@ def command(
 ) -> None:
     """Find the stems whose labels are wrong, and say why.
 
-    Every stem is listened to in overlapping windows; a class is present where its score passes the threshold. The
-    manifest holds labels, scores, regions over time and a verdict with its reason for each stem: keep, relabel, mixed
-    or drop. No audio is changed. With --self a classifier is trained on the claims as they are and relabels the stems;
-    a second one, trained on the stems with one class, relabels them again. A stopped run goes on where it was.
+    A classifier judges every stem in overlapping windows; a class is present if its score exceeds the threshold. For
+    each stem, the manifest contains labels, scores, regions over time and a verdict (keep, relabel, mixed or drop) with
+    its reason. No audio is changed. With --self, a classifier is trained on the claims as they are and relabels the
+    stems; a second one, trained on the stems with one class, relabels them again. An interrupted run continues where it
+    stopped.
     """
     with reading(stems, quiet=quiet):
         from stemclean.refine import RefineConfig, refine, refine_self
         from stemclean.refining.published import PUBLISHED, published_self
         from stemclean.report import describe_refined
 
-    again = given({"retrain_on": retrain_on and retrain_on.value, "min_single_share": min_single_share})
-    alone = given({"rounds": rounds, "folds": folds, "recipe": recipe, "overrides": settings, "workdir": workdir})
+    later = given({"retrain_on": retrain_on and retrain_on.value, "min_single_share": min_single_share})
+    self_options = given(
+        {"rounds": rounds, "folds": folds, "recipe": recipe, "overrides": settings, "workdir": workdir}
+    )
     config = RefineConfig(
         threshold=parsed_threshold(threshold),
         claimed_threshold=claimed_threshold,
@@ -201,19 +219,19 @@ def command(
     if as_published:
         refuse_contradictions(ctx)
         config = PUBLISHED
-        alone |= published_self(settings or ()) if by_itself else {}
+        self_options |= published_self(settings or ()) if by_itself else {}
     if pitch is not None:
-        refuse(dict.fromkeys(typed_besides(ctx, WITH_PITCH)), "has no meaning with --pitch")
+        refuse(dict.fromkeys(typed_besides(ctx, WITH_PITCH)), "cannot be combined with --pitch")
         completed(stems, output, pitch, resume=resume, as_json=as_json, quiet=quiet)
         return
-    ways: dict[str, Any] = {"workers": workers, "resume": resume, "quiet": quiet}
+    running: dict[str, Any] = {"workers": workers, "resume": resume, "quiet": quiet}
     if by_itself:
-        refuse(given({"weights": weights}), "makes its own weights with --self")
-        refuse(again if rounds == 1 else {}, "is for the second round, and --rounds 1 has none")
-        refined = refine_self(stems, output, config, **(alone | again), **ways)
+        refuse(given({"weights": weights}), "trains its own weights with --self")
+        refuse(later if rounds == 1 else {}, "applies from the second round on, and --rounds 1 has only one")
+        refined = refine_self(stems, output, config, **(self_options | later), **running)
     else:
-        refuse(alone | again, "is for --self")
-        refined = refine(stems, output, config, **given({"weights_uri": weights}), **ways)
+        refuse(self_options | later, "requires --self")
+        refined = refine(stems, output, config, **given({"weights_uri": weights}), **running)
     report = describe_refined(refined)
     report["output"] = str(output)
     data(report, tables(report), as_json=as_json)
@@ -228,27 +246,30 @@ def command(
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were typed; the verb has defaults for the others."""
+    """The options that were given; the verb has defaults for the others."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 def typed_besides(ctx: typer.Context, allowed: frozenset[str]) -> list[str]:
-    """Parameters that were typed and are not among some, as :func:`refuse` names them."""
-    called = {"by_itself": "self", "settings": "overrides"}
+    """Parameters given on the command line that are not ``allowed``, named as :func:`refuse` expects."""
+    aliases = {"by_itself": "self", "settings": "overrides"}
     sources = {name: ctx.get_parameter_source(name) for name in ctx.params if name not in allowed}
-    return [called.get(name, name) for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    return [aliases.get(name, name) for name, source in sources.items() if source and source.name == "COMMANDLINE"]
 
 
 def refuse(options: dict[str, Any], why: str) -> None:
-    """Refuse the first of some options that contradict the others.
+    """Refuse the first of the options, if there are any.
+
+    Args:
+        why: the rest of a sentence that begins with "it".
 
     Raises:
-        typer.BadParameter: there is one.
+        typer.BadParameter: an option was given.
     """
     for name in options:
         option = "--set" if name == "overrides" else f"--{name.replace('_', '-')}"
-        makes = name == "weights" and "weights" in why  # refine makes them, not the option
-        raise typer.BadParameter(f"refine {why}" if makes else f"it {why}", param_hint=option)
+        trains = name == "weights" and "weights" in why  # refine trains them, not the option
+        raise typer.BadParameter(f"refine {why}" if trains else f"it {why}", param_hint=option)
 
 
 def parsed_threshold(text: str) -> float | Literal["adaptive"]:
@@ -262,11 +283,11 @@ def parsed_threshold(text: str) -> float | Literal["adaptive"]:
     try:
         return float(text)
     except ValueError:
-        raise typer.BadParameter(f"'{text}' is neither a score nor adaptive", param_hint="--threshold") from None
+        raise typer.BadParameter(f"'{text}' is neither a number nor adaptive", param_hint="--threshold") from None
 
 
 def matches(finding: dict[str, Any], kind: FailOn) -> bool:
-    """Whether a finding is of the kind that ``--fail-on`` names."""
+    """Whether a finding is of the given kind."""
     absent = not set(finding["claimed"]) & set(finding["found"])
     if kind is FailOn.WRONG:
         return absent and bool(finding["found"])

@@ -14,29 +14,34 @@ EXAMPLE = "stemclean separate song.mp3 -o separated --weights file:my_separator.
 
 def command(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A song, or a folder of songs.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="A folder for the estimates.")],
-    weights: Annotated[str, typer.Option(metavar="URI", help="A separator: file:PATH, hub:ORG/REPO or a path.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the estimates.")],
+    weights: Annotated[
+        str, typer.Option(metavar="URI", help="Weights of a separator: file:PATH, hub:ORG/REPO or a path.")
+    ],
     overlap: Annotated[
-        float, typer.Option(metavar="SHARE", min=0, max=0.95, help="How much segments overlap; more takes longer.")
+        float,
+        typer.Option(metavar="SHARE", min=0, max=0.95, help="Overlap of the segments; a larger overlap takes longer."),
     ] = 0.25,
     format_: Annotated[
         str,
-        typer.Option("--format", metavar="NAME", help="wav or flac, of 24 bits; a wav beyond full scale is of floats."),
+        typer.Option(
+            "--format", metavar="NAME", help="wav or flac, 24 bits; a wav that exceeds full scale is written in float."
+        ),
     ] = "wav",
     device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 …; a GPU where there is one.")
+        str | None, typer.Option(metavar="NAME", help="Device: cpu, cuda, cuda:1, … (default: a GPU if there is one).")
     ] = None,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Segments that are separated at once.")] = 1,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Number of segments to separate at once.")] = 1,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Keep songs that an earlier run has finished, or start afresh.")
+        bool, typer.Option("--resume/--no-resume", help="Skip songs that an earlier run has finished, or start over.")
     ] = True,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Take songs apart into one file per class.
+    """Separate songs into one file per class.
 
-    The estimates of a song go to DIR/SONG/CLASS.wav, with the song's own rate, channels and length. In a folder that
-    holds a file called mixture, that is the song, and the files beside it are passed over.
+    The estimates of a song are written to DIR/SONG/CLASS.wav, with the sample rate, channels and length of the song. If
+    a folder contains a file called mixture, only that file is separated.
     """
     from stemclean.manifest import Skip
     from stemclean.report import skips

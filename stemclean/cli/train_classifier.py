@@ -27,44 +27,51 @@ EXAMPLE = "stemclean train-classifier my_stems -o my_classifier.safetensors --re
 
 
 def command(
-    stems: Annotated[Path, typer.Argument(metavar="DATA", help="A folder of stems, a CSV, or a manifest.")],
+    stems: Annotated[Path, typer.Argument(metavar="DATA", help="A folder of stems, a CSV list, or a manifest.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The weights to write, a .safetensors file.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Weights file to write (.safetensors).")
     ],
     recipe: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="small (two CPU cores), atto (as bundled), paper (Koo et al. 2023), or a TOML file."
+            metavar="NAME",
+            help="Recipe: small (for two CPU cores), atto (that of the bundled weights), paper (Koo et al. 2023), or "
+            "a TOML file.",
         ),
     ] = "small",
     loss: Annotated[
-        str | None, typer.Option(metavar="NAME", help="l1, bce or gce, instead of the recipe's loss.")
+        str | None, typer.Option(metavar="NAME", help="Loss function: l1, bce or gce (default: the recipe's).")
     ] = None,
     examples: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Mixtures to train on, instead of the recipe's number.")
+        int | None, typer.Option(metavar="N", min=1, help="Number of mixtures to train on (default: the recipe's).")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Of all that is drawn, instead of the recipe's seed.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Random seed (default: the recipe's).")] = None,
     init: Annotated[
         str | None,
         typer.Option(
-            metavar="URI", help="Start from these weights: bundled:NAME, hub:ORG/REPO or file:PATH; give their recipe."
+            metavar="URI",
+            help="Weights to start from: bundled:NAME, hub:ORG/REPO or file:PATH. Use the recipe that they were "
+            "trained with.",
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any other key of the recipe, as loop.batch_size=32. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change any other key of the recipe, such as loop.batch_size=32. Repeatable.",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that mix ahead of the network.")] = 1,
+    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Number of processes that prepare mixtures.")] = 1,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Go on where a killed run was, or start afresh.")
+        bool, typer.Option("--resume/--no-resume", help="Continue an interrupted run, or start over.")
     ] = True,
     keep_checkpoint: Annotated[
         bool,
-        typer.Option("--keep-checkpoint", help="Leave it beside the weights, so that the run can be made longer."),
+        typer.Option(
+            "--keep-checkpoint",
+            help="Keep the checkpoint next to the weights, so that the training can be extended later.",
+        ),
     ] = False,
     push_to_hub: PushToHub = None,
     license_name: License = None,
@@ -73,7 +80,8 @@ def command(
         typer.Option(
             metavar="GB",
             min=0,
-            help="Decoded audio to keep at most; what was used longest ago goes first.  [default: 50]",
+            help="Maximum size of the cache of decoded audio; the least recently used files are removed first "
+            "(default: 50).",
         ),
     ] = None,
     as_json: Json = False,
@@ -81,9 +89,9 @@ def command(
 ) -> None:
     """Train a classifier on your own stems, clean or not.
 
-    It learns from random mixtures of stems. Whole tracks are held out for validation. A card, a .json of the same
-    name, says what the weights were trained on and how well. A run that was killed goes on where it was. For several
-    GPUs: accelerate launch -m stemclean train-classifier DATA -o FILE.
+    It is trained on random mixtures of the stems; whole tracks are held out for validation. A card (a .json file of the
+    same name) records the training data and the validation metrics. An interrupted run continues where it stopped. For
+    several GPUs: accelerate launch -m stemclean train-classifier DATA -o FILE.
     """
     with reading(stems, quiet=quiet):
         from stemclean.models import addresses
@@ -121,7 +129,7 @@ def command(
     )
     shown.add_row("time (h:mm:ss)", clock(report["seconds"]))
     data(report, [shown], as_json=as_json)
-    done = "wrote" if report["seconds"] else "nothing to do: an earlier run has finished"
+    done = "wrote" if report["seconds"] else "nothing to do, an earlier run has written"
     remark(f"{done} {output}", *passed_over(report), quiet=quiet)
     if push_to_hub:
         remark(f"published as {report['published']}", quiet=quiet)

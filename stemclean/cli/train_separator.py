@@ -30,17 +30,21 @@ EXAMPLE = "stemclean train-separator refined.json -o my_separator.safetensors --
 
 def command(
     stems: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", help="What `refine` wrote; or a folder, taken at its word.")
+        Path,
+        typer.Argument(
+            metavar="MANIFEST",
+            help="A manifest written by refine, or a folder of stems, whose claims are then trusted.",
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The weights to write, a .safetensors file.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Weights file to write (.safetensors).")
     ],
     recipe: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="xumx, hdemucs, band-split or unet-vocals with -small (two CPU cores) or -paper, or a TOML file.  "
-            "[default: xumx-small; with --joint unet-vocals-small]",
+            help="Recipe: xumx, hdemucs, band-split or unet-vocals, each with -small (for two CPU cores) or -paper; "
+            "or a TOML file (default: xumx-small, or unet-vocals-small with --joint).",
         ),
     ] = None,
     multi_label_probability: Annotated[
@@ -49,98 +53,105 @@ def command(
             metavar="P",
             min=0,
             max=1,
-            help="Of a mixture with a source of several classes; 0.4 as a rule. 0: stems of several classes are left "
-            "out, with all that is in them.",
+            help="Probability that a mixture contains a source with several classes (default: the recipe's, usually "
+            "0.4). With 0, stems of several classes are left out entirely.",
         ),
     ] = None,
     whole_stems: Annotated[
         bool | None,
         typer.Option(
             "--whole-stems/--cut-stems",
-            help="A stem of several classes is one source of them all, as in the paper, or cut where its regions say "
-            "that the classes change.  [default: the recipe's; cut, but in xumx-paper and hdemucs-paper]",
+            help="Use a stem of several classes as one source, as in the paper, or cut it where its classes change "
+            "(default: the recipe's; cut, except in xumx-paper and hdemucs-paper).",
         ),
     ] = None,
     robust: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="masked (losses above the batch's 0.95 quantile do not count), truncated (0.7, 0.5, 0.3) or none.",
+            help="Robust loss: masked (ignores losses above the 0.95 quantile of the batch), truncated (0.7, 0.5, "
+            "0.3) or none (default: the recipe's).",
         ),
     ] = None,
     use_claimed: Annotated[
-        bool, typer.Option("--use-claimed", help="Train on the claimed classes, whatever was found.")
+        bool, typer.Option("--use-claimed", help="Train on the claimed classes instead of those that were found.")
     ] = False,
     labels: Annotated[
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Classes to separate, with commas between; those that have stems. Other classes stay in the mixtures "
-            "as background; with --joint they are left out.",
+            help="Classes to separate, comma-separated (default: all that have stems). Other classes stay in the "
+            "mixtures as background; with --joint, they are left out.",
         ),
     ] = None,
     joint: Annotated[
         str | None,
         typer.Option(
             metavar="TRACKER",
-            help="Train a pitch tracker with it, as one: rmvpe, crepe or harmof0 (with -small or -paper), or a TOML "
-            "file. It needs songs with the f0 of their vocals.",
+            help="Train a pitch tracker jointly with the separator: rmvpe, crepe or harmof0, each with -small or "
+            "-paper; or a TOML file. Requires songs with the f0 of their vocals.",
         ),
     ] = None,
     weighting: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="With --joint: weights of the examples; uniform, dwa or dwhs.  [default: uniform]"
+            metavar="NAME", help="With --joint: weighting of the examples, uniform, dwa or dwhs (default: uniform)."
         ),
     ] = None,
     sep_weight: Annotated[
         float | None,
         typer.Option(
-            metavar="W", min=0, max=2, help="With --joint: of separation; pitch has the rest of 2.  [default: 1]"
+            metavar="W",
+            min=0,
+            max=2,
+            help="With --joint: weight of the separation loss; the pitch loss gets 2 minus this (default: 1).",
         ),
     ] = None,
     init: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="Weights to start from, for fine-tuning; of a cascade, with --joint."),
+        typer.Option(metavar="URI", help="Weights to start from, for fine-tuning; with --joint, those of a cascade."),
     ] = None,
     init_separator: Annotated[
-        str | None, typer.Option(metavar="URI", help="With --joint: weights that its separator starts from.")
+        str | None, typer.Option(metavar="URI", help="With --joint: weights for the separator to start from.")
     ] = None,
     init_tracker: Annotated[
-        str | None, typer.Option(metavar="URI", help="With --joint: weights that its tracker starts from.")
+        str | None, typer.Option(metavar="URI", help="With --joint: weights for the tracker to start from.")
     ] = None,
     examples: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Mixtures to train on, instead of the recipe's number.")
+        int | None, typer.Option(metavar="N", min=1, help="Number of mixtures to train on (default: the recipe's).")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Of all that is drawn, instead of the recipe's seed.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Random seed (default: the recipe's).")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any other key of the recipe, as loop.batch_size=8. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change any other key of the recipe, such as loop.batch_size=8. Repeatable.",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that mix ahead of the network.")] = 2,
-    logs: Annotated[Path | None, typer.Option(metavar="DIR", help="Write logs for TensorBoard.")] = None,
+    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Number of processes that prepare mixtures.")] = 2,
+    logs: Annotated[Path | None, typer.Option(metavar="DIR", help="Write TensorBoard logs to this folder.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Go on where a killed run was, or start afresh.")
+        bool, typer.Option("--resume/--no-resume", help="Continue an interrupted run, or start over.")
     ] = True,
     keep_checkpoint: Annotated[
-        bool, typer.Option("--keep-checkpoint", help="So that the run can be made longer; large.")
+        bool,
+        typer.Option(
+            "--keep-checkpoint", help="Keep the checkpoint, so that the training can be extended later; it is large."
+        ),
     ] = False,
     push_to_hub: PushToHub = None,
     license_name: License = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a separator on stems whose classes are known, or believed.
+    """Train a separator on a refined dataset.
 
-    It learns from mixtures of stems of any songs. A stem that holds several classes is compared with the sum of their
-    estimates. With --joint it learns from songs as they are, together with a tracker that follows its vocals; --set
-    takes tracker.KEY and joint.KEY as well. Whole tracks are held out for validation. A card, a .json of the same name,
-    says what the weights were trained on and how well. A run that was killed goes on as if it had not been. For several
-    GPUs: accelerate launch -m stemclean train-separator MANIFEST -o FILE.
+    It is trained on mixtures of stems of any songs. A stem that holds several classes is compared with the sum
+    of their estimates. With --joint, it is trained on whole songs, together with a tracker that estimates the pitch of
+    its vocals; --set also takes tracker.KEY and joint.KEY. Whole tracks are held out for validation. A card (a .json
+    file of the same name) records the training data and the validation metrics. An interrupted run continues where it
+    stopped, with the same result. For several GPUs: accelerate launch -m stemclean train-separator MANIFEST -o FILE.
     """
     with reading(stems, quiet=quiet):
         from stemclean.models import addresses
@@ -158,14 +169,14 @@ def command(
         "--init-tracker": init_tracker,
     }
     if joint is None:
-        _refuse(only_joint, "belongs to --joint", "add --joint rmvpe, or leave it out")
+        _refuse(only_joint, "requires --joint", "add --joint rmvpe, or leave it out")
     else:
         never = {
             "--use-claimed": use_claimed or None,
             "--multi-label-probability": multi_label_probability,
             "--whole-stems": whole_stems,
         }
-        _refuse(never, "does not go with --joint, which takes songs as they are", "leave it out")
+        _refuse(never, "cannot be combined with --joint, which trains on whole songs", "leave it out")
     given = {
         "--multi-label-probability": ("mixing.multi_label_probability", multi_label_probability),
         "--whole-stems": ("mixing.whole_stems", whole_stems),
@@ -214,17 +225,19 @@ def command(
         shown.add_row(name.replace("_", " "), f"{value:.0f}" if name == "step" else f"{value:.3f}")
     hours = report["data"]["hours"]
     shown.add_row("classes", ", ".join(report["labels"]))
-    shown.add_row("hours alone", ", ".join(f"{label} {hours.get(label, 0.0):.2f}" for label in report["labels"]))
-    shown.add_row("hours of several", f"{report['data']['hours_of_several']:.2f}")
+    shown.add_row(
+        "hours of single classes", ", ".join(f"{label} {hours.get(label, 0.0):.2f}" for label in report["labels"])
+    )
+    shown.add_row("hours of several classes", f"{report['data']['hours_of_several']:.2f}")
     shown.add_row("time (h:mm:ss)", clock(report["seconds"]))
     if wait_share is not None:
-        shown.add_row("waited for mixtures", f"{wait_share:.1%} of the steps' time")
+        shown.add_row("waiting for mixtures", f"{wait_share:.1%} of the time of the steps")
     data(report, [shown], as_json=as_json)
     if background := report["data"].get("background"):
-        remark(f"in the mixtures as background: {', '.join(background)}", quiet=quiet)
+        remark(f"used as background in the mixtures: {', '.join(background)}", quiet=quiet)
     if report["data"]["never_alone"]:
-        remark(f"no stem holds one of these alone: {', '.join(report['data']['never_alone'])}", quiet=quiet)
-    done = "wrote" if report["seconds"] else "nothing to do: an earlier run has finished"
+        remark(f"no stem contains only one of these classes: {', '.join(report['data']['never_alone'])}", quiet=quiet)
+    done = "wrote" if report["seconds"] else "nothing to do, an earlier run has written"
     remark(f"{done} {output}", *passed_over(report), quiet=quiet)
     if report["published"]:
         remark(f"published as {report['published']}", quiet=quiet)

@@ -28,50 +28,55 @@ EXAMPLE = "stemclean train-tracker my_songs -o my_tracker.safetensors --recipe r
 
 def command(
     stems: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", help="Or a folder of songs, with the f0 beside their vocals.")
+        Path,
+        typer.Argument(metavar="MANIFEST", help="A manifest, or a folder of songs with an f0 file next to the vocals."),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The weights to write, a .safetensors file.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Weights file to write (.safetensors).")
     ],
     recipe: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="rmvpe, crepe or harmof0 with -small (two CPU cores) or -paper, or a TOML file."
+            metavar="NAME",
+            help="Recipe: rmvpe, crepe or harmof0, each with -small (for two CPU cores) or -paper; or a TOML file.",
         ),
     ] = "rmvpe-small",
     init: Annotated[
-        str | None, typer.Option(metavar="URI", help="Weights of a tracker, or of a cascade, to start from.")
+        str | None, typer.Option(metavar="URI", help="Weights of a tracker or a cascade to start from.")
     ] = None,
     examples: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Excerpts to train on, instead of the recipe's number.")
+        int | None, typer.Option(metavar="N", min=1, help="Number of excerpts to train on (default: the recipe's).")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Of all that is drawn, instead of the recipe's seed.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Random seed (default: the recipe's).")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any other key of the recipe, as loop.batch_size=8. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change any other key of the recipe, such as loop.batch_size=8. Repeatable.",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that cut excerpts ahead.")] = 2,
-    logs: Annotated[Path | None, typer.Option(metavar="DIR", help="Write logs for TensorBoard.")] = None,
+    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Number of processes that prepare excerpts.")] = 2,
+    logs: Annotated[Path | None, typer.Option(metavar="DIR", help="Write TensorBoard logs to this folder.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Go on where a killed run was, or start afresh.")
+        bool, typer.Option("--resume/--no-resume", help="Continue an interrupted run, or start over.")
     ] = True,
     keep_checkpoint: Annotated[
-        bool, typer.Option("--keep-checkpoint", help="So that the run can be made longer; large.")
+        bool,
+        typer.Option(
+            "--keep-checkpoint", help="Keep the checkpoint, so that the training can be extended later; it is large."
+        ),
     ] = False,
     push_to_hub: PushToHub = None,
     license_name: License = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a pitch tracker on clean vocals whose f0 is known.
+    """Train a pitch tracker on isolated vocals with known f0.
 
-    It hears the vocals alone; to train it together with a separator, see train-separator --joint. Whole songs are held
-    out for validation. A card, a .json of the same name, says what the weights were trained on and how well. A run that
-    was killed goes on as if it had not been.
+    To train a tracker together with a separator, see train-separator --joint. Whole songs are held out for validation.
+    A card (a .json file of the same name) records the training data and the validation metrics. An interrupted run
+    continues where it stopped, with the same result.
     """
     with reading(stems, quiet=quiet):
         from stemclean.models import addresses
@@ -101,7 +106,7 @@ def command(
     shown.add_row("hours of vocals", f"{report['data']['hours']['vocals']:.2f}")
     shown.add_row("time (h:mm:ss)", clock(report["seconds"]))
     data(report, [shown], as_json=as_json)
-    done = "wrote" if report["seconds"] else "nothing to do: an earlier run has finished"
+    done = "wrote" if report["seconds"] else "nothing to do, an earlier run has written"
     remark(f"{done} {output}", *passed_over(report), quiet=quiet)
     if report["published"]:
         remark(f"published as {report['published']}", quiet=quiet)

@@ -26,44 +26,56 @@ from stemclean.cli._shared import (
 EXAMPLE = "stemclean trim my_stems trimmed"
 
 
-class ByWhat(StrEnum):
-    """What ``--detector`` may name."""
+class Detector(StrEnum):
+    """The values of ``--detector``."""
 
     SUSTAINED = "sustained"
     PEAK = "peak"
 
 
 def command(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder of stems, a CSV, or a manifest.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder of stems, a CSV list, or a manifest.")],
     destination: Annotated[
-        Path, typer.Argument(metavar="DST", help="A folder for the trimmed stems: new, or the same run's from before.")
+        Path,
+        typer.Argument(
+            metavar="DST", help="Folder for the trimmed stems: new, or from an earlier run of the same command."
+        ),
     ],
     regions_only: Annotated[
-        bool, typer.Option("--regions-only", help="Write the manifest with the regions, and no audio.")
+        bool, typer.Option("--regions-only", help="Write only the manifest with the active regions, no audio.")
     ] = False,
     first_db: Annotated[
-        float, typer.Option(metavar="DB", min=0, help="First pass: silence is this far below the stem's level.")
+        float,
+        typer.Option(
+            metavar="DB", min=0, help="First pass: sound this far below the level of the stem counts as silence."
+        ),
     ] = 30.0,
     second_db: Annotated[
-        float, typer.Option(metavar="DB", min=0, help="Second pass: silence is this far below the song's peak.")
+        float,
+        typer.Option(
+            metavar="DB", min=0, help="Second pass: sound this far below the peak of the song counts as silence."
+        ),
     ] = 60.0,
     detector: Annotated[
-        ByWhat,
+        Detector,
         typer.Option(
             metavar="NAME",
-            help="The stem's level is what it sustains for half a second; peak: its largest sample, as in the paper.",
+            help="Level of a stem: sustained (for half a second) or peak (the largest sample, as in the paper).",
         ),
-    ] = ByWhat.SUSTAINED,
+    ] = Detector.SUSTAINED,
     silence_floor_dbfs: Annotated[
-        float, typer.Option(metavar="DBFS", max=0, help="What is softer is silence, however soft the song.")
+        float,
+        typer.Option(
+            metavar="DBFS", max=0, help="Level below which sound counts as silence, however soft the song is."
+        ),
     ] = -130.0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Cut the silence out of every stem.
+    """Remove the silence from every stem.
 
-    The stems go to DST as FLAC with short cross-fades at the joins, together with manifest.json, which says for every
-    kept sample where in the source it stood. Nothing in SRC is touched.
+    The stems are written to DST as FLAC, with short cross-fades at the joins. A manifest.json maps every sample that
+    was kept to its place in the source. Nothing in SRC is changed.
     """
     with reading(source, quiet=quiet):
         from stemclean.report import describe_trimmed
@@ -79,7 +91,7 @@ def command(
         shown.add_row(label, str(round(numbers["stems"])), clock(numbers["before"]), clock(numbers["after"]))
     data(report, [shown], as_json=as_json)
     if report["silent"]:
-        remark(f"left out {len(report['silent'])} as silent: {named(report['silent'])}", quiet=quiet)
+        remark(f"left out as silent ({len(report['silent'])}): {named(report['silent'])}", quiet=quiet)
     remark(*softer(report["turned_down"]), quiet=quiet)
     lines = [f"wrote {report['output']}", *passed_over(report), f"next: {typed('refine', report['output'])}"]
     remark(*lines, quiet=quiet)

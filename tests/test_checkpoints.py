@@ -35,7 +35,7 @@ def small_classifier(songs: Path, output: Path, *, seed: int = 0, **given: Any) 
 
 
 def small_separator(songs: Path, output: Path, *, seed: int = 0, **given: Any) -> None:
-    settings = [*SEPARATOR, "options.dropout=0.1", *LENGTH, f"seed={seed}"]
+    settings = [*SEPARATOR, "options.layers=2", "options.dropout=0.1", *LENGTH, f"seed={seed}"]
     train_separator(songs, output, overrides=settings, workers=0, quiet=True, **given)
 
 

@@ -20,7 +20,7 @@ SMALL = [*CLASSIFIER, "options.level_head=false", "mixing.reuse=1", "calibration
 JOBS = {
     "train-classifier": ["train-classifier", "songs", "-o", "out/w.safetensors", "--workers=1", *SMALL],
     "train-separator": ["train-separator", "songs", "-o", "out/w.safetensors", "--workers=2", *SEPARATOR,
-                        "options.dropout=0.1", *SHORT],
+                        "options.layers=2", "options.dropout=0.1", *SHORT],
     "refine --self": ["refine", "songs", "--self", "-o", "out/refined.json", *SMALL],
 }  # fmt: skip
 KILLS = 2

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what killed runs left of them."""
+"""Atomic writing of files, and removal of unfinished files that killed runs left."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from stemclean.errors import OutputError, StemcleanError
 __all__ = ["FULL", "check_room", "file_sha256", "hold", "replacing", "short", "sweep", "writing"]
 
 TEMPORARY = re.compile(r"\..+\.stemclean-[0-9a-f]{8}\.tmp")
-"""What unfinished files are called: no name that a user or another program gives."""
+"""Names of unfinished files, which no user or other program would choose."""
 LONGEST = 200
-"""Bytes of a name that a longer one may be made of; file systems take 255."""
+"""Maximum length in bytes of a name that is extended later; file systems allow 255."""
 PROBED = 1 << 20
-"""Bytes that a disk with room takes."""
+"""Number of bytes that are written to test for free space."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
-"""Errors that writing alone has; the system names no file with them."""
+"""Errors that only occur on writing; the system does not name the file."""
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Write under another name, which becomes ``path`` when the block ends well, and goes when it does not.
+    """Write to a temporary file that is renamed to ``path`` if the block succeeds, and removed if it fails.
 
-    So a reader meets the old file or the new one, and a killed run leaves the old one; what it leaves beside it is
-    locked as long as the run lives, and taken away by :func:`sweep` after that. Missing folders are made.
+    Readers see either the old file or the new one, and a killed run leaves the old one. Its temporary file is locked
+    while the run lives; afterwards, :func:`sweep` removes it. Missing folders are created.
 
     Yields:
-        The other name: hidden, in the same folder, this block's own. An empty file stands there already.
+        The name of the temporary file: hidden, unique, in the same folder. It exists and is empty.
 
     Raises:
-        OutputError: it cannot be written: the disk is full, the folder read-only.
+        OutputError: the file cannot be written, since the disk is full or the folder read-only, for example.
     """
     path = Path(path)
     with writing(path):
@@ -46,12 +46,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         with writing(path, also=temporary):
             yield temporary
-            if os.name == "nt":  # where an open file cannot be renamed
+            if os.name == "nt":  # on which an open file cannot be renamed
                 held.close()
             os.replace(temporary, path)
     except (OSError, StemcleanError):
         raise
-    except Exception as error:  # libraries in C have their own errors for a full disk
+    except Exception as error:  # C libraries have their own errors for a full disk
         with writing(path, also=temporary):
             check_room(temporary, error)
         raise
@@ -62,14 +62,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: str | Path, *, also: Path | None = None) -> Iterator[None]:
-    """Where ``path`` is written: the system's errors about it say so, and what to do.
+    """Turn system errors from writing ``path`` into an error with a next step.
 
     Args:
-        also: another name that errors about it may bear.
+        also: another file name that such errors may contain.
 
     Raises:
-        OutputError: in place of an :class:`OSError` that bears ``path``, ``also``, a folder above them or no name at
-            all. Errors about other files stay as they are.
+        OutputError: replaces an :class:`OSError` that names ``path``, ``also``, a folder above ``path`` or no file.
+            Errors about other files are not changed.
     """
     try:
         yield
@@ -84,14 +84,14 @@ def writing(path: str | Path, *, also: Path | None = None) -> Iterator[None]:
 
 
 def check_room(temporary: Path, error: Exception | None = None) -> None:
-    """Tell whether it is the disk that ended the writing of a file, of which the library that wrote it says nothing.
+    """Check whether a full disk is the cause of an error, if the library that wrote the file does not say so.
 
     Args:
-        temporary: the unfinished file; it is longer then.
-        error: what the library said.
+        temporary: the unfinished file; it is extended.
+        error: the error of the library.
 
     Raises:
-        OSError: the disk takes no more.
+        OSError: the disk is full.
     """
     with temporary.open("ab") as file:
         try:
@@ -103,35 +103,35 @@ def check_room(temporary: Path, error: Exception | None = None) -> None:
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """SHA-256 of the bytes of a file, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sweep(folder: str | Path, *, deep: bool = False) -> int:
-    """Take away what killed runs left unfinished in a folder; never what a run that lives is writing.
+    """Remove the unfinished files of killed runs from a folder, but not those of runs that are still alive.
 
     Args:
-        deep: in the folders below, too.
+        deep: include subfolders.
 
     Returns:
-        How many files went.
+        The number of files removed.
     """
-    gone = 0
+    num_removed = 0
     for path in Path(folder).rglob(".*.tmp") if deep else Path(folder).glob(".*.tmp"):
         if TEMPORARY.fullmatch(path.name):
             with suppress(OSError), path.open("r+b") as file:
                 if hold(file):
                     path.unlink()
-                    gone += 1
-    return gone
+                    num_removed += 1
+    return num_removed
 
 
 def hold(file: IO[bytes], *, exclusive: bool = True) -> bool:
-    """Lock a file as long as it, or a mapping of it, is open, in this process or one that was forked from it.
+    """Lock a file for as long as it, or a memory map of it, is open in this process or one forked from it.
 
     Returns:
-        Whether that succeeded; True where files cannot be locked but open ones cannot be removed, as on Windows.
+        Whether that succeeded. True if the system has no such locks but open files cannot be removed, as on Windows.
     """
     try:
         import fcntl
@@ -145,7 +145,7 @@ def hold(file: IO[bytes], *, exclusive: bool = True) -> bool:
 
 
 def short(name: str) -> str:
-    """A name that has room for a few letters more: itself, or its beginning and a checksum.
+    """A name that is short enough to be extended: unchanged, or its beginning and a checksum.
 
     >>> short("drums.wav"), len(short("x" * 255))
     ('drums.wav', 200)
@@ -158,11 +158,11 @@ def short(name: str) -> str:
 
 
 def _reserved(path: Path) -> tuple[Path, IO[bytes]]:
-    """A new file beside another, locked."""
+    """A new, locked file next to another."""
     while True:
         temporary = path.with_name(f".{short(path.name)}.stemclean-{secrets.token_hex(4)}.tmp")
         file = temporary.open("xb")
         hold(file)
-        if temporary.exists():  # else it was swept away before it was locked
+        if temporary.exists():  # otherwise it was removed before it was locked
             return temporary, file
         file.close()

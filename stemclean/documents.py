@@ -1,7 +1,7 @@
-"""JSON and TOML from anywhere: read, or refused with the place of what is wrong.
+"""JSON and TOML from untrusted sources: parsed, or refused with the position of the error.
 
-Nothing in such a text makes the parser fail in a way of its own: neither thousands of brackets nor a number of
-thousands of digits. What it says may still be wrong; who asked for it checks that.
+No text makes the parser fail in any other way, not even thousands of brackets or a number of thousands of digits. The
+values may still be wrong; the caller checks them.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ from typing import Any, Final
 __all__ = ["FlawError", "json_of", "toml_of"]
 
 LONGEST_NUMBER: Final = 308
-"""Digits of a whole number: any with so many is one that a float can be, too."""
+"""Maximum number of digits of an integer, so that it fits into a float, too."""
 TOO_LONG_FOR_INT: Final = 640
-"""Digits beyond which :class:`int` may refuse a text, however Python is set up."""
+"""Number of digits beyond which :class:`int` may refuse a text, depending on the settings of Python."""
 LARGEST_OF_TOML: Final = 2**63
 """TOML 1.0.0, "Integer": 64 bits."""
 DEEPEST: Final = 64
-"""Lists and objects in one another; whatever is done with such a document goes as deep. Nobody writes as many."""
+"""Maximum nesting depth of lists and objects, since functions recurse as deep as the document."""
 
 
 class FlawError(ValueError):
-    """A text that is not what it should be.
+    """A text that cannot be parsed, or has contents that are refused.
 
     Args:
-        at: where; ``line 3, column 5``, or a setting's name.
-        what: is wrong there.
-        cut: it looks as if the rest were missing.
+        at: the position, such as ``line 3, column 5``, or the name of a setting.
+        problem: what is wrong there.
+        cut: whether the end seems to be missing.
     """
 
-    def __init__(self, at: str, what: str, *, cut: bool = False) -> None:
-        super().__init__(f"{at}: {what}" if at else what)
+    def __init__(self, at: str, problem: str, *, cut: bool = False) -> None:
+        super().__init__(f"{at}: {problem}" if at else problem)
         self.at = at
-        self.what = what
+        self.problem = problem
         self.cut = cut
 
 
 def json_of(text: str, *, line: int = 1, any_depth: bool = False) -> Any:
-    """What a JSON text says.
+    """Parse a JSON text.
 
     Args:
-        line: of the file, that the text begins in.
-        any_depth: as deep as the parser goes, some hundred levels; the caller looks.
+        line: line of the file in which the text begins.
+        any_depth: allow any depth that the parser can handle, some hundred levels; the caller checks it.
 
     Raises:
-        FlawError: no JSON; more than :data:`DEEPEST` lists and objects in one another; a key twice in one object; or a
-            whole number of more than :data:`LONGEST_NUMBER` digits.
+        FlawError: the text is not JSON, is nested deeper than :data:`DEEPEST`, has a duplicate key in an object, or an
+            integer of more than :data:`LONGEST_NUMBER` digits.
 
     >>> json_of('{"a": [1, 2]}')
     {'a': [1, 2]}
     >>> json_of('{"a": 1, "a": 2}')
     Traceback (most recent call last):
-    stemclean.documents.FlawError: line 1, column 10: the key "a" stands twice in one object
+    stemclean.documents.FlawError: line 1, column 10: duplicate key "a" in an object
     """
     try:
         document = json.loads(text, object_pairs_hook=_once, parse_int=_whole)
@@ -64,56 +64,56 @@ def json_of(text: str, *, line: int = 1, any_depth: bool = False) -> Any:
         raise RecursionError
     except json.JSONDecodeError as error:
         cut = not text[error.pos :].strip() or error.msg.startswith("Unterminated")
-        raise FlawError(_place(text, error.pos, line), f"no JSON: {error.msg}", cut=cut) from None
+        raise FlawError(_place(text, error.pos, line), f"not JSON: {error.msg}", cut=cut) from None
     except (ValueError, RecursionError):
-        at, what = next(_flaws_of_json(text), (0, "no JSON that can be read"))
-        raise FlawError(_place(text, at, line), what) from None
+        at, problem = next(_flaws_of_json(text), (0, "not JSON that can be read"))
+        raise FlawError(_place(text, at, line), problem) from None
 
 
 def toml_of(text: str) -> dict[str, Any]:
-    r"""What a TOML text says.
+    r"""Parse a TOML text.
 
     Raises:
-        FlawError: no TOML, a key twice among the reasons; more than :data:`DEEPEST` tables and lists in one another; or
-            a whole number of more than 64 bits.
+        FlawError: the text is not TOML, has a duplicate key, is nested deeper than :data:`DEEPEST`, or contains an
+            integer of more than 64 bits.
 
     >>> toml_of("a = 1\n[b]\nc = 99999999999999999999")
     Traceback (most recent call last):
     stemclean.documents.FlawError: b.c: a whole number of more than 64 bits
     """
-    for begin, what in _flaws_of_toml(text):  # first, as keys of thousands of parts take the parser hours
-        raise FlawError(_place(text, begin), what)
+    for begin, problem in _flaws_of_toml(text):  # first, since keys of thousands of parts take the parser hours
+        raise FlawError(_place(text, begin), problem)
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        said = _SAID.fullmatch(str(error))
-        what, at = said.groups() if said else (str(error), None)
-        raise FlawError(at or f"line {_line(text, len(text))}", f"no TOML: {_plainly(what)}") from None
-    for name, what in _unlike_toml(document):
-        raise FlawError(name, what)
+        match = _PARSER_MESSAGE.fullmatch(str(error))
+        message, at = match.groups() if match else (str(error), None)
+        raise FlawError(at or f"line {_line(text, len(text))}", f"not TOML: {_in_plain_words(message)}") from None
+    for name, problem in _unlike_toml(document):
+        raise FlawError(name, problem)
     return document
 
 
-_SAID = re.compile(r"(.*) \(at (?:(line \d+, column \d+)|end of document)\)", re.DOTALL)
+_PARSER_MESSAGE = re.compile(r"(.*) \(at (?:(line \d+, column \d+)|end of document)\)", re.DOTALL)
 _PLAIN = (
-    (r"Cannot overwrite a value", "a key stands twice"),
-    (r"Cannot declare \((.*?),?\) twice", "the table [{}] stands twice"),
-    (r"Cannot mutate immutable namespace \((.*?),?\)", "[{}] is complete already"),
+    (r"Cannot overwrite a value", "duplicate key"),
+    (r"Cannot declare \((.*?),?\) twice", "duplicate table [{}]"),
+    (r"Cannot mutate immutable namespace \((.*?),?\)", "the table [{}] is already complete"),
 )
 
 
-def _plainly(said: str) -> str:
-    """What the parser says, without a tuple of Python's."""
+def _in_plain_words(message: str) -> str:
+    """A message of the parser, without Python tuples."""
     for theirs, ours in _PLAIN:
-        if match := re.fullmatch(theirs, said, re.DOTALL):
+        if match := re.fullmatch(theirs, message, re.DOTALL):
             return ours.format(*(name.replace("'", "").replace(", ", ".")[:80] for name in match.groups()))
-    return said
+    return message
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("duplicate key")
     return found
 
 
@@ -151,7 +151,7 @@ _TOML = re.compile(
 
 
 def _flaws_of_json(text: str) -> Iterator[tuple[int, str]]:
-    """Where a text, JSON as far as it goes, is not what :func:`json_of` reads, and why not."""
+    """Positions in a text at which :func:`json_of` refuses it, and the reasons."""
     inside: list[set[str] | None] = []  # the keys so far of each object, none of a list
     last, at = "", 0
     for token in _JSON.finditer(text):
@@ -166,7 +166,7 @@ def _flaws_of_json(text: str) -> Iterator[tuple[int, str]]:
         elif word == ":" and inside and (keys := inside[-1]) is not None:
             key = json.loads(last)
             if key in keys:
-                yield at, f'the key "{key[:80]}" stands twice in one object'
+                yield at, f'duplicate key "{key[:80]}" in an object'
             keys.add(key)
         elif len(word) > LONGEST_NUMBER and word.lstrip("-").isdecimal() and len(word.lstrip("-")) > LONGEST_NUMBER:
             yield token.start(), f"a whole number of more than {LONGEST_NUMBER} digits"
@@ -174,8 +174,8 @@ def _flaws_of_json(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _flaws_of_toml(text: str) -> Iterator[tuple[int, str]]:
-    """Where a text, TOML as far as it goes, is not what the parser can read, and why not."""
-    depth = parts = 0  # of brackets in one another, and of the key
+    """Positions in a text that the TOML parser cannot handle, and the reasons."""
+    depth = parts = 0  # nesting of brackets, and parts of the key
     for token in _TOML.finditer(text):
         word = token.group()
         depth += (word in "[{") - (word in "]}")
@@ -188,7 +188,7 @@ def _flaws_of_toml(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _unlike_toml(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names of settings that have what this parser reads and TOML does not hold."""
+    """Names of settings whose values this parser accepts but TOML does not allow, and the reasons."""
     waiting: list[tuple[str, Any, int]] = [("", document, 0)]
     while waiting:
         name, value, depth = waiting.pop()

@@ -1,7 +1,7 @@
-"""What can go wrong, in words a user can act on.
+"""Errors with messages that a user can act on.
 
-Every error that a user may meet is a :class:`StemcleanError`: a message that says what and where,
-and a hint that says the next step. The command line prints both and exits with ``exit_code``.
+Every error that a user can cause is a :class:`StemcleanError`: a message that says what is wrong and where, and a hint
+for the next step. The command line prints both and exits with ``exit_code``.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ __all__ = [
 
 
 class StemcleanError(Exception):
-    """An error with a next step.
+    """An error with a hint for the next step.
 
     Args:
         message: what is wrong and where, in one line, without a full stop.
-        hint: what to do next; may hold several lines. Empty when there is nothing to add.
+        hint: what to do next, in one or more lines; may be empty.
     """
 
     exit_code = 2
@@ -47,11 +47,11 @@ class StemcleanError(Exception):
 
 
 class ConfigError(StemcleanError):
-    """A flag, a recipe or a combination of them that cannot be meant."""
+    """An invalid option, recipe or combination of them."""
 
 
 class ManifestError(StemcleanError):
-    """A manifest that breaks its schema or contradicts itself; the message holds the address."""
+    """A manifest that violates its schema or is inconsistent; the message contains the address."""
 
 
 class WeightsError(StemcleanError):
@@ -59,47 +59,45 @@ class WeightsError(StemcleanError):
 
 
 class OutputError(StemcleanError):
-    """A file or folder that cannot be written. It ends a run: what comes after it could not be written either.
+    """A file or folder that cannot be written. It ends the run, since later output could not be written either.
 
     Args:
-        path: what was to be written.
-        error: what the system said; its number tells the next step.
+        path: the file or folder.
+        error: the error of the system; its number determines the hint.
     """
 
     def __init__(self, path: str | Path, error: OSError) -> None:
-        what, hint = _UNWRITABLE.get(
-            error.errno or 0, ("cannot be written", "is the path right, and may you write there?")
-        )
-        said = "" if error.errno in _SAID else f": {error.strerror or error}"
-        super().__init__(f"{path}: {what}{said}", hint)
+        problem, hint = _UNWRITABLE.get(error.errno or 0, ("cannot be written", "check the path and its permissions"))
+        reason = "" if error.errno in _SELF_EXPLANATORY else f": {error.strerror or error}"
+        super().__init__(f"{path}: {problem}{reason}", hint)
         self.path = Path(path)
         self.errno = error.errno
 
 
-_AGAIN = "then run the same command again: it goes on where it was"
+_AGAIN = "then run the same command again to continue"
 _ELSEWHERE = "write to another folder"
 _UNWRITABLE = {
     errno.ENOSPC: ("the disk is full", f"make room or {_ELSEWHERE}, {_AGAIN}"),
-    errno.EDQUOT: ("the disk quota is used up", f"make room or {_ELSEWHERE}, {_AGAIN}"),
-    errno.EFBIG: ("it would grow larger than files may be here", f"raise the limit (ulimit -f) or {_ELSEWHERE}"),
+    errno.EDQUOT: ("the disk quota is exhausted", f"make room or {_ELSEWHERE}, {_AGAIN}"),
+    errno.EFBIG: ("the file would exceed the maximum file size", f"raise the limit (ulimit -f) or {_ELSEWHERE}"),
     errno.EROFS: ("the disk is read-only", _ELSEWHERE),
-    errno.EACCES: ("you may not write there", f"{_ELSEWHERE}, or change its permissions"),
-    errno.EPERM: ("you may not write there", f"{_ELSEWHERE}, or change its permissions"),
-    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
-    errno.EIO: ("the disk does not take it", "is it still there and whole? look at the system's log"),
+    errno.EACCES: ("no permission to write", f"{_ELSEWHERE}, or change its permissions"),
+    errno.EPERM: ("no permission to write", f"{_ELSEWHERE}, or change its permissions"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter name"),
+    errno.EIO: ("the disk failed", "check that it is connected and intact, and look at the system log"),
 }
-"""Number of the system's error -> what is wrong with an output, and the next step."""
-_SAID = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG})
-"""Those of which the system has nothing to add."""
+"""Error number -> what is wrong with an output, and the next step."""
+_SELF_EXPLANATORY = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG})
+"""Errors to which the message of the system adds nothing."""
 
 
 class AudioError(StemcleanError):
-    """One audio file that cannot be used. It never ends a run: callers turn it into a skip.
+    """An audio file that cannot be used. It does not end a run; callers turn it into a skip.
 
     Args:
         path: the file.
         reason: a reason code of :data:`stemclean.manifest.SKIP_REASONS`.
-        detail: what was found, in one line.
+        detail: details in one line.
     """
 
     def __init__(self, path: str | Path, reason: str, detail: str) -> None:
@@ -112,18 +110,18 @@ class AudioError(StemcleanError):
 _DISK = frozenset({errno.EIO, getattr(errno, "ESTALE", errno.EIO)})
 _GONE = {errno.ENOENT: "not_found", errno.EACCES: "no_permission"}
 _OF_THE_MACHINE = frozenset({"OutOfMemoryError", "AcceleratorError"})
-"""torch's names for a GPU that is full, and for one that failed."""
+"""Errors of torch for a GPU that is out of memory or has failed."""
 
 
 @contextmanager
 def of_one_file(path: Path) -> Iterator[None]:
-    """Make an error that nobody foresaw the fault of the file that is at work, so that it costs this file alone.
+    """Attribute unexpected errors to the file that is being processed, so that only this file is lost.
 
-    What is no file's fault passes: a full or broken GPU, a disk that cannot be written to.
+    Errors that no file can cause are not changed, such as those of a GPU or a disk that cannot be written.
 
     Raises:
-        AudioError: ``unexpected_error`` with the name of what was raised; ``not_found`` and ``no_permission`` of a file
-            that was there a moment ago; ``unreadable`` where the disk failed.
+        AudioError: ``unexpected_error`` with the name of the exception; ``not_found`` or ``no_permission`` if the file
+            has just become unreadable; ``unreadable`` if the disk failed.
     """
     try:
         yield
@@ -141,12 +139,12 @@ def of_one_file(path: Path) -> Iterator[None]:
 
 
 class LabelError(StemcleanError):
-    """One file of labels that cannot be used. It never ends a scan: callers turn it into a skip.
+    """A label file that cannot be used. It does not end a scan; callers turn it into a skip.
 
     Args:
         path: the file.
         reason: a reason code of :data:`stemclean.manifest.SKIP_REASONS`.
-        detail: what was found, in one line.
+        detail: details in one line.
         hint: the next step.
     """
 
@@ -177,7 +175,7 @@ _WORDS = (
 
 
 def in_plain_words(message: str) -> str:
-    """What pydantic says of a value, in words that follow the value's name.
+    """A message of pydantic about a value, in words that follow the name of the value.
 
     >>> in_plain_words("Input should be greater than or equal to 0"), in_plain_words("Field required")
     ('must be 0 or more', 'is missing')
@@ -189,9 +187,9 @@ def in_plain_words(message: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""A text as it may be shown: what a terminal would obey, and what cannot be seen, stands there escaped.
+    r"""A text with control characters and invisible characters escaped.
 
-    Names of files and texts in them come from anywhere; none may colour, hide, turn round or begin a line.
+    File names and texts in files are untrusted: they must not be able to colour, hide, reverse or break a line.
 
     >>> visible("a" + chr(27) + "b" + chr(0x202E)) == r"a\x1bb\u202e"
     True

@@ -1,10 +1,9 @@
-"""The manifest: what a dataset holds, what was found in it, and why. Schema ``stemclean.manifest/1``.
+"""The manifest: what a dataset contains, what was found in it, and why. Schema ``stemclean.manifest/1``.
 
-Two shapes on disk, one model. ``.json`` is one document; ``.jsonl`` (also ``.jsonl.gz``) has the
-header object on its first line and then one stem a line, so that millions can be read lazily with
-:func:`iter_stems`. Keys are sorted, paths are POSIX and relative to ``root``, which itself is relative to
-the manifest's folder; there is ``null`` and never NaN; unknown keys survive a round trip. Equal
-manifests give equal bytes.
+There are two file formats with the same model. ``.json`` is a single document; ``.jsonl`` (also ``.jsonl.gz``) has the
+header object on its first line, followed by one stem per line, so that millions can be read lazily with
+:func:`iter_stems`. Keys are sorted. Paths are POSIX and relative to ``root``, which is relative to the folder of the
+manifest. Missing values are ``null``, never NaN. Unknown keys survive a round trip. Equal manifests give equal bytes.
 """
 
 from __future__ import annotations
@@ -61,52 +60,52 @@ __all__ = [
 ENDINGS = (".json", ".jsonl", ".jsonl.gz")
 SCHEMA: Final = "stemclean.manifest/1"
 LARGEST = 2**53
-"""Whole numbers up to which JSON means the same everywhere; 6 000 years of sound at 44.1 kHz."""
+"""Largest integer that JSON readers agree on; 6 000 years of sound at 44.1 kHz."""
 ANNOTATION: Final = "annotation"
 """``by`` of an f0 that came with the dataset."""
 
 ESTIMATE: Final = "estimate"
-"""``by`` of an f0 that was found beside its stem and says that it is an estimate."""
+"""``by`` of an f0 that was found next to its stem and is marked as an estimate."""
 
 SKIP_REASONS: dict[str, str] = {
-    "class_unknown": "the name tells no class, or tells two",
-    "mixture": "the file holds the whole song, or the song without some class, and is no stem",
-    "not_found": "there is no such file, or it is there no more",
-    "no_permission": "the file may not be read",
-    "empty": "no bytes, or no samples",
-    "not_audio": "the content is no audio that can be decoded",
-    "wrong_extension": "the content is another format than the extension says",
-    "truncated": "the file ends before its header says",
-    "non_finite": "NaN or infinite samples",
-    "no_audio_stream": "a container without sound",
+    "class_unknown": "the file name contains no class, or two",
+    "mixture": "the file contains the whole song, or the song without a class; it is not a stem",
+    "not_found": "the file does not exist (any more)",
+    "no_permission": "no permission to read the file",
+    "empty": "the file has no bytes or no samples",
+    "not_audio": "the content is not audio that can be decoded",
+    "wrong_extension": "the content has a different format than the file extension",
+    "truncated": "the file is shorter than its header states",
+    "non_finite": "the file contains NaN or infinite samples",
+    "no_audio_stream": "a container without an audio stream",
     "unreadable": "decoding failed for another reason",
-    "decoder_crashed": "the decoder crashed on the file, gave no answer, or needed more memory than a file may have",
-    "changed_while_reading": "the file was written to, replaced or removed while this run was at it",
-    "changed_since_scan": "the file is not the one that was scanned: its checksum is another",
-    "unexpected_error": "an error that nobody foresaw, named in the detail, while the file was at work",
-    "duplicate_id": "a second stem with the same id",
-    "conflicting_rows": "a list says two things of one file",
-    "outside_root": "the path leaves the dataset's folder",
-    "not_in_manifest": "an audio file beside a manifest that does not name it",
-    "silent": "nothing in the file is loud enough to be kept",
-    "f0_unreadable": "a file of f0 beside a stem that cannot be read",
-    "f0_wrong_unit": "a file of f0 whose numbers are in another unit than its format has",
-    "f0_wrong_length": "a file of f0 that sings on after its stem has ended, or of what trimming cut away",
-    "f0_without_stem": "a file of f0 beside which no vocals and no mixture lie",
-    "f0_ambiguous": "a second file of f0 for one stem",
+    "decoder_crashed": "the decoder crashed, did not respond, or exceeded the memory limit for a file",
+    "changed_while_reading": "the file was changed, replaced or removed while it was being read",
+    "changed_since_scan": "the checksum differs from that of the file that was scanned",
+    "unexpected_error": "an unexpected error, named in the detail, while the file was being processed",
+    "duplicate_id": "another stem has the same id",
+    "conflicting_rows": "a list has contradictory rows for the file",
+    "outside_root": "the path leads out of the folder of the dataset",
+    "not_in_manifest": "an audio file next to a manifest that does not list it",
+    "silent": "no part of the file is loud enough to be kept",
+    "f0_unreadable": "an f0 file next to a stem that cannot be read",
+    "f0_wrong_unit": "an f0 file whose numbers are not in the unit of its format",
+    "f0_wrong_length": "an f0 file with voiced frames after the end of its stem, or in a part that trimming removed",
+    "f0_without_stem": "an f0 file with no vocals and no mixture next to it",
+    "f0_ambiguous": "another f0 file for the same stem",
 }
 """Reason code of a skipped file -> what it means."""
 
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):
-        raise ValueError("must be a finite number; write null where there is none")
+        raise ValueError("must be a finite number; write null if there is none")
     return value
 
 
 def _nameable(text: str) -> str:
     if "\0" in text:
-        raise ValueError("holds a NUL character, which no file's name has")
+        raise ValueError("contains a NUL character, which file names cannot contain")
     return text
 
 
@@ -120,222 +119,222 @@ Seconds = Annotated[float, Field(ge=0.0), AfterValidator(_finite)]
 
 
 class _Noun(BaseModel):
-    """Unknown keys are kept, so that a newer file survives an older reader."""
+    """The base of all objects. Unknown keys are kept, so that files of newer versions survive older ones."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True, use_attribute_docstrings=True)
 
 
 class Input(_Noun):
-    """A file that the manifest was made from."""
+    """A file or folder that the manifest was made from."""
 
     path: Name
-    """as it was given, or relative to the manifest's folder"""
+    """as given, or relative to the folder of the manifest"""
     sha256: str | None = None
-    """of its bytes; of a folder, of what it holds"""
+    """checksum of its bytes; for a folder, of its contents"""
 
 
 class Model(_Noun):
     """The weights that judged the stems."""
 
     uri: str
-    """as ``--weights`` takes it"""
+    """as accepted by ``--weights``"""
     sha256: str | None = None
-    """of the weights"""
+    """checksum of the weights"""
 
 
 class Created(_Noun):
-    """Where a manifest comes from; holds no date, so that equal runs give equal bytes."""
+    """The origin of a manifest. It contains no date, so that equal runs give equal bytes."""
 
     by: str
-    """the program and its version"""
+    """program and version"""
     command: str
-    """the verb that wrote the manifest"""
+    """command that wrote the manifest"""
     config: dict[str, Any] = Field(default_factory=dict)
-    """every setting of the run, resolved"""
+    """all settings of the run, defaults included"""
     inputs: list[Input] = Field(default_factory=list)
-    """what it was made from"""
+    """files and folders that it was made from"""
     model: Model | None = None
-    """the weights that judged, where any did"""
+    """weights that judged the stems; null if none did"""
     models: list[Model] = Field(default_factory=list)
-    """with ``--folds``, the weights of every fold, instead of ``model``"""
+    """with ``--folds``: weights of each fold, instead of ``model``"""
 
 
 class Region(_Noun):
-    """A stretch of a stem that holds the same classes throughout; times in seconds."""
+    """A stretch of a stem that holds the same classes throughout."""
 
     start: Seconds
-    """seconds"""
+    """in seconds"""
     end: Seconds
-    """seconds, after ``start`` and not after the file's end"""
+    """in seconds; after ``start``, and not after the end of the file"""
     labels: list[str]
-    """the classes that sound; none: nothing known does"""
+    """classes present; empty if there is no known class"""
     levels_db: dict[str, Number] = Field(default_factory=dict)
-    """class -> its power here in dB relative to all that sounds here; empty where the weights tell no levels"""
+    """class -> power in dB relative to the whole sound of the region; empty if the weights estimate no levels"""
 
 
 class Verdict(_Noun):
-    """What to do with a stem and why.
+    """What to do with a stem, and why.
 
-    ``label_quality`` in [0, 1] is low where the claimed labels are likely wrong; it ranks stems.
+    Stems are ranked by ``label_quality``: the lower it is, the more likely the claim is wrong.
     """
 
     action: Literal["keep", "relabel", "mixed", "drop"]
-    """``keep`` as claimed, ``relabel`` to one other class, ``mixed`` of several, ``drop``"""
+    """``keep`` as claimed, ``relabel`` to another class, ``mixed`` (several classes), or ``drop``"""
     reason: str
-    """a code, see the reasons of a verdict"""
+    """code; see the reasons of a verdict"""
     label_quality: Score | None = None
-    """low where the claim is likely wrong; 0 for silence"""
+    """estimated probability that the stem holds exactly what it claims; 0 for silence"""
 
 
 class Issue(_Noun):
-    """A remark on one stem that changes no label."""
+    """A remark on a stem. It does not change its labels."""
 
     code: str
-    """what it is, see the codes of an issue"""
+    """code; see the codes of an issue"""
     severity: Severity = "note"
-    """``note``, ``warning``, or ``error``: the stem should not be used as it is"""
+    """``note``, ``warning``, or ``error`` (the stem should not be used as it is)"""
     score: Score = 1.0
-    """how strong the evidence is"""
+    """strength of the evidence"""
     detail: str = ""
-    """what was found, in one line"""
+    """details in one line"""
 
 
 class Span(_Noun):
-    """A stretch in which something is heard; times in seconds."""
+    """A stretch in which bleed is present."""
 
     start: Seconds
-    """seconds"""
+    """in seconds"""
     end: Seconds
-    """seconds, after ``start``"""
+    """in seconds; after ``start``"""
     level_db: Number
-    """its power there in dB relative to all that sounds there"""
+    """power in dB relative to the whole sound of the stretch"""
 
 
 class Crosstalk(_Noun):
-    """Sound of another stem of the same song that was measured in this one."""
+    """Bleed from another stem of the same song, as measured in this stem."""
 
     stem: str
-    """the id of the stem that it is from"""
+    """id of the source stem"""
     label: str | None
-    """the class that stem carries; null: not clear"""
+    """class of the source stem; null if unclear"""
     level_db: Number
-    """its power in dB relative to the whole of the stem that it is heard in"""
+    """power in dB relative to the whole stem that it is in"""
     delay: Number
-    """seconds by which it comes later than in the stem that it is from; negative: earlier"""
+    """delay relative to the source stem, in seconds; negative if it is earlier"""
     spans: list[Span] = Field(default_factory=list)
-    """where it is heard, to two seconds"""
+    """where it is present, with a resolution of two seconds"""
 
 
 class Source(_Noun):
     """The recording that a trimmed or otherwise derived file was cut from.
 
-    A stem that has one holds the stem's ``active`` regions *of the source*, one after the other:
-    sample n of the file is the n-th sample of those regions put together.
+    The file contains the ``active`` regions of the stem, which then refer to the *source*, one after the other: sample
+    n of the file is the n-th sample of the concatenated regions.
     """
 
     path: Name
-    """where it was found, relative to ``root``"""
+    """relative to ``root``"""
     sha256: str | None = None
-    """of its bytes"""
+    """checksum of its bytes"""
     sample_rate: int = Field(gt=0, le=10_000_000)
     """in Hz"""
     num_samples: int = Field(ge=0, le=LARGEST)
-    """per channel"""
+    """number of samples per channel"""
     stream: int = Field(default=0, ge=0, le=65_535)
-    """which audio stream of the file"""
+    """index of the audio stream in the file"""
 
 
 class F0(_Noun):
-    """The fundamental frequency of what is sung in a stem: a file, with the times of the stem's own file.
+    """The f0 of the voice in a stem: a file whose times refer to the file of the stem.
 
-    A mixture whose f0 is known, and of which there are no stems, is a stem too: one that holds every class.
+    A mixture with a known f0 but without stems is treated as a stem that holds all classes.
     """
 
     path: Name
     """relative to ``root``, POSIX"""
     format: str
-    """how the file is written: ``stemclean`` is ``time,f0_hz,voicing,confidence``"""
+    """file format; ``stemclean`` is ``time,f0_hz,voicing,confidence``"""
     sha256: str | None = None
-    """of the file's bytes"""
+    """checksum of the bytes of the file"""
     by: str
-    """``annotation``: it came with the dataset; ``estimate``: it says itself that it is one; else the weights' URI"""
+    """``annotation`` if it came with the dataset, ``estimate`` if it is marked as one, else the URI of the weights"""
     confidence: Score | None = None
-    """mean of the frames'; null where it came with the dataset"""
+    """mean over the frames; null if it came with the dataset"""
 
     @property
     def annotated(self) -> bool:
-        """Whether it came with the dataset, and is not an estimate."""
+        """Whether it came with the dataset and is not an estimate."""
         return self.by == ANNOTATION
 
 
 class Estimated(_Noun):
-    """Of a stem whose sound a separator made: which one, and how far it is trusted."""
+    """How a stem was estimated, if a separator made its sound."""
 
     by: str
-    """the weights, as ``--weights`` takes them"""
+    """weights, as accepted by ``--weights``"""
     confidence: Score
-    """how far the sound is trusted as a reference"""
+    """how far the sound can be trusted as a reference"""
 
 
 class Stem(_Noun):
-    """One recording that claims to hold one class."""
+    """A recording that claims to hold one class."""
 
     id: Name
-    """the path without its ending, and ``#n`` for the n-th stream of a file"""
+    """the path without its extension, and ``#n`` for the n-th stream of a file"""
     track: Name
-    """the song that it belongs to"""
+    """song that it belongs to"""
     path: Name
     """relative to ``root``, POSIX"""
     stream: int = Field(default=0, ge=0, le=65_535)
-    """which audio stream of the file"""
+    """index of the audio stream in the file"""
     sha256: str | None = None
-    """of the file's bytes"""
+    """checksum of the bytes of the file"""
     sample_rate: int = Field(gt=0, le=10_000_000)
     """in Hz"""
     channels: int = Field(gt=0, le=65_535)
-    """of the file, before any down-mix"""
+    """number of channels in the file, before any downmix"""
     num_samples: int = Field(ge=0, le=LARGEST)
-    """per channel"""
+    """number of samples per channel"""
     split: Literal["train", "validation", "test"] | None = None
-    """as declared; test and validation stems are reported on, never relabelled"""
+    """as declared by the dataset; test and validation stems are reported on, but never relabelled"""
     claimed: list[str]
-    """what the dataset said; never overwritten"""
+    """classes according to the dataset; never overwritten"""
     labels: list[str]
-    """what is believed now: the classes that it holds, any number"""
+    """classes that the stem is now believed to hold; any number"""
     scores: dict[str, Score] = Field(default_factory=dict)
-    """class -> how sure it is that the class is present"""
+    """class -> score; a high score means that the class is present"""
     found: list[str] | None = None
-    """the classes that were found in it, whatever its labels are; null: not judged yet"""
+    """classes that were found in it, regardless of its labels; null if it was not judged"""
     levels_db: dict[str, Number] = Field(default_factory=dict)
-    """class found -> its power in dB relative to the whole stem's; empty where the weights tell no levels"""
+    """class found -> power in dB relative to the whole stem; empty if the weights estimate no levels"""
     crosstalk: list[Crosstalk] | None = None
-    """what is heard in it of other stems of its song; null: not measured"""
+    """bleed from other stems of its song; null if it was not measured"""
     active: list[tuple[Seconds, Seconds]] | None = None
-    """where it sounds, start and end in seconds, of the ``source`` where there is one"""
+    """parts with sound, start and end in seconds; times in the ``source``, if there is one"""
     regions: list[Region] = Field(default_factory=list)
-    """what sounds when"""
+    """classes present over time"""
     loudness_lufs: Number | None = None
-    """integrated, ITU-R BS.1770; null: silent or too short"""
+    """integrated loudness (ITU-R BS.1770); null if silent or too short"""
     peak_dbfs: Number | None = None
-    """of the samples; null: silent"""
+    """sample peak; null if silent"""
     verdict: Verdict | None = None
-    """what to do with it; null: not judged yet"""
+    """what to do with it; null if it was not judged"""
     fingerprint: Fingerprint | None = None
-    """what its copies have alike, 16-bit numbers in hex, by which they are looked for; null: silent, or not taken"""
+    """sixteen 16-bit numbers in hex that are nearly equal for copies; null if silent or not computed"""
     same_sound: Name | None = None
-    """the id of the first stem with the same sound, in whatever format; null: none other is known to have it"""
+    """id of the first stem with the same sound, in any format; null if no other stem is known to have it"""
     source: Source | None = None
-    """what it was cut from; null: it is a recording as it came"""
+    """recording that it was cut from; null if it is an original file"""
     f0: F0 | None = None
-    """what is sung in it; null: not known"""
+    """f0 of its voice; null if unknown"""
     estimated: Estimated | None = None
-    """who made its sound; null: it is a recording"""
+    """how it was estimated; null if it is a recording"""
     issues: list[Issue] = Field(default_factory=list)
-    """remarks that change no label"""
+    """remarks that do not change its labels"""
     sampling_weight: float = Field(default=1.0, gt=0, le=1e6)
-    """how often training draws it, relative to other stems; left out: 1"""
+    """how often training draws it, relative to other stems; 1 if omitted"""
     extra: dict[str, Any] = Field(default_factory=dict)
-    """anything else; of a planted dataset, what was planted"""
+    """anything else; in a corrupted dataset, the planted fault"""
 
     @property
     def duration(self) -> float:
@@ -344,22 +343,22 @@ class Stem(_Noun):
 
     @property
     def held_out(self) -> bool:
-        """Whether it is declared a test or validation stem: reported on, never relabelled."""
+        """Whether it belongs to a declared test or validation split: reported on, but never relabelled."""
         return self.split in ("test", "validation")
 
     @property
     def dropped(self) -> bool:
-        """Whether its verdict says that it is of no use."""
+        """Whether its verdict is ``drop``."""
         return self.verdict is not None and self.verdict.action == "drop"
 
     @property
     def usable(self) -> bool:
-        """Whether it is believed to hold some class, and not dropped."""
+        """Whether it has labels and is not dropped."""
         return bool(self.labels) and not self.dropped
 
     @property
     def trainable(self) -> bool:
-        """Whether a model may learn from it or be validated on it: usable, and no declared test stem."""
+        """Whether a model may be trained or validated on it: usable, and not in a declared test split."""
         return self.usable and self.split != "test"
 
     @property
@@ -373,43 +372,42 @@ class Stem(_Noun):
             raise ValueError(f'path: "{self.path}" leaves the root folder')
         if self.f0 and _leaves_root(self.f0.path):
             raise ValueError(f'f0.path: "{self.f0.path}" leaves the root folder')
-        line, what = (self.source, "source") if self.source else (self, "file")
-        end_of_file = line.num_samples / line.sample_rate
-        _check_spans("active", self.active or [], end_of_file, what)
+        timeline, name = (self.source, "source") if self.source else (self, "file")
+        _check_spans("active", self.active or [], timeline.num_samples / timeline.sample_rate, name)
         _check_spans("regions", [(r.start, r.end) for r in self.regions], self.duration, "file")
         return self
 
 
 class Skip(_Noun):
-    """A file that was passed over, and why."""
+    """A file that was skipped, and why."""
 
     path: str
-    """relative to ``root`` where it lies below"""
+    """relative to ``root`` if it lies below it"""
     reason: str
-    """a code, see the reasons of a skipped file"""
+    """code; see the reasons of a skipped file"""
     detail: str = ""
-    """what was found, in one line"""
+    """details in one line"""
     by: str | None = None
-    """the verb of the earlier run that passed it over; null: the run that wrote this manifest"""
+    """command of the earlier run that skipped it; null if the run that wrote this manifest did"""
 
 
 class Manifest(_Noun):
     """A dataset: a header and its stems."""
 
     schema_: Literal["stemclean.manifest/1"] = Field(default=SCHEMA, alias="schema")
-    """the version of this contract"""
+    """version of the schema"""
     created: Created
-    """where it comes from"""
+    """origin of the manifest"""
     labels: list[ClassName]
-    """the classes, in their order; names without ``/`` and ``\\``"""
+    """classes in order; names without ``/`` and ``\\``"""
     root: Name = "."
-    """the folder of the stems, relative to the manifest's own"""
+    """folder of the stems, relative to that of the manifest"""
     stems: list[Stem] = Field(default_factory=list)
-    """what there is"""
+    """stems of the dataset"""
     skipped: list[Skip] = Field(default_factory=list)
-    """what was passed over, and why"""
+    """files that were skipped"""
     summary: dict[str, Any] = Field(default_factory=dict)
-    """counts that the verb found worth telling"""
+    """statistics of the command that wrote the manifest"""
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Manifest:
@@ -417,7 +415,7 @@ class Manifest(_Noun):
         known = set(self.labels)
         for index, stem in enumerate(self.stems):
             if stem.id in seen:
-                raise ValueError(f'stems[{index}].id: "{stem.id}" stands at stems[{seen[stem.id]}] too')
+                raise ValueError(f'stems[{index}].id: "{stem.id}" is also the id of stems[{seen[stem.id]}]')
             seen[stem.id] = index
             named: list[tuple[str, Iterable[str]]] = [
                 ("claimed", stem.claimed),
@@ -425,7 +423,7 @@ class Manifest(_Noun):
                 ("scores", stem.scores),
                 ("found", stem.found or []),
                 ("levels_db", stem.levels_db),
-                ("crosstalk", [one.label for one in stem.crosstalk or [] if one.label is not None]),
+                ("crosstalk", [bleed.label for bleed in stem.crosstalk or [] if bleed.label is not None]),
                 *((f"regions[{number}].labels", region.labels) for number, region in enumerate(stem.regions)),
                 *((f"regions[{number}].levels_db", region.levels_db) for number, region in enumerate(stem.regions)),
             ]
@@ -440,20 +438,20 @@ class Manifest(_Noun):
         return self.model_copy(update={"stems": list(stems), **changes})
 
     def folder(self, manifest_path: Path | None) -> Path:
-        """The folder that stem paths are relative to, as seen from here.
+        """The folder that stem paths are relative to, relative to the working directory.
 
         Args:
-            manifest_path: where the manifest was read from; None: ``root`` stands for itself.
+            manifest_path: where the manifest was read from; None if ``root`` is the folder itself.
         """
         return Path(self.root) if manifest_path is None else manifest_path.parent / self.root
 
 
 def _leaves_root(path: str) -> bool:
-    drive = re.match(r"[A-Za-z]:[/\\]", path) is not None  # of Windows, which would leave the root there
+    drive = re.match(r"[A-Za-z]:[/\\]", path) is not None  # a Windows path, which would leave the root there
     return drive or posixpath.isabs(path) or posixpath.normpath(path).split("/")[0] == ".."
 
 
-def _check_spans(field: str, spans: Sequence[tuple[float, float]], end_of_file: float, what: str) -> None:
+def _check_spans(field: str, spans: Sequence[tuple[float, float]], end_of_file: float, name: str) -> None:
     previous = 0.0
     for index, (start, end) in enumerate(spans):
         at = f"{field}[{index}]"
@@ -462,15 +460,15 @@ def _check_spans(field: str, spans: Sequence[tuple[float, float]], end_of_file: 
         if start < previous - 1e-6:
             raise ValueError(f"{at}: start {start:g} s is before the previous end ({previous:g} s)")
         if end > end_of_file + 1e-5:
-            raise ValueError(f"{at}: end {end:g} s is after the {what}'s end ({end_of_file:g} s)")
+            raise ValueError(f"{at}: end {end:g} s is after the {name}'s end ({end_of_file:g} s)")
         previous = end
 
 
 def read(path: str | Path) -> Manifest:
-    """Read a manifest of either shape.
+    """Read a manifest in either format.
 
     Raises:
-        ManifestError: no such file, no JSON, or a broken rule; the message holds the address,
+        ManifestError: the file does not exist, is not JSON, or breaks a rule; the message contains the address,
             as in ``stems[412].active[0]: end 41.2 s is after the file's end (40.9 s)``.
     """
     path = Path(path)
@@ -487,10 +485,10 @@ def read(path: str | Path) -> Manifest:
 
 
 def iter_stems(path: str | Path) -> Iterator[Stem]:
-    """The stems of a manifest one by one; of a ``.jsonl`` without holding more than one line.
+    """The stems of a manifest, one at a time; a ``.jsonl`` is read line by line.
 
     Raises:
-        ManifestError: as :func:`read`, at the line concerned.
+        ManifestError: as in :func:`read`, with the line number.
     """
     path = Path(path)
     if not _is_lines(path):
@@ -507,9 +505,9 @@ def iter_stems(path: str | Path) -> Iterator[Stem]:
 
 
 def write(manifest: Manifest, path: str | Path) -> Path:
-    """Write a manifest; the ending (``.json``, ``.jsonl``, ``.jsonl.gz``) says the shape.
+    """Write a manifest; the extension (``.json``, ``.jsonl``, ``.jsonl.gz``) selects the format.
 
-    The file appears whole or not at all (temporary name, then rename).
+    The file is written under a temporary name and then renamed, so it is never incomplete.
     """
     path = Path(path)
     document = manifest.model_dump(mode="json", by_alias=True)
@@ -537,23 +535,26 @@ def write(manifest: Manifest, path: str | Path) -> Path:
 
 
 def check_output(path: str | Path) -> Path:
-    """Refuse a manifest's path that must not be written, before hours of work go into it.
+    """Refuse an output path for a manifest before hours of work go into it.
 
     Raises:
-        ManifestError: a folder, or an ending that is no manifest's.
-        ConfigError: a file is there that is no manifest.
+        ManifestError: the path is a folder, or its extension is not that of a manifest.
+        ConfigError: a file with this name exists and is not a manifest.
     """
     path = Path(path)
     if path.is_dir():
         raise ManifestError(f"{path}: this is a folder", f"name a file in it: {path / 'refined.json'}")
     if not path.name.endswith(ENDINGS):
-        raise ManifestError(f"{path}: a manifest ends in {', '.join(ENDINGS)}", f"name it {path.with_suffix('.json')}")
-    refuse_foreign(path, _is_manifest, "manifest of stemclean")
+        raise ManifestError(
+            f"{path}: the extension of a manifest is {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}",
+            f"name it {path.with_suffix('.json')}",
+        )
+    refuse_foreign(path, _is_manifest, "stemclean manifest")
     return path
 
 
 def _is_manifest(path: Path) -> bool:
-    """Whether a file says that it is one; it may be damaged."""
+    """Whether a file declares the schema of a manifest; it may be damaged."""
     declared, before = re.compile(rb'"schema"\s*:\s*"stemclean\.manifest/'), b""
     with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -564,9 +565,9 @@ def _is_manifest(path: Path) -> bool:
 
 
 def relative_root(folder: str | Path, manifest_path: str | Path) -> str:
-    """``root`` of a manifest at ``manifest_path`` for stems below ``folder``: POSIX, relative where possible.
+    """``root`` of a manifest at ``manifest_path`` for stems in ``folder``: POSIX, relative if possible.
 
-    Links are kept as they are named, but where a way up (``..``) out of a linked folder would lead astray.
+    Links are kept, except if ``..`` in a linked folder would lead elsewhere.
     """
     parent = Path(manifest_path).parent
     try:
@@ -579,19 +580,19 @@ def relative_root(folder: str | Path, manifest_path: str | Path) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of the published contract."""
+    """The JSON Schema of the manifest."""
     schema = Manifest.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
 
 
 def _shorten(stem: dict[str, Any]) -> None:
-    """Leave out what says nothing in a stem that is about to be written."""
+    """Remove empty optional keys of a stem before it is written."""
     for optional in ("source", "stream", "levels_db", "f0", "estimated", "fingerprint", "same_sound"):
         if not stem.get(optional):
             stem.pop(optional, None)
     if stem["sampling_weight"] == 1.0:
         del stem["sampling_weight"]
-    if stem["crosstalk"] is None:  # an empty list says that there is none
+    if stem["crosstalk"] is None:  # an empty list means that none was found
         del stem["crosstalk"]
     for region in stem["regions"]:
         if not region["levels_db"]:
@@ -614,7 +615,7 @@ _DECIMALS = {
 
 
 def _rounded(value: Any, decimals: int = 6) -> Any:
-    """Floats rounded to what they mean, by the key that they stand under."""
+    """The value with floats rounded to their precision, which depends on the key."""
     if isinstance(value, float):
         return round(value, decimals) + 0.0  # + 0.0: no "-0.0"
     if isinstance(value, dict):
@@ -633,7 +634,9 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ManifestError(f"{path}: no UTF-8 text: {error}", "was the file cut off, or is it none?") from None
+        raise ManifestError(
+            f"{path}: not UTF-8 text: {error}", "the file may be truncated, or not a manifest"
+        ) from None
 
 
 def _open_text(path: Path) -> Any:
@@ -647,81 +650,86 @@ def _open_text(path: Path) -> Any:
 
 def _parse(path: Path, text: str, number: int | None = None) -> dict[str, Any]:
     try:
-        document = json_of(text, line=number or 1, any_depth=True)  # too deep is told with the stem, below
+        document = json_of(
+            text, line=number or 1, any_depth=True
+        )  # nesting is checked below, with the address of the stem
     except FlawError as error:
-        by_hand = "was it edited by hand? look for a comma or quote there"
-        hint = "was the file cut off? write it again" if error.cut else by_hand
-        raise ManifestError(f"{path}: {error}", hint if "no JSON" in error.what else "write it again") from None
+        typo = "if it was edited by hand, check the commas and quotes there"
+        hint = "the file may be truncated; write it again" if error.cut else typo
+        raise ManifestError(f"{path}: {error}", hint if "not JSON" in error.problem else "write it again") from None
     if not isinstance(document, dict):
-        told = {list: "a list", str: "a text", type(None): "null"}.get(type(document), "a value")
-        raise ManifestError(f"{path}: a manifest is a JSON object, this is {told}", "was another file meant?")
+        kind = {list: "a list", str: "text", type(None): "null"}.get(type(document), "a value")
+        raise ManifestError(f"{path}: a manifest is a JSON object, but this is {kind}", "check the file name")
     return document
 
 
 def _validate(path: Path, document: dict[str, Any], line: int | None = None) -> Manifest:
     declared = document.get("schema", SCHEMA)
     if declared != SCHEMA:
-        raise ManifestError(f"{path}: schema {_told(declared)} is not known", f"this version reads {SCHEMA}")
+        raise ManifestError(f"{path}: unknown schema {_short_json(declared)}", f"this version reads {SCHEMA}")
     flaw = next(_flaws(document), None)
     try:
-        if flaw is None or flaw[1] == _NOT_FINITE:  # which a field's own rule tells better
+        if flaw is None or flaw[1] == _NOT_FINITE:  # the message of the field is better
             manifest = Manifest.model_validate(document)
         if flaw is None:
             return manifest
-        address, what = flaw
+        address, problem = flaw
         at = address.lstrip(".") if line is None else f"line {line}" + address.removeprefix(".stems[0]")
-        raise ManifestError(f"{path}: {at}: {what}", "write null where there is none" if what == _NOT_FINITE else "")
+        hint = "write null if there is none" if problem == _NOT_FINITE else ""
+        raise ManifestError(f"{path}: {at}: {problem}", hint)
     except ValidationError as error:
         first = error.errors()[0]
         address = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-        what = in_plain_words(first["msg"]) + _as_written(first)
+        problem = in_plain_words(first["msg"]) + _as_written(first)
         if line is not None:
             address = f"line {line}" + address.removeprefix("stems[0]")
-        separator = "." if address and what.startswith(("active", "regions", "path", "f0")) else ": " if address else ""
+        separator = (
+            "." if address and problem.startswith(("active", "regions", "path", "f0")) else ": " if address else ""
+        )
         more = f"and {error.error_count() - 1} more" if error.error_count() > 1 else ""
-        raise ManifestError(f"{path}: {address}{separator}{what}", more) from None
+        raise ManifestError(f"{path}: {address}{separator}{problem}", more) from None
 
 
 def _as_written(error: Mapping[str, Any]) -> str:
-    """The value that stands in the place of a right one, where it is short enough to be told."""
+    """The invalid value, if it is short enough to be shown."""
     value = error["input"]
     if error["type"] in {"missing", "value_error"} or isinstance(value, dict | list | tuple):
         return ""
-    text = _told(value)
+    text = _short_json(value)
     return f", not {text}" if text else ""
 
 
-def _told(value: Any) -> str:
-    """A value as JSON has it; nothing where that is long."""
+def _short_json(value: Any) -> str:
+    """A value as JSON, or nothing if that is long."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) < 80 else ""
 
 
 _NOT_FINITE = "must be a finite number"
-_HALF_A_LETTER = "holds half a letter (a lone surrogate)"
+_LONE_SURROGATE = "contains a lone surrogate (half a character)"
 
 
 def _flaws(value: Any, at: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Addresses of what no manifest holds, wherever it stands, and why not."""
+    """Addresses of values that are not allowed anywhere in a manifest, and the reason."""
     if depth > DEEPEST:
-        yield at[:200], f"nested too deeply: {DEEPEST} lists and objects in one another at most"
+        yield at[:200], f"nested too deeply: at most {DEEPEST} levels of lists and objects are allowed"
     elif isinstance(value, dict):
         for key, item in value.items():
             if not key.isprintable() and _has_surrogate(key):
-                yield at, f"a key {_HALF_A_LETTER}"
+                yield at, f"a key {_LONE_SURROGATE}"
             yield from _flaws(item, f"{at}.{key}", depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _flaws(item, f"{at}[{index}]", depth + 1)
-    elif (why := _flaw(value)) is not None:
-        yield at, why
+    elif (problem := _flaw(value)) is not None:
+        yield at, problem
 
 
 def _flaw(value: object) -> str | None:
     if isinstance(value, float):
         return None if math.isfinite(value) else _NOT_FINITE
     if isinstance(value, str):
-        return _HALF_A_LETTER if not value.isprintable() and _has_surrogate(value) else None
+        return _LONE_SURROGATE if not value.isprintable() and _has_surrogate(value) else None
     return "must be a whole number up to 2^53" if isinstance(value, int) and abs(value) > LARGEST else None
 
 

@@ -1,4 +1,4 @@
-"""What a run may write over: a file of ours, and that alone, as long as no other run is writing it."""
+"""Outputs of a run: only our own files are overwritten, and only by one run at a time."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from stemclean.stopping import tidily
 __all__ = ["only_writer", "only_writer_of", "refuse_foreign"]
 
 _held: set[Path] = set()
-"""Locks of this process, which the system would give it twice."""
+"""Locks of this process, to which the system would grant them again."""
 _guard = threading.Lock()
 
 
 @contextmanager
 def only_writer(output: str | Path, *, folder: bool = False, also: Sequence[str | Path] = ()) -> Iterator[None]:
-    """Be the only run that writes an output, and take away what killed ones left unfinished there.
+    """Lock an output against other runs, and remove unfinished files that killed runs left there.
 
-    It holds a lock on a hidden file, in the folder or beside the file, which the system gives up when the process
-    dies, however that happens; forked workers do not keep it. Of the processes that ``torchrun`` starts, the first one
-    holds it for all. Missing folders are made, and go again if nothing was put there. Disks that know no locks are used
-    without.
+    The lock is on a hidden file, in the folder or next to the file. The system releases it when the process ends, in
+    whatever way; forked workers do not keep it. Of the processes that ``torchrun`` starts, the first holds it for all.
+    Missing folders are created, and removed again if nothing was written to them. File systems without locks are used
+    without one.
 
     Args:
-        output: a file, or with ``folder`` a folder whose files all are the run's.
-        also: more folders that the run writes to.
+        output: a file, or with ``folder`` a folder whose files all belong to the run.
+        also: other folders that the run writes to.
 
     Raises:
         ConfigError: another run is writing there.
-        OutputError: the place cannot be written to.
+        OutputError: the output cannot be written.
     """
     output = Path(output)
     if int(os.environ.get("RANK") or 0) > 0:
@@ -46,7 +46,7 @@ def only_writer(output: str | Path, *, folder: bool = False, also: Sequence[str 
             yield
         return
     if folder and output.exists() and not output.is_dir():
-        raise ConfigError(f"{output} is a file, and a folder is needed", "name a folder, one that is new")
+        raise ConfigError(f"{output} is a file, but must be a folder", "name a new folder")
     place = output if folder else output.parent
     lock = place / (".stemclean.lock" if folder else f".{short(output.name)}.stemclean.lock")
     made = [parent for parent in (place, *place.parents) if not parent.exists()]
@@ -60,37 +60,37 @@ def only_writer(output: str | Path, *, folder: bool = False, also: Sequence[str 
             yield
     finally:
         for parent in made:
-            with suppress(OSError):  # something is in it now
+            with suppress(OSError):  # it is not empty
                 parent.rmdir()
 
 
 @contextmanager
 def only_writer_of(*outputs: str | Path | None) -> Iterator[None]:
-    """Be the only run that writes some files, as :func:`only_writer` of each; those that are None do not count.
+    """Lock several files, as :func:`only_writer` does for one; None is ignored.
 
     Raises:
-        ConfigError: another run is writing one of them, or one is named twice.
-        OutputError: a place cannot be written to.
+        ConfigError: another run is writing one of them, or a file is named twice.
+        OutputError: a file cannot be written.
     """
     named = [Path(output) for output in outputs if output is not None]
     twice = [output for output in named if [other.resolve() for other in named].count(output.resolve()) > 1]
     if twice:
-        raise ConfigError(f"{twice[0]} is named for two outputs", "name two files")
+        raise ConfigError(f"{twice[0]} is given for two outputs", "name two different files")
     with ExitStack() as stack:
         for output in named:
             stack.enter_context(only_writer(output))
         yield
 
 
-def refuse_foreign(path: Path, is_ours: Callable[[Path], bool], what: str) -> None:
-    """Refuse to write over a file that is not what a run of ours wrote; an empty one is nobody's.
+def refuse_foreign(path: Path, is_ours: Callable[[Path], bool], kind: str) -> None:
+    """Refuse to overwrite a file that stemclean did not write; empty files may be overwritten.
 
     Args:
-        is_ours: tells by the content; may raise :class:`OSError` and :class:`ValueError`, which say no.
-        what: is expected there, as in ``manifest of stemclean``.
+        is_ours: checks the content; if it raises :class:`OSError` or :class:`ValueError`, that means no.
+        kind: of file that is expected, such as ``stemclean manifest``.
 
     Raises:
-        ConfigError: there is such a file, or a folder.
+        ConfigError: there is another kind of file, or a folder.
     """
     if path.is_dir():
         raise ConfigError(f"{path}: this is a folder", f"name a file in it: {path / 'NAME'}{path.suffix}")
@@ -101,8 +101,8 @@ def refuse_foreign(path: Path, is_ours: Callable[[Path], bool], what: str) -> No
     except (OSError, ValueError):
         ours = False
     if not ours:
-        hint = "it would be overwritten: give another name, or take the file away first"
-        raise ConfigError(f"{path} is there already, and it is no {what}", hint)
+        hint = "it would be overwritten: choose another name, or remove the file first"
+        raise ConfigError(f"{path} already exists and contains no {kind}", hint)
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def _locked(lock: Path, output: Path) -> Iterator[None]:
 
 
 def _opened(lock: Path, output: Path) -> FileIO:
-    """The lock's file, locked for this process and none that is forked from it."""
+    """The lock file, locked for this process, but not for processes forked from it."""
     while True:
         file = lock.open("a+b", buffering=0)
         try:
@@ -139,11 +139,11 @@ def _opened(lock: Path, output: Path) -> FileIO:
                 file.close()
                 raise _refused(output, holder) from None
         if lock.exists() and os.path.samestat(lock.stat(), os.fstat(file.fileno())):
-            with suppress(OSError):  # who holds it is a courtesy, for which a disk may have no room
+            with suppress(OSError):  # the name of the holder is optional; the disk may be full
                 file.truncate(0)
                 file.write(f"{os.getpid()} on {platform.node()}\n".encode())
             return file
-        file.close()  # the run that had it ended just now, and took it away
+        file.close()  # the run that held it has just ended and removed it
 
 
 def _lock(file: FileIO) -> None:
@@ -158,5 +158,5 @@ def _lock(file: FileIO) -> None:
 
 
 def _refused(output: Path, holder: str) -> ConfigError:
-    who = f" (process {holder})" if holder else ""
-    return ConfigError(f"{output}: another run is writing it{who}", "wait until it ends, or name another output")
+    process = f" (process {holder})" if holder else ""
+    return ConfigError(f"{output}: another run is writing it{process}", "wait until it ends, or name another output")

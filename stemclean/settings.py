@@ -1,13 +1,12 @@
-"""Settings: what a run may be told, each value with its range, and one reader of ``KEY=VALUE`` for all of them.
+"""Settings with their types and ranges, and one parser of ``KEY=VALUE`` for all of them.
 
-Every group of settings (a verb's, a recipe's, a part of a recipe, a format's options) is a class of :class:`Settings`:
-a frozen pydantic model, in which a field's type says what it may be. Nothing is converted but lists, which become
-tuples, and numbers without a fraction (``1e6``), which count as whole. What is wrong raises a :class:`SettingError`,
-one line with the setting's full name (``loop.warmup``), its value and what is allowed; that is made from the field's
-type, so that it says what is checked and nothing else.
+Every group of settings (of a verb, a recipe, a part of a recipe, or a format) is a subclass of :class:`Settings`, a
+frozen pydantic model whose field types define the allowed values. The only conversions are lists to tuples and numbers
+without a fraction (``1e6``) to integers. An invalid value raises a :class:`SettingError`: one line with the full name
+of the setting (``loop.warmup``), its value and the allowed values, which are derived from the type of the field.
 
-Settings come in layers: defaults, then a recipe's file, then ``KEY=VALUE`` (:func:`assignment`, :func:`merged`). An
-error names the layer that it is in: the file, or the option.
+Settings come in layers: defaults, then a recipe file, then ``KEY=VALUE`` (:func:`assignment`, :func:`merged`). An error
+names its layer: the file, or the option.
 """
 
 from __future__ import annotations
@@ -58,14 +57,14 @@ __all__ = [
 ]
 
 LONGEST_SHOWN = 80
-"""Letters of a value that an error repeats."""
+"""Number of characters of a value that an error shows."""
 
 
 class SettingError(ConfigError):
-    """A setting that cannot be meant.
+    """An invalid setting.
 
     Args:
-        key: its full name, as ``loop.warmup``.
+        key: its full name, such as ``loop.warmup``.
         message: begins with it.
         hint: the next step.
     """
@@ -75,21 +74,21 @@ class SettingError(ConfigError):
         self.key = key
 
     def at(self, where: str) -> SettingError:
-        """The same with the place where the setting stands: a file, or an option."""
+        """The same error with the source of the setting, a file or an option."""
         return SettingError(self.key, f"{where}: {self.message}", self.hint)
 
     def under(self, section: str) -> SettingError:
-        """The same where all names begin with another section."""
+        """The same error with all names in a section."""
         key = f"{section}.{self.key}"
         return SettingError(key, self.message.replace(self.key, key, 1), self.hint)
 
 
 class UnknownSettingError(SettingError):
-    """A setting that there is not; the hint is the one that was probably meant, or all.
+    """An unknown setting. The hint names the most similar setting, or all.
 
     Args:
-        key: as it was written.
-        known: all that there are.
+        key: the unknown name.
+        known: the names of all settings.
     """
 
     def __init__(self, key: str, known: Collection[str]) -> None:
@@ -105,12 +104,12 @@ class UnknownSettingError(SettingError):
 
 
 class Settings(BaseModel):
-    """A group of settings, frozen; see the module."""
+    """A frozen group of settings; see the module."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     section: ClassVar[str] = ""
-    """What stands before its settings' names: ``loop`` makes ``loop.warmup``."""
+    """Prefix of the names of its settings: ``loop`` gives ``loop.warmup``."""
 
     def __init__(self, /, **values: Any) -> None:
         try:
@@ -129,22 +128,22 @@ class Settings(BaseModel):
         return f"{cls.section}.{name}" if cls.section else name
 
     def to_dict(self, *, given: bool = False) -> dict[str, Any]:
-        """All settings, ready for JSON; or those alone that were given, without defaults."""
+        """All settings, ready for JSON, or with ``given`` only those without defaulted values."""
         return self.model_dump(exclude_unset=given)
 
     def changed(self, **values: Any) -> Self:
-        """The same with other values, which are checked as the first ones were."""
+        """A copy with other values, which are validated as well."""
         kept = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self)(**{**kept, **values})
 
 
 def frozen(value: Any) -> Any:
-    """Lists made tuples, inner ones as well."""
+    """The value with all lists turned into tuples, nested ones as well."""
     return tuple(frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _refused(kind: type[Settings], values: Mapping[str, Any], error: ValidationError) -> SettingError:
-    """The first thing that is wrong, names first: a value may be missing as its name is misspelt."""
+    """The first error. Unknown names come first, since a value may be missing because its name is misspelt."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     name = str(fault["loc"][0])
@@ -156,7 +155,7 @@ def _refused(kind: type[Settings], values: Mapping[str, Any], error: ValidationE
 
 
 def shown(value: Any) -> str:
-    """A value as it is written in TOML, no longer than an error has room for.
+    """A value as written in TOML, cut to :data:`LONGEST_SHOWN` characters.
 
     >>> shown([0.9, True, "a"]), shown(10**400)
     ('[0.9, true, "a"]', 'a number of 401 digits')
@@ -180,7 +179,7 @@ def shown(value: Any) -> str:
 
 
 def _digits(number: int) -> int:
-    """Of a whole number, which may be too large to be written."""
+    """Number of digits of an integer, which may be too large to be converted to text."""
     estimate = int(abs(number).bit_length() * 0.30103)
     return estimate + 1 if abs(number) >= 10**estimate else estimate
 
@@ -193,7 +192,7 @@ def _cut(text: str) -> str:
 
 
 def allowed(kind: type[Settings], name: str) -> str:
-    """What a field may be, in words that follow "it must be"."""
+    """The allowed values of a field, in words that follow "it must be"."""
     return _in_words(_schema(kind)["properties"][name])
 
 
@@ -208,10 +207,10 @@ def _in_words(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return _TABLE
     if "anyOf" in schema:
-        each = [_in_words(one) for one in schema["anyOf"] if one.get("type") != "null"]
-        return " or ".join(dict.fromkeys(each))
+        alternatives = [_in_words(option) for option in schema["anyOf"] if option.get("type") != "null"]
+        return " or ".join(dict.fromkeys(alternatives))
     if "enum" in schema or "const" in schema:
-        return _either([shown(one) for one in schema.get("enum", [schema.get("const")])])
+        return _either([shown(choice) for choice in schema.get("enum", [schema.get("const")])])
     describe = _KINDS.get(schema.get("type", ""))
     return describe(schema) if describe else "something else"
 
@@ -220,9 +219,9 @@ def _either(choices: list[str]) -> str:
     return " or ".join([*([", ".join(choices[:-1])] if choices[1:] else []), choices[-1]])
 
 
-def _number(one: str, many: str) -> Callable[[Mapping[str, Any]], str]:
+def _number(singular: str, plural: str) -> Callable[[Mapping[str, Any]], str]:
     def describe(schema: Mapping[str, Any]) -> str:
-        return f"{many if schema.get('plural') else one} {_range(schema)}".rstrip()
+        return f"{plural if schema.get('plural') else singular} {_range(schema)}".rstrip()
 
     return describe
 
@@ -245,7 +244,7 @@ def _list(schema: Mapping[str, Any]) -> str:
     items = schema.get("prefixItems") or [schema.get("items", {})]
     plural = _in_words({**items[0], "plural": True})
     if "prefixItems" in schema:
-        return f"{_COUNTS.get(len(items), str(len(items)))} {plural}{', the lesser first' * schema.get('rising', 0)}"
+        return f"{_COUNTS.get(len(items), str(len(items)))} {plural}{', in ascending order' * schema.get('rising', 0)}"
     return f"a list of {plural}"
 
 
@@ -263,7 +262,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "number": _number("a number", "numbers"),
     "array": _list,
     "boolean": lambda _: "true or false",
-    "string": lambda _: "a text",
+    "string": lambda _: "text",
     "object": _table,
 }
 
@@ -277,22 +276,22 @@ def _whole(value: Any) -> Any:
 
 def _rising(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
-        raise ValueError("the larger one stands first")
+        raise ValueError("not in ascending order")
     return pair
 
 
 WHOLE = BeforeValidator(_whole)
-"""Of an ``int``: takes ``1e6`` as well, which has no fraction."""
+"""For an ``int``: also accepts ``1e6``, which has no fraction."""
 RISING = AfterValidator(_rising), Field(json_schema_extra={"rising": True})
-"""Of a pair: the lesser number stands first."""
+"""For a pair: the numbers are in ascending order."""
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """Of a text: one of some names that are known when they are asked for, as files and entry points are.
+    """For a string: one of several names that are only known at run time, such as files and entry points.
 
     Args:
-        names: gives them.
+        names: returns them.
     """
 
     names: Callable[[], Collection[str]]
@@ -310,7 +309,7 @@ class OneOf:
 
 
 Count = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
-"""How many of something that takes time or memory."""
+"""A number of items that take time or memory."""
 Chance = Annotated[float, Field(ge=0, le=1)]
 LevelDb = Annotated[float, Field(ge=-120, le=60)]
 LevelsDb = Annotated[tuple[LevelDb, LevelDb], *RISING]
@@ -327,9 +326,9 @@ class Assignment:
     """A value for a setting.
 
     Args:
-        key: the setting's full name.
-        value: as TOML has it.
-        source: where it was given; an error begins with it.
+        key: full name of the setting.
+        value: as parsed from TOML.
+        source: where it was given; errors begin with it.
     """
 
     key: str
@@ -338,57 +337,57 @@ class Assignment:
 
 
 def assignment(text: str, source: str = "--set") -> Assignment:
-    """What ``KEY=VALUE`` says. A value is TOML; one that is none is a text, so that words need no quotes.
+    """Parse ``KEY=VALUE``. The value is TOML; if it is not, it is text, so that words need no quotes.
 
     >>> assignment("loop.batch_size=32").value, assignment("loss=l1").value
     (32, 'l1')
 
     Raises:
-        ConfigError: no ``=`` or no key, or a number that is none of TOML's, which are of 64 bits.
+        ConfigError: there is no ``=`` or no key, or the value is an integer of more than 64 bits.
     """
     key, equals, value = text.partition("=")
     key, value = key.strip(), value.strip()
     if not equals or not key:
         raise ConfigError(
-            f"{source}: {shown(text)} sets nothing", f"write {source} KEY=VALUE, as in {source} loop.batch_size=32"
+            f"{source}: {shown(text)} is not KEY=VALUE", f"write {source} KEY=VALUE, as in {source} loop.batch_size=32"
         )
     try:
         document = toml_of(f"value = {value}")
     except FlawError as flaw:
-        if flaw.what in _NO_WORDS:
-            raise SettingError(key, f"{source}: {_cut(key)} is {_cut(value)}: {flaw.what}") from None
+        if flaw.problem in _NEVER_TEXT:
+            raise SettingError(key, f"{source}: {_cut(key)} is {_cut(value)}: {flaw.problem}") from None
         document = {}
     alone = list(document) == ["value"]
     return Assignment(key, document["value"] if alone else value, source)
 
 
-_NO_WORDS = frozenset({"a whole number of more than 64 bits", "nested too deeply"})
+_NEVER_TEXT = frozenset({"a whole number of more than 64 bits", "nested too deeply"})
 
 
 def assignments(settings: Iterable[str | Assignment]) -> list[Assignment]:
-    """What each says; those that are read already stay as they are."""
-    return [one if isinstance(one, Assignment) else assignment(one) for one in settings]
+    """Parse each; those that are already parsed are returned unchanged."""
+    return [setting if isinstance(setting, Assignment) else assignment(setting) for setting in settings]
 
 
 def merged(document: Mapping[str, Any], given: Iterable[Assignment]) -> dict[str, Any]:
-    """A document of nested settings with some changed; a later one counts.
+    """A copy of nested settings with some values changed; the last assignment of a key wins.
 
     >>> merged({"loop": {"clip": 1.0}}, [assignment("loop.clip=0"), assignment("seed=3")])
     {'loop': {'clip': 0}, 'seed': 3}
 
     Raises:
-        SettingError: a key that leads into a value.
+        SettingError: a part of the key is a value, not a section.
     """
     changed = _copied(document)
-    for one in given:
-        *path, last = one.key.split(".")
+    for setting in given:
+        *path, last = setting.key.split(".")
         place = changed
         for depth, part in enumerate(path, 1):
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
                 holder = ".".join(path[:depth])
-                raise SettingError(one.key, f"no setting named {shown(one.key)}: {holder} is a value")
-        place[last] = one.value
+                raise SettingError(setting.key, f"no setting named {shown(setting.key)}: {holder} is a value")
+        place[last] = setting.value
     return changed
 
 

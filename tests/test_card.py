@@ -137,7 +137,7 @@ def test_a_damaged_card_beside_the_file_is_refused_and_anothers_is_not(tmp_path:
     path = tmp_path / "mine.safetensors"
     path.write_bytes(weights.resolve(weights.DEFAULT_CLASSIFIER)[0].read_bytes())
     path.with_suffix(".json").write_text('{"format": "stemclean.weights/1", "sha256": "12')
-    with pytest.raises(WeightsError, match=r"the card beside it cannot be read: line 1, column \d+: no JSON"):
+    with pytest.raises(WeightsError, match=r"the card beside it cannot be read: line 1, column \d+: not JSON"):
         weights.load(path)
     for theirs in ("[1, 2]", "", "\0", '["stemclean.weights/1"]', '{"sha256": 3}'):
         path.with_suffix(".json").write_text(theirs)

@@ -46,7 +46,7 @@ class TestRefused:
         path = tmp_path / "m.json"
         document = {"schema": manifest.SCHEMA, "created": {"by": "", "command": ""}, "labels": ["vocals", name]}
         path.write_text(json.dumps(document))
-        with pytest.raises(ManifestError, match=r"labels\[1\]|lone surrogate|half a letter"):
+        with pytest.raises(ManifestError, match=r"labels\[1\]|lone surrogate"):
             manifest.read(path)
 
     def test_in_a_card(self, name: str, tmp_path: Path) -> None:

@@ -136,11 +136,11 @@ class TestBeforeTorch:
         "refine stems --threshold 1 --claimed-threshold 1": (
             'threshold is 1.0; it must be a number above 0 and below 1, one for each class, or "adaptive"'
         ),
-        "refine stems -o refined.txt": "refined.txt: a manifest ends in .json, .jsonl, .jsonl.gz",
+        "refine stems -o refined.txt": "refined.txt: the extension of a manifest is .json, .jsonl or .jsonl.gz",
         "refine stems --weights bundled:nothing": 'no weights named "nothing"',
         "refine stems --weights file:nothing.safetensors": "nothing.safetensors: no such weights file",
         "refine nothing --self": "no such file or folder: nothing",
-        "refine stems --self -o refined.txt": "refined.txt: a manifest ends in .json, .jsonl, .jsonl.gz",
+        "refine stems --self -o refined.txt": "refined.txt: the extension of a manifest is .json, .jsonl or .jsonl.gz",
         "train-classifier nothing -o w.safetensors": "no such file or folder: nothing",
         "train-classifier stems -o w.pt": "w.pt: weights are safetensors",
     }

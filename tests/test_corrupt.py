@@ -313,7 +313,7 @@ def test_a_dataset_without_a_usable_stem_is_refused_with_the_reasons(tmp_path: P
     [
         ({"mislabel": 1.2}, "mislabel is 1.2; it must be a number from 0 to 1"),
         ({"mislabel": 0.7, "bleed": 0.4}, "add up to 1.1"),
-        ({"bleed_db": (0.0, -20.0)}, r"bleed_db is \[0.0, -20.0\]; it must be two numbers .*, the lesser first"),
+        ({"bleed_db": (0.0, -20.0)}, r"bleed_db is \[0.0, -20.0\]; it must be two numbers .*, in ascending order"),
         ({"bleed_share": (0.6, 0.2)}, r"bleed_share is \[0.6, 0.2\]; it must be two numbers above 0 and at most 1"),
         ({"bleed_share": (0.0, 0.2)}, r"bleed_share is \[0.0, 0.2\]; it must be two numbers above 0 and at most 1"),
     ],

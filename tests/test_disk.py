@@ -103,7 +103,7 @@ def test_a_disk_that_takes_no_more_is_told_by_whatever_library_writes(tmp_path, 
     )
     path = tmp_path / "a.json"
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"{path}: it would grow larger than files may be here")
+    assert done.stdout.startswith(f"{path}: the file would exceed the maximum file size")
     assert not list(tmp_path.iterdir())
 
 
@@ -129,7 +129,7 @@ def test_sound_that_does_not_fit_to_its_last_byte_is_told(tmp_path, name, subtyp
     command = [sys.executable, "-c", program, str(path), subtype or "", *map(str, lengths)]
     *cut, last = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(cut) == len(lengths) - 1
-    assert all(line.startswith(f"{path}: it would grow larger than files may be here") for line in cut)
+    assert all(line.startswith(f"{path}: the file would exceed the maximum file size") for line in cut)
     assert last == "written" and list(tmp_path.iterdir()) == [path]
     assert path.stat().st_size == len(whole)  # Ogg numbers its streams anew
 

@@ -276,7 +276,7 @@ class TestSniffing:
             ("time,f0\n0.0,220\n0.01,loud\n", 'line 3: "0.01,loud" is not 2 numbers'),
             ("time,frequency,confidence\n0,220,2\n", r"outside of \[0, 1\]"),
             ("0.0,220\n0.01,-1\n", "a frequency of -1 Hz"),
-            ("{broken", "no JSON"),
+            ("{broken", "not JSON"),
             ('{"1": [[0, 1, 60]], "2": []}', "notes of 2 songs, and none is called"),
             ('{"1": [[1, 0.5, 60]]}', "note 0: "),
             ('{"1": [[0, 1, true]]}', "note 0: "),

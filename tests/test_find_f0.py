@@ -183,7 +183,7 @@ class TestFolders:
             find_f0([path, other], tmp_path / "out", weights_uri=saved("pitch"), quiet=True)
         (tmp_path / "a.csv").write_text("")
         sung.put_voice(tmp_path / "in" / "b.wav", sung.melody(1.0))
-        with pytest.raises(ConfigError, match="is a file, and a folder is needed"):
+        with pytest.raises(ConfigError, match="is a file, but must be a folder"):
             find_f0([tmp_path / "in"], tmp_path / "a.csv", weights_uri=saved("pitch"), quiet=True)
         (tmp_path / "empty").mkdir()
         with pytest.raises(ConfigError, match="no audio file"):

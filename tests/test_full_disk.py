@@ -54,7 +54,7 @@ def test_trim_goes_on_when_there_is_room(
     error, step = failed.stderr.splitlines()
     assert failed.returncode == 2
     assert error.startswith(f"error: {disk / 'out'}") and error.endswith(": the disk is full")
-    assert step == "  make room or write to another folder, then run the same command again: it goes on where it was"
+    assert step == "  make room or write to another folder, then run the same command again to continue"
     left = kills.tree(disk / "out")
     assert all(whole[name] == left[name] for name in whole.keys() & left.keys())
     assert not list((disk / "out").rglob(".*"))

@@ -230,7 +230,7 @@ class TestRefusals:
     def test_an_id_that_stands_twice(self, tmp_path: Path) -> None:
         broken = document()
         broken["stems"] *= 2
-        assert 'stems[1].id: "song/drums" stands at stems[0] too' in refusal(tmp_path, broken)
+        assert 'stems[1].id: "song/drums" is also the id of stems[0]' in refusal(tmp_path, broken)
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
     def test_nan_and_infinity_are_no_numbers(self, tmp_path: Path, number: str) -> None:
@@ -249,9 +249,7 @@ class TestRefusals:
         assert "after the source's end (50 s)" in refusal(tmp_path, fine)
 
     def test_another_schema(self, tmp_path: Path) -> None:
-        assert 'schema "stemclean.manifest/9" is not known' in refusal(
-            tmp_path, document(schema="stemclean.manifest/9")
-        )
+        assert 'unknown schema "stemclean.manifest/9"' in refusal(tmp_path, document(schema="stemclean.manifest/9"))
 
     @pytest.mark.parametrize("content", ["", "{", "[]", '"text"', "nonsense"])
     @pytest.mark.parametrize("name", ["m.json", "m.jsonl"])
@@ -277,7 +275,7 @@ class TestRefusals:
     def test_a_cut_archive(self, tmp_path: Path) -> None:
         path = manifest.write(dataset(*(stem(id=str(index)) for index in range(50))), tmp_path / "m.jsonl.gz")
         path.write_bytes(path.read_bytes()[:-20])
-        with pytest.raises(ManifestError, match="cut off"):
+        with pytest.raises(ManifestError, match="may be truncated"):
             manifest.read(path)
 
     def test_no_such_file(self, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_in_one_process_too(tmp_path: Path) -> None:
 
 
 def test_one_name_for_two_outputs(tmp_path: Path) -> None:
-    refused = pytest.raises(ConfigError, match="is named for two outputs")
+    refused = pytest.raises(ConfigError, match="is given for two outputs")
     with refused, only_writer_of(tmp_path / "a", None, tmp_path / "b" / ".." / "a"):
         pytest.fail("both were written")
 
@@ -109,7 +109,7 @@ class TestForeignFiles:
     )
     def test_refine_keeps_them(self, tmp_path: Path, name: str, content: bytes) -> None:
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ConfigError, match="is there already, and it is no manifest of stemclean"):
+        with pytest.raises(ConfigError, match="already exists and contains no stemclean manifest"):
             manifest.check_output(tmp_path / name)
         assert (tmp_path / name).read_bytes() == content
 
@@ -125,7 +125,7 @@ class TestForeignFiles:
         with pytest.raises(ConfigError, match="no weights of stemclean"):
             addresses.check_output(tmp_path / "theirs.safetensors")
         (tmp_path / "notes.json").write_text("{}")
-        with pytest.raises(ConfigError, match=r"notes\.json is there already, and it is no card"):
+        with pytest.raises(ConfigError, match=r"notes\.json already exists and contains no card"):
             addresses.check_output(tmp_path / "notes.safetensors")
         card = {"kind": "classifiers", "architecture": "a", "spec": {}, "options": {}}
         weights.save(tmp_path / "ours.safetensors", torch.nn.Linear(1, 1), card)

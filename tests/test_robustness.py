@@ -51,7 +51,7 @@ def test_an_ogg_page_that_is_another_has_its_right_checksum(tmp_path: Path) -> N
     ("code", "stdout", "stderr", "failures"),
     [
         (0, "{}", "", []),
-        (2, "", "error: m.json: line 3: no JSON", []),
+        (2, "", "error: m.json: line 3: not JSON", []),
         (2, "", "error: cannot be read", ["unnamed"]),
         (3, "[mp3 @ 0x55d] Header missing\n{}", "", ["not_json", "native_noise"]),
         (70, "", "error: KeyError: 'labels'", ["foreign_exception"]),

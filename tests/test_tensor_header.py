@@ -131,9 +131,9 @@ def test_what_the_file_does_not_bear_out_is_refused(
         ((2).to_bytes(8, "little") + b"[]", "its header is no JSON object"),
         ((2).to_bytes(8, "little") + b"{}\0", "its tensors need 0 bytes, the file has 1"),
         ((2).to_bytes(8, "little") + b"\xff\xfe", "can't decode byte"),
-        ((1).to_bytes(8, "little") + b"{", "no JSON"),
+        ((1).to_bytes(8, "little") + b"{", "not JSON"),
         ((6000).to_bytes(8, "little") + b'{"a":' * 1000 + b" " * 1000, "nested too deeply"),
-        ((15).to_bytes(8, "little") + b'{"a":0, "a": 0}', 'the key "a" stands twice'),
+        ((15).to_bytes(8, "little") + b'{"a":0, "a": 0}', 'duplicate key "a"'),
     ],
 )
 def test_so_is_what_is_no_header(tmp_path: Path, data: bytes, told: str) -> None:

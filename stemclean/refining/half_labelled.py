@@ -33,11 +33,11 @@ from stemclean.refining.sidecars import Sidecars
 __all__ = ["KEYS", "Models", "complete"]
 
 KEYS: dict[str, str] = {
-    "annotated": "stems whose f0 came with the dataset",
-    "pseudo_f0": "voices whose f0 was estimated: `stems`, their `seconds`, and the mean `confidence` (null: none)",
-    "pseudo_vocals": "voices that were estimated from mixtures whose f0 is known: the same",
-    "unsung": "voices whose estimated f0 has no voiced frame: a tracker that hears nothing is sure of it, too",
-    "left": "mixtures whose f0 is known and which no cascade was there to separate",
+    "annotated": "number of stems whose f0 came with the dataset",
+    "pseudo_f0": "vocal stems with an estimated f0: number of `stems`, `seconds`, mean `confidence` (null if none)",
+    "pseudo_vocals": "voices that were estimated from mixtures with known f0: the same keys",
+    "unsung": "number of vocal stems whose estimated f0 has no voiced frame; its confidence may be high all the same",
+    "left": "number of mixtures with known f0 that were not separated, for lack of a cascade",
 }
 """Key of the summary of ``refine --pitch`` -> what it means."""
 

@@ -22,21 +22,21 @@ DECIMALS = 3
 """Of rates: a tenth of a percent is finer than any of them is known."""
 
 KEYS: dict[str, str] = {
-    "method": "`adjusted` by the reference in the weights' card, or `prior_shift` where it has none: bleed that the "
-    "classifier does not hear is missing then",
-    "level": "of the intervals",
-    "stems": "how many sound and claim something; `tracks`: of how many songs they are",
-    "wrong": "share of the claims whose class is absent: `rate`, and the ends of its interval, `low` and `high`",
-    "bleed": "share of the claims whose class is there, with an unclaimed one beside it: as `wrong`. Stems that were "
-    "compared with others of their song count by what was measured, unless a class was found in them that none of "
-    "these could have brought; in the rest it is estimated",
-    "classes": "class -> `claims` and `tracks` (how many), `wrong`, `bleed`; `found`: class -> share of these stems in "
-    "which it is found without being claimed, and in which the claimed one is; `nothing`: in which no class is",
-    "measured": "of the stems that were compared with others of their song: how many `stems` of how many `tracks`, and "
-    "the share in which another class than the stem's own was measured at -30 dB or louder, `bleed`: what bleeds from "
-    "outside the song's stems is not in it; null where none were",
-    "confusion": "what is found most often without being claimed: `claimed`, `found`, and in how many `stems`; null "
-    "where it is less than half a stem",
+    "method": "`adjusted` by the reference in the card of the weights, or `prior_shift` if it has none; the latter "
+    "does not include bleed that the classifier does not detect",
+    "level": "confidence level of the intervals",
+    "stems": "number of stems that are not silent and claim a class; `tracks`: number of their songs",
+    "wrong": "share of the claims whose class is absent: `rate`, and its interval from `low` to `high`",
+    "bleed": "share of the claims whose class is present together with an unclaimed one: the same keys. For stems that "
+    "were compared with others of their song, this is measured, unless a class was found in them that none of the "
+    "others could have contributed; for all other stems, it is estimated",
+    "classes": "class -> `claims` and `tracks` (their numbers), `wrong`, `bleed`; `found`: class -> share of these "
+    "stems in which this class was found, claimed or not; `nothing`: share of these stems in which no class was found",
+    "measured": "stems that were compared with others of their song: number of `stems` and `tracks`, and `bleed`, the "
+    "share of these stems in which bleed of another class was measured at -30 dB or above (bleed from a source that is "
+    "in no stem of the song is not included); null if no stems were compared",
+    "confusion": "the most common confusion: class `claimed`, class `found`, and number of `stems`; null if that is "
+    "less than half a stem",
 }
 """Keys of ``summary["noise"]`` of a refined manifest -> what they mean. Rates are shares in [0, 1]."""
 

@@ -11,11 +11,11 @@ from stemclean.refining.noise import noise
 __all__ = ["KEYS", "summary"]
 
 KEYS: dict[str, str] = {
-    "stems": "how many were judged; `skipped`: how many files were passed over",
-    "verdicts": "action -> how many stems",
-    "reasons": "reason of a verdict -> how many stems",
-    "seconds": "class -> seconds `claimed`, and seconds `kept`: what holds this class and no other",
-    "noise": "how noisy the claims are, see below; null where no stem could be heard",
+    "stems": "number of stems; `skipped`: number of files that were skipped",
+    "verdicts": "action -> number of stems",
+    "reasons": "reason of a verdict -> number of stems",
+    "seconds": "class -> duration in seconds: `claimed`, and `kept` (stems that hold only this class)",
+    "noise": "estimated noise of the claims, see below; null if no stem could be judged",
 }
 """Keys of a refined manifest's ``summary`` -> what they mean; ``--self`` and ``--threshold adaptive`` add theirs."""
 

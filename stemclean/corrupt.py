@@ -1,10 +1,10 @@
-"""The verb ``corrupt``: plant known label noise in a clean dataset, and write down the truth.
+"""Add known label noise to a clean dataset and write the ground truth: the ``corrupt`` verb.
 
-It tells a user what the tool finds on *his* kind of music: corrupt, refine the result, hold it against ``truth.json``.
-The kinds of fault are those of Koo et al. (ISMIR 2023, arXiv 2307.12576, section 1: wrong names and bleed) and two that
-collections from the web have (channels that recorded nothing, sound that is no music). Shares and levels
-are ours. The written folder looks like what a curator gets: ``TRACK/CLASS[_n].flac``, nothing in a name or
-a format that betrays a fault.
+It shows users how well the tool works on *their* kind of music: corrupt a clean dataset, refine the result, and
+evaluate it against ``truth.json``. Two kinds of fault are those of Koo et al. (ISMIR 2023, arXiv 2307.12576, section 1:
+wrong names and bleed); two more occur in collections from the web (silent recordings, and sound that is not music).
+Shares and levels are ours. The written folder looks like a real dataset, ``TRACK/CLASS[_n].flac``: no name or format
+gives a fault away.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["CorruptConfig", "corrupt"]
 
 TRUTH = "truth.json"
 UNFINISHED = "truth.json.part"
-"""Stands in the destination while it is being written, so that only the same run is taken up again."""
+"""Marks a destination that is being written, so that only the same run can be resumed."""
 
 
 def corrupt(
@@ -47,31 +47,32 @@ def corrupt(
 ) -> Manifest:
     """Write a corrupted copy of a dataset.
 
-    Within a song two stems exchange their claimed classes (three in a ring where the number is odd), across songs only
-    what is left over; a single one that is left takes another class. A bleed is another stem of the same song. Faults
-    go to stems that sound and whose labels are exactly what they claim; other stems are copied as they are. Where a
-    stem of a song would exceed full scale, all of them are turned down by one gain. What cannot be read is listed in
-    ``skipped``, and the rest is done.
+    Two stems of a song exchange their claimed classes (three if the number is odd); stems are exchanged across songs
+    only if they are left over, and a single stem left over gets another class. Bleed comes from another stem of the
+    same song. Faults are added only to stems that are not silent and whose labels are exactly their claims; other stems
+    are copied unchanged. If a stem of a song would exceed full scale, all stems of the song are attenuated by the same
+    gain. Files that cannot be read are listed in ``skipped``.
 
     Args:
-        source: a manifest or a folder of stems; only read.
-        destination: a folder that is new, empty, or holds the same run unfinished, which is then completed. Gets
-            FLAC files at the source's rate (at most two channels, 16 bits) and ``truth.json``.
-        config: what to plant.
-        quiet: no progress bars.
+        source: a manifest or a folder of stems; never changed.
+        destination: a new or empty folder, or one with the same run unfinished, which is then completed. Gets FLAC
+            files at the source's sample rate (at most two channels, 16 bits) and ``truth.json``.
+        config: the faults to add; None: the defaults.
+        quiet: show no progress bars.
 
     Returns:
-        The truth: what ``truth.json`` holds. Ids are those that a scan of the destination gives; ``claimed`` is
-        what the names say, ``labels`` what is in the files, ``regions`` when it sounds there, ``levels_db`` how loud it
-        is, of the stem and of each region (where every sound has one known class). ``extra`` of a stem holds ``from``
-        (id in the source), ``fault`` (null, ``swapped``, ``bleed``, ``silence``, ``foreign``, or two with ``+``;
-        ``silent_in_source`` was there before), ``gain_db`` where the song was turned down, and as the case may be
-        ``bleed`` ``{"label", "level_db", "from"}`` (and ``share`` of the time, of one that comes and goes; its level is
-        that while it is heard), ``silence`` ``{"level_dbfs"}``, ``foreign`` ``{"kind"}``.
+        The ground truth, as written to ``truth.json``. Ids are those that a scan of the destination gives. ``claimed``
+        holds the classes in the names, ``labels`` those in the files, ``regions`` when they sound, and ``levels_db``
+        their levels in the stem and in each region (if every sound has one known class). ``extra`` of a stem holds
+        ``from`` (id in the source), ``fault`` (null, ``swapped``, ``bleed``, ``silence``, ``foreign``, or two joined by
+        ``+``; ``silent_in_source`` if the source was silent) and ``gain_db`` if the song was attenuated. Depending on
+        the fault it also holds ``bleed`` ``{"label", "level_db", "from"}`` (for intermittent bleed also its ``share``
+        of the time; the level is that of the times with bleed), ``silence`` ``{"level_dbfs"}`` or ``foreign``
+        ``{"kind"}``.
 
     Raises:
-        ConfigError: the destination holds something else or lies in the source; or the dataset cannot take
-            as many faults (no song has a second stem to bleed, …).
+        ConfigError: the destination holds other files or lies in the source; or the dataset has too few stems for
+            the faults, for example no song with a second stem.
     """
     config = config or CorruptConfig()
     destination = Path(destination)
@@ -117,7 +118,7 @@ def corrupt(
 def _measure(
     data: Manifest, folder: Path, sources: Unchanged, quiet: bool
 ) -> tuple[dict[str, sound.Level], list[Skip]]:
-    """Level of every stem that can be used, by id; why the others cannot."""
+    """Return the level of every usable stem by its id, and skips for the other stems."""
     levels: dict[str, sound.Level] = {}
     skipped: list[Skip] = []
     for stem in tqdm(data.stems, "measure", unit="stem", disable=True if quiet else None):
@@ -136,12 +137,12 @@ def _measure(
 
 
 def _nothing_usable(folder: Path, skipped: Sequence[Skip]) -> ConfigError:
-    why = [f"{skip.path}: {skip.detail or skip.reason}" for skip in skipped[:5]]
-    return ConfigError(f"{folder}: no stem can be used", "\n".join(why))
+    details = [f"{skip.path}: {skip.detail or skip.reason}" for skip in skipped[:5]]
+    return ConfigError(f"{folder}: no stem can be used", "\n".join(details))
 
 
 def _songs(stems: Sequence[Stem], faults: Mapping[str, Fault]) -> list[dict[str, Stem]]:
-    """The stems by the path that each is written to, song by song."""
+    """Group the stems by song; each song maps output paths to stems."""
     songs: dict[str, dict[str, Stem]] = {}
     taken: Counter[str] = Counter()
     for stem in stems:
@@ -159,22 +160,22 @@ def _truth(
     created: Created,
     skipped: Sequence[Skip],
 ) -> Manifest:
-    """What a scan of the destination finds, with the true labels."""
-    profile = next((known for known in PROFILES.values() if list(known.labels) == data.labels), FOUR_STEMS)
-    seen = layouts.scan(destination, profile=profile, quiet=True)
-    said = {stem.path: stem.claimed for stem in seen.stems}
-    planned = {path: [known.claimed] for path, known in truths.items()}
-    if said != planned:
-        odd = sorted(path for path in {*said, *planned} if said.get(path) != planned.get(path))
+    """Scan the destination and add the true labels."""
+    profile = next((profile for profile in PROFILES.values() if list(profile.labels) == data.labels), FOUR_STEMS)
+    scanned = layouts.scan(destination, profile=profile, quiet=True)
+    claims = {stem.path: stem.claimed for stem in scanned.stems}
+    planned = {path: [truth.claimed] for path, truth in truths.items()}
+    if claims != planned:
+        differing = sorted(path for path in {*claims, *planned} if claims.get(path) != planned.get(path))
         raise StemcleanError(
-            f"{destination}: {len(odd)} files would be read otherwise than planned, {odd[0]} among them",
-            "rename the track folder, or remove the file if it is not of this run",
+            f"{destination}: {len(differing)} files are not read as planned, for example {differing[0]}",
+            "rename the track folder, or remove the file if this run did not write it",
         )
     stems = []
-    for stem in seen.stems:
-        known = truths[stem.path]
-        found = {name: getattr(known, name) for name in ("labels", "levels_db", "regions", "extra")}
-        stems.append(stem.model_copy(update=found | {"issues": [*stem.issues, *known.issues]}))
+    for stem in scanned.stems:
+        truth = truths[stem.path]
+        fields = {name: getattr(truth, name) for name in ("labels", "levels_db", "regions", "extra")}
+        stems.append(stem.model_copy(update=fields | {"issues": [*stem.issues, *truth.issues]}))
     kinds = Counter(kind for stem in stems for kind in str(stem.extra["fault"] or "none").split("+"))
     return Manifest(
         created=created,
@@ -189,7 +190,7 @@ def _created(data: Manifest, folder: Path, destination: Path, config: CorruptCon
     contents = [[stem.id, stem.sha256 or _sha256(folder / stem.path)] for stem in data.stems]
     digest = hashlib.sha256(json.dumps(contents).encode()).hexdigest()
     path = manifest.relative_root(folder, destination / TRUTH)
-    # As it will be read back: tuples are lists, floats have the six decimals of a manifest.
+    # Convert to what is read back from JSON: lists instead of tuples, floats with the six decimals of a manifest.
     chosen = {name: value for name, value in config.to_dict().items() if value is not None}
     settings = json.loads(json.dumps(chosen), parse_float=lambda text: round(float(text), 6))
     by = f"stemclean {__version__}"
@@ -197,7 +198,7 @@ def _created(data: Manifest, folder: Path, destination: Path, config: CorruptCon
 
 
 def _sha256(path: Path) -> str | None:
-    """Of a file's bytes; None where it cannot be read, of which the measuring tells more."""
+    """Return the hash of a file; None if it cannot be read, which ``_measure`` reports."""
     try:
         return manifest.file_sha256(path)
     except OSError:
@@ -205,22 +206,26 @@ def _sha256(path: Path) -> str | None:
 
 
 def _claim(destination: Path, created: Created) -> None:
-    """Make the destination ours, or find that it already is."""
+    """Mark the destination as belonging to this run.
+
+    Raises:
+        ConfigError: it holds the files of another run, or other files.
+    """
     found: Created | None = None
     if (destination / TRUTH).exists():
         found = manifest.read(destination / TRUTH).created
     elif (destination / UNFINISHED).exists():
-        with suppress(ValueError):  # ours in name alone
+        with suppress(ValueError):  # not written by this verb
             found = Created.model_validate_json((destination / UNFINISHED).read_bytes())
     elif not destination.exists() or all(path.name[0] == "." for path in destination.iterdir()):
         found = created
     if found != created:
-        raise ConfigError(f"{destination} holds something else", "give a new folder, or remove this one first")
+        raise ConfigError(f"{destination} holds other files", "choose a new folder, or remove this one first")
     with replacing(destination / UNFINISHED) as temporary:
         temporary.write_text(created.model_dump_json(), encoding="utf-8")
 
 
 def _safe(track: str) -> str:
-    """A track's name as a folder on any file system."""
+    """Return a track's name with the characters replaced that a file system may forbid in a folder."""
     parts = (re.sub(r'[\\:*?"<>|\x00-\x1f]', "_", part).strip(". ") for part in track.split("/"))
     return "/".join(part for part in parts if part) or "track"

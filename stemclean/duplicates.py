@@ -1,9 +1,9 @@
-"""Stems with the same audio, which are never used twice where that would do harm.
+"""Find duplicate stems, so that they are not used twice where this would do harm.
 
-Files are the same where their bytes are (SHA-256, and the stream of a file), and where ``refine`` has found that they
-hold the same sound in another format, at another gain, or later. Silent files are all alike, and are no duplicates. A
-copy under another class makes one of the two claims wrong; in another split it lets training hear what
-it is tested on; twice in a song it sounds 6 dB louder than once. That the one is bleed of the other is never true.
+Two stems are duplicates if their bytes are equal (SHA-256 of the file, and stream), or if ``refine`` has found that
+they hold the same sound in another format, at another gain or with a delay. Silent files are not duplicates. A copy
+under another class makes one of the two claims wrong; a copy in another split leaks test data into training; a second
+copy in a song makes it 6 dB louder. A copy never counts as bleed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = [
 ]
 
 OTHER_CLASS = "duplicate_of_another_class"
-"""Why neither of two stems with the same audio is used that are believed to hold different classes."""
+"""Reason for skipping all stems with the same audio if their labels differ."""
 
 
 def same_audio(stems: Sequence[Stem]) -> list[str | None]:
-    """Of each stem what stands for its audio, the same for all that have it; None where it is silent or not known."""
+    """Return a key for the audio of each stem, equal for duplicates; None if the stem is silent or has no hash."""
     by_bytes = {f"{stem.sha256} {stem.stream}": stem.same_sound for stem in stems if stem.same_sound and stem.sha256}
 
     def audio(stem: Stem) -> str | None:
@@ -43,7 +43,7 @@ def same_audio(stems: Sequence[Stem]) -> list[str | None]:
 
 
 def groups(stems: Iterable[Stem]) -> list[list[Stem]]:
-    """Stems with the same audio, two and more together, in the order that they come in."""
+    """Return the groups of two or more stems with the same audio, in their original order."""
     same: dict[str, list[Stem]] = defaultdict(list)
     stems = list(stems)
     for stem, audio in zip(stems, same_audio(stems), strict=True):
@@ -53,28 +53,29 @@ def groups(stems: Iterable[Stem]) -> list[list[Stem]]:
 
 
 def copies_of(held: Iterable[Stem], stems: Iterable[Stem]) -> set[str]:
-    """Ids of those stems that have the same audio as one of ``held``, which are no copies of themselves."""
+    """Return the ids of the stems that have the same audio as one of ``held``, without those of ``held`` itself."""
     held, stems = list(held), list(stems)
     own = {stem.id for stem in held}
     audio = same_audio([*held, *stems])
-    known = set(audio[: len(held)]) - {None}
-    return {stem.id for stem, one in zip(stems, audio[len(held) :], strict=True) if one in known and stem.id not in own}
+    sounds = set(audio[: len(held)]) - {None}
+    others = zip(stems, audio[len(held) :], strict=True)
+    return {stem.id for stem, sound in others if sound in sounds and stem.id not in own}
 
 
 def counted(stems: Iterable[Stem]) -> dict[str, int]:
-    """How much is there twice.
+    """Count duplicates.
 
     Returns:
-        ``sounds`` that stand in several stems, and how many ``stems``; and of these, how many have a copy ``in_song``,
-        ``across_songs``, ``across_splits``.
+        Number of ``sounds`` that occur in several stems, and of these ``stems``; number of the stems that have a copy
+        ``in_song``, ``across_songs`` and ``across_splits``.
     """
     found = groups(stems)
     return {
         "sounds": len(found),
         "stems": sum(len(group) for group in found),
-        "in_song": sum(sum(other.track == one.track for other in group) > 1 for group in found for one in group),
-        "across_songs": sum(any(other.track != one.track for other in group) for group in found for one in group),
-        "across_splits": sum(any(other.split != one.split for other in group) for group in found for one in group),
+        "in_song": sum(sum(other.track == stem.track for other in group) > 1 for group in found for stem in group),
+        "across_songs": sum(any(other.track != stem.track for other in group) for group in found for stem in group),
+        "across_splits": sum(any(other.split != stem.split for other in group) for group in found for stem in group),
     }
 
 
@@ -83,28 +84,28 @@ def _silent(stem: Stem) -> bool:
 
 
 def left_out(stems: Sequence[Stem]) -> dict[str, str]:
-    """Id of each stem that must not be used beside its duplicates -> why.
+    """Return the stems that must not be used because of their duplicates: id -> reason.
 
-    * Of stems in different splits, those that train: what is held out stays.
-    * Of stems that are believed to hold different classes, all: one belief is wrong, and which is not known.
-    * Of stems of one class in one song, all but the first.
+    * Duplicates in different splits: the training stems are left out, the held-out ones stay.
+    * Duplicates with different labels: all are left out, because it is not known which label is wrong.
+    * Duplicates with the same labels in one song: all but the first are left out.
     """
-    told: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for group in groups(stems):
         used = [stem for stem in group if stem.usable]
         training = [stem for stem in used if not stem.held_out]
         if any(stem.held_out for stem in group):
-            told |= {stem.id: "duplicate_across_splits" for stem in training}
+            reasons |= {stem.id: "duplicate_across_splits" for stem in training}
         elif len({frozenset(stem.labels) for stem in training}) > 1:
-            told |= {stem.id: OTHER_CLASS for stem in training}
+            reasons |= {stem.id: OTHER_CLASS for stem in training}
         else:
             kept = {stem.id for stem in first_of_each(training)}
-            told |= {stem.id: "duplicate_in_song" for stem in training if stem.id not in kept}
-    return told
+            reasons |= {stem.id: "duplicate_in_song" for stem in training if stem.id not in kept}
+    return reasons
 
 
 def first_of_each(stems: Iterable[Stem]) -> list[Stem]:
-    """The stems without those whose audio an earlier one of the same song has; silent ones are kept."""
+    """Return the stems without later duplicates in the same song; silent stems are kept."""
     seen: set[tuple[str, str]] = set()
     kept = []
     stems = list(stems)

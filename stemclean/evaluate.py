@@ -1,8 +1,8 @@
-"""The verb ``eval``: hold a refined manifest against the truth.
+"""Evaluate a refined manifest against ground truth: the ``eval labels`` verb.
 
-The truth is a manifest too: its ``labels`` are what each stem really holds, its ``claimed`` what the dataset
-says, and ``extra.fault`` the kind of fault that :func:`stemclean.corrupt.corrupt` planted. Its ``regions`` say when
-each class sounds, its ``levels_db`` how loud.
+The ground truth is a manifest too. Its ``labels`` are the true classes of each stem, its ``claimed`` the claims of the
+dataset, and ``extra.fault`` is the kind of fault that :func:`stemclean.corrupt.corrupt` added. Its ``regions`` say when
+each class sounds, and its ``levels_db`` how loud.
 """
 
 from __future__ import annotations
@@ -23,68 +23,68 @@ from stemclean.metrics import segments, tagging
 __all__ = ["BAND_WIDTH_DB", "bleed_level", "bleed_levels", "evaluate_labels", "level_band", "spans_by_label"]
 
 BAND_WIDTH_DB = 10
-"""Width of the level bands by which the recall of bleeds is told."""
+"""Width of the level bands in which the recall of bleed is reported."""
 
 
 def evaluate_labels(refined: Manifest | str | Path, truth: Manifest | str | Path) -> dict[str, Any]:
-    """How right the labels of a refined manifest are, and how well it tells wrong stems.
+    """Evaluate the labels of a refined manifest, and how well it detects wrong stems.
 
-    Stems are matched by id. A stem is *wrong* where its true labels are not exactly the claimed ones; it is
-    *flagged* where the verdict is not ``keep``. The ranking is by ``1 - label_quality``; a verdict without
-    a quality (a silent stem has none) ranks by its action: first where it acts, last where it keeps.
+    Stems are matched by id. A stem is *wrong* if its true labels differ from its claims, and *flagged* if its verdict
+    is not ``keep``. Stems are ranked by ``1 - label_quality``; a verdict without a quality (of a silent stem) ranks
+    first if it is flagged, otherwise last.
 
     Args:
-        refined: a manifest whose stems have verdicts, or where it lies.
-        truth: a manifest whose ``labels`` are true, or where it lies.
+        refined: a manifest whose stems have verdicts, or its path.
+        truth: a manifest with the true ``labels``, or its path.
 
     Returns:
-        One flat dict, ready for JSON; ``None`` where a value is undefined. Shares are in [0, 1].
+        A flat dict for JSON; ``None`` stands for undefined values. Shares are in [0, 1].
 
-        - ``stems/matched``, ``stems/wrong``, ``stems/flagged``: counts; ``stems/unmatched_refined`` and
-          ``stems/unmatched_truth``: lists of ids that only one side has, which count in no metric.
+        - ``stems/matched``, ``stems/wrong``, ``stems/flagged``: counts. ``stems/unmatched_refined`` and
+          ``stems/unmatched_truth``: ids that occur on one side only; these stems count in no metric.
         - ``labels/METRIC/CLASS`` and ``labels/METRIC/average`` for accuracy, precision, recall and f1;
-          ``labels/exact_match``: stems whose whole set is right.
+          ``labels/exact_match``: share of stems whose set of labels is correct.
         - ``claims/METRIC/…``: the same for the claimed labels, that is, without any cleaning.
         - ``detection/precision``, ``recall``, ``f1``, ``average_precision``, ``roc_auc``.
         - ``fault/KIND/num``, ``fault/KIND/recall`` (share flagged) and ``fault/KIND/labels_right`` (share whose
-          labels are exactly the truth) for each kind of fault; ``none`` are the right stems (their "recall"
-          stands as ``fault/none/flagged``: false alarms), ``unplanted`` those that were wrong before.
-        - ``fault/bleed/-10..0_db/num`` and ``…/recall``: the same by level; a band holds its upper end.
-        - ``regions/stems``: how many have regions on both sides; ``regions/METRIC/CLASS``, ``regions/METRIC/average``
-          and ``regions/METRIC/unclaimed`` for f1, precision and recall: see :mod:`stemclean.metrics.segments`. Left out
-          where there are none.
-        - ``levels/…``: how loud bleeds are said to be, see :func:`bleed_levels`. Left out where the truth or the
-          refined manifest tells no levels.
+          labels are correct) for each kind of fault. ``none`` are stems without a fault, with the share of false alarms
+          as ``fault/none/flagged``; ``unplanted`` are stems that were wrong before.
+        - ``fault/bleed/-10..0_db/num`` and ``…/recall``: the same by level; a band includes its upper end.
+        - ``regions/stems``: number of stems with regions on both sides; ``regions/METRIC/CLASS``,
+          ``regions/METRIC/average`` and ``regions/METRIC/unclaimed`` for f1, precision and recall, see
+          :mod:`stemclean.metrics.segments`. Omitted if no stem has regions.
+        - ``levels/…``: errors of the estimated levels of bleed, see :func:`bleed_levels`. Omitted if the ground truth
+          or the refined manifest has no levels.
 
     Raises:
-        ConfigError: no stem matches, the classes differ, or the refined manifest has no verdicts.
+        ConfigError: no stem matches, the classes differ, or a stem has no verdict.
     """
     refined = _manifest(refined)
     truth = _manifest(truth)
     if set(refined.labels) != set(truth.labels):
-        theirs, ours = ", ".join(refined.labels), ", ".join(truth.labels)
+        refined_classes, true_classes = ", ".join(refined.labels), ", ".join(truth.labels)
         raise ConfigError(
-            f"the classes differ: {theirs} in the refined manifest, {ours} in the truth",
+            f"the classes differ: {refined_classes} in the refined manifest, {true_classes} in the ground truth",
             "refine with weights of the same classes",
         )
     by_id = {stem.id: stem for stem in refined.stems}
     pairs = [(by_id[stem.id], stem) for stem in truth.stems if stem.id in by_id]
     if not pairs:
         raise ConfigError(
-            "no stem of the refined manifest is in the truth",
-            f"ids look like {_example(refined)} there and {_example(truth)} here\n"
-            "refine the folder in which the truth lies: stemclean refine CORRUPTED -o refined.json",
+            "the refined manifest and the ground truth have no stem in common",
+            f"ids look like {_example(refined)} in the refined manifest and {_example(truth)} in the ground truth\n"
+            "refine the folder that contains the ground truth: stemclean refine CORRUPTED -o refined.json",
         )
     unjudged = [stem.id for stem, _ in pairs if stem.verdict is None]
     if unjudged:
         raise ConfigError(
-            f"stems that were never judged: {len(unjudged)}, {unjudged[0]} among them",
-            "give the output of: stemclean refine DATA -o refined.json",
+            f"stems without a verdict: {len(unjudged)}, for example {unjudged[0]}",
+            "evaluate the output of: stemclean refine DATA -o refined.json",
         )
     labels = truth.labels
-    true = _mask([t.labels for _, t in pairs], labels)
-    found = _mask([r.labels for r, _ in pairs], labels)
-    claimed = _mask([t.claimed for _, t in pairs], labels)
+    true = _mask([true_stem.labels for _, true_stem in pairs], labels)
+    found = _mask([refined_stem.labels for refined_stem, _ in pairs], labels)
+    claimed = _mask([true_stem.claimed for _, true_stem in pairs], labels)
     wrong = (true != claimed).any(1)
     flagged = np.array([_flagged(stem) for stem, _ in pairs])
     score = np.array([1.0 - _quality(stem) for stem, _ in pairs])
@@ -98,7 +98,7 @@ def evaluate_labels(refined: Manifest | str | Path, truth: Manifest | str | Path
     report |= _under("labels", tagging.evaluate(true, found, labels))
     report |= _under("claims", tagging.evaluate(true, claimed, labels))
     report |= _under("detection", tagging.evaluate_detection(wrong, flagged, score))
-    groups = _groups([t for _, t in pairs], wrong)
+    groups = _groups([true_stem for _, true_stem in pairs], wrong)
     for name, members in groups.items():
         report[f"fault/{name}/num"] = len(members)
         report[f"fault/{name}/{'flagged' if name == 'none' else 'recall'}"] = float(flagged[members].mean())
@@ -109,32 +109,34 @@ def evaluate_labels(refined: Manifest | str | Path, truth: Manifest | str | Path
 
 
 def bleed_levels(pairs: Sequence[tuple[Stem, Stem]]) -> dict[str, Any]:
-    """How far off the levels of planted bleeds are told.
+    """Evaluate the estimated levels of added bleed.
 
-    The level of a bleed is its power in dB relative to that of the class that it bleeds into, over the whole stem:
-    the difference of the two ``levels_db``.
+    The level of bleed is its power in dB relative to that of the class that it bleeds into, over the whole stem: the
+    difference of the two ``levels_db``.
 
     Args:
-        pairs: refined stem and true stem.
+        pairs: pairs of a refined stem and the true stem.
 
     Returns:
-        Nothing where no refined stem tells levels, or no true level is known. Otherwise
+        An empty dict if no refined stem has levels, or no true level is known. Otherwise
 
-        - ``bleeds``: planted bleeds whose level is known; ``found``: those of which both classes were found;
-        - ``error_db``: mean absolute error over those found; ``bias_db``: mean error, positive = told too loud;
-        - ``error_all_db``: over all bleeds, where one that was not found counts as if the mean level had been told;
-        - ``mean_error_db``, ``mean_error_all_db``: the same two if the mean level of all bleeds is always told. What
-          is no better than this has learned nothing.
+        - ``bleeds``: number of added bleeds with a known level; ``found``: number of those with both classes found;
+        - ``error_db``: mean absolute error over those found; ``bias_db``: mean error, positive if the estimates are too
+          loud;
+        - ``error_all_db``: mean absolute error over all bleeds; the mean true level stands in for those not found;
+        - ``mean_error_db``, ``mean_error_all_db``: the same two errors of always estimating the mean true level, as a
+          baseline.
     """
     if not any(refined.levels_db for refined, _ in pairs):
         return {}
-    known = [(refined, truth, level) for refined, truth in pairs if (level := bleed_level(truth, truth)) is not None]
-    if not known:
+    bleeds = [(refined, truth, level) for refined, truth in pairs if (level := bleed_level(truth, truth)) is not None]
+    if not bleeds:
         return {}
-    true = np.array([level for _, _, level in known])
-    told = np.array([np.nan if (level := bleed_level(r, t)) is None else level for r, t, _ in known])
-    found = ~np.isnan(told)
-    errors = np.where(found, told, true.mean()) - true
+    true = np.array([level for _, _, level in bleeds])
+    levels = [bleed_level(refined, truth) for refined, truth, _ in bleeds]
+    estimated = np.array([np.nan if level is None else level for level in levels])
+    found = ~np.isnan(estimated)
+    errors = np.where(found, estimated, true.mean()) - true
     from_mean = np.abs(true - true.mean())
     return {
         "bleeds": len(true),
@@ -148,14 +150,14 @@ def bleed_levels(pairs: Sequence[tuple[Stem, Stem]]) -> dict[str, Any]:
 
 
 def bleed_level(stem: Stem, truth: Stem) -> float | None:
-    """Level of a planted bleed relative to the class that it bleeds into, in dB, as ``stem`` tells it.
+    """Return the level of added bleed in dB relative to the class that it bleeds into, according to ``stem``.
 
     Args:
-        stem: the refined stem, or the truth itself.
-        truth: says what was planted.
+        stem: the refined stem, or the true stem.
+        truth: the true stem, which says what was added.
 
     Returns:
-        None where nothing was planted, where it was planted into several classes, or where a level is not told.
+        The level; None if there is no bleed, if it bleeds into several classes, or if ``stem`` lacks a level.
     """
     bleed = (truth.extra.get("bleed") or {}).get("label")
     hosts = [label for label in truth.labels if label != bleed]
@@ -165,21 +167,25 @@ def bleed_level(stem: Stem, truth: Stem) -> float | None:
 
 
 def _regions(pairs: Sequence[tuple[Stem, Stem]], labels: Sequence[str]) -> dict[str, Any]:
-    """Segment-based metrics of the stems that have regions on both sides; silence needs none."""
-    told = [(r, t) for r, t in pairs if t.regions and (r.regions or (r.verdict and r.verdict.reason == "silent"))]
-    if not told:
+    """Return segment-based metrics of the stems with regions on both sides; a silent refined stem needs none."""
+    comparable = [
+        (refined, truth)
+        for refined, truth in pairs
+        if truth.regions and (refined.regions or (refined.verdict and refined.verdict.reason == "silent"))
+    ]
+    if not comparable:
         return {}
     parts = []
-    for refined, truth in told:
+    for refined, truth in comparable:
         true, found = (segments.activity(spans_by_label(stem), labels, truth.duration) for stem in (truth, refined))
         unclaimed = np.array([label not in truth.claimed for label in labels])
         parts.append((true, found, np.broadcast_to(unclaimed, true.shape)))
     true, found, mask = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return {"stems": len(told), **segments.evaluate(true, found, mask, labels)}
+    return {"stems": len(comparable), **segments.evaluate(true, found, mask, labels)}
 
 
 def spans_by_label(stem: Stem) -> dict[str, list[tuple[float, float]]]:
-    """When each class sounds, by the stem's regions: label -> start and end in seconds."""
+    """Return when each class sounds, from the regions of a stem: label -> start and end in seconds."""
     spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for region in stem.regions:
         for label in region.labels:
@@ -188,7 +194,7 @@ def spans_by_label(stem: Stem) -> dict[str, list[tuple[float, float]]]:
 
 
 def level_band(level_db: float) -> str:
-    """Name of the band that a level falls into; the upper end belongs to it.
+    """Return the name of the band that contains a level; a band includes its upper end.
 
     >>> level_band(-3.0), level_band(-10.0), level_band(0.0)
     ('-10..0_db', '-20..-10_db', '-10..0_db')
@@ -198,7 +204,7 @@ def level_band(level_db: float) -> str:
 
 
 def _groups(truth: list[Stem], wrong: np.ndarray) -> dict[str, list[int]]:
-    """Kind of fault -> indices, in the order of their names; a stem with two faults counts in both."""
+    """Return kind of fault -> indices of stems, sorted by name; a stem with two faults counts in both."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, (stem, is_wrong) in enumerate(zip(truth, wrong, strict=True)):
         planted = stem.extra.get("fault")
@@ -237,4 +243,4 @@ def _under(prefix: str, report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _example(data: Manifest) -> str:
-    return f'"{data.stems[0].id}"' if data.stems else "(no stem at all)"
+    return f'"{data.stems[0].id}"' if data.stems else "(no stems)"

@@ -1,4 +1,4 @@
-"""The verb ``eval separation``: hold estimates of a separator against their references."""
+"""Evaluate the estimates of a separator against references: the ``eval separation`` verb."""
 
 from __future__ import annotations
 
@@ -38,41 +38,42 @@ def evaluate_separation(
     workers: int | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """How near estimates come to their references, per class, in dB.
+    """Compare estimates with references, and return scores per class in dB.
 
-    What is not there, cannot be read or does not fit is listed and costs what it is, a class of a song or a song; the
-    rest is evaluated. Definitions: :mod:`stemclean.metrics.separation`. Pairing: :mod:`stemclean.evaluating.pairing`.
+    A song, or a class of a song, that is missing, unreadable or does not fit is listed as a failure; the rest is
+    evaluated. :mod:`stemclean.metrics.separation` defines the metrics; :mod:`stemclean.evaluating.pairing` pairs
+    estimates with references.
 
     Args:
         reference: a folder of songs, each a folder of stems, or a manifest.
-        estimate: the same; songs and classes are called alike.
-        output: a folder. It gets a document in museval's shape for each song, written as soon as the song is done,
-            and ``summary.json``.
-        metrics: names out of :data:`stemclean.metrics.separation.METRICS`.
-        profile: the classes and the words that mean them.
-        csv: a file for one row per song and class.
-        parquet: the same.
-        workers: songs that are evaluated at once; what is left over computes within songs. None: one a core.
-        quiet: no progress bars.
+        estimate: the same, with the same names of songs and classes.
+        output: a folder. It gets a file in museval's format for each song, written as soon as the song is done, and
+            ``summary.json``.
+        metrics: names from :data:`stemclean.metrics.separation.METRICS`.
+        profile: the classes and their synonyms.
+        csv: CSV file to write, with one row per song and class.
+        parquet: Parquet file to write, with the same rows.
+        workers: number of songs evaluated in parallel; further workers compute within songs. None: one per core.
+        quiet: show no progress bars.
 
     Returns:
-        What ``summary.json`` holds, and ``output``:
+        The content of ``summary.json``, and ``output``:
 
         - ``scores``: key of a metric -> class or ``average`` -> dB or None.
-        - ``num_tracks``; ``tracks``: for each song ``track``, ``file`` (its document, relative to ``output``),
-          ``classes``, ``sample_rate``, ``channels``, ``num_samples``, ``num_frames``, ``scores`` (key -> class -> dB),
-          ``silent_references`` and ``silent_estimates`` (classes), ``lengths`` (class -> the estimate's samples, where
-          they are not the song's), ``not_determined`` (key -> classes without a value, as the
-          references do not determine it).
-        - ``not_determined``: key -> class -> number of songs whose value is not determined, and in no average.
-        - ``failures``: ``path``, ``reason``, ``detail`` of all that could not be evaluated.
-        - ``config``, ``definitions``: what was asked for, and what each key means.
+        - ``num_tracks``; ``tracks``: for each song ``track``, ``file`` (its file, relative to ``output``), ``classes``,
+          ``sample_rate``, ``channels``, ``num_samples``, ``num_frames``, ``scores`` (key -> class -> dB),
+          ``silent_references`` and ``silent_estimates`` (classes), ``lengths`` (class -> length of the estimate in
+          samples, if it differs from the song's), ``not_determined`` (key -> classes whose value the references do not
+          determine).
+        - ``not_determined``: key -> class -> number of songs without a value, which are in no average.
+        - ``failures``: ``path``, ``reason``, ``detail`` of everything that could not be evaluated.
+        - ``config``, ``definitions``: the settings, and the meaning of each key.
 
     Raises:
-        ConfigError: no song has estimates; a metric that is not known; no pyarrow for Parquet; or as
+        ConfigError: no song has estimates; an unknown metric; pyarrow is missing for Parquet; or as for
             :func:`stemclean.layouts.load`.
     """
-    metrics = _known(metrics)
+    metrics = _checked(metrics)
     output = Path(output)
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output}: this is a file", "name a folder with --output")
@@ -84,15 +85,15 @@ def evaluate_separation(
         taken: set[str] = set()
         places = [results.track_file(song.track, taken) for song in songs]
         results.check_outputs([output / place for place in [*places, SUMMARY]])
-        measured, tracks = [], []
-        for (one, lost), place in zip(_measured(songs, metrics, workers, quiet=quiet), places, strict=True):
+        evaluated, tracks = [], []
+        for (result, lost), place in zip(_measured(songs, metrics, workers, quiet=quiet), places, strict=True):
             failures += lost
-            if one is not None:
-                results.write_json(results.museval_document(one.song.labels, one.scores), output / place)
-                measured.append(one)
-                tracks.append({"file": place, **_track(one, metrics)})
-        labels = [label for label in profile.labels if any(label in one.song.labels for one in measured)]
-        labels += sorted({label for one in measured for label in one.song.labels} - set(labels))
+            if result is not None:
+                results.write_json(results.museval_document(result.song.labels, result.scores), output / place)
+                evaluated.append(result)
+                tracks.append({"file": place, **_track(result, metrics)})
+        labels = [label for label in profile.labels if any(label in result.song.labels for result in evaluated)]
+        labels += sorted({label for result in evaluated for label in result.song.labels} - set(labels))
         report = {
             "config": {"metrics": metrics, "classes": profile.name},
             "created": {"by": f"stemclean {stemclean.__version__}", "command": "eval separation"},
@@ -100,11 +101,11 @@ def evaluate_separation(
             "failures": failures,
             "not_determined": _counted([track["not_determined"] for track in tracks]),
             "num_tracks": len(tracks),
-            "scores": results.averages(measured, labels, metrics),
+            "scores": results.averages(evaluated, labels, metrics),
             "tracks": tracks,
         }
         results.write_json(report, output / SUMMARY)
-        rows, columns = results.rows(measured, metrics), ["track", "class", *(METRICS[name].key for name in metrics)]
+        rows, columns = results.rows(evaluated, metrics), ["track", "class", *(METRICS[name].key for name in metrics)]
         if csv:
             results.write_csv(rows, columns, Path(csv))
         if parquet:
@@ -113,13 +114,13 @@ def evaluate_separation(
 
 
 def classes(text: str) -> Profile:
-    """The classes that are typed: the name of a profile, or names with commas between, which files are called by.
+    """Parse classes: the name of a profile, or comma-separated names of files.
 
     >>> classes("vocals, guitar").labels
     ('vocals', 'guitar')
 
     Raises:
-        ConfigError: no class at all.
+        ConfigError: no class is named.
     """
     if text in PROFILES:
         return PROFILES[text]
@@ -129,11 +130,11 @@ def classes(text: str) -> Profile:
     return Profile(",".join(labels), {label: frozenset() for label in labels})
 
 
-def _known(metrics: Sequence[str]) -> list[str]:
-    """The metrics in their order.
+def _checked(metrics: Sequence[str]) -> list[str]:
+    """Return the metrics in the order of :data:`METRICS`.
 
     Raises:
-        ConfigError: one is not known, or none is named.
+        ConfigError: a metric is unknown, or none is named.
     """
     unknown = [name for name in metrics if name not in METRICS]
     if unknown or not metrics:
@@ -145,7 +146,7 @@ def _known(metrics: Sequence[str]) -> list[str]:
 def _measured(
     songs: Sequence[Song], metrics: Sequence[str], workers: int | None, *, quiet: bool
 ) -> Iterator[tuple[Measured | None, list[Failure]]]:
-    """Song by song in their order; several at a time."""
+    """Evaluate several songs at a time, and yield their results in order."""
     workers = workers or os.cpu_count() or 1
     at_once = max(1, min(workers, len(songs)))
     bar = tqdm(total=len(songs), desc="evaluate", unit="song", disable=True if quiet else None)
@@ -162,10 +163,10 @@ def _measured(
                 job.cancel()
 
 
-def _track(one: Measured, metrics: Sequence[str]) -> dict[str, Any]:
-    """A song in the summary."""
-    song, scores = one.song, one.scores
-    by_class = {row["class"]: row for row in results.rows([one], metrics)}
+def _track(result: Measured, metrics: Sequence[str]) -> dict[str, Any]:
+    """Return the entry of a song in the summary."""
+    song, scores = result.song, result.scores
+    by_class = {row["class"]: row for row in results.rows([result], metrics)}
     lengths = {label: source.num_samples for label, source in song.estimates.items()}
     return {
         "track": song.track,
@@ -188,7 +189,7 @@ def _track(one: Measured, metrics: Sequence[str]) -> dict[str, Any]:
 
 
 def _counted(by_track: Iterable[dict[str, list[str]]]) -> dict[str, dict[str, int]]:
-    """In how many songs a class has no value. Key of a metric -> class -> number."""
+    """Count the songs in which a class has no value: key of a metric -> class -> number."""
     counts: dict[str, dict[str, int]] = {}
     for metrics in by_track:
         for key, labels in metrics.items():

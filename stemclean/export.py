@@ -1,7 +1,7 @@
-"""The verb ``export``: a refined manifest in the shape that another codebase trains on.
+"""Write a refined dataset in the format that another codebase trains on: the ``export`` verb.
 
-The shapes are the layouts that can be written, one file each in :mod:`stemclean.layouts`; this module knows none of
-them by name.
+The formats are the layouts that can be written, one file each in :mod:`stemclean.layouts`. This module does not depend
+on any of them.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from stemclean.settings import Settings
 __all__ = ["RECORD", "ClassHours", "ExportReport", "export"]
 
 RECORD = "export.json"
-"""In the destination: what was exported to which format, a manifest's ``created``. By it a later run knows its own."""
+"""File in the destination that records the source and the format; a later run recognises its own output by it."""
 
 
 @dataclass(frozen=True)
 class ClassHours:
-    """What became of one class, in hours.
+    """Hours of one class that were exported and left out.
 
     Args:
         kept: audio that the other codebase will find under this class.
-        lost: audio that is believed to hold the class (or claims it, where nothing is believed) and was left out.
+        lost: audio that has the class as a label, or, without labels, as a claim, and was left out.
         why: reason -> hours of ``lost``.
     """
 
@@ -47,17 +47,17 @@ class ClassHours:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export wrote and what it left out.
+    """Report of an export.
 
     Args:
-        layout: name of the shape.
-        classes: class -> hours, in the order of the manifest. Audio with several labels counts under each.
-        stems: how many stems the source has.
-        unjudged: how many of them have no verdict: their labels are what the dataset claims.
-        files: what was written: lists first, then audio. The record of the export is not among them.
-        turned_down: song -> gain in dB of all its stems, below 0; one of them would have been clipped.
-        skipped: what could not be read now, and what was passed over before (with ``by``) or is a mixture.
-        extra: what the layout adds, such as the other codebase's settings.
+        layout: name of the format.
+        classes: class -> hours, in the order of the manifest. Audio with several labels counts under each of them.
+        stems: number of stems in the source.
+        unjudged: number of stems without a verdict; their labels are their claims.
+        files: written files: lists first, then audio, without the record of the export.
+        turned_down: song -> gain in dB, below 0, applied to all its stems because one would have been clipped.
+        skipped: files that cannot be read, files that were skipped earlier (with ``by``), and mixtures.
+        extra: additions of the layout, such as settings for the other codebase.
     """
 
     layout: str
@@ -70,7 +70,7 @@ class ExportReport:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report, ready for JSON."""
+        """Return the report as a dict for JSON."""
         return {
             "layout": self.layout,
             "classes": {label: dataclasses.asdict(hours) for label, hours in self.classes.items()},
@@ -92,22 +92,25 @@ def export(
     quiet: bool = False,
     **options: Any,
 ) -> ExportReport:
-    """Write a dataset for another codebase; the source is only read.
+    """Write a dataset for another codebase; the source is never changed.
 
     Args:
-        refined: a manifest, usually what ``refine`` gave. A folder is taken at its word: its claims are the labels,
-            and the report says that its stems are unjudged.
-        to: name of a layout that can be written, such as ``"zfturbo"``, or one with its settings
+        refined: a manifest, usually the output of ``refine``. For a folder, the claims are used as labels, and the
+            report counts its stems as unjudged.
+        to: name of a layout that can be written, such as ``"zfturbo"``, or a layout with its settings
             (:func:`stemclean.layouts.base.writer`).
-        destination: a folder outside of the source that is new, empty, or holds an earlier export of the same
-            source in the same format, finished or not.
-        sample_rate: the one rate that all audio has afterwards, in Hz.
-        quiet: no progress bars.
-        options: settings of the layout that is named, such as ``allow_empty=True``.
+        destination: a folder outside the source that is new, empty, or holds an earlier export of the same source in
+            the same format, finished or not.
+        sample_rate: sample rate of all exported audio, in Hz.
+        quiet: show no progress bars.
+        options: settings of the named layout, such as ``allow_empty=True``.
+
+    Returns:
+        The report.
 
     Raises:
-        ConfigError: no such layout or option, a destination that holds something else, or the other codebase could
-            not work with the result: a class without audio is refused by name.
+        ConfigError: an unknown layout or option, a destination with other files, or a result that the other codebase
+            could not use, such as a class without audio.
     """
     layout = base.writer(to, options) if isinstance(to, str) else to
     chosen = layout.to_dict(given=True) if isinstance(layout, Settings) else {}
@@ -118,7 +121,7 @@ def export(
         config={"to": layout.name, "sample_rate": sample_rate, **chosen},
         inputs=[_input(refined, destination)],
     )
-    if refined.is_dir():  # which takes long to scan
+    if refined.is_dir():  # check before the scan, which takes long
         _check_destination(destination, refined, created, refined)
     elif not layouts.is_list(refined):
         _check_destination(destination, layouts.load(refined, quiet=quiet)[1], created, refined)
@@ -146,19 +149,19 @@ def _check_destination(destination: Path, source: Path | None, created: Created,
 
 
 def _earlier(destination: Path) -> Created | None:
-    """Who exported into a folder before; None: nobody."""
+    """Return the origin of an earlier export into a folder; None if there is none."""
     path = destination / RECORD
     if not path.is_file():
         return None
     try:
         return Created.model_validate_json(path.read_bytes())
     except ValidationError:
-        raise ConfigError(f"{path} is no record of an export", "give a new folder") from None
+        raise ConfigError(f"{path} is not a valid export record", "choose a new folder") from None
 
 
 @contextmanager
 def _recorded(destination: Path, created: Created) -> Iterator[None]:
-    """Leave word of who writes the folder, before the first file and for good; without any other file, none."""
+    """Write the export record before the first file; remove it again if the export fails without any other file."""
     record = destination / RECORD
     with replacing(record) as temporary:
         temporary.write_text(created.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Find out what is sung in recordings: the ``f0`` verb."""
+"""Estimate the f0 of vocals in recordings: the ``f0`` verb."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ __all__ = ["F0Config", "find_f0"]
 
 RECORD_NAME = "followed.json"
 BLOCK = 10.0
-"""Seconds that are read at once."""
+"""Length of the blocks that are read, in seconds."""
 
 
 class F0Config(Settings):
-    """How f0 is found and written.
+    """Settings of f0 estimation.
 
     Args:
-        format: of the files, see :mod:`stemclean.layouts.f0_labels`.
-        threshold: posterior in [0, 1] from which on a frame is voiced; None: what the weights' validation found best.
-        vocals: what is heard is a voice alone, so that of a cascade the tracker alone is used.
+        format: file format, see :mod:`stemclean.layouts.f0_labels`.
+        threshold: minimum posterior in [0, 1] of a voiced frame; None: the best one on the weights' validation data.
+        vocals: the recordings are vocals without accompaniment, so only the tracker of a cascade is used.
     """
 
     format: Annotated[str, OneOf(f0_labels.formats)] = "stemclean"
@@ -63,37 +63,39 @@ def find_f0(
     resume: bool = True,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Follow the voice in recordings of any length, rate and number of channels, in bounded memory.
+    """Estimate the f0 of the vocals in recordings of any length, sample rate and number of channels.
 
-    Weights of a tracker hear voices alone; those of a cascade hear mixtures, and separate the voice first. A sound is
-    brought to the loudness that the model was trained at.
+    Weights of a tracker expect vocals without accompaniment; those of a cascade expect mixtures, and separate the
+    vocals first. A recording is brought to the loudness that the model was trained at. Memory use does not grow with
+    the length of a recording.
 
     Args:
-        sources: audio files and folders of them. In a folder, where a file is called what the weights hear (``vocals``,
-            or ``mixture`` or the like), it is the song of its folder, and the files beside it are passed over.
-        output: of one file: a file to write; an estimate in our own format is replaced, any other file refused.
-            Otherwise, and where it is or is called like a folder: a folder outside of the sources, which gets
-            ``SONG.f0.csv`` for each (in the ending of the format), and ``followed.json``.
-        weights_uri: of a tracker or a cascade: ``hub:``, ``file:`` or a path.
-        config: how.
-        device: of torch; None: a GPU where there is one.
-        resume: keep what an earlier run with the same sound, weights and settings has written to the folder.
-        quiet: no progress bar.
+        sources: audio files, and folders of them. In a folder, a file named after the input of the weights (``vocals``
+            for a tracker, ``mixture`` for a cascade, or a synonym) is the song of its folder, and the files beside it
+            are skipped.
+        output: for one recording: the file to write; an estimate in our own format is replaced, any other file is
+            refused. Otherwise, or if it is a folder or has no file extension: a folder outside the sources, which gets
+            ``SONG.f0.csv`` for each song (with the extension of the format), and ``followed.json``.
+        weights_uri: weights of a tracker or a cascade: ``hub:``, ``file:`` or a path.
+        config: settings of f0 estimation.
+        device: torch device; None: a GPU if available.
+        resume: keep the files that an earlier run with the same sound, weights and settings has written to the folder.
+        quiet: show no progress bar.
 
     Returns:
-        ``songs``: name -> ``file`` (relative to the output's folder), ``sha256`` (of the sound), ``num_frames``,
-        ``num_voiced``, ``hop``, ``confidence`` (mean of the frames'); ``skipped``, ``weights``, ``config``,
-        ``output``, ``seconds``.
+        ``songs``: name -> ``file`` (relative to the output folder), ``sha256`` (of the recording), ``num_frames``,
+        ``num_voiced``, ``hop``, ``confidence`` (mean over frames); ``skipped``, ``weights``, ``config``, ``output``,
+        ``seconds``.
 
     Raises:
-        ConfigError: nothing to hear, an output in a source, or files that would be overwritten and are not an earlier
-            run's.
-        WeightsError: weights that cannot be had, or neither a tracker's nor a cascade's.
+        ConfigError: no recordings, an output inside a source, or files would be overwritten that do not come from an
+            earlier run.
+        WeightsError: the weights cannot be loaded, or belong to neither a tracker nor a cascade.
     """
     began = time.monotonic()
     output = Path(output)
-    addresses.resolve(weights_uri)  # a wrong name is told now, not after torch
-    _there(sources)
+    addresses.resolve(weights_uri)  # report a wrong name now, before loading torch
+    _check_sources(sources)
     _check_output(output, sources)
     with only_writer(output, folder=not _is_file(output, sources)):
         with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
@@ -112,10 +114,11 @@ def find_f0(
                 if record and record.holds(name, sha256):
                     continue
                 with sounds.reading(path, sha256), of_one_file(path):
-                    track = _followed(path, loaded, config, device)
+                    track = _estimate(path, loaded, config, device)
                 target = output / _file(name, config.format) if record else output
                 f0_labels.write(track, target, config.format)
-                done[name] = {"sha256": sha256, **_told(track, target.relative_to(output if record else output.parent))}
+                file = target.relative_to(output if record else output.parent)
+                done[name] = {"sha256": sha256, **_describe(track, file)}
                 if record:
                     record.add(name, done[name])
             except AudioError as error:
@@ -131,7 +134,7 @@ def find_f0(
 
 
 def _loaded(uri: str | Path, config: F0Config) -> tuple[Weights, F0Config]:
-    """Weights of a tracker, or of a cascade; and the threshold that they want where none is given."""
+    """Load the weights of a tracker or a cascade, and set the threshold to theirs if none is given."""
     from stemclean.models import weights
     from stemclean.models.decoding import threshold_of
 
@@ -140,16 +143,16 @@ def _loaded(uri: str | Path, config: F0Config) -> tuple[Weights, F0Config]:
     return loaded, config if config.threshold is not None else config.changed(threshold=threshold_of(loaded.card))
 
 
-def _there(sources: Sequence[str | Path]) -> None:
+def _check_sources(sources: Sequence[str | Path]) -> None:
     for source in sources:
         if not Path(source).exists():
             raise ConfigError(f"{source}: no such file or folder", "give audio files, or folders of them")
 
 
 def _check_output(output: Path, sources: Sequence[str | Path]) -> None:
-    """Refuse to write among sounds that are read, or over a file that is not an estimate of ours.
+    """Refuse to write into the sources, or over a file that is not an estimate in our own format.
 
-    Only our own format says that it holds an estimate: by its confidence, which no annotation has.
+    A file in our own format is an estimate if it has a confidence, which annotations do not have.
     """
     for source in map(Path, sources):
         if source.is_dir():
@@ -157,12 +160,12 @@ def _check_output(output: Path, sources: Sequence[str | Path]) -> None:
     if len(sources) > 1 or not _is_file(output, sources):
         return
     if output.suffix.lower() in files.ENDINGS or output.resolve() in {Path(source).resolve() for source in sources}:
-        raise ConfigError(f"{output} is called like a sound", "give a file like song.f0.csv with --output")
-    if output.exists() and not _estimated(output):
-        raise ConfigError(f"{output} is there already, and no estimate in our own format", "give a new file")
+        raise ConfigError(f"{output} has the name of an audio file", "name a file like song.f0.csv with --output")
+    if output.exists() and not _is_estimate(output):
+        raise ConfigError(f"{output} already exists and is not an estimate by stemclean", "choose a new file")
 
 
-def _estimated(path: Path) -> bool:
+def _is_estimate(path: Path) -> bool:
     try:
         return f0_labels.read(path, "stemclean").confidence is not None
     except LabelError:
@@ -170,15 +173,20 @@ def _estimated(path: Path) -> bool:
 
 
 def _is_file(output: Path, sources: Sequence[str | Path]) -> bool:
-    """Whether the output of one sound is a file."""
+    """Return whether the output is a single file rather than a folder."""
     return not output.is_dir() and bool(output.suffix) and all(Path(source).is_file() for source in sources)
 
 
-def _songs(sources: Sequence[str | Path], heard: str) -> dict[str, Path]:
-    """Sounds by the name of their song, in order."""
+def _songs(sources: Sequence[str | Path], expected: str) -> dict[str, Path]:
+    """Return the recordings in order, by the name of their song.
+
+    Args:
+        sources: files and folders.
+        expected: the class that the weights expect: vocals or the mixture.
+    """
     songs: dict[str, Path] = {}
     for source in map(Path, sources):
-        for name, path in _of_folder(source, heard) if source.is_dir() else [(_of_file(source, heard), source)]:
+        for name, path in _in_folder(source, expected) if source.is_dir() else [(_song_name(source, expected), source)]:
             if name in songs:
                 raise ConfigError(f"{path} and {songs[name]} would both be written as {name}", "rename one of them")
             songs[name] = path
@@ -187,33 +195,34 @@ def _songs(sources: Sequence[str | Path], heard: str) -> dict[str, Path]:
     return songs
 
 
-def _of_file(path: Path, heard: str) -> str:
-    """A file that is called what is heard has the name of its folder."""
-    return path.resolve().parent.name if FOUR_STEMS.exact(path.stem) == heard else path.stem
+def _song_name(path: Path, expected: str) -> str:
+    """Return the name of a file's song: that of its folder if the file is named after the expected class."""
+    return path.resolve().parent.name if FOUR_STEMS.exact(path.stem) == expected else path.stem
 
 
-def _of_folder(folder: Path, heard: str) -> Iterator[tuple[str, Path]]:
+def _in_folder(folder: Path, expected: str) -> Iterator[tuple[str, Path]]:
+    """Yield the name and the file of each song in a folder."""
     found = audio_files(folder)
-    called = {path for path in found if FOUR_STEMS.exact(path.stem) == heard}
-    songs = {path.parent for path in called}
+    matching = {path for path in found if FOUR_STEMS.exact(path.stem) == expected}
+    songs = {path.parent for path in matching}
     for path in found:
         inside = path.parent.relative_to(folder)
-        if path in called:
-            several = sum(other.parent == path.parent for other in called) > 1
-            whole = inside.as_posix() if inside.parts else folder.resolve().name
-            yield (inside / path.stem).as_posix() if several else whole, path
+        if path in matching:
+            several = sum(other.parent == path.parent for other in matching) > 1
+            name = inside.as_posix() if inside.parts else folder.resolve().name
+            yield (inside / path.stem).as_posix() if several else name, path
         elif path.parent not in songs:
             yield (inside / path.stem).as_posix(), path
 
 
 def _file(name: str, format_: str) -> str:
-    """Where a song's f0 goes: a name that says what it is."""
+    """Return the file name for a song's f0."""
     ending = f0_labels.named(format_).ending
     return f"{name}{ending}" if ending == ".pv" else f"{name}.f0{ending}"
 
 
-def _followed(path: Path, loaded: Weights, config: F0Config, device: str | None) -> F0Track:
-    """The f0 of one sound; it is read more than once, as its channels and its loudness must be known first."""
+def _estimate(path: Path, loaded: Weights, config: F0Config, device: str | None) -> F0Track:
+    """Estimate the f0 of one recording; it is read several times, to measure its channels and its loudness first."""
     from stemclean.data.sources import loudness_gain
     from stemclean.models.decoding import THRESHOLD
     from stemclean.models.tracking import follow
@@ -236,7 +245,7 @@ def _blocks(path: Path, sample_rate: int, channels: int, faults: ChannelFaults) 
     return stereo.blocks(path, sample_rate=sample_rate, channels=channels, block_duration=BLOCK, faults=faults)
 
 
-def _told(track: F0Track, file: Path) -> dict[str, Any]:
+def _describe(track: F0Track, file: Path) -> dict[str, Any]:
     confidence = track.confidence
     return {
         "file": file.as_posix(),
@@ -257,7 +266,7 @@ def _settings(loaded: Weights, config: F0Config) -> dict[str, Any]:
 
 def _record(folder: Path, loaded: Weights, config: F0Config, *, resume: bool) -> Record:
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file, and there are several sounds", "name a folder with --output")
+        raise ConfigError(f"{folder} is a file, but there are several recordings", "name a folder with --output")
     return Record(
         folder / RECORD_NAME,
         _settings(loaded, config),

@@ -1,7 +1,7 @@
-"""What a person at a terminal sees while no bar moves yet, and remarks from below the command line.
+"""Show waiting messages and warnings on the terminal.
 
-Bars themselves are tqdm's, made where the work is counted: ``tqdm(…, disable=True if quiet else None)``, which shows
-nothing where stderr is no terminal.
+Progress bars are made by tqdm where the work is counted: ``tqdm(…, disable=True if quiet else None)``, which shows
+nothing if stderr is not a terminal.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ __all__ = ["waiting", "warn"]
 
 @contextmanager
 def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
-    """A line on stderr such as ``loading bundled:atto.v2 …``, there while the block runs and gone after it.
+    """Show a line such as ``loading bundled:atto.v2 …`` on stderr while the block runs.
 
     Args:
-        text: one line; no full stop.
-        quiet: nothing at all, as where stderr is no terminal.
+        text: one line without a full stop.
+        quiet: show nothing. Nothing is shown either if stderr is not a terminal.
     """
     from tqdm import tqdm
 
-    line = visible(text).replace("{", "{{").replace("}", "}}")  # a path may hold braces, which are fields to tqdm
+    line = visible(text).replace("{", "{{").replace("}", "}}")  # tqdm would read braces in a path as fields
     with tqdm(bar_format=line, leave=False, disable=True if quiet else None):
         yield
 
 
 def warn(text: str) -> None:
-    """A line on stderr that a run goes on in spite of; above the bars, if any moves.
+    """Print a warning to stderr, above any progress bar.
 
     Args:
-        text: one line; no full stop.
+        text: one line without a full stop.
     """
     from tqdm import tqdm
 

@@ -1,9 +1,10 @@
-"""Find out what every stem really holds: the ``refine`` verb.
+"""Find out which classes every stem really contains: the ``refine`` verb.
 
-Koo et al. 2023, "Self-refining of pseudo labels": a multi-label classifier judges windows of every stem; their scores
-are averaged; a class is present above a threshold. With weights at hand that is one pass (:func:`refine`). Without any,
-the dataset cleans itself (:func:`refine_self`): a classifier is trained on random mixes of the noisy stems, relabels
-them, and a second one, trained on the stems that came out with exactly one class, relabels the original audio.
+Koo et al. 2023, "Self-refining of pseudo labels": a multi-label classifier judges windows of every stem, their scores
+are averaged, and a class is present above a threshold. With given weights this takes one pass (:func:`refine`).
+Without weights, the dataset cleans itself (:func:`refine_self`): a classifier is trained on random mixes of the noisy
+stems and relabels them; a second one, trained on the stems in which exactly one class was found, relabels the original
+audio.
 """
 
 from __future__ import annotations
@@ -46,20 +47,20 @@ def refine(
     Args:
         data: a folder, a list or a manifest.
         output: the manifest to write (``.json``, ``.jsonl``, ``.jsonl.gz``).
-        config: how stems are judged.
+        config: settings of judging.
         weights_uri: the classifier.
-        workers: stems judged at once; default one a core. The result does not depend on it.
-        device: where the model runs; default CUDA where there is one.
-        resume: stems that an interrupted run of the same data, weights and settings has judged are not judged again.
-        quiet: no progress bars.
+        workers: number of stems judged in parallel; default: one per core. The result does not depend on it.
+        device: device that the model runs on; default: CUDA if available.
+        resume: reuse the judged stems of an interrupted run with the same data, weights and settings.
+        quiet: show no progress bars.
 
     Returns:
-        The manifest; its stems' ``claimed`` and audio are as they were, ``labels``, ``scores``, ``levels_db``,
-        ``regions`` and ``verdict`` are new. The header holds the settings with the thresholds that were used.
+        The manifest. ``claimed`` and the audio of its stems are unchanged; ``labels``, ``scores``, ``levels_db``,
+        ``regions`` and ``verdict`` are new. The header holds the settings and the thresholds that were used.
     """
     output = manifest.check_output(output)
     running = Running(workers, device, resume, quiet)
-    addresses.resolve(weights_uri)  # a wrong name is told now, not after the scan
+    addresses.resolve(weights_uri)  # report a wrong name now, not after the scan
     with only_writer(output):
         source, folder = _load(data, config, running)
         with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
@@ -70,8 +71,10 @@ def refine(
 
             jury = Jury([weights.load(weights_uri)], device=device, calibrated=config.calibrated)
         jury.check(source, levels=config.max_bleed_db is not None)
-        resolved, told = adaptive.resolve(config, adaptive.sample(source.stems), folder, jury, running, source.stems)
-        return relabel(source, folder, output, resolved, jury, running, provenance(resolved, jury, data, output), told)
+        sample = adaptive.sample(source.stems)
+        resolved, thresholds = adaptive.resolve(config, sample, folder, jury, running, source.stems)
+        created = provenance(resolved, jury, data, output)
+        return relabel(source, folder, output, resolved, jury, running, created, thresholds)
 
 
 def refine_self(
@@ -92,40 +95,40 @@ def refine_self(
     resume: bool = True,
     quiet: bool = False,
 ) -> Manifest:
-    """Let a noisy dataset clean itself; no weights are needed.
+    """Refine a noisy dataset with classifiers trained on the dataset itself; no weights are needed.
 
-    The method in five steps, with two rounds:
+    With two rounds, the method has five steps:
 
-    1. A classifier is trained on random mixes of the stems, with the labels as they came.
-    2. It relabels every stem.
-    3. A second one is trained, from scratch, on the stems that came out with exactly one class.
-    4. It relabels the original audio, whatever the first one said.
-    5. What comes back trains a separator; that is another verb's work.
+    1. Train a classifier on random mixes of the stems, with their original labels.
+    2. Relabel every stem with it.
+    3. Train a second classifier from scratch on the stems in which exactly one class was found.
+    4. Relabel the original audio with it, regardless of the first result.
+    5. Train a separator on the result; other verbs do this.
 
     Each round leaves its weights and its manifest in the work folder, see
-    :class:`~stemclean.refining.rounds.Rounds`. A run that was stopped, in whatever step, goes on there; one with more
-    rounds goes on from one with fewer.
+    :class:`~stemclean.refining.rounds.Rounds`. An interrupted run continues at the step where it stopped; a run with
+    more rounds continues one with fewer.
 
     Args:
-        data, output, config: as for :func:`refine`; ``adaptive`` thresholds are found anew in each round, on the
-            tracks that validated its classifier, with ``folds`` on all.
+        data, output, config: as for :func:`refine`. ``adaptive`` thresholds are chosen in each round, on the validation
+            tracks of its classifier; with ``folds``, on all tracks.
         rounds, folds, retrain_on, min_single_share: see :class:`~stemclean.refining.config.SelfConfig`.
-        recipe: how each classifier is trained: a name, a ``.toml`` file or a recipe.
-        overrides: ``key=value`` settings over the recipe.
-        workdir: default ``OUTPUT`` with the ending ``.work``.
+        recipe: recipe of each classifier: a name, a ``.toml`` file or a recipe object.
+        overrides: ``key=value`` settings that override the recipe.
+        workdir: work folder; default: ``OUTPUT`` with the ending ``.work``.
         cache: folder for decoded audio.
-        workers, device, resume, quiet: as for :func:`refine`; ``resume=False`` trains and judges all anew.
+        workers, device, resume, quiet: as for :func:`refine`; ``resume=False`` starts from scratch.
 
     Returns:
-        As :func:`refine`; ``summary["rounds"]`` tells what each round changed, see
+        As for :func:`refine`; ``summary["rounds"]`` lists the changes of each round, see
         :func:`~stemclean.refining.rounds.bookkeeping`.
 
     Raises:
-        ConfigError: settings that cannot be meant, or too few tracks to train on or to deal into folds.
+        ConfigError: invalid settings, or too few tracks to train on or to divide into folds.
     """
     method = SelfConfig(rounds=rounds, folds=folds, retrain_on=retrain_on, min_single_share=min_single_share)
     output = manifest.check_output(output)
-    with waiting("loading what trains …", quiet=quiet):
+    with waiting("loading the training code …", quiet=quiet):
         from stemclean.refining.listening import moved
         from stemclean.refining.rounds import Rounds, bookkeeping
         from stemclean.training.recipe import read as read_recipe
@@ -138,16 +141,16 @@ def refine_self(
         )
     work = Path(workdir) if workdir else output.with_suffix(".work")
     with only_writer(output, also=[work]):
-        running, where = Running(workers, device, resume, quiet), Path(cache) if cache else None
+        running, cache_folder = Running(workers, device, resume, quiet), Path(cache) if cache else None
         source, folder = _load(data, config, running)
-        shared = Rounds(source, folder, data, work, chosen, config, method, running, where)
-        refined, told = None, []
+        shared = Rounds(source, folder, data, work, chosen, config, method, running, cache_folder)
+        refined, history = None, []
         for number in range(1, method.rounds + 1):
-            sets = shared.training_sets(refined)  # the labels as they came; later, stems with exactly one class
+            sets = shared.training_sets(refined)  # original labels; from round 2 on, stems with exactly one class
             jury = shared.train(number, sets)
             before, refined = refined or source, shared.judge(number, sets, jury)  # always the original audio
-            told.append(bookkeeping(number, before, refined, sets, jury, method))
-            refined.summary["rounds"] = told
+            history.append(bookkeeping(number, before, refined, sets, jury, method))
+            refined.summary["rounds"] = history
             manifest.write(refined, shared.manifest_path(number))
         assert refined is not None
         final = moved(refined, folder, data, output)
@@ -156,9 +159,9 @@ def refine_self(
 
 
 def _load(data: str | Path, config: RefineConfig, running: Running) -> tuple[Manifest, Path]:
-    """The dataset, without what an earlier run measured between its stems: the files may be others now."""
+    """Load the dataset without earlier measurements between its stems, because the files may have changed."""
     source, folder = layouts.load(data, quiet=running.quiet)
-    if config.detector != "sustained":  # which is found on the way, where nobody has found it before
+    if config.detector != "sustained":  # the sustained detector runs while stems are judged
         source = sounding(source, folder, config.detector, workers=running.workers, quiet=running.quiet)
     stems = [
         stem.model_copy(update={"crosstalk": None, "fingerprint": None, "same_sound": None}) for stem in source.stems
@@ -176,34 +179,34 @@ def refine_pitch(
     resume: bool = True,
     quiet: bool = False,
 ) -> Manifest:
-    """Complete songs of which only half is known, for the second stage of MAJL (Wei et al. 2025, arXiv 2501.03689).
+    """Complete half-labelled songs for the second stage of MAJL (Wei et al. 2025, arXiv 2501.03689).
 
-    Voices without an f0 get the one that the tracker hears, with the confidence of every frame; mixtures whose f0 is
-    known, and of which there are no vocals, get the voice that the cascade separates, with a confidence that says how
-    well its tracker finds the known f0 in it. Both confidences are ours. What came with the dataset stays as it is.
+    Vocals without an f0 get an estimate by the pitch tracker, with a confidence for every frame. Mixtures that have a
+    known f0 but no vocals get vocals separated by the cascade, with a confidence that says how well its tracker
+    recovers the known f0 from them. Both confidences are ours. The dataset's own annotations are never changed.
 
     Args:
         data: a folder, a list or a manifest. A folder is scanned for the classes of the cascade.
-        output: the manifest to write; ``OUT.f0/`` and ``OUT.vocals/`` beside it get the files. Its ``root`` is the
-            deepest folder that holds these and the data.
-        weights_uri: of a cascade; of a pitch tracker, with which mixtures are left as they are.
-        threshold: posterior from which on a frame is voiced; None: what the weights' validation found best.
-        device: where the model runs; default CUDA where there is one.
-        resume: songs that an interrupted run of the same data, weights and settings has done are not done again.
-        quiet: no progress bars.
+        output: the manifest to write; the files go to ``OUT.f0/`` and ``OUT.vocals/`` beside it. Its ``root`` is the
+            deepest folder that contains these files and the data.
+        weights_uri: weights of a cascade, or of a pitch tracker, which leaves mixtures unchanged.
+        threshold: minimum posterior of a voiced frame; None: the best one on the weights' validation data.
+        device: device that the model runs on; default: CUDA if available.
+        resume: reuse the songs that an interrupted run with the same data, weights and settings has completed.
+        quiet: show no progress bars.
 
     Returns:
         The manifest; its summary has the keys of :data:`stemclean.refining.half_labelled.KEYS`.
 
     Raises:
-        ConfigError: the output would lie in the data, or has no folder in common with it.
-        WeightsError: weights that cannot be had, or neither a cascade's nor a tracker's.
+        ConfigError: the output would lie inside the data, or has no common folder with it.
+        WeightsError: the weights cannot be loaded, or belong to neither a cascade nor a pitch tracker.
     """
     output = manifest.check_output(output)
     path, _ = addresses.resolve(weights_uri)
     layouts.check(data)
-    called = output.name.rpartition(".json")[0]
-    with only_writer(output, also=[output.with_name(f"{called}.{kind}") for kind in ("f0", "vocals")]):
+    name = output.name.rpartition(".json")[0]
+    with only_writer(output, also=[output.with_name(f"{name}.{kind}") for kind in ("f0", "vocals")]):
         with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
             from stemclean.models import weights
             from stemclean.models.decoding import threshold_of
@@ -211,9 +214,9 @@ def refine_pitch(
             from stemclean.refining.listening import provenance_of
             from stemclean.refining.sidecars import Sidecars
 
-            whole = weights.read_card(path)["kind"] == "cascades"
+            is_cascade = weights.read_card(path)["kind"] == "cascades"
             tracker = weights.load(weights_uri, kind="pitch")
-            cascade = weights.load(weights_uri, kind="cascades") if whole else None
+            cascade = weights.load(weights_uri, kind="cascades") if is_cascade else None
             models = Models(tracker, cascade, threshold_of(tracker.card) if threshold is None else threshold)
         profile = known_as(models.cascade.model.spec.labels) if models.cascade else FOUR_STEMS
         source, folder = layouts.load(data, profile=profile, quiet=quiet)

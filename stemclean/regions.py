@@ -1,4 +1,4 @@
-"""What sounds when: stretches of a stem with the same classes throughout. Pure logic."""
+"""Divide a stem into regions, each with the same classes throughout. Pure logic."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["labelled_regions", "levels_with", "overlay", "with_measured"]
 Times = tuple[float, float]
 
 SHORTEST = 0.01
-"""Seconds below which an end of what was measured is taken for the end of the region beside it."""
+"""Minimum distance, in seconds, of a measured boundary from the boundaries of a region; a closer one is dropped."""
 
 
 def overlay(spans: Mapping[str, Sequence[Times]]) -> list[Region]:
-    """Regions of a recording of which it is known when each class sounds; where none does is no region.
+    """Combine the active times of each class into regions; times without any class are left out.
 
     Args:
-        spans: label -> start and end in seconds, in any order, overlapping or not.
+        spans: label -> start and end in seconds, in any order; they may overlap.
 
     >>> [(r.start, r.end, r.labels) for r in overlay({"drums": [(0.0, 4.0)], "bass": [(1.0, 2.0)]})]
     [(0.0, 1.0, ['drums']), (1.0, 2.0, ['drums', 'bass']), (2.0, 4.0, ['drums'])]
@@ -50,18 +50,20 @@ def labelled_regions(
     off: float,
     levels_db: np.ndarray | None = None,
 ) -> list[Region]:
-    """Stretches with the same classes throughout, inside the active regions.
+    """Divide the active parts of a stem into regions with the same classes throughout.
 
-    A class begins where its score rises above ``on``, and reaches back and forth as long as the score stays above
-    ``off`` (hysteresis), so that it does not flicker. Whether the stem as a whole passes for holding the class does not
-    matter: what sounds for ten seconds of four minutes hardly moves the score of the whole.
+    A class is present in every run of scores above ``off`` that reaches above ``on`` somewhere (hysteresis), so that it
+    does not flicker. It does not matter whether the class was found in the stem as a whole: ten seconds in a file of
+    four minutes hardly change the score of the whole.
 
     Args:
-        scores: ``(step, label)`` over time, NaN where nothing is known.
-        active: regions in seconds.
+        scores: scores over time, NaN where unknown. Shape: (step, label)
+        labels: the classes.
+        active: active parts of the stem, in seconds.
         step: seconds between scores.
-        on: for all classes, or class by class: a claimed one is believed earlier.
-        levels_db: ``(step, label)``, power of each class in dB relative to the sound there; NaN where it is not known.
+        on: upper threshold, for all classes or per class; a claimed class has a lower one.
+        off: lower threshold.
+        levels_db: power of each class in dB relative to the sound at that time, NaN where unknown. Shape: (step, label)
     """
     begins = on if isinstance(on, Mapping) else dict.fromkeys(labels, on)
     present = np.stack(
@@ -89,17 +91,17 @@ def labelled_regions(
 
 
 def _levels(levels_db: np.ndarray, labels: Sequence[str], held: Sequence[str]) -> dict[str, float]:
-    """Mean power of each class that is held, in dB to one decimal; without those of which none is known."""
+    """Return the mean power of each class in ``held``, in dB with one decimal; classes without levels are left out."""
     levels = {}
     for column, label in enumerate(labels):
-        known = levels_db[np.isfinite(levels_db[:, column]), column]
-        if label in held and len(known):
-            levels[label] = round(float(10 * np.log10(np.mean(10 ** (known / 10)))), 1) + 0.0
+        finite = levels_db[np.isfinite(levels_db[:, column]), column]
+        if label in held and len(finite):
+            levels[label] = round(float(10 * np.log10(np.mean(10 ** (finite / 10)))), 1) + 0.0
     return levels
 
 
 def _hysteresis(scores: np.ndarray, on: float, off: float) -> np.ndarray:
-    """Runs above ``off`` that reach above ``on`` somewhere."""
+    """Return where the scores belong to a run above ``off`` that reaches above ``on``."""
     with np.errstate(invalid="ignore"):
         loose, strict = scores > off, scores > on
     edges = np.flatnonzero(np.diff(np.concatenate([[False], loose, [False]])))
@@ -112,11 +114,12 @@ def _hysteresis(scores: np.ndarray, on: float, off: float) -> np.ndarray:
 def with_measured(
     regions: Sequence[Region], measured: Mapping[str, Sequence[Span]], order: Sequence[str]
 ) -> list[Region]:
-    """Regions with classes of which it was measured where they sound, and how loud.
+    """Add classes with measured times and levels to regions.
 
     Args:
-        measured: label -> where; several of a label may overlap, and their powers add up.
-        order: of the classes, all of them.
+        regions: the regions so far.
+        measured: label -> spans with levels; where spans of a label overlap, their powers add up.
+        order: all classes in their order.
     """
     edges = {round_seconds(edge) for spans in measured.values() for span in spans for edge in (span.start, span.end)}
     result: list[Region] = []
@@ -127,9 +130,9 @@ def with_measured(
             levels_db = {}
             for label, spans in measured.items():
                 middle = (start + end) / 2
-                here = [10 ** (span.level_db / 10) for span in spans if span.start <= middle < span.end]
-                if here:
-                    levels_db[label] = min(10 * math.log10(sum(here)), 0.0)
+                powers = [10 ** (span.level_db / 10) for span in spans if span.start <= middle < span.end]
+                if powers:
+                    levels_db[label] = min(10 * math.log10(sum(powers)), 0.0)
             labels = [label for label in order if label in region.labels or label in levels_db]
             levels = levels_with(labels, region.levels_db, levels_db) if levels_db else region.levels_db
             if result and result[-1].end == start and (result[-1].labels, result[-1].levels_db) == (labels, levels):
@@ -139,19 +142,26 @@ def with_measured(
     return result
 
 
-def levels_with(found: Sequence[str], told: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
-    """Level of each class in dB: as measured, and the others share what remains, as far apart as they were told to be.
+def levels_with(
+    found: Sequence[str], estimated: Mapping[str, float], measured: Mapping[str, float]
+) -> dict[str, float]:
+    """Combine measured and estimated levels: measured classes keep their level, the others share the remaining power.
 
-    Where nothing was told, and several classes share what remains, they have no level.
+    The differences between estimated levels are kept. If no level was estimated and several classes share the
+    remaining power, they get no level.
 
     Args:
-        told, measured: class -> power in dB relative to the whole.
+        found: the classes found.
+        estimated, measured: class -> power in dB relative to the stem.
+
+    Returns:
+        Class -> level in dB relative to the stem, with one decimal.
     """
-    remains = max(1.0 - sum(10 ** (level / 10) for level in measured.values()), 1e-6)
+    remaining = max(1.0 - sum(10 ** (level / 10) for level in measured.values()), 1e-6)
     others = [label for label in found if label not in measured]
-    powers = {label: 10 ** (told[label] / 10) for label in others if label in told}
+    powers = {label: 10 ** (estimated[label] / 10) for label in others if label in estimated}
     if len(others) == 1:
         powers = dict.fromkeys(others, 1.0)
-    whole = sum(powers.values())
-    levels_db = {label: 10 * math.log10(power / whole * remains) for label, power in powers.items()} | dict(measured)
+    total = sum(powers.values())
+    levels_db = {label: 10 * math.log10(power / total * remaining) for label, power in powers.items()} | dict(measured)
     return {label: round(levels_db[label], 1) + 0.0 for label in found if label in levels_db}

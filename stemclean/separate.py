@@ -1,4 +1,4 @@
-"""Take songs apart into one file per class: the ``separate`` verb."""
+"""Separate songs into one file per class: the ``separate`` verb."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ __all__ = ["RECORD_NAME", "SeparateConfig", "separate"]
 RECORD_NAME = "separated.json"
 FORMATS = ("wav", "flac")
 BLOCK = 10.0
-"""Seconds that are read at once."""
+"""Length of the blocks that are read, in seconds."""
 
 
 class SeparateConfig(Settings):
-    """How songs are taken apart.
+    """Settings of separation.
 
     Args:
-        overlap: of the segments, as a share of one.
-        format: ``wav`` or ``flac``, of 24 bits; a WAV of which that would clip the sound is written in float.
+        overlap: overlap of neighbouring segments, as a share of their length.
+        format: ``wav`` or ``flac``, with 24 bits; a WAV file that would clip is written as 32-bit float.
     """
 
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
@@ -67,31 +67,33 @@ def separate(
     resume: bool = True,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Estimate every class of one song or of many.
+    """Separate one or more songs into estimates of every class.
 
-    The estimates of a song are ``output/song/CLASS.wav``, with the rate, the channels and the length of the song; more
-    than two channels are down-mixed to stereo. Memory is bounded, whatever the length. The song is brought to the
-    loudness that the model was trained at, which is undone on the estimates; a model of one channel hears each channel
-    by itself, and at that loudness. Where the channels hold one sound (:mod:`stemclean.audio.stereo`), that is
-    separated. Estimates beyond full scale are written as float in WAV; in FLAC all of the song are turned down alike.
+    The estimates of a song are written to ``output/song/CLASS.wav``, with the song's sample rate, channels and length;
+    more than two channels are mixed down to stereo. Memory use does not grow with the length of a song. The song is
+    brought to the loudness that the model was trained at, and the estimates back to the original level. A mono model
+    separates each channel on its own, at that loudness. If both channels hold the same sound
+    (:mod:`stemclean.audio.stereo`), it is separated once. Estimates above full scale are written as float in WAV; in
+    FLAC, all estimates of the song are attenuated by the same gain.
 
     Args:
-        source: an audio file, or a folder of them. In a folder, a file called ``mixture`` (or the like) is the song of
-            its folder, and the other files beside it are passed over as its stems.
-        output: a folder; beside the songs, ``separated.json`` says what was done.
-        weights_uri: of a separator: ``hub:``, ``file:`` or a path.
-        config: how.
-        device: of torch; None: a GPU where there is one.
-        batch_size: segments that go through the model at once.
-        resume: keep what an earlier run with the same song, weights and settings has written.
+        source: an audio file, or a folder of audio files. In a folder, a file named ``mixture`` (or a synonym) is the
+            song of its folder, and the files beside it are skipped as its stems.
+        output: a folder; ``separated.json`` in it records the run.
+        weights_uri: weights of a separator: ``hub:``, ``file:`` or a path.
+        config: settings of separation.
+        device: torch device; None: a GPU if available.
+        batch_size: number of segments in a batch.
+        resume: keep the estimates that an earlier run with the same song, weights and settings has written.
+        quiet: show no progress bar.
 
     Returns:
-        What ``separated.json`` holds (``songs``, ``skipped``, ``weights``, ``config``), with ``output`` and
+        The content of ``separated.json`` (``songs``, ``skipped``, ``weights``, ``config``), with ``output`` and
         ``seconds``.
 
     Raises:
-        ConfigError: nothing to separate, or files that would be overwritten and are not an earlier run's.
-        WeightsError: weights that cannot be had, or no separator's.
+        ConfigError: nothing to separate, or files would be overwritten that do not come from an earlier run.
+        WeightsError: the weights cannot be loaded, or are not those of a separator.
     """
     began = time.monotonic()
     source, output = Path(source), Path(output)
@@ -110,8 +112,8 @@ def separate(
                 sha256 = sounds.sha256(path)
                 if not record.holds(name, sha256):
                     with sounds.reading(path, sha256), of_one_file(path):
-                        told = _separate(path, output / name, model, config)
-                    record.add(name, {"sha256": sha256, **told})
+                        facts = _separate(path, output / name, model, config)
+                    record.add(name, {"sha256": sha256, **facts})
             except AudioError as error:
                 record.skip(Skip(path=_shown(path, source), reason=error.reason, detail=error.detail))
             except OSError as error:
@@ -120,29 +122,29 @@ def separate(
 
 
 def _songs(source: Path) -> dict[str, Path]:
-    """Songs by the folder that their estimates go to, in order."""
+    """Return the songs in order, by the folder that their estimates go to."""
     if not source.exists():
         raise ConfigError(f"{source}: no such file or folder")
     if source.is_file():
-        called_mixture = FOUR_STEMS.find(source.stem) == MIXTURE
-        return {source.resolve().parent.name if called_mixture else source.stem: source}
+        named_mixture = FOUR_STEMS.find(source.stem) == MIXTURE
+        return {source.resolve().parent.name if named_mixture else source.stem: source}
     found = audio_files(source)
-    whole = {path.parent for path in found if FOUR_STEMS.find(path.stem) == MIXTURE}
+    with_mixture = {path.parent for path in found if FOUR_STEMS.find(path.stem) == MIXTURE}
     songs: dict[str, Path] = {}
     for path in found:
-        if path.parent in whole and FOUR_STEMS.find(path.stem) != MIXTURE:
+        if path.parent in with_mixture and FOUR_STEMS.find(path.stem) != MIXTURE:
             continue
         name = _name(path, source)
         if name in songs:
             raise ConfigError(f"{path} and {songs[name]} would both be written to {name}", "rename one of them")
         songs[name] = path
     if not songs:
-        raise ConfigError(f"{source} holds no audio file")
+        raise ConfigError(f"{source} contains no audio files")
     return songs
 
 
 def _name(path: Path, root: Path) -> str:
-    """Where a song's estimates go: under its folder's name if it is called "mixture", else its own."""
+    """Return the output folder of a song: the name of its folder if the file is named "mixture", else of the file."""
     inside = path.parent.relative_to(root)
     if FOUR_STEMS.find(path.stem) != MIXTURE:
         return (inside / path.stem).as_posix()
@@ -154,7 +156,7 @@ def _shown(path: Path, source: Path) -> str:
 
 
 class _Model:
-    """A separator on NumPy arrays."""
+    """A separator that takes and returns NumPy arrays."""
 
     def __init__(self, loaded: weights.Weights, device: str | None, batch_size: int) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -164,11 +166,11 @@ class _Model:
         self.batch_size = batch_size
 
     def channels(self, have: int) -> int:
-        """How many channels are read of a file: a mono model takes each channel alone."""
+        """Return how many channels to read from a file; a mono model takes each channel on its own."""
         return int(self.spec.channels) if self.spec.channels > 1 else min(have, 2)
 
     def __call__(self, sounds: np.ndarray) -> np.ndarray:
-        """``(batch, channel, segment)`` -> ``(batch, stem, channel, segment)``."""
+        """Separate a batch. Shape: (batch, channel, segment) -> (batch, stem, channel, segment)."""
         mixtures = torch.from_numpy(np.ascontiguousarray(sounds)).to(self.device)
         batch, channels = mixtures.shape[:2]
         alone = self.spec.channels == 1
@@ -180,7 +182,7 @@ class _Model:
 
 
 def _separate(path: Path, folder: Path, model: _Model, config: SeparateConfig) -> dict[str, Any]:
-    """Write one song's estimates; says what they are like."""
+    """Write the estimates of one song, and return its entry for the record."""
     info = files.probe(path)
     song = _Song(path, info.sample_rate, model.channels(info.channels), stereo.faults_of(path))
     gains, loudness_lufs, num_samples = _measured(song, model)
@@ -214,12 +216,13 @@ def _separate(path: Path, folder: Path, model: _Model, config: SeparateConfig) -
 
 @dataclass(frozen=True)
 class _Song:
-    """What is separated.
+    """A song to separate.
 
     Args:
-        sample_rate: of the file.
-        channels: that are read of it.
-        faults: of its channels.
+        path: the file.
+        sample_rate: sample rate of the file in Hz.
+        channels: number of channels to read.
+        faults: faults of its channels.
     """
 
     path: Path
@@ -228,38 +231,38 @@ class _Song:
     faults: ChannelFaults
 
     def blocks(self, sample_rate: int) -> Iterator[Waveform]:
-        """The song at some rate, mended where its channels hold one sound."""
+        """Yield the song at a sample rate, with faults of its channels repaired."""
         return stereo.blocks(
             self.path, sample_rate=sample_rate, channels=self.channels, block_duration=BLOCK, faults=self.faults
         )
 
 
 def _measured(song: _Song, model: _Model) -> tuple[Waveform, float | None, int]:
-    """How loud a song is.
+    """Measure the loudness of a song.
 
     Returns:
-        (gain of each channel, by which the model hears it at its loudness, ``(channel, 1)``; the song's loudness in
-        LUFS; its length in samples)
+        (gain that brings each channel to the loudness of the model, ``(channel, 1)``; loudness of the song in LUFS;
+        length in samples)
     """
-    alone = model.spec.channels == 1  # each channel is heard by itself
-    whole, num_samples = LoudnessMeter(song.sample_rate), 0
-    each = [LoudnessMeter(song.sample_rate) for _ in range(song.channels if alone else 0)]
+    alone = model.spec.channels == 1  # each channel is separated on its own
+    song_meter, num_samples = LoudnessMeter(song.sample_rate), 0
+    channel_meters = [LoudnessMeter(song.sample_rate) for _ in range(song.channels if alone else 0)]
     for block in song.blocks(song.sample_rate):
-        whole.add(block)
-        for channel, meter in enumerate(each):
+        song_meter.add(block)
+        for channel, meter in enumerate(channel_meters):
             meter.add(block[channel : channel + 1])
         num_samples += block.shape[1]
     if not num_samples:
         raise AudioError(song.path, "empty", "it holds no samples")
-    heard = [meter.relative_lufs() for meter in each or [whole] * song.channels]
-    gains = np.array([[loudness_gain(lufs, model.loudness_lufs)] for lufs in heard], np.float32)
-    return gains, whole.integrated_lufs(), num_samples
+    loudness = [meter.relative_lufs() for meter in channel_meters or [song_meter] * song.channels]
+    gains = np.array([[loudness_gain(lufs, model.loudness_lufs)] for lufs in loudness], np.float32)
+    return gains, song_meter.integrated_lufs(), num_samples
 
 
 def _estimates(
     song: _Song, num_samples: int, gains: Waveform, model: _Model, config: SeparateConfig
 ) -> Iterator[np.ndarray]:
-    """Estimates at the song's own rate, ``(stem, channel, time)`` each, ``num_samples`` in all."""
+    """Yield estimates at the song's sample rate, ``num_samples`` in total. Shape: (stem, channel, time)."""
     num_stems, channels = len(model.spec.labels), song.channels
     louder = (block * gains for block in song.blocks(model.spec.sample_rate))
     flat: Iterator[Waveform] = (
@@ -270,12 +273,12 @@ def _estimates(
     )
     if model.spec.sample_rate != song.sample_rate:
         flat = files.resampled(flat, model.spec.sample_rate, song.sample_rate, num_stems * channels)
-    parts = (part.reshape(num_stems, channels, -1) for part in _as_long(flat, num_samples, num_stems * channels))
+    parts = (part.reshape(num_stems, channels, -1) for part in _fit_length(flat, num_samples, num_stems * channels))
     yield from stereo.restored(parts, song.faults, song.sample_rate) if channels == 2 else parts
 
 
-def _as_long(sound: Iterator[Waveform], num_samples: int, channels: int) -> Iterator[Waveform]:
-    """A sound cut or filled up to a length: two changes of rate may cost a sample."""
+def _fit_length(sound: Iterator[Waveform], num_samples: int, channels: int) -> Iterator[Waveform]:
+    """Cut or zero-pad a sound to a length, because resampling twice may add or lose a sample."""
     left = num_samples
     for rows in sound:
         part = rows[:, :left]

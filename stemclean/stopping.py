@@ -1,7 +1,7 @@
-"""How a program is stopped from outside: Ctrl-C, ``kill``, a terminal that is closed.
+"""Handle signals that stop the program: Ctrl-C, ``kill``, or a terminal that is closed.
 
-The first signal lets a run put its things in order, the second one ends it at once. Before anything is written there
-is nothing to put in order, and the first one ends it at once, too.
+After the first signal, a run cleans up and stops; the second signal ends it at once. Before a run writes anything,
+there is nothing to clean up, and the first signal ends it at once.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from types import FrameType
 __all__ = ["HINT", "Stopped", "exit_code", "install", "received", "tidily"]
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-HINT = "what is finished stays; run the same command again to go on"
-_SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+HINT = "finished work is kept; run the same command again to continue"
+_MESSAGES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody wants the program to end. What knows of Ctrl-C knows of this.
+    """Raised when a signal stops the program; code that handles Ctrl-C handles it too.
 
     Args:
         signum: the signal.
@@ -32,11 +32,11 @@ class Stopped(KeyboardInterrupt):
         self.signum = signum
 
     def __str__(self) -> str:
-        return _SAID.get(signal.Signals(self.signum), "hung up")
+        return _MESSAGES.get(signal.Signals(self.signum), "hung up")
 
 
 class _State:
-    """Of this process, not of those that are forked from it."""
+    """State of this process; processes forked from it do not use it."""
 
     owner: int | None = None
     received: Stopped | None = None
@@ -47,7 +47,7 @@ _state = _State()
 
 
 def install() -> None:
-    """Take the signals from now on; only a program may, never a library. Ignored ones (``nohup``) stay ignored."""
+    """Install the signal handlers; call this only in a program. Ignored signals (``nohup``) stay ignored."""
     if threading.current_thread() is not threading.main_thread():
         return
     _state.owner = os.getpid()
@@ -57,18 +57,18 @@ def install() -> None:
 
 
 def received() -> Stopped | None:
-    """What has stopped this process; None: nothing has. Its workers' errors are then no faults."""
+    """Return the signal that stopped this process, or None. After a signal, errors of workers are expected."""
     return _state.received if _state.owner == os.getpid() else None
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
-    """128 and the signal's number, as of other programs: 130, 143 or 129."""
+    """Return the conventional exit code, 128 plus the signal number: 130, 143 or 129."""
     return 128 + (error.signum if isinstance(error, Stopped) else signal.SIGINT)
 
 
 @contextmanager
 def tidily() -> Iterator[None]:
-    """While the block runs, a signal is raised as :class:`Stopped` in the main thread, so that it can clean up."""
+    """While the block runs, raise signals as :class:`Stopped` in the main thread, so that it can clean up."""
     _state.at_work += 1
     try:
         yield
@@ -77,15 +77,15 @@ def tidily() -> Iterator[None]:
 
 
 def _stop(signum: int, _: FrameType | None) -> None:
-    if os.getpid() != _state.owner:  # a worker: its own end is nobody's news
+    if os.getpid() != _state.owner:  # a worker process ends silently
         if signum == signal.SIGINT:
             raise KeyboardInterrupt
         signal.signal(signum, signal.SIG_DFL)
         os.kill(os.getpid(), signum)
         return
-    for each in SIGNALS:
-        if signal.getsignal(each) is _stop:
-            signal.signal(each, signal.SIG_DFL)
+    for handled in SIGNALS:
+        if signal.getsignal(handled) is _stop:
+            signal.signal(handled, signal.SIG_DFL)
     _state.received = Stopped(signum)
     if _state.at_work:
         raise _state.received

@@ -1,7 +1,7 @@
-"""The verb ``trim``: silence out of every stem, and where each kept sample stood.
+"""Cut the silence out of every stem and record where each kept sample came from: the ``trim`` verb.
 
-What counts as silence, and what the paper leaves open about it, stands in :mod:`stemclean.audio.activity`; how the
-kept regions are joined, in :mod:`stemclean.audio.splicing`.
+:mod:`stemclean.audio.activity` defines silence, and says what the paper leaves open; :mod:`stemclean.audio.splicing`
+joins the kept regions.
 """
 
 from __future__ import annotations
@@ -36,27 +36,28 @@ def trim(
 ) -> Manifest:
     """Cut the silence out of every stem.
 
-    Writes each stem as FLAC (the source's rate and channels, 16 or 24 bits) under its own path below
-    ``destination``, and ``destination/manifest.json``, where ``source`` and ``active`` say for each sample where it
-    comes from. The source tree is only read. A stem with nothing to keep is listed in ``skipped`` as ``silent``. Where
-    a stem of a song exceeds full scale, all of them are turned down by one gain, which ``extra`` and the issue
-    ``turned_down`` tell.
+    Writes each stem as FLAC (with the source's sample rate and channels, 16 or 24 bits) to its path below
+    ``destination``, and writes ``destination/manifest.json``, whose ``source`` and ``active`` say where each sample
+    comes from. The source is never changed. A stem without any sound is listed in ``skipped`` as ``silent``. If a stem
+    of a song exceeds full scale, all stems of the song are attenuated by the same gain, which is recorded in ``extra``
+    and by the issue ``turned_down``.
 
-    A run that was interrupted, or is repeated, does again only what changed: a stem is left alone where its bytes, the
-    settings and what was written are as they were. Any other folder that is not empty is refused.
+    An interrupted or repeated run processes only what has changed: a stem is kept if its bytes, the settings and the
+    written file are unchanged. Any other folder that is not empty is refused.
 
     Args:
         source: a folder, a CSV or a manifest. Stems that were trimmed before stay traceable to their first source.
-        destination: a folder outside of the source.
-        config: what is silence; None: the defaults.
-        regions_only: write the manifest alone: paths lead to the source, ``active`` says what would be kept.
-        quiet: no progress bar.
+        destination: a folder outside the source.
+        config: settings of trimming; None: the defaults.
+        regions_only: write only the manifest: paths point to the source, and ``active`` lists the parts to keep.
+        quiet: show no progress bar.
 
     Returns:
-        The manifest as it was written; its ``root`` is relative to ``destination``.
+        The manifest as written; its ``root`` is relative to ``destination``.
 
     Raises:
-        ConfigError: the destination lies in the source, or holds anything but what this verb made of this source.
+        ConfigError: the destination lies in the source, or holds anything other than earlier output of this verb for
+            this source.
         ManifestError: ``source`` is a broken manifest.
     """
     config = config or TrimConfig()
@@ -93,10 +94,10 @@ def trim(
 
 
 class _Journal:
-    """What runs before this one wrote with the same settings, finished or not.
+    """The stems that earlier runs with the same settings have written, finished or not.
 
-    While a run lasts, each stem stands in ``manifest.json.partial.jsonl`` as soon as its file does; the journal goes
-    when the manifest is written.
+    During a run, each stem is added to ``manifest.json.partial.jsonl`` as soon as its file is written. The journal is
+    removed once the manifest is written.
     """
 
     def __init__(self, path: Path, created: Created) -> None:
@@ -106,13 +107,13 @@ class _Journal:
 
     @staticmethod
     def check(destination: Path, created: Created) -> None:
-        """Refuse a folder that holds anything but what an earlier such run left; a manifest is read for it."""
+        """Refuse a folder that holds anything other than the output of an earlier run with the same settings."""
         path = destination / MANIFEST_NAME
         earlier = None
         if path.is_file():
             earlier = manifest.read(path).created
         elif _partial(path).is_file():
-            earlier = _first(_partial(path)) or created  # killed at its first line, or that was damaged
+            earlier = _first(_partial(path)) or created  # killed while writing the first line, or a damaged line
         check_free_or_own(destination, earlier, created)
 
     def _finished(self, path: Path) -> list[Stem]:
@@ -128,15 +129,15 @@ class _Journal:
         return [stem for stem in lines[1:] if isinstance(stem, Stem)]
 
     def _agrees(self, earlier: Created) -> bool:
-        """Whether what an earlier run made of a stem is what this one would make of it."""
+        """Return whether an earlier run has the same version and settings, so that its stems can be reused."""
         return (earlier.by, earlier.config) == (self._created.by, self._created.config)
 
     def known(self, stem_id: str) -> Stem | None:
-        """What an earlier run made of a stem."""
+        """Return the stem as an earlier run has written it, if it has."""
         return self._known.get(stem_id)
 
     def remember(self, stem: Stem) -> Stem:
-        """Note a stem whose file stands."""
+        """Add a stem whose file has been written."""
         with writing(self._partial):
             self._file.write(sealed(stem.model_dump(mode="json")))
             self._file.flush()
@@ -162,20 +163,20 @@ def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial.jsonl")
 
 
-def _read(told: Any) -> Created | Stem:
-    """What a line of the journal tells: the first one who writes, each other one a stem."""
-    kind = Created if isinstance(told, dict) and "command" in told else Stem
-    return kind.model_validate(told)
+def _read(value: Any) -> Created | Stem:
+    """Parse a line of the journal: the first holds the origin, every other one a stem."""
+    kind = Created if isinstance(value, dict) and "command" in value else Stem
+    return kind.model_validate(value)
 
 
 def _first(partial: Path) -> Created | None:
-    """Who wrote a journal; None where its first line does not tell."""
+    """Return the origin in the first line of a journal; None if that line is damaged."""
     with open(partial, "rb") as file:
         try:
-            told = _read(unsealed(file.readline()))
+            origin = _read(unsealed(file.readline()))
         except ValueError:
             return None
-    return told if isinstance(told, Created) else None
+    return origin if isinstance(origin, Created) else None
 
 
 def _input(source: Path, destination: Path) -> Input:

@@ -1,9 +1,9 @@
-"""Seconds, samples, frames, decibels and pitches; the only place where one becomes another.
+"""Convert between units of time, level and pitch; all such conversions are in this module.
 
-Seconds are plain floats, counts are integers. A frame is one STFT column whose centre lies at
-``frame * hop_length`` samples (see :mod:`stemclean.audio.stft`). A pitch is a frequency in Hz, a MIDI note number
-(69 is A4 = 440 Hz, 12 an octave, fractions allowed) or a number of cents above :data:`CENTS_REFERENCE_HZ`; in all
-three, 0 says that there is none, and stays 0.
+Times in seconds are floats, counts are integers. A frame is one STFT column; its centre is at ``frame * hop_length``
+samples (see :mod:`stemclean.audio.stft`). A pitch is a frequency in Hz, a MIDI note number (69 is A4 = 440 Hz, 12 per
+octave, fractions allowed) or a number of cents above :data:`CENTS_REFERENCE_HZ`. In all three units, 0 means unvoiced,
+and stays 0.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SECONDS_DECIMALS = 6
 """Decimals of a time in a manifest: 1 microsecond, finer than one sample at any rate in use."""
 
 CENTS_REFERENCE_HZ = 10.0
-"""What cents count from, as in mir_eval.melody and in the pitch classes of CREPE and RMVPE."""
+"""Frequency at 0 cents, as in mir_eval.melody and in the pitch classes of CREPE and RMVPE."""
 
 _A4_HZ, _A4_MIDI = 440.0, 69.0
 
 
 def seconds_to_samples(seconds: float, sample_rate: int) -> int:
-    """The nearest sample to a time.
+    """Return the sample nearest to a time.
 
     >>> seconds_to_samples(0.5, 44100)
     22050
@@ -47,7 +47,7 @@ def seconds_to_samples(seconds: float, sample_rate: int) -> int:
 
 
 def samples_to_seconds(num_samples: int, sample_rate: int) -> float:
-    """The time of a sample, rounded to the microsecond, so that it survives JSON.
+    """Return the time of a sample, rounded to the microsecond so that it survives JSON.
 
     >>> samples_to_seconds(44100, 44100)
     1.0
@@ -56,7 +56,7 @@ def samples_to_seconds(num_samples: int, sample_rate: int) -> float:
 
 
 def samples_to_frames(num_samples: int, hop_length: int) -> int:
-    """How many whole hops fit; a window of ``num_samples`` has that many frames.
+    """Return the number of whole hops in ``num_samples``, which is its number of frames.
 
     >>> samples_to_frames(131072, 512)
     256
@@ -65,12 +65,12 @@ def samples_to_frames(num_samples: int, hop_length: int) -> int:
 
 
 def round_seconds(seconds: float) -> float:
-    """A time as manifests hold it: six decimals."""
+    """Round a time to the six decimals of manifests."""
     return round(float(seconds), SECONDS_DECIMALS)
 
 
 def db_to_amplitude(db: float) -> float:
-    """Amplitude ratio of a level difference in dB.
+    """Return the amplitude ratio of a level difference in dB.
 
     >>> db_to_amplitude(-20.0)
     0.1
@@ -79,7 +79,7 @@ def db_to_amplitude(db: float) -> float:
 
 
 def amplitude_to_db(amplitude: float) -> float:
-    """Level of an amplitude in dB; ``-inf`` for zero.
+    """Return the level of an amplitude in dB; ``-inf`` for zero.
 
     >>> amplitude_to_db(0.1)
     -20.0
@@ -88,7 +88,7 @@ def amplitude_to_db(amplitude: float) -> float:
 
 
 def hz_to_midi(hz: ArrayLike) -> NDArray[np.float64]:
-    """MIDI note numbers of frequencies.
+    """Convert frequencies in Hz to MIDI note numbers.
 
     >>> hz_to_midi([440.0, 880.0, 0.0]).tolist()
     [69.0, 81.0, 0.0]
@@ -97,7 +97,7 @@ def hz_to_midi(hz: ArrayLike) -> NDArray[np.float64]:
 
 
 def midi_to_hz(midi: ArrayLike) -> NDArray[np.float64]:
-    """Frequencies of MIDI note numbers.
+    """Convert MIDI note numbers to frequencies in Hz.
 
     >>> midi_to_hz([69.0, 57.0, 0.0]).tolist()
     [440.0, 220.0, 0.0]
@@ -106,7 +106,7 @@ def midi_to_hz(midi: ArrayLike) -> NDArray[np.float64]:
 
 
 def hz_to_cents(hz: ArrayLike) -> NDArray[np.float64]:
-    """Cents above :data:`CENTS_REFERENCE_HZ`.
+    """Convert frequencies in Hz to cents above :data:`CENTS_REFERENCE_HZ`.
 
     >>> hz_to_cents([20.0, 40.0, 0.0]).tolist()
     [1200.0, 2400.0, 0.0]
@@ -115,7 +115,7 @@ def hz_to_cents(hz: ArrayLike) -> NDArray[np.float64]:
 
 
 def cents_to_hz(cents: ArrayLike) -> NDArray[np.float64]:
-    """Frequencies of cents above :data:`CENTS_REFERENCE_HZ`.
+    """Convert cents above :data:`CENTS_REFERENCE_HZ` to frequencies in Hz.
 
     >>> cents_to_hz([1200.0, 0.0]).tolist()
     [20.0, 0.0]
@@ -126,9 +126,9 @@ def cents_to_hz(cents: ArrayLike) -> NDArray[np.float64]:
 def _where_pitched(
     values: ArrayLike, convert: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """``convert`` of what is not 0, in an array of the same shape."""
-    given = np.asarray(values, np.float64)
-    found = np.zeros_like(given)
-    pitched = given != 0.0
-    found[pitched] = convert(given[pitched])
-    return found
+    """Apply ``convert`` to the values that are not 0, and keep the zeros."""
+    array = np.asarray(values, np.float64)
+    converted = np.zeros_like(array)
+    pitched = array != 0.0
+    converted[pitched] = convert(array[pitched])
+    return converted

@@ -1,7 +1,7 @@
-"""From evidence about a stem to a decision: the classes found in it, its labels, and what to do with it. Pure logic.
+"""Decide about a stem from evidence: the classes found in it, its labels and its verdict. Pure logic.
 
-:func:`decide` is the only place where that is decided. What is learned about a stem, by whatever means, goes into its
-:class:`Evidence`; what the user wants goes into the :class:`Policy`.
+:func:`decide` is the only place where this is decided. :class:`Evidence` holds everything measured about a stem;
+:class:`Policy` holds the user's settings.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ __all__ = [
 ]
 
 PRESENT_DB = -30.0
-"""Power of a measured bleed relative to the stem, in dB, from which on its class counts as present."""
+"""Minimum power of a measured bleed, in dB relative to the stem, for its class to count as present."""
 
 MISTAKEN = 0.02
-"""Chance that measured bleed is none, by which the label quality of a stem that holds some falls."""
+"""Probability that a measured bleed is a false alarm; it scales the label quality of a stem with measured bleed."""
 
 Threshold = float | Mapping[str, float]
-"""A score above which a class is present: one for all classes, or class by class."""
+"""Score above which a class is present: one for all classes, or one per class."""
 
 Action = Literal["keep", "relabel", "mixed", "drop"]
 
 
 class VerdictReason(StrEnum):
-    """Why a stem got its verdict; the value stands in the manifest.
+    """Reason of a verdict, as written in the manifest.
 
     Attributes:
         action: what to do with the stem.
-        meaning: the reason in words, for the documentation.
+        meaning: explanation for the documentation.
     """
 
     action: Action
@@ -79,7 +79,7 @@ class VerdictReason(StrEnum):
     HELD_OUT = "held_out", "keep", "a declared test or validation stem: reported on, never relabelled"
 
     def __new__(cls, value: str, action: Action, meaning: str) -> Self:
-        """A member of three parts."""
+        """Create a member from its value, action and meaning."""
         member = str.__new__(cls, value)
         member._value_, member.action, member.meaning = value, action, meaning
         return member
@@ -87,14 +87,14 @@ class VerdictReason(StrEnum):
 
 @dataclass(frozen=True)
 class Policy:
-    """What the user wants of a verdict.
+    """Settings of the decision.
 
     Args:
-        threshold: a class is present above this score; class by class as a mapping.
+        threshold: score above which a class is present; a mapping gives one per class.
         claimed_threshold: the same for a class that the dataset claims, see :func:`limits`.
-        max_bleed_db: a stem that holds what it claims is kept where the unclaimed classes in it, together, are softer
-            than the claimed ones by so many dB (-25, say). None: every class that is found counts.
-        chance: of a class in what the scores were calibrated on, see :func:`label_quality`.
+        max_bleed_db: tolerated bleed in dB relative to the claimed classes, -25 for example. A stem that contains what
+            it claims is kept if all unclaimed classes together are softer. None: every class that is found counts.
+        chance: prior probability of a class in the data that the scores were calibrated on, see :func:`label_quality`.
     """
 
     threshold: Threshold = 0.9
@@ -105,15 +105,15 @@ class Policy:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known about a stem.
+    """Evidence about one stem.
 
     Args:
         claimed: the classes that the dataset claims.
-        labels: those that it has now; a held-out stem keeps them.
-        held_out: a declared test or validation stem.
-        scores: class -> score in [0, 1]; empty where the stem is silent.
-        levels_db: class -> its estimated level relative to the stem, where the weights estimate levels.
-        crosstalk: bleed that was measured against other stems of the song.
+        labels: the current labels; a held-out stem keeps them.
+        held_out: the stem is a declared test or validation stem.
+        scores: class -> score in [0, 1]; empty if the stem is silent.
+        levels_db: class -> estimated level relative to the stem; empty if the weights estimate no levels.
+        crosstalk: bleed from other stems of the song, as measured.
     """
 
     claimed: Sequence[str]
@@ -125,19 +125,19 @@ class Evidence:
 
     @classmethod
     def of(cls, stem: Stem) -> Evidence:
-        """What a manifest says of a stem that was judged."""
+        """Return the evidence that the manifest holds about a judged stem."""
         return cls(stem.claimed, stem.labels, stem.held_out, stem.scores, stem.levels_db, stem.crosstalk or ())
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What :func:`decide` made of the evidence.
+    """Result of :func:`decide`.
 
     Attributes:
         found: the classes found, in the order of the scores.
-        labels: the stem's labels from now on.
-        levels_db: class found -> level in dB relative to the stem, where one is known.
-        measured_db: class found -> level of its bleed, where that was measured and counted.
+        labels: the new labels of the stem.
+        levels_db: class -> level in dB relative to the stem, for classes found whose level is known.
+        measured_db: class -> level of its bleed in dB, for classes found by a measurement that counts.
         verdict: what to do with the stem, and why.
     """
 
@@ -148,7 +148,7 @@ class Decision:
     verdict: Verdict
 
     def applied(self, stem: Stem, **also: object) -> Stem:
-        """The stem with the decision, and with other fields by keyword."""
+        """Return the stem with the decision applied, and with further fields given as keywords."""
         decided = {"found": self.found, "labels": self.labels, "levels_db": self.levels_db, "verdict": self.verdict}
         return stem.model_copy(update={**decided, **also})
 
@@ -156,12 +156,14 @@ class Decision:
 def limits(
     labels: Iterable[str], claimed: Sequence[str], threshold: Threshold, claimed_threshold: float
 ) -> dict[str, float]:
-    """The score above which each class is present.
+    """Return the score above which each class is present.
 
     Args:
-        threshold: of a class in general; the paper's is 0.9.
-        claimed_threshold: of a class that the dataset claims: the claim is evidence too, as most claims are right, so
-            it never asks for more than ``threshold`` does. Equal to ``threshold`` it is the paper's rule. Ours.
+        labels: all classes.
+        claimed: the classes that the dataset claims.
+        threshold: threshold of unclaimed classes; the paper's is 0.9.
+        claimed_threshold: threshold of claimed classes, limited to ``threshold``. It is lower because a claim is
+            evidence too: most claims are right. If it equals ``threshold``, the rule is the paper's. Ours.
     """
     return {
         label: min(general, claimed_threshold) if label in claimed else general
@@ -173,33 +175,37 @@ def limits(
 def found_labels(
     scores: Mapping[str, float], claimed: Sequence[str], threshold: Threshold, claimed_threshold: float
 ) -> list[str]:
-    """Classes that are present, in the order of the scores; thresholds as for :func:`limits`.
+    """Return the classes that are present, in the order of the scores.
 
     Args:
         scores: class -> score in [0, 1].
+        claimed, threshold, claimed_threshold: see :func:`limits`.
     """
     above = limits(scores, claimed, threshold, claimed_threshold)
     return [label for label, score in scores.items() if score > above[label]]
 
 
 def borderline(scores: np.ndarray, limits: Mapping[str, float], margin: float) -> bool:
-    """Whether any score is so close to its limit that another way of listening might decide otherwise.
+    """Return whether any score is so close to its limit that another way of scoring might decide differently.
 
     Args:
-        scores: ``(label,)``, in the order of the limits.
-        margin: in logits, since that is the scale on which two ways of listening differ alike everywhere.
+        scores: one score per class, in the order of the limits. Shape: (label,)
+        limits: class -> limit, see :func:`limits`.
+        margin: distance in logits, the scale on which the difference between two ways of scoring is constant.
     """
-    given, wanted = (np.clip(values, 1e-6, 1 - 1e-6) for values in (scores, np.array(list(limits.values()))))
-    return bool(np.abs(logit(given) - logit(wanted)).min() < margin)
+    clipped, bounds = (np.clip(values, 1e-6, 1 - 1e-6) for values in (scores, np.array(list(limits.values()))))
+    return bool(np.abs(logit(clipped) - logit(bounds)).min() < margin)
 
 
 def label_quality(scores: Mapping[str, float], claimed: Sequence[str], chance: float = 0.5) -> float:
-    """How well the claim fits the scores, in [0, 1]: the chance that the stem holds what it claims and nothing else.
+    """Return the probability, in [0, 1], that the stem contains exactly the classes that it claims.
 
     Ours, see :func:`stemclean.metrics.label_beliefs.as_claimed`; ``benchmarks/ranking.py`` compares it with others.
 
     Args:
-        chance: of a class in what the scores were calibrated on, see
+        scores: class -> score in [0, 1].
+        claimed: the classes that the dataset claims.
+        chance: prior probability of a class in the data that the scores were calibrated on, see
             :func:`stemclean.models.calibration.chance_of_card`.
     """
     values, held = np.array([list(scores.values())]), np.array([[label in claimed for label in scores]])
@@ -207,13 +213,14 @@ def label_quality(scores: Mapping[str, float], claimed: Sequence[str], chance: f
 
 
 def louder_by(levels_db: Mapping[str, float], claimed: Sequence[str]) -> float | None:
-    """Power of the classes that are not claimed, together, in dB relative to that of the claimed ones.
+    """Return the total power of the unclaimed classes, in dB relative to that of the claimed ones.
 
     Args:
-        levels_db: level of each class that was found, relative to the stem.
+        levels_db: class found -> level in dB relative to the stem.
+        claimed: the classes that the dataset claims.
 
     Returns:
-        None where one of the two groups has no level.
+        The difference in dB; None if one of the two groups has no level.
 
     >>> louder_by({"drums": -1.0, "bass": -24.0, "vocals": -24.0}, ["drums"])
     -19.98...
@@ -226,11 +233,10 @@ def louder_by(levels_db: Mapping[str, float], claimed: Sequence[str]) -> float |
 
 
 def decide(evidence: Evidence, policy: Policy) -> Decision:
-    """What a stem holds, what its labels become, and what to do with it.
+    """Decide which classes a stem contains, what its labels become, and what to do with it.
 
-    A class is found where its score is above its limit, or where bleed of it was measured. Bleed alone is no content:
-    where nothing but measured bleed is known of a stem, its scores decide. Held-out stems keep their labels whatever
-    is found.
+    A class is found if its score is above its limit, or if bleed of it was measured. Bleed alone is no content: if
+    measured bleed is all that was found in a stem, only the scores count. Held-out stems always keep their labels.
     """
     if not evidence.scores:
         reason = VerdictReason.HELD_OUT if evidence.held_out else VerdictReason.SILENT
@@ -281,7 +287,7 @@ def _verdict(reason: VerdictReason, quality: float) -> Verdict:
 
 
 def own_classes(stem: Stem) -> set[str]:
-    """The classes that are a judged stem's own, and no bleed: its claims, or the loudest if none of these was found."""
+    """Return the own classes of a judged stem, not bleed: its claims, and the loudest class if no claim was found."""
     return _own(stem.claimed, stem.found or [], stem.levels_db, stem.scores)
 
 
@@ -294,22 +300,23 @@ def _own(
 
 
 def least_bleed_db(max_bleed_db: float | None) -> float:
-    """Level from which on measured bleed counts: :data:`PRESENT_DB`, or what the user tolerates if that is less."""
+    """Return the minimum level of measured bleed that counts: :data:`PRESENT_DB`, or ``max_bleed_db`` if lower."""
     return PRESENT_DB if max_bleed_db is None else min(PRESENT_DB, max_bleed_db)
 
 
 def bleeding_classes(stem: Stem, least_db: float = PRESENT_DB) -> dict[str, float]:
-    """Classes whose bleed was measured in a judged stem -> level in dB relative to the stem.
+    """Return the classes whose bleed was measured in a judged stem -> level in dB relative to the stem.
 
     Args:
-        least_db: what is softer does not count.
+        stem: a judged stem.
+        least_db: softer bleed is ignored.
     """
     bleed_db = _bleed_db(stem.crosstalk or [], own_classes(stem))
     return {label: level for label, level in bleed_db.items() if level >= least_db}
 
 
 def _bleed_db(crosstalk: Sequence[Crosstalk], own: AbstractSet[str]) -> dict[str, float]:
-    """Measured bleed by class, in dB relative to the stem; of a class that is the stem's own, it is none."""
+    """Return the measured bleed by class, in dB relative to the stem, without the stem's own classes."""
     powers: dict[str, float] = {}
     for bleed in crosstalk:
         if bleed.label is not None and bleed.label not in own:

@@ -273,11 +273,11 @@ def test_a_manifest_that_names_a_file_which_is_gone(tmp_path: Path) -> None:
 def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     source = write_songs(tmp_path / "clean", 2)
     corrupt(source, tmp_path / "noisy", quiet=True)
-    with pytest.raises(ConfigError, match="holds something else"):
+    with pytest.raises(ConfigError, match="holds other files"):
         corrupt(source, tmp_path / "noisy", CorruptConfig(seed=1), quiet=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
-    with pytest.raises(ConfigError, match="holds something else"):
+    with pytest.raises(ConfigError, match="holds other files"):
         corrupt(source, tmp_path / "other", quiet=True)
     with pytest.raises(ConfigError, match="lies in the source"):
         corrupt(source, source / "noisy", quiet=True)

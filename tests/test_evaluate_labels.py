@@ -136,9 +136,9 @@ def test_paths_do_as_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("refined", "said", "next_step"),
     [
-        (dataset(stem("x/right", "bass", ["bass"], judged(KEEP, 1.0))), "no stem of the refined", "refine the folder"),
-        (dataset(), "no stem of the refined", "no stem at all"),
-        (dataset(stem("right", "bass", ["bass"])), "never judged: 1, right", "stemclean refine"),
+        (dataset(stem("x/right", "bass", ["bass"], judged(KEEP, 1.0))), "no stem in common", "refine the folder"),
+        (dataset(), "no stem in common", "no stems"),
+        (dataset(stem("right", "bass", ["bass"])), "without a verdict: 1, for example right", "stemclean refine"),
         (dataset(labels=["vocals"]), "the classes differ", "same classes"),
     ],
 )

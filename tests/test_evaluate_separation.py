@@ -389,7 +389,7 @@ class TestRefused:
     def test_no_song_in_common(self, references: Path, estimates: Path, out: Path) -> None:
         for number in (1, 2):
             (estimates / f"song {number}").rename(estimates / f"no {number}")
-        with pytest.raises(ConfigError, match='songs are called "song 1" there and "no 1" here'):
+        with pytest.raises(ConfigError, match='named like "song 1" in the references and "no 1" in the estimates'):
             evaluate_separation(references, estimates, out, quiet=True)
         assert not out.exists()
 

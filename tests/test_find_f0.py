@@ -155,7 +155,7 @@ class TestFolders:
         f0_labels.write(true, tmp_path / "f0.csv")
         before = {file: file.read_bytes() for file in (path, tmp_path / "f0.pv", tmp_path / "f0.csv")}
         for output in ("vocals.wav", "new.ogg", "f0.pv", "f0.csv"):
-            with pytest.raises(ConfigError, match=r"is called like a sound|is there already"):
+            with pytest.raises(ConfigError, match=r"has the name of an audio file|already exists"):
                 find_f0([path], tmp_path / output, weights_uri=saved("pitch"), quiet=True)
         assert {file: file.read_bytes() for file in before} == before
         for _ in range(2):  # an estimate may be made anew

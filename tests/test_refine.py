@@ -75,23 +75,23 @@ def test_workers_and_resuming_change_no_byte(refined, tmp_path, monkeypatch):
 
     plain = tmp_path / "one" / "refined.json"
     refine(EXAMPLE, plain, workers=1, quiet=True)
-    look, looked = verb._look, []
+    judge, judged = verb._judged_or_skipped, []
 
     def killed(stem, *rest):
-        if len(looked) == 4:
+        if len(judged) == 4:
             raise KeyboardInterrupt
-        looked.append(stem.id)
-        return look(stem, *rest)
+        judged.append(stem.id)
+        return judge(stem, *rest)
 
-    monkeypatch.setattr(verb, "_look", killed)
+    monkeypatch.setattr(verb, "_judged_or_skipped", killed)
     resumed = tmp_path / "two" / "refined.json"
     with pytest.raises(KeyboardInterrupt):
         refine(EXAMPLE, resumed, workers=1, quiet=True)
     assert not resumed.exists()
     again = []
-    monkeypatch.setattr(verb, "_look", lambda stem, *rest: (again.append(stem.id), look(stem, *rest))[1])
+    monkeypatch.setattr(verb, "_judged_or_skipped", lambda stem, *rest: (again.append(stem.id), judge(stem, *rest))[1])
     refine(EXAMPLE, resumed, workers=1, quiet=True)
-    assert len(again) == 3 and not set(again) & set(looked)
+    assert len(again) == 3 and not set(again) & set(judged)
     assert resumed.read_bytes() == plain.read_bytes()
     assert [path.name for path in resumed.parent.iterdir()] == ["refined.json"]
     first = json.loads(refined[1].read_text())

@@ -262,9 +262,11 @@ def test_a_round_takes_over_what_the_one_before_has_measured(tmp_path, sounds):
 
     judged_once = [stem.model_copy(update={"crosstalk": [bled("drums", -9.0)]}) for stem in source.stems[1:]]
     manifest.write(source.with_stems(judged_once), rounds(RefineConfig()).manifest_path(1))
-    known = [stem.crosstalk for stem in rounds(RefineConfig())._measured(2).stems]
+    known = [stem.crosstalk for stem in rounds(RefineConfig())._with_crosstalk(2).stems]
     assert known == [None, *(stem.crosstalk for stem in judged_once)]
-    assert rounds(RefineConfig())._measured(1) == rounds(RefineConfig(crosstalk=False))._measured(2) == source
+    assert (
+        rounds(RefineConfig())._with_crosstalk(1) == rounds(RefineConfig(crosstalk=False))._with_crosstalk(2) == source
+    )
 
 
 def test_silent_stems_that_were_judged_are_not_compared(tmp_path, sounds):

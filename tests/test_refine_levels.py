@@ -116,7 +116,7 @@ def test_a_limit_needs_weights_that_tell_levels() -> None:
     Jury([weights(True)]).check(dataset, levels=True)
     without = Jury([weights(False)])
     without.check(dataset)
-    with pytest.raises(ConfigError, match=r"file:tiny\.safetensors does not tell how loud") as caught:
+    with pytest.raises(ConfigError, match=r"file:tiny\.safetensors does not estimate the level") as caught:
         without.check(dataset, levels=True)
     assert "bundled weights that do: " in caught.value.hint
     assert "--set options.level_head=true" in caught.value.hint
@@ -140,4 +140,4 @@ def test_the_command_takes_a_limit_and_tells_what_is_missing(tmp_path: Path, mak
     assert answers[True].exit_code == 0
     assert manifest.read(tmp_path / "refined True.json").created.config["max_bleed_db"] == -25.0
     assert answers[False].exit_code == 2
-    assert "error: file:False.safetensors does not tell how loud a class is" in answers[False].stderr
+    assert "error: file:False.safetensors does not estimate the level of each class" in answers[False].stderr

@@ -282,7 +282,7 @@ class TestSidecars:
         assert [stem.id for stem in moved.stems] == [stem.id for stem in found.stems]
 
     def test_nothing_in_common_is_refused(self):
-        with pytest.raises(ConfigError, match="have no folder in common"):
+        with pytest.raises(ConfigError, match="have no common folder"):
             Sidecars(Path("/elsewhere/x.json"), Path("/data/songs"))
 
 

@@ -214,10 +214,10 @@ class TestRounds:
 
     def test_a_finished_run_does_nothing_again_and_more_rounds_go_on_from_it(self, place, whole, monkeypatch):
         before = whole[1].read_bytes()
-        fits, looks = Counting(rounds.fit_classifier.func), Counting(listening._look)
+        fits, looks = Counting(rounds.fit_classifier.func), Counting(listening._judged_or_skipped)
         loop = Counting(fits.function.__globals__["fit"])
         monkeypatch.setitem(fits.function.__globals__, "fit", loop)
-        monkeypatch.setattr(listening, "_look", looks)
+        monkeypatch.setattr(listening, "_judged_or_skipped", looks)
         run(place, "whole")
         assert (len(loop.calls), len(looks.calls)) == (0, 0)
         assert whole[1].read_bytes() == before
@@ -233,7 +233,7 @@ class TestRounds:
         self, place, whole, monkeypatch, what, at
     ):
         name = f"killed {what} {at}"
-        module, function = (rounds, "fit_classifier") if what == "training" else (listening, "_look")
+        module, function = (rounds, "fit_classifier") if what == "training" else (listening, "_judged_or_skipped")
         plain = getattr(module, function)
         monkeypatch.setattr(module, function, Counting(plain, at))
         with pytest.raises(KeyboardInterrupt):
@@ -248,8 +248,8 @@ class TestRounds:
         assert not {name for name in left if "partial" in name or "checkpoint" in name}
 
     def test_no_resume_starts_afresh(self, place, whole, monkeypatch):
-        looks = Counting(listening._look)
-        monkeypatch.setattr(listening, "_look", looks)
+        looks = Counting(listening._judged_or_skipped)
+        monkeypatch.setattr(listening, "_judged_or_skipped", looks)
         _, output = run(place, "whole", resume=False)
         assert len(looks.calls) == 48 and output.read_bytes() == whole[1].read_bytes()  # all is seeded
 
@@ -350,8 +350,8 @@ class TestAblations:
                 if score > (min(found[label], 0.3) if label in stem.claimed else found[label])
             }
             assert set(stem.labels) == above
-        looks = Counting(listening._look)
-        monkeypatch.setattr(listening, "_look", looks)
+        looks = Counting(listening._judged_or_skipped)
+        monkeypatch.setattr(listening, "_judged_or_skipped", looks)
         before = output.read_bytes()
         run(place, "adaptive", config=adaptive, rounds=1)
         assert not looks.calls and output.read_bytes() == before

@@ -203,7 +203,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path, echo):
     with pytest.raises(ConfigError, match="no such file"):
         separate(tmp_path / "no.wav", tmp_path / "out", weights_uri=echo())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="holds no audio file"):
+    with pytest.raises(ConfigError, match="contains no audio files"):
         separate(tmp_path / "empty", tmp_path / "out", weights_uri=echo())
     with pytest.raises(WeightsError, match="these are classifiers, but separators are needed"):
         separate(tmp_path / "empty", tmp_path / "out", weights_uri="bundled:atto.v2")

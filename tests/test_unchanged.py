@@ -154,13 +154,13 @@ def test_refine_passes_over_a_stem_that_is_rewritten_while_it_is_judged(
 def test_refine_passes_over_a_stem_that_is_rewritten_before_bleed_is_measured(
     tmp_path: Path, song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of_song, bass = crosstalk._of_song, stem_of(song, "bass")
+    measured_song, bass = crosstalk._measured_song, stem_of(song, "bass")
 
     def measured(stems, **options):
         rewrite(bass)
-        return of_song(stems, **options)
+        return measured_song(stems, **options)
 
-    monkeypatch.setattr(crosstalk, "_of_song", measured)
+    monkeypatch.setattr(crosstalk, "_measured_song", measured)
     refined = refine(song, tmp_path / "refined.json", quiet=True)
     assert reasons(refined.skipped)[bass.name] == "changed_while_reading"
     left = {Path(stem.path).name: stem for stem in refined.stems}

@@ -1,1 +1,1 @@
-"""What the verb ``eval separation`` is made of: pairs of stems, their audio, and what is written."""
+"""Building blocks of ``eval separation`` and ``eval pitch``: pairing, measuring and writing results."""

@@ -1,14 +1,14 @@
-"""Which estimate of f0 belongs to which reference: song by song, by name.
+"""Pair estimates of f0 with references, song by song, by name.
 
 Rules:
 
-* A side is a file of f0, a folder of them, or a manifest whose stems have ``f0``. In a folder the files count that say
-  by their name that they are f0 (:mod:`stemclean.layouts.f0_files`); if none does, all that end like one.
-* A file's song is its path without the ending and without the words ``f0`` and ``pitch``; below a folder, a last part
-  that means vocals or the mixture says nothing: ``song/f0.pv``, ``song/vocals.f0.csv`` and ``song.f0.csv`` are of
-  ``song``.
-* In a manifest of estimates, f0 that came with the dataset are passed over if there are estimated ones.
-* Songs are paired as stems are (:mod:`stemclean.evaluating.pairing`).
+* Each side is an f0 file, a folder of f0 files, or a manifest whose stems have ``f0``. In a folder, files count whose
+  name marks them as f0 (:mod:`stemclean.layouts.f0_files`); if there are none, all files with the extension of one.
+* The song of a file is its path without the extension and without the words ``f0`` and ``pitch``. Below a folder, a
+  last part that means vocals or the mixture is ignored: ``song/f0.pv``, ``song/vocals.f0.csv`` and ``song.f0.csv`` all
+  belong to ``song``.
+* In a manifest of estimates, annotated f0 are ignored if there are estimated ones.
+* Songs are paired in the same way as stems (:mod:`stemclean.evaluating.pairing`).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _LIKE_MANIFESTS = (".jsonl", ".jsonl.gz")
 
 @dataclass(frozen=True)
 class Label:
-    """A file of f0.
+    """An f0 file.
 
     Args:
         path: the file.
-        format: its name; None: told from what stands in it, and from the sound's length.
-        sound: the audio file that it speaks of, and its stream; None: not known.
-        song: what the song is called where the file speaks of many; None: not known.
+        format: name of its format; None: detected from the content and the duration of the audio.
+        sound: the audio file that it annotates, and its stream; None: unknown.
+        song: name of the song within a file of several songs; None: unknown.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class Label:
     song: str | None = None
 
     def duration(self) -> float | None:
-        """Seconds of the sound; None where there is none that can be read."""
+        """Return the duration of the audio in seconds; None if there is none that can be read."""
         if not self.sound:
             return None
         try:
@@ -59,7 +59,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Pair:
-    """A song's f0 twice."""
+    """The reference and the estimate of a song."""
 
     track: str
     reference: Label
@@ -67,46 +67,47 @@ class Pair:
 
 
 def pair(reference: Path, estimate: Path) -> tuple[list[Pair], list[Failure]]:
-    """The songs that can be evaluated, in the order of the references, and all that is left over.
+    """Return the songs that can be evaluated, in the order of the references, and failures for everything else.
 
     Raises:
-        ConfigError: no such file or folder, no f0 in it, or no song that both sides have.
+        ConfigError: no such file or folder, no f0 in it, or no song on both sides.
         ManifestError: a broken manifest.
     """
     failures: list[Failure] = []
-    true, given = _labels(reference, failures), _labels(estimate, failures, estimated=True)
-    names = pair_names(list(true), list(given))
+    true, estimated = _labels(reference, failures), _labels(estimate, failures, estimated=True)
+    names = pair_names(list(true), list(estimated))
     if not names:
         raise ConfigError(
             "no song has both a reference and an estimate",
-            f'songs are called "{next(iter(true))}" there and "{next(iter(given))}" here;\n'
-            "the estimate of REFERENCE/SONG/f0.pv is looked for in ESTIMATE/SONG.f0.csv or ESTIMATE/SONG/f0.csv",
+            f'songs are named like "{next(iter(true))}" in the references '
+            f'and "{next(iter(estimated))}" in the estimates;\n'
+            "the estimate of REFERENCE/SONG/f0.pv must be ESTIMATE/SONG.f0.csv or ESTIMATE/SONG/f0.csv",
         )
     failures += [failure(track, "missing_track") for track in true if track not in names]
-    failures += [failure(track, "extra_track") for track in given if track not in names.values()]
-    return [Pair(track, true[track], given[names[track]]) for track in true if track in names], failures
+    failures += [failure(track, "extra_track") for track in estimated if track not in names.values()]
+    return [Pair(track, true[track], estimated[names[track]]) for track in true if track in names], failures
 
 
 def _labels(path: Path, failures: list[Failure], *, estimated: bool = False) -> dict[str, Label]:
-    """Song -> its label on one side."""
+    """Return song -> f0 file on one side."""
     if not path.exists():
-        raise ConfigError(f"no such file or folder: {path}", "give a file of f0, a folder of them, or a manifest")
+        raise ConfigError(f"no such file or folder: {path}", "give an f0 file, a folder of f0 files, or a manifest")
     inside = next((path / name for name in layouts.MANIFEST_NAMES if (path / name).is_file()), path)
     if inside.is_file():
         if not _is_manifest(inside):
-            whole = PurePosixPath(path.resolve().parent.name, path.name)  # f0.pv is called like its folder
+            whole = PurePosixPath(path.resolve().parent.name, path.name)  # f0.pv has the name of its folder
             song = path.stem if f0_files.called(path) else _song(whole)
             return {song: Label(path, sound=f0_files.sound_of(path, FOUR_STEMS), song=song)}
         found = _of_manifest(inside, estimated=estimated)
     else:
         found = _of_folder(path, failures)
     if not found:
-        raise ConfigError(f"{path}: no f0 in it", "f0 stands in files called like f0.pv, SONG.pv or SONG.f0.csv")
+        raise ConfigError(f"{path}: no f0 in it", "f0 files have names like f0.pv, SONG.pv or SONG.f0.csv")
     return found
 
 
 def _is_manifest(path: Path) -> bool:
-    """Whether a file is a manifest and no label of notes, which may be JSON too."""
+    """Return whether a file is a manifest rather than an annotation of notes, which may be JSON too."""
     if path.name.endswith(_LIKE_MANIFESTS):
         return True
     if path.suffix != ".json":
@@ -124,9 +125,9 @@ def _of_manifest(path: Path, *, estimated: bool) -> dict[str, Label]:
     stems = [(stem, stem.f0) for stem in as_on_disk(data.stems, folder) if stem.f0]
     if estimated and not all(f0.annotated for _, f0 in stems):
         stems = [(stem, f0) for stem, f0 in stems if not f0.annotated]
-    times = Counter(stem.track for stem, _ in stems)
+    per_track = Counter(stem.track for stem, _ in stems)
     return {
-        stem.track if times[stem.track] == 1 else stem.id: Label(
+        stem.track if per_track[stem.track] == 1 else stem.id: Label(
             folder / f0.path, f0.format, (folder / stem.path, stem.stream), _last(stem.track)
         )
         for stem, f0 in stems
@@ -135,9 +136,9 @@ def _of_manifest(path: Path, *, estimated: bool) -> dict[str, Label]:
 
 def _of_folder(folder: Path, failures: list[Failure]) -> dict[str, Label]:
     paths = sorted(path for path in folder.rglob("*") if f0_files.may_be(path) and path.is_file())
-    said = [path for path in paths if f0_files.says_so(path)]
+    marked = [path for path in paths if f0_files.says_so(path)]
     found: dict[str, Label] = {}
-    for path in said or paths:
+    for path in marked or paths:
         song = _song(PurePosixPath(path.relative_to(folder).as_posix()))
         if song in found:
             detail = f"{song} is read from {found[song].path}"
@@ -148,14 +149,14 @@ def _of_folder(folder: Path, failures: list[Failure]) -> dict[str, Label]:
 
 
 def _last(song: str) -> str:
-    """A song's own name, without the folders above it."""
+    """Return a song's name without its folders."""
     return song.rpartition("/")[2]
 
 
 def _song(path: PurePosixPath) -> str:
-    """The song that a label is of, by its path."""
+    """Return the song of an f0 file, from its path."""
     name = f0_files.called(Path(path.name))
-    known = name and FOUR_STEMS.exact(name) not in (f0_files.SUNG, MIXTURE)
+    names_song = name and FOUR_STEMS.exact(name) not in (f0_files.SUNG, MIXTURE)
     if len(path.parts) == 1:
         return name or path.stem
-    return (path.parent / name if known else path.parent).as_posix()
+    return (path.parent / name if names_song else path.parent).as_posix()

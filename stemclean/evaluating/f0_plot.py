@@ -1,4 +1,4 @@
-"""A picture of two f0 of one song over its spectrogram; matplotlib draws it."""
+"""Plot the reference and the estimated f0 of a song over its spectrogram, with matplotlib."""
 
 from __future__ import annotations
 
@@ -24,32 +24,35 @@ ENDINGS = (".png", ".svg", ".pdf")
 
 RATE = 16000
 N_FFT = 2048
-"""128 ms: the harmonics of a low voice are apart, and a vibrato is still seen."""
+"""128 ms: long enough to separate the harmonics of a low voice, short enough to show a vibrato."""
 
 MAX_COLUMNS = 1600
-"""Of the spectrogram; as many as the picture has pixels."""
+"""Maximum number of spectrogram columns: about the width of the plot in pixels."""
 
 ROWS_PER_SEMITONE = 4
 RANGE_DB = 70.0
-"""Below the loudest point all is one colour."""
+"""Dynamic range of the colour scale, below the loudest point."""
 
 TOLERANCE = 0.5
-"""Semitones within which an f0 is right."""
+"""Maximum error of a correct f0, in semitones."""
 
 
 def check(path: Path) -> None:
-    """Refuse what could not be drawn, before anything is read.
+    """Check that a plot can be written, before any input is read.
 
     Raises:
-        ConfigError: matplotlib is not installed, the ending is none that it draws, or another picture is there.
+        ConfigError: matplotlib is not installed, the file extension is not supported, or the file exists and is not a
+            plot by stemclean.
     """
     if path.suffix.lower() not in ENDINGS:
-        raise ConfigError(f"{path}: a picture ends in {', '.join(ENDINGS)}", f"name it {path.with_suffix('.png')}")
+        raise ConfigError(
+            f"{path}: the name of a plot must end in {', '.join(ENDINGS)}", f"name it {path.with_suffix('.png')}"
+        )
     try:
         importlib.import_module("matplotlib.figure")
     except ImportError:
         hint = 'python -m pip install "stemclean[plots]"'
-        raise ConfigError("matplotlib is not installed, which draws pictures", hint) from None
+        raise ConfigError("plots need matplotlib, which is not installed", hint) from None
     refuse_foreign(path, lambda path: b"stemclean" in path.read_bytes(), "picture that stemclean drew")
 
 
@@ -61,37 +64,41 @@ def draw(
     scores: Mapping[str, float | None],
     sound: tuple[Path, int] | None = None,
 ) -> None:
-    """Draw both f0 over the spectrogram; where the estimate is wrong it is drawn in red.
+    """Plot both f0 over the spectrogram; wrong frames of the estimate are red.
 
     Args:
-        path: the picture.
-        track: what the song is called.
-        reference: drawn as a broad line.
-        estimate: drawn as dots.
-        scores: of :func:`stemclean.metrics.pitch.evaluate`, for the title.
+        path: the image file to write.
+        track: name of the song.
+        reference: the reference, plotted as a wide line.
+        estimate: the estimate, plotted as dots.
+        scores: result of :func:`stemclean.metrics.pitch.evaluate`, for the title.
         sound: the audio file and its stream; None: no spectrogram.
 
     Raises:
-        AudioError: the sound cannot be read.
+        AudioError: the audio cannot be read.
     """
     figure_class = importlib.import_module("matplotlib.figure").Figure
     figure = figure_class(figsize=(12, 5), dpi=130, layout="constrained")
     axes = figure.add_subplot()
     low, high = _range(reference, estimate)
-    end = max(float(one.times[-1]) + one.hop for one in (reference, estimate))
+    end = max(float(f0.times[-1]) + f0.hop for f0 in (reference, estimate))
     if sound:
         levels, seconds = _spectrogram(*sound, low, high)
         axes.imshow(
             levels, origin="lower", aspect="auto", extent=(0, seconds, low, high), cmap="gray_r", vmin=0, vmax=1
         )
         end = max(end, seconds)
-    true, given = _lines(reference), _lines(estimate)
-    axes.plot(reference.times, true, color="#00a0d0", linewidth=7, alpha=0.5, label="reference")
+    true_notes, estimated_notes = _lines(reference), _lines(estimate)
+    axes.plot(reference.times, true_notes, color="#00a0d0", linewidth=7, alpha=0.5, label="reference")
     wrong = _wrong(reference, estimate)
     dots = {"linestyle": "none", "marker": ".", "markersize": 3}
-    axes.plot(estimate.times, np.where(wrong, np.nan, given), color="#108030", label="estimate", **dots)
+    axes.plot(estimate.times, np.where(wrong, np.nan, estimated_notes), color="#108030", label="estimate", **dots)
     axes.plot(
-        estimate.times, np.where(wrong, given, np.nan), color="#d02010", label="estimate, wrong or not sung", **dots
+        estimate.times,
+        np.where(wrong, estimated_notes, np.nan),
+        color="#d02010",
+        label="estimate, wrong or unvoiced",
+        **dots,
     )
     axes.set(xlim=(0, end), ylim=(low, high), xlabel="seconds")
     notes = np.arange(12 * np.ceil(low / 12), high, 12 if high - low > 30 else 6)
@@ -110,7 +117,7 @@ def draw(
 
 
 def _range(*tracks: F0Track) -> tuple[float, float]:
-    """Lowest and highest MIDI note of the picture: what is sung and two of its harmonics."""
+    """Return the lowest and highest MIDI note of the plot, which covers the f0 and two harmonics."""
     midi = np.concatenate([hz_to_midi(track.f0_hz[track.f0_hz > 0]) for track in tracks])
     if not len(midi):
         return 36.0, 96.0
@@ -119,7 +126,7 @@ def _range(*tracks: F0Track) -> tuple[float, float]:
 
 
 def _spectrogram(path: Path, stream: int, low: float, high: float) -> tuple[NDArray[np.float64], float]:
-    """Levels in [0, 1] on a scale of semitones, read in blocks.
+    """Compute a spectrogram on a semitone scale, with levels in [0, 1]; the audio is read in blocks.
 
     Returns:
         (levels, seconds). Shape: (row, column)
@@ -142,15 +149,15 @@ def _spectrogram(path: Path, stream: int, low: float, high: float) -> tuple[NDAr
 
 
 def _lines(track: F0Track) -> NDArray[np.float64]:
-    """MIDI notes; NaN, at which a line breaks off, where nothing is sung. Shape: (frame,)."""
+    """Return MIDI notes, with NaN in unvoiced frames so that the line is interrupted. Shape: (frame,)."""
     return np.where(track.voiced, hz_to_midi(track.f0_hz), np.nan)
 
 
 def _wrong(reference: F0Track, estimate: F0Track) -> NDArray[np.bool_]:
-    """Frames of the estimate that are off by more than 50 cents, or where nothing is sung. Shape: (frame,)."""
+    """Return which frames of the estimate are over 50 cents off, or unvoiced in the reference. Shape: (frame,)."""
     f0_hz, voicing, _ = reference.at(estimate.times)
-    sung = (f0_hz > 0) & (voicing > 0)
-    return np.asarray(~sung | (np.abs(hz_to_midi(f0_hz) - hz_to_midi(estimate.f0_hz)) > TOLERANCE))
+    voiced = (f0_hz > 0) & (voicing > 0)
+    return np.asarray(~voiced | (np.abs(hz_to_midi(f0_hz) - hz_to_midi(estimate.f0_hz)) > TOLERANCE))
 
 
 def _name(note: float) -> str:

@@ -1,17 +1,17 @@
-"""Which estimate belongs to which reference: song by song, class by class.
+"""Pair estimates with references, song by song and class by class.
 
-Nothing is guessed, and all that is left over is listed.
+Nothing is guessed, and everything that has no partner is listed.
 
 Rules:
 
-* Songs are paired by name; if nothing has the same name, by the last part of it (``test/Song`` and ``Song``), where
-  that is unique; and where both sides hold a single song, these two.
-* A class is read from the file that is called exactly like it (``vocals.wav``), and other files that claim it are left
-  over. Without such a file, several references of a class are its parts and are added up (``Lead Vox.flac``,
-  ``Backing Vox.flac``); several estimates are ambiguous, and are not used.
-* All files of a song have one sample rate, the first reference's, and one number of channels, the references'; mono is
-  copied to every channel. References of different lengths are filled up with silence; an estimate is given its song's
-  length.
+* Songs are paired by name; if no names match, by the last part of the name (``test/Song`` and ``Song``) if it is
+  unique. If each side has a single song, the two are paired.
+* A class is read from the file with exactly its name (``vocals.wav``); other files that claim it are listed. Without
+  such a file, several references of a class are summed as its parts (``Lead Vox.flac``, ``Backing Vox.flac``); several
+  estimates are ambiguous and are not used.
+* All files of a song must have the sample rate of the first reference and the number of channels of the references;
+  mono is copied to every channel. Shorter references are padded with silence; an estimate is cut or padded to the
+  length of its song.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stemclean.manifest import Manifest, Stem
 __all__ = ["REASONS", "Failure", "Song", "Source", "failure", "pair", "pair_names"]
 
 Failure = dict[str, str]
-"""What could not be evaluated: ``path``, ``reason``, ``detail``."""
+"""Something that could not be evaluated: ``path``, ``reason``, ``detail``."""
 
 REASONS: dict[str, str] = {
     "missing_estimate": "the song has estimates, but none of this class",
@@ -44,13 +44,13 @@ REASONS: dict[str, str] = {
     "sample_rate_differs": "not the sample rate of the song's references",
     "channels_differ": "neither mono nor as many channels as the song's references have",
 }
-"""Reason code of what could not be evaluated -> what it means; files have those of a manifest's skips too."""
+"""Reason code of a failure -> its meaning; files may also have the reason codes of skips in a manifest."""
 
-TOLD = 5
-"""Files that an error names."""
+MAX_NAMED = 5
+"""Maximum number of files named in an error."""
 
 NO_FAILURE = frozenset({"mixture", "silent"})
-"""Skip reasons that are no failure."""
+"""Skip reasons that are not failures."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Source:
     """One class of one song, on one side.
 
     Args:
-        files: path and audio stream of each part; they are added up.
-        sample_rate: per second.
-        channels: the greatest number that a part has.
-        num_samples: of the longest part.
+        files: path and audio stream of each part; the parts are summed.
+        sample_rate: sample rate in Hz.
+        channels: largest number of channels of a part.
+        num_samples: length of the longest part.
     """
 
     files: tuple[tuple[Path, int], ...]
@@ -72,12 +72,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Song:
-    """What is evaluated together.
+    """A song with its references and estimates.
 
     Args:
-        track: its name among the references.
+        track: name of the song among the references.
         references: class -> source.
-        estimates: the same classes.
+        estimates: class -> source, for the same classes.
     """
 
     track: str
@@ -91,30 +91,33 @@ class Song:
 
     @property
     def sample_rate(self) -> int:
-        """Of all files."""
+        """Sample rate of all files."""
         return next(iter(self.references.values())).sample_rate
 
     @property
     def channels(self) -> int:
-        """Of all files, mono ones being copied: the references' greatest number, or if that is 1, the estimates'."""
+        """Number of channels: the largest of the references, or if they are mono, of the estimates."""
         greatest = max(source.channels for source in self.references.values())
         return greatest if greatest > 1 else max(source.channels for source in self.estimates.values())
 
     @property
     def num_samples(self) -> int:
-        """Of the longest reference."""
+        """Length of the longest reference."""
         return max(source.num_samples for source in self.references.values())
 
     def without(self, labels: Iterable[str]) -> Song:
-        """The same song with fewer classes."""
-        gone = set(labels)
+        """Return the song without some classes."""
+        removed = set(labels)
         return Song(
             self.track,
-            *({k: v for k, v in side.items() if k not in gone} for side in (self.references, self.estimates)),
+            *(
+                {label: source for label, source in side.items() if label not in removed}
+                for side in (self.references, self.estimates)
+            ),
         )
 
     def owner(self, path: Path) -> str | None:
-        """The class that a file belongs to."""
+        """Return the class that a file belongs to."""
         for side in (self.references, self.estimates):
             for label, source in side.items():
                 if any(file == path for file, _ in source.files):
@@ -123,19 +126,19 @@ class Song:
 
 
 def failure(path: str, reason: str, detail: str = "") -> Failure:
-    """See :data:`Failure`."""
+    """Create a :data:`Failure`."""
     return {"path": path, "reason": reason, "detail": detail}
 
 
 def pair(reference: tuple[Manifest, Path], estimate: tuple[Manifest, Path]) -> tuple[list[Song], list[Failure]]:
-    """The songs that can be evaluated, in the order of the references, and all that is left over.
+    """Return the songs that can be evaluated, in the order of the references, and failures for everything else.
 
     Args:
         reference: a manifest and the folder of its stems.
         estimate: the same.
 
     Raises:
-        ConfigError: no song has estimates, or the files of all songs lie in one folder per class.
+        ConfigError: no song has estimates, or the files are sorted into one folder per class.
     """
     labels = reference[0].labels
     failures = [*_skipped(*reference), *_skipped(*estimate)]
@@ -147,8 +150,9 @@ def pair(reference: tuple[Manifest, Path], estimate: tuple[Manifest, Path]) -> t
     if not names:
         raise ConfigError(
             "no song has both references and estimates",
-            f"songs are called {_example(references)} there and {_example(estimates)} here;\n"
-            "the estimates of REFERENCE/SONG/vocals.wav are looked for in ESTIMATE/SONG/vocals.wav",
+            f"songs are named like {_example(references)} in the references "
+            f"and {_example(estimates)} in the estimates;\n"
+            "the estimate of REFERENCE/SONG/vocals.wav must be ESTIMATE/SONG/vocals.wav",
         )
     songs = []
     for track, stems in references.items():
@@ -156,13 +160,13 @@ def pair(reference: tuple[Manifest, Path], estimate: tuple[Manifest, Path]) -> t
             failures.append(failure(track, "missing_track"))
             continue
         true = _sources(stems, reference[1], labels, failures, several=True)
-        given = _sources(estimates[names[track]], estimate[1], labels, failures, several=False)
-        failures += [failure(f"{track}/{label}", "missing_estimate") for label in true if label not in given]
-        extra = (source for label, source in given.items() if label not in true)
+        estimated = _sources(estimates[names[track]], estimate[1], labels, failures, several=False)
+        failures += [failure(f"{track}/{label}", "missing_estimate") for label in true if label not in estimated]
+        extra = (source for label, source in estimated.items() if label not in true)
         failures += [failure(source.files[0][0].as_posix(), "extra_estimate") for source in extra]
-        both = [label for label in true if label in given]
-        song = Song(track, {label: true[label] for label in both}, {label: given[label] for label in both})
-        song = _alike(song, failures)
+        both = [label for label in true if label in estimated]
+        song = Song(track, {label: true[label] for label in both}, {label: estimated[label] for label in both})
+        song = _consistent(song, failures)
         if song.labels:
             songs.append(song)
     failures += [failure(track, "extra_track") for track in estimates if track not in names.values()]
@@ -170,29 +174,32 @@ def pair(reference: tuple[Manifest, Path], estimate: tuple[Manifest, Path]) -> t
 
 
 def _nothing_usable(manifest: Manifest, folder: Path, failures: Sequence[Failure]) -> ConfigError:
-    """The error for a side of which no file can be used, with the first reasons."""
-    here = [one for one in failures if Path(one["path"]).is_relative_to(folder)]
-    here += [
+    """Return the error for a side without usable files, with the first reasons."""
+    inside = [failed for failed in failures if Path(failed["path"]).is_relative_to(folder)]
+    inside += [
         failure((folder / skip.path).as_posix(), skip.reason, skip.detail)
         for skip in manifest.skipped
         if skip.reason in NO_FAILURE
     ]
-    why = [f"{one['path']}: {one['reason']}" + (f" ({one['detail']})" if one["detail"] else "") for one in here[:TOLD]]
-    wanted = f"files are read by these classes: {', '.join(manifest.labels)}"
-    return ConfigError(f"{folder}: no file in it can be used", "\n".join([*why, wanted]))
+    reasons = [
+        f"{failed['path']}: {failed['reason']}" + (f" ({failed['detail']})" if failed["detail"] else "")
+        for failed in inside[:MAX_NAMED]
+    ]
+    classes = f"files are matched to these classes: {', '.join(manifest.labels)}"
+    return ConfigError(f"{folder}: no file in it can be used", "\n".join([*reasons, classes]))
 
 
 def _skipped(manifest: Manifest, folder: Path) -> list[Failure]:
-    """What could not be read at all; no failure are mixtures, what an earlier run has told, and unnamed classes."""
-    fine = set(NO_FAILURE)
+    """Return failures for files that were skipped, except mixtures, other classes, and skips of an earlier run."""
+    ignored = set(NO_FAILURE)
     if manifest.created.config.get("profile") not in (None, *PROFILES):
-        fine.add("class_unknown")  # whoever names classes wants these and no others
-    fresh = (skip for skip in manifest.skipped if skip.reason not in fine and skip.by is None)
-    return [failure((folder / skip.path).as_posix(), skip.reason, skip.detail) for skip in fresh]
+        ignored.add("class_unknown")  # the user named the classes to evaluate
+    reported = (skip for skip in manifest.skipped if skip.reason not in ignored and skip.by is None)
+    return [failure((folder / skip.path).as_posix(), skip.reason, skip.detail) for skip in reported]
 
 
 def _by_track(manifest: Manifest, folder: Path, failures: list[Failure]) -> dict[str, list[Stem]]:
-    """The stems that can be used, by song."""
+    """Return the usable stems of each song."""
     if manifest.created.config.get("layout") == "class_folders":
         raise ConfigError(
             f"{folder}: a folder of classes does not say which files belong to one song",
@@ -210,14 +217,14 @@ def _by_track(manifest: Manifest, folder: Path, failures: list[Failure]) -> dict
 
 
 def pair_names(references: Sequence[str], estimates: Sequence[str]) -> dict[str, str]:
-    """Song among the references -> song among the estimates."""
+    """Pair names of songs: name among the references -> name among the estimates."""
     if len(references) == len(estimates) == 1:
         return {references[0]: estimates[0]}
     same = {name: name for name in references if name in set(estimates)}
     if same:
         return same
-    ours, theirs = _by_last_part(references), _by_last_part(estimates)
-    return {ours[name][0]: theirs[name][0] for name in ours if len(ours[name]) == len(theirs.get(name, [])) == 1}
+    true, estimated = _by_last_part(references), _by_last_part(estimates)
+    return {true[name][0]: estimated[name][0] for name in true if len(true[name]) == len(estimated.get(name, [])) == 1}
 
 
 def _by_last_part(names: Iterable[str]) -> dict[str, list[str]]:
@@ -230,11 +237,11 @@ def _by_last_part(names: Iterable[str]) -> dict[str, list[str]]:
 def _sources(
     stems: Sequence[Stem], folder: Path, labels: Sequence[str], failures: list[Failure], *, several: bool
 ) -> dict[str, Source]:
-    """Class -> source of a song, in the order of the classes."""
-    spoilt: set[str] = set()
+    """Return class -> source of a song, in the order of the classes."""
+    unusable: set[str] = set()
     for stem in stems:
         if len(stem.labels) > 1:
-            spoilt |= set(stem.labels)
+            unusable |= set(stem.labels)
             failures.append(failure((folder / stem.path).as_posix(), "several_classes", ", ".join(stem.labels)))
     found = {}
     for label in labels:
@@ -248,7 +255,7 @@ def _sources(
         elif len(members) > 1 and not several:
             failures += [failure((folder / stem.path).as_posix(), "several_files", label) for stem in members]
             continue
-        if label in spoilt or not members:
+        if label in unusable or not members:
             continue
         found[label] = Source(
             tuple((folder / stem.path, stem.stream) for stem in members),
@@ -263,8 +270,8 @@ def _sources(
     return found
 
 
-def _alike(song: Song, failures: list[Failure]) -> Song:
-    """The song without classes whose rate or channels are not those of the others."""
+def _consistent(song: Song, failures: list[Failure]) -> Song:
+    """Remove the classes whose sample rate or number of channels differs from that of the song."""
     if not song.labels:
         return song
     rate, bad = song.sample_rate, set()
@@ -292,4 +299,4 @@ def _hz(rates: Iterable[int]) -> str:
 
 
 def _example(tracks: Mapping[str, object]) -> str:
-    return f'"{next(iter(tracks))}"' if tracks else "(no song at all)"
+    return f'"{next(iter(tracks))}"' if tracks else "(no songs)"

@@ -1,6 +1,6 @@
-"""What an evaluation comes to: averages over songs, and files in museval's shape, CSV and Parquet.
+"""Average results over songs and write them: in museval's JSON format, as CSV and as Parquet.
 
-In documents a value that is undefined, or infinite, is ``null``; decibels have five decimals, as museval's.
+In JSON, undefined and infinite values are ``null``; decibels have five decimals, as in museval.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ SPLITS = frozenset({"test", "train", "valid", "validation"})
 
 
 def averages(measured: Sequence[Measured], labels: Sequence[str], metrics: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Key of a metric -> class or ``average`` -> dB.
+    """Average the scores: key of a metric -> class or ``average`` -> dB.
 
-    BSSEval: median of frames, then median of songs; the average is the mean over classes, as Koo et al. (2023) have it.
-    The others: a class is the mean over songs; the average is the mean over classes in each song, then over songs, as
-    the challenges have it.
+    BSSEval: median over frames, then median over songs; the average is the mean over classes, as in Koo et al. (2023).
+    Other metrics: mean over songs for each class; the average is the mean over the classes of each song, then over
+    songs, as in the challenges.
     """
     report = {}
     for name in metrics:
         by_class: dict[str, list[float]] = {label: [] for label in labels}
         by_song = []
-        for one in measured:
-            values = one.scores.of_song(name)
+        for result in measured:
+            values = result.scores.of_song(name)
             by_song.append(over_tracks(values, median=False))
-            for label, value in zip(one.song.labels, values, strict=True):
+            for label, value in zip(result.song.labels, values, strict=True):
                 by_class[label].append(float(value))
         median = METRICS[name].by_frame
         scores = {label: over_tracks(values, median=median) for label, values in by_class.items() if values}
@@ -62,21 +62,20 @@ def averages(measured: Sequence[Measured], labels: Sequence[str], metrics: Seque
 
 
 def rows(measured: Iterable[Measured], metrics: Sequence[str]) -> list[dict[str, Any]]:
-    """One row a song and class: ``track``, ``class``, and a column a metric under its key."""
-    found = []
-    for one in measured:
-        values = {METRICS[name].key: one.scores.of_song(name) for name in metrics}
-        for index, label in enumerate(one.song.labels):
-            found.append(
-                {"track": one.song.track, "class": label, **{key: _number(v[index]) for key, v in values.items()}}
-            )
-    return found
+    """Return one row per song and class: ``track``, ``class``, and a column per metric, named by its key."""
+    table = []
+    for result in measured:
+        values = {METRICS[name].key: result.scores.of_song(name) for name in metrics}
+        for index, label in enumerate(result.song.labels):
+            scores = {key: _number(by_class[index]) for key, by_class in values.items()}
+            table.append({"track": result.song.track, "class": label, **scores})
+    return table
 
 
 def museval_document(labels: Sequence[str], scores: Scores) -> dict[str, Any]:
-    """A song in the shape of museval's JSON; its own schema takes it, and its stores read it.
+    """Return the scores of a song in museval's JSON format, valid under its schema and readable by its stores.
 
-    The schema knows no ``null``: an undefined value is left out, which museval's stores read as NaN.
+    The schema does not allow ``null``: undefined values are omitted, and museval's stores read them as NaN.
     """
     names = {"SDR": "sdr", "SIR": "sir", "SAR": "sar", "ISR": "isr"}
     targets = []
@@ -98,9 +97,9 @@ def museval_document(labels: Sequence[str], scores: Scores) -> dict[str, Any]:
 
 
 def track_file(track: str, taken: set[str]) -> str:
-    """Where a song's document lies below the output folder: below the song's split, or below ``test``.
+    """Return the path of a song's file below the output folder: below the song's split, or below ``test``.
 
-    museval's stores read the folder ``test`` and nothing else.
+    museval's stores read only the folder ``test``.
 
     >>> track_file("Artist - Song", set()), track_file("train/Song", set())
     ('test/Artist - Song.json', 'train/Song.json')
@@ -118,14 +117,14 @@ def track_file(track: str, taken: set[str]) -> str:
 
 
 def write_json(document: Mapping[str, Any], path: Path) -> None:
-    """A document, whole or not at all."""
+    """Write a JSON document atomically."""
     with replacing(path) as temporary:
         text = json.dumps(document, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def write_csv(found: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
-    """Rows; an undefined value is an empty cell."""
+    """Write rows to CSV; undefined values are empty cells."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
@@ -135,10 +134,10 @@ def write_csv(found: Sequence[Mapping[str, Any]], columns: Sequence[str], path: 
 def check_outputs(
     documents: Iterable[Path] = (), csv: str | Path | None = None, parquet: str | Path | None = None
 ) -> None:
-    """Refuse to write over files that are no results, before the work begins.
+    """Refuse to overwrite files that are not results, before the work begins.
 
     Raises:
-        ConfigError: there is one; or no pyarrow for Parquet.
+        ConfigError: there is such a file; or pyarrow is missing for Parquet.
     """
     for path in documents:
         refuse_foreign(path, lambda path: b"stemclean" in path.read_bytes(), "result of stemclean")
@@ -159,7 +158,7 @@ def _is_parquet(path: Path) -> bool:
 
 
 def check_parquet() -> None:
-    """Refuse Parquet where it could not be written, before the work begins.
+    """Check that Parquet can be written, before the work begins.
 
     Raises:
         ConfigError: pyarrow is not installed.
@@ -168,12 +167,12 @@ def check_parquet() -> None:
         importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise ConfigError(
-            "pyarrow is not installed, which writes Parquet", 'python -m pip install "stemclean[parquet]"'
+            "Parquet needs pyarrow, which is not installed", 'python -m pip install "stemclean[parquet]"'
         ) from None
 
 
 def write_parquet(found: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
-    """Rows; an undefined value is null."""
+    """Write rows to Parquet; undefined values are null."""
     check_parquet()
     arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     kinds = [(name, arrow.string() if name in ("track", "class") else arrow.float64()) for name in columns]

@@ -1,4 +1,4 @@
-"""The metrics of one song, read from its files in stretches of a few seconds."""
+"""Compute the metrics of a song, reading its files in stretches of a few seconds."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Measured:
     """A song and its metrics.
 
     Args:
-        song: without the classes that could not be read.
-        scores: in the order of ``song.labels``.
+        song: the song, without classes that could not be read.
+        scores: its scores, in the order of ``song.labels``.
     """
 
     song: Song
@@ -30,7 +30,11 @@ class Measured:
 
 
 def measure(song: Song, metrics: Sequence[str], threads: int) -> tuple[Measured | None, list[Failure]]:
-    """The metrics, and what could not be read: a file that breaks off costs its class, not its song."""
+    """Compute the metrics of a song; if a file cannot be read, only its class is left out.
+
+    Returns:
+        (the song and its metrics, or None if no class is left; failures)
+    """
     failures: list[Failure] = []
     while song.labels:
         try:
@@ -57,7 +61,7 @@ def _stretches(song: Song, window: int) -> separation.Stretches:
 
 
 def _read(source: Source, song: Song, step: int) -> Iterator[Waveform]:
-    """A source in stretches, as long as the song. Shape: (channel, time)."""
+    """Yield a source in stretches, cut or padded to the length of the song. Shape: (channel, time)."""
     parts = [
         files.blocks(path, channels=song.channels, block_duration=step / song.sample_rate, stream=stream)
         for path, stream in source.files

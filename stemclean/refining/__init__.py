@@ -1,4 +1,4 @@
-"""What ``refine`` is made of: one pass over the audio, the rounds of self-refining, what they come to."""
+"""Building blocks of ``refine``: one pass over the audio, the rounds of self-refining, and the summary."""
 
 CLAIMED_THRESHOLD = 0.3
-"""Where a claimed class begins to count, unless told otherwise; ``benchmarks/claimed_threshold.py`` measures it."""
+"""Default threshold of a claimed class; ``benchmarks/claimed_threshold.py`` measures its effect."""

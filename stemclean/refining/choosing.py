@@ -1,4 +1,4 @@
-"""Which stems train a round of self-refining, and as what."""
+"""Choose the stems that train a round of self-refining, and their labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stemclean.refining.config import SelfConfig
 __all__ = ["Choice", "Labelling", "choose"]
 
 Labelling = Mapping[str, Sequence[str]]
-"""Stem id -> the classes that it is taken to hold."""
+"""Stem id -> the classes that it is assumed to contain."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Choice:
     """The stems that train the next round.
 
     Args:
-        labelling: of each stem, declared validation stems among them.
-        found: class -> how many stems to train on hold it by what was found.
-        filled_up: class -> how many stems were added because too few were left.
-        claimed: class -> how many stems to train on claim it and nothing else.
+        labelling: the classes of each stem, including declared validation stems.
+        found: class -> number of training stems in which it was found.
+        filled_up: class -> number of stems added because too few were left.
+        claimed: class -> number of stems that claim it and nothing else.
     """
 
     labelling: Labelling
@@ -33,22 +33,22 @@ class Choice:
 
 
 def choose(stems: Sequence[Stem], labels: Sequence[str], method: SelfConfig) -> Choice:
-    """The stems to train the next round on: those with exactly one class, or ``all`` in which any was found.
+    """Choose the stems for the next round: those with exactly one class, or ``all`` in which any class was found.
 
-    A class that keeps fewer than ``min_single_share`` of its claims is filled up to it with stems that claim it and
-    nothing else, those of the best label quality first: a young classifier is timid about some classes and passes the
-    threshold in none of their stems, long after it has learned to *rank* them (ours; the paper leaves it open). They
-    train as what they claim. Silent stems are never taken.
+    A class that keeps fewer than ``min_single_share`` of its claims is filled up to that share with stems that claim
+    only this class, best label quality first, and they train under their claim. The reason: an early classifier may
+    stay below the threshold in every stem of a class long after it has learned to *rank* them. This step is ours; the
+    paper leaves it open. Silent stems are never added.
 
-    Declared validation stems stay, with the labels that were declared, to validate on; test stems never train.
+    Declared validation stems keep their declared labels and are used for validation; test stems never train.
     """
-    open_to_change = [stem for stem in stems if not stem.held_out]
+    candidates = [stem for stem in stems if not stem.held_out]
     most = 1 if method.retrain_on == "single" else len(labels)
-    chosen = {stem.id: list(stem.labels) for stem in open_to_change if 1 <= len(stem.labels) <= most}
-    claims = {label: [stem for stem in open_to_change if stem.claimed == [label] and _sounds(stem)] for label in labels}
+    chosen = {stem.id: list(stem.labels) for stem in candidates if 1 <= len(stem.labels) <= most}
+    claims = {label: [stem for stem in candidates if stem.claimed == [label] and _sounds(stem)] for label in labels}
     filled = dict.fromkeys(labels, 0)
     while short := [label for label in labels if _missing(label, chosen, claims[label], method) > 0]:
-        for label in short:  # what one class takes back, another may miss: until all have enough
+        for label in short:  # a stem added to one class may be taken from another: repeat until all have enough
             spare = [stem for stem in claims[label] if label not in chosen.get(stem.id, ())]
             taken = sorted(spare, key=_best_first)[: _missing(label, chosen, claims[label], method)]
             chosen.update({stem.id: [label] for stem in taken})
@@ -59,7 +59,7 @@ def choose(stems: Sequence[Stem], labels: Sequence[str], method: SelfConfig) -> 
 
 
 def _missing(label: str, chosen: Labelling, claims: Sequence[Stem], method: SelfConfig) -> int:
-    """How many stems a class still lacks; negative: it has more than it must."""
+    """Return how many stems a class still needs; negative if it has more than enough."""
     wanted = math.ceil(method.min_single_share * len(claims) - 1e-9)
     return wanted - sum(label in held for held in chosen.values())
 

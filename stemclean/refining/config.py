@@ -1,4 +1,4 @@
-"""How stems are judged, and how a dataset refines itself."""
+"""Settings of judging and of self-refining."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ Score = Annotated[float, Field(gt=0, lt=1)]
 
 
 class RefineConfig(Settings):
-    """How stems are judged.
+    """Settings of judging.
 
     Args:
-        threshold: a class is present above it, in (0, 1); the paper's 0.9. Class by class as a mapping. ``adaptive``:
-            each class's own, which maximises F1, see :mod:`stemclean.refining.adaptive`.
-        claimed_threshold: the same for the class that the dataset claims, see :func:`stemclean.verdicts.limits`;
-            from 0.2 to 0.5 right and swapped claims of the bundled weights' validation stems part about equally well.
-        max_bleed_db: a stem that holds what it claims is kept where the unclaimed classes found in it, together, are
-            softer than the claimed ones by so many dB: -25, say. None: any class that is found counts, however soft.
+        threshold: score in (0, 1) above which a class is present; the paper's value is 0.9. A mapping gives one for
+            each class; ``adaptive`` chooses the one with the highest F1, see :mod:`stemclean.refining.adaptive`.
+        claimed_threshold: the same for the class that the dataset claims, see :func:`stemclean.verdicts.limits`.
+            Values from 0.2 to 0.5 tell correct claims from swapped ones about equally well on the bundled weights'
+            validation stems.
+        max_bleed_db: tolerated bleed in dB relative to the claimed classes, -25 for example. A stem that contains what
+            it claims is kept if all unclaimed classes together are softer. None: every class that is found counts.
             Needs weights with a level head.
-        crosstalk: measure what is heard of a song's stems in one another, where they lie on one time line, see
+        crosstalk: measure the bleed between the time-aligned stems of a song, see
             :mod:`stemclean.refining.crosstalk`. Ours.
-        silence_floor_dbfs: what is softer is silence, however soft the song; see :mod:`stemclean.audio.activity`.
-        plain_windows: judge every window by itself, as the paper does, instead of running the trunk once.
-        margin: stems with a score this close to its threshold, in logits, are judged again by plain windows, so that
-            both ways decide alike (docs/benchmarks/speed.md counts the decisions that differ).
-        detector: what finds where a stem sounds, see :mod:`stemclean.audio.activity`. ``peak``, the paper's, finds it
-            anew in every stem, before it trains or is judged.
-        joined: cut out the silence and join the rest, as the paper does; each window that lies wholly in that counts
-            alike. Otherwise a window counts by its active seconds.
-        calibrated: use the calibration of the weights' card, if it has one; otherwise a score is the mean of its
+        silence_floor_dbfs: level below which sound counts as silence; see :mod:`stemclean.audio.activity`.
+        plain_windows: judge each window separately, as the paper does, instead of running the trunk once.
+        margin: distance between a score and its threshold, in logits, within which a stem is judged again by plain
+            windows, so that both ways reach the same decision (docs/benchmarks/speed.md counts the differences).
+        detector: the activity detector, see :mod:`stemclean.audio.activity`. ``peak``, the paper's, is run on every
+            stem before training or judging.
+        joined: cut out silence and join the rest, as the paper does; every whole window of the result has the same
+            weight. Otherwise a window is weighted by its active seconds.
+        calibrated: use the calibration on the model card, if there is one; otherwise a score is the mean of its
             windows, as in the paper.
     """
 
@@ -71,35 +72,35 @@ class RefineConfig(Settings):
         return self
 
     def policy(self, chance: float = 0.5) -> Policy:
-        """How verdicts are given.
+        """Return the policy for verdicts.
 
         Args:
-            chance: of a class in what the scores were calibrated on.
+            chance: prior probability of a class in the data that the scores were calibrated on.
 
         Raises:
-            ValueError: the thresholds are ``adaptive`` and have not been found yet.
+            ValueError: the thresholds are ``adaptive`` and have not been resolved yet.
         """
         if isinstance(self.threshold, str):
-            raise ValueError("adaptive thresholds are found before stems are judged by them")
+            raise ValueError("adaptive thresholds must be resolved before stems are judged")
         return Policy(self.threshold, self.claimed_threshold, self.max_bleed_db, chance)
 
     def limits(self, labels: Iterable[str], claimed: Sequence[str]) -> dict[str, float]:
-        """The score above which each class of a stem is present, see :func:`stemclean.verdicts.limits`."""
+        """Return the score above which each class is present in a stem, see :func:`stemclean.verdicts.limits`."""
         policy = self.policy()
         return verdicts.limits(labels, claimed, policy.threshold, policy.claimed_threshold)
 
 
 class SelfConfig(Settings):
-    """How a dataset refines itself.
+    """Settings of self-refining.
 
     Args:
-        rounds: how often a classifier is trained and judges; the paper found that more than two do not help.
-        folds: parts of the tracks; each is judged by a classifier that was trained without it. 1: one classifier, which
-            judges what it was trained on, as in the paper.
-        retrain_on: what the next round is trained on: stems in which exactly one class was found (``single``, the
-            paper's), or ``all``, each with the classes found in it.
-        min_single_share: a class that keeps fewer stems for the next round than this share of its claims is filled up
-            to it, see :func:`stemclean.refining.choosing.choose`; ours, the paper leaves it open.
+        rounds: number of rounds of training and judging; the paper found that more than two do not help.
+        folds: number of parts that tracks are divided into; each part is judged by a classifier trained without it.
+            1: one classifier judges its own training data, as in the paper.
+        retrain_on: the stems that train the next round: those with exactly one class (``single``, as in the paper), or
+            ``all`` with any, each with the classes found in it.
+        min_single_share: minimum share of a class's claims that train the next round; a class with fewer is filled up,
+            see :func:`stemclean.refining.choosing.choose`. Ours; the paper leaves it open.
     """
 
     rounds: Annotated[int, Field(ge=1, le=1000), WHOLE] = 2
@@ -110,13 +111,13 @@ class SelfConfig(Settings):
 
 @dataclass(frozen=True)
 class Running:
-    """How a run is carried out; nothing of it changes the result.
+    """Settings of a run that do not affect its result.
 
     Args:
-        workers: stems judged at once; None: one a core.
-        device: where the model judges; None: CUDA where there is one.
-        resume: go on where an earlier run of the same data, weights and settings was stopped.
-        quiet: no progress bars.
+        workers: number of stems judged in parallel; None: one per core.
+        device: device that the model runs on; None: CUDA if available.
+        resume: continue an interrupted run of the same data, weights and settings.
+        quiet: show no progress bars.
     """
 
     workers: int | None = None

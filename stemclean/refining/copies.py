@@ -1,7 +1,7 @@
-"""Stems that hold the same sound in files of other bytes: another format, bit depth, rate or gain, or later. Ours.
+"""Find stems with the same sound in files that differ: in format, bit depth, sample rate, gain or delay. Ours.
 
-Every stem's fingerprint was taken when it was judged. Those whose fingerprints are near are read again and compared by
-their waveforms, see :mod:`stemclean.audio.copies`; what is found is used as files of the same bytes are, see
+Judging computes a fingerprint of every stem. Stems with similar fingerprints are read again, and their waveforms are
+compared, see :mod:`stemclean.audio.copies`. Copies are then treated like identical files, see
 :mod:`stemclean.duplicates`.
 """
 
@@ -26,37 +26,36 @@ __all__ = ["with_copies"]
 
 
 def with_copies(stems: Sequence[Stem], folder: Path, threads: Executor, files: Unchanged, *, quiet: bool) -> list[Stem]:
-    """Stems with what other stems have the same sound, and remarks on these.
+    """Return the stems with ``same_sound`` filled in, and with the issues that copies raise.
 
     Args:
-        stems: judged; silent ones have no fingerprint, and no copies.
-        folder: what their paths are relative to.
-        files: as they were when they were judged.
+        stems: judged stems; silent ones have neither a fingerprint nor copies.
+        folder: folder that their paths are relative to.
+        files: the state of the files when they were judged.
     """
     bare = [stem.model_copy(update={"same_sound": None}) if stem.same_sound else stem for stem in stems]
     audio = duplicates.same_audio(bare)
     firsts: dict[str, Stem] = {}
-    for stem, one in zip(bare, audio, strict=True):
+    for stem, sound in zip(bare, audio, strict=True):
         if stem.fingerprint and stem.scores:
-            firsts.setdefault(one or f"stem {stem.id}", stem)
-    unlike = list(firsts.values())  # of files with the same bytes, one is compared
-    near = copies.alike([stem.fingerprint or "" for stem in unlike])
-    pairs = [(unlike[one], unlike[other]) for one, other in near]
-    looked = threads.map(_same, pairs, repeat(folder), repeat(files))
-    bar = tqdm(looked, "copies", len(pairs), unit="pair", disable=True if quiet or not pairs else None)
+            firsts.setdefault(sound or f"stem {stem.id}", stem)
+    distinct = list(firsts.values())  # one of each group of identical files
+    near = copies.alike([stem.fingerprint or "" for stem in distinct])
+    pairs = [(distinct[first], distinct[second]) for first, second in near]
+    compared = threads.map(_same, pairs, repeat(folder), repeat(files))
+    bar = tqdm(compared, "copies", len(pairs), unit="pair", disable=True if quiet or not pairs else None)
     joined: dict[str, str] = {}  # id -> id of an earlier stem with the same sound
     for pair, same in zip(pairs, bar, strict=True):
         if same:
-            first, second = sorted(_first(stem.id, joined) for stem in pair)
-            if first != second:
-                joined[second] = first
-    sounds = {_first(identity, joined) for identity in joined}
-    found: list[Stem] = []
-    for stem, one in zip(bare, audio, strict=True):
-        compared = firsts.get(one or "", stem)
-        sound = _first(compared.id, joined)
-        found.append(stem.model_copy(update={"same_sound": sound}) if sound in sounds else stem)
-    return checks.among(found)
+            earlier, later = sorted(_first(stem.id, joined) for stem in pair)
+            if earlier != later:
+                joined[later] = earlier
+    originals = {_first(identity, joined) for identity in joined}
+    marked: list[Stem] = []
+    for stem, sound in zip(bare, audio, strict=True):
+        original = _first(firsts.get(sound or "", stem).id, joined)
+        marked.append(stem.model_copy(update={"same_sound": original}) if original in originals else stem)
+    return checks.among(marked)
 
 
 def _first(identity: str, joined: dict[str, str]) -> str:
@@ -66,7 +65,7 @@ def _first(identity: str, joined: dict[str, str]) -> str:
 
 
 def _same(pair: tuple[Stem, Stem], folder: Path, files: Unchanged) -> bool:
-    """Whether two stems are copies; not where one can be read no more, which is told where it is missed."""
+    """Return whether two stems are copies; False if one cannot be read any more, which a later step reports."""
     try:
         return copies.same(*(_blocks(stem, folder, files) for stem in pair))
     except AudioError:

@@ -1,8 +1,8 @@
-"""Bleed from stem to stem of a song, measured where the song's stems lie side by side. Ours.
+"""Measure the bleed between the stems of a song. Ours.
 
-A classifier guesses what a bleed is and how loud; where its source is a stem of the same song, both can be measured,
-see :mod:`stemclean.audio.crosstalk`. What is measured overrules what was guessed: the class of the source is in the
-stem, at that level. What is not measured proves nothing, as bleed may come from elsewhere.
+A classifier estimates which class bleeds into a stem, and how loud. If the source is a stem of the same song, both can
+be measured, see :mod:`stemclean.audio.crosstalk`. A measurement overrules the estimate: the class of the source is in
+the stem, at the measured level. No measured bleed proves nothing, because bleed may come from elsewhere.
 """
 
 from __future__ import annotations
@@ -33,92 +33,94 @@ from stemclean.verdicts import Evidence, Policy, decide
 __all__ = ["CHANNELS", "SAMPLE_RATE", "in_time", "measured", "with_crosstalk"]
 
 MOST = 24
-"""Stems of a song that are compared with one another; of one with more, none are, as time grows with the square."""
+"""Maximum number of stems in a song; songs with more are skipped, because the time grows quadratically."""
 SAMPLE_RATE = 44100
-"""In Hz, at which stems are compared."""
+"""Sample rate in Hz at which stems are compared."""
 CHANNELS = 2
 
 
 def measured(
     stems: Sequence[Stem], folder: Path, done: Journal, threads: Executor, files: Unchanged, *, quiet: bool
 ) -> tuple[list[Stem], list[Skip]]:
-    """Stems with what is heard in them of the other stems of their song; and those that cannot be read any more.
+    """Return the stems with the bleed measured in them, and skips for stems that cannot be read any more.
 
-    Of stems with the same audio one is compared, and what is heard in it is heard in all. Trimmed stems are laid out as
-    they lay in what they were cut from. Songs with one stem, or more than :data:`MOST`, are left as they are, and so is
-    what was measured already.
+    Among stems with the same audio, only one is compared, and all get its bleed. Trimmed stems are placed on the time
+    line of the file that they were cut from. Songs with one stem, or with more than :data:`MOST`, are not compared;
+    stems that have been measured already are not measured again.
 
     Args:
-        stems: judged; those in which nothing was heard are left as they are.
-        folder: what their paths are relative to.
-        done: what an earlier run has measured.
-        files: as they were when they were judged.
+        stems: judged stems; silent ones are returned unchanged.
+        folder: folder that their paths are relative to.
+        done: journal with the measurements of an earlier run.
+        files: the state of the files when they were judged.
     """
     songs: dict[str, list[Stem]] = {}
     for stem in stems:
         if stem.scores:
             songs.setdefault(stem.track, []).append(stem)
-    unlike = [duplicates.first_of_each(song) for song in songs.values()]  # no stem is bleed of its own copy
-    comparable = [song for song in unlike if 1 < len(song) <= MOST]
-    open_songs = [song for song in comparable if any(stem.crosstalk is None for stem in song)]
-    looked = threads.map(partial(_of_song, folder=folder, done=done, files=files), open_songs)
-    bar = tqdm(looked, "crosstalk", len(open_songs), unit="song", disable=True if quiet or not open_songs else None)
-    found: dict[str, Stem | Skip] = {identity: result for song in bar for identity, result in song.items()}
-    results = [found.get(stem.id, stem) for stem in stems]
+    distinct = [duplicates.first_of_each(song) for song in songs.values()]  # a stem does not bleed into its copy
+    comparable = [song for song in distinct if 1 < len(song) <= MOST]
+    unmeasured = [song for song in comparable if any(stem.crosstalk is None for stem in song)]
+    compared = threads.map(partial(_measured_song, folder=folder, done=done, files=files), unmeasured)
+    bar = tqdm(compared, "crosstalk", len(unmeasured), unit="song", disable=True if quiet or not unmeasured else None)
+    by_id: dict[str, Stem | Skip] = {identity: result for song in bar for identity, result in song.items()}
+    results = [by_id.get(stem.id, stem) for stem in stems]
     kept = [result for result in results if isinstance(result, Stem)]
-    return _named(_as_their_copies(kept)), [result for result in results if isinstance(result, Skip)]
+    return _with_classes(_with_bleed_of_copies(kept)), [result for result in results if isinstance(result, Skip)]
 
 
-def _as_their_copies(stems: Sequence[Stem]) -> list[Stem]:
-    """Stems whose audio another one of the song has, with what was measured in that one."""
+def _with_bleed_of_copies(stems: Sequence[Stem]) -> list[Stem]:
+    """Give stems that were not compared the bleed measured in the copy of the same song."""
     audio = duplicates.same_audio(stems)
-    measured_in = {
-        (stem.track, one): stem.crosstalk for stem, one in zip(stems, audio, strict=True) if stem.crosstalk is not None
+    bleed_of = {
+        (stem.track, sound): stem.crosstalk
+        for stem, sound in zip(stems, audio, strict=True)
+        if stem.crosstalk is not None
     }
     return [
-        stem.model_copy(update={"crosstalk": _cut_to(measured_in.get((stem.track, one)), stem.duration)})
-        if stem.crosstalk is None and one is not None and stem.scores
+        stem.model_copy(update={"crosstalk": _cut_to(bleed_of.get((stem.track, sound)), stem.duration)})
+        if stem.crosstalk is None and sound is not None and stem.scores
         else stem
-        for stem, one in zip(stems, audio, strict=True)
+        for stem, sound in zip(stems, audio, strict=True)
     ]
 
 
-def _cut_to(heard: list[Crosstalk] | None, duration: float) -> list[Crosstalk] | None:
-    """The same in a copy, which may be a little shorter."""
-    return heard and [
-        one.model_copy(
+def _cut_to(bleeds: list[Crosstalk] | None, duration: float) -> list[Crosstalk] | None:
+    """Cut the spans to the duration of a copy, which may be slightly shorter."""
+    return bleeds and [
+        bleed.model_copy(
             update={
                 "spans": [
                     span.model_copy(update={"end": min(span.end, duration)})
-                    for span in one.spans
+                    for span in bleed.spans
                     if span.start < duration
                 ]
             }
         )
-        for one in heard
+        for bleed in bleeds
     ]
 
 
-def _named(stems: Sequence[Stem]) -> list[Stem]:
-    """Stems whose bleeds bear the class that their source carries, as it is found now."""
-    carried = {stem.id: _class_of(stem) for stem in stems}
+def _with_classes(stems: Sequence[Stem]) -> list[Stem]:
+    """Label each bleed with the class that is found in its source now."""
+    class_of = {stem.id: _class_of(stem) for stem in stems}
 
-    def named(one: Crosstalk) -> Crosstalk:
-        return one.model_copy(update={"label": carried.get(one.stem, one.label)})
+    def labelled(bleed: Crosstalk) -> Crosstalk:
+        return bleed.model_copy(update={"label": class_of.get(bleed.stem, bleed.label)})
 
     return [
-        stem.model_copy(update={"crosstalk": [named(one) for one in stem.crosstalk]}) if stem.crosstalk else stem
+        stem.model_copy(update={"crosstalk": [labelled(bleed) for bleed in stem.crosstalk]}) if stem.crosstalk else stem
         for stem in stems
     ]
 
 
-def _of_song(song: Sequence[Stem], folder: Path, done: Journal, files: Unchanged) -> dict[str, Stem | Skip]:
-    """The stems of a song by their ids, measured; one that was readable when it was judged may be so no more."""
+def _measured_song(song: Sequence[Stem], folder: Path, done: Journal, files: Unchanged) -> dict[str, Stem | Skip]:
+    """Measure the stems of a song and return them by id; a stem that can no longer be read becomes a skip."""
     results: dict[str, Stem | Skip] = {}
     left = list(song)
     while left:
         try:
-            return results | {stem.id: stem for stem in _among_each_other(left, folder, done, files)}
+            return results | {stem.id: stem for stem in _with_bleed(left, folder, done, files)}
         except AudioError as error:
             broken = {stem.id for stem in left if folder / stem.path == error.path} or {stem.id for stem in left}
             for stem in left:
@@ -128,38 +130,38 @@ def _of_song(song: Sequence[Stem], folder: Path, done: Journal, files: Unchanged
     return results
 
 
-def _among_each_other(song: Sequence[Stem], folder: Path, done: Journal, files: Unchanged) -> list[Stem]:
-    """Stems with what is heard in each of the others. Raises AudioError where one cannot be read."""
+def _with_bleed(song: Sequence[Stem], folder: Path, done: Journal, files: Unchanged) -> list[Stem]:
+    """Return the stems with the bleed of the others in each. Raises AudioError if one cannot be read."""
     among = json.dumps([[stem.id, stem.sha256] for stem in song])
-    known = [done.get(stem, among) for stem in song]
-    if all(known):
-        return [stem for stem in known if stem]
+    stored = [done.get(stem, among) for stem in song]
+    if all(stored):
+        return [stem for stem in stored if stem]
     if len(song) < 2:
         return list(song)
     with ExitStack() as stack:
         for stem in song:
             stack.enter_context(files.reading(folder / stem.path, stem.sha256))
-        told = crosstalk.measure([partial(in_time, stem, folder / stem.path) for stem in song], SAMPLE_RATE)
-    heard: list[list[Crosstalk]] = [[] for _ in song]
-    for one in told:
-        of = Crosstalk(
-            stem=song[one.source].id,
+        measurements = crosstalk.measure([partial(in_time, stem, folder / stem.path) for stem in song], SAMPLE_RATE)
+    bleeds: list[list[Crosstalk]] = [[] for _ in song]
+    for measurement in measurements:
+        bleed = Crosstalk(
+            stem=song[measurement.source].id,
             label=None,
-            level_db=round(one.level_db, 1) + 0.0,
-            delay=round(one.delay, 6) + 0.0,
-            spans=_within(one.spans, song[one.into]),
+            level_db=round(measurement.level_db, 1) + 0.0,
+            delay=round(measurement.delay, 6) + 0.0,
+            spans=_within(measurement.spans, song[measurement.into]),
         )
-        heard[one.into].append(of)
-    results = [stem.model_copy(update={"crosstalk": here}) for stem, here in zip(song, heard, strict=True)]
+        bleeds[measurement.into].append(bleed)
+    results = [stem.model_copy(update={"crosstalk": found}) for stem, found in zip(song, bleeds, strict=True)]
     for stem, result in zip(song, results, strict=True):
         done.put(stem, result, among)
     return results
 
 
 def _within(spans: Sequence[tuple[float, float, float]], stem: Stem) -> list[Span]:
-    """Spans of a song's time line as times of the stem's file; a trimmed one may cut them up, or out."""
+    """Convert spans from song time to file time; in a trimmed file, a span may be split or removed."""
     parts = [(0.0, stem.duration)] if stem.source is None or stem.active is None else stem.active
-    placed, before = [], 0.0  # seconds of the file before the part
+    placed, before = [], 0.0  # seconds in the file before this part
     for begin, end in parts:
         for start, until, level_db in spans:
             first, last = max(start, begin) - begin + before, min(until, end) - begin + before
@@ -171,7 +173,7 @@ def _within(spans: Sequence[tuple[float, float, float]], stem: Stem) -> list[Spa
 
 
 def in_time(stem: Stem, path: Path, sample_rate: int = SAMPLE_RATE) -> Iterator[Waveform]:
-    """The stem's sound on the time line of its song, in blocks of two channels. Raises AudioError."""
+    """Yield the stem's audio on the time line of its song, in blocks of two channels. Raises AudioError."""
     odd = any(issue.code in {code.name for code in channels.CHECK.codes} for issue in stem.issues)
     sound = stereo.blocks(
         path,
@@ -185,10 +187,11 @@ def in_time(stem: Stem, path: Path, sample_rate: int = SAMPLE_RATE) -> Iterator[
 
 
 def _laid_out(sound: Iterator[Waveform], spans: Sequence[tuple[float, float]], sample_rate: int) -> Iterator[Waveform]:
-    """What was cut out put back where it was, with silence between.
+    """Place the parts of a trimmed file at their original times, with silence between them.
 
     Args:
-        spans: seconds of the sound's parts, one after the other.
+        sound: blocks of the trimmed file.
+        spans: start and end of each part in the original file, in seconds.
     """
     length = seconds_to_samples(crosstalk.BLOCK, sample_rate)
     block, start = np.zeros((CHANNELS, length), np.float32), 0  # start: samples before the block
@@ -208,19 +211,19 @@ def _laid_out(sound: Iterator[Waveform], spans: Sequence[tuple[float, float]], s
 
 
 def _class_of(stem: Stem) -> str | None:
-    """The class that a stem carries into others: its claim, unless only another class was found in it.
+    """Return the class of a stem's bleed into others: its claim, unless only another class was found in it.
 
-    None: several were found, and not the claim, or several claims.
+    None if it is ambiguous: several claims were found, or several classes and no claim.
     """
     found = stem.found or stem.claimed
-    borne_out = [label for label in stem.claimed if label in found]
-    if len(borne_out) == 1:
-        return borne_out[0]
+    confirmed = [label for label in stem.claimed if label in found]
+    if len(confirmed) == 1:
+        return confirmed[0]
     return found[0] if len(found) == 1 else None
 
 
 def with_crosstalk(stem: Stem, policy: Policy) -> Stem:
-    """A judged stem, decided anew with the bleed that was measured in it."""
+    """Decide about a judged stem again, with the bleed measured in it as further evidence."""
     if not stem.crosstalk:
         return stem
     decision = decide(Evidence.of(stem), policy)

@@ -1,7 +1,7 @@
-"""Songs of which only half is known, completed by a model: f0 of voices, and voices of mixtures whose f0 is known.
+"""Complete half-labelled songs with a model: estimate the f0 of vocals, and the vocals of mixtures with a known f0.
 
-What a model says stands in the manifest with its author and its confidence, apart from what came with the dataset,
-which is never changed. The labels themselves are :mod:`stemclean.refining.pseudo`'s.
+The manifest stores estimates with their author and confidence, apart from the dataset's own annotations, which are
+never changed. :mod:`stemclean.refining.pseudo` computes the estimates.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ KEYS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Models:
-    """What completes the songs.
+    """The models that estimate missing labels.
 
     Args:
         tracker: weights of a pitch tracker, or of a cascade loaded as one.
-        cascade: None: voices are not estimated.
-        threshold: posterior from which on a frame is voiced.
+        cascade: weights of a cascade; None: vocals are not estimated.
+        threshold: minimum posterior of a voiced frame.
     """
 
     tracker: Weights
@@ -60,24 +60,27 @@ class Models:
 def complete(
     data: Manifest, sidecars: Sidecars, output: Path, created: Created, models: Models, running: Running
 ) -> Manifest:
-    """The manifest with pseudo labels; their files stand beside it.
+    """Add pseudo labels to a dataset and write their files beside the manifest.
 
-    Declared validation and test stems are left as they are, and so are those whose verdict is ``drop``. Estimates of an
-    earlier run are made anew. A voice beside another whose f0 came with the dataset gets none: that one is the song's.
+    Declared validation and test stems, and stems with the verdict ``drop``, are left unchanged. Estimates of an earlier
+    run are replaced. No f0 is estimated in a song that has vocals with an annotated f0.
 
     Args:
         data: the dataset.
-        sidecars: where files go.
+        sidecars: where the files go.
         output: the manifest that will be written.
         created: its origin.
-        models: what makes the labels.
-        running: ``resume`` and ``quiet`` count.
+        models: the models that estimate the labels.
+        running: only ``device``, ``resume`` and ``quiet`` are used.
+
+    Returns:
+        The manifest with the pseudo labels.
     """
     if models.cascade is not None:
         data = data.with_stems([stem for stem in data.stems if stem.estimated is None])
     data = sidecars.moved(data)
-    sung = {stem.track for stem in data.stems if stem.labels == [SUNG] and stem.estimated is None}
-    followed = {stem.track for stem in data.stems if stem.labels == [SUNG] and stem.f0 and stem.f0.annotated}
+    with_vocals = {stem.track for stem in data.stems if stem.labels == [SUNG] and stem.estimated is None}
+    with_f0 = {stem.track for stem in data.stems if stem.labels == [SUNG] and stem.f0 and stem.f0.annotated}
     taken = {stem.id for stem in data.stems}
     worker = _Worker(sidecars, models, running.device)
     settings = [created.by, created.config, models.tracker.sha256]
@@ -86,25 +89,25 @@ def complete(
     left = 0
     with Journal(output, settings, resume=running.resume) as done:
         for stem in tqdm(data.stems, "refine", unit="stem", disable=True if running.quiet else None):
-            told: Stem | Skip = stem
-            if _lacks_f0(stem) and stem.track not in followed:
-                told = _known(done, stem, sidecars) or done.put(stem, worker.f0(stem))
-            if isinstance(told, Skip):
-                skipped.append(told)
+            result: Stem | Skip = stem
+            if _lacks_f0(stem) and stem.track not in with_f0:
+                result = _stored(done, stem, sidecars) or done.put(stem, worker.f0(stem))
+            if isinstance(result, Skip):
+                skipped.append(result)
                 continue
-            stems.append(told)
-            if not _lacks_vocals(stem) or stem.track in sung:
+            stems.append(result)
+            if not _lacks_vocals(stem) or stem.track in with_vocals:
                 continue
             if models.cascade is None:
                 left += 1
                 continue
-            voice = _known(done, stem, sidecars) or done.put(stem, worker.vocals(stem, taken))
-            if isinstance(voice, Stem):
-                stems.append(voice)
-                taken.add(voice.id)
+            vocals = _stored(done, stem, sidecars) or done.put(stem, worker.vocals(stem, taken))
+            if isinstance(vocals, Stem):
+                stems.append(vocals)
+                taken.add(vocals.id)
             else:
                 stems.pop()
-                skipped.append(voice)
+                skipped.append(vocals)
     stems.sort(key=lambda stem: stem.id)
     skipped.sort(key=lambda skip: (skip.path, skip.reason))
     return data.with_stems(stems, created=created, skipped=skipped, summary=_summary(stems, sidecars, left))
@@ -115,7 +118,7 @@ def _completable(stem: Stem) -> bool:
 
 
 def _lacks_f0(stem: Stem) -> bool:
-    """Whether a stem is a voice alone, a recorded one, without an f0 that came with the dataset."""
+    """Return whether a stem holds recorded vocals, and nothing else, without an annotated f0."""
     return (
         _completable(stem)
         and stem.labels == [SUNG]
@@ -125,24 +128,24 @@ def _lacks_f0(stem: Stem) -> bool:
 
 
 def _lacks_vocals(stem: Stem) -> bool:
-    """Whether a stem holds a voice among others, and its f0 came with the dataset."""
+    """Return whether a stem is a mixture that contains vocals and has an annotated f0."""
     several = SUNG in stem.labels and not stem.single
     return _completable(stem) and several and stem.f0 is not None and stem.f0.annotated
 
 
-def _known(done: Journal, stem: Stem, sidecars: Sidecars) -> Stem | None:
-    """What an interrupted run made of a stem, if its file is still there."""
-    found = done.get(stem)
-    if found is None:
+def _stored(done: Journal, stem: Stem, sidecars: Sidecars) -> Stem | None:
+    """Return the result of an interrupted run, if its file is still there and unchanged."""
+    result = done.get(stem)
+    if result is None:
         return None
-    made = found if found.estimated or found.f0 is None else found.f0
-    there = sidecars.root / made.path
-    return found if there.is_file() and file_sha256(there) == made.sha256 else None
+    estimate = result if result.estimated or result.f0 is None else result.f0
+    path = sidecars.root / estimate.path
+    return result if path.is_file() and file_sha256(path) == estimate.sha256 else None
 
 
 @dataclass(frozen=True)
 class _Worker:
-    """Makes the labels of one stem; what cannot be read becomes a skip."""
+    """Estimates the labels of one stem; a file that cannot be read becomes a skip."""
 
     sidecars: Sidecars
     models: Models
@@ -150,7 +153,7 @@ class _Worker:
     files: Unchanged = field(default_factory=Unchanged)
 
     def f0(self, stem: Stem) -> Stem | Skip:
-        """A voice with its estimated f0."""
+        """Return a vocal stem with its estimated f0."""
         loaded = self.models.tracker
         try:
             with self._reading(stem):
@@ -170,16 +173,16 @@ class _Worker:
         return stem.model_copy(update={"f0": f0})
 
     def vocals(self, stem: Stem, taken: set[str]) -> Stem | Skip:
-        """The voice of a mixture, as a stem of its own."""
+        """Separate the vocals of a mixture and return them as a new stem."""
         loaded = self.models.cascade
         assert loaded is not None
         assert stem.f0 is not None
         try:
             beside = f0_labels.Beside(stem.duration, stem.track.rpartition("/")[2])
-            known = f0_labels.read(self.sidecars.root / stem.f0.path, stem.f0.format, beside=beside)
+            annotated = f0_labels.read(self.sidecars.root / stem.f0.path, stem.f0.format, beside=beside)
             with self._reading(stem):
-                sound = self._read(stem, loaded, ChannelFaults())  # what is left of it must be the rest
-                voice, confidence = pseudo_vocals(loaded, sound, known, device=self.device)
+                sound = self._read(stem, loaded, ChannelFaults())  # mixture minus vocals must be the accompaniment
+                vocals, confidence = pseudo_vocals(loaded, sound, annotated, device=self.device)
         except AudioError as error:
             return Skip(path=stem.path, reason=error.reason, detail=error.detail)
         except LabelError as error:
@@ -187,18 +190,18 @@ class _Worker:
         identity = f"{stem.id}.{SUNG}"
         while identity in taken:
             identity += "~"
-        peak = peak_dbfs(voice) or 0.0
-        in_float = peak > 0.0  # turned down, it would be no part of its mixture any more
+        peak = peak_dbfs(vocals) or 0.0
+        in_float = peak > 0.0  # attenuated, the vocals would no longer match the mixture
         path = self.sidecars.place(SUNG, identity, ".wav" if in_float else ".flac")
-        files.write(path, voice, loaded.model.spec.sample_rate, subtype="FLOAT" if in_float else "PCM_24")
+        files.write(path, vocals, loaded.model.spec.sample_rate, subtype="FLOAT" if in_float else "PCM_24")
         return Stem(
             id=identity,
             track=stem.track,
             path=self.sidecars.named(path),
             sha256=file_sha256(path),
             sample_rate=loaded.model.spec.sample_rate,
-            channels=voice.shape[0],
-            num_samples=voice.shape[1],
+            channels=vocals.shape[0],
+            num_samples=vocals.shape[1],
             split=stem.split,
             claimed=[SUNG],
             labels=[SUNG],
@@ -226,28 +229,29 @@ class _Worker:
 def _summary(stems: list[Stem], sidecars: Sidecars, left: int) -> dict[str, Any]:
     f0 = [(stem.duration, stem.f0.confidence) for stem in stems if stem.f0 and not stem.f0.annotated]
     vocals = [(stem.duration, stem.estimated.confidence) for stem in stems if stem.estimated]
-    guessed = [sidecars.root / stem.f0.path for stem in stems if stem.f0 and not stem.f0.annotated]
+    estimated = [sidecars.root / stem.f0.path for stem in stems if stem.f0 and not stem.f0.annotated]
     return {
         "annotated": sum(stem.f0 is not None and stem.f0.annotated for stem in stems),
-        "pseudo_f0": _many(f0),
-        "pseudo_vocals": _many(vocals),
-        "unsung": sum(map(_unsung, guessed)),
+        "pseudo_f0": _totals(f0),
+        "pseudo_vocals": _totals(vocals),
+        "unsung": sum(map(_unsung, estimated)),
         "left": left,
     }
 
 
 def _unsung(path: Path) -> bool:
-    """Whether a file of f0 is there, and has no voiced frame."""
+    """Return whether an f0 file is readable and has no voiced frame."""
     try:
         return not f0_labels.read(path, "stemclean").voiced.any()
     except LabelError:
         return False
 
 
-def _many(told: Sequence[tuple[float, float | None]]) -> dict[str, Any]:
-    confidences = [confidence for _, confidence in told if confidence is not None]
+def _totals(estimates: Sequence[tuple[float, float | None]]) -> dict[str, Any]:
+    """Return the number, total duration and mean confidence of estimates, given as (duration, confidence)."""
+    confidences = [confidence for _, confidence in estimates if confidence is not None]
     return {
-        "stems": len(told),
-        "seconds": round(sum(duration for duration, _ in told), 1),
+        "stems": len(estimates),
+        "seconds": round(sum(duration for duration, _ in estimates), 1),
         "confidence": round(float(np.mean(confidences)), 4) if confidences else None,
     }

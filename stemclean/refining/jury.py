@@ -1,4 +1,4 @@
-"""Who judges which stem: one classifier all of them, or with folds each classifier those that it never heard."""
+"""Assign stems to classifiers: one classifier for all stems, or, with folds, one that was not trained on the stem."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["Jury"]
 
 
 class Jury:
-    """Classifiers at work on one dataset; all know the same classes.
+    """The classifiers that judge a dataset; all have the same classes.
 
     Args:
-        loaded: the weights, one or one per fold.
-        fold_of: track -> which of the weights judge it; tracks that it does not name go to the first.
-        device: where they run; None: CUDA where there is one.
-        calibrated: use the calibrations of their cards; otherwise scores are means of windows.
+        loaded: the weights: one, or one per fold.
+        fold_of: track -> index of the weights that judge it; other tracks are judged by the first.
+        device: device that they run on; None: CUDA if available.
+        calibrated: use the calibrations on the model cards; otherwise scores are means over windows.
     """
 
     def __init__(
@@ -40,35 +40,36 @@ class Jury:
         self.weights = list(loaded)
         self.fold_of = dict(fold_of or {})
         self.labels: tuple[str, ...] = loaded[0].model.spec.labels
-        self.cards = [one.card if calibrated else _uncalibrated(one.card) for one in loaded]
-        """What is known of their scores."""
-        self.chance = chance_of_card(self.cards[0])  # of a class in what all of them were calibrated on
-        judges = [Judge(one.model, place, LevelCalibration.of_card(one.card)) for one in loaded]
+        self.cards = [weights.card if calibrated else _uncalibrated(weights.card) for weights in loaded]
+        """The model cards; without ``calibrated``, without their calibration."""
+        self.chance = chance_of_card(self.cards[0])  # prior of a class in the data that all were calibrated on
+        judges = [Judge(weights.model, place, LevelCalibration.of_card(weights.card)) for weights in loaded]
         self._members = [(judge, Calibration.of_card(card)) for judge, card in zip(judges, self.cards, strict=True)]
 
     def of(self, stem: Stem) -> tuple[Judge, Calibration]:
-        """Who judges a stem."""
+        """Return the classifier that judges a stem, and its calibration."""
         return self._members[self.fold_of.get(stem.track, 0)]
 
     def models(self) -> list[Model]:
-        """The weights as a manifest names them."""
-        return [Model(uri=one.uri, sha256=one.sha256) for one in self.weights]
+        """Return the weights as they are named in a manifest."""
+        return [Model(uri=weights.uri, sha256=weights.sha256) for weights in self.weights]
 
     def check(self, dataset: Manifest, *, levels: bool = False) -> None:
-        """Refuse a dataset that speaks of classes which the weights do not know.
+        """Check that the weights fit a dataset.
 
         Args:
-            levels: refuse weights that do not tell how loud a class is, too.
+            dataset: the dataset to judge.
+            levels: require weights that estimate the level of each class.
 
         Raises:
-            ConfigError: it does, or they do not.
+            ConfigError: the dataset claims a class that the weights do not know, or the weights estimate no levels.
         """
-        for one in self.weights if levels else ():
-            if not _tells_levels(one.model):
+        for weights in self.weights if levels else ():
+            if not _estimates_levels(weights.model):
                 raise ConfigError(
-                    f"{one.uri} does not tell how loud a class is, which max_bleed_db needs",
+                    f"{weights.uri} does not estimate the level of each class, which max_bleed_db needs",
                     f"bundled weights that do: {_bundled_with_levels()}\n"
-                    "to train some: stemclean train-classifier … --set options.level_head=true",
+                    "or train your own: stemclean train-classifier … --set options.level_head=true",
                 )
         unknown = sorted({label for stem in dataset.stems for label in stem.claimed} - set(self.labels))
         if unknown:
@@ -79,12 +80,12 @@ class Jury:
 
 
 def _uncalibrated(card: Mapping[str, Any]) -> dict[str, Any]:
-    """A card without what it knows of calibrated scores."""
+    """Return a model card without its calibration."""
     return {key: value for key, value in card.items() if key not in ("calibration", "reference")}
 
 
-def _tells_levels(model: Classifier) -> bool:
-    """Whether a classifier has a level head: asked of a segment of silence."""
+def _estimates_levels(model: Classifier) -> bool:
+    """Return whether a classifier has a level head; a segment of silence is run through it to find out."""
     with torch.inference_mode():
         segment = torch.zeros(1, model.spec.channels, model.spec.segment)
         return model.levels_db(model(segment)) is not None

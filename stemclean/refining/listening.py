@@ -1,4 +1,4 @@
-"""One pass over the audio of a dataset: every stem heard, labelled and given a verdict."""
+"""One pass over the audio of a dataset that scores, labels and gives a verdict on every stem."""
 
 from __future__ import annotations
 
@@ -42,15 +42,22 @@ def relabel(
     jury: Jury,
     running: Running,
     created: Created,
-    told: dict[str, Any] | None = None,
+    extra_summary: dict[str, Any] | None = None,
 ) -> Manifest:
-    """One pass over the original audio; the manifest is written and given back.
+    """Judge every stem from its original audio, and write the refined manifest.
 
     Args:
-        source: the dataset; ``folder`` is what its paths are relative to.
-        config: its thresholds are numbers, ``adaptive`` ones found already.
+        source: the dataset.
+        folder: folder that its paths are relative to.
+        output: the manifest to write.
+        config: settings of judging; ``adaptive`` thresholds must be resolved to numbers.
+        jury: the classifiers.
+        running: settings of the run.
         created: see :func:`provenance`.
-        told: more for the summary.
+        extra_summary: further entries for the summary.
+
+    Returns:
+        The refined manifest.
     """
     jury.check(source, levels=config.max_bleed_db is not None)
     songs = SongLevels(source.stems, folder, config.silence_floor_dbfs)
@@ -58,11 +65,11 @@ def relabel(
     settings = [created.by, created.config, [model.sha256 for model in jury.models()]]
     with Journal(output, settings, resume=running.resume) as done, one_thread_each(running.workers) as threads:
 
-        def look(stem: Stem) -> Stem | Skip:
-            return done.get(stem) or done.put(stem, _look(stem, folder, jury, config, songs, files))
+        def judge(stem: Stem) -> Stem | Skip:
+            return done.get(stem) or done.put(stem, _judged_or_skipped(stem, folder, jury, config, songs, files))
 
-        looked = threads.map(look, source.stems)
-        bar = tqdm(looked, "refine", len(source.stems), unit="stem", disable=True if running.quiet else None)
+        judged = threads.map(judge, source.stems)
+        bar = tqdm(judged, "refine", len(source.stems), unit="stem", disable=True if running.quiet else None)
         results = list(bar)
         stems = [result for result in results if isinstance(result, Stem)]
         skipped = [*source.skipped, *(result for result in results if isinstance(result, Skip))]
@@ -71,14 +78,14 @@ def relabel(
             stems, lost = measured(stems, folder, done, threads, files, quiet=running.quiet)
             stems = [with_crosstalk(stem, config.policy(jury.chance)) for stem in stems]
             skipped += lost
-    heard = [label for label in jury.labels if label not in source.labels]
+    new_labels = [label for label in jury.labels if label not in source.labels]
     refined = source.with_stems(
         stems,
         created=created,
-        labels=[*source.labels, *heard],
+        labels=[*source.labels, *new_labels],
         root=manifest.relative_root(folder, output),
         skipped=skipped,
-        summary=summary(stems, skipped, jury.labels, jury.cards) | (told or {}),
+        summary=summary(stems, skipped, jury.labels, jury.cards) | (extra_summary or {}),
     )
     manifest.write(refined, output)
     return refined
@@ -87,12 +94,14 @@ def relabel(
 def provenance(
     config: RefineConfig, jury: Jury, data: str | Path, output: Path, trained: dict[str, Any] | None = None
 ) -> Created:
-    """Where a refined manifest comes from.
+    """Describe the origin of a refined manifest.
 
     Args:
-        data: as the user gave it.
-        output: the manifest, which inputs are named relative to.
-        trained: how :func:`stemclean.refine.refine_self` came by the weights.
+        config: settings of judging.
+        jury: the classifiers.
+        data: the input as the user gave it.
+        output: the manifest; paths of inputs are relative to it.
+        trained: how :func:`stemclean.refine.refine_self` trained the weights.
     """
     models = jury.models()
     return Created(
@@ -106,7 +115,7 @@ def provenance(
 
 
 def provenance_of(command: str, config: dict[str, Any], loaded: Weights, data: str | Path, output: Path) -> Created:
-    """Where a manifest comes from that one model's answers stand in; see :func:`provenance`."""
+    """Describe the origin of a manifest that holds the estimates of one model; see :func:`provenance`."""
     return Created(
         by=f"stemclean {stemclean.__version__}",
         command=command,
@@ -117,41 +126,43 @@ def provenance_of(command: str, config: dict[str, Any], loaded: Weights, data: s
 
 
 def moved(refined: Manifest, folder: Path, data: str | Path, output: Path) -> Manifest:
-    """A refined manifest as it reads from another place."""
+    """Return a refined manifest with its paths relative to another output file."""
     created = refined.created.model_copy(update={"inputs": [_input(data, output)]})
     return refined.model_copy(update={"created": created, "root": manifest.relative_root(folder, output)})
 
 
 def scores_of(stem: Stem, folder: Path, jury: Jury, config: RefineConfig, songs: SongLevels) -> dict[str, float] | None:
-    """What :func:`relabel` would score a stem, thresholds aside; None where nothing in it can be judged."""
+    """Return the scores that :func:`relabel` gives a stem; None if the stem is silent or cannot be read."""
     try:
         with of_one_file(folder / stem.path):
-            heard, scores = _hear(stem, _recording(stem, folder, jury), jury, songs, config, plain=config.plain_windows)
+            recording = _recording(stem, folder, jury)
+            judgement, scores = _score(stem, recording, jury, songs, config, plain=config.plain_windows)
     except AudioError:
         return None
-    return dict(zip(jury.labels, scores.tolist(), strict=True)) if heard.weights.any() else None
+    return dict(zip(jury.labels, scores.tolist(), strict=True)) if judgement.weights.any() else None
 
 
 def _recording(stem: Stem, folder: Path, jury: Jury) -> Recording:
     return jury.of(stem)[0].recording(folder / stem.path, stem.duration, stem.stream, mono=stem.channels == 1)
 
 
-def _hear(
+def _score(
     stem: Stem, recording: Recording, jury: Jury, songs: SongLevels, config: RefineConfig, *, plain: bool
 ) -> tuple[Judgement, np.ndarray]:
-    """What was heard in a stem, and its calibrated scores ``(label,)``. Raises AudioError where it cannot be read."""
+    """Return the judgement on a stem and its calibrated scores ``(label,)``. Raises AudioError."""
     judge, calibration = jury.of(stem)
-    active = stem.active if stem.source is None else None  # of a trimmed file, all is sound
+    active = stem.active if stem.source is None else None  # a trimmed file is active throughout
     if config.joined and stem.source is not None:
         active = [(0.0, stem.duration)]
-    heard = judge(recording, active=active, plain=plain, joined=config.joined, sounding=partial(songs.regions, stem))
-    return heard, calibration(heard.pooled())
+    sounding = partial(songs.regions, stem)
+    judgement = judge(recording, active=active, plain=plain, joined=config.joined, sounding=sounding)
+    return judgement, calibration(judgement.pooled())
 
 
-def _look(
+def _judged_or_skipped(
     stem: Stem, folder: Path, jury: Jury, config: RefineConfig, songs: SongLevels, files: Unchanged
 ) -> Stem | Skip:
-    """One stem, judged; or why it could not be."""
+    """Judge one stem; return a skip with the reason if it cannot be read."""
     try:
         with files.reading(folder / stem.path, stem.sha256), of_one_file(folder / stem.path):
             return _judged(stem, _recording(stem, folder, jury), jury, config, songs)
@@ -160,56 +171,55 @@ def _look(
 
 
 def _judged(stem: Stem, recording: Recording, jury: Jury, config: RefineConfig, songs: SongLevels) -> Stem:
-    heard, scores = _hear(stem, recording, jury, songs, config, plain=config.plain_windows)
+    judgement, scores = _score(stem, recording, jury, songs, config, plain=config.plain_windows)
     unsure = verdicts.borderline(scores, config.limits(jury.labels, stem.claimed), config.margin)
-    if unsure and not config.plain_windows and heard.weights.any():
-        heard, scores = _hear(stem, recording, jury, songs, config, plain=True)
-    named = dict(zip(jury.labels, scores.tolist(), strict=True))
-    return _with_verdict(stem, heard, named, jury.of(stem)[1], config, config.policy(jury.chance))
+    if unsure and not config.plain_windows and judgement.weights.any():
+        judgement, scores = _score(stem, recording, jury, songs, config, plain=True)
+    by_label = dict(zip(jury.labels, scores.tolist(), strict=True))
+    return _with_verdict(stem, judgement, by_label, jury.of(stem)[1], config, config.policy(jury.chance))
 
 
 def _with_verdict(
     stem: Stem,
-    heard: Judgement,
+    judgement: Judgement,
     scores: dict[str, float],
     calibration: Calibration,
     config: RefineConfig,
     policy: Policy,
 ) -> Stem:
-    """The stem with what was heard in it, and what was decided by it."""
-    active = [
-        (samples_to_seconds(a, heard.sample_rate), samples_to_seconds(b, heard.sample_rate)) for a, b in heard.active
-    ]
+    """Return the stem with its measurements and the decision based on them."""
+    rate = judgement.sample_rate
+    active = [(samples_to_seconds(start, rate), samples_to_seconds(end, rate)) for start, end in judgement.active]
     active = [(start, min(end, stem.duration)) for start, end in active if start < stem.duration]
-    about: dict[str, Any] = {"loudness_lufs": heard.loudness_lufs, "peak_dbfs": heard.peak_dbfs}
-    about["fingerprint"] = heard.fingerprint if heard.weights.any() else None
-    stem = stem.model_copy(update={"issues": checks.after_sound(stem.issues, Sound(heard.faults))})
+    measurements: dict[str, Any] = {"loudness_lufs": judgement.loudness_lufs, "peak_dbfs": judgement.peak_dbfs}
+    measurements["fingerprint"] = judgement.fingerprint if judgement.weights.any() else None
+    stem = stem.model_copy(update={"issues": checks.after_sound(stem.issues, Sound(judgement.faults))})
     if stem.source is None:
-        about["active"] = active
+        measurements["active"] = active
     evidence = Evidence(stem.claimed, stem.labels, stem.held_out)
-    if not heard.weights.any():
-        codes = {code.name for code in copies.CHECK.codes}  # all silence is alike
+    if not judgement.weights.any():
+        codes = {code.name for code in copies.CHECK.codes}  # silent files are no copies of each other
         stem = stem.model_copy(update={"issues": checks.with_issues(stem.issues, (), codes)})
-        return decide(evidence, policy).applied(stem, **about, scores={}, regions=[])
-    levels = zip(scores, heard.stem_levels().tolist(), strict=True)
+        return decide(evidence, policy).applied(stem, **measurements, scores={}, regions=[])
+    levels = zip(scores, judgement.stem_levels().tolist(), strict=True)
     levels_db = {label: level for label, level in levels if math.isfinite(level)}
     decision = decide(replace(evidence, scores=scores, levels_db=levels_db), policy)
     limits = config.limits(scores, stem.claimed)
-    borne_out = [label for label in stem.claimed if label in decision.found]  # others are believed no earlier
+    confirmed = [label for label in stem.claimed if label in decision.found]  # only these get the lower threshold
     regions = labelled_regions(
-        calibration.of_windows(heard.over_time()),
+        calibration.of_windows(judgement.over_time()),
         list(scores),
         active,
-        heard.hop / heard.sample_rate,
-        on=config.limits(scores, borne_out),
+        judgement.hop / rate,
+        on=config.limits(scores, confirmed),
         off=min(config.claimed_threshold, *limits.values()),
-        levels_db=heard.levels_over_time(),
+        levels_db=judgement.levels_over_time(),
     )
-    return decision.applied(stem, **about, scores=scores, regions=regions)
+    return decision.applied(stem, **measurements, scores=scores, regions=regions)
 
 
 def _input(data: str | Path, output: Path) -> Input:
-    """The input as the manifest names it: relative to the output, with a hash where it is a file."""
+    """Return the input as it is named in the manifest: relative to the output, with a hash if it is a file."""
     path = Path(data)
     return Input(
         path=manifest.relative_root(path, output), sha256=manifest.file_sha256(path) if path.is_file() else None

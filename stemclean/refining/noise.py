@@ -1,4 +1,4 @@
-"""How noisy a dataset is: what ``refine`` says of its claims as a whole, with intervals."""
+"""Estimate the label noise of a whole dataset, with confidence intervals, from the scores of ``refine``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stemclean.verdicts import PRESENT_DB, bleeding_classes, own_classes
 __all__ = ["KEYS", "noise"]
 
 DECIMALS = 3
-"""Of rates: a tenth of a percent is finer than any of them is known."""
+"""Decimals of rates: a tenth of a percent is finer than their uncertainty."""
 
 KEYS: dict[str, str] = {
     "method": "`adjusted` by the reference in the card of the weights, or `prior_shift` if it has none; the latter "
@@ -42,14 +42,17 @@ KEYS: dict[str, str] = {
 
 
 def noise(stems: Sequence[Stem], labels: Sequence[str], cards: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """How wrong the claims of a judged dataset are, as :data:`KEYS` explain it; None: no stem says anything.
+    """Estimate how many claims of a judged dataset are wrong or have bleed.
 
-    Silent stems are left out, declared test and validation stems are not.
+    Silent stems are excluded; declared test and validation stems are included.
 
     Args:
-        stems: judged.
-        labels: the classes that the weights know.
-        cards: of the weights that judged. Only the reference of a single one is used.
+        stems: judged stems.
+        labels: the classes of the weights.
+        cards: model cards of the weights. The reference on a card is used only if there is a single one.
+
+    Returns:
+        The estimates, see :data:`KEYS`; None if no stem has both scores and a claim.
     """
     judged = [stem for stem in stems if stem.scores and stem.claimed]
     if not judged:
@@ -58,29 +61,29 @@ def noise(stems: Sequence[Stem], labels: Sequence[str], cards: Sequence[Mapping[
     claimed = np.array([[label in stem.claimed for label in labels] for stem in judged])
     tracks = [stem.track for stem in judged]
     reference = reference_of_card(cards[0], labels) if len(cards) == 1 else None
-    chance, known = chance_of_card(cards[0]), _known(judged, labels)
+    chance, bleed = chance_of_card(cards[0]), _measured_bleed(judged, labels)
     if reference is None:
-        estimate = label_noise.prior_shift(scores, claimed, tracks, chance=chance, measured=known)
+        estimate = label_noise.prior_shift(scores, claimed, tracks, chance=chance, measured=bleed)
     else:
-        estimate = label_noise.adjusted(scores, claimed, tracks, reference, chance=chance, measured=known)
+        estimate = label_noise.adjusted(scores, claimed, tracks, reference, chance=chance, measured=bleed)
     return {
         "method": "prior_shift" if reference is None else "adjusted",
         "level": LEVEL,
         "stems": len(judged),
         "tracks": len(set(tracks)),
-        "measured": _measured(judged),
-        **_told(estimate, labels),
+        "measured": _measured_rate(judged),
+        **_rates(estimate, labels),
     }
 
 
-def _known(judged: Sequence[Stem], labels: Sequence[str]) -> Measured:
-    """Bleed that was measured, and stems of which was measured that they hold none.
+def _measured_bleed(judged: Sequence[Stem], labels: Sequence[str]) -> Measured:
+    """Return which stems have a reliable measurement of bleed, and the classes measured in them.
 
-    Nothing is known of a stem in which a class was found that no other stem of its song could have brought, in which a
-    bleed was measured whose class is not known, or that claims several classes. Beside what a stem claims there is none
-    where it holds nothing that it claims.
+    A measurement is not reliable if a class was found in the stem that no other stem of its song could have caused, if
+    the class of a measured bleed is unknown, or if the stem claims several classes. A stem that contains none of its
+    claims counts as having no bleed.
     """
-    carried: dict[str, dict[str, set[str]]] = {}  # track -> stem -> what it may bring into others
+    carried: dict[str, dict[str, set[str]]] = {}  # track -> stem -> classes that may bleed into others
     for stem in judged:
         if stem.crosstalk is not None:
             carried.setdefault(stem.track, {})[stem.id] = own_classes(stem)
@@ -88,14 +91,15 @@ def _known(judged: Sequence[Stem], labels: Sequence[str]) -> Measured:
     for stem in judged:
         others = (classes for name, classes in carried.get(stem.track, {}).items() if name != stem.id)
         outside = set(stem.found or []) - set(stem.claimed) - set().union(*others)
-        nameless = any(one.label is None and one.level_db >= PRESENT_DB for one in stem.crosstalk or [])
+        nameless = any(bleed.label is None and bleed.level_db >= PRESENT_DB for bleed in stem.crosstalk or [])
         known.append(stem.crosstalk is not None and len(stem.claimed) == 1 and not outside and not nameless)
         bleeding = bleeding_classes(stem) if own_classes(stem) == set(stem.claimed) else {}
         beside.append([label in bleeding and known[-1] for label in labels])
     return Measured(np.array(known), np.array(beside))
 
 
-def _measured(judged: Sequence[Stem]) -> dict[str, Any] | None:
+def _measured_rate(judged: Sequence[Stem]) -> dict[str, Any] | None:
+    """Return the rate of measured bleed; None if no stem was compared with others of its song."""
     compared = [stem for stem in judged if stem.crosstalk is not None]
     if not compared:
         return None
@@ -104,7 +108,8 @@ def _measured(judged: Sequence[Stem]) -> dict[str, Any] | None:
     return {"stems": len(compared), "tracks": len(set(tracks)), "bleed": _rate(bleed)}
 
 
-def _told(estimate: Estimate, labels: Sequence[str]) -> dict[str, Any]:
+def _rates(estimate: Estimate, labels: Sequence[str]) -> dict[str, Any]:
+    """Return the estimated rates, overall and by class."""
     classes = {
         label: {
             "claims": int(estimate.claims[row]),
@@ -130,7 +135,7 @@ def _rate(values: NDArray[np.floating]) -> dict[str, float]:
 
 
 def _confusion(estimate: Estimate, labels: Sequence[str]) -> dict[str, Any] | None:
-    """The cell off the diagonal that most stems are in."""
+    """Return the most frequent confusion: the largest cell off the diagonal."""
     stems = np.nan_to_num(estimate.found[:, :, 0]) * estimate.claims[:, None]
     np.fill_diagonal(stems, 0.0)
     row, column = divmod(int(stems.argmax()), stems.shape[1])

@@ -1,7 +1,7 @@
-"""Pseudo labels for half-labelled songs: f0 of voices that have none, voices of mixtures whose f0 is known.
+"""Compute pseudo labels for half-labelled songs: the f0 of vocals, and the vocals of mixtures with a known f0.
 
-The second stage of MAJL (Wei et al. 2025, arXiv 2501.03689) learns from such labels, each with a confidence that stands
-for its quality. How the confidence is measured is ours: the paper's definition is not available to us.
+The second stage of MAJL (Wei et al. 2025, arXiv 2501.03689) trains on these labels, weighted by their confidence. The
+way we measure confidence is ours, because the paper's definition is not available to us.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from stemclean.models.weights import Weights
 __all__ = ["agreement", "pseudo_f0", "pseudo_vocals"]
 
 TOLERANCE_CENTS = 50.0
-"""Within which an f0 is right, as in mir_eval.melody."""
+"""Maximum error of a correct f0, as in mir_eval.melody."""
 OVERLAP = 0.25
-"""Of the separator's segments."""
+"""Overlap of the separator's segments, as a share of their length."""
 
 
 def pseudo_f0(
     loaded: Weights, vocals: Waveform, *, threshold: float | None = None, device: str | None = None
 ) -> F0Track:
-    """The f0 of a clean voice, with the confidence of every frame.
+    """Estimate the f0 of clean vocals, with a confidence for every frame.
 
-    The confidence is the tracker's posterior at its decision: of the pitch where the frame is voiced, of no pitch where
-    it is not (ours).
+    The confidence is the tracker's posterior of its decision: of the pitch in a voiced frame, of no pitch in an
+    unvoiced one (ours).
 
     Args:
         loaded: weights of a tracker, or of a cascade loaded as ``pitch``.
-        vocals: at the tracker's rate, one channel; brought to the loudness of the weights' training, which for a
-            tracker is that of voices. For a cascade it is that of mixtures, in which its tracker heard voices softer.
-        threshold: posterior from which on a frame is voiced; None: what the weights' validation found best.
-        device: of torch; None: a GPU where there is one.
+        vocals: vocals at the tracker's sample rate, one channel. They are brought to the loudness that the weights
+            were trained at: of vocals for a tracker, of mixtures for a cascade, whose tracker heard softer vocals.
+        threshold: minimum posterior of a voiced frame; None: the best one on the weights' validation data.
+        device: torch device; None: a GPU if available.
     """
     at = threshold_of(loaded.card) if threshold is None else threshold
     return follow(loaded.model, _levelled(loaded, vocals), threshold=at, device=device)
@@ -48,18 +48,19 @@ def pseudo_f0(
 def pseudo_vocals(
     loaded: Weights, mixture: Waveform, known: F0Track, *, device: str | None = None
 ) -> tuple[Waveform, float]:
-    """The voice in a mixture whose f0 is known, and how far it is trusted.
+    """Separate the vocals of a mixture with a known f0, and rate the estimate.
 
-    The confidence says how well the tracker, run on the estimate, recovers the known f0; see :func:`agreement` (ours).
+    The confidence is the agreement of the known f0 with the one that the tracker finds in the estimate; see
+    :func:`agreement` (ours).
 
     Args:
         loaded: weights of a cascade.
-        mixture: at the rate and with the channels of the cascade. Shape: (channel, time)
-        known: f0 of the voice.
-        device: of torch; None: a GPU where there is one.
+        mixture: mixture with the sample rate and channels of the cascade. Shape: (channel, time)
+        known: f0 of the vocals.
+        device: torch device; None: a GPU if available.
 
     Returns:
-        (the estimate at the mixture's own level, the confidence in [0, 1]). Shape: (channel, time)
+        (the estimate at its level in the mixture, the confidence in [0, 1]). Shape: (channel, time)
     """
     model = loaded.model
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -74,29 +75,30 @@ def pseudo_vocals(
 
     estimate = np.concatenate(list(overlap_add([levelled], separated, model.spec.segment, overlap=OVERLAP)), axis=-1)
     with torch.inference_mode():
-        heard = model.resampler(torch.from_numpy(estimate.mean(0, keepdims=True)).to(place)).cpu().numpy()
-    found = follow(model.tracker, heard, threshold=0.0, device=device)
+        mono = model.resampler(torch.from_numpy(estimate.mean(0, keepdims=True)).to(place)).cpu().numpy()
+    found = follow(model.tracker, mono, threshold=0.0, device=device)
     voiced = found.voicing >= threshold_of(loaded.card)
     gain = _gain(loaded, mixture)
     return np.asarray(estimate / np.float32(gain), np.float32), agreement(known, found, voiced)
 
 
 def agreement(known: F0Track, found: F0Track, voiced: np.ndarray) -> float:
-    """How well one f0 recovers another, in [0, 1].
-
-    The share of the known voiced frames in which the found f0 is within 50 cents, whether it was held for voiced or
-    not (raw pitch accuracy). Where nothing is sung throughout: the share of frames that were found unvoiced.
+    """Compare an estimated f0 with a known one.
 
     Args:
-        known: what should be found; brought to the other's frames.
-        found: with an f0 in every frame.
-        voiced: what of it is held for voiced. Shape: (frame,)
+        known: the known f0; it is resampled to the frames of ``found``.
+        found: the estimate, with an f0 in every frame.
+        voiced: which frames of the estimate are voiced. Shape: (frame,)
+
+    Returns:
+        The share of the voiced frames of ``known`` in which ``found`` is within 50 cents, voiced or not (raw pitch
+        accuracy). If ``known`` has no voiced frame: the share of frames that are unvoiced in the estimate.
     """
     truth = known.resampled(found.hop, found.start, found.num_frames)
-    sung = truth.voiced
-    if not sung.any():
+    reference_voiced = truth.voiced
+    if not reference_voiced.any():
         return float(np.mean(~voiced)) if len(voiced) else 0.0
-    return float(np.mean(np.abs(truth.cents() - found.cents())[sung] <= TOLERANCE_CENTS))
+    return float(np.mean(np.abs(truth.cents() - found.cents())[reference_voiced] <= TOLERANCE_CENTS))
 
 
 def _gain(loaded: Weights, sound: Waveform) -> float:

@@ -1,12 +1,13 @@
-"""Refining as Koo et al. 2023 (ISMIR, arXiv 2307.12576) published it, to the letter, where the letter says anything.
+"""Refine exactly as Koo et al. 2023 (ISMIR, arXiv 2307.12576) describe it.
 
-Their silence is cut out of every stem before anything else, by its peak amplitude (section 4.1). A classifier is
-trained on random mixtures (3.1) and hears all that is left in whole windows of its own input length, at a hop of a
-quarter; their scores are averaged, and a class is present above 0.9, claimed or not (4.2). The second classifier is
-trained on the stems that came out with one class, and no others (4.2). What else ``refine`` does by itself is ours, and
-off here: thresholds of claims, bleed that is measured, calibrated scores, the trunk run once, filling up of classes.
+The method first cuts the silence out of every stem, by its peak amplitude (section 4.1). A classifier is trained on
+random mixtures (3.1). It judges the remaining audio in whole windows of its input length, with a hop of a quarter; the
+scores are averaged, and a class is present above 0.9, claimed or not (4.2). The second classifier is trained only on
+stems in which exactly one class was found (4.2). The further steps of ``refine`` are ours and are disabled: thresholds
+of claims, measured bleed, calibrated scores, running the trunk once, filling up classes.
 
-Some of it the paper leaves open; there the recipe ``paper`` says what we chose, and may be changed: :data:`OPEN`.
+The paper leaves some settings open. The recipe ``paper`` has our choices for them, and they may be changed:
+:data:`OPEN`.
 """
 
 from __future__ import annotations
@@ -34,24 +35,24 @@ PUBLISHED = RefineConfig(
     joined=True,
     calibrated=False,
 )
-"""How stems are judged."""
+"""Settings of judging."""
 PUBLISHED_SELF = SelfConfig(rounds=2, folds=1, retrain_on="single", min_single_share=0.0)
-"""How a dataset refines itself."""
+"""Settings of self-refining."""
 RECIPE = "paper"
-"""How its classifiers are trained."""
+"""Recipe that its classifiers are trained with."""
 OPEN = ("loop.", "seed", "validation_share", "validation_examples")
-"""Keys of the recipe, or how they begin, of which the paper says nothing: optimiser, schedule, batch and number of
-mixtures (an epoch has no length there), random numbers, and the tracks that validate."""
+"""Keys of the recipe, or prefixes of keys, that the paper leaves open: optimiser, schedule, batch size, number of
+mixtures (the paper gives no length of an epoch), random seed and validation tracks."""
 
 
 def published_recipe(overrides: Sequence[str | Assignment] = ()) -> ClassifierRecipe:
-    """The paper's recipe.
+    """Return the paper's recipe.
 
     Args:
-        overrides: ``key=value`` settings of what the paper leaves open.
+        overrides: ``key=value`` settings that the paper leaves open.
 
     Raises:
-        ConfigError: one of them changes what the paper says.
+        ConfigError: an override contradicts the paper.
     """
     from stemclean.training.recipe import read  # with torch
 
@@ -61,25 +62,25 @@ def published_recipe(overrides: Sequence[str | Assignment] = ()) -> ClassifierRe
         if mine.get(key) != value and not key.startswith(OPEN):
             raise ConfigError(
                 f"--set {key}={mine.get(key)} contradicts --as-published, which has {value}",
-                f"what the paper leaves open may be set: {', '.join(key + 'KEY' * key.endswith('.') for key in OPEN)}",
+                f"settings that the paper leaves open: {', '.join(key + 'KEY' * key.endswith('.') for key in OPEN)}",
             )
     return wanted
 
 
 def published_self(overrides: Sequence[str | Assignment] = ()) -> dict[str, Any]:
-    """Arguments of :func:`stemclean.refine.refine_self`, besides :data:`PUBLISHED` as its ``config``.
+    """Return the arguments of :func:`stemclean.refine.refine_self`, to go with :data:`PUBLISHED` as its ``config``.
 
     Args:
         overrides: see :func:`published_recipe`.
 
     Raises:
-        ConfigError: as there.
+        ConfigError: an override contradicts the paper.
     """
     return {**PUBLISHED_SELF.to_dict(), "recipe": published_recipe(overrides), "overrides": ()}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys of nested settings."""
+    """Yield the dotted keys and the values of nested settings."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")

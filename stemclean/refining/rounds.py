@@ -1,4 +1,4 @@
-"""The rounds of self-refining: which stems train a classifier, who judges, what a round changed."""
+"""The rounds of self-refining: choose the training stems, train the classifiers, judge, and record the changes."""
 
 from __future__ import annotations
 
@@ -28,20 +28,22 @@ __all__ = ["Rounds", "bookkeeping"]
 
 @dataclass
 class Rounds:
-    """What the rounds of one dataset share. Everything that a round leaves lies in the work folder.
+    """State shared by the rounds on one dataset.
 
-    ``roundN.safetensors`` (with folds ``roundN.foldK.safetensors``) and the card beside it, ``roundN.manifest.json``,
-    and, as long as it is unfinished, the checkpoint of a training and the journal of a pass. All of these are found
-    again by a run of the same data and settings.
+    Every round leaves its files in the work folder: ``roundN.safetensors`` (with folds,
+    ``roundN.foldK.safetensors``), the model card beside it, and ``roundN.manifest.json``. Unfinished rounds also leave
+    the checkpoint of a training run and the journal of a pass. A later run with the same data and settings reuses them.
 
     Args:
-        source: the dataset as it came; ``folder`` is what its paths are relative to, ``data`` how the user named it.
+        source: the original dataset.
+        folder: folder that its paths are relative to.
+        data: the dataset as the user named it.
         work: the work folder.
-        recipe: of every training.
-        config: how stems are judged.
-        method: how the rounds go.
-        running: see :class:`Running`.
-        cache: folder for decoded audio; None: the usual one.
+        recipe: recipe of every training run.
+        config: settings of judging.
+        method: settings of the rounds.
+        running: settings of the run.
+        cache: folder for decoded audio; None: the default folder.
     """
 
     source: Manifest
@@ -54,7 +56,7 @@ class Rounds:
     running: Running
     cache: Path | None = None
     fold_of: dict[str, int] = field(init=False, default_factory=dict)
-    """Track -> the fold that it is judged in; empty without folds. Held-out tracks are in none."""
+    """Track -> the fold that it is judged in; empty without folds. Held-out tracks are in no fold."""
     _decoded: StemPool | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -63,20 +65,20 @@ class Rounds:
             self._check_folds()
 
     def training_sets(self, refined: Manifest | None) -> list[Manifest]:
-        """What each classifier of a round is trained on: one set, or with folds one for each, without its tracks.
+        """Return the training set of each classifier of a round; with folds, each set excludes the fold's own tracks.
 
         Args:
-            refined: what the round before found; None: the first round, which takes the labels as they came.
+            refined: result of the previous round; None: the first round, which uses the original labels.
         """
         return [self._training_set(refined, fold) for fold in range(self.method.folds)]
 
     def train(self, number: int, sets: Sequence[Manifest]) -> Jury:
-        """The round's classifiers, trained unless an earlier run has.
+        """Train the classifiers of a round, or load those that an earlier run has trained.
 
         Raises:
-            ConfigError: the round before left nothing to train on, or too little.
+            ConfigError: the previous round left no stems, or too few, to train on.
         """
-        if number > 1 and not all(any(not stem.held_out for stem in one.stems) for one in sets):
+        if number > 1 and not all(any(not stem.held_out for stem in training.stems) for training in sets):
             which = "of a single class" if self.method.retrain_on == "single" else "with any class"
             raise ConfigError(
                 f"round {number - 1} left no stems {which} to train the next round on",
@@ -99,67 +101,67 @@ class Rounds:
         return Jury(loaded, self.fold_of, device=self.running.device, calibrated=self.config.calibrated)
 
     def judge(self, number: int, sets: Sequence[Manifest], jury: Jury) -> Manifest:
-        """The original audio relabelled by the round's classifiers; as an earlier run has it, where one was done.
+        """Relabel the original audio with the round's classifiers, or load the result of an earlier run.
 
-        It is read back from disk, so that a run which was stopped decides on the same rounded scores as one which
-        was not.
+        The result is read back from disk, so that an interrupted run and an uninterrupted one use the same rounded
+        scores.
         """
         target = self.manifest_path(number)
         earlier = self._finished(number, jury)
         if earlier is not None:
             return earlier
-        config, told = adaptive.resolve(
+        config, thresholds = adaptive.resolve(
             self.config, self._sample(sets), self.folder, jury, self.running, self.source.stems
         )
         created = provenance(config, jury, self.data, target, self._about(number))
-        relabel(self._measured(number), self.folder, target, config, jury, self.running, created, told)
+        relabel(self._with_crosstalk(number), self.folder, target, config, jury, self.running, created, thresholds)
         return manifests.read(target)
 
-    def _measured(self, number: int) -> Manifest:
-        """The dataset with what the round before measured between its stems, which is the same in every round."""
+    def _with_crosstalk(self, number: int) -> Manifest:
+        """Return the dataset with the bleed measured in the previous round, which is the same in every round."""
         if number == 1 or not self.config.crosstalk:
             return self.source
-        known = {stem.id: stem.crosstalk for stem in manifests.read(self.manifest_path(number - 1)).stems}
-        stems = [stem.model_copy(update={"crosstalk": known.get(stem.id)}) for stem in self.source.stems]
+        measured = {stem.id: stem.crosstalk for stem in manifests.read(self.manifest_path(number - 1)).stems}
+        stems = [stem.model_copy(update={"crosstalk": measured.get(stem.id)}) for stem in self.source.stems]
         return self.source.with_stems(stems)
 
     def manifest_path(self, number: int) -> Path:
-        """Where a round's manifest lies."""
+        """Return the path of a round's manifest."""
         return self.work / f"round{number}.manifest.json"
 
     def _about(self, number: int) -> dict[str, Any]:
-        """The settings as a round's manifest holds them: those of a run with no more rounds."""
-        asked = {"rounds": number, "threshold": self.config.threshold, "recipe": self.recipe.to_dict()}
-        return self.method.to_dict() | asked
+        """Return the settings for a round's manifest: those of a run that ends with this round."""
+        settings = {"rounds": number, "threshold": self.config.threshold, "recipe": self.recipe.to_dict()}
+        return self.method.to_dict() | settings
 
     def _usable(self) -> list[Stem]:
-        """Stems that may train or validate: no declared test stems, none without labels, none to drop."""
+        """Return the stems that may train or validate: labelled, not dropped, and not declared as test stems."""
         return [stem for stem in self.source.stems if stem.trainable]
 
     def _labels(self) -> list[str] | None:
-        """The classes that have stems, the same in all rounds and folds; None: too few, which the training tells."""
+        """Return the classes that have stems, for all rounds and folds; None if too few: training reports the error."""
         held = {label for stem in self._usable() for label in stem.labels}
         return [label for label in self.source.labels if label in held] if len(held) > 1 else None
 
     def _training_set(self, refined: Manifest | None, fold: int) -> Manifest:
-        """Stems as they came, so that their audio is the same in all rounds, with the labels that are believed now."""
+        """Return the original stems, so that the audio is the same in all rounds, with their current labels."""
         judged = {track for track, number in self.fold_of.items() if number == fold}
-        known = self.source.stems if refined is None else refined.stems
-        copies = leaked(known, judged)
-        heard = [
+        current = self.source.stems if refined is None else refined.stems
+        copies = leaked(current, judged)
+        candidates = [
             stem
-            for stem in (self._usable() if refined is None else known)
+            for stem in (self._usable() if refined is None else current)
             if stem.track not in judged and stem.id not in copies
         ]
-        sounds = {stem.id: stem.same_sound for stem in known}
+        sounds = {stem.id: stem.same_sound for stem in current}
         if refined is None:
-            believed: Labelling = {stem.id: stem.labels for stem in heard}
+            labelling: Labelling = {stem.id: stem.labels for stem in candidates}
         else:
-            believed = choose(heard, refined.labels, self.method).labelling
+            labelling = choose(candidates, refined.labels, self.method).labelling
         chosen = [
-            stem.model_copy(update={"labels": list(believed[stem.id]), "verdict": None, "same_sound": sounds[stem.id]})
+            stem.model_copy(update={"labels": list(labelling[stem.id]), "verdict": None, "same_sound": sounds[stem.id]})
             for stem in self.source.stems
-            if stem.id in believed
+            if stem.id in labelling
         ]
         return self.source.with_stems(chosen)
 
@@ -169,12 +171,12 @@ class Rounds:
             if len(folds) == 1:
                 raise ConfigError(
                     f"all stems of {label} fall into fold {min(folds) + 1} of {self.method.folds}: "
-                    "who judges them would never have heard the class",
-                    f"give another number of --folds, or more tracks with {label}",
+                    "the classifier that judges them would be trained without this class",
+                    f"choose another number of --folds, or add tracks with {label}",
                 )
 
     def _pool(self, training: Manifest) -> StemPool:
-        """The decoded stems of a training set. All trainings of all rounds share one decoding."""
+        """Return the decoded stems of a training set; the dataset is decoded once for all training runs."""
         if self._decoded is None:
             self._decoded = StemPool.build(
                 self.source.with_stems(self._usable()),
@@ -190,7 +192,7 @@ class Rounds:
         return StemPool(held, pool.audio, pool.sample_rate, pool.skipped)
 
     def _sample(self, sets: Sequence[Manifest]) -> list[Stem]:
-        """Stems that their judge was not trained on, with the labels of the training."""
+        """Return stems that the classifier judging them was not trained on, with the labels used in training."""
         if self.fold_of:
             return adaptive.sample(list({stem.id: stem for training in sets for stem in training.stems}.values()))
         stems = sets[0].stems
@@ -202,7 +204,7 @@ class Rounds:
         return self.work / f"{name}.safetensors"
 
     def _finished(self, number: int, jury: Jury) -> Manifest | None:
-        """The round's manifest of an earlier run of the same data, weights and settings."""
+        """Return the round's manifest if an earlier run with the same data, weights and settings has written it."""
         target = self.manifest_path(number)
         earlier = self._earlier(target)
         if earlier is None:
@@ -216,7 +218,7 @@ class Rounds:
         return earlier if _as_stored(earlier.created) == _as_stored(wanted) else None
 
     def _earlier(self, target: Path) -> Manifest | None:
-        """A manifest that an earlier run of the same data has left."""
+        """Return the manifest of an earlier run on the same data, if there is one."""
         if not (self.running.resume and target.exists()):
             return None
         try:
@@ -225,40 +227,42 @@ class Rounds:
             return None
         skipped = {skip.path for skip in earlier.skipped}
         wanted = {_identity(stem) for stem in self.source.stems}
-        same = {_identity(stem) for stem in earlier.stems} == {one for one in wanted if one[-1] not in skipped}
+        same = {_identity(stem) for stem in earlier.stems} == {stem for stem in wanted if stem[-1] not in skipped}
         return earlier if same else None
 
 
 def bookkeeping(
     number: int, before: Manifest, refined: Manifest, sets: Sequence[Manifest], jury: Jury, method: SelfConfig
 ) -> dict[str, Any]:
-    """What a round did, for the summary.
+    """Describe a round for the summary.
 
     Returns:
         - ``round``: its number; ``weights``: ``uri`` and ``sha256`` of each classifier.
-        - ``trained_on``: for each classifier, class -> how many stems it was trained on or validated itself on.
-        - ``labels_changed``: stems whose set of labels is another than before; ``added``, ``removed``: class ->
-          how many stems it was found in, and no longer.
-        - ``trains_next``: class -> ``stems`` that the next round is, or would be, trained on; how many of them it was
-          ``found`` in and how many were ``filled_up``; how many claim it (``claimed``).
+        - ``trained_on``: for each classifier, class -> number of stems used for training or validation.
+        - ``labels_changed``: number of stems whose labels changed; ``added``, ``removed``: class -> number of stems
+          that gained or lost it.
+        - ``trains_next``: class -> number of ``stems`` that the next round is, or would be, trained on; how many of
+          them it was ``found`` in, and how many were ``filled_up``; how many stems claim it (``claimed``).
     """
     labels = jury.labels
-    chosen = choose(refined.stems, labels, method)
+    choice = choose(refined.stems, labels, method)
     earlier = {stem.id: set(stem.labels) for stem in before.stems}
     pairs = [(earlier[stem.id], set(stem.labels)) for stem in refined.stems if stem.id in earlier]
     return {
         "round": number,
         "weights": [model.model_dump() for model in jury.models()],
-        "trained_on": [_counted([s.labels for s in one.stems if not s.held_out], labels) for one in sets],
+        "trained_on": [
+            _counted([stem.labels for stem in training.stems if not stem.held_out], labels) for training in sets
+        ],
         "labels_changed": sum(old != new for old, new in pairs),
         "added": _counted([new - old for old, new in pairs], labels),
         "removed": _counted([old - new for old, new in pairs], labels),
         "trains_next": {
             label: {
-                "stems": chosen.found[label] + chosen.filled_up[label],
-                "found": chosen.found[label],
-                "filled_up": chosen.filled_up[label],
-                "claimed": chosen.claimed[label],
+                "stems": choice.found[label] + choice.filled_up[label],
+                "found": choice.found[label],
+                "filled_up": choice.filled_up[label],
+                "claimed": choice.claimed[label],
             }
             for label in labels
         },
@@ -270,11 +274,11 @@ def _counted(labellings: Sequence[Sequence[str] | set[str]], labels: Sequence[st
 
 
 def _identity(stem: Stem) -> tuple[Any, ...]:
-    """What a stem is known by in all rounds."""
+    """Return what identifies a stem in all rounds."""
     return (stem.id, stem.sha256, stem.split, stem.track, *stem.claimed, stem.path)
 
 
 def _as_stored(created: Created) -> Any:
-    """As a manifest on disk holds it: lists for tuples, floats rounded."""
+    """Convert to the form stored in a manifest: lists instead of tuples, rounded floats."""
     text = json.dumps(created.model_dump(mode="json"), sort_keys=True)
     return json.loads(text, parse_float=lambda number: round(float(number), 6))

@@ -1,4 +1,4 @@
-"""Files that a refined manifest has beside it, and the one folder that they and the data are named from."""
+"""Files written beside a manifest, and the common root that their paths and those of the data are relative to."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["Sidecars"]
 
 
 class Sidecars:
-    """Where a manifest's own files go: ``OUT.f0/`` and ``OUT.vocals/`` beside ``OUT.json``.
+    """The folders of files that belong to a manifest: ``OUT.f0/`` and ``OUT.vocals/`` beside ``OUT.json``.
 
-    Paths of a manifest lead down from its root, so the root becomes the deepest folder that holds both the data and the
+    All paths in a manifest lie below its root, so the root is the deepest folder that contains both the data and the
     manifest.
 
     Args:
         output: the manifest to write.
-        folder: of the data.
+        folder: folder of the data.
 
     Raises:
-        ConfigError: they have only the root of the file system in common.
+        ConfigError: the two have only the root of the file system in common.
     """
 
     def __init__(self, output: Path, folder: Path) -> None:
@@ -38,32 +38,32 @@ class Sidecars:
             self.root = Path(data.anchor)
         if self.root == self.root.parent and self.root not in (data, self._output.parent):
             raise ConfigError(
-                f"{output} and {folder} have no folder in common, from which a manifest could name the files of both",
+                f"{output} and {folder} have no common folder that paths in the manifest could be relative to",
                 f"write beside the data: -o {folder.resolve().parent / output.name}",
             )
         self._prefix = data.relative_to(self.root).as_posix()
 
     def folder(self, kind: str) -> Path:
-        """The folder of a kind of files, ``f0`` or ``vocals``."""
+        """Return the folder for a kind of files, ``f0`` or ``vocals``."""
         name = self._output.name
         ending = next(ending for ending in sorted(manifest.ENDINGS, key=len, reverse=True) if name.endswith(ending))
         return self._output.with_name(f"{name.removesuffix(ending)}.{kind}")
 
     def place(self, kind: str, stem_id: str, ending: str) -> Path:
-        """The file of a stem: called like its id, as far as a file may be."""
+        """Return the path of a stem's file, named after the stem's id with unsafe characters replaced."""
         parts = [re.sub(r"[^\w #()+,=.-]", "_", part) for part in stem_id.split("/")]
         parts = ["_" if part.strip(" .") == "" else part for part in parts]
         name = "/".join(parts)
-        if name != stem_id:  # another id may read the same now
+        if name != stem_id:  # another id may have become the same name
             name += "." + hashlib.sha256(stem_id.encode()).hexdigest()[:8]
         return self.folder(kind) / f"{name}{ending}"
 
     def named(self, path: Path) -> str:
-        """A file of ours as the manifest names it."""
+        """Return the path of a sidecar file as it is written in the manifest."""
         return path.relative_to(self.root).as_posix()
 
     def moved(self, data: Manifest) -> Manifest:
-        """The data as named from the common folder."""
+        """Return the dataset with its paths relative to the common root."""
         stems = [self._stem(stem) for stem in data.stems]
         skipped = [self._skip(skip) for skip in data.skipped]
         return data.with_stems(stems, skipped=skipped, root=manifest.relative_root(self.root, self._output))

@@ -1,4 +1,4 @@
-"""Where stems sound, found before anything else is done with them, by the detector that a run names."""
+"""Detect the active regions of stems before training and judging, with the detector that the user chose."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ __all__ = ["sounding"]
 def sounding(
     source: Manifest, folder: Path, detector: Detector, *, workers: int | None = None, quiet: bool = False
 ) -> Manifest:
-    """The dataset with the ``active`` regions that a detector finds, for training and judging alike.
+    """Return the dataset with the ``active`` regions that a detector finds, for both training and judging.
 
-    Of a trimmed file all is sound, and it stays as it is; so does a file that cannot be read, which whoever reads it
-    next says.
+    Trimmed files are active throughout and are left unchanged, as are files that cannot be read: the next step that
+    reads one reports the error.
 
     Args:
-        folder: what paths of the dataset are relative to.
-        workers: files read at once; None: one a core.
+        source: the dataset.
+        folder: folder that its paths are relative to.
+        detector: the activity detector.
+        workers: number of files read in parallel; None: one per core.
+        quiet: show no progress bar.
     """
     with ThreadPoolExecutor(workers) as threads:
         found = threads.map(partial(_sounding, folder=folder, detector=detector), source.stems)

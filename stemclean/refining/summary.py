@@ -1,4 +1,4 @@
-"""What a judged dataset comes to: counts, and how noisy its claims are."""
+"""Summarise a judged dataset: counts, and the estimated label noise."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ KEYS: dict[str, str] = {
 def summary(
     stems: Sequence[Stem], skipped: Sequence[Skip], labels: Sequence[str], cards: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What a run of ``refine`` comes to; :data:`KEYS` explain it.
+    """Return the summary of a ``refine`` run, see :data:`KEYS`.
 
     Args:
-        stems: judged.
-        labels: the classes that the weights know.
-        cards: of the weights that judged.
+        stems: judged stems.
+        skipped: files that were skipped.
+        labels: the classes of the weights.
+        cards: model cards of the weights.
     """
     actions = dict.fromkeys(("keep", "relabel", "mixed", "drop"), 0)
     reasons: dict[str, int] = {}

@@ -138,7 +138,7 @@ class TestBroken:
         [
             ("60\nsixty\n", "f0_unreadable", "line 2"),
             ("220.5\n230.1\n", "f0_wrong_unit", "these look like frequencies in Hz"),
-            ("60\n" * 300, "f0_wrong_length", "it sings until 6.00 s, and the sound ends at 2.00 s"),
+            ("60\n" * 300, "f0_wrong_length", "its last voiced frame is at 6.00 s, but the audio ends at 2.00 s"),
             ("", "f0_unreadable", "the file is empty"),
         ],
     )

@@ -440,12 +440,12 @@ class TestCsv:
         assert claims(found) == {"x1.wav": "drums", "x\\2.wav": "bass"}
         (skip,) = found.skipped
         assert skip.reason == "not_found"
-        assert skip.detail == r"line 4 says C:\songs\x.wav, a path of Windows; write it as this machine sees the file"
+        assert skip.detail == r"line 4 has the Windows path C:\songs\x.wav; write the path that this machine uses"
 
     def test_a_split_that_is_none_is_refused(self, tmp_path: Path) -> None:
         put(tmp_path, "x1.wav")
         path = self.write(tmp_path / "list.csv", "instrum,path,split\ndrums,x1.wav,tset\n")
-        with pytest.raises(ConfigError, match='line 2: no split is called "tset"'):
+        with pytest.raises(ConfigError, match='line 2: no split named "tset"'):
             layouts.scan(path)
 
     @pytest.mark.parametrize(
@@ -453,15 +453,18 @@ class TestCsv:
         [
             ('bass,"x1.wav\nvocals,x2.wav\ndrums,x3.wav\n', "line 2: a quote is not closed"),
             ('bass,"x1.wav\nvocals,"x2.wav"\n', "line 2: a quote is not closed"),
-            ("vocals,x1.wav\nbass\n", "line 3: it names no file"),
-            ("vocals,x1.wav\nbass,\n", "line 3: it names no file"),
-            ("vocals,take 1, loud.wav\n", "line 2: 3 cells, and the header has 2"),
+            ("vocals,x1.wav\nbass\n", "line 3: the path is empty"),
+            ("vocals,x1.wav\nbass,\n", "line 3: the path is empty"),
+            ("vocals,take 1, loud.wav\n", "line 2: 3 cells, but the header has 2"),
             ("vocals,x1.wav\n\nbass," + "x" * 140_000 + "\n", "line 4: a cell is longer than any path"),
-            ("vocals,x1.wav\nbass," + "x" * 300 + ".wav\n", "line 3: a path of 304 letters is longer than the system"),
+            (
+                "vocals,x1.wav\nbass," + "x" * 300 + ".wav\n",
+                "line 3: the path, of 304 characters, or a name in it is too long",
+            ),
             ("vocals,x1.wav\nbass," + "x/" * 9000 + "x.wav\n", "line 3: a path of 18005 letters is longer than the"),
             ("vocals,x\0.wav\n", "line 2: "),
             ('vocals,"x1.wav" b\n', "line 2: "),
-            ("".join(f"bass{number}\n" for number in range(9)), "line 6: it names no file; and 4 more"),
+            ("".join(f"bass{number}\n" for number in range(9)), "line 6: the path is empty; and 4 more"),
         ],
     )
     def test_broken_lines_are_refused_by_number(self, tmp_path: Path, lines: str, told: str) -> None:
@@ -489,7 +492,7 @@ class TestCsv:
         assert [(skip.path, skip.reason, skip.detail) for skip in found.skipped] == [
             ("x1.wav", "conflicting_rows", "line 2 says vocals and line 3 says bass"),
             ("x2.wav", "conflicting_rows", "line 4 says drums, train and line 5 says drums, test"),
-            ("x3.wav", "duplicate_id", "line 7 says what line 6 says"),
+            ("x3.wav", "duplicate_id", "line 7 repeats line 6"),
             ("x4.wav", "conflicting_rows", "line 8 says bass and line 9 says drums"),
         ]
 
@@ -500,7 +503,7 @@ class TestCsv:
         text = end.join(["sep=;", "instrum;path", "bass;Ä.wav", "drums;x\u2028y.wav", ""])
         (tmp_path / "list.csv").write_bytes(text.encode(encoding))
         if encoding == "utf-16-le":  # nothing says so
-            with pytest.raises(ConfigError, match="UTF-16 without the mark"):
+            with pytest.raises(ConfigError, match="UTF-16 without a byte order mark"):
                 layouts.scan(tmp_path / "list.csv")
         else:
             assert sorted(claims(layouts.scan(tmp_path / "list.csv")).values()) == ["bass", "drums"]
@@ -641,7 +644,7 @@ class TestRefusals:
             assert len(layouts.load(tmp_path / name)[0].stems) == 1
 
     def test_no_shape_that_is_known(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="no layout reads this"):
+        with pytest.raises(ConfigError, match="no known layout"):
             layouts.scan(put(tmp_path, "song.wav") / "song.wav")
 
 

@@ -1,6 +1,6 @@
-"""How people keep stems on disk: every shape is one module here, read and written both ways.
+"""Read and write the layouts in which people keep stems on disk; each layout is one module.
 
-:func:`load` is where every verb starts: a folder, a list or a manifest becomes a manifest.
+Every verb starts with :func:`load`, which turns a folder, a list or a manifest into a manifest.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ MANIFEST_NAMES = ("manifest.json", "manifest.jsonl", "manifest.jsonl.gz")
 def scan(
     path: str | Path, *, profile: Profile = FOUR_STEMS, root: str | Path | None = None, quiet: bool = False
 ) -> Manifest:
-    """A dataset on disk as a manifest: what there is, which class each file claims, what cannot be used and why.
+    """Scan a dataset into a manifest: its stems, the class that each file claims, and skipped files with reasons.
 
-    Only names, headers and checksums are looked at; no sound is decoded. The order and the bytes of the result
-    depend on the files alone.
+    Only names, headers and checksums are read; no audio is decoded. The result depends only on the files, down to its
+    order and bytes.
 
     Args:
         path: a folder (of tracks, of classes, or flat), a CSV ``instrum,path``, or a manifest.
-        profile: the classes and the words that mean them.
-        root: folder that paths are relative to; None: the folder itself, or of a CSV the folder that holds all of
-            its files.
-        quiet: no progress bar.
+        profile: the classes and their synonyms.
+        root: folder that paths are relative to; None: the folder itself, or for a CSV, the deepest folder that contains
+            all of its files.
+        quiet: show no progress bar.
 
     Returns:
-        A manifest whose ``root`` is a folder as seen from here (use :func:`stemclean.manifest.relative_root` to
-        write it). A manifest is returned as it is, but for its ``root``, and for the accents of its paths, which are
-        written as they are on disk.
+        A manifest whose ``root`` is relative to the working directory (use :func:`stemclean.manifest.relative_root`
+        before writing it). An existing manifest is returned unchanged, except for its ``root``, and for the Unicode
+        form of its paths, which becomes that of the names on disk.
 
     Raises:
-        ConfigError: no such path, a shape that is not known, or no audio file at all.
+        ConfigError: no such path, an unknown layout, or no audio files.
         ManifestError: a broken manifest.
     """
     path = Path(path)
@@ -57,21 +57,24 @@ def scan(
 
 
 def load(path: str | Path, *, profile: Profile = FOUR_STEMS, quiet: bool = False) -> tuple[Manifest, Path]:
-    """A manifest and the folder that its paths are relative to; every verb starts here.
+    """Load a dataset; every verb starts here.
 
-    A manifest is read, everything else is scanned. A folder that holds ``manifest.json`` (or ``.jsonl``) is read
-    through it, since the manifest may know more than the names do: the classes of a trimmed dataset, where each sample
-    came from, declared splits. Audio files in such a folder that the manifest does not name are listed in ``skipped``
-    as ``not_in_manifest``. What a manifest lists as skipped keeps standing there, with ``by`` as the verb that passed
-    it over: it is no failure of the run that now begins. Stems with the same audio are remarked on anew.
+    A manifest is read, everything else is scanned. If a folder contains ``manifest.json`` (or ``.jsonl``), that
+    manifest is read, because it may hold more than the names: the classes of a trimmed dataset, the origin of each
+    sample, declared splits. Audio files in such a folder that are not in the manifest are listed in ``skipped`` as
+    ``not_in_manifest``. Skips in a manifest are kept, with the verb that skipped the file as ``by``; they do not count
+    as failures of the new run. Issues about stems with the same audio are renewed.
 
     Args:
         path: a folder, a CSV ``instrum,path`` or a manifest.
         profile: as in :func:`scan`.
-        quiet: no progress bar.
+        quiet: show no progress bar.
+
+    Returns:
+        (the manifest, the folder that its paths are relative to)
 
     Raises:
-        ConfigError: as :func:`scan`.
+        ConfigError: as for :func:`scan`.
         ManifestError: a broken manifest.
     """
     path = Path(path)
@@ -80,17 +83,17 @@ def load(path: str | Path, *, profile: Profile = FOUR_STEMS, quiet: bool = False
     folder = Path(manifest.root)
     if not _is_manifest(inside or path):
         return manifest, folder
-    skipped = [_of_before(skip, manifest.created.command) for skip in manifest.skipped]
+    skipped = [_by_earlier_run(skip, manifest.created.command) for skip in manifest.skipped]
     if inside is not None:
         skipped += not_named(manifest, folder, path)
     return manifest.with_stems(checks.among(manifest.stems), skipped=skipped), folder
 
 
 def check(path: str | Path, *, profile: Profile = FOUR_STEMS) -> None:
-    """Refuse at once what :func:`load` would refuse: a look at names, in a folder up to the first audio file.
+    """Check quickly that :func:`load` will accept a path; in a folder, names are read up to the first audio file.
 
     Raises:
-        ConfigError: no such path, a shape that is not known, or no audio file at all.
+        ConfigError: no such path, an unknown layout, or no audio files.
     """
     path = Path(path)
     if path.is_dir():
@@ -101,7 +104,7 @@ def check(path: str | Path, *, profile: Profile = FOUR_STEMS) -> None:
 
 
 def is_list(path: str | Path) -> bool:
-    """Whether stems are given one by one, in a CSV: what lies beside them is no part of the dataset."""
+    """Return whether a path is a CSV list of stems; files beside the stems do not belong to such a dataset."""
     return CSV_LIST.can_read(Path(path), FOUR_STEMS)
 
 
@@ -109,6 +112,6 @@ def _is_manifest(path: Path) -> bool:
     return path.is_file() and path.name.endswith(manifests.ENDINGS)
 
 
-def _of_before(skip: Skip, command: str) -> Skip:
-    """A skip of an earlier run, with the verb that passed the file over first."""
+def _by_earlier_run(skip: Skip, command: str) -> Skip:
+    """Return a skip with the verb that first skipped the file."""
     return skip if skip.by else skip.model_copy(update={"by": command})

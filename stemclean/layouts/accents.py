@@ -1,4 +1,4 @@
-"""Names with accents: the same to a reader in two forms of Unicode, NFC and NFD, and two names to most disks."""
+"""Match names with accents: their Unicode forms NFC and NFD look the same, but most file systems tell them apart."""
 
 from __future__ import annotations
 
@@ -12,47 +12,48 @@ __all__ = ["as_on_disk", "otherwise_written"]
 
 
 def otherwise_written(place: Path) -> Path | None:
-    """The file whose name is the same but for the form of its accents; None where there is none."""
-    at = Path(place.anchor)
+    """Return the file with the same name in another Unicode form; None if there is none."""
+    folder = Path(place.anchor)
     for part in place.parts[1 if place.anchor else 0 :]:
-        if (at / part).exists():
-            at = at / part
+        if (folder / part).exists():
+            folder = folder / part
             continue
-        alike = _entries(at).get(unicodedata.normalize("NFC", part))
-        if alike is None:
+        match = _entries(folder).get(unicodedata.normalize("NFC", part))
+        if match is None:
             return None
-        at = at / alike
-    return at
+        folder = folder / match
+    return folder
 
 
 def as_on_disk(stems: Sequence[Stem], folder: Path) -> list[Stem]:
-    """Stems with their paths in the form that the disk has; those of files that are not there stay as they are.
+    """Return the stems with their paths in the Unicode form of the names on disk; paths of missing files are kept.
 
-    A file that another stem names as it is written is that stem's: two names of different forms stay two.
+    If another stem already names a file exactly, the file belongs to that stem: two forms of a name stay two files.
 
     Args:
-        folder: what the paths are relative to.
+        stems: the stems.
+        folder: folder that their paths are relative to.
     """
     named = {stem.path for stem in stems} | {stem.f0.path for stem in stems if stem.f0}
 
     def written(path: str) -> str:
         if path.isascii() or (folder / path).exists():
             return path
-        there = otherwise_written(folder / path)
-        found = there.relative_to(folder).as_posix() if there and there.is_relative_to(folder) else path
+        match = otherwise_written(folder / path)
+        found = match.relative_to(folder).as_posix() if match and match.is_relative_to(folder) else path
         return path if found in named else found
 
-    def mended(stem: Stem) -> Stem:
+    def corrected(stem: Stem) -> Stem:
         path, f0 = written(stem.path), stem.f0
         if f0 is not None and (beside := written(f0.path)) != f0.path:
             stem = stem.model_copy(update={"f0": f0.model_copy(update={"path": beside})})
         return stem if path == stem.path else stem.model_copy(update={"path": path})
 
-    return [mended(stem) for stem in stems]
+    return [corrected(stem) for stem in stems]
 
 
 def _entries(folder: Path) -> dict[str, str]:
-    """Names in a folder by their NFC form."""
+    """Return the names in a folder by their NFC form."""
     try:
         return {unicodedata.normalize("NFC", entry.name): entry.name for entry in sorted(folder.iterdir())}
     except OSError:

@@ -1,13 +1,12 @@
-"""What a layout is: a shape in which people keep stems on disk, read, written, or both.
+"""Define layouts: ways to keep stems on disk that can be read, written, or both.
 
-The file name is the registry: each module of this package that defines ``LAYOUT`` is a layout and is called
-like its file (``zfturbo.py`` -> ``"zfturbo"``). A layout reads when it has ``can_read`` and ``read``
-(:class:`Reader`), and writes when it has ``write`` (:class:`Writer`); the contract tests pick it up as soon
-as the file exists. Readers are asked in the order of their ``priority``, lowest first; the first that can
-read a path does.
+The folder is the registry: each module of this package that defines ``LAYOUT`` is a layout with the name of its file
+(``zfturbo.py`` -> ``"zfturbo"``). A layout with ``can_read`` and ``read`` is a :class:`Reader`; one with ``write`` is a
+:class:`Writer`. The contract tests cover it as soon as the file exists. Readers are tried in the order of their
+``priority``, lowest first; the first that can read a path is used.
 
-A reader only *finds*: it names files, tracks, classes and splits. :func:`stemclean.layouts.scan` then looks into the
-files and makes the manifest.
+A reader only *finds* files, with their tracks, classes and splits. :func:`stemclean.layouts.scan` then reads the files
+and makes the manifest.
 """
 
 from __future__ import annotations
@@ -28,22 +27,22 @@ from stemclean.settings import Settings, UnknownSettingError
 __all__ = ["Found", "Reader", "WriteReport", "Writer", "layouts", "reader_for", "writer"]
 
 DATA = "give a folder of stems, a CSV instrum,path or a manifest (.json, .jsonl, .jsonl.gz)"
-"""What a user may give as a dataset, as a hint."""
+"""Hint that lists the accepted forms of a dataset."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file that a layout came across.
+    """A file found by a layout.
 
     Args:
-        path: the file, as seen from the working directory.
-        label: the class that it claims, :data:`stemclean.labels.MIXTURE`, or None where that cannot be told.
-        track: the song, a POSIX path-like name; None: told from the folder by :mod:`stemclean.layouts.naming`.
+        path: the file, relative to the working directory.
+        label: the class that it claims, :data:`stemclean.labels.MIXTURE`, or None if the class is unknown.
+        track: the song, a POSIX path-like name; None: :mod:`stemclean.layouts.naming` finds it from the folder.
         split: the declared split.
-        detail: why ``label`` is None or ``path`` cannot be meant for this machine, in one line.
-        f0: a file that says what is sung in it, which :mod:`stemclean.layouts.f0_files` finds.
-        reading: what its name, or its folder's, says.
-        refused: why the layout itself passes it over: reason code and detail.
+        detail: one line that says why ``label`` is None, or why ``path`` cannot exist on this machine.
+        f0: its f0 file, found by :mod:`stemclean.layouts.f0_files`.
+        reading: the classes read from its name or its folder's name.
+        refused: reason code and detail if the layout itself skips the file.
     """
 
     path: Path
@@ -58,31 +57,31 @@ class Found:
 
 @runtime_checkable
 class Reader(Protocol):
-    """Finds stems below a folder or in a list."""
+    """Finds stems in a folder or in a list."""
 
     name: str
     priority: int
 
     def can_read(self, path: Path, profile: Profile) -> bool:
-        """Whether ``path`` has this shape; looks at names only, never into audio."""
+        """Return whether ``path`` has this layout; reads only names, never audio."""
         ...
 
     def read(self, path: Path, profile: Profile) -> Iterator[Found]:
-        """The files, in a fixed order. Raises ConfigError where the list itself is broken."""
+        """Yield the files in a fixed order. Raises ConfigError if the list itself is broken."""
         ...
 
 
 @dataclass
 class WriteReport:
-    """What a writer did.
+    """Report of a writer.
 
     Args:
         files: files written: lists first, then audio.
         kept_seconds: class -> seconds of audio that the other codebase will find.
-        lost_seconds: class -> why -> seconds left out. Multi-label stems count under each of their classes.
+        lost_seconds: class -> reason -> seconds left out. Multi-label stems count under each of their classes.
         skipped: stems whose audio could not be read.
-        turned_down: song -> dB by which all its stems were written louder, below 0: one of them exceeded full scale.
-        extra: anything else worth printing, JSON-able, by name.
+        turned_down: song -> gain in dB, below 0, applied to all its stems because one exceeded full scale.
+        extra: further information to print, by name; JSON-serialisable.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -95,7 +94,7 @@ class WriteReport:
 
 @runtime_checkable
 class Writer(Protocol):
-    """Writes a manifest in the shape that another codebase reads."""
+    """Writes a manifest in the format that another codebase reads."""
 
     name: str
 
@@ -105,22 +104,22 @@ class Writer(Protocol):
         """Write ``manifest`` below ``destination``.
 
         Args:
-            manifest: what to write; its ``labels`` are the classes.
-            folder: what stem paths are relative to (:func:`stemclean.layouts.load` gives it).
-            destination: a folder outside of ``folder``; made where it is missing. It is empty, or holds what this
-                layout wrote of the same source before, and a record of who wrote it.
-            sample_rate: the one rate that every file is given where the codebase wants one.
-            quiet: no progress bar.
+            manifest: the dataset to write; its ``labels`` are the classes.
+            folder: folder that stem paths are relative to (:func:`stemclean.layouts.load` returns it).
+            destination: a folder outside ``folder``, created if it is missing. It is empty, or holds an earlier export
+                of the same source by this layout and the record of that export.
+            sample_rate: sample rate of all files, if the codebase needs a single one.
+            quiet: show no progress bar.
 
         Raises:
-            ConfigError: the codebase could not work with the result (a class without audio, …).
+            ConfigError: the codebase could not use the result, for example because a class has no audio.
         """
         ...
 
 
 @cache
 def layouts() -> dict[str, Reader | Writer]:
-    """Every layout by name, in alphabetical order."""
+    """Return all layouts by name, in alphabetical order."""
     import stemclean.layouts as package
 
     found: dict[str, Reader | Writer] = {}
@@ -133,10 +132,10 @@ def layouts() -> dict[str, Reader | Writer]:
 
 
 def reader_for(path: Path, profile: Profile) -> Reader:
-    """The first layout, by priority, that can read ``path``.
+    """Return the first layout, by priority, that can read ``path``.
 
     Raises:
-        ConfigError: there is no such file or folder, or nothing reads it.
+        ConfigError: there is no such file or folder, or no layout can read it.
     """
     if not path.exists():
         raise ConfigError(f"no such file or folder: {path}", DATA)
@@ -144,19 +143,20 @@ def reader_for(path: Path, profile: Profile) -> Reader:
     for reader in readers:
         if reader.can_read(path, profile):
             return reader
-    raise ConfigError(f"{path}: no layout reads this", DATA)
+    raise ConfigError(f"{path}: no known layout", DATA)
 
 
 def writer(name: str, settings: Mapping[str, Any] | None = None) -> Writer:
-    """The layout of that name, to write with.
+    """Return the writer with a name.
 
     Args:
-        settings: those that are to differ from its defaults: the fields of a layout that is a class of
-            :class:`~stemclean.settings.Settings`; others have none.
+        name: name of the layout.
+        settings: settings that differ from the defaults, if the layout is a :class:`~stemclean.settings.Settings`;
+            other layouts have none.
 
     Raises:
-        ConfigError: there is none that writes; or a :class:`~stemclean.settings.SettingError`, where it has no such
-            setting, or cannot have that value.
+        ConfigError: no layout of that name can be written; or a :class:`~stemclean.settings.SettingError` for an
+            unknown setting or an invalid value.
     """
     layout = layouts().get(name)
     if not isinstance(layout, Writer):

@@ -1,7 +1,7 @@
-"""One folder a class: ``drums/song1.wav`` and ``bass/song1.wav`` belong to the track ``song1``.
+"""Read one folder per class: ``drums/song1.wav`` and ``bass/song1.wav`` belong to the track ``song1``.
 
-A folder is read like this where at least half of the folders in it are named like classes, and the files in them do not
-mostly say otherwise. What lies in the folders not so named speaks for itself, or is ``class_unknown``.
+This layout is used if at least half of the folders are named after classes, and the names of most files in them do not
+contradict it. Files in other folders get their class from their own name, or are ``class_unknown``.
 """
 
 from __future__ import annotations

@@ -53,26 +53,26 @@ class CsvList:
         return path.is_file() and path.suffix.lower() in (".csv", ".tsv")
 
     def read(self, path: Path, profile: Profile) -> Iterator[Found]:
-        """The files, line by line; one that stands on several lines once, and why the others are passed over.
+        """Yield the files line by line; a file on several lines is found once, and its other lines are refused.
 
         Raises:
-            ConfigError: no text, no column that names the class or the file, no line below the header, a line that is
-                broken, or a split that is none.
+            ConfigError: the file is not text, a column for the class or the path is missing, no line follows the
+                header, a line is broken, or a split is unknown.
         """
         rows = list(_rows(path))
         if not rows:
             raise ConfigError(f"{path}: the list names no file", "below the header, write a line for each: drums,a.wav")
-        known: dict[Path, list[_Row]] = {}
+        by_file: dict[Path, list[_Row]] = {}
         for row in rows:
-            known.setdefault(Path(os.path.realpath(row.file)), []).append(row)
-        for alike in known.values():
-            first = _found(alike[0], profile)
-            other = next((row for row in alike if row.says(profile) != alike[0].says(profile)), None)
+            by_file.setdefault(Path(os.path.realpath(row.file)), []).append(row)
+        for same in by_file.values():
+            first = _found(same[0], profile)
+            other = next((row for row in same if row.content(profile) != same[0].content(profile)), None)
             if other is None:
                 yield first
-                yield from (replace(_found(row, profile), refused=_again(row, alike[0])) for row in alike[1:])
+                yield from (replace(_found(row, profile), refused=_repeated(row, same[0])) for row in same[1:])
             else:
-                both = " and ".join(f"{row.line} says {row.said()}" for row in (alike[0], other))
+                both = " and ".join(f"{row.line} says {row.readable()}" for row in (same[0], other))
                 yield replace(first, label=None, reading=None, refused=("conflicting_rows", both))
 
 
@@ -85,13 +85,13 @@ class _Row:
     cells: Mapping[str, str]
     split: Literal["train", "validation", "test"] | None
 
-    def says(self, profile: Profile) -> tuple[str, str, str | None]:
-        """What it says of its file."""
+    def content(self, profile: Profile) -> tuple[str, str, str | None]:
+        """Return the class, the track and the split of its file."""
         cell = self.cells["label"]
         return profile.find(cell) or cell, self.cells.get("track", ""), self.split
 
-    def said(self) -> str:
-        """The same, to be read."""
+    def readable(self) -> str:
+        """Return the class, the track and the split as text."""
         return ", ".join(
             text for text in (self.cells["label"] or "no class", self.cells.get("track"), self.split) if text
         )
@@ -101,17 +101,17 @@ def _found(row: _Row, profile: Profile) -> Found:
     cell = row.cells["label"]
     reading = profile.read(cell)
     detail = "" if reading.label else f'{row.line} says "{cell}", which {unclear(cell, profile)}'
-    if reading.label and _of_windows(row.cells["path"]) and not row.file.exists():
-        detail = f"{row.line} says {row.cells['path']}, a path of Windows; write it as this machine sees the file"
+    if reading.label and _is_windows_path(row.cells["path"]) and not row.file.exists():
+        detail = f"{row.line} has the Windows path {row.cells['path']}; write the path that this machine uses"
     return Found(row.file, reading.label, row.cells.get("track") or None, row.split, detail, reading=reading)
 
 
-def _again(row: _Row, first: _Row) -> tuple[str, str]:
-    return "duplicate_id", f"{row.line} says what {first.line} says"
+def _repeated(row: _Row, first: _Row) -> tuple[str, str]:
+    return "duplicate_id", f"{row.line} repeats {first.line}"
 
 
 def _rows(path: Path) -> Iterator[_Row]:
-    """The lines of a list that name a file."""
+    """Yield the lines of a list that name a file."""
     lines = list(_lines(path))
     delimiter, lines = _delimiter(lines)
     columns: dict[str, int] | None = None
@@ -121,7 +121,7 @@ def _rows(path: Path) -> Iterator[_Row]:
         try:
             (cells,) = csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True)
         except csv.Error as error:
-            broken.append(f"{line}: {_PLAINLY.get(str(error), str(error))}")
+            broken.append(f"{line}: {_CSV_ERRORS.get(str(error), str(error))}")
             continue
         cells = [cell.strip() for cell in cells]
         if columns is None:
@@ -136,85 +136,88 @@ def _rows(path: Path) -> Iterator[_Row]:
     if columns is None and not broken:
         _columns(path, [])
     if broken:
-        more = [f"and {len(broken) - _TOLD} more"] if len(broken) > _TOLD else []
-        hint = "a line holds a cell for each column; a cell with a comma or a quote in it stands in double quotes"
-        raise ConfigError(f"{path}: {'; '.join([*broken[:_TOLD], *more])}", hint)
+        more = [f"and {len(broken) - _MAX_NAMED} more"] if len(broken) > _MAX_NAMED else []
+        hint = "write one cell per column; put cells that contain a comma or a quote in double quotes"
+        raise ConfigError(f"{path}: {'; '.join([*broken[:_MAX_NAMED], *more])}", hint)
 
 
-_TOLD = 5
-"""Broken lines that an error names."""
+_MAX_NAMED = 5
+"""Maximum number of broken lines named in an error."""
 
-_PLAINLY = {
+_CSV_ERRORS = {
     "unexpected end of data": "a quote is not closed",
     f"field larger than field limit ({csv.field_size_limit()})": "a cell is longer than any path",
 }
 
 
 def _wrong(cells: Sequence[str], named: Mapping[str, str], width: int, folder: Path) -> str:
-    """What is wrong with the cells of a line; empty where nothing is.
+    """Return what is wrong with the cells of a line; empty if nothing is.
 
     Args:
-        folder: of the list.
+        cells: the cells.
+        named: name of a column -> its cell.
+        width: number of columns in the header.
+        folder: folder of the list.
     """
     if not any(cells):
         return ""
     if any(cells[width:]):
-        return f"{len(cells)} cells, and the header has {width}"
+        return f"{len(cells)} cells, but the header has {width}"
     if not named["path"]:
-        return "it names no file"
+        return "the path is empty"
     if "\0" in named["path"]:
-        return "a path cannot hold a NUL"
+        return "the path contains a NUL character"
     if _too_long(folder / named["path"]):
-        return f"a path of {len(named['path'])} letters is longer than the system takes, or a name in it is"
+        return f"the path, of {len(named['path'])} characters, or a name in it is too long for this system"
     return ""
 
 
 def _too_long(path: Path) -> bool:
-    """Whether the system refuses a path for its length, whatever there is."""
+    """Return whether a path is too long for the system."""
     try:
         os.lstat(path)
     except OSError as error:
         return error.errno == errno.ENAMETOOLONG
-    except ValueError:  # letters that no path holds
+    except ValueError:  # characters that are not allowed in a path
         return False
     return False
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text with their numbers, in whichever encoding its first bytes say; without empty ones."""
+    """Yield the non-empty lines of a text with their numbers; the encoding is detected from the first bytes."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     if not wide and max(data[1::2].count(0), data[::2].count(0)) * 3 > len(data):
-        raise ConfigError(f"{path}: UTF-16 without the mark that says so", "save the list as UTF-8")
+        raise ConfigError(f"{path}: UTF-16 without a byte order mark", "save the list as UTF-8")
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{path}: line {line}: no UTF-8 text: {error.reason}", "save the list as UTF-8") from None
-    for number, one in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
-        if one.strip():
-            yield number, one
+        raise ConfigError(f"{path}: line {line}: not valid UTF-8: {error.reason}", "save the list as UTF-8") from None
+    for number, line_text in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+        if line_text.strip():
+            yield number, line_text
 
 
 def _delimiter(lines: list[tuple[int, str]]) -> tuple[str, list[tuple[int, str]]]:
-    """What separates cells, and the lines without the one in which Excel says so."""
-    if lines and (said := re.fullmatch(r"sep=([,;\t|])", lines[0][1].strip("\n\r"))):
-        return said.group(1), lines[1:]
+    """Return the delimiter of cells, and the lines without the line ``sep=`` that Excel writes."""
+    if lines and (declared := re.fullmatch(r"sep=([,;\t|])", lines[0][1].strip("\n\r"))):
+        return declared.group(1), lines[1:]
     header = lines[0][1] if lines else ""
     return max(",;\t|", key=header.count), lines
 
 
 def _split(path: Path, line: str, cell: str) -> Literal["train", "validation", "test"] | None:
     if cell and cell.lower() not in _SPLITS:
-        raise ConfigError(f'{path}: {line}: no split is called "{cell}"', f"known: {', '.join(_SPLITS)}, or nothing")
+        raise ConfigError(f'{path}: {line}: no split named "{cell}"', f"known: {', '.join(_SPLITS)}, or leave it empty")
     return cast('Literal["train", "validation", "test"] | None', _SPLITS.get(cell.lower()))
 
 
 def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
-    """What is wanted -> the column that holds it."""
+    """Return the index of each known column."""
     names = {name.lower(): at for at, name in reversed(list(enumerate(header)))}
     found = {}
     for key, words in _COLUMNS.items():
@@ -229,20 +232,20 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
 
 
 def _resolve(path: Path, cell: str) -> Path:
-    """The first of the places that a cell may mean where there is a file, however its accents are written there."""
+    """Return the first existing file that a cell may mean, also with accents in another Unicode form."""
     forward = cell.replace("\\", "/")
-    places = [place for text in (cell, forward) for place in (path.parent / text, Path(text))]
+    candidates = [candidate for text in (cell, forward) for candidate in (path.parent / text, Path(text))]
     try:
-        there = next((place for place in places if place.exists()), None)
-    except (ValueError, OSError):  # longer than a path may be, or with a NUL
+        existing = next((candidate for candidate in candidates if candidate.exists()), None)
+    except (ValueError, OSError):  # too long, or with a NUL
         return path.parent / forward
-    if there is None and not forward.isascii():
-        there = next(filter(None, map(otherwise_written, places)), None)
-    return there or path.parent / forward
+    if existing is None and not forward.isascii():
+        existing = next(filter(None, map(otherwise_written, candidates)), None)
+    return existing or path.parent / forward
 
 
-def _of_windows(cell: str) -> bool:
-    """Whether a path has a drive or a server, which only Windows knows."""
+def _is_windows_path(cell: str) -> bool:
+    """Return whether a path has a drive or a server, as on Windows, but this is another system."""
     return os.name != "nt" and re.match(r"[A-Za-z]:[\\/]|\\\\", cell) is not None
 
 

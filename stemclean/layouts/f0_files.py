@@ -1,14 +1,14 @@
-"""Which files beside the stems say what is sung in them, by their names.
+"""Find the f0 files of stems by their names.
 
-Rules, none of which guesses:
+The rules never guess:
 
-* A file is a label of f0 if it ends in ``.pv`` or ``.f0``; one that ends in ``.csv``, ``.tsv``, ``.txt`` or ``.json``,
-  only if the last word of its name is ``f0`` or ``pitch`` (``f0.csv``, ``vocals.f0.csv``, ``vocals_pitch.txt``), or of
-  JSON also ``notes``. A list or a manifest is never taken for one.
-* It belongs to the audio file of its folder that is called like it (``vocals.pv`` or ``vocals.f0.csv`` beside
-  ``vocals.wav``); called ``f0`` alone, or like the class or the song, to the vocals that lie there.
-* Where there are no vocals it belongs to the mixture; a label that is called like the mixture belongs to the vocals
-  where they lie beside it. Labels of other stems (``bass.f0.csv``) are passed over: only voices have f0 here.
+* A file is an f0 file if it ends in ``.pv`` or ``.f0``. A ``.csv``, ``.tsv``, ``.txt`` or ``.json`` file is one only if
+  the last word of its name is ``f0`` or ``pitch`` (``f0.csv``, ``vocals.f0.csv``, ``vocals_pitch.txt``) or, for JSON,
+  ``notes``. A list or a manifest is never an f0 file.
+* It belongs to the audio file of the same name in its folder (``vocals.pv`` or ``vocals.f0.csv`` and ``vocals.wav``).
+  If it is named just ``f0``, or after the class or the song, it belongs to the vocals in its folder.
+* If there are no vocals, it belongs to the mixture. If it is named after the mixture and there are vocals, it belongs
+  to the vocals. f0 files of other stems (``bass.f0.csv``) are ignored, because only vocals have f0.
 """
 
 from __future__ import annotations
@@ -36,15 +36,18 @@ _ALWAYS = frozenset({".pv", ".f0"})
 _SOMETIMES = {".csv": "f0|pitch", ".tsv": "f0|pitch", ".txt": "f0|pitch", ".json": "f0|pitch|notes"}
 
 _OVERHANG = 0.5
-"""Seconds that a label may sing on after its sound has ended; frames have a width."""
+"""Seconds by which a voiced frame may exceed the end of the audio, because frames have a width."""
 
 
 def with_f0(found: Sequence[Found], profile: Profile) -> tuple[list[Found], list[LabelError]]:
-    """The files with the labels that belong to them, and the labels that belong to none.
+    """Attach f0 files to the audio files that they belong to.
 
     Args:
-        found: with their tracks.
+        found: audio files with their tracks.
         profile: the classes.
+
+    Returns:
+        (the audio files with their f0 files, errors for f0 files that belong to none)
     """
     in_folder: dict[Path, list[Found]] = defaultdict(list)
     for item in found:
@@ -55,12 +58,12 @@ def with_f0(found: Sequence[Found], profile: Profile) -> tuple[list[Found], list
         for label, name in _labels(folder):
             owner = _owner(name, items, profile)
             if owner is None:
-                detail = "beside it lies not one file of vocals, or of the mixture, that it could belong to"
+                detail = "its folder does not have exactly one file of vocals, or of the mixture, that it fits"
                 lost.append(LabelError(label, "f0_without_stem", detail))
             elif owner.label not in (SUNG, MIXTURE, None):
                 continue
             elif owner.path in label_of:
-                detail = f"{owner.path.name} has {label_of[owner.path].name} already"
+                detail = f"{owner.path.name} already has {label_of[owner.path].name}"
                 lost.append(LabelError(label, "f0_ambiguous", detail))
             else:
                 label_of[owner.path] = label
@@ -68,38 +71,41 @@ def with_f0(found: Sequence[Found], profile: Profile) -> tuple[list[Found], list
 
 
 def fitting(path: Path, duration: float, song: str) -> tuple[F0Track, str]:
-    """A label that fits a sound, and the name of its format.
+    """Read the f0 of a stem and check that it is not longer than the audio.
 
     Args:
-        path: the label.
-        duration: of the sound, in seconds.
-        song: what it is called, where a label speaks of many songs.
+        path: the f0 file.
+        duration: duration of the audio in seconds.
+        song: name of the song, for files of several songs.
+
+    Returns:
+        (the f0, the name of its format)
 
     Raises:
-        LabelError: it cannot be read, or sings on after the sound has ended.
+        LabelError: it cannot be read, or has voiced frames after the end of the audio.
     """
     beside = f0_labels.Beside(duration, song)
     name = f0_labels.sniff(path, beside=beside)
     track = f0_labels.read(path, name, beside=beside)
     end = float(track.times[track.voiced].max(initial=0.0))
     if end > duration + _OVERHANG:
-        detail = f"it sings until {end:.2f} s, and the sound ends at {duration:.2f} s"
+        detail = f"its last voiced frame is at {end:.2f} s, but the audio ends at {duration:.2f} s"
         raise LabelError(path, "f0_wrong_length", detail)
     return track, name
 
 
 def may_be(path: Path) -> bool:
-    """Whether a file ends as labels do."""
+    """Return whether a file has an extension of f0 files."""
     return path.suffix.lower() in _ALWAYS | set(_SOMETIMES) and not path.name.startswith(".")
 
 
 def says_so(path: Path) -> bool:
-    """Whether a file's name says that it is a label."""
+    """Return whether the name of a file marks it as an f0 file."""
     return may_be(path) and (path.suffix.lower() in _ALWAYS or _word(path) is not None)
 
 
 def called(path: Path) -> str:
-    """What a label's name says besides: an audio file, a class, a song, or nothing.
+    """Return the rest of the name of an f0 file: that of an audio file, a class or a song, or nothing.
 
     >>> called(Path("vocals.f0.csv")), called(Path("song.pv")), called(Path("f0.pv"))
     ('vocals', 'song', '')
@@ -109,7 +115,7 @@ def called(path: Path) -> str:
 
 
 def sound_of(label: Path, profile: Profile) -> tuple[Path, int] | None:
-    """The audio file beside a label that it belongs to, and its stream; None where none does, or several may."""
+    """Return the audio file, and its stream, that an f0 file belongs to; None if there is none, or several."""
     beside = [path for path in sorted(label.parent.iterdir()) if path.suffix.lower() in ENDINGS]
     items = [Found(path, profile.find(names(path)), label.parent.name) for path in beside]
     owner = _owner(called(label), items, profile)
@@ -117,13 +123,13 @@ def sound_of(label: Path, profile: Profile) -> tuple[Path, int] | None:
 
 
 def _word(path: Path) -> re.Match[str] | None:
-    """The last word of a name, where it says that the file is a label."""
+    """Match the last word of a name if it marks the file as an f0 file."""
     words = _SOMETIMES.get(path.suffix.lower(), "f0|pitch")
     return re.search(rf"(?:^|[\s._-])(?:{words})$", path.stem, re.IGNORECASE)
 
 
 def _labels(folder: Path) -> list[tuple[Path, str]]:
-    """Labels in a folder, by name, each with what its name says besides."""
+    """Return the f0 files in a folder, sorted, each with the rest of its name."""
     try:
         paths = sorted(path for path in folder.iterdir() if says_so(path))
     except OSError:
@@ -132,13 +138,13 @@ def _labels(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _owner(name: str, items: Sequence[Found], profile: Profile) -> Found | None:
-    """The file that a label belongs to; None where none does, or several may."""
-    called = [item for item in items if names(item.path).casefold() == name.casefold()]
-    if called and called[0].label != MIXTURE:
-        return called[0]
+    """Return the audio file that an f0 file belongs to; None if there is none, or several."""
+    same_name = [item for item in items if names(item.path).casefold() == name.casefold()]
+    if same_name and same_name[0].label != MIXTURE:
+        return same_name[0]
     song = name if profile.find(name) != SUNG else profile.before(name)
-    if called:
-        of_song = [item for item in items if item.track == called[0].track]
+    if same_name:
+        of_song = [item for item in items if item.track == same_name[0].track]
     elif song:
         of_song = [item for item in items if (item.track or "").rpartition("/")[2].casefold() == song.casefold()]
     else:

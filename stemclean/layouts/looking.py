@@ -1,4 +1,4 @@
-"""From the files that a layout found to a manifest: headers, checksums, streams, ids, and what is skipped."""
+"""Turn the files found by a layout into a manifest: read headers, checksums and streams, set ids, list skips."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["found_to_manifest", "no_audio", "not_named"]
 
 
 def no_audio(path: Path) -> ConfigError:
-    """The error for a folder without any audio file."""
+    """Return the error for a folder without audio files."""
     return ConfigError(f"{path}: no audio files", f"looked for {' '.join(sorted(files.ENDINGS))}")
 
 
@@ -56,41 +56,41 @@ def found_to_manifest(path: Path, profile: Profile, root: Path | None, *, quiet:
 
 
 def _root_of_list(path: Path, found: list[Found]) -> Path:
-    """The deepest folder that holds all files of a list; those that are not there do not count.
+    """Return the deepest folder that contains all existing files of a list.
 
     Raises:
-        ConfigError: they have only the root of the file system in common, or not even that.
+        ConfigError: they have only the root of the file system in common, or no folder at all.
     """
-    there = [item.path for item in found if item.path.exists()]
-    if not there:
+    existing = [item.path for item in found if item.path.exists()]
+    if not existing:
         return Path(os.path.abspath(path.parent))  # noqa: PTH100 - keeps links
-    root = common_folder(there)
+    root = common_folder(existing)
     if root != root.parent:
         return root
     tops: dict[tuple[str, ...], list[Path]] = {}
-    for file in there:
+    for file in existing:
         tops.setdefault(file.parts[:2], []).append(file)
     folders = [str(common_folder(group)) for group in tops.values()]
     raise ConfigError(
         f"{path}: its files have no folder in common: {', '.join(folders)}",
-        "link these folders into one, and give that one, or list the files as they are found there:\n"
+        "link these folders into one folder, and use that folder, or list the files by their paths in it:\n"
         f"  mkdir my_stems && ln -s {shlex.join(folders)} my_stems/",
     )
 
 
 def not_named(manifest: Manifest, folder: Path, beside: Path) -> list[Skip]:
-    """Audio files in the folder of a manifest that it says nothing about; none where its stems lie elsewhere."""
+    """Return skips for audio files beside a manifest that it does not list; none if its stems are elsewhere."""
     if folder.resolve() != beside.resolve():
         return []
     skipped = {name for skip in manifest.skipped for name in (skip.path, skip.path.rpartition("#")[0])}
     named = {stem.path for stem in manifest.stems} | skipped
     found = (path.relative_to(beside).as_posix() for path in audio_files(beside))
-    detail = "scan the folder anew, or move the file"
+    detail = "scan the folder again, or move the file"
     return [Skip(path=path, reason="not_in_manifest", detail=detail) for path in found if path not in named]
 
 
 def _with_tracks(found: list[Found], root: Path, profile: Profile) -> list[Found]:
-    """Songs by folder where a layout named none."""
+    """Set the song from the folder if the layout found none."""
     songless = [item.path for item in found if item.track is None and item.path.is_relative_to(root)]
     song_of = tracks(songless, root, profile)
     return [item if item.track else replace(item, track=song_of.get(item.path, "")) for item in found]
@@ -100,16 +100,16 @@ def _look_into(found: list[Found], root: Path, profile: Profile, *, quiet: bool)
     stems: dict[str, Stem] = {}
     skipped: list[Skip] = []
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        looked = pool.map(lambda item: _look(item, root, profile), found)
-        for item in tqdm(looked, total=len(found), desc="scan", unit="file", disable=True if quiet else None):
-            for one in item:
-                if isinstance(one, Skip):
-                    skipped.append(one)
-                elif one.id in stems:
-                    detail = f'the id "{one.id}" stands for {stems[one.id].path}'
-                    skipped.append(Skip(path=one.path, reason="duplicate_id", detail=detail))
+        scanned = pool.map(lambda item: _scan_file(item, root, profile), found)
+        for results in tqdm(scanned, total=len(found), desc="scan", unit="file", disable=True if quiet else None):
+            for result in results:
+                if isinstance(result, Skip):
+                    skipped.append(result)
+                elif result.id in stems:
+                    detail = f'the id "{result.id}" is already used for {stems[result.id].path}'
+                    skipped.append(Skip(path=result.path, reason="duplicate_id", detail=detail))
                 else:
-                    stems[one.id] = one
+                    stems[result.id] = result
     return checks.among(sorted(stems.values(), key=lambda stem: stem.id)), skipped
 
 
@@ -117,8 +117,8 @@ def _by_path(skip: Skip) -> tuple[str, str]:
     return skip.path, skip.reason
 
 
-def _look(found: Found, root: Path, profile: Profile) -> list[Stem | Skip]:
-    """The stems of one file, or a skip, whatever is wrong with it."""
+def _scan_file(found: Found, root: Path, profile: Profile) -> list[Stem | Skip]:
+    """Return the stems of one file, or a skip if it cannot be read."""
     path = _readable(found.path, root)
     try:
         with of_one_file(found.path):
@@ -131,9 +131,9 @@ def _look(found: Found, root: Path, profile: Profile) -> list[Stem | Skip]:
 
 
 def _stems(found: Found, path: str, root: Path, profile: Profile) -> list[Stem | Skip]:
-    """The stems of one file: one, or one per stream, or a skip."""
+    """Return the stems of one file: one, or one per stream, or a skip."""
     if not found.path.is_relative_to(root):
-        if not os.path.exists(found.path):  # noqa: PTH110 - a folder that may not be read is no error here
+        if not os.path.exists(found.path):  # noqa: PTH110 - no error in an unreadable folder
             return [Skip(path=path, reason="not_found", detail=found.detail or "no such file")]
         return [Skip(path=path, reason="outside_root", detail=f"it is not below {root}")]
     if "\\" in path and path != found.path.relative_to(root).as_posix():
@@ -146,16 +146,16 @@ def _stems(found: Found, path: str, root: Path, profile: Profile) -> list[Stem |
         info = files.probe(found.path)
         if info.num_streams > 1:
             streams = _streams(found, path, info, profile)
-            return [one for item in streams for one in (_sung(item, found, root, profile) if found.f0 else [item])]
+            return [stem for item in streams for stem in (_with_f0(item, found, root, profile) if found.f0 else [item])]
     refusal = _refusal(path, found.label, found.detail or _unclear(found, root, profile), found.reading)
     if refusal and not (found.f0 and found.label == MIXTURE):
         return [refusal]
     stem = _stem(found, path, files.probe(found.path), 0, file_sha256(found.path))
-    return _sung(stem, found, root, profile, refusal) if found.f0 else [stem]
+    return _with_f0(stem, found, root, profile, refusal) if found.f0 else [stem]
 
 
 def _skipped_folder(folder: Path, path: str) -> Skip:
-    """A scan gives a folder only where it may not be read; a list may name any."""
+    """Return the skip of a folder: from a scan, one that cannot be read; in a list, any folder."""
     try:
         os.scandir(folder).close()
     except OSError:
@@ -164,12 +164,12 @@ def _skipped_folder(folder: Path, path: str) -> Skip:
 
 
 def _streams(found: Found, path: str, first: AudioInfo, profile: Profile) -> Iterator[Stem | Skip]:
-    """Each audio stream by its title; the song is the file."""
+    """Yield a stem or a skip for each audio stream, by its title; the file is the song."""
     sha256 = file_sha256(found.path)
     for stream, title in enumerate(first.titles):
         reading = profile.read(title)
         label = reading.label
-        detail = f'stream {stream} is called "{title}", which {unclear(title, profile)}'
+        detail = f'stream {stream} is named "{title}", which {unclear(title, profile)}'
         refusal = _refusal(f"{path}#{stream}", label, detail, reading)
         if refusal:
             yield refusal
@@ -183,33 +183,34 @@ def _streams(found: Found, path: str, first: AudioInfo, profile: Profile) -> Ite
         yield _stem(replace(found, label=label, track=track), path, info, stream, sha256)
 
 
-def _sung(
+def _with_f0(
     stem: Stem | Skip, found: Found, root: Path, profile: Profile, otherwise: Skip | None = None
 ) -> list[Stem | Skip]:
-    """A stem with its label of f0, or as it is and why the label is of no use.
+    """Add its f0 file to a stem; if that cannot be used, return the stem unchanged, and a skip for the f0 file.
 
-    A mixture with a label is a stem of every class. A label with confidences is an estimate: no annotation has them.
+    A mixture with an f0 becomes a stem of all classes. An f0 file with confidences is an estimate, because annotations
+    have none.
 
     Args:
-        stem: what it belongs to; a skip, and what is neither sung nor the mixture, is given back as it is.
-        found: with the label.
-        root: what paths are relative to.
+        stem: the stem; skips, and stems that are neither vocals nor a mixture, are returned unchanged.
+        found: the audio file and its f0 file.
+        root: folder that paths are relative to.
         profile: the classes.
-        otherwise: what a mixture is without its label.
+        otherwise: result for a mixture without a usable f0.
     """
     if isinstance(stem, Skip) or found.f0 is None or not {SUNG, MIXTURE} & set(stem.claimed):
         return [stem]
     try:
-        sung, name = fitting(found.f0, stem.duration, stem.track.rpartition("/")[2])
+        track, name = fitting(found.f0, stem.duration, stem.track.rpartition("/")[2])
     except LabelError as error:
         return [otherwise or stem, _lost(error, root)]
-    trust = None if sung.confidence is None else round(float(sung.confidence.mean()), 4)
+    confidence = None if track.confidence is None else round(float(track.confidence.mean()), 4)
     f0 = F0(
         path=_readable(found.f0, root),
         format=name,
         sha256=file_sha256(found.f0),
-        by=ANNOTATION if trust is None else ESTIMATE,
-        confidence=trust,
+        by=ANNOTATION if confidence is None else ESTIMATE,
+        confidence=confidence,
     )
     labels = list(profile.labels) if MIXTURE in stem.claimed else stem.claimed
     return [stem.model_copy(update={"f0": f0, "claimed": labels, "labels": list(labels)})]
@@ -221,7 +222,7 @@ def _lost(error: LabelError, root: Path) -> Skip:
 
 def _refusal(path: str, label: str | None, detail: str, reading: Reading | None) -> Skip | None:
     if label == MIXTURE:
-        return Skip(path=path, reason="mixture", detail="kept apart: it holds the whole song")
+        return Skip(path=path, reason="mixture", detail="it contains the whole song")
     if label is None:
         partial = reading is not None and reading.partial
         return Skip(path=path, reason="mixture" if partial else "class_unknown", detail=detail)
@@ -229,7 +230,7 @@ def _refusal(path: str, label: str | None, detail: str, reading: Reading | None)
 
 
 def _unclear(found: Found, root: Path, profile: Profile) -> str:
-    """Which names were looked at, and why they tell no class."""
+    """Return the names that were read, and why they give no class."""
     name, above = names(found.path), found.path.parent
     if above != root and (folder := profile.read(above.name)).exact and folder == found.reading and not folder.label:
         return f'its folder "{above.name}" {unclear(above.name, profile)}'
@@ -258,6 +259,6 @@ def _stem(found: Found, path: str, info: AudioInfo, stream: int, sha256: str) ->
 
 
 def _readable(path: Path, root: Path) -> str:
-    """A path as the manifest names it; bytes that are no UTF-8 become escapes."""
+    """Return a path as it is written in the manifest; bytes that are not valid UTF-8 are escaped."""
     text = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
     return os.fsencode(text).decode("utf-8", "backslashreplace")

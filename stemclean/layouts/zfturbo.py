@@ -1,19 +1,19 @@
-"""Music-Source-Separation-Training of R. Solovyev (ZFTurbo), dataset type 3: one CSV ``instrum,path``. Written only.
+"""Write a dataset for Music-Source-Separation-Training by R. Solovyev (ZFTurbo), type 3: one CSV ``instrum,path``.
 
-What its reader does (``utils/dataset.py``, read at commit 0c9e18d; the CSV is read with pandas), and what follows:
+Behaviour of its reader (``utils/dataset.py`` at commit 0c9e18d; the CSV is read with pandas), and the consequences:
 
-- It reads files with soundfile as they are: nothing is resampled, and a mono file has one channel where a batch needs
-  two. So every row is two channels at one rate.
-- It draws a row of the class at random, then ``chunk_size`` samples of it, and draws again while their mean absolute
-  value is below ``min_mean_abs``; a file shorter than a chunk is padded with zeros. A class without a
-  chunk as loud as that keeps it drawing for ever. So a stem without one is left out.
-- A class of ``training.instruments`` without rows ends in an IndexError at the first batch. So an empty class is
+- It reads files with soundfile without resampling, and a mono file has one channel where a batch needs two. So every
+  row has two channels and the same sample rate.
+- It draws a random row of the class, then ``chunk_size`` samples of it, and draws again while their mean absolute value
+  is below ``min_mean_abs``; a file shorter than a chunk is padded with zeros. If no chunk of a class is loud enough, it
+  draws forever. So a stem without such a chunk is left out.
+- A class in ``training.instruments`` without rows raises an IndexError at the first batch. So an empty class is
   refused.
-- Of several CSVs only the last is kept. So there is one.
-- Paths are looked up from the trainer's working directory. So they are absolute.
-- Lengths are remembered by path between runs (``metadata_3.pkl``), and a stale length reads past the end. So a
-  written file's name holds a hash of what it was made from.
-- A list in its documentation calls the first column ``type``; the code reads ``instrum``.
+- If there are several CSVs, it uses only the last. So one is written.
+- It resolves paths from its working directory. So they are absolute.
+- It caches the length of each path between runs (``metadata_3.pkl``), and an outdated length makes it read past the
+  end. So the name of a written file contains a hash of its source.
+- A list in its documentation names the first column ``type``; the code reads ``instrum``.
 """
 
 from __future__ import annotations
@@ -49,23 +49,23 @@ __all__ = ["LAYOUT", "ZFTurbo"]
 LIST, AUDIO = "zfturbo.csv", "audio"
 
 READ_RIGHT = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "VORBIS"})
-"""libsndfile's names of the codecs in which it seeks to the very sample; other files are decoded once and written."""
+"""libsndfile's names of the codecs that it seeks in exactly; other files are decoded once and written."""
 
 FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE"})
-"""Codecs of which 24 bits are kept; 16 are all that the others have."""
+"""Codecs that are written with 24 bits; the others have no more than 16."""
 
 HOPS = 100
-"""A chunk is slid over a file in steps of a hundredth of its length to find how loud it can be."""
+"""Steps per chunk: the loudest chunk is searched in steps of a hundredth of its length."""
 
 
 @dataclass
 class Loudness:
-    """What the trainer would hear of a stem at the wanted rate and with two channels.
+    """Loudness of a stem as the trainer reads it: at the target sample rate and with two channels.
 
     Args:
         peak: highest absolute value.
-        loudest: mean absolute value of the loudest chunk; a lower bound, at most 1 % below it.
-        loud_share: share of the chunks that are loud enough, in [0, 1]: the chance that a draw is taken.
+        loudest: mean absolute value of the loudest chunk; a lower bound, at most 1 % too low.
+        loud_share: share of the chunks that are loud enough, in [0, 1]: the probability that a draw is accepted.
     """
 
     peak: float
@@ -75,26 +75,28 @@ class Loudness:
 
 @dataclass(frozen=True)
 class _Row:
-    """A stem that goes to a class.
+    """A stem that is exported under a class.
 
     Args:
-        heard: at the wanted rate.
-        reads_right: whether the trainer can read it where it lies.
+        label: the class.
+        stem: the stem.
+        loudness: its loudness at the target sample rate.
+        reads_right: whether the trainer can read the original file.
     """
 
     label: str
     stem: Stem
-    heard: Loudness
+    loudness: Loudness
     reads_right: bool
 
 
 class ZFTurbo(Settings):
-    """Writes the CSV, and the audio that cannot be read where it lies.
+    """Writes the CSV, and audio for files that the trainer cannot read directly.
 
     Args:
-        chunk_size: ``audio.chunk_size`` of the trainer's config, in samples; the default is the most common one.
-        min_mean_abs: ``audio.min_mean_abs`` there.
-        allow_empty: export although a class has no stem; it must then be left out of ``training.instruments``.
+        chunk_size: ``audio.chunk_size`` of the trainer's config, in samples; the default is the most common value.
+        min_mean_abs: ``audio.min_mean_abs`` of the trainer's config.
+        allow_empty: export even if a class has no stem; that class must then be left out of ``training.instruments``.
     """
 
     name: ClassVar[str] = "zfturbo"
@@ -106,46 +108,46 @@ class ZFTurbo(Settings):
     def write(
         self, manifest: Manifest, folder: Path, destination: Path, *, sample_rate: int = 44100, quiet: bool = False
     ) -> WriteReport:
-        """Write ``zfturbo.csv`` and, below ``audio/``, 16- or 24-bit FLAC for what must be converted.
+        """Write ``zfturbo.csv`` and, below ``audio/``, 16- or 24-bit FLAC files for stems that must be converted.
 
-        Where a file that must be converted exceeds full scale (float files may, lossy codecs and changed rates
-        overshoot), all stems of its song are written, turned down by one gain.
+        If a file that must be converted exceeds full scale (as float files, lossy codecs and resampling may), all stems
+        of its song are written, attenuated by the same gain.
 
-        A stem goes to a class only if its labels are exactly that class, it is not dropped, and it is no declared
-        validation or test stem. Why others do not: a verdict's reason, ``several_classes``, ``no_class``,
-        ``held_out``, ``too_quiet``, those of
-        :func:`stemclean.duplicates.left_out`, or the reason code of a file that cannot be read, or is not the one that
+        A stem is exported under a class only if its labels are exactly that class, it is not dropped, and it is not a
+        declared validation or test stem. The reasons for leaving out others are: the reason of a verdict,
+        ``several_classes``, ``no_class``, ``held_out``, ``too_quiet``, those of
+        :func:`stemclean.duplicates.left_out`, or the reason code of a file that cannot be read or has changed since it
         was judged (``changed_since_scan``).
 
         Returns:
-            The report; ``extra`` holds ``num_stems`` (class -> rows), ``num_written`` (files converted),
-            ``loud_share`` (class -> chance that a draw is loud enough) and ``next``, the trainer's settings.
+            The report; ``extra`` holds ``num_stems`` (class -> rows), ``num_written`` (converted files),
+            ``loud_share`` (class -> probability that a draw is loud enough) and ``next``, settings for the trainer.
 
         Raises:
-            ConfigError: a class has no stem left (unless ``allow_empty``), or the source lies in what is written.
+            ConfigError: a class has no stem left (unless ``allow_empty``), or the source lies inside the output.
         """
         if folder.resolve().is_relative_to(destination.resolve() / AUDIO):
-            raise ConfigError(f"the source {folder} lies in the destination {destination}", "give another folder")
+            raise ConfigError(f"the source {folder} lies in the destination {destination}", "choose another folder")
         report = WriteReport(kept_seconds=dict.fromkeys(manifest.labels, 0.0))
         rows: list[_Row] = []
         sources = Unchanged()
         copies = duplicates.left_out(manifest.stems)
         for stem in tqdm(manifest.stems, "listen", unit="stem", disable=True if quiet else None):
-            label, why = _class_of(stem)
-            if not why:
+            label, reason = _class_of(stem)
+            if not reason:
                 try:
                     with sources.reading(folder / stem.path, stem.sha256), of_one_file(folder / stem.path):
-                        heard = self._listen(folder / stem.path, stem.stream, sample_rate)
+                        loudness = self._listen(folder / stem.path, stem.stream, sample_rate)
                         reads_right = _reads_right(folder / stem.path, stem.stream, sample_rate)
-                    loud = heard.loudest >= max(self.min_mean_abs, 1e-9)
-                    why = copies.get(stem.id, "") if loud else "too_quiet"  # all silence is alike
+                    loud = loudness.loudest >= max(self.min_mean_abs, 1e-9)
+                    reason = copies.get(stem.id, "") if loud else "too_quiet"  # silent stems are not duplicates
                 except AudioError as error:
-                    why = error.reason
+                    reason = error.reason
                     report.skipped.append(Skip(path=stem.path, reason=error.reason, detail=error.detail))
-            if why:
-                _lose(report, stem, why)
+            if reason:
+                _lose(report, stem, reason)
             else:
-                rows.append(_Row(label, stem, heard, reads_right))
+                rows.append(_Row(label, stem, loudness, reads_right))
         self._check_empty(report, rows)
 
         paths: list[tuple[str, Path]] = []
@@ -156,14 +158,14 @@ class ZFTurbo(Settings):
             try:
                 with sources.reading(source, stem.sha256), of_one_file(source):
                     placed = _placed(row, source, destination, sample_rate, gains.get(song_of(stem), 1.0))
-            except AudioError as error:  # it was readable when it was listened to
+            except AudioError as error:  # readable in the first pass, but not any more
                 report.skipped.append(Skip(path=stem.path, reason=error.reason, detail=error.detail))
                 _lose(report, stem, error.reason)
                 continue
             if placed != source:
                 report.files.append(placed)
             paths.append((row.label, placed.absolute()))
-            shares[row.label].append(row.heard.loud_share)
+            shares[row.label].append(row.loudness.loud_share)
             report.kept_seconds[row.label] += stem.duration
             if song_of(stem) in gains:
                 report.turned_down[stem.track or stem.id] = _in_db(gains[song_of(stem)])
@@ -194,8 +196,8 @@ class ZFTurbo(Settings):
             return
         lines = []
         for label in empty:
-            why = report.lost_seconds.get(label, {}).items()
-            lost = ", ".join(f"{timedelta(seconds=round(seconds))} {reason}" for reason, seconds in why)
+            reasons = report.lost_seconds.get(label, {}).items()
+            lost = ", ".join(f"{timedelta(seconds=round(seconds))} {reason}" for reason, seconds in reasons)
             lines.append(f"{label}: {lost or 'no stem of it in the manifest'}")
         raise ConfigError(
             f"no stem is left for: {', '.join(empty)}; the trainer would crash on it",
@@ -213,10 +215,10 @@ LAYOUT = ZFTurbo()
 
 
 def listen(blocks: Iterable[NDArray[np.float32]], chunk_size: int, min_mean_abs: float) -> Loudness:
-    """How loud a stem's chunks are.
+    """Measure the loudness of a stem's chunks.
 
     Shape:
-        blocks: each ``(channel, time)``, together the whole stem.
+        blocks: ``(channel, time)`` each; together they are the whole stem.
     """
     hop = max(1, chunk_size // HOPS)
     sums = np.zeros(0)  # of absolute values, averaged over channels, per hop
@@ -239,7 +241,7 @@ def listen(blocks: Iterable[NDArray[np.float32]], chunk_size: int, min_mean_abs:
 
 
 def _class_of(stem: Stem) -> tuple[str, str]:
-    """The class that a stem belongs to, and why it does not."""
+    """Return the class that a stem is exported under, and the reason if it is not exported; one of them is empty."""
     if stem.verdict and stem.dropped:
         return "", stem.verdict.reason
     if stem.held_out:
@@ -249,19 +251,20 @@ def _class_of(stem: Stem) -> tuple[str, str]:
     return stem.labels[0], ""
 
 
-def _lose(report: WriteReport, stem: Stem, why: str) -> None:
+def _lose(report: WriteReport, stem: Stem, reason: str) -> None:
+    """Count a stem that is left out."""
     for label in stem.labels or stem.claimed:
         reasons = report.lost_seconds.setdefault(label, {})
-        reasons[why] = reasons.get(why, 0.0) + stem.duration
+        reasons[reason] = reasons.get(reason, 0.0) + stem.duration
 
 
 def _gains(rows: Sequence[_Row]) -> dict[str, float]:
-    """Songs of which a stem would be clipped -> the factor that keeps all of them within full scale."""
+    """Return the gains of songs with a stem that would clip: song -> factor that keeps all stems below full scale."""
     peaks: dict[str, float] = {}
     for row in rows:
         if not row.reads_right:
             song = song_of(row.stem)
-            peaks[song] = max(peaks.get(song, 0.0), row.heard.peak)
+            peaks[song] = max(peaks.get(song, 0.0), row.loudness.peak)
     gains = {song: gain_below_full_scale(peak) for song, peak in peaks.items()}
     return {song: gain for song, gain in gains.items() if _in_db(gain)}
 
@@ -271,21 +274,21 @@ def _in_db(gain: float) -> float:
 
 
 def _reads_right(path: Path, stream: int, sample_rate: int) -> bool:
-    """Whether soundfile gives the trainer the rate, the channels and the samples that we heard."""
+    """Return whether soundfile reads the file with the target sample rate, two channels and the exact samples."""
     info = files.probe(path, stream)
     shape = (info.sample_rate, info.channels, info.num_streams)
     return shape == (sample_rate, 2, 1) and info.subtype in READ_RIGHT and info.plain
 
 
 def _placed(row: _Row, source: Path, destination: Path, sample_rate: int, gain: float) -> Path:
-    """The file that the trainer is to read: the source, or what is written of it."""
+    """Return the file for the trainer: the source, or a converted copy."""
     if gain == 1.0 and row.reads_right and _reads_right(source, row.stem.stream, sample_rate):
         return source
     return _converted(row.stem, source, destination, sample_rate, gain)
 
 
 def _converted(stem: Stem, source: Path, destination: Path, sample_rate: int, gain: float) -> Path:
-    """A file at the wanted rate with two channels; one that is there is of the same content, and stays."""
+    """Write a copy with the target sample rate and two channels; an existing file has the same content and is kept."""
     contents = f"{stem.sha256 or source.stat().st_mtime_ns} {stem.stream} {sample_rate}"
     contents += f" {_in_db(gain)} dB" if gain != 1.0 else ""
     mark = hashlib.sha256(contents.encode()).hexdigest()[:8]

@@ -57,7 +57,7 @@ def test_thresholds_that_cannot_be_meant_are_refused():
         RefineConfig(threshold={"bass": 1.0})
     with pytest.raises(ConfigError, match=r'threshold is "clever"; .* or "adaptive"'):
         RefineConfig(threshold="clever")
-    with pytest.raises(ValueError, match="found before stems are judged"):
+    with pytest.raises(ValueError, match="resolved before stems are judged"):
         RefineConfig(threshold="adaptive").limits(["bass"], [])
 
 

@@ -211,7 +211,7 @@ class TestWhatIsListed:
             evaluate_separation(references, lost.parent, out, metrics=QUICK, quiet=True)
         assert 'take 1.wav: class_unknown ("take 1" names no class' in caught.value.hint
         assert "no_vocals.wav: mixture" in caught.value.hint
-        assert "read by these classes: vocals, bass, drums, other" in caught.value.hint
+        assert "matched to these classes: vocals, bass, drums, other" in caught.value.hint
 
     def test_hints_name_the_classes_that_are_asked_for(self, references: Path, estimates: Path, out: Path) -> None:
         for song in ("song 1", "song 2"):

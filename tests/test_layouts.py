@@ -461,7 +461,7 @@ class TestCsv:
                 "vocals,x1.wav\nbass," + "x" * 300 + ".wav\n",
                 "line 3: the path, of 304 characters, or a name in it is too long",
             ),
-            ("vocals,x1.wav\nbass," + "x/" * 9000 + "x.wav\n", "line 3: a path of 18005 letters is longer than the"),
+            ("vocals,x1.wav\nbass," + "x/" * 9000 + "x.wav\n", "line 3: the path, of 18005 characters, or a name"),
             ("vocals,x\0.wav\n", "line 2: "),
             ('vocals,"x1.wav" b\n', "line 2: "),
             ("".join(f"bass{number}\n" for number in range(9)), "line 6: the path is empty; and 4 more"),

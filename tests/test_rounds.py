@@ -226,7 +226,7 @@ def test_folds_that_cannot_be_meant_are_refused():
     with pytest.raises(ConfigError, match=r"3 track.s. cannot be dealt into 4 folds"):
         of(few, SelfConfig(folds=4))
     lonely = dataset([*few.stems, stem("0/other", "other", ["other"], track="0")])
-    with pytest.raises(ConfigError, match=r"all stems of other fall into fold . of 2: who judges them"):
+    with pytest.raises(ConfigError, match=r"all stems of other fall into fold . of 2: the classifier that judges them"):
         of(lonely, SelfConfig(folds=2))
 
 

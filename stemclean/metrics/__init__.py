@@ -1,1 +1,1 @@
-"""Metrics as mir_eval writes them: conventions, validate, one pure function a metric, evaluate() -> dict."""
+"""Metrics in the style of mir_eval: conventions, ``validate``, one pure function per metric, ``evaluate`` -> dict."""

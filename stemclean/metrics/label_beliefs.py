@@ -1,14 +1,14 @@
-"""What a stem holds, told from scores that can be wrong and from what it claims.
+"""Estimate the classes in a stem from its claims and from scores that may be wrong.
 
-A stem holds a set of classes: what it claims, with claims lost and classes added. The chance of each set is Bayes' rule
-with the classes independent given the set: the prior odds that the scores were calibrated at are divided out (Saerens,
-Latinne and Decaestecker 2002, "Adjusting the outputs of a classifier to new a priori probabilities") and those of a
-claim put in (:class:`Prior`). So a stem that a class is missing from must hold something instead, and a classifier that
-hears nothing is no proof of a wrong claim.
+A stem contains a set of classes: its claims, minus lost claims, plus added classes. Bayes' rule gives the probability
+of each set, with the classes independent given the set. The prior odds that the scores were calibrated at are divided
+out (Saerens, Latinne and Decaestecker 2002, "Adjusting the outputs of a classifier to new a priori probabilities") and
+replaced by those of a claim (:class:`Prior`). As a consequence, a stem that lacks its class must contain something
+else, and low scores for all classes are no proof of a wrong claim.
 
-*Scores* are calibrated probabilities ``(stem, label)``, *claimed* is a Boolean array of the same shape with at least
-one class a stem. *Evidence* are log odds of the scores without the prior odds. The sets and the choice of all constants
-are ours.
+*Scores* are calibrated probabilities ``(stem, label)``; *claimed* is a Boolean array of the same shape with at least
+one class per stem. *Evidence* is the log odds of the scores minus the prior log odds. The sets and all constants are
+our choice.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 CLIP = 1e-3
-"""Scores are believed this far from 0 and 1: a calibration on some hundred stems knows no more."""
+"""Scores are clipped to this distance from 0 and 1: a calibration on some hundred stems is no more certain."""
 MOST_ADDED = 2
-"""Unclaimed classes of a set, at most."""
+"""Maximum number of unclaimed classes in a set."""
 ONE_OF_MANY = 0.5
-"""Chance that nothing stands in for a lost class where another claimed one is there."""
+"""Probability that nothing replaces a lost class if another claimed class is present."""
 
 
 @dataclass(frozen=True)
 class Prior:
-    """What is believed of a claim before anything is heard: most are right, and bleed is commoner than a wrong name.
+    """Prior probabilities of faults: most claims are right, and bleed is more common than a wrong name.
 
-    Of the rates tried, these rank planted faults of the validation stems well at all shares of them.
+    Among the rates tried, these rank artificial faults in the validation stems well at all shares of faults.
 
     Args:
-        wrong: chance that a claimed class is absent.
-        bleed: chance that one more class is there than claimed, or than stands in for a lost one.
-        nothing: chance that no class is there where none of the claimed is: noise, speech, an unknown instrument.
+        wrong: probability that a claimed class is absent.
+        bleed: probability that one class more is present than claimed, or than replaces a lost one.
+        nothing: probability that no class is present if no claimed one is: noise, speech, an unknown instrument.
     """
 
     wrong: float = 0.1
@@ -54,13 +54,16 @@ class Prior:
 
 
 def as_claimed(scores: Floats, claimed: Mask, chance: float, prior: Prior = Prior()) -> Floats:
-    """Chance that a stem holds exactly what it claims; it ranks stems, the lowest are wrong most surely.
+    """Return the probability that a stem contains exactly its claims; stems with the lowest values are most suspect.
 
     Args:
-        chance: of a class in the material that the scores were calibrated on, in (0, 1).
+        scores: calibrated probabilities of the classes.
+        claimed: the claimed classes.
+        chance: prior probability, in (0, 1), of a class in the data that the scores were calibrated on.
+        prior: prior probabilities of faults.
 
     Shape:
-        scores, claimed: ``(stem, label)`` -> ``(stem,)``.
+        scores, claimed: ``(stem, label)``; result: ``(stem,)``.
 
     >>> as_claimed(np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[True, False], [True, False]]), 0.5).round(2)
     array([0.95, 0.09])
@@ -73,13 +76,14 @@ def as_claimed(scores: Floats, claimed: Mask, chance: float, prior: Prior = Prio
 
 @dataclass(frozen=True)
 class Beliefs:
-    """What the scores make likely of every claim, one row each; all are chances in [0, 1].
+    """Probabilities of faults, in [0, 1], one row per claim.
 
     Args:
-        stem, label: whose claim and of which class, ``(claim,)``.
-        wrong: the class is absent; ``bleed``: it is there and an unclaimed one too, ``(claim,)``.
-        instead, beside: an unclaimed class is there without and with the claimed one, ``(claim, label)``.
-        nothing: no class is there, ``(claim,)``.
+        stem, label: indices of the stem and of the claimed class, ``(claim,)``.
+        wrong: the claimed class is absent, ``(claim,)``.
+        bleed: the claimed class and an unclaimed one are present, ``(claim,)``.
+        instead, beside: an unclaimed class is present without, or with, the claimed one, ``(claim, label)``.
+        nothing: no class is present, ``(claim,)``.
     """
 
     stem: NDArray[np.integer]
@@ -92,30 +96,31 @@ class Beliefs:
 
 
 def beliefs(scores: Floats, claimed: Mask, chance: float, prior: Prior = Prior()) -> Beliefs:
-    """What the scores make likely of every claim; arguments as for :func:`as_claimed`."""
+    """Return the probabilities of faults for every claim; arguments as for :func:`as_claimed`."""
     return beliefs_of(evidence_of(scores, chance), claimed, *flat(prior, scores.shape[1]))
 
 
 def evidence_of(scores: Floats, chance: float) -> Floats:
-    """Log odds of each class without the prior odds that the scores were calibrated at."""
+    """Return the log odds of each class minus the prior log odds that the scores were calibrated at."""
     return np.asarray(logit(np.clip(scores, CLIP, 1 - CLIP)) - logit(chance))
 
 
 def flat(prior: Prior, num_labels: int) -> tuple[Floats, Floats, float]:
-    """A prior, the same for all classes: ``wrong`` and ``bleed`` ``(label,)``, and ``nothing``."""
+    """Expand a prior to all classes: ``wrong`` and ``bleed``, ``(label,)`` each, and ``nothing``."""
     return np.full(num_labels, prior.wrong), np.full(num_labels, prior.bleed), prior.nothing
 
 
 @dataclass(frozen=True)
 class Group:
-    """The stems with one claim, and what they may hold.
+    """The stems with the same claim, and the sets of classes that they may contain.
 
     Args:
-        rows: indices of the stems; ``row``: the claim, ``(label,)``.
+        rows: indices of the stems.
+        row: the claim, ``(label,)``.
         sets: the classes of each set, ``(set, label)``.
-        lost: 0: no claimed class is missing, 1: all are, 2: some; ``added``: how many unclaimed ones are there,
-            ``(set,)`` both.
-        ways: how many sets there are with as many unclaimed ones, ``(set,)``.
+        lost: 0: no claimed class is missing, 1: all are, 2: some, ``(set,)``.
+        added: number of unclaimed classes in each set, ``(set,)``.
+        ways: number of sets with the same number of unclaimed classes, ``(set,)``.
     """
 
     rows: NDArray[np.integer]
@@ -126,7 +131,7 @@ class Group:
     ways: Floats
 
     def prior(self, wrong: Floats, bleed: Floats, nothing: float) -> Floats:
-        """Chance of each set before anything is heard, up to a factor, ``(set,)``; rates are ``(label,)``."""
+        """Return the prior probability of each set, up to a factor, ``(set,)``; rates are ``(label,)``."""
         more = float((bleed[self.row] if self.row.any() else bleed).mean())
         others = np.array(
             [[1 - more, more, 0.0]]
@@ -137,13 +142,13 @@ class Group:
         return np.asarray(kept * others[self.lost, self.added] / self.ways)
 
     def likelihood(self, evidence: Floats) -> Floats:
-        """Chance of the evidence given each set, up to a factor for each stem, ``(stem, set)``."""
+        """Return the likelihood of each set, up to a factor for each stem, ``(stem, set)``."""
         log = evidence[self.rows] @ self.sets.T.astype(float)
         return np.asarray(np.exp(log - log.max(1, keepdims=True)))
 
 
 def groups_of(claimed: Mask) -> list[Group]:
-    """The stems by what they claim."""
+    """Group the stems by their claims."""
     claims, which = np.unique(claimed, axis=0, return_inverse=True)
     return [
         Group(np.flatnonzero(which.reshape(-1) == number), row, *_sets(tuple(row.tolist())))
@@ -153,7 +158,7 @@ def groups_of(claimed: Mask) -> list[Group]:
 
 @lru_cache(maxsize=4096)
 def _sets(claim: tuple[bool, ...]) -> tuple[Mask, NDArray[np.integer], NDArray[np.integer], Floats]:
-    """Sets, lost, added and ways of a :class:`Group`: a stem may have one class more than it claims or has lost."""
+    """Return sets, lost, added and ways of a :class:`Group`; a stem may gain one class more than it has lost."""
     inside = [index for index, held in enumerate(claim) if held]
     outside = [index for index, held in enumerate(claim) if not held]
     rows, lost, added = [], [], []
@@ -171,27 +176,27 @@ def _sets(claim: tuple[bool, ...]) -> tuple[Mask, NDArray[np.integer], NDArray[n
 def posteriors(
     evidence: Floats, claimed: Mask, wrong: Floats, bleed: Floats, nothing: float
 ) -> Iterator[tuple[Group, Floats]]:
-    """Each group of stems with the chances of its sets, ``(stem, set)``."""
+    """Yield each group of stems with the posterior probabilities of its sets, ``(stem, set)``."""
     for group in groups_of(claimed):
         chances = group.likelihood(evidence) * group.prior(wrong, bleed, nothing)
         yield group, chances / chances.sum(1, keepdims=True)
 
 
 def beliefs_of(evidence: Floats, claimed: Mask, wrong: Floats, bleed: Floats, nothing: float) -> Beliefs:
-    """What evidence makes likely of every claim, under a prior ``(label,)`` as of :meth:`Group.prior`."""
+    """Return the probabilities of faults for every claim, under a prior ``(label,)`` as for :meth:`Group.prior`."""
     parts: list[tuple[NDArray[np.generic], ...]] = []
     for group, post in posteriors(evidence, claimed, wrong, bleed, nothing):
         unclaimed = (group.sets & ~group.row).astype(float)
         for label in np.flatnonzero(group.row):
-            there = group.sets[:, label]
+            present = group.sets[:, label]
             parts.append(
                 (
                     group.rows,
                     np.full(len(group.rows), label),
-                    post[:, ~there].sum(1),
-                    post[:, there & unclaimed.any(1)].sum(1),
-                    post[:, ~there] @ unclaimed[~there],
-                    post[:, there] @ unclaimed[there],
+                    post[:, ~present].sum(1),
+                    post[:, present & unclaimed.any(1)].sum(1),
+                    post[:, ~present] @ unclaimed[~present],
+                    post[:, present] @ unclaimed[present],
                     post[:, ~group.sets.any(1)].sum(1),
                 )
             )

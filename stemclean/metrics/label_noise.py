@@ -1,31 +1,31 @@
-"""How noisy the claims of a dataset are, told from scores that can be wrong themselves.
+"""Estimate the label noise of a dataset from scores that may be wrong.
 
 Conventions
-    *Scores* are calibrated probabilities ``(stem, label)``, *claimed* is a Boolean array of the same shape with at
-    least one class a stem. A claim is *wrong* where its class is absent; a stem *bleeds* where its class is there and
-    another, unclaimed one too. Rates are shares of the stems that claim a class, in [0, 1].
+    *Scores* are calibrated probabilities ``(stem, label)``; *claimed* is a Boolean array of the same shape with at
+    least one class per stem. A claim is *wrong* if its class is absent. A stem has *bleed* if its class and an
+    unclaimed one are present. Rates are shares, in [0, 1], of the stems that claim a class.
 
 Rates
-    Means of what is believed of each stem (:mod:`stemclean.metrics.label_beliefs`) are wrong by what the classifier is
-    wrong. With a reference (:mod:`stemclean.metrics.label_reference`), scores of stems whose classes are known,
-    :func:`adjusted` undoes that: what the same beliefs come to on stems that are right, that bleed and that hold
-    something else is known, and the rates are the mixture of the three that gives what was observed (Bella et al. 2010,
-    "Quantification via probability estimators", for three outcomes at once). Without one, :func:`prior_shift` finds the
-    rates under which the scores are likeliest (the EM of Saerens et al.); bleed that the classifier does not hear is
-    missing then.
+    The mean of the beliefs about each stem (:mod:`stemclean.metrics.label_beliefs`) is biased by the classifier's
+    errors. :func:`adjusted` corrects this with a reference (:mod:`stemclean.metrics.label_reference`): scores of stems
+    whose classes are known. The reference gives the mean belief about right stems, about stems with bleed and about
+    wrong stems; the rates are the mixture of the three that explains the observed mean (Bella et al. 2010,
+    "Quantification via probability estimators", for three outcomes at once). Without a reference, :func:`prior_shift`
+    finds the rates with the highest likelihood (the EM of Saerens et al.); it misses bleed that the classifier does not
+    detect.
 
 Measured bleed
-    What bleeds into a stem may be known without a classifier (:class:`Measured`). Such stems count as they were
-    measured, and only in the others is bleed estimated; which of those without bleed are wrong is more easily told,
-    too. :func:`adjusted` uses the measured ones twice: they say what the classifier makes of bleed in this dataset, at
-    the levels that it has here, by which the reference is moved.
+    Bleed may be known without a classifier (:class:`Measured`). Stems with a measurement count as measured, and bleed
+    is estimated only in the others; knowing that a stem has no bleed also makes wrong claims easier to detect.
+    :func:`adjusted` uses the measured stems twice: they also show how the classifier responds to bleed at the levels of
+    this dataset, and the reference is shifted accordingly.
 
 Intervals
     A bootstrap over tracks (:mod:`stemclean.metrics.track_bootstrap`): of the dataset, and of the reference, whose size
-    bounds what is known of the classifier; without a reference its calibration is varied instead.
+    limits what is known about the classifier. Without a reference, its calibration is varied instead.
 
-The three-outcome adjustment and the choice of all constants are ours; ``benchmarks/noise_estimate.py``
-compares them with others on planted noise.
+The adjustment for three outcomes and all constants are our choice; ``benchmarks/noise_estimate.py`` compares them with
+others on artificial noise.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 FLATTER = 0.7
-"""Without a reference, log odds count this much: scores are surer of stems like those that they were calibrated on."""
+"""Without a reference, log odds are scaled by this: scores are overconfident on stems unlike the calibration data."""
 SLOPE_SPREAD, OFFSET_SPREAD = 0.25, 0.5
 """Without a reference, standard deviation of the calibration's slope (its logarithm) and of its offset (logits)."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Bleed that is known whatever the scores say.
+    """Bleed that is known independently of the scores.
 
     Args:
-        known: of which stems, ``(stem,)``; of several claims it is not known which of them a class is beside.
-        beside: the unclaimed classes that are in them beside the claimed one, which is there then, ``(stem, label)``.
+        known: which stems have a measurement, ``(stem,)``; a stem with several claims cannot have one.
+        beside: the unclaimed classes measured beside the claimed one, which is then present, ``(stem, label)``.
     """
 
     known: Mask
@@ -74,23 +74,23 @@ class Measured:
 
     @classmethod
     def nothing(cls, num_stems: int, num_labels: int) -> Measured:
-        """No stem was measured."""
+        """Return measurements in which no stem was measured."""
         return cls(np.zeros(num_stems, bool), np.zeros((num_stems, num_labels), bool))
 
-    def applied(self, what: Beliefs) -> Beliefs:
-        """Beliefs with what is known in place of what was believed of it."""
-        known, beside = self.known[what.stem], self.beside[what.stem]
+    def applied(self, believed: Beliefs) -> Beliefs:
+        """Replace the beliefs about measured stems by the measurements."""
+        known, beside = self.known[believed.stem], self.beside[believed.stem]
         return replace(
-            what,
-            bleed=np.where(known, beside.any(1), what.bleed),
-            beside=np.where(known[:, None], beside, what.beside),
+            believed,
+            bleed=np.where(known, beside.any(1), believed.bleed),
+            beside=np.where(known[:, None], beside, believed.beside),
         )
 
     def allowed(self, group: Group) -> Mask:
-        """Which sets of classes the stems of a group may hold, ``(stem, set)``.
+        """Return which sets of classes the measurements allow for the stems of a group, ``(stem, set)``.
 
-        One with bleed holds what it claims and what was measured; one without holds no more than it claims, or has
-        lost that, of which nothing is known.
+        A stem with measured bleed contains its claim and measured classes; a stem measured to have none contains no
+        more than its claim, or lacks the claim, in which case anything is allowed.
         """
         known, beside = self.known[group.rows], self.beside[group.rows]
         added = group.sets & ~group.row
@@ -101,15 +101,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Rates, each with the ends of its interval: the last axis is (estimate, low, high), NaN where nothing is claimed.
+    """Estimated rates with intervals: the last axis is (estimate, low, high), NaN for classes that nothing claims.
 
     Args:
-        claims: stems that claim each class, ``(label,)``; ``tracks``: of how many tracks they are.
-        wrong: share of them in which the class is absent, ``(label, 3)``.
-        bleed: share of them that hold it and an unclaimed class, ``(label, 3)``.
-        found: share of the stems that claim the row's class in which the column's was found without being claimed; on
-            the diagonal, in which the claimed one was found, ``(label, label, 3)``.
-        nothing: share of them in which no class was found, ``(label, 3)``.
+        claims: number of stems that claim each class, ``(label,)``.
+        tracks: number of their tracks, ``(label,)``.
+        wrong: share of these stems that lack the class, ``(label, 3)``.
+        bleed: share of these stems that contain it and an unclaimed class, ``(label, 3)``.
+        found: share of the stems claiming the row's class in which the column's class was found unclaimed; on the
+            diagonal, the share in which the claimed class was found, ``(label, label, 3)``.
+        nothing: share of these stems in which no class was found, ``(label, 3)``.
         all_wrong, all_bleed: the same over all claims, ``(3,)``.
     """
 
@@ -126,16 +127,16 @@ class Estimate:
 def validate(
     scores: Floats, claimed: Mask, tracks: Sequence[str] | NDArray[np.generic], measured: Measured | None = None
 ) -> None:
-    """Check what an estimate is made of.
+    """Check the inputs of an estimate.
 
     Raises:
-        ValueError: shapes that differ, scores outside [0, 1], a stem that claims nothing, or measured bleed in one that
-            claims several classes.
+        ValueError: shapes differ, scores are outside [0, 1], a stem claims nothing, or a stem with several claims has
+            measured bleed.
     """
     if scores.ndim != 2 or scores.shape != claimed.shape or len(tracks) != len(scores):
         raise ValueError(f"scores {scores.shape}, claims {claimed.shape} and {len(tracks)} tracks differ in shape")
     if claimed.dtype != np.bool_ or not claimed.any(1).all():
-        raise ValueError("claimed: a Boolean array with at least one class a stem is wanted")
+        raise ValueError("claimed must be a Boolean array with at least one class per stem")
     if not ((scores >= 0) & (scores <= 1)).all():
         raise ValueError("scores lie outside [0, 1], or are not numbers")
     if measured and (measured.known.shape != claimed.shape[:1] or measured.beside.shape != claimed.shape):
@@ -155,14 +156,17 @@ def adjusted(
     draws: int = 200,
     seed: int = 0,
 ) -> Estimate:
-    """Rates of wrong claims and of bleed by what the classifier says of known stems.
+    """Estimate the rates of wrong claims and of bleed, corrected by the scores of known stems.
 
     Args:
-        tracks: the song that each stem is of, ``(stem,)``.
+        scores: calibrated probabilities of the classes.
+        claimed: the claimed classes.
+        tracks: the track of each stem, ``(stem,)``.
+        reference: scores of known stems.
         chance: see :func:`~stemclean.metrics.label_beliefs.as_claimed`.
-        measured: bleed that is known.
-        draws: of the bootstrap; 0: no intervals (they are as wide as nothing).
-        seed: of the bootstrap; the same input and seed give the same numbers.
+        measured: measured bleed.
+        draws: number of bootstrap draws; 0: no intervals (they become [0, 1]).
+        seed: random seed of the bootstrap; the same input and seed give the same result.
 
     Shape:
         scores, claimed: ``(stem, label)``.
@@ -174,26 +178,27 @@ def adjusted(
     rng = np.random.default_rng(seed)
     evidence, num_labels = evidence_of(scores, chance), scores.shape[1]
     measured = measured or Measured.nothing(*scores.shape)
-    what = beliefs_of(evidence, claimed, *flat(Prior(), num_labels))
-    sums = _Sums.of(what, tracks, num_labels)
+    believed = beliefs_of(evidence, claimed, *flat(Prior(), num_labels))
+    sums = _Sums.of(believed, tracks, num_labels)
     bleeding = measured.known & measured.beside.any(1)
     groups = [
-        _Sums.of(what, tracks, num_labels, among=among)
+        _Sums.of(believed, tracks, num_labels, among=among)
         for among in (~measured.known, measured.known & ~bleeding, bleeding)
     ]
-    here = _of_dataset(scores, claimed, tracks, measured, what)
-    answers, answers_here = answers_of(reference, chance), answers_of(here, chance)
-    own, references = np.unique(reference.track, return_inverse=True)
-    tracks_here = np.searchsorted(np.unique(np.asarray(tracks)), here.track)
+    own = _known_stems(scores, claimed, tracks, measured, believed)
+    reference_answers, own_answers = answers_of(reference, chance), answers_of(own, chance)
+    reference_tracks, track_of_reference = np.unique(reference.track, return_inverse=True)
+    own_tracks = np.searchsorted(np.unique(np.asarray(tracks)), own.track)
     totals: list[Any] = []
     rates: list[Any] = []
     for weights in track_weights(rng, sums.num_tracks, draws):
-        known = (rng.standard_exponential(len(own)) if rates else np.ones(len(own)))[references]
-        corners = pooled(*corners_of(answers, reference, known))
-        moved = shifted(corners, *corners_of(answers_here, here, weights[tracks_here]))
-        unknown, whole, mixed = (group.weighted(weights) for group in groups)
-        shares = [mixtures(unknown, moved), without_bleed(whole, corners), np.tile([0.0, 1.0, 0.0], (num_labels, 1))]
-        counts = np.stack([unknown[:, 0], whole[:, 0], mixed[:, 0]])
+        num_reference_tracks = len(reference_tracks)
+        drawn = rng.standard_exponential(num_reference_tracks) if rates else np.ones(num_reference_tracks)
+        corners = pooled(*corners_of(reference_answers, reference, drawn[track_of_reference]))
+        moved = shifted(corners, *corners_of(own_answers, own, weights[own_tracks]))
+        unmeasured, clean, mixed = (group.weighted(weights) for group in groups)
+        shares = [mixtures(unmeasured, moved), without_bleed(clean, corners), np.tile([0.0, 1.0, 0.0], (num_labels, 1))]
+        counts = np.stack([unmeasured[:, 0], clean[:, 0], mixed[:, 0]])
         totals.append(counts.sum(0))
         rates.append(np.einsum("gl,glo->lo", counts, np.stack(shares)) / np.maximum(totals[-1], 1e-12)[:, None])
     return _estimate(evidence, claimed, tracks, sums, measured, np.array(totals), np.array(rates), rng)
@@ -209,7 +214,7 @@ def prior_shift(
     draws: int = 200,
     seed: int = 0,
 ) -> Estimate:
-    """Rates under which the scores are likeliest; arguments as for :func:`adjusted`, but without a reference.
+    """Estimate the rates with the highest likelihood; arguments as for :func:`adjusted`, but without a reference.
 
     Raises:
         ValueError: see :func:`validate`.
@@ -228,8 +233,8 @@ def prior_shift(
         if rates:
             slope = np.exp(SLOPE_SPREAD * rng.standard_normal())
             varied, iterations = slope * varied + OFFSET_SPREAD * rng.standard_normal(num_labels), 8
-        heard = [(group, group.likelihood(varied) * allowed) for group, allowed in groups]
-        wrong, bleed = _em(heard, weights[sums.track], best, iterations)
+        likelihoods = [(group, group.likelihood(varied) * allowed) for group, allowed in groups]
+        wrong, bleed = _em(likelihoods, weights[sums.track], best, iterations)
         best = best if rates else (wrong, bleed)
         rates.append(np.stack([1 - wrong - bleed, bleed, wrong], axis=1))
         totals.append(sums.weighted(weights)[:, 0])
@@ -238,12 +243,12 @@ def prior_shift(
 
 @dataclass(frozen=True)
 class _Sums:
-    """Beliefs added up by track and claimed class, so that a draw of the bootstrap is one product.
+    """Beliefs summed by track and claimed class, so that a draw of the bootstrap is one product.
 
     Args:
         table: ``(track, label * feature)``; the features are 1, wrong, bleed, nothing, instead, beside.
         track: index of each stem's track, ``(stem,)``.
-        num_labels: how many classes.
+        num_labels: number of classes.
     """
 
     table: Floats
@@ -253,19 +258,19 @@ class _Sums:
     @classmethod
     def of(
         cls,
-        what: Beliefs,
+        believed: Beliefs,
         tracks: Sequence[str] | NDArray[np.generic],
         num_labels: int,
         *,
         among: Mask | None = None,
     ) -> _Sums:
-        """Sums of the claims of all stems, or of those ``among``, ``(stem,)``."""
+        """Sum the beliefs about the claims of all stems, or only of the stems ``among``, ``(stem,)``."""
         names, track = np.unique(np.asarray(tracks), return_inverse=True)
-        ones = np.ones(len(what.stem)) if among is None else among[what.stem].astype(float)
-        features = np.column_stack([ones, what.wrong, what.bleed, what.nothing, what.instead, what.beside])
-        features = features * ones[:, None]
+        ones = np.ones(len(believed.stem)) if among is None else among[believed.stem].astype(float)
+        columns = (believed.wrong, believed.bleed, believed.nothing, believed.instead, believed.beside)
+        features = np.column_stack([ones, *columns]) * ones[:, None]
         table = np.zeros((len(names) * num_labels, features.shape[1]))
-        np.add.at(table, track[what.stem] * num_labels + what.label, features)
+        np.add.at(table, track[believed.stem] * num_labels + believed.label, features)
         return cls(table.reshape(len(names), -1), track, num_labels)
 
     @property
@@ -273,25 +278,25 @@ class _Sums:
         return len(self.table)
 
     def weighted(self, weights: Floats) -> Floats:
-        """Sums over the tracks, ``(label, feature)``."""
+        """Return weighted sums over the tracks, ``(label, feature)``."""
         return np.asarray((weights @ self.table).reshape(self.num_labels, -1))
 
     def counts(self) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-        """Claims of each class, and the tracks that they are of, ``(label,)`` both."""
+        """Return the number of claims of each class, and of their tracks, ``(label,)`` each."""
         claims = self.table.reshape(self.num_tracks, self.num_labels, -1)[:, :, 0]
         return claims.sum(0).round().astype(int), (claims > 0).sum(0)
 
 
-def _of_dataset(
+def _known_stems(
     scores: Floats,
     claimed: Mask,
     tracks: Sequence[str] | NDArray[np.generic],
     measured: Measured,
-    what: Beliefs,
+    believed: Beliefs,
 ) -> Reference:
-    """The stems of which is known what they hold: the class that they claim, and what was measured in them."""
+    """Return the stems of the dataset whose classes are known: their claim, and the bleed measured in them."""
     wrong = np.ones(len(scores))
-    np.minimum.at(wrong, what.stem, what.wrong)
+    np.minimum.at(wrong, believed.stem, believed.wrong)
     chosen = measured.known & (measured.beside.sum(1) <= 1) & (wrong < 0.5)
     beside = np.where(measured.beside.any(1), measured.beside.argmax(1), -1)
     return Reference(scores[chosen], claimed.argmax(1)[chosen], beside[chosen], np.asarray(tracks)[chosen])
@@ -300,19 +305,20 @@ def _of_dataset(
 def _em(
     groups: Sequence[tuple[Group, Floats]], weights: Floats, start: tuple[Floats, Floats], iterations: int
 ) -> tuple[Floats, Floats]:
-    """Rates of wrong claims and of bleed under which the evidence is likeliest, ``(label,)`` each.
+    """Return the rates of wrong claims and of bleed with the highest likelihood, ``(label,)`` each.
 
     Args:
-        groups: with their likelihoods, ``(stem, set)``.
-        weights: of the stems, ``(stem,)``.
-        start: rates to begin with.
+        groups: the groups and the likelihoods of their sets, ``(stem, set)``.
+        weights: weights of the stems, ``(stem,)``.
+        start: initial rates.
+        iterations: number of EM steps.
     """
     wrong, bleed = start
     num_labels = len(wrong)
     claims = np.sum([weights[group.rows].sum() * group.row for group, _ in groups], axis=0)
     for _ in range(iterations):
         safe = np.clip(wrong, 1e-4, 1 - 1e-4)
-        among = np.clip(bleed / (1 - safe), 1e-4, 1 - 1e-4)  # of the stems whose class is there
+        among = np.clip(bleed / (1 - safe), 1e-4, 1 - 1e-4)  # share of the stems whose class is present
         lost, more = np.zeros(num_labels), np.zeros(num_labels)
         for group, likelihood in groups:
             prior = group.prior(safe, among, Prior.nothing)
@@ -333,11 +339,11 @@ def _estimate(
     rates: Floats,
     rng: np.random.Generator,
 ) -> Estimate:
-    """Rates and intervals from those of all draws, and what was found instead.
+    """Compute rates and intervals from all draws, and the classes found instead of the claimed ones.
 
     Args:
-        totals: weighted claims, ``(1 + draw, label)``.
-        rates: shares that are right, bleed, are wrong, ``(1 + draw, label, 3)``.
+        totals: weighted numbers of claims, ``(1 + draw, label)``.
+        rates: shares of right stems, stems with bleed and wrong stems, ``(1 + draw, label, 3)``.
     """
     num_labels = sums.num_labels
     claims, num_tracks = sums.counts()

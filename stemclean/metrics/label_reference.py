@@ -1,8 +1,8 @@
-"""What a classifier makes of stems whose classes are known, and what mixture of such stems explains others.
+"""Explain the beliefs about the stems of a dataset as a mixture of those about stems whose classes are known.
 
-What is believed of a claim (:mod:`stemclean.metrics.label_beliefs`) is a point in a plane, (wrong, bleed), in [0, 1]
-each. On known stems that are right, that bleed and that hold something else, the means of these points are three
-*corners*, class by class; the mean over stems of a dataset lies between them, and where it lies tells their shares.
+The belief about a claim (:mod:`stemclean.metrics.label_beliefs`) is a point in a plane: (wrong, bleed), each in [0, 1].
+For each class, the mean points of known stems that are right, that have bleed and that are wrong are three *corners*.
+The mean over the stems of a dataset lies between the corners, and its position gives the three shares.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ __all__ = ["Reference", "answers_of", "corners_of", "mixtures", "pooled", "shift
 Floats = NDArray[np.floating]
 
 POOL = 8.0
-"""Stems for which the average of all classes stands in the reference of each: a class has some twenty."""
+"""Weight, in stems, of the average over all classes in the corners of each class; a class has about twenty stems."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Scores of stems whose classes are known: what the classifier says of stems that are right, and of bleed.
+    """Scores of stems whose classes are known, with and without bleed.
 
     Args:
-        scores: ``(stem, label)``.
-        main: index of the class that a stem is of, ``(stem,)``.
-        bleed: index of the class that bleeds into it, -1 where none does, ``(stem,)``.
-        track: the song that the stem is of, ``(stem,)``.
+        scores: calibrated probabilities, ``(stem, label)``.
+        main: index of the class of each stem, ``(stem,)``.
+        bleed: index of the class that bleeds into it, or -1, ``(stem,)``.
+        track: track of each stem, ``(stem,)``.
     """
 
     scores: Floats
@@ -39,33 +39,34 @@ class Reference:
     track: NDArray[np.generic]
 
     def __len__(self) -> int:
-        """How many stems."""
+        """Return the number of stems."""
         return len(self.scores)
 
 
 def answers_of(reference: Reference, chance: float) -> Floats:
-    """What is believed of each known stem if it claims each class: ``(label, stem, (wrong, bleed))``."""
+    """Return the belief about each known stem if it claimed each class: ``(label, stem, (wrong, bleed))``."""
     num_labels = reference.scores.shape[1]
     result = np.empty((num_labels, len(reference), 2))
     for label in range(num_labels if len(reference) else 0):
         claimed = np.zeros(reference.scores.shape, bool)
         claimed[:, label] = True
-        what = beliefs(reference.scores, claimed, chance)
-        result[label, what.stem] = np.stack([what.wrong, what.bleed], axis=1)
+        believed = beliefs(reference.scores, claimed, chance)
+        result[label, believed.stem] = np.stack([believed.wrong, believed.bleed], axis=1)
     return result
 
 
 def corners_of(answers: Floats, reference: Reference, weights: Floats) -> tuple[Floats, Floats]:
-    """Mean belief in (wrong, bleed) about stems that are right, that bleed, that are wrong: ``(label, 3, 2)``.
+    """Return the mean belief (wrong, bleed) about right stems, stems with bleed and wrong stems of each class.
 
-    Wrong ones are of every other class in equal parts.
+    Among wrong stems, all other classes have the same weight.
 
     Args:
         answers: see :func:`answers_of`.
-        weights: of the stems, ``(stem,)``.
+        reference: the known stems.
+        weights: weights of the stems, ``(stem,)``.
 
     Returns:
-        The means, 0 where no such stem is known, and how many are, ``(label, 3)``.
+        (the means, ``(label, 3, 2)``, 0 if there is no such stem; the numbers of stems, ``(label, 3)``)
     """
     num_labels = len(answers)
     means, sizes = np.zeros((num_labels, 3, 2)), np.zeros((num_labels, 3))
@@ -76,8 +77,8 @@ def corners_of(answers: Floats, reference: Reference, weights: Floats) -> tuple[
         ):
             share = weights * chosen
             for other in range(num_labels) if corner == 2 else ():
-                of_it = reference.main == other
-                share[of_it] /= max(float(share[of_it].sum()), 1e-12)
+                members = reference.main == other
+                share[members] /= max(float(share[members].sum()), 1e-12)
             if share.sum() > 0:
                 means[label, corner] = share @ answers[label] / share.sum()
                 sizes[label, corner] = chosen.sum()
@@ -85,37 +86,38 @@ def corners_of(answers: Floats, reference: Reference, weights: Floats) -> tuple[
 
 
 def pooled(means: Floats, sizes: Floats) -> Floats:
-    """Corners; where a class has few known stems, the mean of all classes stands in."""
-    known = sizes.sum(0)[:, None]
-    ideal = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])  # of a classifier that is always right
-    average = np.where(known > 0, np.einsum("lco,lc->co", means, sizes) / np.maximum(known, 1), ideal)
+    """Return the corners, shrunk towards the mean of all classes for classes with few known stems."""
+    totals = sizes.sum(0)[:, None]
+    ideal = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])  # corners of a perfect classifier
+    average = np.where(totals > 0, np.einsum("lco,lc->co", means, sizes) / np.maximum(totals, 1), ideal)
     return np.asarray((means * sizes[:, :, None] + POOL * average) / (sizes[:, :, None] + POOL))
 
 
 def shifted(corners: Floats, means: Floats, sizes: Floats) -> Floats:
-    """Corners moved for all classes alike by what is believed of the dataset's own stems of which it is known.
+    """Shift the corners of all classes by the same vectors, towards the beliefs about known stems of the dataset.
 
     Args:
-        means, sizes: of these stems, see :func:`corners_of`.
+        corners: the corners.
+        means, sizes: mean beliefs about these stems, and their numbers, see :func:`corners_of`.
     """
     away = np.einsum("lco,lc->co", means - corners, sizes) / (sizes.sum(0)[:, None] + POOL)
     return np.asarray(np.clip(corners + away, 0.0, 1.0))
 
 
 def mixtures(total: Floats, corners: Floats) -> Floats:
-    """Shares that are right, bleed, are wrong, ``(label, 3)``, by what was believed of the claims of each class.
+    """Return the shares of right stems, stems with bleed and wrong stems that explain the beliefs, ``(label, 3)``.
 
     Args:
-        total: over the claims of each class, their number and the sums of what is believed, wrong and bleed, first:
-            ``(label, feature)``.
-        corners: ``(label, 3, 2)``.
+        total: sums over the claims of each class; the first features are their number and the sums of the beliefs wrong
+            and bleed, ``(label, feature)``.
+        corners: the corners, ``(label, 3, 2)``.
     """
     means = total[:, 1:3] / np.maximum(total[:, :1], 1e-12)  # (label, (wrong, bleed))
     return np.array([_shares(mean, triangle) for mean, triangle in zip(means, corners, strict=True)])
 
 
 def without_bleed(total: Floats, corners: Floats) -> Floats:
-    """As :func:`mixtures`, of stems that are known to hold no bleed: they are right or wrong."""
+    """Return the shares as :func:`mixtures` does, for stems known to have no bleed: they are right or wrong."""
     believed = total[:, 1] / np.maximum(total[:, 0], 1e-12)
     right, wrong = corners[:, 0, 0], corners[:, 2, 0]
     share = np.clip((believed - right) / np.maximum(wrong - right, 1e-12), 0.0, 1.0)
@@ -123,7 +125,7 @@ def without_bleed(total: Floats, corners: Floats) -> Floats:
 
 
 def _shares(mean: Floats, corners: Floats) -> Floats:
-    """The mixture of three corners that comes nearest to a mean, ``(3,)``: not negative, sum 1.
+    """Return the mixture of three corners that is nearest to a mean, ``(3,)``: not negative, with sum 1.
 
     Shape:
         mean: ``(2,)``; corners: ``(3, 2)``.

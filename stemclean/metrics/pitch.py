@@ -1,9 +1,9 @@
-"""How near an f0 comes to another: the five figures of MIREX, by ``mir_eval.melody`` itself.
+"""Compare an estimated f0 with a reference by the five MIREX metrics, computed by ``mir_eval.melody``.
 
 Source: Salamon et al., "Melody extraction from polyphonic music signals", IEEE Signal Processing Magazine 31 (2014);
-Raffel et al., "mir_eval", ISMIR 2014. The estimate is brought to the reference's times, as mir_eval does it; a frame
-is voiced where an f0 is held for voiced (:attr:`stemclean.audio.f0.F0Track.voiced`), and a guess in an unvoiced frame
-counts for the pitch. Where there is nothing to divide by mir_eval says 0; here that is None, and in no mean.
+Raffel et al., "mir_eval", ISMIR 2014. mir_eval resamples the estimate to the times of the reference. Voicing is that of
+:attr:`stemclean.audio.f0.F0Track.voiced`; an f0 in an unvoiced frame still counts for pitch and chroma accuracy. If a
+denominator is 0, mir_eval returns 0; here the value is None and is left out of means.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ METRICS: dict[str, tuple[str, str]] = {
 }
 """Key -> short name and meaning; shares in [0, 1]."""
 
-_THEIRS = {
+_MIR_EVAL_NAMES = {
     "raw_pitch_accuracy": "Raw Pitch Accuracy",
     "raw_chroma_accuracy": "Raw Chroma Accuracy",
     "overall_accuracy": "Overall Accuracy",
@@ -38,15 +38,15 @@ _OF_VOICED = ("raw_pitch_accuracy", "raw_chroma_accuracy", "voicing_recall")
 
 
 def evaluate(reference: F0Track, estimate: F0Track) -> dict[str, float | None]:
-    """The figures of one song.
+    """Compute the metrics of one song.
 
     Args:
-        reference: what is true; its frames are those that count.
-        estimate: what was found, on any grid; without a frame nothing was.
+        reference: the ground truth; the metrics count its frames.
+        estimate: the estimate, on any time grid; an estimate without frames counts as unvoiced.
 
     Returns:
-        Key of :data:`METRICS` -> share in [0, 1]; None where the reference has no voiced frame (no unvoiced one for the
-        false alarms; no frame at all).
+        Key of :data:`METRICS` -> share in [0, 1]; None if the reference has no voiced frame (for false alarms, no
+        unvoiced one; for all, no frames).
     """
     import mir_eval.melody
 
@@ -55,9 +55,9 @@ def evaluate(reference: F0Track, estimate: F0Track) -> dict[str, float | None]:
     if not estimate.num_frames:
         estimate = F0Track.of(np.zeros(reference.num_frames), reference.hop, reference.start)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of songs without a voice, which is told by None
+        warnings.simplefilter("ignore")  # mir_eval warns about unvoiced songs; here the value is None
         found = mir_eval.melody.evaluate(reference.times, _signed(reference), estimate.times, _signed(estimate))
-    scores: dict[str, float | None] = {key: float(found[theirs]) for key, theirs in _THEIRS.items()}
+    scores: dict[str, float | None] = {key: float(found[name]) for key, name in _MIR_EVAL_NAMES.items()}
     if not reference.voiced.any():
         scores.update(dict.fromkeys(_OF_VOICED))
     if reference.voiced.all():
@@ -66,15 +66,15 @@ def evaluate(reference: F0Track, estimate: F0Track) -> dict[str, float | None]:
 
 
 def mean(scores: Iterable[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """The mean of songs, each figure over the songs that have it; None where none has."""
-    all_of = list(scores)
+    """Average each metric over the songs that have a value; None if no song has one."""
+    songs = list(scores)
     means: dict[str, float | None] = {}
     for key in METRICS:
-        values = [value for one in all_of if (value := one[key]) is not None]
+        values = [value for song in songs if (value := song[key]) is not None]
         means[key] = float(np.mean(values)) if values else None
     return means
 
 
 def _signed(track: F0Track) -> NDArray[np.float64]:
-    """Frequencies as mir_eval has them: below 0 where they are guesses of unvoiced frames. Shape: (frame,)."""
+    """Return frequencies in mir_eval's convention: negative in unvoiced frames. Shape: (frame,)."""
     return np.where(track.voiced, track.f0_hz, -track.f0_hz) + 0.0

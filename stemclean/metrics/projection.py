@@ -1,16 +1,16 @@
-"""What of an estimate is the reference, filtered; what is other references; and what is neither.
+"""Decompose an estimate into its filtered reference, interference of other references, and artifacts.
 
 BSSEval (Vincent et al., IEEE TASLP 14(4), 2006; version 4: Stöter, Liutkus and Ito, LVA/ICA 2018) explains every
-estimate by filters of 512 taps on the references. Version 4 computes the filters once, over the whole track, and then
-applies them to each frame by itself, as if before and after it there were silence. Here:
+estimate by filters of 512 taps on the references. Version 4 computes the filters once for the whole track and applies
+them to each frame separately, as if there were silence before and after it. This module has:
 
-* :class:`Correlator` and :func:`at_lags`: the inner products that the filters depend on, 512 lags by block FFTs, from
-  stretches of audio that follow one another;
-* :func:`filters`: one block Toeplitz system a track (:mod:`stemclean.metrics.toeplitz`), and a small one a source;
-* :class:`Projector`: the energies of each frame's parts. They are sums over the bins of one FFT a frame and channel
-  (Parseval), so that nothing is transformed back.
+* :class:`Correlator` and :func:`at_lags`: the inner products that the filters depend on, at 512 lags, computed by block
+  FFTs from consecutive stretches of audio;
+* :func:`filters`: one block Toeplitz system per track (:mod:`stemclean.metrics.toeplitz`), and a small one per source;
+* :class:`Projector`: the energies of the parts of each frame. They are sums over the bins of one FFT per frame and
+  channel (Parseval), so no inverse transform is needed.
 
-Everything is float64: filters amplify bands in which a reference is all but silent.
+All computations are in float64, because the filters amplify bands in which a reference is almost silent.
 """
 
 from __future__ import annotations
@@ -38,41 +38,41 @@ NUM_TAPS = 512
 LOOK_BACK = NUM_TAPS - 1
 
 NUM_BINS = 4096
-"""FFT length of the correlations; what is left beside the lags is the block of audio."""
+"""FFT length of the correlations: the lags plus the block of audio."""
 
 BINS_AT_ONCE = 512
-"""Frequencies that are projected together: their spectra stay in a processor's cache."""
+"""Number of frequencies projected together, so that their spectra stay in the processor's cache."""
 
 
 class _Buffers(threading.local):
-    """Arrays that each thread uses again and again: fresh memory would cost more than the arithmetic on it."""
+    """Arrays that each thread reuses: allocating new memory would take longer than the arithmetic."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, NDArray[Any]] = {}
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: type = np.complex128) -> NDArray[Any]:
         size = math.prod(shape)
-        known = self._arrays.get(name)
-        if known is None or len(known) < size:
-            known = self._arrays[name] = np.empty(size, dtype)
-        return known[:size].reshape(shape)
+        array = self._arrays.get(name)
+        if array is None or len(array) < size:
+            array = self._arrays[name] = np.empty(size, dtype)
+        return array[:size].reshape(shape)
 
 
 class Correlator:
-    """Cross spectra of stretches of audio; :func:`at_lags` reads their sum. May be called by several threads."""
+    """Computes cross spectra of stretches of audio; :func:`at_lags` evaluates their sum. Thread-safe."""
 
     def __init__(self) -> None:
         self._buffers = _Buffers()
 
     def __call__(self, history: Array, references: Array, estimates: Array) -> Spectrum:
-        """A stretch, and the references up to 511 samples before it.
+        """Compute the cross spectra of a stretch with the references up to 511 samples before it.
 
-        Sums of the results of stretches that follow one another are those of the whole.
+        The results of consecutive stretches add up to the result of the whole.
 
         Args:
-            history: the references' samples before the stretch; what is missing is silence.
+            history: samples of the references before the stretch; missing samples count as silence.
             references: a stretch of any length.
-            estimates: the same stretch.
+            estimates: the same stretch of the estimates.
 
         Shape:
             history: ``(reference, any)``; references: ``(reference, time)``; estimates: ``(estimate, time)``;
@@ -109,10 +109,10 @@ class Correlator:
 
 
 def at_lags(spectra: Spectrum) -> Array:
-    """Inner products ``sum_n x_i[n] y_j[n + lag]`` for lags 0 to 511.
+    """Compute inner products ``sum_n x_i[n] y_j[n + lag]`` for lags 0 to 511.
 
     Shape:
-        spectra: of :class:`Correlator`; result: ``(lag, reference, reference + estimate)``.
+        spectra: as returned by :class:`Correlator`; result: ``(lag, reference, reference + estimate)``.
     """
     result: Array = np.fft.irfft(spectra, NUM_BINS, axis=0)[LOOK_BACK::-1]
     return result
@@ -123,9 +123,9 @@ class Filters:
     """Least-squares filters from references to estimates.
 
     Args:
-        every: from all references to each estimate.
-        own: from the estimate's own reference alone.
-        every_determined, own_determined: whether the references determine them, see
+        every: filters from all references to each estimate.
+        own: filters from only the estimate's own reference.
+        every_determined, own_determined: whether the references determine the filters, see
             :class:`stemclean.metrics.toeplitz.Solution`.
 
     Shape:
@@ -140,22 +140,22 @@ class Filters:
 
 
 def filters(correlations: Array, owners: Sequence[int], channels: int, ridge: float = 0.0) -> Filters:
-    """The filters of a track.
+    """Compute the filters of a track.
 
     Args:
-        correlations: of :func:`at_lags`.
+        correlations: result of :func:`at_lags`.
         owners: for each estimate, the index of its reference.
-        channels: of each source.
-        ridge: share of its own energy that is added to each channel of a reference.
+        channels: number of channels of each source.
+        ridge: regularisation, as a share of the energy of each reference channel.
     """
     num_references = correlations.shape[1]
     among, targets = correlations[:, :, :num_references], correlations[:, :, num_references:]
     own = []
     for estimate, owner in enumerate(owners):
-        here = slice(owner * channels, (owner + 1) * channels)
-        there = slice(estimate * channels, (estimate + 1) * channels)
-        own.append(toeplitz.solve(among[:, here, here], targets[:, here, there], ridge))
-    # the only source is all sources: equal to the last bit, so that SIR is infinite
+        inputs = slice(owner * channels, (owner + 1) * channels)
+        outputs = slice(estimate * channels, (estimate + 1) * channels)
+        own.append(toeplitz.solve(among[:, inputs, inputs], targets[:, inputs, outputs], ridge))
+    # with a single source, both must be equal to the last bit, so that SIR is infinite
     every = own[0] if num_references == channels else toeplitz.solve(among, targets, ridge)
     return Filters(
         every.filters,
@@ -167,32 +167,32 @@ def filters(correlations: Array, owners: Sequence[int], channels: int, ridge: fl
 
 @dataclass(frozen=True)
 class Energies:
-    """Energies of the parts of each frame, whose sum is the estimate.
+    """Energies of the parts of an estimate, for each frame.
 
     Shape:
         each: ``(source, frame)``.
     """
 
     spatial: Array
-    """of the filtered reference less the reference"""
+    """filtered reference minus reference"""
     own: Array
-    """of the filtered reference"""
+    """filtered reference"""
     interference: Array
-    """of what other references explain beyond that"""
+    """part explained by other references"""
     explained: Array
-    """of what all references explain together"""
+    """part explained by all references together"""
     artifacts: Array
-    """of the rest of the estimate"""
+    """rest of the estimate"""
 
 
 @dataclass
 class Projector:
-    """Applies a track's filters to frames. May be called by several threads.
+    """Applies the filters of a track to frames. Thread-safe.
 
     Args:
-        filters: of the track.
+        filters: filters of the track.
         owners: for each estimate, the index of its reference.
-        window: samples of a frame.
+        window: length of a frame in samples.
     """
 
     filters: Filters
@@ -202,13 +202,13 @@ class Projector:
     def __post_init__(self) -> None:
         self._buffers = _Buffers()
         self._num_bins = int(fft.next_fast_len(self.window + LOOK_BACK, real=True))
-        num_taps, num_heard, num_given = self.filters.every.shape
-        self._channels = num_given // len(self.owners)
+        num_taps, num_inputs, num_outputs = self.filters.every.shape
+        self._channels = num_outputs // len(self.owners)
         self._owned = [owner * self._channels + channel for owner in self.owners for channel in range(self._channels)]
-        own = np.zeros((num_taps, num_heard, num_given))
+        own = np.zeros((num_taps, num_inputs, num_outputs))
         for source, owner in enumerate(self.owners):
-            here, there = owner * self._channels, source * self._channels
-            own[:, here : here + self._channels, there : there + self._channels] = self.filters.own[source]
+            row, column = owner * self._channels, source * self._channels
+            own[:, row : row + self._channels, column : column + self._channels] = self.filters.own[source]
         # (tap, in, out) -> (bin, out, in)
         self._every, self._own = (
             np.ascontiguousarray(np.fft.rfft(taps, self._num_bins, axis=0).transpose(0, 2, 1))
@@ -220,20 +220,20 @@ class Projector:
             self._parseval[-1] = self._parseval[0]
 
     def __call__(self, references: Array, estimates: Array) -> Energies:
-        """The energies of some frames.
+        """Compute the energies of some frames.
 
         Shape:
-            references, estimates: ``(source, channel, frame, time)``, as many samples as the window.
+            references, estimates: ``(source, channel, frame, time)``, with frames as long as the window.
         """
         num_frames = references.shape[2]
-        heard, given = self._spectra("heard", references), self._spectra("given", estimates)
+        inputs, outputs = self._spectra("references", references), self._spectra("estimates", estimates)
         totals = np.zeros((5, len(estimates), num_frames))
         for start in range(0, len(self._parseval), BINS_AT_ONCE):
             bins = slice(start, start + BINS_AT_ONCE)
-            weights = self._parseval[bins]  # the energy of the weighted half spectrum is that of the samples
+            weights = self._parseval[bins]  # makes the energy of the half spectrum that of the samples
             # (channel, frame, bin) -> (bin, channel, frame)
-            reference = np.multiply(heard[:, :, bins].transpose(2, 0, 1), weights, order="C")
-            estimate = np.multiply(given[:, :, bins].transpose(2, 0, 1), weights, order="C")
+            reference = np.multiply(inputs[:, :, bins].transpose(2, 0, 1), weights, order="C")
+            estimate = np.multiply(outputs[:, :, bins].transpose(2, 0, 1), weights, order="C")
             explained = self._every[bins] @ reference
             own = self._own[bins] @ reference
             parts = (own - reference[:, self._owned], own, explained - own, explained, estimate - explained)

@@ -1,14 +1,14 @@
-"""When each class sounds: truth and estimate compared second by second, and at their borders.
+"""Compare when each class sounds in ground truth and estimate, by segments of a second and by their boundaries.
 
 Conventions
-    *Spans* are start and end in seconds. A recording is cut into segments of :data:`SEGMENT` seconds, the last one
-    shorter where it does not fit. A class is *active* in a segment that any of its spans reaches into, however little.
-    So both sides are rounded outwards, alike.
+    *Spans* are start and end in seconds. A recording is divided into segments of :data:`SEGMENT` seconds; the last one
+    may be shorter. A class is *active* in every segment that one of its spans touches. Both sides are thus rounded
+    outwards in the same way.
 
-Definitions are the segment-based ones of Mesaros, Heittola and Virtanen, "Metrics for polyphonic sound event detection"
-(Applied Sciences 6(6), 2016, section 3.1), at the resolution of DCASE's tasks; the tests hold this module to the
-authors' own program (sed_eval) by golden values. Where we differ: what is undefined is ``None``, never NaN, and an F1
-without a single hit is 0.
+The definitions are the segment-based metrics of Mesaros, Heittola and Virtanen, "Metrics for polyphonic sound event
+detection" (Applied Sciences 6(6), 2016, section 3.1), at the resolution of the DCASE tasks. The tests compare this
+module with golden values of the authors' own program (sed_eval). We differ in two points: undefined values are
+``None``, never NaN, and an F1 without a single hit is 0.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ __all__ = ["SEGMENT", "activity", "border_errors", "bridged", "evaluate"]
 Span = tuple[float, float]
 
 SEGMENT = 1.0
-"""Seconds of a segment."""
+"""Length of a segment in seconds."""
 
 
 def activity(
     spans: Mapping[str, Sequence[Span]], labels: Sequence[str], duration: float, segment: float = SEGMENT
 ) -> Mask:
-    """Which class is active in which segment.
+    """Return which class is active in which segment.
 
     Args:
-        spans: label -> start and end in seconds; what lies after ``duration`` does not count.
-        labels: in the order of the columns.
-        duration: of the recording in seconds.
+        spans: label -> start and end in seconds; times after ``duration`` are ignored.
+        labels: names of the classes, in the order of the columns.
+        duration: duration of the recording in seconds.
+        segment: length of a segment in seconds.
 
     Shape:
-        ``(segment, class)``.
+        result: ``(segment, class)``.
 
     >>> activity({"bass": [(0.9, 2.0)]}, ["bass", "drums"], 3.0).tolist()
     [[True, False], [True, False], [False, False]]
@@ -53,19 +54,19 @@ def activity(
 
 
 def evaluate(truth: Mask, estimate: Mask, unclaimed: Mask, labels: Sequence[str]) -> dict[str, Value]:
-    """Segment-based precision, recall and F1.
+    """Compute segment-based precision, recall and F1.
 
     Args:
-        truth, estimate: segments of all recordings, one after the other.
-        unclaimed: where the class of the column is none that the recording claims.
+        truth, estimate: activity in the segments of all recordings, concatenated.
+        unclaimed: where the recording does not claim the class.
         labels: names of the classes, in the order of the columns.
 
     Shape:
         truth, estimate, unclaimed: ``(segment, class)``, Boolean.
 
     Returns:
-        ``METRIC/CLASS``, ``METRIC/average`` over the classes, and ``METRIC/unclaimed``: all pairs of a segment and an
-        unclaimed class together, that is, bleed and wrong labels alone.
+        ``METRIC/CLASS``; ``METRIC/average`` over the classes; and ``METRIC/unclaimed`` over all pairs of a segment and
+        an unclaimed class, that is, only bleed and wrong labels.
 
     Raises:
         ValueError: see :func:`stemclean.metrics.tagging.validate`.
@@ -83,7 +84,7 @@ def evaluate(truth: Mask, estimate: Mask, unclaimed: Mask, labels: Sequence[str]
 
 
 def bridged(spans: Sequence[Span], gap: float) -> list[Span]:
-    """Spans in order, with pauses shorter than ``gap`` seconds filled.
+    """Sort spans and join those separated by less than ``gap`` seconds.
 
     >>> bridged([(5.0, 6.0), (0.0, 1.0), (1.5, 2.0)], 1.0)
     [(0.0, 2.0), (5.0, 6.0)]
@@ -98,12 +99,12 @@ def bridged(spans: Sequence[Span], gap: float) -> list[Span]:
 
 
 def border_errors(truth: Sequence[Span], estimate: Sequence[Span]) -> list[tuple[float, float] | None]:
-    """How far off the borders of each true span were found, in seconds; positive = too late.
+    """Return the errors of the estimated boundaries of each true span, in seconds; positive values are too late.
 
-    A true span is compared with the estimated one that overlaps it most, also where that one covers several.
+    A true span is compared with the estimated span that overlaps it most, even if that one overlaps several.
 
     Returns:
-        For each true span the errors of its start and of its end; None where no estimate overlaps it.
+        For each true span, the errors of its start and end; None if no estimate overlaps it.
 
     >>> border_errors([(1.0, 4.0), (8.0, 9.0)], [(0.5, 4.25)])
     [(-0.5, 0.25), None]

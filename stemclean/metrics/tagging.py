@@ -1,17 +1,17 @@
-"""How right a set of labels is, and how well wrong stems are found.
+"""Evaluate multi-label predictions, and the detection of wrong stems.
 
 Conventions
-    *Labels* are Boolean arrays ``(item, class)``: true where the class is present. An item may hold
-    several classes or none. *Detection* is one Boolean an item: ``wrong`` (the truth) and ``flagged``
-    (the claim that it is wrong). A *score* ranks items; high = surely wrong.
+    *Labels* are Boolean arrays ``(item, class)``, true if the class is present. An item may have several classes or
+    none. *Detection* uses one Boolean per item: ``wrong`` (the ground truth) and ``flagged`` (the prediction). A
+    *score* ranks items; high values mean wrong.
 
-    A value that its definition leaves open (a division by zero: the precision of a class that was
-    never predicted, the recall of one that never occurs, the ROC AUC of a single class) is ``None``, never NaN
-    and never a flattering 1. An average is taken over the values that exist, ``None`` if there is none.
+    An undefined value (a division by zero: the precision of a class that was never predicted, the recall of a class
+    that never occurs, the ROC AUC of a single class) is ``None``, never NaN and never 1. An average is taken over the
+    values that are defined; it is ``None`` if there are none.
 
-Definitions are those of scikit-learn (``precision_recall_fscore_support`` and ``average_precision_score`` with
-``zero_division=nan``, ``roc_auc_score``), and the tests hold this module to them on random data. Where
-we differ: scikit-learn calls the average precision of a ranking without positives 0, here it is ``None``.
+The definitions are those of scikit-learn (``precision_recall_fscore_support`` and ``average_precision_score`` with
+``zero_division=nan``, ``roc_auc_score``); the tests compare this module with it on random data. We differ in one point:
+scikit-learn returns 0 for the average precision of a ranking without positives; here it is ``None``.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ def validate(truth: Mask, estimate: Mask) -> None:
         truth, estimate: ``(item, class)``, both Boolean.
 
     Raises:
-        ValueError: another type, another rank, or shapes that differ.
+        ValueError: wrong type or rank, or different shapes.
     """
     for name, array in (("truth", truth), ("estimate", estimate)):
         if array.dtype != np.bool_ or array.ndim != 2:
-            raise ValueError(f"{name}: a Boolean array (item, class) is wanted, not {array.dtype} {array.shape}")
+            raise ValueError(f"{name} must be a Boolean array (item, class), not {array.dtype} {array.shape}")
     if truth.shape != estimate.shape:
         raise ValueError(f"truth {truth.shape} and estimate {estimate.shape} differ in shape")
 
 
 def validate_detection(wrong: Mask, other: NDArray[np.generic]) -> None:
-    """Check a truth ``(item,)`` against flags or finite scores ``(item,)``.
+    """Check a ground truth ``(item,)`` and flags or finite scores ``(item,)``.
 
     Raises:
-        ValueError: another type, rank or length; a score that is not finite.
+        ValueError: wrong type, rank or length, or a score that is not finite.
     """
     if wrong.dtype != np.bool_ or wrong.ndim != 1:
-        raise ValueError(f"wrong: a Boolean array (item,) is wanted, not {wrong.dtype} {wrong.shape}")
+        raise ValueError(f"wrong must be a Boolean array (item,), not {wrong.dtype} {wrong.shape}")
     if other.shape != wrong.shape:
         raise ValueError(f"truth {wrong.shape} and estimate {other.shape} differ in shape")
     if other.dtype.kind == "f" and not np.isfinite(other).all():
@@ -72,9 +72,9 @@ def validate_detection(wrong: Mask, other: NDArray[np.generic]) -> None:
 
 
 def accuracy(truth: Mask, estimate: Mask) -> list[Value]:
-    """Share of right decisions (present or absent), one value a class, in [0, 1].
+    """Return the share of correct decisions (present or absent), one value per class, in [0, 1].
 
-    The accuracy that Koo et al. (2023, arXiv 2307.12576, section 4) report is the mean of these.
+    The accuracy that Koo et al. (2023, arXiv 2307.12576, section 4) report is the mean of these values.
 
     >>> accuracy(np.array([[True, False], [True, True]]), np.array([[True, True], [True, True]]))
     [1.0, 0.5]
@@ -83,40 +83,40 @@ def accuracy(truth: Mask, estimate: Mask) -> list[Value]:
 
 
 def exact_match(truth: Mask, estimate: Mask) -> Value:
-    """Share of items whose set of classes is exactly right, in [0, 1]; what decides where an item may be used."""
+    """Return the share of items whose set of classes is exactly right, in [0, 1]."""
     return _ratio(int((truth == estimate).all(1).sum()), len(truth))
 
 
 def precision(truth: Mask, estimate: Mask) -> list[Value]:
-    """Of the items said to hold a class, the share that do; one value a class, in [0, 1]."""
+    """Return the share of predicted items that have the class, one value per class, in [0, 1]."""
     return _ratios((truth & estimate).sum(0), estimate.sum(0))
 
 
 def recall(truth: Mask, estimate: Mask) -> list[Value]:
-    """Of the items that hold a class, the share said to; one value a class, in [0, 1]."""
+    """Return the share of items with the class that are predicted, one value per class, in [0, 1]."""
     return _ratios((truth & estimate).sum(0), truth.sum(0))
 
 
 def f1(truth: Mask, estimate: Mask) -> list[Value]:
-    """Harmonic mean of precision and recall, ``2 tp / (2 tp + fp + fn)``; one value a class, in [0, 1]."""
+    """Return the harmonic mean of precision and recall, ``2 tp / (2 tp + fp + fn)``, one value per class, in [0, 1]."""
     return _ratios(2 * (truth & estimate).sum(0), truth.sum(0) + estimate.sum(0))
 
 
 def mean(values: Iterable[Value]) -> Value:
-    """Average of the values that exist (macro average over classes).
+    """Return the mean of the values that are defined (macro average over classes).
 
     >>> mean([1.0, None, 0.5]), mean([None])
     (0.75, None)
     """
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
 
 
 def average_precision(wrong: Mask, score: NDArray[np.floating]) -> Value:
-    """Area under the precision-recall curve of a ranking, as a sum of steps (no interpolation).
+    """Return the area under the precision-recall curve of a ranking, as a sum of steps without interpolation.
 
-    ``sum_n (R_n - R_{n-1}) P_n`` over the distinct scores, from the highest down: equal scores enter together,
-    so that their order decides nothing. In [0, 1]; a ranking by chance gives the share of positives.
+    ``sum_n (R_n - R_{n-1}) P_n`` over the distinct scores, in descending order. Items with equal scores are counted
+    together, so that their order does not matter. In [0, 1]; a random ranking gives the share of positives.
     """
     num_positives = int(wrong.sum())
     if num_positives == 0:
@@ -130,7 +130,7 @@ def average_precision(wrong: Mask, score: NDArray[np.floating]) -> Value:
 
 
 def roc_auc(wrong: Mask, score: NDArray[np.floating]) -> Value:
-    """Chance that a wrong item ranks above a right one, ties counting half (Mann-Whitney U), in [0, 1]."""
+    """Return the probability, in [0, 1], that a wrong item ranks above a right one; ties count half (Mann-Whitney U)."""
     num_positives = int(wrong.sum())
     num_negatives = len(wrong) - num_positives
     if num_positives == 0 or num_negatives == 0:
@@ -140,16 +140,17 @@ def roc_auc(wrong: Mask, score: NDArray[np.floating]) -> Value:
 
 
 def evaluate(truth: Mask, estimate: Mask, labels: Sequence[str]) -> dict[str, Value]:
-    """Every label metric under ``METRIC/CLASS`` and, averaged over the classes, ``METRIC/average``.
+    """Compute all label metrics: ``METRIC/CLASS``, and ``METRIC/average`` over the classes.
 
     Args:
+        truth, estimate: true and predicted labels.
         labels: names of the classes, in the order of the columns.
 
     Shape:
         truth, estimate: ``(item, class)``, Boolean.
 
     Raises:
-        ValueError: see :func:`validate`; or as many names as there are columns are not given.
+        ValueError: see :func:`validate`; or the number of names differs from the number of columns.
     """
     validate(truth, estimate)
     if len(labels) != truth.shape[1]:
@@ -163,10 +164,10 @@ def evaluate(truth: Mask, estimate: Mask, labels: Sequence[str]) -> dict[str, Va
 
 
 def evaluate_detection(wrong: Mask, flagged: Mask, score: NDArray[np.floating]) -> dict[str, Value]:
-    """Precision, recall and F1 of the flags; average precision and ROC AUC of the ranking by ``score``.
+    """Compute precision, recall and F1 of the flags, and average precision and ROC AUC of the ranking by ``score``.
 
     Shape:
-        wrong, flagged: ``(item,)``, Boolean; score: ``(item,)``, finite, high = surely wrong.
+        wrong, flagged: ``(item,)``, Boolean; score: ``(item,)``, finite; high values mean wrong.
 
     Raises:
         ValueError: see :func:`validate_detection`.

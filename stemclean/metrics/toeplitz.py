@@ -1,12 +1,13 @@
-"""Symmetric block Toeplitz systems: least squares on delayed copies of a few signals.
+"""Solve symmetric block Toeplitz systems: least squares on delayed copies of a few signals.
 
-The normal equations of "which filters of ``num_taps`` taps, applied to ``num_channels`` signals, come nearest to a
-target" have a matrix whose block (k, l) depends on ``k - l`` alone. Its Cholesky factor comes from its displacement by
-the generalised Schur algorithm in ``O(num_taps² num_channels³)`` operations, where a dense solver takes
-``O(num_taps³ num_channels³)``: for 8 channels and 512 taps a hundredth, without a 4096 × 4096 matrix ever being built.
+To find the filters of ``num_taps`` taps that map ``num_channels`` signals as closely as possible to a target, one
+solves normal equations with a matrix whose block (k, l) depends only on ``k - l``. The generalised Schur algorithm
+computes its Cholesky factor in ``O(num_taps² num_channels³)`` operations, a dense solver in
+``O(num_taps³ num_channels³)``. For 8 channels and 512 taps this is a hundredth of the work, and no 4096 × 4096 matrix
+is built.
 
 Source: T. Kailath and A. H. Sayed, "Displacement structure: theory and applications", SIAM Review 37 (1995). The
-hyperbolic steps are done as singular values and in the mixed form, which is what makes them backward stable
+hyperbolic steps use singular values and the mixed form, which makes them backward stable
 (A. W. Bojanczyk, R. P. Brent, F. R. de Hoog and D. R. Sweet, "On the stability of the Bareiss and related Toeplitz
 factorization algorithms", SIAM J. Matrix Anal. Appl. 16, 1995).
 """
@@ -24,35 +25,36 @@ __all__ = ["Solution", "independent", "solve"]
 Array = NDArray[np.float64]
 
 INDEPENDENT = 1e-14
-"""A channel counts where this share of its energy or more is no copy of the others: -140 dB, below what 24 bits hold
-and above what rounding leaves of an exact copy."""
+"""A channel is used if at least this share of its energy is independent of the others: -140 dB, below the resolution of
+24 bits and above the rounding error of an exact copy."""
 
 RIDGES = (0.0, 1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8)
-"""Shares of its own energy that are added to each channel, the first that gives a positive definite matrix."""
+"""Regularisations to try, as shares of the energy of each channel, until the matrix is positive definite."""
 
 REFINEMENTS = 2
 
 DETERMINED = 1e-11
-"""Smallest eigenvalue of a system, its channels scaled to energy 1, from which on float64 determines its solution.
+"""Smallest eigenvalue of a system, with channels scaled to energy 1, for which float64 determines the solution.
 
-Sums over a song are rounded by some 1e-14. With a smaller eigenvalue, what museval says of a song's frames may change
-with the order of the sources (``benchmarks/empty_bands.py``: by 8 dB at 1.5e-12, where a source is mono besides)."""
+The rounding error of sums over a song is about 1e-14. If the eigenvalue is smaller, the scores that museval computes
+for the frames of a song may depend on the order of the sources (``benchmarks/empty_bands.py``: by 8 dB at 1.5e-12, with
+a mono source)."""
 
 POWER_STEPS = 4
-"""Steps of the inverse iteration that estimates the smallest eigenvalue; its order of magnitude stands after two."""
+"""Steps of the inverse iteration that estimates the smallest eigenvalue; two are enough for its order of magnitude."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """The solution of a system, and how well the system determines it.
+    """The solution of a system, and whether the system determines it.
 
     Args:
-        filters: ``(num_taps, channel, target)``.
-        ridge: share of its own energy that was added to each channel.
-        least_eigenvalue: of the system with that ridge, every channel scaled to energy 1; an estimate from above, good
-            to its order of magnitude. Infinite where no channel sounds.
-        determined: whether the filters are more than chance in every band: no more ridge had to be added than was asked
-            for, and the smallest eigenvalue is :data:`DETERMINED` or more.
+        filters: the filters, ``(num_taps, channel, target)``.
+        ridge: regularisation that was added, as a share of the energy of each channel.
+        least_eigenvalue: smallest eigenvalue of the system with that ridge and channels scaled to energy 1; an upper
+            estimate, accurate to its order of magnitude. Infinite if all channels are silent.
+        determined: whether the filters are determined in every band: no ridge beyond the requested one had to be added,
+            and the smallest eigenvalue is at least :data:`DETERMINED`.
     """
 
     filters: Array
@@ -62,22 +64,23 @@ class Solution:
 
 
 def solve(correlations: Array, targets: Array, ridge: float = 0.0) -> Solution:
-    """The filters that solve ``sum_l R(k - l) x(l) = d(k)``, with ``R(-m) = R(m)ᵀ``.
+    """Return the filters that solve ``sum_l R(k - l) x(l) = d(k)``, with ``R(-m) = R(m)ᵀ``.
 
-    Channels that are silent, or copies of others, get zeros; where the matrix is singular all the same, the smallest of
-    :data:`RIDGES` that helps is added. What the filters make of the channels as a whole is unique up to rounding in any
-    case; what they make of some of the channels, or of a part of the time, is not, see :attr:`Solution.determined`.
+    Channels that are silent, or copies of others, get zeros. If the matrix is still singular, the smallest sufficient
+    value of :data:`RIDGES` is added. The output of the filters for all channels together is always unique up to
+    rounding; their output for some of the channels, or for a part of the time, may not be, see
+    :attr:`Solution.determined`.
 
     Args:
         correlations: ``R(m)[i, j]``, the inner product of channel i delayed by m samples with channel j.
         targets: ``d(k)[i, t]``, the inner product of channel i delayed by k samples with target t.
-        ridge: the least share of its own energy that is added to each channel, as white noise of that power would.
+        ridge: minimum regularisation, as a share of the energy of each channel; it acts like white noise of that power.
 
     Shape:
         correlations: ``(num_taps, channel, channel)``; targets: ``(num_taps, channel, target)``.
 
     Raises:
-        numpy.linalg.LinAlgError: no ridge helps; the correlations are none.
+        numpy.linalg.LinAlgError: no ridge is sufficient, so the values cannot be correlations.
     """
     filters = np.zeros_like(targets)
     kept = independent(correlations[0])
@@ -97,7 +100,7 @@ def solve(correlations: Array, targets: Array, ridge: float = 0.0) -> Solution:
 
 
 def independent(gram: Array) -> list[int]:
-    """The channels that are not silent and no linear combination of those chosen before (a Cholesky factor, pivoted).
+    """Return the channels that are neither silent nor linear combinations of others (by a pivoted Cholesky factor).
 
     >>> independent(np.array([[4.0, 4.0, 0.0], [4.0, 4.0, 0.0], [0.0, 0.0, 0.0]]))
     [0]
@@ -118,7 +121,7 @@ def independent(gram: Array) -> list[int]:
 
 
 def _solve(blocks: Array, targets: Array, ridge: float) -> tuple[Array, float]:
-    """One attempt: the filters, and the smallest eigenvalue of the matrix with its ridge."""
+    """Solve with one ridge; return the filters and the smallest eigenvalue of the matrix with its ridge."""
     with_ridge = blocks.copy()
     with_ridge[0] += ridge * np.eye(blocks.shape[1])
     factor = _Factor(with_ridge)
@@ -131,7 +134,7 @@ def _solve(blocks: Array, targets: Array, ridge: float) -> tuple[Array, float]:
 
 
 def _least_eigenvalue(factor: _Factor, shape: tuple[int, int]) -> float:
-    """By inverse iteration, from a fixed random start."""
+    """Estimate the smallest eigenvalue by inverse iteration from a fixed random start."""
     vector = np.random.default_rng(0).standard_normal((*shape, 1))
     growth = 1.0
     for _ in range(POWER_STEPS):
@@ -143,9 +146,9 @@ def _least_eigenvalue(factor: _Factor, shape: tuple[int, int]) -> float:
 
 
 class _Factor:
-    """A factor U of a symmetric block Toeplitz matrix UᵀU, block row by block row.
+    """A factor U of a symmetric block Toeplitz matrix UᵀU, as a list of block rows.
 
-    It is block triangular; the blocks on the diagonal are full, which spares a rotation a row.
+    It is block triangular; the diagonal blocks are full, which saves a rotation per row.
 
     Shape:
         blocks: ``(num_taps, channel, channel)``, the first block column.
@@ -168,21 +171,21 @@ class _Factor:
         self.inverses = np.linalg.inv(np.stack([row[:, :width] for row in self.rows]))
 
     def solve(self, targets: Array) -> Array:
-        """Forward, then back. Shape: ``(num_taps, channel, target)``, in and out."""
+        """Solve by forward and back substitution. Shape: ``(num_taps, channel, target)``, in and out."""
         width = self.width
         rest = targets.reshape(-1, targets.shape[2]).copy()  # (tap * channel, target)
         for at, (row, inverse) in enumerate(zip(self.rows, self.inverses, strict=True)):
-            here = slice(at * width, (at + 1) * width)
-            rest[here] = inverse.T @ rest[here]
-            rest[here.stop :] -= row[:, width:].T @ rest[here]
+            block = slice(at * width, (at + 1) * width)
+            rest[block] = inverse.T @ rest[block]
+            rest[block.stop :] -= row[:, width:].T @ rest[block]
         for at in range(len(self.rows) - 1, -1, -1):
-            here = slice(at * width, (at + 1) * width)
-            rest[here] = self.inverses[at] @ (rest[here] - self.rows[at][:, width:] @ rest[here.stop :])
+            block = slice(at * width, (at + 1) * width)
+            rest[block] = self.inverses[at] @ (rest[block] - self.rows[at][:, width:] @ rest[block.stop :])
         return rest.reshape(targets.shape)
 
 
 def _step(upper: Array, lower: Array, width: int) -> tuple[Array, Array]:
-    """Turn the leading block of ``lower`` into zero by rotations that keep ``upperᵀ upper - lowerᵀ lower``.
+    """Zero the leading block of ``lower`` by rotations that preserve ``upperᵀ upper - lowerᵀ lower``.
 
     Raises:
         numpy.linalg.LinAlgError: the matrix is not positive definite.
@@ -201,7 +204,7 @@ def _step(upper: Array, lower: Array, width: int) -> tuple[Array, Array]:
 
 
 def _multiply(blocks: Array, filters: Array) -> Array:
-    """The matrix times a vector, by FFT. Shape: ``(num_taps, channel, target)``, in and out."""
+    """Multiply the matrix by vectors, by FFT. Shape: ``(num_taps, channel, target)``, in and out."""
     num_taps = len(blocks)
     num_bins = fft.next_fast_len(2 * num_taps, real=True)
     circle = np.zeros((num_bins, *blocks.shape[1:]))

@@ -130,7 +130,7 @@ def average_precision(wrong: Mask, score: NDArray[np.floating]) -> Value:
 
 
 def roc_auc(wrong: Mask, score: NDArray[np.floating]) -> Value:
-    """Return the probability, in [0, 1], that a wrong item ranks above a right one; ties count half (Mann-Whitney U)."""
+    """Return the probability that a wrong item ranks above a right one, in [0, 1]; ties count half (Mann-Whitney U)."""
     num_positives = int(wrong.sum())
     num_negatives = len(wrong) - num_positives
     if num_positives == 0 or num_negatives == 0:

@@ -32,6 +32,10 @@ sys.path[:] = json.loads(sys.argv[1])
 import numpy as np
 from stemclean.audio import decoders, worker
 
+class Closing:
+    def __init__(self, decoder): self._decoder, self.info, self.chunks = decoder, decoder.info, decoder.chunks
+    def __exit__(self, *_): os.abort()
+
 class Later:
     def __init__(self, decoder): self._decoder, self.info = decoder, decoder.info
     def __exit__(self, *_): self._decoder.__exit__()
@@ -54,7 +58,8 @@ def wicked(path, stream):
         os.write(2, b"to stderr\\n")
         ctypes.CDLL(None).puts(b"through stdio")
     decoder = decoders.decoder_of(path, stream)
-    return Later(decoder) if name.startswith("later") else decoder
+    kind = Later if name.startswith("later") else Closing if name.startswith("closing") else None
+    return kind(decoder) if kind else decoder
 
 worker.serve(int(sys.argv[2]), int(sys.argv[3]), wicked)
 """
@@ -117,6 +122,36 @@ class TestOneFile:
         begun = next(blocks)
         assert failure(sound_at(tmp_path / "crash.wav"))[0] == "decoder_crashed"
         assert np.array_equal(np.concatenate([begun, *blocks], axis=1), whole)
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_threads_at_the_same_worker_go_on_where_they_were(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    ) -> None:
+        """They wait for their turn when it dies: only the file that it was at is to blame."""
+        monkeypatch.setattr(isolation, "MAX_WORKERS", workers)
+        good = [sound_at(tmp_path / f"{'x' * length}.wav", 40) for length in range(1, 7)]
+        bad = [sound_at(tmp_path / name) for name in ("crash.wav", "later.wav")]
+        right = {path: soundfile.read(path, dtype="float32", always_2d=True)[0].T for path in good}
+
+        def heard(path: Path) -> str:
+            try:
+                whole = np.concatenate(list(files.blocks(path, block_duration=9)), axis=1)
+            except AudioError as error:
+                return error.reason
+            return "right" if np.array_equal(whole, right[path]) else "wrong"
+
+        paths = [*good[:3], bad[0], *good[3:], bad[1]]
+        expected = ["decoder_crashed" if path in bad else "right" for path in paths]
+        with ThreadPoolExecutor(8) as threads:
+            for _ in range(5):
+                assert list(threads.map(heard, paths)) == expected
+
+    def test_a_crash_while_closing_is_nobody_elses(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(isolation, "MAX_WORKERS", 1)
+        path = sound_at(tmp_path / "closing.wav")
+        with ThreadPoolExecutor(4) as threads:
+            heard = list(threads.map(files.read, [path, sound_at(tmp_path / "good.flac", 20)] * 4))
+        assert [waveform.shape[1] for waveform in heard] == [RATE, 20 * RATE] * 4
 
     def test_a_worker_that_somebody_killed_is_replaced(self, tmp_path: Path) -> None:
         path = sound_at(tmp_path / "good.wav")

@@ -85,7 +85,11 @@ class _NoWorkerError(Exception):
 
 
 class _DeadError(Exception):
-    """The worker is gone; ``str`` says how."""
+    """The worker died of what it was asked; ``str`` says how."""
+
+
+class _GoneError(Exception):
+    """The worker was dead before it was asked: another one may be."""
 
 
 class _Remote:
@@ -101,10 +105,13 @@ class _Remote:
         self.info = self._opened()
 
     def _opened(self) -> AudioInfo:
-        self._worker = _state.worker()
-        self._number = next(_NUMBERS)
-        self._slot = -1
-        answer, _ = self._ask({"do": "open", "stream": self._stream})
+        while True:
+            self._worker = _state.worker()
+            self._number = next(_NUMBERS)
+            self._slot = -1
+            with contextlib.suppress(_GoneError):
+                answer, _ = self._ask({"do": "open", "stream": self._stream})
+                break
         self._worker.num_open += 1
         self._slot = self._worker.slot()
         return AudioInfo(**answer["info"] | {"titles": tuple(answer["info"]["titles"])})
@@ -114,10 +121,12 @@ class _Remote:
         at = start
         span: list[int] | None = [start, stop]
         while True:
-            if not self._worker.is_alive():  # another file was its end
+            try:
+                answer, content = self._ask({"do": "read", "span": span})
+            except _GoneError:  # another file was its end
                 self._opened()
                 span = [at, stop]
-            answer, content = self._ask({"do": "read", "span": span})
+                continue
             if answer["shape"] is None:
                 return
             samples = content.reshape(answer["shape"])
@@ -183,13 +192,14 @@ class _Worker:
 
     def is_alive(self) -> bool:
         """Whether it can be asked."""
-        return self._process.returncode is None and self._process.poll() is None
+        return not self._to.closed and self._process.returncode is None and self._process.poll() is None
 
     def ask(self, message: dict[str, Any], seconds: float) -> tuple[dict[str, Any], np.ndarray]:
         """Ask, and wait for the answer.
 
         Raises:
             _DeadError: it died of it.
+            _GoneError: it was dead before.
             _NoWorkerError: it never began.
         """
         if not self.lock.acquire(blocking=False):
@@ -198,6 +208,10 @@ class _Worker:
             self.waited += time.monotonic() - began
         try:
             self._wait_until_ready()
+            self._close_waiting()  # apart, so that a crash in it is not this file's
+            if not self.is_alive():  # it died of another file, while this thread waited for its turn
+                self.let_go()
+                raise _GoneError
             return self._asked(message, seconds)
         finally:
             self.lock.release()
@@ -210,12 +224,10 @@ class _Worker:
             return -1
 
     def _asked(self, message: dict[str, Any], seconds: float) -> tuple[dict[str, Any], np.ndarray]:
-        closed = []
-        while self._unclosed:
-            closed.append(self._unclosed.popleft())
-        self.num_open -= len(closed)
+        sent = False
         try:
-            send(self._to, message | {"close": closed, "seconds": seconds})
+            send(self._to, message | {"seconds": seconds})
+            sent = True
             self._wait(seconds + 10)
             answer, content = receive(self._from)
             if self._shared is not None and answer.get("shared"):
@@ -223,10 +235,21 @@ class _Worker:
                 return answer, np.frombuffer(self._shared, np.float32, size, begin)
             return answer, content.view(np.float32)
         except (EOFError, OSError):
-            raise _DeadError(self._buried(seconds)) from None
+            cause = self._buried(seconds)
+            raise (_DeadError(cause) if sent else _GoneError(cause)) from None
         except BaseException:  # interrupted: the answer will never be read
             self.kill()
             raise
+
+    def _close_waiting(self) -> None:
+        """Close in it what is not needed any more; nobody minds if it dies of that."""
+        closed = []
+        while self._unclosed:
+            closed.append(self._unclosed.popleft())
+        self.num_open -= len(closed)
+        if closed and self.is_alive():
+            with contextlib.suppress(_DeadError, _GoneError):
+                self._asked({"do": "close", "path": "", "close": closed}, PATIENCE)
 
     def _wait_until_ready(self) -> None:
         if self._ready:
@@ -267,10 +290,8 @@ class _Worker:
         if not self.lock.acquire(blocking=False):  # another thread asks, or this one: garbage is collected anywhere
             return
         try:
-            if self._ready and self.is_alive():
-                self._asked({"do": "close", "path": ""}, PATIENCE)
-        except _DeadError:
-            pass
+            if self._ready:
+                self._close_waiting()
         finally:
             self.lock.release()
 
@@ -310,7 +331,7 @@ class _Worker:
     def forget(self) -> None:
         """It is another process's, which this one was forked from."""
         self.let_go()
-        self._process.returncode = 0
+        self._process.returncode, self._ready = 0, True
         self.lock = threading.Lock()
 
 

@@ -70,7 +70,7 @@ def test_one_that_is_killed_in_the_midst_of_a_message_is_noticed(killed):
     next(stream)
     time.sleep(0.5)  # both are at it
     multiprocessing.active_children()[killed].kill()
-    with pytest.raises(StemcleanError, match="a process that mixes ahead was killed") as caught:
+    with pytest.raises(StemcleanError, match="a worker process was killed") as caught:
         list(islice(stream, 8))
     assert "run the same command again" in caught.value.hint
     assert multiprocessing.active_children() == []

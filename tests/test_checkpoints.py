@@ -137,7 +137,7 @@ def a_folder(path: Path) -> None:
 
 
 DAMAGES = {
-    **dict.fromkeys((cut, cut_by_a_byte, emptied, zeroed, garbled, one_bit), "it is not as it was written"),
+    **dict.fromkeys((cut, cut_by_a_byte, emptied, zeroed, garbled, one_bit), "its checksum does not match"),
     a_folder: "it cannot be read: Is a directory",
 }
 
@@ -151,8 +151,8 @@ def test_the_one_before_is_gone_on_from(
     capsys.readouterr()
     small_separator(songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
     assert capsys.readouterr().err.splitlines() == [
-        f"warning: {last}: set aside as {last.name}.damaged, since no training can go on from it: {DAMAGES[damage]}",
-        f"warning: the training goes on from step {OFF - 1}",
+        f"warning: {last}: renamed to {last.name}.damaged, because training cannot resume from it: {DAMAGES[damage]}",
+        f"warning: training resumes from step {OFF - 1}",
     ]
     assert files(tmp_path) == undisturbed("separators")
     assert last.with_name(f"{last.name}.damaged").exists()
@@ -167,8 +167,8 @@ def test_where_both_are_damaged_it_begins_anew(
     capsys.readouterr()
     KINDS[kind](songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
     told = capsys.readouterr().err.splitlines()
-    assert [" set aside as " in line for line in told] == [True, True, False]
-    assert told[-1] == "warning: the training begins anew"
+    assert [" renamed to " in line for line in told] == [True, True, False]
+    assert told[-1] == "warning: training restarts from the beginning"
     assert files(tmp_path) == undisturbed(kind)
 
 
@@ -197,7 +197,7 @@ def test_another_runs_is_not_gone_on_from(
     capsys.readouterr()
     small_separator(songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
     told = capsys.readouterr().err.splitlines()
-    assert [line.endswith(": it is another run's") for line in told] == [True, True, False]
+    assert [line.endswith(": it belongs to another run") for line in told] == [True, True, False]
     assert files(tmp_path) == undisturbed("separators")
 
 

@@ -216,7 +216,7 @@ class TestTask:
         task = task_of(mixer)
         norms = [m for m in task.model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
         before = [norm.running_mean.clone() for norm in norms]
-        measure_norms(task.model, lambda: task.batches(0, 0), lambda given: task.hear(task.model, given))
+        measure_norms(task.model, lambda: task.batches(0, 0), lambda given: task.forward(task.model, given))
         moved = [not torch.equal(old, norm.running_mean) for old, norm in zip(before, norms, strict=True)]
         assert all(moved) and not task.model.training
 
@@ -339,7 +339,7 @@ class TestRun:
 
     def test_too_few_songs_are_refused(self, tmp_path):
         few = aligned_songs.write(tmp_path, ("full", "only_stems"))
-        with pytest.raises(ConfigError, match=r"1 song\(s\) with a voice whose f0 is known"):
+        with pytest.raises(ConfigError, match=r"1 song\(s\) with vocals whose f0 is known"):
             train_tracker(few, tmp_path / "a.safetensors", overrides=QUICK_TRACKER, running=running(tmp_path))
         none = aligned_songs.write(tmp_path / "none", ("only_stems",))
         with pytest.raises(ConfigError, match="no stem of vocals has an f0"):

@@ -95,7 +95,7 @@ class Scaled(Line):
         for x, y in super().batches(rank, start_step):
             yield 10 * x, y
 
-    def hear(self, model, batch):
+    def forward(self, model, batch):
         model(batch[0])
 
 

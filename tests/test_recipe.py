@@ -60,7 +60,7 @@ def test_overrides_reach_their_place():
         ),
         ("loss.x=1", 'no setting named "loss.x": loss is a value'),
         ("nonsense", '"nonsense" is not KEY=VALUE\nwrite --set KEY=VALUE, as in --set loop.batch_size=32'),
-        ("spec.channels=1", "spec.channels is 1; it must be 2, as the mixtures are stereo"),
+        ("spec.channels=1", "spec.channels is 1; it must be 2, because the mixtures are stereo"),
         ("spec.sample_rate=-1", "spec.sample_rate is -1; it must be a whole number from 1 000 to 384 000"),
         ("spec.segment=abc", 'spec.segment is "abc"; it must be a whole number from 256 to 16 777 216'),
         ("spec.rate=8000", 'no setting named "spec.rate"\nknown: spec.sample_rate, spec.channels, spec.segment'),

@@ -88,7 +88,7 @@ def test_a_worker_that_is_killed_ends_it_with_a_word(verb: str, tmp_path: Path) 
     run = under_way(verb, tmp_path)
     os.kill(workers(run)[0], signal.SIGKILL)
     assert run.ended() == 2
-    assert "error: a process that mixes ahead was killed\n" in run.stderr
-    assert "run the same command again to continue" in run.stderr and "Traceback" not in run.stderr
+    assert "error: a worker process was killed\n" in run.stderr
+    assert "run the same command again to resume" in run.stderr and "Traceback" not in run.stderr
     assert cli_process.left_of([run]) == []
     goes_on(verb, tmp_path)

@@ -189,8 +189,8 @@ class SourceMixer:
         return [label for label, drawn in zip(self.labels, self._single, strict=False) if drawn.stems]
 
     @property
-    def heard(self) -> int:
-        """How many classes, the background's among them, have sources of their own."""
+    def num_single(self) -> int:
+        """Number of classes, background included, that have single-class sources."""
         return sum(bool(drawn.stems) for drawn in self._single)
 
     def example(self, number: int) -> Sources:

@@ -1,1 +1,1 @@
-"""From examples to weights: task, loop, calibration."""
+"""Training: tasks, the training loop, recipes and calibration."""

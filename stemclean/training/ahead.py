@@ -1,8 +1,8 @@
-"""Processes that make things ahead of who needs them.
+"""Worker processes that prepare items in advance.
 
-Each has a connection to itself and shares nothing with the others: one that is killed, by the system for want of memory
-say, leaves no lock behind that somebody waits for, nor half a message, and is noticed at once. When the process that
-needs them is gone, however that happened, their connections end, and so do they.
+Each worker has its own connection to the parent and shares nothing with the other workers. If a worker is killed, for
+example because memory ran out, it leaves no lock held and no half-written message, and the parent notices at once. If
+the parent ends for any reason, its connections close and the workers exit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-def
 from typing import Any, TypeVar
 
 import torch
-import torch.multiprocessing  # what tensors are sent with
+import torch.multiprocessing  # registers how tensors are pickled
 
 from stemclean.errors import StemcleanError
 
@@ -29,22 +29,24 @@ __all__ = ["made_ahead"]
 
 T = TypeVar("T")
 AHEAD = 2
-"""Things that each process is asked for before one is needed."""
+"""Number of items requested from each worker in advance."""
 ENDS_SECONDS = 5.0
-"""Within which a process has ended that is not needed any more, before it is ended."""
+"""Seconds that a dismissed worker has to exit before it is killed."""
 
-_ours: set[Connection] = set()
-"""This process's ends of the connections to its own; nobody else may hold them, or they would never end."""
+_parent_ends: set[Connection] = set()
+"""The parent's ends of the connections. Workers close their copies, or the connections would never end."""
 
 
 def made_ahead(make: Callable[[int], T], start: int, processes: int) -> Generator[T, None, None]:
-    """What ``make`` says of ``start``, ``start + 1`` and so on, without end, each made in one of some processes.
+    """Yield ``make(start)``, ``make(start + 1)`` and so on without end, computed by worker processes.
 
     Args:
-        make: of numbers; what it gives can be pickled, and tensors are shared.
+        make: Called with each number. Its result must be picklable; tensors are passed in shared memory.
+        start: First number.
+        processes: Number of workers.
 
     Raises:
-        StemcleanError: one of the processes was killed.
+        StemcleanError: A worker was killed.
     """
     numbers = itertools.count(start)
     makers: list[_Maker] = []
@@ -66,49 +68,49 @@ def made_ahead(make: Callable[[int], T], start: int, processes: int) -> Generato
 
 
 class _Maker:
-    """One of the processes.
+    """A worker process, as the parent sees it.
 
     Args:
-        make: what it does.
+        make: The function that the worker calls with each number.
     """
 
     def __init__(self, make: Callable[[int], Any]) -> None:
         context: Any = multiprocessing.get_context("fork" if hasattr(os, "fork") else None)
-        self.here, there = context.Pipe()
-        _ours.add(self.here)
-        self.process = context.Process(target=_serve, args=(make, there), daemon=True)
-        with _later(signal.SIGINT):  # a process takes over what is put off, so that Ctrl-C is for who asks
+        self.parent_end, worker_end = context.Pipe()
+        _parent_ends.add(self.parent_end)
+        self.process = context.Process(target=_serve, args=(make, worker_end), daemon=True)
+        with _blocked(signal.SIGINT):  # the worker inherits the mask, so Ctrl-C reaches the parent only
             self.process.start()
-        there.close()
+        worker_end.close()
 
     def ask(self, number: int) -> None:
-        """Have one more thing made."""
-        with suppress(OSError):  # it is gone: said where its next thing is needed
-            self.here.send(number)
+        """Request one more item."""
+        with suppress(OSError):  # the worker is gone; get() reports it
+            self.parent_end.send(number)
 
     def get(self) -> Any:
-        """The next of the things that were asked for.
+        """Return the next requested item.
 
         Raises:
-            StemcleanError: the process was killed.
+            StemcleanError: The worker was killed.
         """
         try:
-            connection.wait([self.here, self.process.sentinel])
-            well, made = self.here.recv()
-        except (EOFError, OSError) as error:  # also where it sent what cannot be fetched from it any more
-            hint = "was the memory full? run the same command again to go on, perhaps with fewer --workers"
-            raise StemcleanError("a process that mixes ahead was killed", hint) from error
-        if not well:
-            raise made
-        return made
+            connection.wait([self.parent_end, self.process.sentinel])
+            succeeded, result = self.parent_end.recv()
+        except (EOFError, OSError) as error:  # also when shared memory of a dead worker cannot be opened
+            hint = "did memory run out? run the same command again to resume, perhaps with fewer --workers"
+            raise StemcleanError("a worker process was killed", hint) from error
+        if not succeeded:
+            raise result
+        return result
 
     def dismiss(self) -> None:
-        """It need not make more."""
-        _ours.discard(self.here)
-        self.here.close()
+        """Tell the worker to exit."""
+        _parent_ends.discard(self.parent_end)
+        self.parent_end.close()
 
     def end(self) -> None:
-        """Wait until it has ended, or end it."""
+        """Wait for the worker to exit; kill it after :data:`ENDS_SECONDS`."""
         self.process.join(ENDS_SECONDS)
         if self.process.exitcode is None:
             self.process.kill()
@@ -116,8 +118,8 @@ class _Maker:
 
 
 @contextmanager
-def _later(signum: int) -> Iterator[None]:
-    """Put a signal off until the block has run, where that is known."""
+def _blocked(signum: int) -> Iterator[None]:
+    """Block a signal while the ``with`` block runs, on platforms that support it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -128,27 +130,27 @@ def _later(signum: int) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(make: Callable[[int], Any], there: Connection) -> None:
-    """Make what is asked for, until nobody asks any more."""
+def _serve(make: Callable[[int], Any], worker_end: Connection) -> None:
+    """Answer requests until the parent closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for end in _ours:
+    for end in _parent_ends:
         end.close()
     torch.set_num_threads(1)
     with suppress(EOFError, OSError):
         while True:
-            number = there.recv()
+            number = worker_end.recv()
             try:
-                told = (True, make(number))
-            except Exception as error:  # noqa: BLE001 - it is raised where it is needed
-                told = (False, _sendable(error))
-            there.send(told)
+                message = (True, make(number))
+            except Exception as error:  # noqa: BLE001 - the parent raises it
+                message = (False, _picklable(error))
+            worker_end.send(message)
 
 
-def _sendable(error: Exception) -> Any:
-    """An error as another process can raise it, with where it came from."""
-    told: Any = ExceptionWithTraceback(error, error.__traceback__)
+def _picklable(error: Exception) -> Any:
+    """Return an error that the parent can raise, with its traceback."""
+    wrapped: Any = ExceptionWithTraceback(error, error.__traceback__)
     try:
-        pickle.loads(pickle.dumps(told))  # noqa: S301 - it is our own
+        pickle.loads(pickle.dumps(wrapped))  # noqa: S301 - pickled on the same line
     except Exception:  # noqa: BLE001 - errors may hold anything
-        told = RuntimeError("".join(traceback.format_exception(error)))
-    return told
+        wrapped = RuntimeError("".join(traceback.format_exception(error)))
+    return wrapped

@@ -1,7 +1,7 @@
-"""Fit a classifier's calibration on tracks that it was not trained on.
+"""Fit a classifier's calibration on held-out tracks.
 
-What is scored are excerpts as ``refine`` meets stems: some clean, some with another stem mixed in as bleed. The levels
-reach down to where bleed is barely heard, since a faint class counts as present, too.
+The excerpts resemble the stems that ``refine`` judges: some are clean, others have a second stem mixed in as bleed. The
+bleed levels reach down to barely audible, because a faint class counts as present, too.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from stemclean.units import db_to_amplitude
 __all__ = ["CalibrationConfig", "calibrate", "draw"]
 
 SAME_SONG = 0.5
-"""Share of the bleeds that are from the stem's own song, if it has another class: most bleed is, but songs are few."""
+"""Share of the bleed taken from the same song, if it has another class. Most real bleed is, but songs are few."""
 SILENT = 1e-7
-"""RMS of an excerpt in which there is nothing: nothing bleeds into it, and it does not bleed."""
+"""RMS up to which an excerpt is silent: it neither receives bleed nor serves as bleed."""
 
 
 class CalibrationConfig(Settings):
-    """What a classifier is calibrated on; all ours.
+    """The excerpts that a classifier is calibrated on (our own choice; the paper has no calibration).
 
     Args:
-        excerpts: how many; 0: no calibration.
-        segments: length of an excerpt, in segments of the model.
-        bleed_chance: share of the excerpts that hold another stem as well.
-        bleed_db: its level relative to the stem, drawn uniformly.
+        excerpts: Number of excerpts; 0 turns calibration off.
+        segments: Length of an excerpt, in segments of the model.
+        bleed_chance: Share of the excerpts into which another stem is mixed.
+        bleed_db: Range of its level relative to the stem, drawn uniformly.
     """
 
     section: ClassVar[str] = "calibration"
@@ -49,22 +49,32 @@ class CalibrationConfig(Settings):
 
 
 class _Bleed(NamedTuple):
-    """What was mixed into an excerpt: the classes' places, and the level relative to what it bleeds into."""
+    """Bleed mixed into an excerpt.
+
+    Args:
+        excerpt: Index of the excerpt.
+        stem_class: Index of the stem's class.
+        bleed_class: Index of the class that bleeds into it.
+        level_db: Level of the bleed relative to the stem.
+    """
 
     excerpt: int
-    into: int
-    of: int
+    stem_class: int
+    bleed_class: int
     level_db: float
 
 
 def calibrate(
     model: Classifier, pool: StemPool, config: CalibrationConfig, *, seed: int, quiet: bool = False
 ) -> tuple[Calibration, LevelCalibration]:
-    """The calibrations of a trained classifier, of its scores and of its levels.
+    """Fit the calibrations of a trained classifier: one for its scores, one for its levels.
 
     Args:
-        model: in evaluation mode.
-        pool: held-out stems with trusted labels.
+        model: The classifier, in evaluation mode.
+        pool: Held-out stems with trusted labels.
+        config: Number, length and bleed of the excerpts.
+        seed: Random seed of the excerpts.
+        quiet: Show no progress bar.
     """
     rng = np.random.default_rng((seed, 0xCA1))
     classes = [label for label in model.spec.labels if any(label in stem.labels for stem in pool.stems)]
@@ -75,7 +85,7 @@ def calibrate(
     for _ in tqdm(range(config.excerpts), "calibrate", unit="excerpt", disable=True if quiet else None):
         stem = draw(pool, classes, rng)
         excerpt = pool.random_segment(stem, config.segments * model.spec.segment, rng)
-        held = set(stem.labels)
+        present = set(stem.labels)
         if rng.random() < config.bleed_chance:
             donor = _donor(pool, stem, classes, rng)
             bleed = pool.random_segment(donor, excerpt.shape[1], rng)
@@ -84,36 +94,40 @@ def calibrate(
                 level = db_to_amplitude(bleed_db) * _rms(excerpt) / _rms(bleed)
                 excerpt = excerpt + bleed * np.float32(level)
                 if len(stem.labels) == len(donor.labels) == 1 and stem.labels != donor.labels:
-                    into, of = map(model.spec.labels.index, stem.labels + donor.labels)
-                    bleeds.append(_Bleed(len(pooled), into, of, bleed_db))
-                held |= set(donor.labels)
-        heard = _heard(model, excerpt)
-        pooled.append(heard.pooled())
-        levels_db.append(heard.stem_levels())
-        truth.append([label in held for label in model.spec.labels])
+                    stem_class, bleed_class = map(model.spec.labels.index, stem.labels + donor.labels)
+                    bleeds.append(_Bleed(len(pooled), stem_class, bleed_class, bleed_db))
+                present |= set(donor.labels)
+        judgement = _judge(model, excerpt)
+        pooled.append(judgement.pooled())
+        levels_db.append(judgement.stem_levels())
+        truth.append([label in present for label in model.spec.labels])
     fitted = calibration.fit(np.stack(pooled, axis=1), np.array(truth))
-    told = np.stack(levels_db)
-    used = [b for b in bleeds if np.isfinite(told[b.excerpt]).all()]
-    below = np.array([told[b.excerpt, b.of] - told[b.excerpt, b.into] for b in used])
-    return fitted, fit_levels(below, np.array([b.level_db for b in used]))
+    levels = np.stack(levels_db)
+    used = [b for b in bleeds if np.isfinite(levels[b.excerpt]).all()]
+    relative_db = np.array([levels[b.excerpt, b.bleed_class] - levels[b.excerpt, b.stem_class] for b in used])
+    return fitted, fit_levels(relative_db, np.array([b.level_db for b in used]))
 
 
 def draw(pool: StemPool, classes: list[str], rng: np.random.Generator) -> PooledStem:
-    """A stem of a class drawn first, so that rare classes count as much; all stems of a class alike."""
+    """Draw a class, then a stem of that class, both uniformly, so that rare classes are drawn as often as others."""
     label = classes[int(rng.integers(len(classes)))]
     stems = [stem for stem in pool.stems if label in stem.labels]
     return stems[int(rng.integers(len(stems)))]
 
 
 def _donor(pool: StemPool, stem: PooledStem, classes: list[str], rng: np.random.Generator) -> PooledStem:
-    """What bleeds into a stem."""
-    others = set(classes) - set(stem.labels)
-    own = [other for other in pool.stems if other.track == stem.track and others.intersection(other.labels)]
-    return own[int(rng.integers(len(own)))] if own and rng.random() < SAME_SONG else draw(pool, classes, rng)
+    """Draw the stem that bleeds into another."""
+    other_classes = set(classes) - set(stem.labels)
+    same_song = [
+        other for other in pool.stems if other.track == stem.track and other_classes.intersection(other.labels)
+    ]
+    if same_song and rng.random() < SAME_SONG:
+        return same_song[int(rng.integers(len(same_song)))]
+    return draw(pool, classes, rng)
 
 
-def _heard(model: Classifier, excerpt: np.ndarray) -> Judgement:
-    """What the model says of an excerpt, silence at its end left out."""
+def _judge(model: Classifier, excerpt: np.ndarray) -> Judgement:
+    """Run the model on an excerpt, without the silence at its end."""
     hop = model.spec.segment // 4
     peaks = np.abs(excerpt).max(0)
     sounding = np.flatnonzero(peaks > min(1e-4, 1e-3 * peaks.max(initial=0.0)))
@@ -126,10 +140,10 @@ def _heard(model: Classifier, excerpt: np.ndarray) -> Judgement:
         padded *= np.float32(db_to_amplitude(model.level_dbfs) / max(_rms(padded[:, :length]), 1e-8))
     with torch.inference_mode():
         outputs = model.windows(torch.from_numpy(padded)[None], hop)[0]
-        scores, told = torch.sigmoid(model.logits(outputs)).numpy(), levels_of(model, outputs)
+        scores, levels_db = torch.sigmoid(model.logits(outputs)).numpy(), levels_of(model, outputs)
     return Judgement(
         scores,
-        np.full_like(scores, np.nan) if told is None else told.numpy(),
+        np.full_like(scores, np.nan) if levels_db is None else levels_db.numpy(),
         window_power(padded, model.spec.segment, hop),
         np.ones(windows),
         [(0, length)],

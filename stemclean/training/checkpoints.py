@@ -1,7 +1,7 @@
-"""Checkpoints of a training on disk: what a run that was broken off goes on from, as long as it is whole.
+"""Training checkpoints on disk, from which an interrupted run resumes.
 
-As long as the training is under way, the checkpoint before the last one lies there as well, and is gone on from where
-the last one is damaged.
+Each checkpoint ends in a checksum. While a run is under way the previous checkpoint is kept as well; the run resumes
+from it if the last one is damaged.
 """
 
 from __future__ import annotations
@@ -24,33 +24,34 @@ __all__ = ["DamagedError", "newest_first", "path_of", "read", "remove", "save", 
 State = dict[str, Any]
 MARK = b"stemclean checkpoint"
 SEAL = len(MARK) + hashlib.sha256().digest_size
-"""Bytes behind what torch wrote, which does not mind them."""
+"""Bytes of the mark and checksum appended to the file, which ``torch.load`` ignores."""
 BLOCK = 1 << 20
 
 
 class DamagedError(Exception):
-    """A checkpoint that this run cannot go on from; says why."""
+    """A checkpoint from which this run cannot resume; its message says why."""
 
 
 def path_of(output: Path, run: str) -> Path:
-    """Where the checkpoint of a run lies: beside the weights, under the first letters of the run's key."""
+    """Return the path of a run's checkpoint: beside the weights, named after the first 8 digits of the run's key."""
     return output.with_suffix(f".{run[:8]}.checkpoint")
 
 
 def newest_first(path: Path) -> tuple[Path, Path]:
-    """The last checkpoint and the one before it, whether or not they are there."""
+    """Return the paths of the last checkpoint and of the previous one, whether or not they exist."""
     return path, path.with_name(f"{path.name}.previous")
 
 
 def save(path: Path, state: State, run: str) -> None:
-    """Write a checkpoint, with its checksum; the one that was there becomes the previous one.
+    """Write a checkpoint with its checksum; the last checkpoint becomes the previous one.
 
-    It is on the disk before anything else goes: what a power cut leaves can be gone on from. There are never more than
-    two whole ones, so that no more room is needed while a third is written.
+    The file is synced to disk before it replaces another, so that a run can resume after a power cut. There are never
+    more than two complete checkpoints: the previous one is deleted before the new one is written.
 
     Args:
-        state: tensors and plain values.
-        run: whose state it is; see :func:`read`.
+        path: File to write.
+        state: Tensors and plain values.
+        run: Key of the run, see :func:`read`.
     """
     _, previous = newest_first(path)
     with replacing(path) as temporary:
@@ -68,59 +69,63 @@ def save(path: Path, state: State, run: str) -> None:
 
 
 def read(path: Path, run: str) -> State:
-    """The state that a run left.
+    """Read the state that a run saved.
 
     Args:
-        run: what :func:`save` was told, which differs where one run cannot go on from the other's state.
+        path: File to read.
+        run: Key of the run. It must equal the one given to :func:`save`; runs that cannot share a state have different
+            keys.
 
     Raises:
-        FileNotFoundError: it left none.
-        DamagedError: it is not as it was written, cannot be read, or is another run's.
+        FileNotFoundError: There is no checkpoint.
+        DamagedError: The checkpoint is damaged, unreadable or of another run.
     """
     try:
         with path.open("rb") as file:
             length = os.fstat(file.fileno()).st_size - SEAL
             file.seek(max(0, length))
             if length <= 0 or file.read() != _seal(file, length):
-                raise DamagedError("it is not as it was written")
+                raise DamagedError("its checksum does not match")
             file.seek(0)
             state: State = torch.load(file, map_location="cpu", weights_only=True)
     except (FileNotFoundError, MemoryError, DamagedError):
         raise
     except OSError as error:
         raise DamagedError(f"it cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # torch has many for what another version of it wrote
+    except Exception as error:  # torch raises many kinds for files of other versions
         raise DamagedError("this version of torch cannot read it") from error
     if state.pop("run", None) != run:
-        raise DamagedError("it is another run's")
+        raise DamagedError("it belongs to another run")
     return state
 
 
 def set_aside(path: Path, why: str) -> None:
-    """Give a checkpoint that no run can go on from another name, and say so; of several processes, one does."""
+    """Rename a checkpoint from which no run can resume, and warn; only the main process does."""
     if together().is_main_process:
         aside = path.with_name(f"{path.name}.damaged")
         with writing(path, also=aside):
             path.replace(aside)
-        warn(f"{path}: set aside as {aside.name}, since no training can go on from it: {why}")
+        warn(f"{path}: renamed to {aside.name}, because training cannot resume from it: {why}")
 
 
 def remove(path: Path, *, keep_last: bool = False, until: float = math.inf) -> None:
-    """Take away the checkpoints of a run that is done; what was set aside stays.
+    """Delete the checkpoints of a finished run; files renamed by :func:`set_aside` stay.
 
     Args:
-        keep_last: take away the one before the last alone.
-        until: take away what was written until then, in seconds since the epoch, and nothing that a longer run wrote.
+        path: File of the last checkpoint.
+        keep_last: Delete only the previous checkpoint.
+        until: Delete only files modified up to this time, in seconds since the epoch, so that the checkpoint of a
+            longer run stays.
     """
     last, previous = newest_first(path)
-    for one in (previous,) if keep_last else (previous, last):
+    for checkpoint in (previous,) if keep_last else (previous, last):
         with suppress(FileNotFoundError):
-            if one.stat().st_mtime <= until:
-                one.unlink()
+            if checkpoint.stat().st_mtime <= until:
+                checkpoint.unlink()
 
 
 def _seal(file: IO[bytes], length: int | None = None) -> bytes:
-    """What stands behind the first bytes of a file if they are whole; None: behind all of them."""
+    """Return the mark and checksum of the first ``length`` bytes of a file (None: of all bytes)."""
     digest = hashlib.sha256()
     file.seek(0)
     while block := file.read(BLOCK if length is None else min(BLOCK, length)):

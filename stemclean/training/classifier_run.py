@@ -1,4 +1,4 @@
-"""One classifier from stems to a weights file: pool, split, task, loop, card."""
+"""Train one classifier: decode the stems, split the tracks, fit the model, write weights and card."""
 
 from __future__ import annotations
 
@@ -47,30 +47,32 @@ def fit_classifier(
 ) -> dict[str, Any]:
     """Train a classifier on a manifest's stems and write its weights and card.
 
-    Stems whose verdict is ``drop``, stems without labels and declared test stems are left out. Weights that a run of
-    the same data, recipe and start has finished are not trained again.
+    Stems with the verdict ``drop``, stems without labels and declared test stems are not used. If the output already
+    holds the finished weights of the same data, recipe and initial weights, nothing is trained.
 
     Args:
-        folder: what stem paths are relative to.
-        output: the ``.safetensors`` file.
-        labels: the classes; None: those of the manifest that have stems.
-        cache, cache_limit_gb: folder for decoded audio and its bound, see
-            :meth:`~stemclean.data.pool.StemPool.build`.
-        init: weights to start from (``bundled:``, ``hub:``, ``file:``), so that training goes on where theirs ended.
-        decoded: gives the stems in memory, with the manifest's labels, once they are needed; None: they are decoded
-            here.
-        card: more to say in the card (data, licences, …).
-        resume: go on from a checkpoint of the same data and recipe beside the output.
-        keep_checkpoint: leave it there when the weights are written (ten times their size), so that the run can be
-            made longer; a run that is stopped leaves it in any case.
-        workers: processes that mix ahead of the model; 0 mixes in this one.
+        manifest: The stems.
+        folder: Folder that the paths of stems are relative to.
+        output: The ``.safetensors`` file to write.
+        recipe: All settings of the training.
+        labels: The classes (None: the classes of the manifest that have stems).
+        cache: Folder for decoded audio.
+        cache_limit_gb: Limit of its size, see :meth:`~stemclean.data.pool.StemPool.build`.
+        init: Initial weights (``bundled:``, ``hub:`` or ``file:``), for fine-tuning.
+        decoded: Called once to get the decoded stems, with the labels of the manifest (None: decode them).
+        card: Additional entries of the card (data, licences, …).
+        resume: Resume from a checkpoint of the same data and recipe beside the output.
+        keep_checkpoint: Keep the checkpoint (ten times the size of the weights) after the weights are written, so that
+            the run can be extended. An interrupted run always leaves its checkpoint.
+        workers: Number of worker processes that mix examples in advance; 0: mix in this process.
+        quiet: Show no progress.
 
     Returns:
         The card, with ``output``, ``seconds`` and ``skipped``.
 
     Raises:
-        ConfigError: a recipe that cannot be meant, or too few stems to learn from.
-        WeightsError: weights to start from that cannot be had or do not fit.
+        ConfigError: The recipe is invalid, or there are too few stems.
+        WeightsError: The initial weights cannot be loaded or do not fit the model.
     """
     if recipe.loss not in LOSSES:
         raise ConfigError(f'no loss named "{recipe.loss}"', f"known: {', '.join(LOSSES)}")
@@ -78,21 +80,21 @@ def fit_classifier(
     labels = tuple(labels or _labels(manifest, stems))
     start = weights.load(init) if init else None
     if start and set(start.model.spec.labels) == set(labels):
-        labels = start.model.spec.labels  # the order of its outputs
+        labels = start.model.spec.labels  # keep the order of the outputs
     key = _run_key(stems, folder, labels, recipe, start)
     settings = {"recipe": recipe.to_dict()}
-    if resume and (written := finished.found(output, key, settings, card, keep_checkpoint=keep_checkpoint)):
-        return _told(written, output, 0.0, manifest.skipped)
+    if resume and (written := finished.find(output, key, settings, card, keep_checkpoint=keep_checkpoint)):
+        return _summary(written, output, 0.0, manifest.skipped)
     train_tracks, validation_tracks = split_tracks(stems, share=recipe.validation_share, seed=recipe.seed)
     if not validation_tracks:
         raise ConfigError(
-            f"{len(train_tracks)} track(s) are too few to hold one out for validation",
+            f"{len(train_tracks)} track(s) are too few: at least one must be held out for validation",
             "give at least two tracks of each class",
         )
     copies = leaked(manifest.stems, validation_tracks)
     model, started = _model(recipe, labels, start)
     processes = together()
-    with processes.main_process_first():  # the others find the cache
+    with processes.main_process_first():  # the other processes then read its cache
         pool = (
             decoded()
             if decoded
@@ -145,13 +147,13 @@ def fit_classifier(
         **(card or {}),
     }
     finished.keep(output, model, written, dtype=torch.float16, keep_checkpoint=keep_checkpoint)
-    return _told(written, output, progress.seconds, [*manifest.skipped, *pool.skipped])
+    return _summary(written, output, progress.seconds, [*manifest.skipped, *pool.skipped])
 
 
 def _model(
     recipe: ClassifierRecipe, labels: Sequence[str], start: weights.Weights | None
 ) -> tuple[Any, dict[str, Any]]:
-    """The model before its first step, and what the card says of where it started."""
+    """Build the model before its first step; returns it and the card's entry on its initial weights."""
     torch.manual_seed(recipe.seed)
     spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], tuple(labels), recipe.spec["segment"])
     model = registry.build("classifiers", recipe.architecture, spec, dict(recipe.options))
@@ -162,13 +164,17 @@ def _model(
 
 
 def _labels(manifest: Manifest, stems: Sequence[Stem]) -> tuple[str, ...]:
-    """The manifest's classes that have stems; a classifier needs two."""
+    """Return the classes of the manifest that have stems.
+
+    Raises:
+        ConfigError: There are fewer than two.
+    """
     counts = Counter(label for stem in stems for label in stem.labels)
     labels = tuple(label for label in manifest.labels if counts[label])
     if len(labels) < 2:
         raise ConfigError(
-            f"{len(stems)} usable stems of {len(labels)} class(es): a classifier needs two classes at least",
-            "check the folder, or `stemclean refine --weights` with weights that exist",
+            f"{len(stems)} usable stems of {len(labels)} class(es): a classifier needs at least two classes",
+            "check the folder, or use existing weights: `stemclean refine --weights`",
         )
     return labels
 
@@ -180,21 +186,22 @@ def _run_key(
     recipe: ClassifierRecipe,
     start: weights.Weights | None,
 ) -> str:
-    """SHA-256 of all that a training depends on but its length: a longer run goes on from a shorter one."""
+    """Return the SHA-256 of everything the training depends on, except its length: a longer run resumes a shorter."""
     plain = recipe.to_dict()
     plain["loop"] = {k: v for k, v in plain["loop"].items() if k not in {"examples", "validations", "decay"}}
     del plain["calibration"]
-    told = [[*content(stem, folder), stem.track, stem.split, stem.labels, stem.sampling_weight] for stem in stems]
-    what = [plain, labels, start and start.sha256, told]
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+    data = [[*content(stem, folder), stem.track, stem.split, stem.labels, stem.sampling_weight] for stem in stems]
+    document = [plain, labels, start and start.sha256, data]
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def _told(card: dict[str, Any], output: Path, seconds: float, skipped: Sequence[Skip]) -> dict[str, Any]:
+def _summary(card: dict[str, Any], output: Path, seconds: float, skipped: Sequence[Skip]) -> dict[str, Any]:
+    """Return the result of :func:`fit_classifier`."""
     return {**card, "output": str(output), "seconds": seconds, "skipped": [skip.model_dump() for skip in skipped]}
 
 
 def _data(pool: StemPool, train_tracks: set[str], validation_tracks: set[str]) -> dict[str, Any]:
-    """Hours per class and tracks per split, for the card."""
+    """Return the hours per class and tracks per split, for the card."""
     hours: dict[str, float] = defaultdict(float)
     for stem in pool.stems:
         for label in stem.labels:

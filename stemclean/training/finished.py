@@ -1,4 +1,4 @@
-"""Weights that a run has finished: whether they are those that are asked for, what their card says, where they go."""
+"""Finished weights: find those of an earlier run, write new ones, push them to the hub."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from stemclean.models import weights
 from stemclean.training import checkpoints
 from stemclean.training.processes import together
 
-__all__ = ["found", "keep", "published"]
+__all__ = ["find", "keep", "published"]
 
 
-def found(
+def find(
     output: Path,
     key: str,
     settings: Mapping[str, Any],
@@ -26,17 +26,17 @@ def found(
     *,
     keep_checkpoint: bool = False,
 ) -> dict[str, Any] | None:
-    """The card of weights that this very run has written, length and all; None where there are none.
+    """Return the card of the weights if the same run, of the same length, has already written them; otherwise None.
 
-    What the run did not come to any more, since it was killed, is done: the card beside the weights is written, and the
-    checkpoint goes.
+    If that run was killed before its last steps, they are done now: write the card beside the weights, delete the
+    checkpoint.
 
     Args:
-        output: the ``.safetensors`` file.
-        key: of the run: data, settings and start.
-        settings: keys of the card with what they must say, such as ``recipe``.
-        card: what is to be said in the card now (a licence, …).
-        keep_checkpoint: leave it there, without the one before it.
+        output: The ``.safetensors`` file.
+        key: Key of the run (data, settings and initial weights).
+        settings: Entries that the card must have, such as ``recipe``.
+        card: Additional entries of the card, which are updated (a licence, …).
+        keep_checkpoint: Keep the last checkpoint; the previous one is deleted.
     """
     try:
         written = weights.read_card(output)
@@ -45,27 +45,28 @@ def found(
     same = all(written.get(name) == json.loads(json.dumps(value)) for name, value in settings.items())
     if written.get("run") != key or not same:
         return None
-    wanted = {**written, **json.loads(json.dumps(dict(card or {})))}
+    updated = {**written, **json.loads(json.dumps(dict(card or {})))}
     processes = together()
     if processes.is_main_process:
         until = output.stat().st_mtime
         checkpoints.remove(checkpoints.path_of(output, key), keep_last=keep_checkpoint, until=until)
-        if wanted != written or not output.with_suffix(".json").exists():
-            weights.write_card(output, wanted)
+        if updated != written or not output.with_suffix(".json").exists():
+            weights.write_card(output, updated)
     processes.wait_for_everyone()
-    return wanted
+    return updated
 
 
 def keep(
     output: Path, model: nn.Module, card: dict[str, Any], *, dtype: torch.dtype, keep_checkpoint: bool = False
 ) -> None:
-    """Write the weights of a training that is done, and take its checkpoint away; of several processes, one does.
+    """Write the weights of a finished run and delete its checkpoint; only the main process does.
 
     Args:
-        output: the ``.safetensors`` file.
-        card: with ``run``, the key of the run.
-        dtype: of the floating-point tensors on disk.
-        keep_checkpoint: leave it there, without the one before it.
+        output: The ``.safetensors`` file.
+        model: The trained model.
+        card: The card; its ``run`` is the key of the run.
+        dtype: Data type of the floating-point tensors on disk.
+        keep_checkpoint: Keep the last checkpoint; the previous one is deleted.
     """
     processes = together()
     if processes.is_main_process:
@@ -75,17 +76,18 @@ def keep(
 
 
 def published(result: dict[str, Any], repo: str | None, *, quiet: bool = False) -> dict[str, Any]:
-    """What a verb gives back, its weights pushed where that is asked for; of several processes, one pushes.
+    """Push the weights of a result to the hub if a repository is given; only the main process pushes.
 
     Args:
-        result: with ``output``, the file of weights.
-        repo: ``ORG/REPO``; None: nothing is published.
+        result: Result of a training; ``output`` is the file of weights.
+        repo: ``ORG/REPO`` (None: push nothing).
+        quiet: Show no progress.
 
     Returns:
-        The same with ``published``, where the weights can be had from now on; without it, where nothing is published.
+        The result, with the URI of the pushed weights as ``published`` if a repository is given.
 
     Raises:
-        WeightsError: the hub cannot be reached, or refuses. The weights stay.
+        WeightsError: The hub cannot be reached, or refuses the upload. The local weights stay.
     """
     if repo is None:
         return result
@@ -95,5 +97,5 @@ def published(result: dict[str, Any], repo: str | None, *, quiet: bool = False) 
     try:
         return {**result, "published": weights.push(output, repo, quiet=quiet)}
     except WeightsError as error:
-        hint = f"{error.hint}\nthe weights stay in {output}; the same command pushes them without training again"
+        hint = f"{error.hint}\nthe weights stay in {output}; run the same command again to push them without training"
         raise WeightsError(error.message, hint) from None

@@ -1,7 +1,7 @@
-"""Settings that do nothing beside others, which are refused where somebody gives them: ``loss.n_fft`` of an L1 loss.
+"""Settings that have no effect because of other settings, such as ``loss.n_fft`` with an L1 loss.
 
-Each rule looks at a whole recipe, and says which of its settings nothing reads. A value that asks for nothing, as a
-chance of 0, may stand there all the same.
+Each rule takes a whole recipe and yields the settings that nothing reads. Setting one of them is an error, unless its
+value turns the feature off anyway, as a chance of 0 does.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["Idle", "of_classifier", "of_joint_separator", "of_joint_tracker", "of_separator", "of_tracker"]
 
 ANY: Any = object()
-"""Stands for no value: whatever it is, it does nothing and may not be given."""
+"""Sentinel for :attr:`Idle.off`: the setting may not be given, whatever its value."""
 
 
 class Idle(NamedTuple):
-    """A setting that does nothing.
+    """A setting that has no effect.
 
     Args:
-        key: its full name; one that ends in a dot stands for all that begin with it.
-        why: what makes it so, after "does nothing".
-        off: the value that asks for nothing.
+        key: Full name of the setting; a name that ends in a dot stands for all settings of that section.
+        why: The reason, to be read after "does nothing".
+        off: The value that turns the feature off, which is allowed.
     """
 
     key: str
@@ -36,14 +36,14 @@ class Idle(NamedTuple):
 
 
 def of_classifier(recipe: ClassifierRecipe) -> Iterator[Idle]:
-    """Of a classifier's training."""
+    """Yield the idle settings of a classifier's training."""
     mixing, calibration = recipe.mixing, recipe.calibration
     if not mixing.level:
         yield Idle("mixing.quiet_chance", "where mixing.level is false", 0)
     if not mixing.level or not mixing.quiet_chance:
         yield Idle("mixing.quiet_db", "without mixing.level and a mixing.quiet_chance")
-    known = options.filled("classifiers", recipe.architecture, recipe.options)
-    if known is not None and known.get("level_dbfs") is None:
+    filled = options.filled("classifiers", recipe.architecture, recipe.options)
+    if filled is not None and filled.get("level_dbfs") is None:
         yield Idle("mixing.peak_db", "without options.level_dbfs, to which it is relative")
     if not recipe.disguised:
         yield Idle("equalizer_db", "where disguised is 0", 0)
@@ -59,7 +59,7 @@ def of_classifier(recipe: ClassifierRecipe) -> Iterator[Idle]:
 
 
 def of_separator(recipe: SeparatorRecipe) -> Iterator[Idle]:
-    """Of a separator's training, alone or with a tracker."""
+    """Yield the idle settings of a separator's training, alone or with a tracker."""
     yield from _of_loss(recipe)
     yield from _of_loop(recipe)
     if recipe.spec.channels == 1:
@@ -69,35 +69,35 @@ def of_separator(recipe: SeparatorRecipe) -> Iterator[Idle]:
         yield Idle("mixing.min_piece", "where mixing.multi_label_probability is 0")
     elif recipe.mixing.whole_stems:
         yield Idle("mixing.min_piece", "where mixing.whole_stems is true")
-    known = options.filled("separators", recipe.architecture, recipe.options) or {}
-    if known.get("layers") == 1:
+    filled = options.filled("separators", recipe.architecture, recipe.options) or {}
+    if filled.get("layers") == 1:
         yield Idle("options.dropout", "where options.layers is 1", 0)
-    if known.get("dconv_depth") == 0:
+    if filled.get("dconv_depth") == 0:
         for name in ("attn", "lstm", "comp"):
             yield Idle(f"options.dconv_{name}", "where options.dconv_depth is 0")
 
 
 def of_tracker(recipe: TrackerRecipe) -> Iterator[Idle]:
-    """Of a tracker's training by itself."""
+    """Yield the idle settings of a pitch tracker's training."""
     yield Idle("mixing.swap_chance", "where spec.channels is 1", 0)
     yield from _of_loop(recipe)
 
 
 def of_joint_separator(recipe: SeparatorRecipe) -> Iterator[Idle]:
-    """Of a separator that is trained together with a tracker."""
-    songs = "in joint training, which takes songs as they are"
+    """Yield the idle settings of a separator in joint training."""
+    songs = "in joint training, which uses songs as they are"
     yield Idle("mixing.multi_label_probability", songs, 0)
     yield Idle("mixing.whole_stems", songs, off=False)
     yield Idle("mixing.min_piece", songs)
     yield Idle("mixing.effects", songs, "none")
     yield Idle("mixing.absent_chance", songs, 0)
-    yield Idle("loss.robust", "in joint training, which has weightings instead", "none")
-    yield Idle("loss.keep", "in joint training, which has weightings instead", ())
+    yield Idle("loss.robust", "in joint training, which uses joint.weighting instead", "none")
+    yield Idle("loss.keep", "in joint training, which uses joint.weighting instead", ())
     yield from of_separator(recipe)
 
 
 def of_joint_tracker(_: TrackerRecipe) -> Iterator[Idle]:
-    """Of a tracker that is trained together with a separator."""
+    """Yield the idle settings of a pitch tracker in joint training."""
     yield Idle("loop.", "in joint training: the separator's loop trains both")
     yield Idle("mixing.", "in joint training: the separator's excerpts are the tracker's")
     yield Idle("validation_share", "in joint training: the separator's validation is the tracker's")

@@ -1,9 +1,9 @@
-"""The task of a cascade: mixtures in, sources and the f0 of the voice out, both learned together.
+"""The task of a cascade: learn to separate mixtures and to track the f0 of the voice at the same time.
 
-``loss = w * separation + (2 - w) * pitch`` as in DJCM (Wei et al. 2024, arXiv 2401.03856): separation as in
-:mod:`stemclean.training.separate`, pitch the binary cross-entropy over the pitch classes of every frame, the right
-class weighted 10. The tracker hears the separated voice, so that its gradient reaches the separator. Examples
-are weighted by :mod:`stemclean.training.weighting`; frames of an f0 that a tracker estimated, by their own confidence.
+``loss = w * separation + (2 - w) * pitch`` as in DJCM (Wei et al. 2024, arXiv 2401.03856). The separation loss is that
+of :mod:`stemclean.training.separate`. The pitch loss is the binary cross-entropy over the pitch classes of every frame,
+with weight 10 on the true class. The tracker's input is the separated voice, so its gradient reaches the separator.
+Examples are weighted by :mod:`stemclean.training.weighting`; frames of an estimated f0 by their confidence.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from stemclean.training.weighting import names as weightings
 __all__ = ["JointConfig", "JointTask"]
 
 SCORED_DB = 10.0
-"""Decibels that weigh as much as all of the raw pitch accuracy in a validation's ``score`` (ours)."""
+"""SDR in dB that counts as much as a raw pitch accuracy of 1 in the validation's ``score`` (our choice)."""
 
 
 class JointConfig(Settings):
-    """How two models are trained as one.
+    """Settings of joint training.
 
     Args:
-        weighting: a name of :mod:`stemclean.training.weighting`.
-        sep_weight: of separation, in [0, 2]; pitch has the rest of 2.
-        confidences: False: every label counts as if a person had given it.
+        weighting: How examples are weighted, a name of :mod:`stemclean.training.weighting`.
+        sep_weight: Weight ``w`` of the separation loss, in [0, 2]; the pitch loss has weight ``2 - w``.
+        confidences: Weight labels by their confidence. If false, estimated labels count as much as annotated ones.
     """
 
     section: ClassVar[str] = "joint"
@@ -52,20 +52,20 @@ class JointConfig(Settings):
 
 @dataclass
 class JointTask:
-    """See :class:`stemclean.training.loop.Task`.
+    """The task of joint training; see :class:`stemclean.training.loop.Task`.
 
     Args:
-        model: what is trained.
-        train, validation: excerpts of different songs.
-        loss: of separation.
-        pitch: of the tracker.
-        config: how both are joined.
-        weighting: of the examples; it may have a state, which the checkpoint holds.
-        batch_size: examples a step, over all processes.
-        processes: how many share a step.
-        seed: of what the model drops.
-        workers: processes that cut excerpts ahead.
-        validation_examples: excerpts, always the same ones.
+        model: The cascade to train.
+        train, validation: Mixers of excerpts of different songs.
+        loss: Loss of the separator.
+        pitch: Loss of the tracker.
+        config: Settings of joint training.
+        weighting: Weights the examples; its state, if any, is saved in the checkpoint.
+        batch_size: Examples per step, over all processes.
+        processes: Number of processes that share a step.
+        seed: Random seed of dropout.
+        workers: Number of worker processes that cut excerpts in advance.
+        validation_examples: Number of validation excerpts, always the same ones.
     """
 
     model: Cascade
@@ -84,9 +84,9 @@ class JointTask:
     score_name = "score"
 
     def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
-        """Targets, rows, trust of the sources, f0, its trust, and the examples' numbers.
+        """Yield batches without end, see :func:`stemclean.training.track.stacked`.
 
-        Step k of a run always has the same examples, with any number of workers.
+        Step k of a run always has the same examples, whatever the number of workers.
         """
         return numbered.batches(
             lambda numbers: track.stacked(self.train, numbers),
@@ -108,15 +108,15 @@ class JointTask:
     def losses(
         self, model: nn.Module, batch: tuple[Tensor, ...], totals: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """The joint loss of some examples, and both losses apart, weighted by trust alone."""
+        """Return the joint loss of a batch, and the separation and pitch losses weighted by trust only."""
         sources, rows, trust, f0_hz, f0_trust, numbers = batch
         totals = totals or self.totals(batch)
         torch.manual_seed((self.seed << 40) + int(numbers[0]))
         mixture = sources.sum(1)
         estimates, logits = model(mixture)
-        summed, there = sum_of_rows(estimates.float(), rows)
-        items, there = item_losses(self.loss, summed, sources, mixture, there)
-        separation = (items * there).sum(1) / items.shape[1]
+        summed, used = sum_of_rows(estimates.float(), rows)
+        items, used = item_losses(self.loss, summed, sources, mixture, used)
+        separation = (items * used).sum(1) / items.shape[1]
         trust, f0_trust = self._trusts(trust, f0_trust)
         cascade = cast("Cascade", model)
         cents = cascade.tracker.cents
@@ -124,9 +124,9 @@ class JointTask:
         with torch.no_grad():
             compares = self.weighting.needs_reference
             reference = self._reference(cascade, sources, rows, f0_hz, f0_trust) if compares else None
-            of_separation, of_pitch = self._weights(separation, pitch, reference, trust, f0_trust.mean(1))
+            weights = self._weights(separation, pitch, reference, trust, f0_trust.mean(1))
         share = self.config.sep_weight
-        parts = [(w * each).sum() / totals["examples"] for w, each in ((of_separation, separation), (of_pitch, pitch))]
+        parts = [(w * loss).sum() / totals["examples"] for w, loss in zip(weights, (separation, pitch), strict=True)]
         return {
             "loss": share * parts[0] + (2 - share) * parts[1],
             "separation": track.trusted_mean(separation, trust, totals["trust"]),
@@ -134,7 +134,7 @@ class JointTask:
         }
 
     def _trusts(self, trust: Tensor, f0_trust: Tensor) -> tuple[Tensor, Tensor]:
-        """As they are, or whole wherever there is a label at all."""
+        """Return the trust in sources and f0; without ``confidences``, 1 for every label there is."""
         if self.config.confidences:
             return trust, f0_trust
         return (trust > 0).to(trust), (f0_trust > 0).to(f0_trust)
@@ -142,50 +142,50 @@ class JointTask:
     def _weights(
         self, separation: Tensor, pitch: Tensor, reference: Tensor | None, trust: Tensor, f0_trust: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Of this process's examples, weighed among those of all; ``(batch,)`` each."""
-        known = [separation, pitch, trust, f0_trust, *([] if reference is None else [reference])]
-        every, mine = everyones(torch.stack(known, 1))
-        separation, pitch, trust, f0_trust, *compared = every.unbind(1)
-        told = SampleLosses(separation, pitch, compared[0] if compared else None, trust, f0_trust)
-        of_separation, of_pitch = self.weighting.weights(told)
-        return of_separation[mine], of_pitch[mine]
+        """Return the weights of this process's examples within the batch of all processes; ``(batch,)`` each."""
+        columns = [separation, pitch, trust, f0_trust, *([] if reference is None else [reference])]
+        gathered, mine = everyones(torch.stack(columns, 1))
+        separation, pitch, trust, f0_trust, *references = gathered.unbind(1)
+        losses = SampleLosses(separation, pitch, references[0] if references else None, trust, f0_trust)
+        separation_weights, pitch_weights = self.weighting.weights(losses)
+        return separation_weights[mine], pitch_weights[mine]
 
-    def hear(self, model: nn.Module, batch: tuple[Tensor, ...]) -> None:
-        """Give the model a batch's mixtures."""
+    def forward(self, model: nn.Module, batch: tuple[Tensor, ...]) -> None:
+        """Run the model on the mixtures of a batch."""
         model(batch[0].sum(1))
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """SDR in dB (median of a class's excerpts) and pitch accuracies on the separated voice, on fixed excerpts.
+        """Return the SDR in dB and the pitch accuracies on the separated voice, on fixed excerpts.
 
-        ``score`` is the SDR, averaged over classes, in tens of dB, and the raw pitch accuracy, together (ours).
+        The SDR of a class is the median over its excerpts. ``score`` is the SDR, averaged over classes and divided by
+        :data:`SCORED_DB`, plus the raw pitch accuracy (our choice).
         """
         cascade: Any = model
         device = next(model.parameters()).device
-        ratios, heard = [], []
+        ratios, tracked = [], []
         for numbers in track.groups(self.validation_examples):
             sources, rows, trust, f0_hz, f0_trust, _ = track.stacked(self.validation, numbers)
             estimates, logits = cascade(sources.sum(1).to(device))
-            summed, there = sum_of_rows(estimates.float().cpu(), rows)
-            known = there & (trust[:, None] == 1)
-            ratios.append(_sdr_db(summed, sources, known))
-            heard.append((logits, f0_hz, f0_trust))
+            summed, used = sum_of_rows(estimates.float().cpu(), rows)
+            ratios.append(_sdr_db(summed, sources, used & (trust[:, None] == 1)))
+            tracked.append((logits, f0_hz, f0_trust))
         figures = _medians(torch.cat(ratios), cascade.spec.labels)
-        accuracies = track.accuracies(heard, cascade.tracker)
+        accuracies = track.accuracies(tracked, cascade.tracker)
         score = figures.get("sdr_db", 0.0) / SCORED_DB + accuracies.get("rpa", 0.0)
         return {"score": score, **figures, **accuracies}
 
     def state_dict(self) -> dict[str, Any]:
-        """The weighting's."""
+        """Return the state of the weighting."""
         return self.weighting.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where a run was."""
+        """Restore the state of the weighting."""
         self.weighting.load_state_dict(state)
 
     def _reference(self, cascade: Cascade, sources: Tensor, rows: Tensor, f0_hz: Tensor, f0_trust: Tensor) -> Tensor:
-        """The pitch loss on the reference voice, NaN where the voice shares its row with other classes.
+        """Return the pitch loss on the reference voice; NaN if the voice shares its row with other classes.
 
-        Nothing is learned from it, running statistics included.
+        It has no gradient and does not update the running statistics of batch norms.
         """
         row = rows[:, self.model.pitched_row]
         voice = sources[torch.arange(len(sources), device=sources.device), row]
@@ -198,7 +198,7 @@ class JointTask:
 
 @contextmanager
 def still_norms(model: nn.Module) -> Iterator[None]:
-    """Batch norms that measure a batch and remember nothing of it."""
+    """Let batch norms normalise by the statistics of the batch without updating their running statistics."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     before = [(norm.track_running_stats, norm.running_mean, norm.running_var) for norm in norms]
     try:
@@ -212,14 +212,14 @@ def still_norms(model: nn.Module) -> Iterator[None]:
 
 
 def _sdr_db(estimates: Tensor, sources: Tensor, known: Tensor) -> Tensor:
-    """10 log10 of the energy of a source over that of the error; NaN where it is silent or not known."""
+    """Return 10 log10 of the energy of a source over that of the error; NaN where it is silent or unknown."""
     energy, error = sources.square().sum((2, 3)), (estimates - sources).square().sum((2, 3))
     ratio = 10 * torch.log10(energy / error.clamp_min(1e-10))
     return torch.where(known & (energy > 0), ratio, torch.full_like(ratio, torch.nan))
 
 
 def _medians(ratios: Tensor, labels: Sequence[str]) -> dict[str, float]:
-    """Median of each class's excerpts, and their mean as ``sdr_db``; nothing where nothing is known."""
+    """Return the median over excerpts of each class, and their mean as ``sdr_db``; empty if all are NaN."""
     medians = ratios.nanmedian(0).values
-    found = {f"sdr_db/{label}": float(v) for label, v in zip(labels, medians, strict=True) if not v.isnan()}
-    return {"sdr_db": float(np.mean(list(found.values()))), **found} if found else {}
+    by_class = {f"sdr_db/{label}": float(v) for label, v in zip(labels, medians, strict=True) if not v.isnan()}
+    return {"sdr_db": float(np.mean(list(by_class.values()))), **by_class} if by_class else {}

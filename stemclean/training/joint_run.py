@@ -1,4 +1,4 @@
-"""Cascades and trackers from songs to a weights file: pool, songs, split, task, loop, card."""
+"""Train a cascade or a pitch tracker: decode and split the songs, fit the model, write weights and card."""
 
 from __future__ import annotations
 
@@ -46,37 +46,39 @@ def fit_joint(
     """Train a separator and a pitch tracker as one cascade, and write its weights and card.
 
     Args:
-        folder: what paths of the manifest are relative to.
-        output: the ``.safetensors`` file.
-        recipe: of the separator; it has the word on loss, mixing, loop and seed. Of its mixing, only what a song as a
-            whole can have: loudness, gains, swapped channels and inverted classes.
-        tracker_recipe: of the tracker: network and pitch loss.
-        config: how both are joined.
-        labels: the classes; None: those that a stem holds without holding all of the manifest's.
-        start: weights to start from.
-        card: more to say in the card.
-        running: how it runs.
+        manifest: The songs.
+        folder: Folder that the paths of the manifest are relative to.
+        output: The ``.safetensors`` file to write.
+        recipe: Recipe of the separator. Its loss, mixing, loop and seed are those of the joint training. Of the mixing,
+            only loudness, gains, swapped channels and inverted polarity can be used.
+        tracker_recipe: Recipe of the tracker, for its architecture and pitch loss.
+        config: Settings of joint training.
+        labels: The classes (None: the classes of all stems that are not whole mixtures).
+        start: Initial weights.
+        card: Additional entries of the card.
+        running: Cache, workers, checkpoints and logs.
 
     Returns:
-        The card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``: mixtures of more than the classes, too.
+        The card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``. Mixtures that hold other classes are
+        skipped.
 
     Raises:
-        ConfigError: recipes that cannot be meant, or too few songs.
-        WeightsError: weights to start from that cannot be had or do not fit.
+        ConfigError: A recipe is invalid, or there are too few songs.
+        WeightsError: The initial weights cannot be loaded or do not fit the model.
     """
     mixing = _mixing(recipe)
-    known = trusted(manifest)
+    usable = trusted(manifest)
     loaded = start.loaded()
-    classes = _classes(known, labels, loaded["separators"])
-    known = _narrowed(known, classes, given=bool(labels))
-    manifest = known.with_stems(known.stems, skipped=[*manifest.skipped, *_beyond(known, classes)])
-    key = _run_key(known, folder, [recipe.to_dict(), tracker_recipe.to_dict(), config.to_dict()], classes, loaded)
+    classes = _classes(usable, labels, loaded["separators"])
+    usable = _narrowed(usable, classes, chosen=bool(labels))
+    manifest = usable.with_stems(usable.stems, skipped=[*manifest.skipped, *_beyond(usable, classes)])
+    key = _run_key(usable, folder, [recipe.to_dict(), tracker_recipe.to_dict(), config.to_dict()], classes, loaded)
     settings = {"recipe": recipe.to_dict(), "tracker_recipe": tracker_recipe.to_dict(), "joint": config.to_dict()}
     keep = running.keep_checkpoint
-    if running.resume and (written := finished.found(output, key, settings, card, keep_checkpoint=keep)):
-        return _told(written, output, manifest)
+    if running.resume and (written := finished.find(output, key, settings, card, keep_checkpoint=keep)):
+        return _summary(written, output, manifest)
     songs = Songs(
-        known,
+        usable,
         folder,
         classes,
         dict(recipe.spec),
@@ -94,7 +96,7 @@ def fit_joint(
     model = cascade.build(parts)
     frames = Frames(model.tracker.hop / model.tracker.spec.sample_rate, model.num_frames(recipe.spec["segment"]))
     train = songs.mixer(songs.train, mixing, frames, 0)
-    started = _started(model, loaded, parts)
+    started = _load_parts(model, loaded, parts)
     if loaded["separators"] is None:
         model.separator.standardise(_mixtures(train))
     processes = together().num_processes
@@ -105,14 +107,14 @@ def fit_joint(
         recipe.loss,
         PitchLoss(tracker_recipe.positive_weight, tracker_recipe.blur),
         config,
-        weighting.build(config.weighting, _steps_of_a_pass(songs, recipe)),
+        weighting.build(config.weighting, _steps_per_epoch(songs, recipe)),
         batch_size=recipe.loop.batch_size,
         processes=processes,
         seed=recipe.seed,
         workers=running.workers,
         validation_examples=recipe.validation_examples,
     )
-    told = {
+    entries = {
         "kind": "cascades",
         "architecture": f"{recipe.architecture}+{tracker_recipe.architecture}",
         "spec": model.spec.to_dict(),
@@ -121,7 +123,7 @@ def fit_joint(
         **settings,
         **started,
     }
-    return _fitted(task, model, recipe.loop, output, key, told, songs, manifest, card, running)
+    return _fit_and_write(task, model, recipe.loop, output, key, entries, songs, manifest, card, running)
 
 
 def fit_tracker(
@@ -134,31 +136,43 @@ def fit_tracker(
     card: dict[str, Any] | None = None,
     running: Running = Running(),
 ) -> dict[str, Any]:
-    """Train a pitch tracker on voices whose f0 is known, and write its weights and card.
+    """Train a pitch tracker on vocals with a known f0, and write its weights and card.
 
     Args:
-        init: weights of a tracker, or of a cascade, to start from.
+        manifest: The stems; those of vocals with an f0 are used.
+        folder: Folder that the paths of the manifest are relative to.
+        output: The ``.safetensors`` file to write.
+        recipe: All settings of the training.
+        init: Initial weights, of a tracker or of a cascade.
+        card: Additional entries of the card.
+        running: Cache, workers, checkpoints and logs.
 
-    The rest, what comes back and what is raised as in :func:`fit_joint`.
+    Returns:
+        As :func:`fit_joint`.
+
+    Raises:
+        ConfigError: The recipe is invalid, or there are too few songs.
+        WeightsError: The initial weights cannot be loaded or do not fit the model.
     """
-    known = trusted(manifest)
-    known = known.with_stems([stem for stem in known.stems if stem.labels == [PITCHED] and stem.f0 is not None])
-    if not known.stems:
-        raise ConfigError("no stem of vocals has an f0", "put it beside the vocals, in a file such as vocals.f0.csv")
+    usable = trusted(manifest)
+    usable = usable.with_stems([stem for stem in usable.stems if stem.labels == [PITCHED] and stem.f0 is not None])
+    if not usable.stems:
+        raise ConfigError("no stem of vocals has an f0", "put an f0 file beside the vocals, such as vocals.f0.csv")
     loaded = Start(tracker=init).loaded()
-    key = _run_key(known, folder, [recipe.to_dict()], [PITCHED], loaded)
+    key = _run_key(usable, folder, [recipe.to_dict()], [PITCHED], loaded)
     settings = {"recipe": recipe.to_dict()}
     keep = running.keep_checkpoint
-    if running.resume and (written := finished.found(output, key, settings, card, keep_checkpoint=keep)):
-        return _told(written, output, manifest)
-    songs = Songs(known, folder, [PITCHED], dict(recipe.spec), running, share=recipe.validation_share, seed=recipe.seed)
+    if running.resume and (written := finished.find(output, key, settings, card, keep_checkpoint=keep)):
+        return _summary(written, output, manifest)
+    share, seed = recipe.validation_share, recipe.seed
+    songs = Songs(usable, folder, [PITCHED], dict(recipe.spec), running, share=share, seed=seed)
     torch.manual_seed(recipe.seed)
     spec = ModelSpec(labels=(PITCHED,), **recipe.spec)
     model = registry.build("pitch", recipe.architecture, spec, dict(recipe.options))
     started = {}
-    if (begin := loaded["pitch"]) is not None:
-        fresh = weights.start_from(begin, model, recipe.architecture, recipe.options)
-        started = {"init": {"uri": begin.uri, "sha256": begin.sha256, "fresh": fresh}}
+    if (initial := loaded["pitch"]) is not None:
+        fresh = weights.start_from(initial, model, recipe.architecture, recipe.options)
+        started = {"init": {"uri": initial.uri, "sha256": initial.sha256, "fresh": fresh}}
     frames = Frames(model.hop / spec.sample_rate, spec.segment // model.hop + 1)
     processes = together().num_processes
     task = TrackTask(
@@ -172,7 +186,7 @@ def fit_tracker(
         workers=running.workers,
         validation_examples=recipe.validation_examples,
     )
-    told = {
+    entries = {
         "kind": "pitch",
         "architecture": recipe.architecture,
         "spec": spec.to_dict(),
@@ -181,28 +195,32 @@ def fit_tracker(
         **settings,
         **started,
     }
-    return _fitted(task, model, recipe.loop, output, key, told, songs, manifest, card, running)
+    return _fit_and_write(task, model, recipe.loop, output, key, entries, songs, manifest, card, running)
 
 
-def _fitted(
+def _fit_and_write(
     task: Any,
     model: Any,
     loop: LoopConfig,
     output: Path,
     key: str,
-    told: dict[str, Any],
+    entries: dict[str, Any],
     songs: Songs,
     manifest: Manifest,
     card: dict[str, Any] | None,
     running: Running,
 ) -> dict[str, Any]:
-    """Run the loop, write weights and card; what the verb gives back."""
+    """Run the training loop and write weights and card; returns the result of :func:`fit_joint`.
+
+    Args:
+        entries: Entries of the card that describe the model.
+    """
     checkpoint = checkpoints.path_of(output, key)
     fitted, progress = fit(
         task, model, loop, checkpoint, run_key=key, resume=running.resume, quiet=running.quiet, logs=running.logs
     )
     written = {
-        **told,
+        **entries,
         "created_by": f"stemclean {stemclean.__version__}",
         "torch": torch.__version__,
         "parameters": sum(p.numel() for p in fitted.parameters()),
@@ -213,12 +231,12 @@ def _fitted(
         "run": key,
         **(card or {}),
     }
-    # half precision has no room for norms of spectra
+    # float16 cannot hold the scales of spectra
     finished.keep(output, fitted, written, dtype=torch.float32, keep_checkpoint=running.keep_checkpoint)
-    return _told(written, output, manifest, songs, progress)
+    return _summary(written, output, manifest, songs, progress)
 
 
-def _told(
+def _summary(
     card: dict[str, Any],
     output: Path,
     manifest: Manifest,
@@ -236,84 +254,88 @@ def _told(
 
 
 def _mixing(recipe: SeparatorRecipe) -> AlignedMixing:
-    """What of a separator's mixing a song as a whole can have.
+    """Return the part of a separator's mixing that applies to whole songs.
 
     Raises:
-        ConfigError: effects, absent classes or a robust loss, which joint training does not have.
+        ConfigError: The recipe sets effects, absent classes or a robust loss, which joint training does not support.
     """
     plain = SourceMixing()
-    given = recipe.mixing
-    if given.effects != plain.effects or given.absent_chance or recipe.loss.robust != "none" or recipe.loss.keep:
+    mixing = recipe.mixing
+    if mixing.effects != plain.effects or mixing.absent_chance or recipe.loss.robust != "none" or recipe.loss.keep:
         raise ConfigError(
-            f"recipe {recipe.name}: joint training takes songs as they are, without effects, absent classes or a "
+            f"recipe {recipe.name}: joint training uses songs as they are, without effects, absent classes or a "
             "robust loss",
             'set mixing.effects="none", mixing.absent_chance=0.0 and loss.robust="none"',
         )
     return AlignedMixing(
-        loudness_lufs=given.loudness_lufs,
-        gain_db=given.gain_db,
-        swap_chance=given.swap_chance,
-        invert_chance=given.invert_chance,
+        loudness_lufs=mixing.loudness_lufs,
+        gain_db=mixing.gain_db,
+        swap_chance=mixing.swap_chance,
+        invert_chance=mixing.invert_chance,
     )
 
 
 def _classes(manifest: Manifest, labels: Sequence[str] | None, start: weights.Weights | None) -> tuple[str, ...]:
-    """The classes of the separator, in the order of the weights that it starts from."""
-    apart = {label for stem in manifest.stems if not _mixed(stem, manifest) for label in stem.labels}
-    if len(apart) < 2:  # one class and mixtures: what is left of them are the others
-        apart = {label for stem in manifest.stems for label in stem.labels}
-    classes = tuple(labels) if labels else tuple(label for label in manifest.labels if label in apart)
+    """Return the classes of the separator, in the order of its initial weights."""
+    separate = {label for stem in manifest.stems if not _is_mixture(stem, manifest) for label in stem.labels}
+    if len(separate) < 2:  # stems of one class and mixtures: the other classes are the residual
+        separate = {label for stem in manifest.stems for label in stem.labels}
+    classes = tuple(labels) if labels else tuple(label for label in manifest.labels if label in separate)
     if PITCHED not in classes or len(classes) < 2:
         raise ConfigError(
-            f"joint training separates {PITCHED} from another class; here is {', '.join(classes) or 'no stem'}",
-            "give songs with stems of both, or a mixture with an f0",
+            f"joint training separates {PITCHED} from at least one other class, but the classes are: "
+            f"{', '.join(classes) or 'none'}",
+            "give songs with stems of both, or mixtures with an f0",
         )
     if start and set(start.model.spec.labels) == set(classes):
         return tuple(start.model.spec.labels)
     return classes
 
 
-def _mixed(stem: Stem, manifest: Manifest) -> bool:
-    """Whether a stem is a song's mixture: it came as one, and holds all classes."""
+def _is_mixture(stem: Stem, manifest: Manifest) -> bool:
+    """Return whether a stem is the mixture of a song: it is declared as one, and holds all classes."""
     return len(stem.claimed) > 1 and set(stem.labels) == set(manifest.labels)
 
 
-def _narrowed(manifest: Manifest, classes: Sequence[str], *, given: bool) -> Manifest:
-    """The same where mixtures hold the classes alone, unless they were given: of the others there is no stem."""
-    if given or set(classes) == set(manifest.labels):
+def _narrowed(manifest: Manifest, classes: Sequence[str], *, chosen: bool) -> Manifest:
+    """Remove all other classes from the labels of mixtures, unless the user chose the classes.
+
+    Without a choice, the other classes have no stems, so nothing else is known of them.
+    """
+    if chosen or set(classes) == set(manifest.labels):
         return manifest
-    held = {"labels": [label for label in manifest.labels if label in classes]}
-    return manifest.with_stems([s.model_copy(update=held) if _mixed(s, manifest) else s for s in manifest.stems])
+    update = {"labels": [label for label in manifest.labels if label in classes]}
+    return manifest.with_stems([s.model_copy(update=update) if _is_mixture(s, manifest) else s for s in manifest.stems])
 
 
 def _beyond(manifest: Manifest, classes: Sequence[str]) -> list[Skip]:
-    """Mixtures that hold more than the classes, from which nothing is learned."""
+    """Return the mixtures that hold other classes, which are skipped."""
     return [
         Skip(path=stem.path, reason="mixture", detail=f"it holds {', '.join(stem.labels)}")
         for stem in manifest.stems
-        if _mixed(stem, manifest) and not set(stem.labels) <= set(classes)
+        if _is_mixture(stem, manifest) and not set(stem.labels) <= set(classes)
     ]
 
 
-def _started(model: Any, loaded: Mapping[str, weights.Weights | None], parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the parts their first weights; what the card says of it."""
-    told = {}
+def _load_parts(model: Any, loaded: Mapping[str, weights.Weights | None], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Load the initial weights of the parts; returns the card's entries on them."""
+    entries = {}
     for kind, name in cascade.PARTS.items():
-        begin = loaded[kind]
-        if begin is not None:
+        initial = loaded[kind]
+        if initial is not None:
             part = parts[name]
-            fresh = weights.start_from(begin, getattr(model, name), part["architecture"], part["options"])
-            told[f"init_{name}"] = {"uri": begin.uri, "sha256": begin.sha256, "fresh": fresh}
-    return told
+            fresh = weights.start_from(initial, getattr(model, name), part["architecture"], part["options"])
+            entries[f"init_{name}"] = {"uri": initial.uri, "sha256": initial.sha256, "fresh": fresh}
+    return entries
 
 
 def _mixtures(mixer: AlignedMixer, count: int = 64) -> torch.Tensor:
-    """Mixtures from which a model learns the scale of its input. Shape: (batch, channel, time)."""
+    """Return mixtures from which a model estimates the scale of its input. Shape: (batch, channel, time)."""
     return torch.stack([torch.from_numpy(mixer.example(number).targets.sum(0)) for number in range(count)])
 
 
-def _steps_of_a_pass(songs: Songs, recipe: SeparatorRecipe) -> int:
-    """Steps in which as much is heard as all training songs hold."""
+def _steps_per_epoch(songs: Songs, recipe: SeparatorRecipe) -> int:
+    """Return the number of steps whose excerpts are as long as all training songs together."""
     excerpts = sum(track.num_samples for track in songs.train) / recipe.spec["segment"]
     return max(1, round(excerpts / recipe.loop.batch_size))
 
@@ -325,15 +347,15 @@ def _run_key(
     labels: Sequence[str],
     loaded: Mapping[str, weights.Weights | None],
 ) -> str:
-    """SHA-256 of all that a training depends on; its length is not among it, as no schedule hangs on it."""
-    settings = [_lengthless(part) for part in settings]
-    begun = {kind: start and start.sha256 for kind, start in loaded.items()}
-    what = [settings, list(labels), begun, [_content(stem, folder) for stem in manifest.stems]]
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+    """Return the SHA-256 of everything the training depends on, except its length."""
+    settings = [_without_length(part) for part in settings]
+    initial = {kind: start and start.sha256 for kind, start in loaded.items()}
+    document = [settings, list(labels), initial, [_content(stem, folder) for stem in manifest.stems]]
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def _lengthless(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without how long a loop runs, so that a kept checkpoint goes on in a longer one."""
+def _without_length(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove the length of the training loop from settings, so that a longer run can resume a kept checkpoint."""
     loop = {k: v for k, v in settings.get("loop", {}).items() if k not in ("examples", "validations", "decay")}
     return {**settings, "loop": loop}
 

@@ -1,4 +1,4 @@
-"""A recipe in layers: a file, then ``KEY=VALUE`` over it; what is wrong is refused with the name of its layer."""
+"""Read a recipe in layers: a file, overridden by ``KEY=VALUE`` settings. Errors name the layer at fault."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stemclean.models.contract import ModelSpec
 from stemclean.settings import Assignment, SettingError, Settings, merged, shown
 from stemclean.training.idle import ANY, Idle
 
-__all__ = ["known", "located", "read_layers"]
+__all__ = ["located", "read_layers", "recipe_names"]
 
 R = TypeVar("R", bound=Settings)
 Check = Callable[[Any], None]
@@ -23,19 +23,26 @@ Idling = Callable[[Any], Iterator[Idle]]
 
 
 def read_layers(
-    name: str | Path | R, given: Sequence[Assignment], kind: type[R], check: Check, idling: Idling, section: str = ""
+    name: str | Path | R,
+    overrides: Sequence[Assignment],
+    kind: type[R],
+    check: Check,
+    idling: Idling,
+    section: str = "",
 ) -> R:
-    """A recipe, all of which is checked.
+    """Read and check a recipe.
 
     Args:
-        name: of the package's, or a ``.toml`` file; or a recipe, whose own settings were checked when it was read.
-        given: over it.
-        check: raises a :class:`~stemclean.settings.SettingError` where settings do not go together.
-        idling: tells which settings do nothing, see :mod:`stemclean.training.idle`.
-        section: what the names of its settings begin with where they were given.
+        name: Name of a recipe of the package, a ``.toml`` file, or a recipe (its settings were checked when read).
+        overrides: Settings that override those of the recipe.
+        kind: Class of the recipe.
+        check: Raises a :class:`~stemclean.settings.SettingError` if settings contradict each other.
+        idling: Yields the settings that have no effect, see :mod:`stemclean.training.idle`.
+        section: Prefix of the overrides' names on the command line.
 
     Raises:
-        ConfigError: no such recipe; or a :class:`~stemclean.settings.SettingError` with the file or option.
+        ConfigError: There is no such recipe; or a :class:`~stemclean.settings.SettingError` that names the file or
+            option.
     """
     is_file = False
     if isinstance(name, kind):
@@ -43,40 +50,41 @@ def read_layers(
     else:
         is_file = Path(str(name)).suffix == ".toml"
         where = str(name) if is_file else f"recipe {name}"
-        document = {"name": Path(str(name)).stem, **_document(str(name), where, _wanted(kind))}
+        document = {"name": Path(str(name)).stem, **_document(str(name), where, _kind_name(kind))}
     try:
-        recipe = _whole(merged(document, given), kind)
+        recipe = _validated(merged(document, overrides), kind)
         if not isinstance(name, kind):
             _check_architecture(recipe)
-        told: Any = recipe
-        options.check(told.kind, told.architecture, told.options)
+        untyped: Any = recipe
+        options.check(untyped.kind, untyped.architecture, untyped.options)
         check(recipe)
         idle = list(idling(recipe))
-        _refuse(idle, {one.key: one.value for one in given})
-        if is_file:  # what its file says
+        _refuse(idle, {override.key: override.value for override in overrides})
+        if is_file:
             _refuse(_idle_in(document, kind, idle, idling), document)
         _check_model(recipe)
     except SettingError as error:
-        raise located(error, where, given, section) from None
+        raise located(error, where, overrides, section) from None
     return recipe
 
 
-def known(kind: str) -> list[str]:
-    """The recipes that come with the package, of one kind; ``""``: of all."""
-    return sorted(name for name, its in _kinds().items() if not kind or its == kind)
+def recipe_names(kind: str) -> list[str]:
+    """Return the names of the package's recipes of a kind; of all kinds for ``""``."""
+    return sorted(name for name, its_kind in _kinds().items() if not kind or its_kind == kind)
 
 
 @cache
 def _kinds() -> dict[str, str]:
-    every = [p for p in (files("stemclean") / "recipes").iterdir() if p.name.endswith(".toml")]
-    return {p.name.removesuffix(".toml"): toml_of(p.read_text(encoding="utf-8"))["kind"] for p in every}
+    """Return the kind of every recipe of the package, by name."""
+    paths = [p for p in (files("stemclean") / "recipes").iterdir() if p.name.endswith(".toml")]
+    return {p.name.removesuffix(".toml"): toml_of(p.read_text(encoding="utf-8"))["kind"] for p in paths}
 
 
-def located(error: SettingError, where: str, given: Sequence[Assignment], section: str = "") -> SettingError:
-    """An error with the layer that it is in: the last option that says anything of its setting, else the file."""
-    for one in reversed(given):
-        if f"{one.key}.".startswith(f"{error.key}.") or f"{error.key}.".startswith(f"{one.key}."):
-            return (error.under(section) if section else error).at(one.source)
+def located(error: SettingError, where: str, overrides: Sequence[Assignment], section: str = "") -> SettingError:
+    """Add to an error where it is: the last override of its setting, or else the file ``where``."""
+    for override in reversed(overrides):
+        if f"{override.key}.".startswith(f"{error.key}.") or f"{error.key}.".startswith(f"{override.key}."):
+            return (error.under(section) if section else error).at(override.source)
     return error.at(where)
 
 
@@ -84,17 +92,18 @@ def _document(name: str, where: str, kind: str) -> dict[str, Any]:
     path = Path(name)
     if path.suffix == ".toml":
         content = _content(path)
-    elif name in known(""):
+    elif name in recipe_names(""):
         content = (files("stemclean") / "recipes" / f"{name}.toml").read_bytes()
     else:
-        raise ConfigError(f"no recipe named {shown(name)}", f"known: {', '.join(known(kind))}, or give a .toml file")
+        choices = ", ".join(recipe_names(kind))
+        raise ConfigError(f"no recipe named {shown(name)}", f"known: {choices}, or give a .toml file")
     try:
         return toml_of(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ConfigError(f"{where}: line {line} is not UTF-8", "save the recipe as UTF-8") from None
     except FlawError as error:
-        raise ConfigError(f"{where}: {error}", "see the recipes of the documentation") from None
+        raise ConfigError(f"{where}: {error}", "see the example recipes in the documentation") from None
 
 
 def _content(path: Path) -> bytes:
@@ -106,22 +115,23 @@ def _content(path: Path) -> bytes:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _wanted(kind: type[Settings]) -> str:
+def _kind_name(kind: type[Settings]) -> str:
+    """Return the value of ``kind`` in recipes of a class."""
     return str(get_args(kind.model_fields["kind"].annotation)[0])
 
 
-def _whole(document: Mapping[str, Any], kind: type[R]) -> R:
-    """The recipe that a document says.
+def _validated(document: Mapping[str, Any], kind: type[R]) -> R:
+    """Build the recipe of a document.
 
     Raises:
-        SettingError: it is one of another kind, or a key or value means nothing.
+        SettingError: The recipe is of another kind, or a key or value is invalid.
     """
-    wanted = _wanted(kind)
-    if document.get("kind", wanted) != wanted:
-        told = shown(document["kind"])
-        raise SettingError("kind", f"kind is {told}; it must be {shown(wanted)}", f"known: {', '.join(known(wanted))}")
+    expected = _kind_name(kind)
+    if document.get("kind", expected) != expected:
+        message = f"kind is {shown(document['kind'])}; it must be {shown(expected)}"
+        raise SettingError("kind", message, f"known: {', '.join(recipe_names(expected))}")
     for key in ("joint", "tracker"):
-        if wanted == "separators" and isinstance(document.get(key), Mapping):
+        if expected == "separators" and isinstance(document.get(key), Mapping):
             raise SettingError(key, f"settings of {key} are for joint training", "add --joint rmvpe, or leave them out")
     return kind(**document)
 
@@ -129,17 +139,17 @@ def _whole(document: Mapping[str, Any], kind: type[R]) -> R:
 def _check_architecture(recipe: Any) -> None:
     if options.is_known(recipe.kind, recipe.architecture):
         return
-    there = registry.names(recipe.kind)
-    if recipe.architecture not in there:
-        told = shown(recipe.architecture)
-        raise SettingError("architecture", f"architecture is {told}; it must be one of {', '.join(there)}")
+    names = registry.names(recipe.kind)
+    if recipe.architecture not in names:
+        message = f"architecture is {shown(recipe.architecture)}; it must be one of {', '.join(names)}"
+        raise SettingError("architecture", message)
 
 
 def _check_model(recipe: Any) -> None:
-    """Build it without memory, for a few classes, as its options may not fit one another.
+    """Build the model for one or two classes without allocating memory, to see whether its options fit together.
 
     Raises:
-        SettingError: of all its ``options``.
+        SettingError: They do not; the key is ``options``.
     """
     if not options.is_known(recipe.kind, recipe.architecture):
         return
@@ -150,26 +160,26 @@ def _check_model(recipe: Any) -> None:
         raise SettingError("options", error.message, error.hint) from None
 
 
-def _idle_in(document: Mapping[str, Any], kind: type[Settings], now: list[Idle], idling: Idling) -> list[Idle]:
-    """Those that did nothing before a later layer changed something, either."""
+def _idle_in(document: Mapping[str, Any], kind: type[Settings], idle: list[Idle], idling: Idling) -> list[Idle]:
+    """Return the idle settings that were already idle in the file, before the overrides."""
     try:
-        before = {one.key for one in idling(_whole(document, kind))}
-    except SettingError:  # by itself it is none
-        return now
-    return [one for one in now if one.key in before]
+        before = {setting.key for setting in idling(_validated(document, kind))}
+    except SettingError:  # the file alone is not a valid recipe
+        return idle
+    return [setting for setting in idle if setting.key in before]
 
 
 def _refuse(idle: Sequence[Idle], document: Mapping[str, Any]) -> None:
-    """Refuse the first setting of a layer that does nothing.
+    """Refuse the first idle setting of a layer.
 
     Raises:
-        SettingError: there is one.
+        SettingError: The layer sets an idle setting.
     """
     for key, value in _flat(document):
-        for one in idle:
-            same = key == one.key or (one.key.endswith(".") and key.startswith(one.key))
-            if same and (one.off is ANY or _plain(value) != _plain(one.off)):
-                raise SettingError(key, f"{key} is {shown(value)}, but does nothing {one.why}", "leave it out")
+        for setting in idle:
+            same = key == setting.key or (setting.key.endswith(".") and key.startswith(setting.key))
+            if same and (setting.off is ANY or _plain(value) != _plain(setting.off)):
+                raise SettingError(key, f"{key} is {shown(value)}, but does nothing {setting.why}", "leave it out")
 
 
 def _plain(value: Any) -> Any:
@@ -177,7 +187,7 @@ def _plain(value: Any) -> Any:
 
 
 def _flat(document: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
-    """Full names and values of nested settings."""
+    """Yield the full names and values of nested settings."""
     for key, value in document.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{section}{key}.")

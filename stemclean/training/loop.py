@@ -1,8 +1,8 @@
-"""The training loop: steps, schedule, averaging, validation, checkpoints. It knows no task.
+"""The training loop: steps, schedule, weight averaging, validation and checkpoints, for any task.
 
-Runs on a CPU, a GPU or many (``accelerate launch`` or ``torchrun`` in front of the same command). The batch of a recipe
-is that of all processes together, and a process may hear its share of it in parts: however a batch is shared out and
-cut, its gradient is that of the whole, but for rounding and for what dropout draws.
+It runs on a CPU, a GPU or several (put ``accelerate launch`` or ``torchrun`` before the command). The batch size of a
+recipe is that of all processes together, and a process may split its share into micro-batches. However a batch is
+split, its gradient is that of the whole batch, except for rounding and dropout.
 """
 
 from __future__ import annotations
@@ -39,55 +39,60 @@ Totals = dict[str, Tensor]
 
 
 class Task(Protocol):
-    """What is learned.
+    """A training task: its batches, losses and validation.
 
-    A task may have a ``score_name``, under which the progress line shows the validation's ``score``; a state of its own
-    (``state_dict``, ``load_state_dict``; plain numbers and lists), which is kept in the checkpoint; and a reason why
-    its batches cannot be heard in parts, ``indivisible``, a sentence or None.
+    A task may also have:
+
+    * ``score_name``: the name of the validation's ``score`` in the progress bar;
+    * ``state_dict`` and ``load_state_dict``: a state of plain numbers and lists, which is saved in the checkpoint;
+    * ``indivisible``: the reason why its batches cannot be split into micro-batches (a clause), or None;
+    * ``forward(model, batch)``: runs the model on a batch, to measure the statistics of its batch norms.
     """
 
     def batches(self, rank: int, start_step: int) -> Iterator[Batch]:
-        """Endless batches: of each step from ``start_step`` on, the examples that are this process's.
+        """Yield this process's share of the batch of every step, from ``start_step`` on, without end.
 
-        Every tensor of a batch has a row for each example.
+        Every tensor of a batch has one row per example.
         """
 
     def totals(self, batch: Batch) -> Totals:
-        """What the losses are divided by (counts, sums of weights), of some of a step's examples; ``()`` each."""
+        """Return the divisors of the losses (counts, sums of weights) over the given examples; ``()`` each."""
 
     def losses(self, model: nn.Module, batch: Batch, totals: Totals | None = None) -> dict[str, Tensor]:
-        """Named losses of some of a step's examples, as shares of the step's; the key ``loss`` is minimised.
+        """Return the named losses of some examples as shares of the whole step's; ``loss`` is minimised.
 
         Args:
-            totals: of all examples of the step; None: ``batch`` holds them all.
+            model: The model.
+            batch: Examples of the step.
+            totals: Totals over all examples of the step (None: ``batch`` holds all of them).
         """
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Named figures; ``score`` is the one to raise."""
+        """Return named validation figures; a higher ``score`` is better."""
 
 
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class LoopConfig(Settings):
-    """How a model is fitted.
+    """Settings of the training loop.
 
     Args:
-        examples: how many are seen in all.
-        batch_size: examples a step, over all processes.
-        micro_batch_size: examples that a process hears at once; their gradients are added up until the step has all its
-            examples, so that less memory is needed for the same step. 0: all that a process has of a step.
-        learning_rate: AdamW's peak.
-        warmup: share of the steps over which the rate rises.
-        decay: share of the steps, at the end, over which it falls to zero along a cosine; constant in between, so that
-            a run can be made longer or shorter without starting again.
-        weight_decay: of matrices and kernels; biases and norms have none.
-        ema: decay of the running mean of the weights, which is what is validated and kept; 0: none.
-        betas, eps: of AdamW: decays of the means of the gradients and of their squares, and what is added to the
-            root of the latter. (0.9, 0.999) and 1e-8 are those of Adam's own paper.
-        clip: largest norm of the gradient; 0: any.
-        validations: how often in all.
-        precision: ``auto`` (bf16 where the machine has it), ``bf16`` or ``no``.
+        examples: Number of examples of the whole training.
+        batch_size: Examples per step, over all processes.
+        micro_batch_size: Examples that a process runs at a time; their gradients are accumulated, so that the same step
+            needs less memory. 0: the process's whole share of the step.
+        learning_rate: Peak learning rate of AdamW.
+        warmup: Share of the steps over which the learning rate rises.
+        decay: Share of the steps, at the end, over which it falls to zero along a cosine. It is constant in between, so
+            that a run can be made longer or shorter without starting again.
+        weight_decay: Weight decay of matrices and kernels; biases and norms have none.
+        ema: Decay of the moving average of the weights, which is validated and saved; 0: no averaging.
+        betas: Betas of AdamW; those of the Adam paper are (0.9, 0.999).
+        eps: Epsilon of AdamW; that of the Adam paper is 1e-8.
+        clip: Maximum norm of the gradient; 0: no clipping.
+        validations: Number of validations of the whole training.
+        precision: ``auto`` (bf16 if the hardware supports it), ``bf16`` or ``no``.
     """
 
     section: ClassVar[str] = "loop"
@@ -108,20 +113,21 @@ class LoopConfig(Settings):
 
     @property
     def steps(self) -> int:
-        """Optimiser steps in all."""
+        """Total number of optimiser steps."""
         return max(1, self.examples // self.batch_size)
 
 
 @dataclass
 class Progress:
-    """What a fit came to.
+    """The result of a fit.
 
     Args:
-        step: steps done in all.
-        best: the best validation; ``history``: all of them.
-        seconds: spent in this call.
-        wait_share: of the time of this call's steps, how much the model waited for batches, in [0, 1]; the first step,
-            in which the workers start, does not count; None: too few steps to tell.
+        step: Number of steps done, including those of resumed runs.
+        best: Figures of the best validation.
+        history: Figures of all validations.
+        seconds: Duration of this call.
+        wait_share: Share of this call's step time spent waiting for batches, in [0, 1]. The first step, in which the
+            workers start, does not count; None: there was no other.
     """
 
     step: int
@@ -142,25 +148,30 @@ def fit(
     quiet: bool = False,
     logs: Path | None = None,
 ) -> tuple[nn.Module, Progress]:
-    """Train a model; the best average of its weights comes back.
+    """Train a model and return it with the averaged weights that validated best.
 
-    Progress stands on stderr: a bar on a terminal, elsewhere a line a minute, and a line at each validation.
+    Progress is written to stderr: a bar on a terminal, otherwise a line per minute; and a line per validation.
 
     Args:
-        checkpoint: file that a killed run goes on from; written at each validation and twice in between. The one before
-            it is kept as well. See :func:`stemclean.training.checkpoints.remove`.
-        run_key: differs where one run cannot go on from another's checkpoint.
-        resume: go on from the last checkpoint, or from the one before it where that is damaged. What is damaged, and
-            what is another run's, is set aside.
-        logs: folder for TensorBoard; None: no logs.
+        task: Batches, losses and validation.
+        model: The model to train.
+        config: Settings of the loop.
+        checkpoint: Checkpoint file, written at each validation and twice in between. The previous checkpoint is kept as
+            well, see :func:`stemclean.training.checkpoints.remove`.
+        run_key: Key of the run. Runs with different keys cannot resume from each other's checkpoints.
+        resume: Resume from the last checkpoint, or from the previous one if the last is damaged. Checkpoints that are
+            damaged or belong to another run are renamed.
+        quiet: Show no progress.
+        logs: Folder for TensorBoard logs; None: no logs.
 
     Returns:
-        (the model with the weights that validated best, what happened)
+        The model on the CPU in evaluation mode, and the result of the fit.
 
     Raises:
-        ConfigError: logs without TensorBoard.
+        ConfigError: Logs are requested but TensorBoard is not installed, or the batch cannot be split.
+        StemcleanError: The loss is not finite, or a worker process was killed.
     """
-    AcceleratorState._reset_state()  # noqa: SLF001 - a second training in this process may want another precision
+    AcceleratorState._reset_state()  # noqa: SLF001 - a second training in this process may use another precision
     process = processes.together()
     accelerator = Accelerator(
         mixed_precision=_precision(config.precision), cpu=processes.on_cpus(), **talk.logging(logs)
@@ -184,13 +195,13 @@ def fit(
     stopwatch = talk.Stopwatch()
     batches = task.batches(process.process_index, run.step)
     with ExitStack() as stack:
-        stack.callback(getattr(batches, "close", lambda: None))  # its workers end, whatever happens
+        stack.callback(getattr(batches, "close", lambda: None))  # ends its workers, also after an error
         while run.step < config.steps:
             stopwatch.start()
             batch = tuple(part.to(accelerator.device, non_blocking=True) for part in next(batches))
             stopwatch.waited()
             losses = run.learn(task, batch, accelerator)
-            stopwatch.stop()  # the loss was fetched: an accelerator is done with the step
+            stopwatch.stop()  # learn() fetched the loss, so the accelerator has finished the step
             bar.update()
             bar.set_postfix(
                 talk.shown(run.loss_mean, run.history, run.best, score_name, stopwatch.share), refresh=False
@@ -211,11 +222,11 @@ def fit(
 
 
 class _Run:
-    """All that changes from step to step, and that a run which was broken off must know again.
+    """The state of a run, which changes from step to step and is saved in checkpoints.
 
     Args:
-        model: on its device.
-        config: how it is fitted.
+        model: The model, on its device.
+        config: Settings of the loop.
     """
 
     def __init__(self, model: nn.Module, config: LoopConfig) -> None:
@@ -231,14 +242,14 @@ class _Run:
 
     @property
     def learning_rate(self) -> float:
-        """Of the last step."""
+        """Learning rate of the last step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def learn(self, task: Task, batch: Batch, accelerator: Accelerator) -> dict[str, Tensor]:
-        """One step; the losses of its whole batch, over all processes.
+        """Do one step; returns the losses of its whole batch, over all processes.
 
         Raises:
-            StemcleanError: the loss is no finite number; the model is as it was before the step.
+            StemcleanError: The loss is not finite. The model is unchanged by this step.
         """
         config = self.config
         for group in self.optimizer.param_groups:
@@ -248,7 +259,7 @@ class _Run:
         loss = float(losses["loss"])
         if not math.isfinite(loss):
             raise StemcleanError(
-                f"the loss of step {self.step + 1} is {loss}: nothing more would be learned",
+                f"training diverged: the loss of step {self.step + 1} is {loss}",
                 "try a lower loop.learning_rate, or loop.precision=no",
             )
         if config.clip:
@@ -263,7 +274,7 @@ class _Run:
         return losses
 
     def note(self, figures: dict[str, float]) -> None:
-        """Keep what a validation found, and the weights if none before were better."""
+        """Record the figures of a validation, and the weights if they are the best so far."""
         figures = {"step": float(self.step), "loss": self.loss_mean, **figures}
         self.history.append(figures)
         if not self.best or figures["score"] >= self.best["score"]:
@@ -271,7 +282,7 @@ class _Run:
             self.best_weights = {k: v.cpu().clone() for k, v in self.average.module.state_dict().items()}
 
     def state(self, task: Task) -> dict[str, Any]:
-        """What a checkpoint holds."""
+        """Return the content of a checkpoint."""
         return {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
@@ -283,11 +294,11 @@ class _Run:
 
     @staticmethod
     def task_state(task: Task) -> dict[str, Any]:
-        """What a checkpoint holds of the task, if anything."""
+        """Return the task's part of a checkpoint; empty if it has no state."""
         return {"task": task.state_dict()} if hasattr(task, "state_dict") else {}
 
     def load(self, state: dict[str, Any], task: Task) -> None:
-        """Take up where a checkpoint was written."""
+        """Restore the state from a checkpoint."""
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -299,9 +310,9 @@ class _Run:
 
 
 def _resumed(run: _Run, checkpoint: Path, run_key: str, task: Task) -> _Run:
-    """A run where its newest good checkpoint was written; as it is where there is none."""
-    begun = copy.deepcopy((run.model.state_dict(), run.task_state(task)))
-    any_aside = False
+    """Return the run restored from its newest valid checkpoint; unchanged if there is none."""
+    initial = copy.deepcopy((run.model.state_dict(), run.task_state(task)))
+    any_damaged = False
     for path in checkpoints.newest_first(checkpoint):
         try:
             run.load(checkpoints.read(path, run_key), task)
@@ -312,79 +323,89 @@ def _resumed(run: _Run, checkpoint: Path, run_key: str, task: Task) -> _Run:
             checkpoints.set_aside(path, str(error))
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
             checkpoints.set_aside(path, "another version of stemclean wrote it")
-            run = _restarted(run, task, *begun)
-        any_aside = True
-    if any_aside and processes.together().is_main_process:
-        warn(f"the training goes on from step {run.step}" if run.step else "the training begins anew")
+            run = _restarted(run, task, *initial)
+        any_damaged = True
+    if any_damaged and processes.together().is_main_process:
+        warn(f"training resumes from step {run.step}" if run.step else "training restarts from the beginning")
     return run
 
 
-def _restarted(run: _Run, task: Task, weights: dict[str, Tensor], of_task: dict[str, Any]) -> _Run:
-    """A run as it was before a checkpoint was half loaded."""
+def _restarted(run: _Run, task: Task, weights: dict[str, Tensor], task_state: dict[str, Any]) -> _Run:
+    """Return the run as it was before a checkpoint was partly loaded."""
     run.model.load_state_dict(weights)
-    if of_task:
-        task.load_state_dict(of_task["task"])  # type: ignore[attr-defined]
+    if task_state:
+        task.load_state_dict(task_state["task"])  # type: ignore[attr-defined]
     return _Run(run.model, run.config)
 
 
 def _gradients(task: Task, model: nn.Module, batch: Batch, size: int, accelerator: Accelerator) -> dict[str, Tensor]:
-    """Give every parameter the gradient of a step's whole batch; the batch's losses.
+    """Compute the gradient of a step's whole batch, over all processes; returns its losses.
 
     Args:
-        batch: this process's share.
-        size: examples that are heard at once; 0: all.
+        task: The task.
+        model: The model, whose parameters get the gradient.
+        batch: This process's share of the batch.
+        size: Examples per micro-batch; 0: all.
+        accelerator: For mixed precision.
     """
     parts = processes.parts(batch, size)
     totals = processes.add_up(_summed([task.totals(part) for part in parts]))
-    told = []
+    losses_of_parts = []
     for part in parts:
         with accelerator.autocast():
             losses = task.losses(model, part, totals)
         losses["loss"].backward()
-        told.append({name: loss.detach() for name, loss in losses.items()})
+        losses_of_parts.append({name: loss.detach() for name, loss in losses.items()})
     processes.add_gradients(model.parameters())
-    return processes.add_up(_summed(told))
+    return processes.add_up(_summed(losses_of_parts))
 
 
-def _summed(each: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Figures of the same names, added up."""
-    return {name: torch.stack([figures[name] for figures in each]).sum(0) for name in each[0]}
+def _summed(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Sum figures by name over parts."""
+    return {name: torch.stack([figures[name] for figures in parts]).sum(0) for name in parts[0]}
 
 
 def _check_batch(task: Task, model: nn.Module, config: LoopConfig, num_processes: int) -> None:
-    """Refuse a batch that cannot be shared out, or not be heard in parts as if it were whole."""
+    """Refuse a batch that cannot be shared among the processes, or split into micro-batches.
+
+    Raises:
+        ConfigError: There are fewer examples than processes, or micro-batches would change the result.
+    """
     largest = max(len(processes.share(config.batch_size, rank, num_processes)) for rank in range(num_processes))
     if not 0 < config.micro_batch_size < largest:
         return
     reason = getattr(task, "indivisible", None)
     if reason is None and batch_norms(model):
-        reason = "the model has batch norms, which take their statistics over all examples of a step"
+        reason = "the model has batch norms, whose statistics are computed over all examples of a step"
     if reason:
         raise ConfigError(
             f"loop.micro_batch_size is {config.micro_batch_size}, but {reason}",
-            "leave it out; a smaller loop.batch_size or several GPUs need less memory as well",
+            "leave it out; to save memory, lower loop.batch_size or use several GPUs",
         )
 
 
 def _validated(task: Task, average: AveragedModel, accelerator: Accelerator) -> dict[str, float]:
     average.module.eval()
     with accelerator.autocast():
-        if hear := getattr(task, "hear", None):
-            measure_norms(average.module, partial(_heard, task, accelerator), partial(hear, average.module))
+        if forward := getattr(task, "forward", None):
+            measure_norms(average.module, partial(_first_batches, task, accelerator), partial(forward, average.module))
     with torch.inference_mode(), accelerator.autocast():
         figures = task.validate(average.module)
-    found: dict[str, float] = processes.of_the_first(figures)  # all of them keep the same weights
-    return found
+    shared: dict[str, float] = processes.from_first(figures)  # so that all processes choose the same best weights
+    return shared
 
 
-def _heard(task: Task, accelerator: Accelerator) -> Iterator[Batch]:
-    """The first batches of the run; of each, this process's share."""
+def _first_batches(task: Task, accelerator: Accelerator) -> Iterator[Batch]:
+    """Yield this process's share of the batches from the first step of the run on."""
     for batch in task.batches(processes.together().process_index, 0):
         yield tuple(part.to(accelerator.device) for part in batch)
 
 
 def _moving(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Exponential mean that starts as a plain one, so that short runs are not held back by their first steps."""
+    """Return the update of an exponential moving average.
+
+    It starts as a plain mean, so that the first steps do not dominate the average of a short run.
+    """
 
     def update(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
         return mean + (value - mean) * max(1 - decay, 9 / (10 + int(count)))
@@ -393,7 +414,7 @@ def _moving(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
 
 
 def _schedule(step: int, config: LoopConfig) -> float:
-    """Factor on the learning rate: linear rise, plateau, cosine fall."""
+    """Return the factor on the learning rate: linear warm-up, plateau, cosine decay."""
     done = step / config.steps
     if done < config.warmup:
         return (step + 1) / (config.steps * config.warmup + 1)
@@ -408,16 +429,17 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, A
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
-def _precision(asked: str) -> str:
-    if asked != "auto":
-        return asked
+def _precision(precision: str) -> str:
+    """Resolve ``auto``."""
+    if precision != "auto":
+        return precision
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "no"
     return "bf16" if torch.backends.cpu.get_cpu_capability() == "AVX512" and _cpu_has_bf16() else "no"
 
 
 def _cpu_has_bf16() -> bool:
-    """Native bf16 arithmetic on this CPU; without it autocast is slower than float32."""
+    """Return whether this CPU has native bf16 arithmetic; without it autocast is slower than float32."""
     return bool(
         getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
         or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()

@@ -1,7 +1,8 @@
-"""Memory that a step frees, kept for the next one.
+"""Keep the memory that a training step frees, so that the next step can use it.
 
-glibc gives large blocks back to the system as soon as they are freed, and the system hands out zeroed pages, so that a
-training on a CPU, whose steps allocate the same hundreds of megabytes again and again, spends much of its time on that.
+By default glibc returns large blocks to the system as soon as they are freed, and the system has to zero the pages that
+it hands out again. Training on a CPU allocates the same hundreds of megabytes in every step and would spend much of its
+time on this.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ import platform
 __all__ = ["keep_freed_memory"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Numbers of ``malloc.h``."""
+"""Parameter numbers of ``malloc.h``."""
 KEPT = 1 << 30
-"""Bytes: smaller blocks come from memory that is kept, and so much of it may lie idle."""
+"""Bytes: blocks up to this size are kept when freed, and up to this much memory may be kept unused."""
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep what it frees; says whether it does, which takes glibc.
+    """Let this process keep freed memory; returns whether that worked (glibc only).
 
-    What was set in the environment (``MALLOC_TRIM_THRESHOLD_`` and the like) is overridden. The process does not shrink
-    any more when arrays are freed, and its peak is higher, since what is kept lies scattered.
+    This overrides environment variables such as ``MALLOC_TRIM_THRESHOLD_``. The process no longer shrinks when arrays
+    are freed, and its peak memory is higher because of fragmentation.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return all(mallopt(what, KEPT) == 1 for what in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD))
+    return all(mallopt(parameter, KEPT) == 1 for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD))

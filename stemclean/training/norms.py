@@ -1,9 +1,9 @@
-"""Batch norms: of averaged weights, and of batches that several processes share.
+"""Batch norms of averaged weights, and batch norms across processes.
 
-The running statistics of batch norms belong to the weights of the moment. A mean of weights needs its own, measured
-anew (Izmailov et al. 2018, arXiv 1803.05407, section 3.2); with the old ones it is worse than any of the weights.
+The running statistics of batch norms fit the current weights only. Averaged weights need statistics of their own
+(Izmailov et al. 2018, arXiv 1803.05407, section 3.2); with the old ones they perform worse than any weights averaged.
 
-Where several processes share a batch, its statistics are those of the whole batch, on any device.
+If several processes share a batch, its statistics are computed over the whole batch, on any device.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from stemclean.training.processes import add_up_with_gradient
 __all__ = ["SharedNorm", "batch_norms", "measure_norms", "share_norms"]
 
 BATCHES = 24
-"""Which the statistics are taken over, alike."""
+"""Number of batches over which the statistics are averaged."""
 
 Batch = tuple[Tensor, ...]
 
 
-def measure_norms(model: nn.Module, batches: Callable[[], Iterator[Batch]], hear: Callable[[Batch], object]) -> None:
-    """Set the statistics of a model's batch norms to those of some batches; a model without any is left alone.
+def measure_norms(model: nn.Module, batches: Callable[[], Iterator[Batch]], forward: Callable[[Batch], object]) -> None:
+    """Set the running statistics of a model's batch norms to those of some batches.
 
-    All else is as in inference, so nothing is dropped. The model is left in evaluation mode.
+    Other layers are in evaluation mode, without dropout, and the whole model is in evaluation mode afterwards.
 
     Args:
-        batches: gives them, the same ones each time, so that a run that was broken off comes to the same.
-        hear: gives one to the model.
+        model: The model. Without batch norms nothing is done.
+        batches: Returns an iterator over the batches, always the same ones, so that a resumed run gets equal results.
+        forward: Runs the model on a batch.
     """
     norms = [norm for norm in batch_norms(model) if norm.track_running_stats]
     model.eval()
@@ -43,54 +44,54 @@ def measure_norms(model: nn.Module, batches: Callable[[], Iterator[Batch]], hear
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean
         norm.train()
-    given = batches()
+    iterator = batches()
     try:
         with torch.no_grad():
-            for batch in islice(given, BATCHES):
-                hear(batch)
+            for batch in islice(iterator, BATCHES):
+                forward(batch)
     finally:
-        getattr(given, "close", lambda: None)()  # its workers end
+        getattr(iterator, "close", lambda: None)()  # ends its workers
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             norm.eval()
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """All batch norms of a model."""
+    """Return all batch norms of a model."""
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
 def share_norms(model: nn.Module) -> None:
-    """Let a model's batch norms take their statistics over the examples of all processes; its tensors are the same."""
+    """Compute the statistics of a model's batch norms over all processes; its parameters and buffers stay."""
     for norm in batch_norms(model):
         norm.__class__ = SharedNorm
 
 
 class SharedNorm(_BatchNorm):
-    """A batch norm over the examples of all processes, whatever their shares; torch's own needs GPUs."""
+    """A batch norm over the examples of all processes, of any number each; torch's ``SyncBatchNorm`` needs GPUs."""
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - torch's name
-        """Any number of dimensions will do."""
+        """Accept any number of dimensions."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """``(batch, channel, ...)`` -> the same."""
+        """Normalise a batch: ``(batch, channel, ...)`` -> the same shape."""
         if not self.training:
             return super().forward(input)
         with torch.autocast(input.device.type, enabled=False):
-            heard = input.float()
-            others = [dim for dim in range(heard.ndim) if dim != 1]
-            shape = [1, -1, *[1] * (heard.ndim - 2)]
-            count = add_up_with_gradient(heard.new_tensor(heard.numel() / heard.shape[1]))
-            mean = add_up_with_gradient(heard.sum(others)) / count
-            centred = heard - mean.view(shape)
-            variance = add_up_with_gradient(centred.square().sum(others)) / count
-            self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp_min(1))
+            features = input.float()
+            dims = [dim for dim in range(features.ndim) if dim != 1]
+            shape = [1, -1, *[1] * (features.ndim - 2)]
+            count = add_up_with_gradient(features.new_tensor(features.numel() / features.shape[1]))
+            mean = add_up_with_gradient(features.sum(dims)) / count
+            centred = features - mean.view(shape)
+            variance = add_up_with_gradient(centred.square().sum(dims)) / count
+            self._update_running(mean.detach(), variance.detach() * count / (count - 1).clamp_min(1))
             normed = centred * (variance + self.eps).rsqrt().view(shape)
             if self.affine:
                 normed = normed * self.weight.view(shape) + self.bias.view(shape)
         return normed.to(input.dtype)
 
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
         if self.running_mean is None or self.running_var is None:
             return
         if self.num_batches_tracked is not None:

@@ -1,9 +1,8 @@
-"""The processes that train one model together, and what they tell one another.
+"""Distributed training: share the examples of a step among processes, and reduce over them.
 
-``torchrun`` and ``accelerate launch`` start them: one a GPU, or some on CPUs. The examples of a step are shared out,
-and all that is computed over a batch (sums of losses, gradients, statistics of batch norms, quantiles) is computed over
-the examples of all processes, so that several of them learn what one learns. Alone, a process has nothing to tell, and
-every function here gives back what it was given.
+``torchrun`` and ``accelerate launch`` start the processes: one per GPU, or several on CPUs. Whatever is computed over a
+batch (sums of losses, gradients, statistics of batch norms, quantiles) is computed over the examples of all processes,
+so that several processes learn what one would. With a single process, the functions return their input.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ __all__ = [
     "add_up",
     "add_up_with_gradient",
     "everyones",
-    "of_the_first",
+    "from_first",
     "on_cpus",
     "parts",
     "share",
@@ -35,13 +34,16 @@ __all__ = [
 
 
 def on_cpus() -> bool:
-    """Whether several processes train on CPUs, of which Accelerate takes no notice unless it is told."""
+    """Return whether several processes train on CPUs, which Accelerate does not detect by itself."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
 
 
 def together() -> PartialState:
-    """This process among the others, to which it is connected from the first call to the end of the program."""
-    fresh = not PartialState._shared_state  # noqa: SLF001 - the one place that says whether there is a state
+    """Return Accelerate's state of this process.
+
+    The first call connects it to the other processes, until the end of the program.
+    """
+    fresh = not PartialState._shared_state  # noqa: SLF001 - there is no public way to ask
     state = PartialState(cpu=on_cpus())
     if fresh and state.num_processes > 1:
         atexit.register(state.destroy_process_group)
@@ -49,38 +51,38 @@ def together() -> PartialState:
 
 
 def share(batch_size: int, rank: int, processes: int) -> range:
-    """Which of the examples of a step are a process's; all are somebody's, and the shares differ by one at most.
+    """Return which examples of a step belong to a process. The shares differ in size by at most one.
 
     >>> [share(8, rank, 3) for rank in range(3)]
     [range(0, 2), range(2, 5), range(5, 8)]
 
     Raises:
-        ConfigError: fewer examples than processes.
+        ConfigError: There are fewer examples than processes.
     """
     if batch_size < processes:
         raise ConfigError(
-            f"loop.batch_size is {batch_size}, which leaves some of {processes} processes without an example",
-            f"give {processes} at least, or start fewer processes",
+            f"loop.batch_size is {batch_size}, too small for {processes} processes",
+            f"set it to at least {processes}, or start fewer processes",
         )
     return range(batch_size * rank // processes, batch_size * (rank + 1) // processes)
 
 
 def add_up(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each of some figures, summed over the processes; without gradients.
+    """Return every figure summed over the processes, without gradients.
 
     Shape:
         ``()`` each.
     """
-    told = {name: figure.detach() for name, figure in figures.items()}
-    if together().num_processes == 1 or not told:
-        return told
-    summed = torch.stack([figure.float() for figure in told.values()])
+    detached = {name: figure.detach() for name, figure in figures.items()}
+    if together().num_processes == 1 or not detached:
+        return detached
+    summed = torch.stack([figure.float() for figure in detached.values()])
     distributed.all_reduce(summed)
-    return dict(zip(told, summed, strict=True))
+    return dict(zip(detached, summed, strict=True))
 
 
 def add_up_with_gradient(tensor: Tensor) -> Tensor:
-    """A tensor summed over the processes, each of which goes on with the sum; their gradients are summed as well."""
+    """Return a tensor summed over the processes; the backward pass sums the gradients of all processes, too."""
     if together().num_processes == 1:
         return tensor
     apply: Any = _Sum.apply  # typed in some versions of torch
@@ -103,7 +105,7 @@ class _Sum(Function):
 
 
 def add_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Sum the gradients of all processes; a parameter that no gradient reaches anywhere keeps none."""
+    """Sum the gradients over the processes; a parameter without a gradient in any process keeps none."""
     learned = [parameter for parameter in parameters if parameter.requires_grad]
     if together().num_processes == 1 or not learned:
         return
@@ -111,16 +113,19 @@ def add_gradients(parameters: Iterable[nn.Parameter]) -> None:
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in learned]
     summed = torch.cat([reached, *(grad.flatten().float() for grad in grads)])
     distributed.all_reduce(summed)
-    reached, *each = summed.split([len(learned), *(p.numel() for p in learned)])
-    for parameter, gradient, somewhere in zip(learned, each, reached.tolist(), strict=True):
-        parameter.grad = gradient.view_as(parameter).to(parameter.dtype) if somewhere else None
+    reached, *gradients = summed.split([len(learned), *(p.numel() for p in learned)])
+    for parameter, gradient, is_reached in zip(learned, gradients, reached.tolist(), strict=True):
+        parameter.grad = gradient.view_as(parameter).to(parameter.dtype) if is_reached else None
 
 
 def everyones(rows: Tensor) -> tuple[Tensor, slice]:
-    """The rows of all processes, in order, and which of them are this one's; without gradients.
+    """Gather the rows of all processes, in order, without gradients.
+
+    Returns:
+        All rows, and the slice of those of this process.
 
     Shape:
-        ``(row, ...)``, as many rows as a process has -> ``(all rows, ...)``.
+        ``(row, ...)``, of any number of rows per process -> ``(all rows, ...)``.
     """
     state = together()
     rows = rows.detach()
@@ -133,20 +138,20 @@ def everyones(rows: Tensor) -> tuple[Tensor, slice]:
     mine = slice(start, start + len(rows))
     whole = rows.new_zeros((int(counts.sum()), *rows.shape[1:]))
     whole[mine] = rows
-    distributed.all_reduce(whole)  # every row is one process's, and zero elsewhere; NaN and infinity stay what they are
+    distributed.all_reduce(whole)  # a row is zero in all processes but one, so NaN and infinity survive the sum
     return whole, mine
 
 
-def of_the_first(told: Any) -> Any:
-    """What the first process says, in all of them; of things that can be pickled."""
+def from_first(value: Any) -> Any:
+    """Return the first process's value in all processes; it must be picklable."""
     if together().num_processes == 1:
-        return told
-    (first,) = broadcast_object_list([told])
+        return value
+    (first,) = broadcast_object_list([value])
     return first
 
 
 def parts(batch: Sequence[Tensor], size: int) -> list[tuple[Tensor, ...]]:
-    """A batch in parts of ``size`` examples, the last one of what is left; 0: as it is.
+    """Split a batch into parts of ``size`` examples; the last may be smaller. 0: do not split.
 
     >>> [len(part[0]) for part in parts((torch.zeros(5, 2),), 2)]
     [2, 2, 1]

@@ -1,11 +1,11 @@
-"""Recipes: every choice of a training run in one TOML file.
+"""Recipes: all settings of a training run in one TOML file.
 
-A recipe is read in layers: its file, then ``KEY=VALUE`` over it. Each key is checked before anything else is done: its
-name, its type and range (:mod:`stemclean.settings`), the architecture and its options
-(:mod:`stemclean.models.options`), and whether it does anything beside the others (:mod:`stemclean.training.idle`).
+A recipe is read in layers: its file, overridden by ``KEY=VALUE`` settings. All keys are checked before anything else is
+done: their names, types and ranges (:mod:`stemclean.settings`), the architecture and its options
+(:mod:`stemclean.models.options`), and whether they have an effect (:mod:`stemclean.training.idle`).
 
-A key of the file that does something there may be made idle by a later layer, as ``--set calibration.excerpts=0`` does
-with ``calibration.bleed_db``. One that nothing ever reads is refused, with the file or ``--set`` and its name.
+An override may make a setting of the file idle, as ``--set calibration.excerpts=0`` does with ``calibration.bleed_db``.
+A setting that is idle in its own layer is an error that names the setting and its file or ``--set``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from stemclean.training import idle
 from stemclean.training.calibrate import CalibrationConfig
 from stemclean.training.classify import Loss
 from stemclean.training.joint import JointConfig
-from stemclean.training.layers import known, located, read_layers
+from stemclean.training.layers import located, read_layers, recipe_names
 from stemclean.training.loop import LoopConfig
 from stemclean.training.separate import LossConfig
 
@@ -58,12 +58,12 @@ Name = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Spec(Settings):
-    """What a model is fed with; its labels come from the data. Also a mapping, as ``spec["segment"]``.
+    """The input of a model; its labels come from the data. It is also a mapping: ``spec["segment"]``.
 
     Args:
-        sample_rate: in Hz.
-        channels: audio channels.
-        segment: samples of one judged or separated segment.
+        sample_rate: Sample rate in Hz.
+        channels: Number of audio channels.
+        segment: Length of a segment, in samples.
     """
 
     section: ClassVar[str] = "spec"
@@ -73,7 +73,7 @@ class Spec(Settings):
     segment: Annotated[int, Field(ge=256, le=2**24), WHOLE]
 
     def keys(self) -> Iterable[str]:
-        """Names of all."""
+        """Return the names of all fields."""
         return type(self).model_fields
 
     def __getitem__(self, name: str) -> int:
@@ -81,22 +81,23 @@ class Spec(Settings):
 
 
 class ClassifierRecipe(Settings):
-    """How a classifier is trained; ``recipes/small.toml`` and ``recipes/paper.toml`` are examples.
+    """Recipe of a classifier; see ``recipes/small.toml`` and ``recipes/paper.toml`` for examples.
 
     Args:
-        name: of the recipe.
+        name: Name of the recipe.
         kind: ``classifiers``.
-        architecture: a name of ``models/classifiers``.
-        spec: see :class:`Spec`.
-        options: of the architecture.
+        architecture: A name of ``models/classifiers``.
+        spec: Sample rate, channels and segment length, see :class:`Spec`.
+        options: Options of the architecture.
         loss: ``l1``, ``bce`` or ``gce``.
-        equalizer_db, masks, disguised: how mixtures are disguised, see
-            :class:`~stemclean.training.classify.ClassifyTask`.
-        validation_share: of each class's stems, whole tracks, where the data declares no split.
-        validation_examples: mixtures of these tracks, always the same ones.
-        mixing, loop, calibration: see :class:`~stemclean.data.mixing.MixingConfig`,
-            :class:`~stemclean.training.loop.LoopConfig` and :class:`~stemclean.training.calibrate.CalibrationConfig`.
-        seed: of everything that is drawn.
+        equalizer_db, masks, disguised: Data augmentation, see :class:`~stemclean.training.classify.ClassifyTask`.
+        validation_share: Share of each class's stems to hold out for validation, by whole tracks, if the data declares
+            no split.
+        validation_examples: Number of validation mixtures, always the same ones.
+        mixing: How mixtures are drawn, see :class:`~stemclean.data.mixing.MixingConfig`.
+        loop: Length, optimiser and schedule, see :class:`~stemclean.training.loop.LoopConfig`.
+        calibration: See :class:`~stemclean.training.calibrate.CalibrationConfig`.
+        seed: Random seed.
     """
 
     name: Name
@@ -117,19 +118,21 @@ class ClassifierRecipe(Settings):
 
 
 class SeparatorRecipe(Settings):
-    """How a separator is trained; ``recipes/xumx-small.toml`` and ``recipes/xumx-paper.toml`` are examples.
+    """Recipe of a separator; see ``recipes/xumx-small.toml`` and ``recipes/xumx-paper.toml`` for examples.
 
     Args:
-        name: of the recipe.
+        name: Name of the recipe.
         kind: ``separators``.
-        architecture: a name of ``models/separators``.
-        spec: see :class:`Spec`.
-        options: of the architecture.
-        loss, mixing, loop: see :class:`~stemclean.training.separate.LossConfig`,
-            :class:`~stemclean.data.sources.SourceMixing` and :class:`~stemclean.training.loop.LoopConfig`.
-        validation_share: of each class's stems, whole tracks, where the data declares no split.
-        validation_examples: mixtures of these tracks, always the same ones.
-        seed: of everything that is drawn.
+        architecture: A name of ``models/separators``.
+        spec: Sample rate, channels and segment length, see :class:`Spec`.
+        options: Options of the architecture.
+        loss: See :class:`~stemclean.training.separate.LossConfig`.
+        mixing: How mixtures are drawn, see :class:`~stemclean.data.sources.SourceMixing`.
+        loop: Length, optimiser and schedule, see :class:`~stemclean.training.loop.LoopConfig`.
+        validation_share: Share of each class's stems to hold out for validation, by whole tracks, if the data declares
+            no split.
+        validation_examples: Number of validation mixtures, always the same ones.
+        seed: Random seed.
     """
 
     name: Name
@@ -146,21 +149,23 @@ class SeparatorRecipe(Settings):
 
 
 class TrackerRecipe(Settings):
-    """How a pitch tracker is trained; ``recipes/rmvpe-small.toml`` and ``recipes/rmvpe-paper.toml`` are examples.
+    """Recipe of a pitch tracker; see ``recipes/rmvpe-small.toml`` and ``recipes/rmvpe-paper.toml`` for examples.
 
     Args:
-        name: of the recipe.
+        name: Name of the recipe.
         kind: ``pitch``.
-        architecture: a name of ``models/pitch``.
-        spec: see :class:`Spec`; ``channels`` is 1.
-        options: of the architecture.
-        positive_weight: of the right class in the loss, over that of each other one; DJCM's is 10.
-        blur: targets are bells of 25 cents instead of one class.
-        mixing, loop: see :class:`~stemclean.data.aligned.AlignedMixing` (of the voice alone: its loudness) and
-            :class:`~stemclean.training.loop.LoopConfig`; in joint training the separator's recipe has the word.
-        validation_share: of the songs, where the data declares no split.
-        validation_examples: excerpts of these songs, always the same ones.
-        seed: of everything that is drawn.
+        architecture: A name of ``models/pitch``.
+        spec: Sample rate, channels (always 1) and segment length, see :class:`Spec`.
+        options: Options of the architecture.
+        positive_weight: Weight of the true pitch class in the loss, relative to the other classes; 10 in DJCM.
+        blur: Blur the target over neighbouring classes (Gaussian of 25 cents) instead of using a single class.
+        mixing: How excerpts are drawn, see :class:`~stemclean.data.aligned.AlignedMixing`. Joint training uses the
+            mixing of the separator's recipe.
+        loop: Length, optimiser and schedule, see :class:`~stemclean.training.loop.LoopConfig`. Joint training uses the
+            loop of the separator's recipe.
+        validation_share: Share of the songs to hold out for validation, if the data declares no split.
+        validation_examples: Number of validation excerpts, always the same ones.
+        seed: Random seed.
     """
 
     name: Name
@@ -178,7 +183,7 @@ class TrackerRecipe(Settings):
 
 
 class Joint(NamedTuple):
-    """What two models are trained by as one."""
+    """The recipes and settings of joint training."""
 
     separator: SeparatorRecipe
     tracker: TrackerRecipe
@@ -186,29 +191,31 @@ class Joint(NamedTuple):
 
 
 def names(kind: str = "classifiers") -> list[str]:
-    """The recipes that come with the package, of one kind."""
-    return known(kind)
+    """Return the names of the package's recipes of a kind."""
+    return recipe_names(kind)
 
 
 def read(name: str | Path | ClassifierRecipe, overrides: Sequence[str | Assignment] = ()) -> ClassifierRecipe:
-    """A recipe by name or path, or one that is there already, with some settings changed.
+    """Read a classifier's recipe.
 
     Args:
-        overrides: ``key=value`` with dotted keys and TOML values, as ``loop.batch_size=32``.
+        name: Name of a recipe of the package, path of a ``.toml`` file, or a recipe to change.
+        overrides: ``key=value`` with dotted keys and TOML values, such as ``loop.batch_size=32``.
 
     Raises:
-        ConfigError: no such recipe; or a :class:`~stemclean.settings.SettingError` with the file or option.
+        ConfigError: There is no such recipe; or a :class:`~stemclean.settings.SettingError` that names the file or
+            option.
     """
     return read_layers(name, assignments(overrides), ClassifierRecipe, _check_classifier, idle.of_classifier)
 
 
 def read_separator(name: str | Path | SeparatorRecipe, overrides: Sequence[str | Assignment] = ()) -> SeparatorRecipe:
-    """As :func:`read`, for a separator."""
+    """Read a separator's recipe, as :func:`read`."""
     return read_layers(name, assignments(overrides), SeparatorRecipe, _check_separator, idle.of_separator)
 
 
 def read_tracker(name: str | Path | TrackerRecipe, overrides: Sequence[str | Assignment] = ()) -> TrackerRecipe:
-    """As :func:`read`, for a pitch tracker; ``rmvpe`` alone means ``rmvpe-small``."""
+    """Read a pitch tracker's recipe, as :func:`read`; ``rmvpe`` is short for ``rmvpe-small``."""
     return read_layers(_tracker_named(name), assignments(overrides), TrackerRecipe, _check_tracker, idle.of_tracker)
 
 
@@ -217,33 +224,38 @@ def read_joint(
     tracker: str | Path | TrackerRecipe,
     overrides: Sequence[str | Assignment] = (),
 ) -> Joint:
-    """How a separator and a tracker are trained as one.
+    """Read the recipes and settings of joint training.
 
-    Of a tracker's recipe that comes with the package, the architecture, its options and its loss count, and nothing is
-    said of the rest, by which it is trained alone; in a file of one's own, what does nothing here is refused.
+    Joint training uses the architecture, options and loss of the tracker's recipe. The other settings of a recipe of
+    the package are ignored; in a user's file they are an error, because they have no effect.
 
     Args:
-        overrides: as for :func:`read`, of the separator; those that begin with ``tracker.`` are over the tracker's
-            recipe, those that begin with ``joint.`` of :class:`~stemclean.training.joint.JointConfig`.
+        separator: The separator's recipe, as for :func:`read`.
+        tracker: The tracker's recipe, as for :func:`read_tracker`.
+        overrides: As for :func:`read`. Keys that begin with ``tracker.`` override the tracker's recipe; keys that begin
+            with ``joint.`` are of :class:`~stemclean.training.joint.JointConfig`; all others override the separator's.
 
     Raises:
-        ConfigError: as for :func:`read`.
+        ConfigError: As for :func:`read`.
     """
-    given = assignments(overrides)
+    parsed = assignments(overrides)
     sections = ("tracker", "joint")
-    apart: dict[str, list[Assignment]] = {section: [] for section in ("", *sections)}
-    for one in given:
-        section, _, key = one.key.partition(".")
-        belongs = section in sections and key
-        apart[section if belongs else ""].append(Assignment(key, one.value, one.source) if belongs else one)
+    by_section: dict[str, list[Assignment]] = {section: [] for section in ("", *sections)}
+    for override in parsed:
+        section, _, key = override.key.partition(".")
+        if section in sections and key:
+            by_section[section].append(Assignment(key, override.value, override.source))
+        else:
+            by_section[""].append(override)
     try:
-        config = JointConfig(**merged({}, apart["joint"]))
+        config = JointConfig(**merged({}, by_section["joint"]))
     except SettingError as error:
-        raise located(error, "", given) from None
+        raise located(error, "", parsed) from None
+    of_tracker = by_section["tracker"]
     return Joint(
-        read_layers(separator, apart[""], SeparatorRecipe, _check_separator, idle.of_joint_separator),
+        read_layers(separator, by_section[""], SeparatorRecipe, _check_separator, idle.of_joint_separator),
         read_layers(
-            _tracker_named(tracker), apart["tracker"], TrackerRecipe, _check_tracker, idle.of_joint_tracker, "tracker"
+            _tracker_named(tracker), of_tracker, TrackerRecipe, _check_tracker, idle.of_joint_tracker, "tracker"
         ),
         config,
     )
@@ -255,19 +267,19 @@ def _tracker_named(name: str | Path | TrackerRecipe) -> str | Path | TrackerReci
 
 def _check_classifier(recipe: ClassifierRecipe) -> None:
     if recipe.spec.channels != 2:
-        raise SettingError("spec.channels", "spec.channels is 1; it must be 2, as the mixtures are stereo")
+        raise SettingError("spec.channels", "spec.channels is 1; it must be 2, because the mixtures are stereo")
 
 
 def _check_separator(recipe: SeparatorRecipe) -> None:
     if recipe.spec.channels == 1 and recipe.mixing.effects != "none":
-        told = shown(recipe.mixing.effects)
-        raise SettingError("mixing.effects", f'mixing.effects is {told}; it must be "none" where spec.channels is 1')
+        message = f'mixing.effects is {shown(recipe.mixing.effects)}; it must be "none" where spec.channels is 1'
+        raise SettingError("mixing.effects", message)
 
 
 def _check_tracker(recipe: TrackerRecipe) -> None:
     if recipe.spec.channels != 1:
-        told = recipe.spec.channels
-        raise SettingError("spec.channels", f"spec.channels is {told}; it must be 1: trackers hear one channel")
+        message = f"spec.channels is {recipe.spec.channels}; it must be 1, because trackers are mono"
+        raise SettingError("spec.channels", message)
     hop = (options.filled("pitch", recipe.architecture, recipe.options) or recipe.options).get("hop")
     segment = recipe.spec.segment
     if hop and (segment < hop or segment % hop):

@@ -1,14 +1,14 @@
-"""The separator's task: mixtures of known sources in, the sources out (Koo et al. 2023, section 3.2).
+"""The task of a separator: estimate the sources of a mixture (Koo et al. 2023, section 3.2).
 
-Where one source holds several classes, the sum of their estimates is compared with it; every other class keeps its own
-loss; the losses are added.
+If a source holds several classes, the sum of their estimates is compared with it. Every other class has a loss of its
+own, and the losses are added.
 
-Two ways to live with wrong labels without cleaning them are here as well, as options, since cleaning must beat them.
-Both compare the losses of a class over the batch and let the largest ones go:
+There are two optional losses that are robust to wrong labels, as baselines that cleaning the labels must beat. Both
+compare the losses of a class over the batch and drop the largest ones:
 
 * ``masked``: those above the 0.95 quantile, the default of a widely used trainer (Solovyev's);
-* ``truncated``: loss truncation (Kang and Hashimoto 2020, arXiv 2004.14589) as the winner of the label-noise board of
-  SDX'23 had it (team CCOM): quantile 0.7, then 0.5, then 0.3, for 5/9, 2/9 and 2/9 of the training.
+* ``truncated``: loss truncation (Kang and Hashimoto 2020, arXiv 2004.14589) as used by the winner of the label-noise
+  leaderboard of SDX'23 (team CCOM): quantile 0.7, then 0.5, then 0.3, for 5/9, 2/9 and 2/9 of the training.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ROBUST: dict[Robust, tuple[tuple[float, float], ...]] = {
     "masked": ((0.0, 0.95),),
     "truncated": ((0.0, 0.7), (5 / 9, 0.5), (7 / 9, 0.3)),
 }
-"""From which share of the training on, losses up to which quantile of the batch count."""
+"""Pairs (start, quantile): from this share of the training on, losses above this quantile of the batch are dropped."""
 
 RESOLUTIONS = (4096, 2048, 1024, 512, 256)
 RESOLUTION_HOP = 147
@@ -55,18 +55,18 @@ _Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class LossConfig(Settings):
-    """What is minimised.
+    """The loss of a separator.
 
     Args:
         kind: ``l1`` or ``mse`` of the waveforms, or ``magnitude``: squared error of STFT magnitudes.
-        n_fft, hop_length: of the STFT of ``magnitude``.
-        multi_domain: weight of the weighted SDR of the waveforms (X-UMX, its equation 2 and 3), which that paper adds
-            to the spectral loss with weight 10; 0: none.
-        combination: compare sums of sources as well, all of them but the mixture itself (X-UMX, section 3.2).
-        multi_resolution: weight of the L1 distance of complex spectrograms at five resolutions (BS-RoFormer,
+        n_fft, hop_length: STFT of ``magnitude``.
+        multi_domain: Weight of the weighted SDR of the waveforms (X-UMX, equations 2 and 3); 10 in that paper, which
+            adds it to the spectral loss; 0: none.
+        combination: Compare the sums of sources, too: every combination except the mixture (X-UMX, section 3.2).
+        multi_resolution: Weight of the L1 distance of complex spectrograms at five resolutions (BS-RoFormer,
             section 3.4); 0: none.
-        robust: a key of :data:`ROBUST`.
-        keep: pairs (share of the training, quantile) instead of those of ``robust``.
+        robust: A key of :data:`ROBUST`.
+        keep: Pairs (share of the training, quantile) to use instead of those of ``robust``.
     """
 
     section: ClassVar[str] = "loss"
@@ -84,10 +84,10 @@ class LossConfig(Settings):
     ] = ()
 
     def quantile(self, done: float) -> float:
-        """Losses up to this quantile of the batch count.
+        """Return the quantile of the batch above which losses are dropped.
 
         Args:
-            done: share of the training, in [0, 1].
+            done: Share of the training that is done, in [0, 1].
         """
         pairs = self.keep or ROBUST[self.robust]
         return next((quantile for share, quantile in sorted(pairs, reverse=True) if done >= share), 1.0)
@@ -95,18 +95,21 @@ class LossConfig(Settings):
 
 @dataclass
 class SeparateTask:
-    """See :class:`stemclean.training.loop.Task`.
+    """The task of training a separator; see :class:`stemclean.training.loop.Task`.
 
     Args:
-        model: its spec says what a batch is.
-        train, validation: mixers of different tracks.
-        loss: what is minimised.
-        batch_size: examples a step, over all processes.
-        examples: how many in all, over all processes.
-        processes: how many share a step.
-        seed: of what the model drops; the mixers have their own.
-        workers: processes that mix ahead.
-        validation_examples: mixtures, always the same ones.
+        model: The separator.
+        train, validation: Mixers of different tracks.
+        loss: The loss.
+        batch_size: Examples per step, over all processes.
+        examples: Number of examples of the whole training, over all processes.
+        processes: Number of processes that share a step.
+        seed: Random seed of dropout; the mixers have their own seeds.
+        workers: Number of worker processes that mix examples in advance.
+        validation_examples: Number of validation mixtures, always the same ones.
+
+    Raises:
+        ConfigError: There are too many classes for ``loss.combination``.
     """
 
     model: Separator
@@ -125,17 +128,18 @@ class SeparateTask:
     def __post_init__(self) -> None:
         if self.loss.combination and len(self.model.spec.labels) > MOST_COMBINED:
             raise ConfigError(
-                f"loss.combination with {len(self.model.spec.labels)} classes has too many sums",
-                f"it is for {MOST_COMBINED} classes at most",
+                f"loss.combination supports at most {MOST_COMBINED} classes, not {len(self.model.spec.labels)}",
+                "set loss.combination=false, or give fewer --labels",
             )
 
     def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
-        """Targets ``(batch, row, channel, time)``, rows ``(batch, label)`` and the examples' numbers ``(batch,)``.
+        """Yield batches without end, from a step on.
 
-        A mixture is the sum of its rows, of which the last may be a background that is not separated.
+        A mixture is the sum of its targets; the last row may be a background that is not separated. Step k of a run
+        always has the same examples, whatever the number of workers, also after resuming.
 
-        Step k of a run always has the same examples, with any number of workers, and whether or not the run was broken
-        off before.
+        Shape:
+            Targets ``(batch, row, channel, time)``, rows ``(batch, label)`` and example numbers ``(batch,)``.
         """
         return numbered.batches(
             self.stacked,
@@ -147,15 +151,15 @@ class SeparateTask:
         )
 
     def stacked(self, numbers: Sequence[int]) -> tuple[Tensor, ...]:
-        """Targets and rows of some training examples, and their numbers."""
+        """Return the targets and rows of training examples, and their numbers."""
         return *_stacked(self.train, numbers), torch.tensor(numbers)
 
     @property
     def indivisible(self) -> str | None:
-        """Robust losses compare the examples of a batch."""
+        """Why batches cannot be split: robust losses compare the examples of a batch; None otherwise."""
         if not (self.loss.keep or ROBUST[self.loss.robust]):
             return None
-        return "loss.robust and loss.keep compare all losses of a step, and let the largest go"
+        return "loss.robust and loss.keep compare all losses of a step to drop the largest"
 
     def totals(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """See :class:`stemclean.training.loop.Task`."""
@@ -164,31 +168,31 @@ class SeparateTask:
     def losses(
         self, model: nn.Module, batch: tuple[Tensor, ...], totals: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """The loss of some examples, and the share of the single losses that count in it.
+        """Return the loss of a batch, and the share of the losses that were kept.
 
-        What the model drops (dropout) depends on the seed and the examples alone, so that a run that was broken off
-        goes on as if it had not been.
+        Dropout depends on the seed and the example numbers only, so that a resumed run equals an uninterrupted one.
         """
         targets, rows, numbers = batch
         first = int(numbers[0])
         share = len(targets) / (totals or self.totals(batch))["examples"]
         torch.manual_seed((self.seed << 40) + first)
         mixture = targets.sum(1)
-        estimates, there = sum_of_rows(model(mixture).float(), rows)
-        wanted = targets[:, : estimates.shape[1]]  # without the background
-        items, counted = item_losses(self.loss, estimates, wanted, mixture, there)
+        estimates, used = sum_of_rows(model(mixture).float(), rows)
+        references = targets[:, : estimates.shape[1]]  # without the background
+        items, counted = item_losses(self.loss, estimates, references, mixture, used)
         kept = counted & self._small_enough(items.detach(), counted, first / max(1, self.examples))
         loss = torch.where(kept, items, torch.zeros_like(items)).sum() / items.numel()
         return {"loss": share * loss, "kept": share * kept.sum() / counted.sum()}
 
-    def hear(self, model: nn.Module, batch: tuple[Tensor, ...]) -> None:
-        """Give the model a batch's mixtures."""
+    def forward(self, model: nn.Module, batch: tuple[Tensor, ...]) -> None:
+        """Run the model on the mixtures of a batch."""
         model(batch[0].sum(1))
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """SDR in dB on fixed mixtures: the median of a class's mixtures, and their mean over the classes (``score``).
+        """Return the SDR in dB of each class (median over fixed mixtures) and its mean over classes (``score``).
 
-        It is 10 log10 of the energy of a target over the energy of the error, per mixture; silent targets do not count.
+        The SDR is 10 log10 of the energy of a target over the energy of the error, per mixture. Silent targets do not
+        count.
         """
         device = next(model.parameters()).device
         ratios = []
@@ -209,30 +213,34 @@ class SeparateTask:
         return {"score": float(np.mean(list(by_class.values()))), **by_class}
 
     def _small_enough(self, items: Tensor, counted: Tensor, done: float) -> Tensor:
-        """Where a loss is not above the quantile of its class in the batch of all processes; ``(batch, row)``."""
+        """Return which losses do not exceed the quantile of their class over all processes; ``(batch, row)``."""
         quantile = self.loss.quantile(done)
         if quantile >= 1:
             return torch.ones_like(counted)
-        every, _ = everyones(torch.where(counted, items, torch.full_like(items, torch.nan)))
-        return items <= every.nanquantile(quantile, 0)
+        gathered, _ = everyones(torch.where(counted, items, torch.full_like(items, torch.nan)))
+        return items <= gathered.nanquantile(quantile, 0)
 
 
 def item_losses(
-    loss: LossConfig, estimates: Tensor, targets: Tensor, mixture: Tensor, there: Tensor
+    loss: LossConfig, estimates: Tensor, targets: Tensor, mixture: Tensor, used: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The loss of every example and row (or sum of rows), and whether it means anything; both ``(batch, row)``.
+    """Return the loss of every example and row (or combination of rows), and which of the losses count.
 
     Args:
-        loss: what is minimised; ``robust`` and ``keep`` are the caller's.
-        there: which rows are any class's. Shape: (batch, row)
+        loss: The loss; ``robust`` and ``keep`` are ignored here.
+        estimates: Estimated sources.
+        targets: True sources.
+        mixture: The mixture.
+        used: Which rows belong to a class. Shape: (batch, row)
 
     Shape:
-        ``(batch, row, channel, time)`` each, the mixture ``(batch, channel, time)``.
+        Estimates and targets ``(batch, row, channel, time)``, the mixture ``(batch, channel, time)`` ->
+        ``(batch, row)`` twice.
     """
     if loss.combination:
         sums = _sums(estimates.shape[1]).to(estimates)  # (sum, row)
         estimates, targets = (torch.einsum("kr,brct->bkct", sums, sounds) for sounds in (estimates, targets))
-        there = (there.float() @ sums.T) > 0
+        used = (used.float() @ sums.T) > 0
     items = _distance(loss, estimates, targets)
     if loss.multi_domain:
         items = items + loss.multi_domain * _weighted_sdr(estimates, targets, mixture[:, None])
@@ -241,7 +249,7 @@ def item_losses(
             error = stft(estimates - targets, n_fft=n_fft, hop_length=min(RESOLUTION_HOP, n_fft // 2))
             distance = torch.view_as_real(error).abs().mean((-4, -3, -2, -1)) * (n_fft / 2)
             items = items + loss.multi_resolution * distance
-    return items, there
+    return items, used
 
 
 def _distance(loss: LossConfig, estimates: Tensor, targets: Tensor) -> Tensor:
@@ -249,23 +257,26 @@ def _distance(loss: LossConfig, estimates: Tensor, targets: Tensor) -> Tensor:
         return (estimates - targets).abs().mean((-2, -1))
     if loss.kind == "mse":
         return (estimates - targets).square().mean((-2, -1))
-    scale = loss.n_fft / 2  # the window's sum: magnitudes as torch.stft has them, as in Open-Unmix
-    heard, wanted = (
+    scale = loss.n_fft / 2  # the sum of the window: the scale of torch.stft, as in Open-Unmix
+    estimated, true = (
         stft(sounds, n_fft=loss.n_fft, hop_length=loss.hop_length).abs() * scale for sounds in (estimates, targets)
     )
-    return (heard - wanted).square().mean((-3, -2, -1))
+    return (estimated - true).square().mean((-3, -2, -1))
 
 
 def sum_of_rows(estimates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Estimates of classes that share a source, added up in its row.
+    """Sum the estimates of the classes that share a source, into the row of that source.
 
     Args:
-        rows: in which row each class is, ``(batch, label)``; those in the background's row, after the last class's,
-            are left out.
+        estimates: Estimates of all classes.
+        rows: Row of each class. Classes in the background's row, after that of the last class, are left out.
+            Shape: (batch, label)
+
+    Returns:
+        The sums, and which rows belong to a class.
 
     Shape:
-        ``(batch, label, channel, time)`` -> ``(batch, row, channel, time)`` and ``(batch, row)``: which rows are any
-        class's.
+        ``(batch, label, channel, time)`` -> ``(batch, row, channel, time)`` and ``(batch, row)``.
     """
     num_rows = rows.shape[1]
     places = functional.one_hot(rows, num_rows + 1)[..., :num_rows]  # (batch, label, row)
@@ -273,25 +284,28 @@ def sum_of_rows(estimates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sums(num_rows: int) -> Tensor:
-    """Every choice of rows but none and all, ``(sum, row)`` of 0 and 1; of one row, that row."""
+    """Return all combinations of rows except none and all, as 0 and 1, ``(sum, row)``; a single row by itself."""
     chosen = [bits for bits in itertools.product((0.0, 1.0), repeat=num_rows) if 0 < sum(bits) < num_rows]
     return torch.tensor(chosen or [(1.0,)])
 
 
 def _weighted_sdr(estimates: Tensor, targets: Tensor, mixture: Tensor) -> Tensor:
-    """Minus the cosine of estimate and target and that of the two rests, by their energies (Choi et al. 2019).
+    """Return the weighted SDR loss (Choi et al. 2019).
+
+    It is minus the cosine similarity of estimate and target, and minus that of the two residuals (mixture less
+    source), weighted by the energies of target and residual.
 
     Shape:
         ``(..., channel, time)`` each -> ``(...)`` in [-1, 1].
     """
-    rest, rest_estimate = mixture - targets, mixture - estimates
-    energy, rest_energy = targets.square().sum((-2, -1)), rest.square().sum((-2, -1))
-    share = energy / (energy + rest_energy).clamp_min(1e-12)
-    return -share * _cosine(estimates, targets) - (1 - share) * _cosine(rest_estimate, rest)
+    residual, residual_estimate = mixture - targets, mixture - estimates
+    energy, residual_energy = targets.square().sum((-2, -1)), residual.square().sum((-2, -1))
+    share = energy / (energy + residual_energy).clamp_min(1e-12)
+    return -share * _cosine(estimates, targets) - (1 - share) * _cosine(residual_estimate, residual)
 
 
-def _cosine(one: Tensor, other: Tensor) -> Tensor:
-    return functional.cosine_similarity(one.flatten(-2), other.flatten(-2), dim=-1, eps=1e-6)
+def _cosine(first: Tensor, second: Tensor) -> Tensor:
+    return functional.cosine_similarity(first.flatten(-2), second.flatten(-2), dim=-1, eps=1e-6)
 
 
 def _stacked(mixer: SourceMixer, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""One separator from stems to a weights file: pool, regions, split, task, loop, card."""
+"""Train one separator: decode the stems, cut and split them, fit the model, write weights and card."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from stemclean.training.split import leaked, split_tracks
 __all__ = ["fit_separator"]
 
 STANDARDISED_ON = 64
-"""Mixtures from which a model learns the scale of its input."""
+"""Number of mixtures from which a model estimates the scale of its input."""
 
 
 def fit_separator(
@@ -53,40 +53,44 @@ def fit_separator(
     """Train a separator on a manifest's stems and write its weights and card.
 
     Args:
-        folder: what stem paths are relative to.
-        output: the ``.safetensors`` file.
-        labels: the classes; None: those of the manifest that have stems. Others are background.
-        use_claimed: take the dataset at its word; see :func:`stemclean.data.sources.trusted`.
-        cache: folder for decoded audio; ``cache_limit_gb``: see :meth:`stemclean.data.pool.StemPool.build`.
-        init: weights to start from.
-        card: more to say in the card (data, licences, …).
-        resume: go on from a checkpoint of the same data and recipe beside the output.
-        keep_checkpoint: leave it there when the weights are written.
-        workers: processes that mix ahead of the model; 0 mixes in this one.
-        logs: folder for TensorBoard.
+        manifest: The stems.
+        folder: Folder that the paths of stems are relative to.
+        output: The ``.safetensors`` file to write.
+        recipe: All settings of the training.
+        labels: The classes (None: the classes of the manifest that have stems). Other classes are background.
+        use_claimed: Use the dataset's own labels, see :func:`stemclean.data.sources.trusted`.
+        cache: Folder for decoded audio.
+        cache_limit_gb: Limit of its size, see :meth:`stemclean.data.pool.StemPool.build`.
+        init: Initial weights.
+        card: Additional entries of the card (data, licences, …).
+        resume: Resume from a checkpoint of the same data and recipe beside the output.
+        keep_checkpoint: Keep the checkpoint after the weights are written.
+        workers: Number of worker processes that mix examples in advance; 0: mix in this process.
+        logs: Folder for TensorBoard logs.
+        quiet: Show no progress.
 
     Returns:
         The card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``.
 
     Raises:
-        ConfigError: a recipe that cannot be meant, or too few stems to learn from.
-        WeightsError: weights to start from that cannot be had or do not fit.
+        ConfigError: The recipe is invalid, or there are too few stems.
+        WeightsError: The initial weights cannot be loaded or do not fit the model.
     """
-    known = trusted(manifest, use_claimed=use_claimed)
-    classes = tuple(labels) if labels else _labels(known)
+    usable = trusted(manifest, use_claimed=use_claimed)
+    classes = tuple(labels) if labels else _labels(usable)
     start = weights.load(init, kind="separators") if init else None
     if start and set(start.model.spec.labels) == set(classes):
-        classes = start.model.spec.labels  # the order of its outputs
-    key = _run_key(known.stems, folder, classes, recipe, start)
+        classes = start.model.spec.labels  # keep the order of the outputs
+    key = _run_key(usable.stems, folder, classes, recipe, start)
     settings = {"recipe": recipe.to_dict()}
-    if resume and (written := finished.found(output, key, settings, card, keep_checkpoint=keep_checkpoint)):
+    if resume and (written := finished.find(output, key, settings, card, keep_checkpoint=keep_checkpoint)):
         skipped = [skip.model_dump() for skip in manifest.skipped]
         return {**written, "output": str(output), "seconds": 0.0, "wait_share": None, "skipped": skipped}
-    train_tracks, validation_tracks = split_tracks(known.stems, share=recipe.validation_share, seed=recipe.seed)
+    train_tracks, validation_tracks = split_tracks(usable.stems, share=recipe.validation_share, seed=recipe.seed)
     processes = together()
-    with processes.main_process_first():  # the others find the cache
+    with processes.main_process_first():  # the other processes then read its cache
         pool = StemPool.build(
-            known,
+            usable,
             folder,
             sample_rate=recipe.spec["sample_rate"],
             channels=recipe.spec["channels"],
@@ -94,11 +98,11 @@ def fit_separator(
             limit_gb=cache_limit_gb,
             quiet=quiet or not processes.is_main_process,
         )
-    pieces = pieces_of(pool, known, recipe.mixing)
+    pieces = pieces_of(pool, usable, recipe.mixing)
     segment, seed = recipe.spec["segment"], recipe.seed
-    copies = leaked(known.stems, validation_tracks)
-    train = SourceMixer(_of(pieces, train_tracks, copies), classes, recipe.mixing, segment, seed=(seed, 0))
-    validation = _validation(_of(pieces, validation_tracks), classes, recipe)
+    copies = leaked(usable.stems, validation_tracks)
+    train = SourceMixer(_of_tracks(pieces, train_tracks, copies), classes, recipe.mixing, segment, seed=(seed, 0))
+    validation = _validation(_of_tracks(pieces, validation_tracks), classes, recipe)
     torch.manual_seed(seed)
     spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], classes, segment)
     model = registry.build("separators", recipe.architecture, spec, dict(recipe.options))
@@ -127,14 +131,14 @@ def fit_separator(
         "created_by": f"stemclean {stemclean.__version__}",
         "torch": torch.__version__,
         "parameters": sum(p.numel() for p in fitted.parameters()),
-        "data": _data(pieces, known, train, train_tracks, validation_tracks, use_claimed=use_claimed),
+        "data": _data(pieces, usable, train, train_tracks, validation_tracks, use_claimed=use_claimed),
         "metrics": {"validation": _renamed(progress.best)},
         "history": [_renamed(figures) for figures in progress.history],
         "run": key,
         **started,
         **(card or {}),
     }
-    # half precision has no room for norms of spectra
+    # float16 cannot hold the scales of spectra
     finished.keep(output, fitted, written, dtype=torch.float32, keep_checkpoint=keep_checkpoint)
     return {
         **written,
@@ -146,36 +150,47 @@ def fit_separator(
 
 
 def _labels(manifest: Manifest) -> tuple[str, ...]:
-    """The manifest's classes that have stems; a separator needs two."""
+    """Return the classes of the manifest that have stems.
+
+    Raises:
+        ConfigError: There are fewer than two.
+    """
     counts = Counter(label for stem in manifest.stems for label in stem.labels)
     labels = tuple(label for label in manifest.labels if counts[label])
     if len(labels) < 2:
         raise ConfigError(
-            f"{len(manifest.stems)} usable stems of {len(labels)} class(es): a separator needs two classes at least",
-            "check the folder; stems that a refined manifest drops are left out",
+            f"{len(manifest.stems)} usable stems of {len(labels)} class(es): a separator needs at least two classes",
+            'check the folder; stems with the verdict "drop" are not used',
         )
     return labels
 
 
-def _of(pool: StemPool, tracks: set[str], copies: Collection[str] = ()) -> StemPool:
+def _of_tracks(pool: StemPool, tracks: set[str], copies: Collection[str] = ()) -> StemPool:
+    """Return the stems of some tracks, without copies of others."""
     return pool.where([stem.track in tracks and stem.id not in copies for stem in pool.stems])
 
 
 def _validation(pool: StemPool, labels: Sequence[str], recipe: SeparatorRecipe) -> SourceMixer:
-    """Mixtures of held-out tracks, of sources of one class each, without chance effects."""
+    """Return a mixer of held-out tracks, with single-class sources and without data augmentation.
+
+    Raises:
+        ConfigError: There are no such tracks, or they hold fewer than two classes.
+    """
     hint = "give at least two tracks of each class, or declare validation tracks"
     if not pool.stems:
         raise ConfigError("too few tracks to hold one out for validation", hint)
     mixer = SourceMixer(pool, labels, recipe.mixing.plain(), recipe.spec["segment"], seed=(recipe.seed, 1))
-    if mixer.heard < 2:
-        raise ConfigError(f"the validation tracks hold {mixer.heard} class(es) alone, two are needed", hint)
+    if mixer.num_single < 2:
+        raise ConfigError(
+            f"the validation tracks have single-class stems of {mixer.num_single} class(es), but two are needed", hint
+        )
     return mixer
 
 
 def _start(
     model: Separator, start: weights.Weights | None, recipe: SeparatorRecipe, mixer: SourceMixer
 ) -> dict[str, Any]:
-    """Give a new model its first weights; what the card says of it."""
+    """Initialise a new model; returns the card's entry on its initial weights."""
     if start:
         fresh = weights.start_from(start, model, recipe.architecture, recipe.options)  # type: ignore[arg-type]
         return {"init": {"uri": start.uri, "sha256": start.sha256, "fresh": fresh}}
@@ -191,13 +206,13 @@ def _run_key(
     recipe: SeparatorRecipe,
     start: weights.Weights | None,
 ) -> str:
-    """SHA-256 of all that a training depends on; of its length only where a schedule does."""
+    """Return the SHA-256 of everything the training depends on; its length counts only if the loss has a schedule."""
     plain = recipe.to_dict()
     loop = plain["loop"]
     scheduled = len(recipe.loss.keep) > 1 or recipe.loss.robust == "truncated"
     free = {"validations"} if scheduled else {"examples", "validations", "decay"}
     plain["loop"] = {key: value for key, value in loop.items() if key not in free}
-    told = [
+    data = [
         [
             *content(stem, folder),
             stem.track,
@@ -208,12 +223,12 @@ def _run_key(
         ]
         for stem in stems
     ]
-    what = [plain, labels, start and start.sha256, told]
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+    document = [plain, labels, start and start.sha256, data]
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _renamed(figures: dict[str, float]) -> dict[str, float]:
-    """A validation's figures under their own names."""
+    """Rename ``score`` in the figures of a validation to the metric that it is."""
     return {SeparateTask.score_name if name == "score" else name: value for name, value in figures.items()}
 
 
@@ -226,7 +241,7 @@ def _data(
     *,
     use_claimed: bool,
 ) -> dict[str, Any]:
-    """Hours of each class alone and of several together, tracks per split, for the card."""
+    """Return the hours of each class alone and of several together, and the tracks per split, for the card."""
     alone: dict[str, float] = defaultdict(float)
     together = 0.0
     for piece in pool.stems:

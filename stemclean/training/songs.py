@@ -1,4 +1,4 @@
-"""What a cascade or a tracker learns from, in one place: the songs of a manifest, where it starts, how it runs."""
+"""The songs that a cascade or a tracker is trained on, its initial weights, and how the training runs."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ from stemclean.training.split import leaked, split_tracks
 __all__ = ["PITCHED", "Running", "Songs", "Start"]
 
 PITCHED = "vocals"
-"""The class that is followed."""
+"""The class whose pitch is tracked."""
 SEVERAL = ""
-"""Stands for the classes of stems that hold several."""
+"""Stands for the classes of multi-label stems."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """How a training runs; nothing of it changes what is learned.
+    """How a training runs; none of this changes its result.
 
     Args:
-        cache: folder for decoded audio; ``cache_limit_gb``: see :meth:`stemclean.data.pool.StemPool.build`.
-        resume: go on from a checkpoint of the same data, recipes and start beside the output.
-        keep_checkpoint: leave it there when the weights are written.
-        workers: processes that cut excerpts ahead of the model; 0: this one does.
-        logs: folder for TensorBoard.
-        quiet: no progress.
+        cache: Folder for decoded audio.
+        cache_limit_gb: Limit of its size, see :meth:`stemclean.data.pool.StemPool.build`.
+        resume: Resume from a checkpoint of the same data, recipes and initial weights beside the output.
+        keep_checkpoint: Keep the checkpoint after the weights are written.
+        workers: Number of worker processes that cut excerpts in advance; 0: this process does.
+        logs: Folder for TensorBoard logs.
+        quiet: Show no progress.
     """
 
     cache: Path | None = None
@@ -56,40 +57,41 @@ class Running:
 
 @dataclass(frozen=True)
 class Start:
-    """Weights to start from, by URI; None: random ones. A cascade's weights serve for either part.
+    """URIs of initial weights (None: random weights). The weights of a cascade can initialise either part.
 
     Args:
-        separator, tracker: of the two parts.
+        separator: Weights of the separator.
+        tracker: Weights of the tracker.
     """
 
     separator: str | Path | None = None
     tracker: str | Path | None = None
 
     def loaded(self) -> dict[str, weights.Weights | None]:
-        """Both, by the kind that they are loaded as.
+        """Load both weights; returns them by kind.
 
         Raises:
-            WeightsError: weights that cannot be had.
+            WeightsError: The weights cannot be loaded.
         """
         uris = {"separators": self.separator, "pitch": self.tracker}
         return {kind: weights.load(uri, kind=kind) if uri else None for kind, uri in uris.items()}
 
 
 class Songs:
-    """The songs of a manifest, decoded, and split into those that train and those that validate.
+    """The songs of a manifest, decoded and split into training and validation songs.
 
     Args:
-        manifest: declared test stems and those that a refined manifest drops are left out.
-        folder: what its paths are relative to.
-        labels: the classes; the voice alone for a tracker.
+        manifest: The usable stems, without test stems and dropped stems.
+        folder: Folder that its paths are relative to.
+        labels: The classes; the voice alone for a tracker.
         spec: ``sample_rate``, ``channels`` and ``segment``, as in a recipe.
-        running: cache and progress.
-        share: of the songs, for validation, where the data declares no split.
-        seed: of the draw.
-        confidences: False: what is an estimate is taken for the truth.
+        running: Cache and progress.
+        share: Share of the songs to hold out for validation, if the data declares no split.
+        seed: Random seed of the split and of the excerpts.
+        confidences: Whether estimated labels are trusted by their confidence only. If false, they are trusted fully.
 
     Raises:
-        ConfigError: too few songs.
+        ConfigError: There are too few songs.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class Songs:
     ) -> None:
         self.labels, self.spec, self.seed = tuple(labels), spec, seed
         processes = together()
-        with processes.main_process_first():  # the others find the cache
+        with processes.main_process_first():  # the other processes then read its cache
             alone = len(self.labels) == 1
             self.pool = StemPool.build(
                 whole_songs(manifest, alone=alone),
@@ -120,31 +122,31 @@ class Songs:
             )
         tracks = aligned_tracks(manifest, folder, self.pool, labels, PITCHED, confidences=confidences)
         if len(self.labels) == 1:
-            tracks = [track for track in tracks if track.f0 is not None]  # a tracker learns from nothing else
+            tracks = [track for track in tracks if track.f0 is not None]  # a tracker needs an f0
         names = {track.name for track in tracks}
         stems = [stem for stem in manifest.stems if stem.track in names]
         training, validating = split_tracks(stems, share=share, seed=seed)
         copies = leaked(stems, validating)
-        training -= {stem.track for stem in stems if stem.id in copies}  # a song is of use whole, or not at all
+        training -= {stem.track for stem in stems if stem.id in copies}  # only whole songs can be used
         self.train = [track for track in tracks if track.name in training]
         self.validation = [track for track in tracks if track.name in validating]
         if not self.train or not self.validation:
             raise ConfigError(
-                f"{len(tracks)} song(s) with a voice{' whose f0 is known' if len(self.labels) == 1 else ''}: "
-                "one is needed to train and one to validate",
-                "give more songs; f0 stands in a file beside the vocals, such as vocals.f0.csv",
+                f"{len(tracks)} song(s) with vocals{' whose f0 is known' if len(self.labels) == 1 else ''}: "
+                "at least one is needed for training and one for validation",
+                "give more songs; an f0 is read from a file beside the vocals, such as vocals.f0.csv",
             )
 
     def mixer(self, tracks: Sequence[AlignedTrack], config: AlignedMixing, frames: Frames, part: int) -> AlignedMixer:
-        """Excerpts of some of the songs; ``part`` is 0 for training and 1 for validation."""
+        """Return a mixer of excerpts of some of the songs; ``part`` is 0 for training and 1 for validation."""
         return AlignedMixer(
             tracks, self.pool, self.labels, config, self.spec["segment"], frames, seed=(self.seed, part)
         )
 
     def described(self) -> dict[str, Any]:
-        """Hours of each class alone and of several together, songs by what is known of them, for the card."""
-        every = [*self.train, *self.validation]
-        stems = [stem for track in every for stem in (*track.stems, *([track.whole] if track.whole else []))]
+        """Return the card's entry on the data: hours per class, and the number of songs by kind of annotation."""
+        tracks = [*self.train, *self.validation]
+        stems = [stem for track in tracks for stem in (*track.stems, *([track.whole] if track.whole else []))]
         alone: Counter[str] = Counter()
         for stem in stems:
             alone[stem.labels[0] if len(stem.labels) == 1 else SEVERAL] += stem.num_samples
@@ -156,5 +158,5 @@ class Songs:
             "stems": len(stems),
             "labels": "believed",
             "tracks": {"train": len(self.train), "validation": len(self.validation)},
-            "known": dict(sorted(Counter(track.kind for track in every).items())),
+            "known": dict(sorted(Counter(track.kind for track in tracks).items())),
         }

@@ -1,7 +1,7 @@
-"""The task of a pitch tracker alone: clean voices in, their f0 out; and what its loss and its figures are.
+"""The task of a pitch tracker alone: estimate the f0 of clean voices; its loss and its metrics.
 
-The loss is the binary cross-entropy over the pitch classes of every frame, the right class weighted 10, as in DJCM (Wei
-et al. 2024, arXiv 2401.03856); frames of an f0 that a tracker estimated are weighted by their own confidence.
+The loss is the binary cross-entropy over the pitch classes of every frame, with weight 10 on the true class, as in DJCM
+(Wei et al. 2024, arXiv 2401.03856). Frames of an estimated f0 are weighted by their confidence.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from stemclean.units import hz_to_cents
 __all__ = ["PitchLoss", "TrackTask", "accuracies", "groups", "stacked", "trusted_mean"]
 
 TOLERANCE_CENTS = 50.0
-"""Within which an f0 is right, as in mir_eval.melody."""
+"""Largest error of a correct f0, as in mir_eval.melody."""
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-"""Posteriors that are tried: how sure a tracker is depends on how long it was trained."""
+"""Voicing thresholds to choose from; the best one depends on how long a tracker was trained."""
 VALIDATION_BATCH = 8
 
 
@@ -35,38 +35,38 @@ class PitchLoss:
     """Binary cross-entropy of pitch classes.
 
     Args:
-        positive_weight: of a class as far as it is right, over that of a wrong one.
-        blur: see :func:`stemclean.models.decoding.targets`.
+        positive_weight: Weight of the true class, relative to the other classes.
+        blur: Blur the target over neighbouring classes, see :func:`stemclean.models.decoding.targets`.
     """
 
     positive_weight: float = 10.0
     blur: bool = False
 
     def __call__(self, logits: Tensor, f0_hz: Tensor, trust: Tensor, cents: Tensor) -> Tensor:
-        """The loss of every example, its frames weighted by their trust; 0 where none is trusted.
+        """Return the loss of every example, with its frames weighted by their trust; 0 if no frame is trusted.
 
         Shape:
             ``(batch, frame, bin)``, ``(batch, frame)``, ``(batch, frame)``, ``(bin,)`` -> ``(batch,)``.
         """
-        wanted = torch.from_numpy(targets(f0_hz.cpu().numpy(), cents.cpu().numpy(), blur=self.blur)).to(logits)
-        weights = 1 + (self.positive_weight - 1) * wanted
-        items = functional.binary_cross_entropy_with_logits(logits, wanted, weights, reduction="none").mean(-1)
+        target = torch.from_numpy(targets(f0_hz.cpu().numpy(), cents.cpu().numpy(), blur=self.blur)).to(logits)
+        weights = 1 + (self.positive_weight - 1) * target
+        items = functional.binary_cross_entropy_with_logits(logits, target, weights, reduction="none").mean(-1)
         return (items * trust).sum(1) / trust.sum(1).clamp_min(1e-6)
 
 
 @dataclass
 class TrackTask:
-    """A tracker alone, on clean voices; see :class:`stemclean.training.loop.Task`.
+    """The task of training a tracker on clean voices; see :class:`stemclean.training.loop.Task`.
 
     Args:
-        model: what is trained.
-        train, validation: excerpts of the voices of different songs, at the tracker's rate, one channel.
-        pitch: what is minimised.
-        batch_size: examples a step, over all processes.
-        processes: how many share a step.
-        seed: of what the model drops.
-        workers: processes that cut excerpts ahead.
-        validation_examples: excerpts, always the same ones.
+        model: The tracker.
+        train, validation: Mixers of mono excerpts of the voices of different songs, at the tracker's sample rate.
+        pitch: The loss.
+        batch_size: Examples per step, over all processes.
+        processes: Number of processes that share a step.
+        seed: Random seed of dropout.
+        workers: Number of worker processes that cut excerpts in advance.
+        validation_examples: Number of validation excerpts, always the same ones.
     """
 
     model: PitchTracker
@@ -82,7 +82,10 @@ class TrackTask:
     score_name = "rpa"
 
     def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
-        """See :func:`stacked`; step k of a run always has the same examples, with any number of workers."""
+        """Yield batches without end, see :func:`stacked`.
+
+        Step k of a run always has the same examples, whatever the number of workers.
+        """
         return numbered.batches(
             lambda numbers: stacked(self.train, numbers),
             self.batch_size,
@@ -99,33 +102,33 @@ class TrackTask:
     def losses(
         self, model: nn.Module, batch: tuple[Tensor, ...], totals: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """The pitch loss, examples weighted by the trust in their frames."""
+        """Return the pitch loss of a batch, with the examples weighted by the trust in their frames."""
         sources, _, _, f0_hz, f0_trust, numbers = batch
         torch.manual_seed((self.seed << 40) + int(numbers[0]))
         pitch = self.pitch(model(sources.sum(1)), f0_hz, f0_trust, self.model.cents)
         return {"loss": trusted_mean(pitch, f0_trust.mean(1), (totals or self.totals(batch))["trust"])}
 
-    def hear(self, model: nn.Module, batch: tuple[Tensor, ...]) -> None:
-        """Give the model a batch's voices."""
+    def forward(self, model: nn.Module, batch: tuple[Tensor, ...]) -> None:
+        """Run the model on the voices of a batch."""
         model(batch[0].sum(1))
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Accuracies on fixed excerpts; ``score`` is the raw pitch accuracy."""
+        """Return the accuracies on fixed excerpts; ``score`` is the raw pitch accuracy."""
         device = next(model.parameters()).device
-        heard = []
+        tracked = []
         for numbers in groups(self.validation_examples):
             sources, _, _, f0_hz, f0_trust, _ = stacked(self.validation, numbers)
-            heard.append((model(sources.sum(1).to(device)), f0_hz, f0_trust))
-        figures = accuracies(heard, model)
+            tracked.append((model(sources.sum(1).to(device)), f0_hz, f0_trust))
+        figures = accuracies(tracked, model)
         return {"score": figures.get("rpa", 0.0), **figures}
 
 
 def stacked(mixer: AlignedMixer, numbers: Sequence[int]) -> tuple[Tensor, ...]:
-    """A batch of excerpts.
+    """Return a batch of the excerpts with the given numbers.
 
     Shape:
         Targets ``(batch, row, channel, time)``, rows ``(batch, label)``, trust ``(batch,)``, f0 and its trust
-        ``(batch, frame)``, the numbers ``(batch,)``.
+        ``(batch, frame)``, example numbers ``(batch,)``.
     """
     examples = [mixer.example(number) for number in numbers]
     arrays = (
@@ -138,46 +141,52 @@ def stacked(mixer: AlignedMixer, numbers: Sequence[int]) -> tuple[Tensor, ...]:
     return *(torch.from_numpy(array) for array in arrays), torch.tensor(numbers)
 
 
-def accuracies(heard: Sequence[tuple[Tensor, Tensor, Tensor]], tracker: Any) -> dict[str, float]:
-    """How right a tracker is over all frames with a wholly trusted f0, and from which posterior on it should be heard.
+def accuracies(batches: Sequence[tuple[Tensor, Tensor, Tensor]], tracker: Any) -> dict[str, float]:
+    """Compute the accuracies of a tracker over all frames with a fully trusted f0, and its best voicing threshold.
 
-    As mir_eval.melody has them, but over all excerpts together; nothing where no f0 is known.
+    The accuracies are those of mir_eval.melody, but over all excerpts together.
 
     Args:
-        heard: logits, f0 and its trust, batch by batch.
+        batches: Logits, true f0 and its trust of every batch.
+        tracker: The tracker, for its pitch classes, hop and sample rate.
 
     Returns:
-        ``rpa``: raw pitch accuracy; ``threshold``: the posterior from which on frames are best held for voiced, of
-        :data:`THRESHOLDS`; ``oa``: overall accuracy there.
+        ``rpa``: raw pitch accuracy; ``threshold``: the value of :data:`THRESHOLDS` with the highest overall accuracy;
+        ``oa``: that overall accuracy. Empty if no f0 is known.
     """
     cents = tracker.cents.cpu().numpy()
     close, voicing, truth = [], [], []
-    for logits, f0_hz, trust in heard:
+    for logits, f0_hz, trust in batches:
         posteriors = logits.float().sigmoid().cpu().numpy().reshape(-1, len(cents))
-        found = decode(posteriors, cents, tracker.hop, tracker.spec.sample_rate, 0.0)
-        wanted, sure = f0_hz.numpy().reshape(-1).astype(np.float64), trust.numpy().reshape(-1) == 1
-        close.append((np.abs(hz_to_cents(wanted) - hz_to_cents(found.f0_hz)) <= TOLERANCE_CENTS)[sure])
-        voicing.append(found.voicing[sure])
-        truth.append(wanted[sure] > 0)
-    right, posterior, sung = map(np.concatenate, (close, voicing, truth))
-    figures = {"rpa": float(right[sung].mean())} if sung.any() else {}
-    if len(sung):
-        overall = [float(np.where(posterior >= at, right & sung, ~sung).mean()) for at in THRESHOLDS]
+        estimate = decode(posteriors, cents, tracker.hop, tracker.spec.sample_rate, 0.0)
+        true_hz, sure = f0_hz.numpy().reshape(-1).astype(np.float64), trust.numpy().reshape(-1) == 1
+        close.append((np.abs(hz_to_cents(true_hz) - hz_to_cents(estimate.f0_hz)) <= TOLERANCE_CENTS)[sure])
+        voicing.append(estimate.voicing[sure])
+        truth.append(true_hz[sure] > 0)
+    correct, posterior, voiced = map(np.concatenate, (close, voicing, truth))
+    figures = {"rpa": float(correct[voiced].mean())} if voiced.any() else {}
+    if len(voiced):
+        overall = [float(np.where(posterior >= t, correct & voiced, ~voiced).mean()) for t in THRESHOLDS]
         best = int(np.argmax(overall))
         figures |= {"oa": overall[best], "threshold": THRESHOLDS[best]}
     return figures
 
 
 def trusted_mean(losses: Tensor, trust: Tensor, total: Tensor) -> Tensor:
-    """The mean over a step's examples, by trust, or what some of them have of it; ``(batch,)`` each -> ``()``.
+    """Return the trust-weighted mean loss of a step, or the contribution of some of its examples to it.
 
     Args:
-        total: the sum of the trust in all of the step's.
+        losses: Losses of the examples.
+        trust: Their trust.
+        total: Sum of the trust over all examples of the step.
+
+    Shape:
+        ``(batch,)`` twice, ``()`` -> ``()``.
     """
     return (losses * trust).sum() / total.clamp_min(1e-6)
 
 
 def groups(count: int) -> Iterator[range]:
-    """The numbers of so many examples, in batches."""
+    """Yield the numbers ``0`` to ``count - 1`` in validation batches."""
     for start in range(0, count, VALIDATION_BATCH):
         yield range(start, min(start + VALIDATION_BATCH, count))

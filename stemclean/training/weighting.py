@@ -1,13 +1,13 @@
-"""How much each example of a batch counts in joint training, for separation and for pitch apart.
+"""Weights of the examples of a batch in joint training, separate for separation and for pitch.
 
-A weighting is one class with ``weights(losses)``, registered in :data:`WEIGHTINGS` by its name or, of another package,
-as an entry point of the group ``stemclean.weightings`` (the class itself; it is made with the number of steps of one
-pass over the songs). Weights carry no gradient.
+A weighting is a class with a method ``weights(losses)``. It is registered by name in :data:`WEIGHTINGS`, or by another
+package as an entry point of the group ``stemclean.weightings`` (the class itself; it is called with the number of steps
+per epoch). Weights have no gradient.
 
-Every weighting begins with the confidences: an example whose label is half trusted counts half, one without a label not
-at all (soft weights; MAJL, Wei et al. 2025, arXiv 2501.03689, has them too, with a definition that is not available to
-us). Then the weights of each task are brought to a mean of 1 over the batch, so that rare labels weigh no less than
-frequent ones.
+Every weighting starts from the confidences: an example whose label is half trusted has half the weight, one without a
+label has none (soft weights, as in MAJL, Wei et al. 2025, arXiv 2501.03689; its definition is not available to us). The
+weights of each task are then scaled to a mean of 1 over the batch, so that a task with few labels counts as much as one
+with many.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class SampleLosses:
-    """The losses of a batch, and how far its labels are trusted; every part is ``(batch,)`` and has no gradient.
+    """The losses of a step's batch, over all processes, and the trust in its labels.
 
-    A batch is all that a step hears, over all processes.
+    All tensors are ``(batch,)`` and have no gradient.
 
     Args:
-        separation: of the estimates.
-        pitch: of the tracker on the separated voice.
-        reference: of the tracker on the reference voice, or the pseudo one; NaN where there is none; None where the
-            weighting needs none.
-        separation_trust, pitch_trust: in [0, 1]; 0: there is no label, and the loss means nothing.
+        separation: Separation losses.
+        pitch: Pitch losses on the separated voice.
+        reference: Pitch losses on the reference voice (annotated or estimated), NaN where there is none; None if the
+            weighting does not need them.
+        separation_trust, pitch_trust: Trust in the labels, in [0, 1]. At 0 there is no label and the loss is
+            meaningless.
     """
 
     separation: Tensor
@@ -49,23 +50,27 @@ class SampleLosses:
 
 
 class Weighting(Protocol):
-    """Weights of the examples of a batch."""
+    """Computes the weights of the examples of a batch."""
 
     needs_reference: bool
-    """Whether the pitch loss on the reference voice must be known, which costs a third of the tracker's time."""
+    """Whether it needs the pitch loss on the reference voice, which costs a third of the tracker's time."""
 
     def weights(self, losses: SampleLosses) -> tuple[Tensor, Tensor]:
-        """Weights of separation and of pitch, ``(batch,)`` each."""
+        """Return the weights of the separation losses and of the pitch losses, ``(batch,)`` each."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a run that was broken off must know again: plain numbers and lists."""
+        """Return the state to save in checkpoints, of plain numbers and lists."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where a run was."""
+        """Restore the state from a checkpoint."""
 
 
 class Uniform:
-    """Confidences alone: every trusted label counts alike."""
+    """Weights by confidence only: all fully trusted labels have the same weight.
+
+    Args:
+        period: Not used.
+    """
 
     needs_reference = False
 
@@ -74,32 +79,32 @@ class Uniform:
 
     def weights(self, losses: SampleLosses) -> tuple[Tensor, Tensor]:
         """See :class:`Weighting`; the mean of each task's weights is 1."""
-        return _of_mean_one(losses.separation_trust), _of_mean_one(losses.pitch_trust)
+        return _normalised(losses.separation_trust), _normalised(losses.pitch_trust)
 
     def state_dict(self) -> dict[str, Any]:
-        """There is none."""
+        """Return an empty state."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """There is none."""
+        """Do nothing: there is no state."""
 
 
 class DynamicAverage(Uniform):
-    """Dynamic weight average (Liu, Johns, Davison 2019, equation 7): the task that falls more slowly weighs more.
+    """Dynamic weight average (Liu, Johns, Davison 2019, equation 7): the task whose loss falls more slowly weighs more.
 
-    With r the ratio of a task's mean loss in the last pass over the songs to that in the pass before,
-    ``weight = 2 exp(r / T) / sum of exp(r / T)``, T = 2. In the first two passes both weigh 1. The mean over both tasks
-    is 1, not the mean of each.
+    With r the ratio of a task's mean loss in the last epoch to that in the epoch before,
+    ``weight = 2 exp(r / T) / sum of exp(r / T)``, T = 2. In the first two epochs both weights are 1. The mean of the
+    two tasks' weights is 1, not the mean of each.
 
     Args:
-        period: steps of one pass.
+        period: Steps per epoch.
     """
 
     temperature = 2.0
 
     def __init__(self, period: int = 1) -> None:
         super().__init__(max(1, period))
-        self._passes: list[list[float]] = []  # mean losses of the last two
+        self._passes: list[list[float]] = []  # mean losses of the last two epochs
         self._sums, self._steps = [0.0, 0.0], 0
 
     def weights(self, losses: SampleLosses) -> tuple[Tensor, Tensor]:
@@ -124,7 +129,7 @@ class DynamicAverage(Uniform):
             self._sums, self._steps = [0.0, 0.0], 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Means of the last passes, and of the one that goes on."""
+        """Return the mean losses of the last epochs, and the sums of the current one."""
         return {"passes": self._passes, "sums": self._sums, "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -133,19 +138,19 @@ class DynamicAverage(Uniform):
 
 
 class HardSamples(Uniform):
-    """Dynamic weights on hard samples, DWHS. The name is MAJL's; the definition is ours, as the paper's is not known.
+    """Dynamic weights on hard samples (DWHS). The name is MAJL's; the definition is ours, as theirs is not available.
 
-    An example's pitch loss on the separated voice, l, is compared with that on the reference voice, r, in units of the
-    batch's mean l (over the examples whose pitch is known, by their trust):
+    An example's pitch loss on the separated voice, l, is compared with that on the reference voice, r. Both are in
+    units of the batch's mean l (over the examples with a known pitch, weighted by trust):
 
-    * what separation adds, ``gap = max(0, l - r)``: where it is large, separation is what fails, and the weight of
-      separation grows to ``1 + gap``;
-    * what is there without separation, ``r``: where it is large, pitch is what fails, and the weight of pitch grows to
-      ``1 + r``;
-    * both, at most 4 times, are believed as far as both labels are trusted: ``1 + trust * trust * min(gap, 3)``;
-    * low trust takes both weights down, as it does in every weighting.
+    * ``gap = max(0, l - r)`` is the loss that separation adds. If it is large, separation fails, and the weight of
+      separation grows to ``1 + gap``.
+    * ``r`` is the loss without separation. If it is large, the tracker fails, and the weight of pitch grows to
+      ``1 + r``.
+    * Both are limited to a factor of 4 and scaled by the trust in both labels: ``1 + trust * trust * min(gap, 3)``.
+    * Low trust lowers both weights, as in every weighting.
 
-    Where there is no reference voice, or no f0, nothing is compared, and the confidences alone count.
+    Without a reference voice or an f0 there is nothing to compare, and the weights depend on the confidences only.
     """
 
     needs_reference = True
@@ -154,17 +159,20 @@ class HardSamples(Uniform):
     def weights(self, losses: SampleLosses) -> tuple[Tensor, Tensor]:
         """See :class:`Weighting`; the mean of each task's weights is 1."""
         if losses.reference is None:
-            raise ValueError("dwhs compares with the pitch loss on the reference")
+            raise ValueError("dwhs needs the pitch losses on the reference voice")
         reference = losses.reference.nan_to_num(0.0)
         trust = losses.separation_trust * losses.pitch_trust * ~losses.reference.isnan()
         gap, hard = self.hardness(losses, reference, trust)
         return (
-            _of_mean_one(losses.separation_trust * (1 + trust * gap.clamp_max(self.most))),
-            _of_mean_one(losses.pitch_trust * (1 + trust * hard.clamp_max(self.most))),
+            _normalised(losses.separation_trust * (1 + trust * gap.clamp_max(self.most))),
+            _normalised(losses.pitch_trust * (1 + trust * hard.clamp_max(self.most))),
         )
 
     def hardness(self, losses: SampleLosses, reference: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
-        """How hard each example is to separate and to track; ``trust`` is that of what can be compared at all."""
+        """Return how hard each example is to separate and to track (gap and r, see the class).
+
+        ``trust`` is 0 where there is nothing to compare.
+        """
         unit = (losses.pitch * losses.pitch_trust).sum() / losses.pitch_trust.sum().clamp_min(EPSILON)
         unit = unit.clamp_min(EPSILON)
         return (losses.pitch - reference).clamp_min(0) / unit, reference / unit
@@ -179,18 +187,19 @@ GROUP = "stemclean.weightings"
 
 
 def names() -> list[str]:
-    """All weightings, sorted."""
+    """Return the names of all weightings, sorted."""
     return sorted({*WEIGHTINGS, *(point.name for point in entry_points(group=GROUP))})
 
 
 def build(name: str, period: int) -> Weighting:
-    """A weighting by name.
+    """Build a weighting by name.
 
     Args:
-        period: steps of one pass over the songs.
+        name: Name of the weighting.
+        period: Steps per epoch.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: There is no weighting of that name.
     """
     if name in WEIGHTINGS:
         return WEIGHTINGS[name](period)
@@ -201,6 +210,6 @@ def build(name: str, period: int) -> Weighting:
     raise ConfigError(f'no weighting named "{name}"', f"known: {', '.join(names())}")
 
 
-def _of_mean_one(weights: Tensor) -> Tensor:
-    """The same in other units; zeros where all are zero."""
+def _normalised(weights: Tensor) -> Tensor:
+    """Scale weights to a mean of 1; all zeros stay zeros."""
     return weights / weights.mean().clamp_min(EPSILON) if bool(weights.any()) else weights

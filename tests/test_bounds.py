@@ -80,7 +80,7 @@ def test_options_are_bounded_before_memory_is_taken(kind: str, name: str, option
 )  # fmt: skip
 def test_so_is_the_specification(tmp_path: Path, tensors: dict[str, torch.Tensor], change: dict[str, Any]) -> None:
     path = put(tmp_path / "w.safetensors", tensors, spec={**SPEC.to_dict(), **change})
-    with pytest.raises(WeightsError, match=rf"its card cannot be meant: spec\.{next(iter(change))} is "):
+    with pytest.raises(WeightsError, match=rf"its card is invalid: spec\.{next(iter(change))} is "):
         weights.load(path, kind="pitch")
 
 
@@ -89,7 +89,7 @@ def test_so_is_the_specification(tmp_path: Path, tensors: dict[str, torch.Tensor
 def test_a_card_of_other_types_is_refused(
     tmp_path: Path, tensors: dict[str, torch.Tensor], key: str, value: object
 ) -> None:
-    with pytest.raises(WeightsError, match=f"its card cannot be meant: {key}: must be "):
+    with pytest.raises(WeightsError, match=f"its card is invalid: {key}: must be "):
         weights.load(put(tmp_path / "w.safetensors", tensors, **{key: value}), kind="pitch")
 
 

@@ -129,7 +129,7 @@ def test_a_checksum_beside_the_file_is_one(tmp_path: Path, sha256: object) -> No
     path = tmp_path / "mine.safetensors"
     path.write_bytes(weights.resolve(weights.DEFAULT_CLASSIFIER)[0].read_bytes())
     path.with_suffix(".json").write_text(json.dumps({"format": cards.FORMAT, "sha256": sha256}))
-    with pytest.raises(WeightsError, match=r"^file:mine\.safetensors: sha256 in the card beside it is no checksum"):
+    with pytest.raises(WeightsError, match=r"^file:mine\.safetensors: sha256 in the card beside it is not a checksum"):
         weights.load(path)
 
 

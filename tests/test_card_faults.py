@@ -94,4 +94,4 @@ def test_a_command_says_which_weights_and_what_in_them(tmp_path: Path) -> None:
         app, ["refine", str(tmp_path / "song"), "-o", str(tmp_path / "out.json"), "--weights", str(theirs)]
     )
     assert done.exit_code == 2
-    assert "file:theirs.safetensors: its card cannot be meant: reference.stems[3] must begin with" in done.stderr
+    assert "file:theirs.safetensors: its card is invalid: reference.stems[3] must begin with" in done.stderr

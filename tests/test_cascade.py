@@ -69,7 +69,7 @@ def test_rates_and_channels_are_bridged():
 
 def test_a_tracker_of_a_class_that_is_not_separated_is_refused():
     separator = pitch_models.separator("xumx", labels=("bass", "drums"))
-    with pytest.raises(ConfigError, match="the tracker follows vocals, the separator gives bass, drums"):
+    with pytest.raises(ConfigError, match="the tracker tracks vocals, but the separator estimates bass, drums"):
         Cascade(separator, pitch_models.tracker("rmvpe"))
 
 
@@ -112,7 +112,7 @@ class TestWeights:
         path = weights.save(tmp_path / "tracker.safetensors", tracker, card)
         assert weights.load(path, kind="pitch").model.hop == 80
         for kind in ("cascades", "separators"):
-            with pytest.raises(WeightsError, match=f"these are pitch, but {kind} are needed here"):
+            with pytest.raises(WeightsError, match=f"weights of kind pitch, but {kind} are needed"):
                 weights.load(path, kind=kind)
-        with pytest.raises(WeightsError, match="these are cascades, but classifiers are needed here"):
+        with pytest.raises(WeightsError, match="weights of kind cascades, but classifiers are needed"):
             weights.load(saved[1])

@@ -334,7 +334,7 @@ class TestRun:
         ):
             with pytest.raises(ConfigError, match=message):
                 train_joint(songs, output, overrides=[*QUICK, *overrides], running=running(tmp_path))
-        with pytest.raises(ConfigError, match="separates vocals from another class"):
+        with pytest.raises(ConfigError, match="separates vocals from at least one other class"):
             train_joint(songs, output, overrides=QUICK, labels=["other"], running=running(tmp_path))
 
     def test_too_few_songs_are_refused(self, tmp_path):

@@ -100,7 +100,7 @@ class Scaled(Line):
 
 
 class Silent(Scaled):
-    hear = None
+    forward = None
 
 
 def test_batch_norms_of_averaged_weights_are_measured(tmp_path):

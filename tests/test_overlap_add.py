@@ -78,5 +78,5 @@ def test_weights_are_never_zero_and_symmetric():
 
 
 def test_nonsense_is_refused():
-    with pytest.raises(ConfigError, match="an overlap of 1"):
+    with pytest.raises(ConfigError, match="overlap is 1"):
         next(overlap_add([], halves, 10, overlap=1.0))

@@ -140,18 +140,18 @@ FACTS = {
     "separators": [
         "pipeline_tag: audio-to-audio", "| network | xumx |", "| classes | vocals, other |",
         "arxiv.org/abs/2010.04228", "| input | 0.51 s at 8000 Hz, 1 channel(s) |",
-        "| recipe | xumx-small, loss l1, seed 0 |", "sdr db/vocals", "| loudness of the input | -14 LUFS |",
+        "| recipe | xumx-small, loss l1, seed 0 |", "sdr db/vocals", "| input loudness | -14 LUFS |",
         "stemclean eval separation", "| hours of vocals alone |",
     ],
     "pitch": [
         "- pitch-estimation", "| network | rmvpe |", "arxiv.org/abs/2306.15412", "validation: rpa",
-        "stemclean eval pitch", "| classes | vocals |", "| songs: all is known | 3 |", "| hours of vocals |",
+        "stemclean eval pitch", "| classes | vocals |", "| songs: stems and f0 | 3 |", "| hours of vocals |",
     ],
     "cascades": [
         "pipeline_tag: audio-to-audio", "| separator: network | unet |", "| tracker: network | rmvpe |",
         "| separator: recipe | unet-vocals-small, loss l1, seed 0 |", "| tracker: recipe | rmvpe-small",
-        "| weight of separation, of pitch | 1, 1 |", "arxiv.org/abs/2501.03689", "arxiv.org/abs/2401.03856",
-        "validation: sdr db", "validation: rpa", "| songs: the stems are known, the f0 is not | 1 |",
+        "| loss weights of separation, pitch | 1, 1 |", "arxiv.org/abs/2501.03689", "arxiv.org/abs/2401.03856",
+        "validation: sdr db", "validation: rpa", "| songs: stems without f0 | 1 |",
     ],
 }  # fmt: skip
 FALSE = {
@@ -190,7 +190,9 @@ def test_every_method_is_cited_where_it_was_used():
     part = {"architecture": "crepe", "spec": card["spec"], "options": {}}
     card["options"] = {"separator": {**part, "architecture": "somebodys"}, "tracker": part}
     joint = model_card.render(card, "hub:org/mine")
-    assert "1803.10704" in joint and "1802.06182" in joint and "| weight of separation, of pitch | 0.4, 1.6 |" in joint
+    assert (
+        "1803.10704" in joint and "1802.06182" in joint and "| loss weights of separation, pitch | 0.4, 1.6 |" in joint
+    )
     card = {**card, "kind": "classifiers", "architecture": "convnext", "options": {"backbone": "convnextv2_atto"}}
     assert "2301.00808" in model_card.render({**card, "recipe": {"name": "x", "loss": "gce"}}, "hub:org/mine")
 
@@ -204,6 +206,6 @@ def test_what_would_fail_afterwards_fails_before_anything_is_read(kind, repo, to
     words = shlex.split(line(kind, f"--push-to-hub={repo}"))[1:]
     words[1:3] = [str(tmp_path), f"--output={tmp_path / 'w.safetensors'}"]
     told = CliRunner().invoke(app, words, prog_name="stemclean")
-    why = "nobody is logged in to the hub" if token is None else '"mine" is no repository of the hub'
+    why = "you are not logged in to the hub" if token is None else '"mine" is not a hub repository'
     assert told.exit_code == 2 and why in told.stderr
     assert not (tmp_path / "w.safetensors").exists()

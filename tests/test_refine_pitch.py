@@ -252,7 +252,7 @@ class TestRunning:
     def test_what_cannot_be_meant_is_refused(self, tmp_path, saved, songs):
         with pytest.raises(ConfigError, match="lies in the source"):
             refine_pitch(songs[0], songs[0] / "out.json", weights_uri=saved("pitch"), quiet=True)
-        with pytest.raises(WeightsError, match="these are separators, but pitch are needed here"):
+        with pytest.raises(WeightsError, match="weights of kind separators, but pitch are needed"):
             refine_pitch(songs[0], tmp_path / "out.json", weights_uri=saved("separators"), quiet=True)
         with pytest.raises(ConfigError, match="no such file or folder"):
             refine_pitch(tmp_path / "nowhere", tmp_path / "out.json", weights_uri=saved("pitch"), quiet=True)

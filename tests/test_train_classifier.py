@@ -186,7 +186,7 @@ def test_what_could_not_be_pushed_stays_and_is_pushed_without_training_again(dat
     monkeypatch.setattr(weights, "push", push)
     given = {"overrides": [*QUICK, "loop.examples=32"], "cache": tmp_path, "workers": 0, "quiet": True}
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
-    with pytest.raises(WeightsError, match="nobody is logged in"):  # before the work
+    with pytest.raises(WeightsError, match="you are not logged in"):  # before the work
         train_classifier(dataset, output, push_to_hub="org/mine", **given)
     assert not output.exists() and not asked
     monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_good")

@@ -1,1 +1,1 @@
-"""What judges, separates and tracks, and the weights that it needs."""
+"""Models (classifiers, separators, pitch trackers) and their weights."""

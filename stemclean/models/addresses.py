@@ -1,4 +1,4 @@
-"""Where weights lie: URIs become files. No torch is needed for that, so a wrong name is told at once."""
+"""Resolve URIs of weights to files. This needs no torch, so that a wrong name is reported at once."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ __all__ = ["DEFAULT_CLASSIFIER", "bundled", "check_output", "resolve"]
 
 DEFAULT_CLASSIFIER = "bundled:atto.v2"
 LARGEST_HEADER = 4 << 20
-"""Bytes of a safetensors header, the card in it among them; ours have some 50 000."""
+"""Largest size of a safetensors header in bytes, including the card; those of this package are about 50 kB."""
 
 
 def check_output(path: str | Path) -> Path:
-    """Refuse a name that weights must not have, before hours of training go into them.
+    """Check the output path of a training before it starts.
 
     Raises:
-        ConfigError: it does not end in ``.safetensors``; or there, or where the card will stand, is a file that is not
-            ours.
+        ConfigError: The path does not end in ``.safetensors``; or it, or the path of the card, is a file that was not
+            written by stemclean.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
-        raise ConfigError(f"{path}: weights are safetensors", f"name it {path.with_suffix('.safetensors')}")
+        raise ConfigError(f"{path}: weights are safetensors files", f"name it {path.with_suffix('.safetensors')}")
     refuse_foreign(path, _has_card, "weights of stemclean")
     refuse_foreign(path.with_suffix(".json"), _is_card, "card of such weights")
     return path
 
 
 def _has_card(path: Path) -> bool:
-    """Whether a safetensors file's header holds a card of ours; the rest may be damaged."""
+    """Return whether the header of a safetensors file holds a stemclean card; the rest may be damaged."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         return b"stemclean.weights/" in file.read(min(size, LARGEST_HEADER))
@@ -44,7 +44,7 @@ def _is_card(path: Path) -> bool:
 
 
 def bundled() -> list[str]:
-    """Names of the weights that come with the package."""
+    """Return the names of the weights that come with the package."""
     return sorted(
         p.name.removesuffix(".safetensors")
         for p in (resources.files("stemclean") / "weights").iterdir()
@@ -53,10 +53,12 @@ def bundled() -> list[str]:
 
 
 def resolve(uri: str | Path) -> tuple[Path, str]:
-    """Where weights lie on this disk, and the URI that a manifest may hold.
+    """Return the local path of weights, and their URI as written into manifests.
+
+    Weights on the hub are downloaded. A local path becomes ``file:NAME``, without its folder.
 
     Raises:
-        WeightsError: with what is known and what to try.
+        WeightsError: The weights do not exist or cannot be downloaded, or are a pickle.
     """
     text = str(uri)
     scheme, _, rest = text.partition(":")
@@ -73,7 +75,7 @@ def resolve(uri: str | Path) -> tuple[Path, str]:
     path = Path(rest if scheme == "file" else text)
     if path.suffix in hub.PICKLES:
         raise WeightsError(
-            f"{path}: pickled weights are not loaded: they can run any code", "convert them to safetensors"
+            f"{path}: pickled weights are not loaded, because they can run any code", "convert them to safetensors"
         )
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file", "give bundled:NAME, hub:ORG/REPO or a .safetensors file")

@@ -1,9 +1,9 @@
-"""Scores that mean what they say: of held-out stems scored 0.9, nine in ten hold the class.
+"""Calibration of scores: of the held-out stems with score 0.9, nine in ten hold the class.
 
-A stem's windows are pooled twice: their mean, which is the paper's score, and the mean of their highest quarter, which
-hears what sounds only now and then (Koo et al. 2023 use the mean alone; the second is ours). A logistic map per class
-(Platt 1999), fitted on held-out tracks and stored in the weights' card, makes one probability of both. It rises with
-either, so more evidence never lowers a score.
+The windows of a stem are pooled in two ways: by their mean, which is the paper's score (Koo et al. 2023), and by the
+mean of their highest quarter, which responds to classes that sound only now and then (ours). A logistic map per class
+(Platt 1999), fitted on held-out tracks and stored in the card of the weights, turns both into one probability. It
+increases with either, so that more evidence never lowers a score.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from scipy.special import expit, logit
 __all__ = ["Calibration", "chance_of_card", "fit", "pool"]
 
 CLIP = 1e-4
-"""Scores are kept this far from 0 and 1, so that their logits exist."""
+"""Scores are clipped this far from 0 and 1, so that their logits are finite."""
 LEAST_CHANCE = 1e-3
-"""A chance is kept this far from 0 and 1: where every class is in every example, scores would say nothing."""
+"""A prior is clipped this far from 0 and 1: if every example held every class, scores would be uninformative."""
 HIGH_SHARE = 0.25
-"""Share of the windows that the second pooling takes, the highest of each class."""
+"""Share of the windows in the second pooling, the highest of each class."""
 
 
 def pool(windows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Scores of a stem from those of its windows.
+    """Pool the scores of a stem's windows.
 
     Args:
-        windows: ``(window, label)``, in [0, 1].
-        weights: ``(window,)``, 0 for windows that have no say.
+        windows: Scores of the windows, in [0, 1]. Shape: (window, label)
+        weights: Weights of the windows; windows of weight 0 are ignored. Shape: (window,)
 
-    Shape:
-        ``(2, label)``: the weighted mean, and the mean of the highest quarter of the windows with a say; zeros where
-        there are none.
+    Returns:
+        The weighted mean, and the mean of the highest quarter of the windows; zeros if all weights are 0.
+        Shape: (2, label)
     """
-    heard = windows[weights > 0]
-    if not len(heard):
+    used = windows[weights > 0]
+    if not len(used):
         return np.zeros((2, windows.shape[1]))
-    highest = np.sort(heard, axis=0)[-max(1, round(HIGH_SHARE * len(heard))) :]
+    highest = np.sort(used, axis=0)[-max(1, round(HIGH_SHARE * len(used))) :]
     return np.stack([weights @ windows / weights.sum(), highest.mean(0)])
 
 
@@ -57,28 +57,28 @@ class Calibration:
     intercept: np.ndarray
 
     def __call__(self, pooled: np.ndarray) -> np.ndarray:
-        """Calibrated scores; NaN stays NaN.
+        """Return calibrated scores; NaN stays NaN.
 
         Shape:
-            ``(2, ..., label)``, as :func:`pool` gives it -> ``(..., label)``.
+            ``(2, ..., label)``, as returned by :func:`pool` -> ``(..., label)``.
         """
         mean, high = logit(np.clip(pooled, CLIP, 1 - CLIP))
         return np.asarray(expit(self.slope * mean + self.high_slope * high + self.intercept))
 
     def of_windows(self, scores: np.ndarray) -> np.ndarray:
-        """Calibrated scores of single windows or moments, whose mean and highest quarter are the same."""
+        """Return calibrated scores of single windows or points in time, whose two pooled scores are equal."""
         return self(np.stack([scores, scores]))
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> Calibration:
-        """The calibration of a card; where it has none, the mean as it is."""
+        """Return the calibration of a card; without one, the scores are the mean."""
         labels = card["spec"]["labels"]
         plain = {"slope": 1.0, "high_slope": 0.0, "intercept": 0.0}
         stored = [(card.get("calibration") or {}).get(label, plain) for label in labels]
         return cls(*(np.array([values[name] for values in stored]) for name in plain))
 
     def to_card(self, labels: Sequence[str]) -> dict[str, dict[str, float]]:
-        """As the card stores it."""
+        """Return the calibration in the format of the card."""
         columns = {"slope": self.slope, "high_slope": self.high_slope, "intercept": self.intercept}
         return {
             label: {name: round(float(values[index]), 5) for name, values in columns.items()}
@@ -87,12 +87,12 @@ class Calibration:
 
 
 def fit(pooled: np.ndarray, truth: np.ndarray, *, prior: float = 1.0) -> Calibration:
-    """Maximum-likelihood maps with Platt's softened targets and a weak pull towards the identity.
+    """Fit maximum-likelihood maps, with Platt's smoothed targets and a weak prior towards the identity.
 
     Args:
-        pooled: ``(2, stem, label)`` scores in [0, 1], as :func:`pool` gives them.
-        truth: ``(stem, label)`` of bool.
-        prior: weight of the pull, in stems; keeps slopes finite where the classes are perfectly separable.
+        pooled: Scores in [0, 1], as returned by :func:`pool`. Shape: (2, stem, label)
+        truth: Whether each stem holds each class. Shape: (stem, label)
+        prior: Weight of the prior, in stems. It keeps slopes finite if a class is perfectly separable.
     """
     columns = [_fit_one(pooled[:, :, k], truth[:, k], prior) for k in range(truth.shape[1])]
     return Calibration(*np.array(columns).T)
@@ -114,10 +114,10 @@ def _fit_one(scores: np.ndarray, truth: np.ndarray, prior: float) -> np.ndarray:
 
 
 def chance_of_card(card: Mapping[str, Any]) -> float:
-    """Chance of a class in what a classifier's scores were calibrated on, or else trained on; in (0, 1).
+    """Return the prior of a class in the calibration excerpts, in (0, 1).
 
-    The calibration's excerpts are of a class drawn first, some with a second stem of a class drawn alike; without a
-    calibration it is the chance at which classes were mixed.
+    Each excerpt holds a class drawn uniformly, and some hold a second stem of a class drawn in the same way. Without a
+    calibration, it is the chance of a class in the training mixtures.
     """
     recipe = card.get("recipe") or {}
     if card.get("calibration"):

@@ -1,6 +1,6 @@
-"""The card of weights: what is read of it has the type and the range that it needs, or the weights are refused.
+"""Validation of cards. Weights are refused if an entry of their card has the wrong type or is out of range.
 
-Keys that nobody reads may say anything, and survive.
+Unknown entries are allowed and preserved.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stemclean.models.cascade import PARTS
 __all__ = ["FORMAT", "beside", "checked", "read"]
 
 FORMAT: Final = "stemclean.weights/1"
-HINT = "fetch the weights again, or put the card right with stemclean.models.weights.write_card"
+HINT = "fetch the weights again, or correct the card with stemclean.models.weights.write_card"
 
 Architecture = Annotated[str, Field(min_length=1, max_length=200)]
 Chance = Annotated[float, Field(ge=0, le=1)]
@@ -31,7 +31,7 @@ Decibels = Annotated[float, Field(ge=-1000, le=1000)]
 
 
 class _Keys(BaseModel):
-    """Types are what JSON has: no text is taken for a number. Numbers are finite."""
+    """An object of the card. Types are strict: a text is not converted to a number. Numbers are finite."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
@@ -96,7 +96,7 @@ class _Start(_Keys):
 
 
 class _Part(_Keys):
-    """What a model is built from."""
+    """The entries from which a model is built."""
 
     architecture: Architecture
     spec: dict[str, Any]
@@ -113,7 +113,7 @@ class _Parts(_Keys):
 
 
 class _Common(_Keys):
-    """What the cards of all kinds may say."""
+    """The entries of cards of all kinds."""
 
     format: Literal["stemclean.weights/1"]
     calibration: dict[str, _Line] | None = None
@@ -147,46 +147,46 @@ _STARTS = TypeAdapter(dict[str, _Start])
 
 
 def read(text: str, name: str) -> dict[str, Any]:
-    """The card in a file's header.
+    """Return the card in the header of a file.
 
     Args:
-        name: what an error calls the file.
+        text: The card as JSON.
+        name: Name of the file in error messages.
 
     Raises:
-        WeightsError: it is none, or :func:`checked` refuses it.
+        WeightsError: The text is not a stemclean card, or :func:`checked` refuses it.
     """
     try:
         card = json_of(text)
     except ValueError as error:
-        raise WeightsError(f"{name}: its card is no JSON: {error}", "fetch the weights again") from None
+        raise WeightsError(f"{name}: its card is not valid JSON: {error}", "fetch the weights again") from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise WeightsError(
-            f"{name}: the file holds no stemclean card", "use weights that a training of stemclean wrote"
-        )
+        raise WeightsError(f"{name}: the file has no stemclean card", "use weights that were trained with stemclean")
     return checked(card, name)
 
 
 def checked(card: dict[str, Any], name: str) -> dict[str, Any]:
-    """The card itself.
+    """Check a card and return it unchanged.
+
+    The options of the architecture are checked when the model is built, see :mod:`stemclean.models.bounds`.
 
     Raises:
-        WeightsError: with the key that is not what it must be. Options of architectures are checked when these are
-            built, see :mod:`stemclean.models.bounds`.
+        WeightsError: An entry is invalid; the message names it.
     """
     cascades = card.get("kind") == "cascades"
     try:
         (_Cascade if cascades else _Card).model_validate(card)
-        _STARTS.validate_python({key: told for key, told in card.items() if key.startswith("init")})
+        _STARTS.validate_python({key: value for key, value in card.items() if key.startswith("init")})
     except ValidationError as error:
         first = error.errors()[0]
         address = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
         raise _refused(name, f"{address}: {in_plain_words(first['msg'])}") from None
     parts = {"": card, **({f"options.{part}.": card["options"][part] for part in PARTS.values()} if cascades else {})}
-    for at, part in parts.items():
+    for prefix, part in parts.items():
         try:
             bounds.spec_of(part["spec"])
         except ConfigError as error:
-            raise _refused(name, f"{at}{error.message}: {error.hint}") from None
+            raise _refused(name, f"{prefix}{error.message}: {error.hint}") from None
     if card.get("reference"):
         try:
             noise_reference.stored(card["reference"])
@@ -195,19 +195,19 @@ def checked(card: dict[str, Any], name: str) -> dict[str, Any]:
     return card
 
 
-def _refused(name: str, what: str) -> WeightsError:
-    return WeightsError(f"{name}: its card cannot be meant: {what}", HINT)
+def _refused(name: str, reason: str) -> WeightsError:
+    return WeightsError(f"{name}: its card is invalid: {reason}", HINT)
 
 
 def beside(path: Path, name: str) -> dict[str, Any] | None:
-    """The card that stands beside a file of weights as JSON; None where there is none of ours.
+    """Return the card in the JSON file beside a file of weights; None if there is no stemclean card.
 
     Args:
-        path: of the weights.
-        name: what an error calls them.
+        path: Path of the weights.
+        name: Name of the weights in error messages.
 
     Raises:
-        WeightsError: it is ours and cannot be read, or its ``sha256`` is none.
+        WeightsError: The card cannot be read, or its ``sha256`` is invalid.
     """
     path = path.with_suffix(".json")
     try:
@@ -217,8 +217,8 @@ def beside(path: Path, name: str) -> dict[str, Any] | None:
     except OSError:
         return None
     if b'"stemclean.weights/' not in data:
-        return None  # another program's
-    hint = "fetch it again; if the card beside it is another file's, remove the card"
+        return None  # a file of another program
+    hint = "fetch it again; if the card beside it belongs to another file, remove the card"
     try:
         card = json_of(data.decode("utf-8"))
     except ValueError as error:
@@ -231,5 +231,5 @@ def beside(path: Path, name: str) -> dict[str, Any] | None:
 def _with_checksum(card: dict[str, Any], name: str, hint: str) -> dict[str, Any]:
     sha256 = card.get("sha256", "0" * 64)
     if not isinstance(sha256, str) or len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
-        raise WeightsError(f"{name}: sha256 in the card beside it is no checksum of 64 digits", hint)
+        raise WeightsError(f"{name}: sha256 in the card beside it is not a checksum of 64 hexadecimal digits", hint)
     return card

@@ -1,8 +1,8 @@
-"""A separator and a pitch tracker, one behind the other, as one differentiable module.
+"""A cascade: a separator followed by a pitch tracker, as one differentiable module.
 
-MAJL (Wei et al. 2025, arXiv 2501.03689) trains any separator with any pitch estimator in a cascade: the tracker hears
-the separator's estimate of the class that it follows. What stands between the two, a change of rate and a down-mix, is
-known from their specs alone.
+As in MAJL (Wei et al. 2025, arXiv 2501.03689), any separator can be combined with any pitch tracker. The input of the
+tracker is the separator's estimate of the tracked class, resampled and mixed down to mono according to the specs of the
+two models.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from stemclean.models.contract import ModelSpec, PitchTracker, Separator
 __all__ = ["PARTS", "Cascade", "build", "options_of", "part_card"]
 
 PARTS = {"separators": "separator", "pitch": "tracker"}
-"""Kinds of models and the part of a cascade that each is."""
+"""Kind of model -> name of the part of a cascade."""
 
 
 class Cascade(nn.Module):
-    """Mixtures in; estimates of all classes out, and how sure each frame is of each pitch class.
+    """Estimates the sources of a mixture and the pitch of the voice.
 
     Args:
-        separator: any.
-        tracker: any whose one label is among the separator's.
+        separator: The separator.
+        tracker: The pitch tracker; its only label must be one of the separator's.
 
     Raises:
-        ConfigError: the separator does not give the class that the tracker follows.
+        ConfigError: The separator does not estimate the class that the tracker tracks.
     """
 
     def __init__(self, separator: Separator, tracker: PitchTracker) -> None:
@@ -39,7 +39,7 @@ class Cascade(nn.Module):
         (self.pitched,) = tracker.spec.labels
         if self.pitched not in separator.spec.labels:
             raise ConfigError(
-                f"the tracker follows {self.pitched}, the separator gives {', '.join(separator.spec.labels)}",
+                f"the tracker tracks {self.pitched}, but the separator estimates {', '.join(separator.spec.labels)}",
                 "train a separator with that class",
             )
         self.separator: Any = separator
@@ -48,20 +48,20 @@ class Cascade(nn.Module):
 
     @property
     def spec(self) -> ModelSpec:
-        """The separator's."""
+        """Spec of the separator."""
         return cast("ModelSpec", self.separator.spec)
 
     @property
     def pitched_row(self) -> int:
-        """Which of the estimates the tracker hears."""
+        """Index of the estimate that is the input of the tracker."""
         return self.spec.labels.index(self.pitched)
 
     def num_frames(self, num_samples: int) -> int:
-        """Frames of a sound of so many samples at the separator's rate."""
+        """Return the number of pitch frames for a number of samples at the separator's sample rate."""
         return int(self.resampler.num_samples(num_samples) // self.tracker.hop + 1)
 
     def track(self, sounds: Tensor) -> Tensor:
-        """Logits of sounds as the separator has them: down-mixed to one channel and brought to the tracker's rate.
+        """Run the tracker on sounds at the separator's sample rate, mixed down to mono and resampled.
 
         Shape:
             ``(batch, channel, time)`` -> ``(batch, frame, bin)``.
@@ -70,7 +70,7 @@ class Cascade(nn.Module):
         return logits
 
     def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
-        """Separate, then follow.
+        """Return the estimates of all classes, and the pitch logits of the tracked class.
 
         Shape:
             ``(batch, channel, time)`` -> ``(batch, stem, channel, time)`` and ``(batch, frame, bin)``.
@@ -80,30 +80,30 @@ class Cascade(nn.Module):
 
 
 def options_of(separator: Mapping[str, Any], tracker: Mapping[str, Any]) -> dict[str, Any]:
-    """What a cascade's card holds as ``options``: ``architecture``, ``spec`` and ``options`` of both its parts.
+    """Return the ``options`` of a cascade's card: ``architecture``, ``spec`` and ``options`` of both parts.
 
     Args:
-        separator, tracker: cards, or anything with these keys.
+        separator, tracker: Cards, or other mappings with these keys.
     """
     parts = {"separator": separator, "tracker": tracker}
     return {name: {key: part[key] for key in ("architecture", "spec", "options")} for name, part in parts.items()}
 
 
 def part_card(card: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The card that a part of a cascade would have if it were alone.
+    """Return the card of one part of a cascade.
 
     Args:
-        card: of a cascade.
+        card: Card of the cascade.
         kind: ``separators`` or ``pitch``.
     """
     return {**card, **card["options"][PARTS[kind]], "kind": kind}
 
 
 def build(options: Mapping[str, Any]) -> Cascade:
-    """A cascade from what its card holds as ``options``; see :func:`options_of`.
+    """Build a cascade from the ``options`` of its card; see :func:`options_of`.
 
     Raises:
-        ConfigError: a part that cannot be built.
+        ConfigError: A part cannot be built.
     """
     models = {}
     for kind, name in PARTS.items():

@@ -1,8 +1,9 @@
-"""Levels from cells: of each small piece of a spectrogram, which class its power is from. Ours.
+"""Levels from cells: estimate the share of each class in the power of every cell of a spectrogram (ours).
 
-One level per class and window is little to learn from. Which share of the power every cell of the spectrogram owes to
-which class is known in random mixing as well, and a decoder beside the classes' head learns it: it goes up over the
-maps of the one trunk, from the coarsest to the finest, as separators do. A class's level is the sum of its cells.
+One level per class and window is a weak training signal. With random mixing, the share of each class in the power of
+every cell of the spectrogram is known, too. A decoder beside the head of the classes learns it: like the decoder of a
+separator, it goes from the coarsest to the finest feature map of the shared trunk. The level of a class is the sum over
+its cells.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ __all__ = ["CellDecoder", "ClassesAndCells", "decibels"]
 WIDTH = 64
 """Channels of the decoder."""
 LOWEST_SHARE = 1e-6
-"""Levels end at -60 dB."""
+"""Lowest share of the power: levels end at -60 dB."""
 
 
 class ClassesAndCells(nn.Module):
-    """A ConvNeXt with its classes' head, whose tensors are called as timm calls them, and a :class:`CellDecoder`.
+    """A ConvNeXt with a head for the classes and a :class:`CellDecoder`. Its tensors have the names of timm.
 
     Args:
-        net: timm's network, whose outputs are one per class.
-        labels: number of classes.
+        net: Network of timm, with one output per class.
+        labels: Number of classes.
     """
 
     def __init__(self, net: Any, labels: int) -> None:
@@ -37,14 +38,15 @@ class ClassesAndCells(nn.Module):
         self.cells = CellDecoder([stage["num_chs"] for stage in net.feature_info], labels + 1)
 
     def forward(self, features: Tensor, power: Tensor) -> tuple[Tensor, Tensor]:
-        """What sounds in one segment each, and where in its spectrogram.
+        """Estimate classes, levels and cells of one segment each.
 
         Args:
-            power: of each cell, ``(batch, cell freq, cell frame)``.
+            features: Features of the segments. Shape: (batch, channel, freq, frame)
+            power: Power of each cell. Shape: (batch, cell freq, cell frame)
 
         Returns:
-            (logits and levels in dB, ``(batch, 2 * label)``; logits of each cell's shares, the last of which is
-            that of no class, ``(batch, label + 1, cell freq, cell frame)``)
+            Logits of the classes and levels in dB, ``(batch, 2 * label)``; and logits of the shares of each cell, the
+            last of which belongs to no class, ``(batch, label + 1, cell freq, cell frame)``.
         """
         maps = self._maps(features)
         classes = self.head(self.norm_pre(maps[-1])).float()
@@ -54,18 +56,22 @@ class ClassesAndCells(nn.Module):
         return torch.cat([classes, levels_db], -1), cells
 
     def windows(self, features: Tensor, power: Tensor, length: int, hop: int) -> Tensor:
-        """The same of overlapping windows, the trunk and the decoder run once: ``(batch, window, 2 * label)``.
+        """Estimate classes and levels of overlapping windows, running trunk and decoder once.
 
         Args:
-            features: of a long sound, ``(batch, channel, freq, frame)``.
-            power: ``(batch, cell freq, cell frame)``.
-            length, hop: of the windows, in frames of the coarsest map.
+            features: Features of a long sound. Shape: (batch, channel, freq, frame)
+            power: Power of each cell. Shape: (batch, cell freq, cell frame)
+            length: Length of a window, in frames of the coarsest map.
+            hop: Hop of the windows, in frames of the coarsest map.
+
+        Returns:
+            Logits and levels in dB. Shape: (batch, window, 2 * label)
         """
         maps = self._maps(features)
         finer = power.shape[-1] // maps[-1].shape[-1]  # cells in a frame of the coarsest map
         frames = functional.avg_pool1d(self.norm_pre(maps[-1]).float().mean(2), length, hop)
         batch, channels, windows = frames.shape
-        rows = frames.transpose(1, 2).reshape(batch * windows, channels, 1, 1)  # one row a window
+        rows = frames.transpose(1, 2).reshape(batch * windows, channels, 1, 1)  # one row per window
         classes = self.head(rows).float().reshape(batch, windows, -1)
 
         def over_windows(values: Tensor) -> Tensor:
@@ -75,7 +81,7 @@ class ClassesAndCells(nn.Module):
         return torch.cat([classes, decibels(by_class, over_windows(power.sum(1, keepdim=True)))], -1)
 
     def _maps(self, features: Tensor) -> list[Tensor]:
-        """The trunk's, from fine to coarse."""
+        """Return the feature maps of the trunk, from fine to coarse."""
         hidden = self.stem(features)
         maps = []
         for stage in self.stages:
@@ -85,12 +91,12 @@ class ClassesAndCells(nn.Module):
 
 
 class CellDecoder(nn.Module):
-    """From the trunk's maps to the shares of each cell of the finest one.
+    """Estimates the shares of each cell from the feature maps of the trunk; a cell is a point of the finest map.
 
     Args:
-        channels: of the maps, from fine to coarse.
-        outputs: shares per cell.
-        width: channels here.
+        channels: Channels of the maps, from fine to coarse.
+        outputs: Number of shares per cell.
+        width: Channels of the decoder.
     """
 
     def __init__(self, channels: Sequence[int], outputs: int, width: int = WIDTH) -> None:
@@ -100,17 +106,17 @@ class CellDecoder(nn.Module):
         self.last = _around(width, outputs)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Logits of the shares.
+        """Return the logits of the shares.
 
         Shape:
             ``(batch, channel, freq, frame)`` from fine to coarse -> ``(batch, output, cell freq, cell frame)``.
         """
         hidden: Tensor | None = None
         for level in reversed(range(len(maps))):
-            here = self.sideways[level](maps[level])
+            lateral = self.sideways[level](maps[level])
             if hidden is not None:
-                here = here + functional.interpolate(hidden, size=here.shape[-2:])
-            hidden = here + self.mixing[level](here)
+                lateral = lateral + functional.interpolate(hidden, size=lateral.shape[-2:])
+            hidden = lateral + self.mixing[level](lateral)
         cells: Tensor = self.last(hidden)
         return cells
 
@@ -125,11 +131,11 @@ def _around(width: int, outputs: int) -> nn.Sequential:
 
 
 def _of_classes(cells: Tensor, power: Tensor) -> Tensor:
-    """Power of each class in each cell; what is of no class is left out."""
+    """Return the power of each class in each cell, without the share that belongs to no class."""
     return cells.float().softmax(1)[:, :-1] * power[:, None]
 
 
 def decibels(power: Tensor, whole: Tensor) -> Tensor:
-    """Level of a part, at least -60 dB; 0 dB where there is nothing at all."""
+    """Return the level of a part relative to the whole, at least -60 dB; 0 dB if the whole is silent."""
     tiny = torch.finfo(power.dtype).tiny
     return 10 * torch.log10(((power + tiny) / (whole + tiny)).clamp_min(LOWEST_SHARE))

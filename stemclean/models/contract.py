@@ -1,4 +1,4 @@
-"""What a model must offer, whoever wrote it."""
+"""The interfaces of models: classifiers, separators and pitch trackers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Classifier", "ModelSpec", "PitchTracker", "Separator"]
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a model eats and speaks of.
+    """Input format and classes of a model.
 
     Args:
-        sample_rate: in Hz.
-        channels: audio channels.
-        labels: classes, in the order of the outputs.
-        segment: samples of one judged or separated segment.
+        sample_rate: Sample rate in Hz.
+        channels: Number of audio channels.
+        labels: Classes, in the order of the outputs.
+        segment: Length of a segment in samples.
     """
 
     sample_rate: int
@@ -28,88 +28,89 @@ class ModelSpec:
     segment: int
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able fields."""
+        """Return the fields in JSON types."""
         return {**asdict(self), "labels": list(self.labels)}
 
 
 @runtime_checkable
 class Classifier(Protocol):
-    """Tells which classes sound in a waveform. Also a ``torch.nn.Module``.
+    """Classifies which classes sound in a waveform. Also a ``torch.nn.Module``.
 
-    A class name is registered by its file in ``models/classifiers`` or by an entry point of the group
-    ``stemclean.classifiers``; it is built as ``build(spec, **options)``.
+    An architecture is registered by its file in ``models/classifiers`` or by an entry point of the group
+    ``stemclean.classifiers``; it is built by ``build(spec, **options)``.
     """
 
     spec: ModelSpec
     level_dbfs: float | None
-    """RMS level in dBFS that a stem is brought to before it is judged; None: left as it is."""
+    """RMS level in dBFS to which a stem is normalised before it is classified; None: no normalisation."""
     net: nn.Module
-    """What is trained: features of one segment each in, outputs ``(batch, output)`` out, see :meth:`logits`; where the
-    model :attr:`tells_cells`, it is called by :meth:`outputs`."""
+    """The network to train. It maps the features of one segment each to outputs ``(batch, output)``, see
+    :meth:`logits`; if the model :attr:`tells_cells`, it is called by :meth:`outputs` instead."""
     frequencies: np.ndarray
-    """Centre of each row of the features in Hz."""
+    """Centre frequency of each row of the features in Hz."""
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """Outputs of one segment each.
+        """Return the outputs of one segment each.
 
         Shape:
             ``(batch, channel, segment)`` -> ``(batch, output)``.
         """
 
     tells_cells: bool
-    """Whether the net also tells the share that each class has in the power of each cell of the features."""
+    """Whether the network also estimates the share of each class in the power of each cell of the features."""
 
     def outputs(self, net: nn.Module, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs of one segment each and its cells; needed only where the model :attr:`tells_cells`.
+        """Return the outputs and cells of one segment each; only needed if the model :attr:`tells_cells`.
 
         Args:
-            net: :attr:`net`, or what stands for it in training.
-            features: ``(batch, channel, freq, frame)``.
+            net: :attr:`net`, or its wrapper in training.
+            features: Features of the segments. Shape: (batch, channel, freq, frame)
 
         Returns:
-            (``(batch, output)``; logits of the shares, the last one that of no class, ``(batch, label + 1, cell freq,
-            cell frame)``)
+            Outputs ``(batch, output)``, and logits of the shares, the last of which belongs to no class,
+            ``(batch, label + 1, cell freq, cell frame)``.
         """
 
     def cell_power(self, features: Tensor) -> Tensor:
-        """Power of each cell, up to a factor; needed only where the model :attr:`tells_cells`.
+        """Return the power of each cell, up to a constant factor; only needed if the model :attr:`tells_cells`.
 
         Shape:
             ``(batch, channel, freq, frame)`` -> ``(batch, cell freq, cell frame)``.
         """
 
     def logits(self, outputs: Tensor) -> Tensor:
-        """How sure the outputs are of each class: ``(..., output)`` -> ``(..., label)``."""
+        """Return the logits of the classes: ``(..., output)`` -> ``(..., label)``."""
 
     def levels_db(self, outputs: Tensor) -> Tensor | None:
-        """How loud each class is: power in dB relative to the segment's, <= 0.
+        """Return the level of each class: its power in dB relative to that of the segment, <= 0.
 
-        Unless the model :attr:`tells_cells`, this is how loud the class is if it is there at all.
+        Unless the model :attr:`tells_cells`, this is the level of the class on condition that it is present.
 
         Shape:
-            ``(..., output)`` -> ``(..., label)``; None where the model has no level head.
+            ``(..., output)`` -> ``(..., label)``; None if the model has no level head.
         """
 
     def features(self, waveform: Tensor) -> Tensor:
-        """The network's input.
+        """Return the input of the network.
 
         Shape:
             ``(batch, channel, time)`` -> ``(batch, channel, freq, frame)``.
         """
 
     def amplify(self, features: Tensor, gains_db: Tensor) -> Tensor:
-        """Features as if the sound had gone through an equaliser.
+        """Return the features of the sound after an equaliser.
 
         Args:
-            gains_db: broadcast against the features, usually ``(batch, 1, freq, 1)``.
+            features: Features of the sound.
+            gains_db: Gains, broadcast against the features; usually ``(batch, 1, freq, 1)``.
         """
 
     def windows(self, waveform: Tensor, hop: int) -> Tensor:
-        """Outputs of all overlapping segments of a long waveform, the trunk run once.
+        """Return the outputs of all overlapping segments of a long waveform, running the trunk once.
 
         Args:
-            waveform: ``segment + k * hop`` samples give ``k + 1`` windows.
-            hop: samples between windows.
+            waveform: Waveform of ``segment + k * hop`` samples, which gives ``k + 1`` windows.
+            hop: Samples between windows.
 
         Shape:
             ``(batch, channel, time)`` -> ``(batch, window, output)``.
@@ -118,24 +119,24 @@ class Classifier(Protocol):
 
 @runtime_checkable
 class Separator(Protocol):
-    """Takes a mixture apart. Also a ``torch.nn.Module``.
+    """Separates a mixture into its classes. Also a ``torch.nn.Module``.
 
-    A separator is registered by its file in ``models/separators`` or by an entry point of the group
-    ``stemclean.separators``; it is built as ``build(spec, **options)``.
+    An architecture is registered by its file in ``models/separators`` or by an entry point of the group
+    ``stemclean.separators``; it is built by ``build(spec, **options)``.
     """
 
     spec: ModelSpec
 
     def __call__(self, mixture: Tensor) -> Tensor:
-        """Estimates of every class, in the order of ``spec.labels``.
+        """Return the estimates of all classes, in the order of ``spec.labels``.
 
         Shape:
-            ``(batch, channel, time)`` -> ``(batch, stem, channel, time)``; any length, though it learns from segments
-            of ``spec.segment`` samples and is at its best there.
+            ``(batch, channel, time)`` -> ``(batch, stem, channel, time)``. Any length is possible, but the model is
+            trained on segments of ``spec.segment`` samples and works best on these.
         """
 
     def standardise(self, mixtures: Tensor) -> None:
-        """Learn the scale of the input from some mixtures, once, before training; most models need not.
+        """Estimate the scale of the input from some mixtures, once before training. Most models do nothing here.
 
         Shape:
             ``(batch, channel, time)``.
@@ -144,23 +145,23 @@ class Separator(Protocol):
 
 @runtime_checkable
 class PitchTracker(Protocol):
-    """Tells which pitch a voice has, frame by frame. Also a ``torch.nn.Module``.
+    """Estimates the pitch of a voice, frame by frame. Also a ``torch.nn.Module``.
 
-    A tracker is registered by its file in ``models/pitch`` or by an entry point of the group ``stemclean.pitch``; it
-    is built as ``build(spec, **options)``. ``spec.labels`` names the one class that it follows, ``spec.channels`` is 1,
-    and ``spec.segment`` is a whole number of hops.
+    An architecture is registered by its file in ``models/pitch`` or by an entry point of the group
+    ``stemclean.pitch``; it is built by ``build(spec, **options)``. ``spec.labels`` is the one class that it tracks,
+    ``spec.channels`` is 1, and ``spec.segment`` is a multiple of the hop.
     """
 
     spec: ModelSpec
     hop: int
-    """Samples from one frame to the next."""
+    """Samples between frames."""
     cents: Tensor
-    """Centre of each pitch class in cents above 10 Hz, rising, ``(bin,)``; not a weight, and not on disk."""
+    """Centre of each pitch class in cents above 10 Hz, increasing, ``(bin,)``. It is not saved with the weights."""
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """How sure each frame is of each pitch class, as logits; a frame in which none is likely is unvoiced.
+        """Return the logits of the pitch classes of each frame; a frame without a likely class is unvoiced.
 
-        Frame k is centred on sample ``k * hop``. Differentiable, so that a separator before it can learn from it.
+        Frame k is centred on sample ``k * hop``. The result is differentiable, so that it can train a separator.
 
         Shape:
             ``(batch, 1, time)`` -> ``(batch, time // hop + 1, bin)``, float32; any length.

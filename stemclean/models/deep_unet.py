@@ -1,7 +1,7 @@
-"""The deep U-Net of residual blocks that RMVPE (arXiv 2306.15412) and DJCM (arXiv 2401.03856) are made of.
+"""The deep U-Net of residual blocks used by RMVPE (arXiv 2306.15412) and DJCM (arXiv 2401.03856).
 
-Encoder levels of residual convolutions, each followed by an average over two by two points, some blocks at the bottom,
-and decoder levels that double the grid and hear the encoder's level beside them. Written from the papers.
+It has encoder levels of residual convolutions, each followed by 2 x 2 average pooling; blocks at the bottom; and
+decoder levels that upsample by 2 and have skip connections from the encoder. Written from the papers.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from torch.nn import functional
 __all__ = ["DeepUNet"]
 
 MOMENTUM = 0.01
-"""Of the running statistics of the norms, as RMVPE has it."""
+"""Momentum of the batch norms, as in RMVPE."""
 
 
 class DeepUNet(nn.Module):
-    """Planes of numbers over time and frequency in, as many points of ``channels`` numbers out.
+    """A U-Net over frames and frequency bins, whose output has the size of its input.
 
     Args:
-        inputs: planes that come in.
-        channels: of the first level; it is also the number of outputs.
-        depth: levels.
-        blocks: residual blocks of a level.
-        inner_blocks: residual blocks at the bottom.
-        growth: factor on the channels from level to level; RMVPE's is 2. Deeper channels are multiples of 8.
-        most: channels at most.
-        time_levels: in how many of the levels, counted from the first, time is halved as frequency is; RMVPE's is all.
+        inputs: Number of input channels.
+        channels: Channels of the first level, and number of output channels.
+        depth: Number of levels.
+        blocks: Residual blocks per level.
+        inner_blocks: Residual blocks at the bottom.
+        growth: Factor on the channels from level to level; 2 in RMVPE. Channels of deeper levels are multiples of 8.
+        most: Largest number of channels.
+        time_levels: Number of levels, counted from the first, that halve time as well as frequency (None: all, as in
+            RMVPE).
     """
 
     def __init__(
@@ -57,21 +58,21 @@ class DeepUNet(nn.Module):
         )
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Any size; zeros stand after the end where it is no multiple of what the levels halve.
+        """Run the U-Net on an input of any size, which is zero-padded to a multiple of the pooling.
 
         Shape:
             ``(batch, inputs, frame, freq)`` -> ``(batch, outputs, frame, freq)``.
         """
         frames, bins = planes.shape[-2:]
         hidden = functional.pad(self.norm(planes), (0, -bins % self.multiples[1], 0, -frames % self.multiples[0]))
-        beside: list[Tensor] = []
+        skips: list[Tensor] = []
         for level, step in zip(self.down, self.steps, strict=True):
             hidden = level(hidden)
-            beside.append(hidden)
+            skips.append(hidden)
             hidden = functional.avg_pool2d(hidden, step)
         hidden = self.inner(hidden)
         for level in self.up:
-            hidden = level(hidden, beside.pop())
+            hidden = level(hidden, skips.pop())
         cut: Tensor = hidden[..., :frames, :bins]
         return cut
 
@@ -88,13 +89,13 @@ class _Up(nn.Module):
         )
         self.blocks = _blocks(2 * outputs, outputs, blocks)
 
-    def forward(self, hidden: Tensor, beside: Tensor) -> Tensor:
-        joined: Tensor = self.blocks(torch.cat([self.grow(hidden), beside], 1))
+    def forward(self, hidden: Tensor, skip: Tensor) -> Tensor:
+        joined: Tensor = self.blocks(torch.cat([self.grow(hidden), skip], 1))
         return joined
 
 
 class _Residual(nn.Module):
-    """Two 3 by 3 convolutions, each with a norm and a rectifier, and a way around both."""
+    """Two 3 x 3 convolutions, each with batch norm and ReLU, and a residual connection."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

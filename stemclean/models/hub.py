@@ -1,8 +1,8 @@
-"""The Hugging Face Hub, through its own library: files come and go, and whatever fails is one clear line.
+"""Download from and upload to the Hugging Face Hub, with one-line errors.
 
-The library says what it tries again and what went wrong in many lines, and raises the errors of whichever HTTP library
-it is built on. Here its log is silent but for errors of its own, and every failure is a
-:class:`~stemclean.errors.WeightsError`. The server is the one that ``HF_ENDPOINT`` names.
+This uses ``huggingface_hub``, which logs its retries and failures at length and raises the errors of its HTTP library.
+Here its log is limited to errors, and every failure is a :class:`~stemclean.errors.WeightsError`. ``HF_ENDPOINT``
+selects the server.
 """
 
 from __future__ import annotations
@@ -20,79 +20,81 @@ from stemclean.errors import ConfigError, WeightsError
 __all__ = ["PICKLES", "check_publishing", "fetch", "publish"]
 
 PICKLES = frozenset({".pt", ".pth", ".ckpt", ".bin", ".pkl", ".th"})
-"""Endings of files that can run any code when they are loaded."""
+"""Suffixes of pickles, which can run any code when they are loaded."""
 DEFAULT_FILE = "model.safetensors"
 REPO = r"(?=.{1,96}$)(?!.*(--|\.\.))(?!.*\.git$)\w([\w.-]*\w)?/\w([\w.-]*\w)?"
-"""What the hub takes as ORG/REPO."""
+"""Pattern of valid repository names, ORG/REPO."""
 TIMEOUT = 10.0
-"""Seconds in which the hub must answer whether it has a file."""
+"""Seconds to wait for the hub's answer whether it has a file."""
 
 
 def fetch(address: str) -> Path:
-    """A file from the hub's cache, or from the hub; with it the card beside it, where there is one.
+    """Return the local path of a file on the hub, downloading it if it is not cached; and its card, if there is one.
 
     Args:
         address: ``ORG/REPO[@REVISION][/FILE]``.
 
     Raises:
-        WeightsError: no such address, a pickle, or it cannot be had.
+        WeightsError: The address is invalid, the file is a pickle, or it cannot be downloaded.
     """
     name = f"hub:{address}"
     match = re.fullmatch(r"(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?", address)
     if not match:
         raise WeightsError(
-            f'"{name}" is no hub address', "write hub:ORG/REPO, hub:ORG/REPO@REVISION or hub:ORG/REPO/FILE"
+            f'"{name}" is not a hub address', "write hub:ORG/REPO, hub:ORG/REPO@REVISION or hub:ORG/REPO/FILE"
         )
     repo, revision, file = match["repo"], match["revision"], match["file"] or DEFAULT_FILE
     if Path(file).suffix in PICKLES:
         raise WeightsError(
-            f"{name}: pickled weights are not loaded: they can run any code", "ask for a .safetensors file"
+            f"{name}: pickled weights are not loaded, because they can run any code", "give a .safetensors file"
         )
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     with _one_line(name, "check organisation, repository, revision and file"):
         if not constants.HF_HUB_OFFLINE and not isinstance(try_to_load_from_cache(repo, file, revision=revision), str):
-            # One try, so that nobody waits half a minute to learn that there is no network.
+            # A single try, so that a missing network is reported at once and not after half a minute of retries.
             get_hf_file_metadata(hf_hub_url(repo, file, revision=revision), timeout=TIMEOUT)
         path = Path(hf_hub_download(repo, file, revision=revision))
         card = PurePosixPath(file).with_suffix(".json").as_posix()
         commit = path.parents[len(PurePosixPath(file).parts) - 1].name  # …/snapshots/COMMIT/FILE
-        if try_to_load_from_cache(repo, card, revision=commit) is None:  # neither there nor known to be missing
-            with suppress(Exception):  # weights need no card beside them
+        if try_to_load_from_cache(repo, card, revision=commit) is None:  # neither cached nor known to be missing
+            with suppress(Exception):  # the card beside the weights is optional
                 hf_hub_download(repo, card, revision=commit)
     return path
 
 
 def check_publishing(repo: str) -> None:
-    """Refuse at once what would fail after hours of training: a name that cannot be, no token, offline mode.
+    """Check before a training that its weights can be pushed: a valid name, a token, not offline.
 
     Raises:
-        ConfigError: ``repo`` is no ``ORG/REPO``.
-        WeightsError: nobody is logged in, or the hub may not be asked.
+        ConfigError: ``repo`` is not of the form ``ORG/REPO``.
+        WeightsError: There is no token, or offline mode is on.
     """
     if not re.fullmatch(REPO, repo, re.ASCII):
-        raise ConfigError(f'"{repo}" is no repository of the hub', "write ORG/REPO, as --push-to-hub my_name/my_stems")
+        raise ConfigError(f'"{repo}" is not a hub repository', "write ORG/REPO, as in --push-to-hub my_name/my_stems")
     from huggingface_hub import constants, get_token
 
     if constants.HF_HUB_OFFLINE:
-        raise WeightsError(f"hub:{repo}: HF_HUB_OFFLINE forbids to ask the hub", "unset it, or train without pushing")
+        raise WeightsError(f"hub:{repo}: HF_HUB_OFFLINE is set", "unset it, or train without --push-to-hub")
     if not get_token():
-        raise WeightsError(f"hub:{repo}: nobody is logged in to the hub", _LOG_IN)
+        raise WeightsError(f"hub:{repo}: you are not logged in to the hub", _LOG_IN)
 
 
 def publish(repo: str, files: Mapping[str, Path | bytes], message: str, *, quiet: bool = False) -> str:
-    """Put files into a model repository, in one commit; it is created where it does not exist.
+    """Upload files to a model repository in one commit. The repository is created if it does not exist.
 
     Args:
         repo: ``ORG/REPO``.
-        files: name in the repository -> what it holds.
-        message: of the commit.
+        files: Name in the repository -> path or content.
+        message: Commit message.
+        quiet: Show no progress bars.
 
     Returns:
-        The commit's hash.
+        The hash of the commit.
 
     Raises:
-        ConfigError, WeightsError: as :func:`check_publishing`; or the hub cannot be reached, or refuses.
+        ConfigError: As :func:`check_publishing`.
+        WeightsError: As :func:`check_publishing`; or the hub cannot be reached, or refuses the upload.
     """
     check_publishing(repo)
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -104,17 +106,17 @@ def publish(repo: str, files: Mapping[str, Path | bytes], message: str, *, quiet
         return str(api.create_commit(repo, operations, commit_message=message).oid)
 
 
-_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write there"
+_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token with write access"
 
 
 @contextmanager
 def _one_line(name: str, hint: str, *, quiet: bool = False) -> Iterator[None]:
-    """Hush the hub's library, and turn what it raises into one line.
+    """Silence ``huggingface_hub``, and turn its errors into one-line errors.
 
     Args:
-        name: what the error is about.
-        hint: the next step where nothing better is known.
-        quiet: no bars either; there are none where no terminal shows them.
+        name: Subject of the error message.
+        hint: Default hint of the error.
+        quiet: Show no progress bars; they are hidden in any case if stderr is not a terminal.
     """
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
     from huggingface_hub.utils import logging as hub_logging
@@ -130,26 +132,26 @@ def _one_line(name: str, hint: str, *, quiet: bool = False) -> Iterator[None]:
             yield
     except (LocalEntryNotFoundError, OfflineModeIsEnabled):
         raise WeightsError(
-            f"{name}: the hub cannot be reached and the file is not in the cache", "download it once while online"
+            f"{name}: offline, and the file is not in the cache", "download it once while online"
         ) from None
-    except Exception as error:  # noqa: BLE001  of httpx, requests or the uploader, whichever the library stands on
-        why, next_step = _why(error, hint)
-        raise WeightsError(f"{name}: {why}", next_step) from None
+    except Exception as error:  # noqa: BLE001  of httpx, requests or the uploader, depending on the version
+        reason, next_step = _reason(error, hint)
+        raise WeightsError(f"{name}: {reason}", next_step) from None
     finally:
         hub_logging.set_verbosity(verbosity)
         if bars_go:
             enable_progress_bars()
 
 
-def _why(error: Exception, hint: str) -> tuple[str, str]:
-    """What went wrong, in a line, and the next step."""
+def _reason(error: Exception, hint: str) -> tuple[str, str]:
+    """Return the reason of an error in one line, and a hint."""
     from huggingface_hub import errors
 
     while isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__  # the uploader wraps what went wrong
+        error = error.__cause__  # the uploader wraps its errors
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if isinstance(error, errors.GatedRepoError):
-        return "access must be asked for on its page", _LOG_IN
+        return "the repository is gated: request access on its page", _LOG_IN
     if isinstance(error, errors.RepositoryNotFoundError):
         return "no such repository, or a private one", hint
     if isinstance(error, errors.RevisionNotFoundError):
@@ -161,4 +163,4 @@ def _why(error: Exception, hint: str) -> tuple[str, str]:
         return (f"the hub refuses ({status}): {line}", _LOG_IN) if status in (401, 403) else (line, hint)
     if isinstance(error, errors.HFValidationError):
         return line, hint
-    return f"the hub cannot be reached: {line}", "is there a network, and is HF_ENDPOINT right? try again later"
+    return f"the hub cannot be reached: {line}", "check the network and HF_ENDPOINT, or try again later"

@@ -1,9 +1,9 @@
-"""Which classes sound in a recording, and when: a classifier run over a whole file in bounded memory.
+"""Run a classifier over a whole recording in bounded memory: which classes sound, and when.
 
-Windows of the model's segment stand at every quarter of a segment from the file's start (Koo et al. 2023, section
-4.2). The trunk is run once over long chunks and pooled per window; ``plain=True`` runs every window by itself, as the
-paper does, several times slower. The paper's windows stand on what is left when silence is cut out, and count alike:
-``joined=True``.
+A window of the model's segment starts at every quarter of a segment from the start of the file (Koo et al. 2023,
+section 4.2). The trunk is run once over long chunks and pooled per window; ``plain=True`` runs every window by itself,
+as in the paper, which is several times slower. In the paper, silence is cut out before the windows are placed, and all
+windows have the same weight: ``joined=True``.
 """
 
 from __future__ import annotations
@@ -35,25 +35,27 @@ from stemclean.units import db_to_amplitude, seconds_to_samples
 __all__ = ["Judge", "Judgement", "Recording", "count_windows", "levels_of", "one_thread_each", "window_power"]
 
 CHUNK_WINDOWS = 60
-"""Windows per run of the trunk: 45 s at a hop of 0.74 s; bounds the memory of the activations."""
+"""Windows per run of the trunk (45 s at a hop of 0.74 s), which limits the memory of the activations."""
 HELD_IN_MEMORY = 600.0
-"""Recordings up to this many seconds are decoded once and kept; longer ones are decoded anew for every pass."""
+"""Recordings up to this many seconds are decoded once and kept in memory; longer ones are decoded for every pass."""
 LOWEST_LEVEL_DB = -60.0
-"""Levels end here: what is softer cannot be told from nothing."""
+"""Lowest level: softer classes cannot be distinguished from silence."""
 MIN_ACTIVE_SHARE = 0.25
-"""Windows with less active sound than this share say nothing about the stem."""
+"""Windows with a smaller share of active sound are ignored."""
 
 
 @dataclass
 class Recording:
-    """A file as a model hears it, decoded in blocks as often as asked.
+    """An audio file in the input format of a model, which can be decoded several times.
 
     Args:
-        path, stream: the audio.
-        sample_rate, channels: what it is brought to.
-        duration: of the file in seconds; decides whether it is held in memory.
-        mono: the file has one channel, so its loudness is that of one, though the model hears it doubled.
-        faults: of its channels, once they are known.
+        path: The file.
+        sample_rate: Sample rate to resample to.
+        channels: Number of channels to convert to.
+        duration: Duration of the file in seconds; decides whether it is kept in memory.
+        stream: Index of the audio stream in the file.
+        mono: Whether the file has one channel. Its loudness is then that of one channel, even if the model is stereo.
+        faults: Faults of its channels, once they are known.
     """
 
     path: Path
@@ -63,44 +65,50 @@ class Recording:
     stream: int = 0
     mono: bool = False
     faults: ChannelFaults = NO_FAULTS
-    _held: list[np.ndarray] | None = None
+    _decoded: list[np.ndarray] | None = None
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """What is to be judged: the blocks as they are, mended where their channels hold one sound."""
-        return mended(self.as_they_are(), self.faults, self.sample_rate)
+        """Yield the blocks to classify: the original blocks, with faulty channels repaired."""
+        return mended(self.original_blocks(), self.faults, self.sample_rate)
 
-    def as_they_are(self) -> Iterator[np.ndarray]:
-        """``(channel, time)`` float32 blocks in order. Raises AudioError where decoding fails."""
-        if self._held is not None:
-            yield from self._held
+    def original_blocks(self) -> Iterator[np.ndarray]:
+        """Yield the decoded sound as ``(channel, time)`` float32 blocks.
+
+        Raises:
+            AudioError: Decoding fails.
+        """
+        if self._decoded is not None:
+            yield from self._decoded
             return
-        held = []
+        decoded = []
         for block in files.blocks(self.path, sample_rate=self.sample_rate, channels=self.channels, stream=self.stream):
             if self.duration <= HELD_IN_MEMORY:
-                held.append(block)
+                decoded.append(block)
             yield block
         if self.duration <= HELD_IN_MEMORY:
-            self._held = held
+            self._decoded = decoded
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was heard in a recording.
+    """The scores, levels and measurements of a recording.
 
     Args:
-        windows: scores of each window, ``(window, label)``, in [0, 1].
-        levels: level of each class in each window in dB relative to the window's power, <= 0,
-            ``(window, label)``; NaN where the model has no level head.
-        power: mean square of each window over all channels, full scale = 1, ``(window,)``.
-        weights: seconds of active sound in each window, ``(window,)``; 0 where there is too little.
-        active: active regions in samples at ``sample_rate``.
-        hop, segment: of the windows, in samples.
-        num_samples: of the recording at ``sample_rate``.
-        joined: the windows stand on the active regions joined, one after the other, instead of on the recording.
-        loudness_lufs, peak_dbfs: None for silence and, for the loudness, under 0.4 s.
-        level_calibration: of the levels of the stem and over time; those of the windows are as the model tells them.
-        faults: of the channels: there, the mono that they hold was judged.
-        fingerprint: see :mod:`stemclean.audio.copies`; None for silence.
+        windows: Scores of the windows, in [0, 1]. Shape: (window, label)
+        levels: Level of each class in each window in dB relative to the window's power, <= 0; NaN if the model has no
+            level head. Shape: (window, label)
+        power: Mean square of each window over all channels; full scale is 1. Shape: (window,)
+        weights: Seconds of active sound in each window; 0 if there is too little. Shape: (window,)
+        active: Active regions, in samples at ``sample_rate``.
+        sample_rate: Sample rate of the model in Hz.
+        hop, segment: Hop and length of the windows, in samples.
+        num_samples: Length of the recording at ``sample_rate``.
+        loudness_lufs: Integrated loudness; None for silence and below 0.4 s.
+        peak_dbfs: Peak level; None for silence.
+        level_calibration: Calibration that is applied to levels of the stem and over time, but not to ``levels``.
+        joined: Whether the windows were placed on the joined active regions instead of on the whole recording.
+        faults: Faults of the channels, which were repaired before the recording was classified.
+        fingerprint: See :mod:`stemclean.audio.copies`; None for silence.
     """
 
     windows: np.ndarray
@@ -120,49 +128,57 @@ class Judgement:
     fingerprint: str | None = None
 
     def pooled(self) -> np.ndarray:
-        """Scores of the stem, ``(2, label)``, as :func:`stemclean.models.calibration.pool` gives them."""
+        """Return the pooled scores of the stem, ``(2, label)``, see :func:`stemclean.models.calibration.pool`."""
         return pool(self.windows, self.weights)
 
     def mean(self) -> np.ndarray:
-        """The paper's scores of the stem, ``(label,)``: the mean of its windows by active seconds."""
+        """Return the paper's scores of the stem, ``(label,)``: the mean over windows, weighted by active seconds."""
         return np.asarray(self.pooled()[0])
 
     def stem_levels(self) -> np.ndarray:
-        """Level of each class in dB relative to the stem's power, ``(label,)``; NaN where the model has no level head.
+        """Return the level of each class in dB relative to the stem's power, ``(label,)``.
 
-        The class's power in every window over the power of all windows with a say.
+        It is the power of the class over the power of the stem, both summed over the windows by their weights. NaN if
+        the model has no level head.
         """
         return self._levels(self.weights @ self._class_power(), self.weights @ self.power)
 
     def over_time(self) -> np.ndarray:
-        """Scores at each hop, ``(step, label)``; NaN where no active window covers it.
+        """Return the scores at each hop, ``(step, label)``; NaN where no active window covers it.
 
-        The mean of the two windows in whose middle it lies, since what sounds at a window's edge is heard in the whole
-        window; of all windows that cover it where neither of the two is active.
+        A score is the mean over the two windows in whose middle the hop lies, because a sound at the edge of a window
+        raises the score of the whole window. If neither is active, it is the mean over all windows that cover the hop.
         """
-        each = np.ones((len(self.weights), 1))
+        ones = np.ones((len(self.weights), 1))
         with np.errstate(invalid="ignore"):
-            middle = self._covering(self.windows, middle=True) / self._covering(each, middle=True)
-            return np.asarray(np.where(np.isnan(middle), self._covering(self.windows) / self._covering(each), middle))
+            middle = self._covering(self.windows, middle=True) / self._covering(ones, middle=True)
+            return np.asarray(np.where(np.isnan(middle), self._covering(self.windows) / self._covering(ones), middle))
 
     def levels_over_time(self) -> np.ndarray:
-        """Level of each class at each hop in dB relative to the sound there, ``(step, label)``; NaN as above."""
+        """Return the level of each class at each hop in dB relative to the sound there, ``(step, label)``.
+
+        NaN where no active window covers the hop, or if the model has no level head.
+        """
         return self._levels(self._covering(self._class_power()), self._covering(self.power[:, None]))
 
     def _class_power(self) -> np.ndarray:
-        """Mean square of each class in each window, ``(window, label)``."""
+        """Return the mean square of each class in each window, ``(window, label)``."""
         return np.asarray(self.power[:, None] * 10 ** (self.levels / 10))
 
     def _levels(self, power: np.ndarray, whole: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"):
-            told = 10 * np.log10(np.maximum(power / whole, 10 ** (LOWEST_LEVEL_DB / 10)))
-        return self.level_calibration(told)
+            levels_db = 10 * np.log10(np.maximum(power / whole, 10 ** (LOWEST_LEVEL_DB / 10)))
+        return self.level_calibration(levels_db)
 
     def _covering(self, values: np.ndarray, *, middle: bool = False) -> np.ndarray:
-        """Sum at each hop over the windows that cover it, by their active seconds: ``(window, n)`` -> ``(step, n)``.
+        """Sum values at each hop over the windows that cover it, weighted by their active seconds.
 
         Args:
-            middle: only over those in whose middle two hops it lies.
+            values: Values of the windows. Shape: (window, n)
+            middle: Sum only over the windows in whose middle two hops it lies.
+
+        Returns:
+            Sums. Shape: (step, n)
         """
         num_steps = -(-(_total(self.active) if self.joined else self.num_samples) // self.hop)
         per_window = self.segment // self.hop
@@ -171,26 +187,26 @@ class Judgement:
         for index, (value, weight) in enumerate(zip(values, self.weights, strict=True)):
             if weight:
                 total[index + first : index + last] += weight * value
-        return self._laid_out(total[:num_steps]) if self.joined else total[:num_steps]
+        return self._unjoined(total[:num_steps]) if self.joined else total[:num_steps]
 
-    def _laid_out(self, steps: np.ndarray) -> np.ndarray:
-        """What belongs to the joined sound at each hop of the recording, by the hop's middle; 0 in its silence."""
+    def _unjoined(self, steps: np.ndarray) -> np.ndarray:
+        """Map the steps of the joined sound to the hops of the recording, by the middle of each hop; 0 in silence."""
         middles = np.arange(-(-self.num_samples // self.hop)) * self.hop + self.hop // 2
-        laid_out, before = np.zeros((len(middles), steps.shape[1])), 0
+        unjoined, offset = np.zeros((len(middles), steps.shape[1])), 0
         for start, end in self.active:
             inside = (middles >= start) & (middles < end)
-            laid_out[inside] = steps[(middles[inside] - start + before) // self.hop]
-            before += end - start
-        return laid_out
+            unjoined[inside] = steps[(middles[inside] - start + offset) // self.hop]
+            offset += end - start
+        return unjoined
 
 
 class Judge:
-    """A classifier at work.
+    """Runs a classifier over recordings.
 
     Args:
-        model: in evaluation mode.
-        device: where it runs.
-        level_calibration: of the levels that it tells.
+        model: The classifier, in evaluation mode.
+        device: Device to run it on.
+        level_calibration: Calibration of its levels.
     """
 
     def __init__(
@@ -205,10 +221,10 @@ class Judge:
         model.to(self.device)  # type: ignore[attr-defined]
         self.hop = model.spec.segment // 4
         self.seconds: dict[str, float] = defaultdict(float)
-        """Time spent by stage: decode, measure, network."""
+        """Seconds spent per stage: decode, measure, network."""
 
     def recording(self, path: Path, duration: float, stream: int = 0, *, mono: bool = False) -> Recording:
-        """A file as this judge hears it."""
+        """Return a file as a recording in the input format of the model."""
         return Recording(path, self.model.spec.sample_rate, self.model.spec.channels, duration, stream, mono)
 
     def __call__(
@@ -220,23 +236,24 @@ class Judge:
         joined: bool = False,
         sounding: Callable[[Levels], list[tuple[int, int]]] = regions_of,
     ) -> Judgement:
-        """Judge a recording.
+        """Classify a recording.
 
         Args:
-            active: regions in seconds that count as sounding; None: they are found.
-            plain: run every window by itself.
-            joined: cut out what does not sound and join the rest; each window that lies wholly in that counts alike,
-                and where all of it is shorter than a window, the one that it begins.
-            sounding: how they are found, in samples.
+            recording: The recording.
+            active: Active regions in seconds (None: detect them).
+            plain: Run every window by itself.
+            joined: Cut out silence and join the rest. All windows that lie entirely in the rest have the same weight;
+                if the rest is shorter than a window, only the first window counts.
+            sounding: Detects active regions, in samples.
 
         Raises:
-            AudioError: the recording cannot be decoded to its end.
+            AudioError: The recording cannot be decoded to its end.
         """
         spec = self.model.spec
         meter, channels = LoudnessMeter(spec.sample_rate), ChannelMeter(spec.sample_rate)
         fingerprinter = Fingerprinter(spec.sample_rate)
         with self._timed("measure"):
-            blocks = self._decoded(recording.as_they_are(), "measure")
+            blocks = self._decoded(recording.original_blocks(), "measure")
             measured = levels(_metered(blocks, (meter, channels, fingerprinter), recording.mono), spec.sample_rate)
             recording.faults = channels.faults()
         num_samples = measured.num_samples
@@ -286,7 +303,7 @@ class Judge:
     def _windows(
         self, blocks: Iterable[np.ndarray], num_samples: int, gain: float, plain: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Scores ``(window, label)``, levels ``(window, label)`` and power ``(window,)`` of the whole recording."""
+        """Return the scores ``(window, label)``, levels ``(window, label)`` and power ``(window,)`` of all windows."""
         segment = self.model.spec.segment
         num_windows = count_windows(num_samples, self.hop)
         context = 0 if plain else segment // self.hop
@@ -302,15 +319,15 @@ class Judge:
                 else:
                     outputs = self.model.windows(batch, self.hop)[0]
                 outputs = outputs[before : before + count]
-                judged = torch.sigmoid(self.model.logits(outputs))
-                told = levels_of(self.model, outputs)
-            scores.append(judged.cpu().numpy())
-            class_levels.append(np.full_like(scores[-1], np.nan) if told is None else told.cpu().numpy())
+                probabilities = torch.sigmoid(self.model.logits(outputs))
+                levels_db = levels_of(self.model, outputs)
+            scores.append(probabilities.cpu().numpy())
+            class_levels.append(np.full_like(scores[-1], np.nan) if levels_db is None else levels_db.cpu().numpy())
             power.append(window_power(waveform, segment, self.hop)[before : before + count])
         return np.concatenate(scores), np.concatenate(class_levels), np.concatenate(power)
 
     def _decoded(self, blocks: Iterator[np.ndarray], stage: str) -> Iterator[np.ndarray]:
-        """The same blocks; the time that they take counts as decoding, not as the stage that asks for them."""
+        """Yield the blocks, and count the time to decode them as decoding instead of as the current stage."""
         while True:
             began = time.perf_counter()
             block = next(blocks, None)
@@ -330,10 +347,12 @@ class Judge:
 
 @contextmanager
 def one_thread_each(workers: int | None) -> Iterator[ThreadPoolExecutor]:
-    """Threads that run torch on one core each: several recordings at once are faster than one on all cores.
+    """Return a pool of threads that run torch on one core each.
+
+    This is faster for several recordings than running one at a time on all cores.
 
     Args:
-        workers: how many; None: one a core.
+        workers: Number of threads (None: one per core).
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -346,38 +365,39 @@ def one_thread_each(workers: int | None) -> Iterator[ThreadPoolExecutor]:
 
 
 def levels_of(model: Classifier, outputs: torch.Tensor) -> torch.Tensor | None:
-    """Level of each class in each window; None where the model has no level head.
+    """Return the level of each class in each window; None if the model has no level head.
 
-    A model that tells no cells tells how loud a class is if it is there: it counts as far as the window is sure of it.
+    A model without cells predicts the level of a class on condition that it is present, so that the power is multiplied
+    by the score of the class.
     """
-    told = model.levels_db(outputs)
-    if told is None or model.tells_cells:
-        return told
-    return told + functional.logsigmoid(model.logits(outputs)) * (10 / math.log(10))
+    levels_db = model.levels_db(outputs)
+    if levels_db is None or model.tells_cells:
+        return levels_db
+    return levels_db + functional.logsigmoid(model.logits(outputs)) * (10 / math.log(10))
 
 
 def count_windows(num_samples: int, hop: int) -> int:
-    """Windows of a recording: one starts at each hop that still has half a hop of sound."""
+    """Return the number of windows of a recording: one starts at each hop followed by at least half a hop of sound."""
     return max(1, -(-(num_samples - hop // 2) // hop))
 
 
 def _chunks(
     blocks: Iterable[np.ndarray], num_windows: int, hop: int, segment: int, context: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Stretches of a recording with ``context`` windows more on each side where there are any.
+    """Split a recording into chunks of windows, with up to ``context`` more windows on each side.
 
     Yields:
-        (index of the first window meant, waveform from the first context window's start to the last one's end;
-        zeros stand after the recording's end)
+        Index of the first window of the chunk without its context; and the waveform from the start of the first to the
+        end of the last window with context, zero-padded at the end of the recording.
     """
     source = iter(blocks)
-    held = np.zeros((0, 0), np.float32)
-    held_from = 0  # sample of the recording that held[:, 0] is
+    kept = np.zeros((0, 0), np.float32)
+    kept_from = 0  # position of kept[:, 0] in the recording
     for first in range(0, num_windows, CHUNK_WINDOWS):
         start = max(0, first - context) * hop
         last = min(first + CHUNK_WINDOWS + context, num_windows) - 1
         end = last * hop + segment
-        parts = [held[:, start - held_from :]] if held.size else []
+        parts = [kept[:, start - kept_from :]] if kept.size else []
         length = parts[0].shape[1] if parts else 0
         while length < end - start:
             block = next(source, None)
@@ -387,30 +407,30 @@ def _chunks(
             else:
                 parts.append(block)
             length += parts[-1].shape[1]
-        held, held_from = np.concatenate(parts, axis=1), start
-        yield first, held[:, : end - start]
+        kept, kept_from = np.concatenate(parts, axis=1), start
+        yield first, kept[:, : end - start]
 
 
 def _metered(
     blocks: Iterable[np.ndarray], meters: Sequence[LoudnessMeter | ChannelMeter | Fingerprinter], mono: bool
 ) -> Iterator[np.ndarray]:
-    """The same blocks, with the meters listening; to one channel if the file has no more."""
+    """Yield the blocks, and add them to the meters; only one channel of a mono file."""
     for block in blocks:
-        heard = block[:1] if mono else block
+        measured = block[:1] if mono else block
         for meter in meters:
-            meter.add(heard)
+            meter.add(measured)
         yield block
 
 
 def window_power(waveform: np.ndarray, segment: int, hop: int) -> np.ndarray:
-    """Mean square over all channels of the windows at every hop: ``(channel, time)`` -> ``(window,)``."""
+    """Return the mean square over all channels of the window at every hop: ``(channel, time)`` -> ``(window,)``."""
     squares = np.einsum("ct,ct->t", waveform, waveform)[: waveform.shape[1] // hop * hop]
     per_hop = squares.reshape(-1, hop).mean(1, dtype=np.float64) / waveform.shape[0]
     return np.asarray(np.convolve(per_hop, np.full(segment // hop, hop / segment), "valid"))
 
 
 def _active_rms(frames: np.ndarray, regions: Sequence[tuple[int, int]], frame: int) -> float:
-    """RMS of the loudest channel over the active regions, from the RMS of each frame."""
+    """Return the RMS of the loudest channel over the active regions, from the RMS of each frame."""
     inside = np.zeros(len(frames), bool)
     for start, end in regions:
         inside[start // frame : -(-end // frame)] = True
@@ -422,18 +442,21 @@ def _total(regions: Sequence[tuple[int, int]]) -> int:
 
 
 def _joined(blocks: Iterable[np.ndarray], regions: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
-    """The regions of a sound one after the other, in blocks."""
-    at = 0
+    """Yield the regions of a sound one after the other, in blocks."""
+    position = 0
     for block in blocks:
         for start, end in regions:
-            piece = block[:, max(0, start - at) : max(0, end - at)]
+            piece = block[:, max(0, start - position) : max(0, end - position)]
             if piece.shape[1]:
                 yield piece
-        at += block.shape[1]
+        position += block.shape[1]
 
 
 def _whole_windows(length: int, hop: int, segment: int, sample_rate: int) -> np.ndarray:
-    """Seconds of each window that lies in a sound wholly, 0 of the others; a shorter sound is in its first window."""
+    """Return the duration of each window that lies entirely in a sound, 0 for the others.
+
+    If the sound is shorter than a window, the first window gets its duration.
+    """
     starts = np.arange(count_windows(length, hop)) * hop
     whole = starts + segment <= max(length, segment)
     return np.asarray(np.where(whole, min(length, segment), 0) / sample_rate)
@@ -442,15 +465,15 @@ def _whole_windows(length: int, hop: int, segment: int, sample_rate: int) -> np.
 def _active_seconds(
     regions: Sequence[tuple[int, int]], num_samples: int, hop: int, segment: int, sample_rate: int
 ) -> np.ndarray:
-    """Active seconds of each window, 0 where they are under :data:`MIN_ACTIVE_SHARE` of what it could hold.
+    """Return the active seconds of each window, 0 if they are below :data:`MIN_ACTIVE_SHARE` of its length.
 
-    Where no window has as much (a clave every five seconds), all that have some count.
+    If no window reaches this share (a clave every five seconds), all windows with some activity count.
     """
     edges = np.array([0, *(edge for region in regions for edge in region), num_samples])
     lengths = np.array([0, *(part for start, end in regions for part in (0, end - start)), 0])
     starts = np.arange(count_windows(num_samples, hop)) * hop
     ends = np.minimum(starts + segment, num_samples)
-    active = np.interp(np.stack([starts, ends]), edges, np.cumsum(lengths))  # active samples before each
-    held = active[1] - active[0]
-    enough = held >= MIN_ACTIVE_SHARE * min(segment, num_samples)
-    return np.asarray((np.where(enough, held, 0) if enough.any() else held) / sample_rate)
+    before = np.interp(np.stack([starts, ends]), edges, np.cumsum(lengths))  # active samples before start and end
+    active = before[1] - before[0]
+    enough = active >= MIN_ACTIVE_SHARE * min(segment, num_samples)
+    return np.asarray((np.where(enough, active, 0) if enough.any() else active) / sample_rate)

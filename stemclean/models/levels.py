@@ -1,8 +1,8 @@
-"""Levels that mean what they say, as far as they can: a straight line from told to planted levels of bleeds.
+"""Calibration of levels: a straight line from predicted to true levels of bleed (ours).
 
-The line is fitted on bleeds of held-out tracks, found or not. A network that is unsure of a level says one near the
-middle, and one that does not hear the bleed says next to nothing; the line puts that right on average. It has the least
-absolute error, as that is what levels are measured by. Ours.
+The line is fitted on the bleed of held-out tracks, detected or not. A network that is unsure of a level predicts one
+near the middle, and one that does not detect the bleed predicts a very low one; the line corrects both on average. It
+minimises the absolute error, because that is the metric for levels.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from scipy.optimize import linprog
 __all__ = ["LevelCalibration", "fit_levels"]
 
 MIN_LEVELS = 10
-"""Bleeds that a line is fitted to at least."""
+"""Smallest number of bleeds to fit a line to."""
 LOWEST_DB = -30.0
-"""A class told further below the loudest than this counts as this far below: the network did not hear it at all."""
+"""Predicted levels below the loudest class are clipped here: lower ones mean that the network detected nothing."""
 LEAST_SPREAD_DB = 3.0
-"""Told levels that differ by less tell nothing."""
+"""Smallest range of predicted levels to fit a line to."""
 STEEPEST = 2.0
 
 
 @dataclass(frozen=True)
 class LevelCalibration:
-    """How far below the loudest class the others are: ``slope * told + intercept`` dB, never above 0.
+    """The calibrated level of a class below the loudest class: ``slope * predicted + intercept`` dB, at most 0.
 
     Args:
-        slope: >= 0; 1 with an intercept of 0 leaves levels as they are.
-        intercept: in dB.
-        lowest_db: what is told as softer counts as this.
+        slope: Slope, >= 0; 1 with an intercept of 0 is the identity.
+        intercept: Intercept in dB.
+        lowest_db: Predicted levels are clipped to this minimum.
     """
 
     slope: float = 1.0
@@ -42,10 +42,10 @@ class LevelCalibration:
     lowest_db: float = -math.inf
 
     def __call__(self, levels_db: np.ndarray) -> np.ndarray:
-        """Calibrated levels; the shares of the power add up to what they did, and NaN stays NaN.
+        """Return calibrated levels. The total power stays the same, and NaN stays NaN.
 
         Shape:
-            ``(..., label)`` dB relative to the whole -> the same.
+            ``(..., label)`` in dB relative to the whole -> the same.
         """
         below = levels_db - levels_db.max(-1, keepdims=True)
         mapped = self.slope * np.maximum(below, self.lowest_db) + self.intercept
@@ -54,38 +54,42 @@ class LevelCalibration:
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> LevelCalibration:
-        """The calibration of a card; where it has none, levels as they are."""
+        """Return the calibration of a card; the identity if it has none."""
         return cls(**card.get("level_calibration", {}))
 
     def to_card(self) -> dict[str, float]:
-        """As the card stores it."""
+        """Return the calibration in the format of the card."""
         line = {"slope": round(self.slope, 4), "intercept": round(self.intercept, 3)}
         return line if math.isinf(self.lowest_db) else line | {"lowest_db": self.lowest_db}
 
 
-def fit_levels(told: np.ndarray, planted: np.ndarray) -> LevelCalibration:
-    """The straight line with the least absolute error; levels as they are where there are fewer than ten, or all alike.
+def fit_levels(predicted: np.ndarray, true: np.ndarray) -> LevelCalibration:
+    """Fit the straight line with the smallest absolute error.
 
-    A bleed that is told louder than what it bleeds into was taken for it, and says nothing of the line.
+    Bleed that is predicted louder than the stem was confused with it, and is ignored.
 
     Args:
-        told, planted: levels of bleeds relative to what they bled into, in dB, ``(bleed,)``.
+        predicted: Predicted levels of bleed relative to the stem, in dB. Shape: (bleed,)
+        true: True levels. Shape: (bleed,)
+
+    Returns:
+        The calibration; the identity if there are fewer than 10 levels, or if they hardly differ.
     """
-    used = told <= 0
-    told, planted = np.maximum(told[used], LOWEST_DB), planted[used]
-    count = len(told)
-    if count < MIN_LEVELS or np.ptp(told) < LEAST_SPREAD_DB:
+    used = predicted <= 0
+    predicted, true = np.maximum(predicted[used], LOWEST_DB), true[used]
+    count = len(predicted)
+    if count < MIN_LEVELS or np.ptp(predicted) < LEAST_SPREAD_DB:
         return LevelCalibration()
-    line = np.stack([told, np.ones(count)], axis=1)
-    best = linprog(  # slope, intercept, and for each bleed how far the line is below it and above it
+    line = np.stack([predicted, np.ones(count)], axis=1)
+    best = linprog(  # slope, intercept, and for each bleed the distance of the line below it and above it
         np.r_[0.0, 0.0, np.ones(2 * count)],
         A_eq=sparse.hstack([line, sparse.eye(count), -sparse.eye(count)]),
-        b_eq=planted,
+        b_eq=true,
         bounds=[(0, STEEPEST), (None, None), *[(0, None)] * (2 * count)],
     )
     return LevelCalibration(float(best.x[0]), float(best.x[1]), LOWEST_DB) if best.success else LevelCalibration()
 
 
 def _sum_db(levels_db: np.ndarray) -> np.ndarray:
-    """Level of the sum of powers: ``(..., label)`` dB -> ``(..., 1)`` dB."""
+    """Return the level of the summed power: ``(..., label)`` dB -> ``(..., 1)`` dB."""
     return np.asarray(10 * np.log10(np.sum(10 ** (levels_db / 10), -1, keepdims=True)))

@@ -1,4 +1,4 @@
-"""The page that stands with published weights: what they are, what they learned from, how well, how to use them."""
+"""The model card of published weights (README.md): what they are, how to use them, metrics and training data."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ KNOWN_LICENSES = frozenset(
     "apache-2.0 mit bsd-2-clause bsd-3-clause cc0-1.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-3.0 "
     "cc-by-nc-4.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 gpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 mpl-2.0 unlicense".split()
 )
-"""Those that the hub knows by name; any other one is "other" there."""
+"""Licences that the hub knows by name; all others are called "other" there."""
 KNOWN = {
-    "full": "all is known",
-    "only_stems": "the stems are known, the f0 is not",
-    "only_f0": "a mixture and its f0 are known",
-    "pseudo": "some of it is an estimate",
+    "full": "stems and f0",
+    "only_stems": "stems without f0",
+    "only_f0": "mixture with f0, without stems",
+    "pseudo": "partly estimated",
 }
-"""What is known of a song that a cascade or a tracker learned from."""
-LABELS = {"claimed": "as the dataset claimed them", "believed": "as the manifest believed them, refined or not"}
-"""Whose labels of the stems were taken."""
+"""Kinds of annotation of the songs that a cascade or a tracker was trained on."""
+LABELS = {"claimed": "the dataset's own", "believed": "the manifest's, refined or not"}
+"""Sources of the labels that a separator was trained on."""
 
 
 def render(card: Mapping[str, Any], uri: str) -> str:
-    """The page as Markdown, with the header that the hub reads.
+    """Return the model card as Markdown, with the metadata header of the hub.
 
     Args:
-        card: of the weights, of any kind of :data:`~stemclean.models.model_kinds.KINDS`.
+        card: Card of the weights, of any kind of :data:`~stemclean.models.model_kinds.KINDS`.
         uri: ``hub:ORG/REPO``.
     """
     kind = KINDS[card["kind"]]
@@ -66,61 +66,65 @@ def _head(card: Mapping[str, Any], kind: Kind, uri: str) -> str:
         facts: dict[str, Any] = {}
         for name, part in card["options"].items():
             recipe = card.get({"separator": "recipe", "tracker": "tracker_recipe"}[name], {})
-            facts |= {f"{name}: {what}": told for what, told in _network(part, recipe).items()}
+            facts |= {f"{name}: {key}": value for key, value in _network(part, recipe).items()}
     else:
         facts = _network(card, card.get("recipe", {}))
     joint = card.get("joint", {})
     rows = {
         **facts,
         "parameters": f"{card['parameters']:,}" if "parameters" in card else None,
-        "loudness of the input": f"{card['loudness_lufs']:g} LUFS" if card.get("loudness_lufs") is not None else None,
-        "weight of separation, of pitch": f"{joint['sep_weight']:g}, {2 - joint['sep_weight']:g}" if joint else None,
-        "weighting of the examples": joint.get("weighting"),
-        "started from": _start(card),
-        "made by": card.get("created_by"),
+        "input loudness": f"{card['loudness_lufs']:g} LUFS" if card.get("loudness_lufs") is not None else None,
+        "loss weights of separation, pitch": f"{joint['sep_weight']:g}, {2 - joint['sep_weight']:g}" if joint else None,
+        "example weighting": joint.get("weighting"),
+        "initial weights": _start(card),
+        "created by": card.get("created_by"),
         "licence": card.get("license", "not stated"),
     }
-    return "\n".join([f"# {_plain(uri.rpartition('/')[2])}", "", kind.what, "", *_table(rows)])
+    return "\n".join([f"# {_plain(uri.rpartition('/')[2])}", "", kind.summary, "", *_table(rows)])
 
 
 def _network(part: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What a network hears and tells, what it is, and how it was trained; of a cascade, one of its parts."""
+    """Return the table rows on a network and its training; for a cascade, on one of its parts."""
     spec, options = part["spec"], part.get("options", {})
     loss = recipe.get("loss")
-    told = [recipe.get("name"), f"loss {loss['kind'] if isinstance(loss, Mapping) else loss}" if loss else None]
-    told.append(f"seed {recipe['seed']}" if "seed" in recipe else None)
+    settings = [
+        recipe.get("name"),
+        f"loss {loss['kind'] if isinstance(loss, Mapping) else loss}" if loss else None,
+        f"seed {recipe['seed']}" if "seed" in recipe else None,
+    ]
     return {
         "classes": ", ".join(spec["labels"]),
         "network": " ".join(str(part) for part in (part["architecture"], options.get("backbone")) if part),
         "options": ", ".join(f"{key} {value}" for key, value in sorted(options.items()) if key != "backbone") or None,
         "input": f"{spec['segment'] / spec['sample_rate']:.2f} s at {spec['sample_rate']} Hz, "
         f"{spec['channels']} channel(s)",
-        "recipe": ", ".join(each for each in told if each) or None,
+        "recipe": ", ".join(setting for setting in settings if setting) or None,
     }
 
 
 def _start(card: Mapping[str, Any]) -> str | None:
-    """The weights that the training began with."""
-    begun = {name.removeprefix("init").lstrip("_"): card[name]["uri"] for name in card if name.startswith("init")}
-    return ", ".join(f"{uri} ({part})" if part else uri for part, uri in begun.items()) or None
+    """Return the URIs of the initial weights."""
+    uris = {name.removeprefix("init").lstrip("_"): card[name]["uri"] for name in card if name.startswith("init")}
+    return ", ".join(f"{uri} ({part})" if part else uri for part, uri in uris.items()) or None
 
 
 def _metrics(card: Mapping[str, Any], kind: Kind) -> str:
-    told = card.get("metrics", {})
+    metrics = card.get("metrics", {})
     rows = {
-        f"{where}: {name.replace('_', ' ')}": f"{value:.4g}"
-        for where, figures in told.items()
+        f"{split}: {name.replace('_', ' ')}": f"{value:.4g}"
+        for split, figures in metrics.items()
         if isinstance(figures, Mapping)
         for name, value in figures.items()
         if isinstance(value, int | float)
     }
-    said = [kind.measured, "", *_table(rows)] if rows else ["The card has no figures.", ""]
-    return "\n".join(["## Measured", "", *said, kind.not_measured, ""])
+    lines = [kind.measured, "", *_table(rows)] if rows else ["The card has no metrics.", ""]
+    return "\n".join(["## Metrics", "", *lines, kind.not_measured, ""])
 
 
 def _papers(card: Mapping[str, Any]) -> str:
     lines = [
-        f"- {what}: {paper}, [arXiv {number}](https://arxiv.org/abs/{number})" for what, paper, number in papers(card)
+        f"- {method}: {paper}, [arXiv {number}](https://arxiv.org/abs/{number})"
+        for method, paper, number in papers(card)
     ]
     return "\n".join(["## Papers", "", *lines, ""]) if lines else ""
 
@@ -131,18 +135,18 @@ def _data(card: Mapping[str, Any]) -> str:
     alone = " alone" if several is not None and card["kind"] != "pitch" else ""
     rows = {f"hours of {label}{alone}": f"{hours:.2f}" for label, hours in data.get("hours", {}).items()}
     rows |= {"hours of several classes at once": f"{several:.2f}"} if several else {}
-    rows |= {"never heard alone": ", ".join(data["never_alone"])} if data.get("never_alone") else {}
-    rows |= {"in the mixtures as background": ", ".join(data["background"])} if data.get("background") else {}
+    rows |= {"classes without stems of their own": ", ".join(data["never_alone"])} if data.get("never_alone") else {}
+    rows |= {"background in the mixtures": ", ".join(data["background"])} if data.get("background") else {}
     rows |= {f"hours of {kind}": f"{hours:.2f}" for kind, hours in material.get("hours_by_kind", {}).items()}
     rows |= {f"tracks: {split}": str(count) for split, count in data.get("tracks", {}).items()}
     rows |= {f"songs: {KNOWN[kind]}": str(count) for kind, count in data.get("known", {}).items() if kind in KNOWN}
     rows |= {"labels": LABELS[data["labels"]]} if data.get("labels") in LABELS else {}
-    lines = ["## Trained on", "", *_table(rows)] if rows else []
+    lines = ["## Training data", "", *_table(rows)] if rows else []
     if "licences" in material:
-        lines += ["Licences of the material:", ""]
+        lines += ["Licences of the training data:", ""]
         lines += _table({name: ", ".join(sources) for name, sources in material["licences"].items()})
     elif lines:
-        lines += ["The licences of the material are not stated in the card.", ""]
+        lines += ["The card does not state the licences of the training data.", ""]
     return "\n".join(lines)
 
 
@@ -158,5 +162,5 @@ def _table(rows: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(value: Any) -> str:
-    """Text that cannot break out of its cell or its line."""
+    """Return text that is safe in a table cell: on one line, with pipes escaped."""
     return re.sub(r"\s+", " ", str(value)).replace("|", "\\|")

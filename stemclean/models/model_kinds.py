@@ -1,4 +1,4 @@
-"""What the page of published weights says that is true of one kind of weights alone, and the papers that it cites."""
+"""The parts of a model card that depend on the kind of weights, and the papers that it cites."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["KINDS", "Kind", "papers"]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of weights.
+    """A kind of weights.
 
     Args:
-        what: a sentence.
-        pipeline_tag: the task of the hub that it does; "": the hub has none.
-        tags: of the hub, more of them.
-        use: commands and Python; ``{uri}`` stands for the address.
-        measured: how the validation's figures in the card were measured.
-        not_measured: what the card has no figures of, and how they are had.
+        summary: One sentence on what the weights do.
+        pipeline_tag: Task name of the hub; "" if the hub has none.
+        tags: Further tags of the hub.
+        use: Commands and Python code; ``{uri}`` is replaced by the address.
+        measured: How the validation metrics of the card were computed.
+        not_measured: Metrics that the card does not have, and how to compute them.
     """
 
-    what: str
+    summary: str
     pipeline_tag: str
     tags: tuple[str, ...]
     use: str
@@ -32,9 +32,9 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "classifiers": Kind(
-        what="""\
-A classifier for `stemclean`, which finds the wrong stems of a music dataset and says why: it tells which of its
-classes a stem holds.""",
+        summary="""\
+A multi-label classifier for `stemclean`, which finds mislabelled and faulty stems in music datasets. It predicts which
+of its classes sound in a stem.""",
         pipeline_tag="audio-classification",
         tags=("label-noise", "instrument-recognition"),
         use="""\
@@ -48,19 +48,19 @@ from stemclean.refine import refine
 refine("my_stems", "refined.json", weights_uri="{uri}")
 ```
 
-`stemclean train-classifier my_stems -o mine.safetensors --init {uri}` goes on training from them, with a recipe of the
-same architecture.
+`stemclean train-classifier my_stems -o mine.safetensors --init {uri}` fine-tunes them, with a recipe of the same
+architecture.
 """,
         measured="""\
-`validation` is measured on random mixtures of tracks that were held out; `score` is the macro F1 at 0.5, less a
-hundredth for each dB of error where levels are told.""",
+`validation` was computed on random mixtures of held-out tracks. `score` is the macro F1 at a threshold of 0.5, less
+0.01 per dB of level error if the classifier predicts levels.""",
         not_measured="""\
-How many wrong stems it finds in a dataset is not measured here: `stemclean eval labels` tells it where the right
-classes are known.""",
+The card does not say how many wrong stems these weights find in a dataset: `stemclean eval labels` measures this if the
+true classes are known.""",
     ),
     "separators": Kind(
-        what="""\
-A music source separator for `stemclean`: it takes a song apart into its classes.""",
+        summary="""\
+A music source separator for `stemclean`. It separates a song into its classes.""",
         pipeline_tag="audio-to-audio",
         tags=("audio-source-separation",),
         use="""\
@@ -74,19 +74,18 @@ from stemclean.separate import separate
 separate("song.mp3", "separated", weights_uri="{uri}")
 ```
 
-`stemclean train-separator refined.json -o mine.safetensors --init {uri}` goes on training from them, with a recipe of
-the same architecture.
+`stemclean train-separator refined.json -o mine.safetensors --init {uri}` fine-tunes them, with a recipe of the same
+architecture.
 """,
         measured="""\
-`validation` is the SDR in dB, 10 log10 of the energy of a source over that of the error, of random mixtures of stems
-of tracks that were held out: of a class, the median of its mixtures; `sdr_db` is the mean of the classes.""",
+`validation` is the SDR in dB, 10 log10 of the energy of a source over that of the error, on random mixtures of
+held-out tracks. The value of a class is the median over mixtures; `sdr_db` is the mean over classes.""",
         not_measured="""\
-SDR, ISR, SIR and SAR of whole songs, as benchmarks have them (BSS Eval), are not in the card: `stemclean eval
-separation` measures them.""",
+SDR, ISR, SIR and SAR of whole songs (BSS Eval) are not in the card: `stemclean eval separation` measures them.""",
     ),
     "pitch": Kind(
-        what="""\
-A pitch tracker for `stemclean`: it tells the f0 of a voice that is heard alone, frame by frame.""",
+        summary="""\
+A pitch tracker for `stemclean`. It estimates the f0 of a solo voice, frame by frame.""",
         pipeline_tag="",
         tags=("pitch-estimation", "f0", "singing-voice"),
         use="""\
@@ -101,21 +100,20 @@ find_f0(["vocals.wav"], "vocals.f0.csv", weights_uri="{uri}")
 ```
 
 It expects vocals without accompaniment. `stemclean train-separator songs -o cascade.safetensors --joint RECIPE
---init-tracker {uri}` trains it behind a separator, so that it hears mixtures, and `stemclean train-tracker songs -o
-mine.safetensors --init {uri}` goes on training it alone, both with a recipe of the same architecture.
+--init-tracker {uri}` trains it together with a separator, for mixtures, and `stemclean train-tracker songs -o
+mine.safetensors --init {uri}` fine-tunes it alone, both with a recipe of the same architecture.
 """,
         measured="""\
-`validation` is measured on excerpts of the vocals of songs that were held out: `rpa` is the raw pitch accuracy within
-50 cents, which is also `score`, and `oa` the overall accuracy with frames held for voiced from the posterior
-`threshold` on.""",
+`validation` was computed on excerpts of the vocals of held-out songs. `rpa` is the raw pitch accuracy within 50 cents,
+which is also `score`; `oa` is the overall accuracy at the voicing threshold `threshold`.""",
         not_measured="""\
-Accuracies of whole songs, raw chroma accuracy, voicing recall and false alarms are not in the card: `stemclean eval
-pitch` measures them. Nor is there any figure of vocals that a separator has estimated.""",
+Accuracies of whole songs, raw chroma accuracy, voicing recall and false alarm rate are not in the card: `stemclean eval
+pitch` measures them. The card has no metrics on separated vocals.""",
     ),
     "cascades": Kind(
-        what="""\
-A cascade for `stemclean`: a music source separator and, behind it, a pitch tracker that hears the vocals it
-separates; both were trained as one.""",
+        summary="""\
+A cascade for `stemclean`: a music source separator, followed by a pitch tracker on the separated vocals, trained
+jointly.""",
         pipeline_tag="audio-to-audio",
         tags=("audio-source-separation", "pitch-estimation", "f0", "singing-voice"),
         use="""\
@@ -133,17 +131,17 @@ separate("song.mp3", "separated", weights_uri="{uri}")
 find_f0(["song.mp3"], "song.f0.csv", weights_uri="{uri}")
 ```
 
-The third command completes songs of which only the stems or only the f0 is known. `stemclean train-separator songs -o
-mine.safetensors --joint RECIPE --init {uri}` goes on training both parts, with recipes of the same architectures.
+The third command adds estimates to songs that have only stems or only an f0. `stemclean train-separator songs -o
+mine.safetensors --joint RECIPE --init {uri}` fine-tunes both parts, with recipes of the same architectures.
 """,
         measured="""\
-`validation` is measured on excerpts of songs that were held out. `sdr_db` is 10 log10 of the energy of a source over
-that of the error: of a class, the median of its excerpts, and the mean of the classes. `rpa` is the raw pitch
-accuracy within 50 cents on the separated vocals, `oa` the overall accuracy with frames held for voiced from the
-posterior `threshold` on; `score` is a tenth of `sdr_db` and `rpa` together.""",
+`validation` was computed on excerpts of held-out songs. `sdr_db` is 10 log10 of the energy of a source over that of
+the error: the median over excerpts for a class, then the mean over classes. `rpa` is the raw pitch accuracy within 50
+cents on the separated vocals; `oa` is the overall accuracy at the voicing threshold `threshold`. `score` is `sdr_db` /
+10 plus `rpa`.""",
         not_measured="""\
-SDR, ISR, SIR and SAR of whole songs, as benchmarks have them (BSS Eval), and accuracies of whole songs are not in the
-card: `stemclean eval separation` and `stemclean eval pitch` measure them.""",
+SDR, ISR, SIR and SAR of whole songs (BSS Eval) and pitch accuracies of whole songs are not in the card: `stemclean eval
+separation` and `stemclean eval pitch` measure them.""",
     ),
 }
 
@@ -193,33 +191,33 @@ ARCHITECTURES: dict[str, tuple[str, str]] = {
         "2205.01019",
     ),
 }
-"""Architecture -> the paper that it is from, and its number on arXiv."""
+"""Architecture -> its paper, and the paper's number on arXiv."""
 
 
 def papers(card: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """What was taken from where, the paper, and its number on arXiv; no paper of a method that was not used.
+    """Return the methods that were used, each with its paper and the paper's number on arXiv.
 
     Args:
-        card: of weights of any kind.
+        card: Card of weights of any kind.
     """
     kind, recipe = card["kind"], card.get("recipe", {})
     networks = map(_network, card["options"].values() if kind == "cascades" else [card])
-    found = [("the network", *ARCHITECTURES[name]) for name in networks if name in ARCHITECTURES]
+    cited = [("the network", *ARCHITECTURES[name]) for name in networks if name in ARCHITECTURES]
     if kind == "classifiers":
-        found.append(("training on random mixtures of stems that may be labelled wrongly", *KOO))
+        cited.append(("training on random mixtures of stems with noisy labels", *KOO))
         if recipe.get("loss") == "gce":
-            found.append(("the loss", *GCE))
+            cited.append(("the loss", *GCE))
     shared = recipe.get("mixing", {}).get("multi_label_probability", 0.0)
     if kind == "separators" and shared and card.get("data", {}).get("hours_of_several"):
-        found.append(("training on stems of several classes", *KOO))
+        cited.append(("training on multi-label stems", *KOO))
     if kind == "cascades":
-        found += [("training any separator with any tracker", *MAJL), ("the joint loss", *DJCM)]
+        cited += [("joint training of a separator and a tracker", *MAJL), ("the joint loss", *DJCM)]
         if card.get("joint", {}).get("weighting") == "dwa":
-            found.append(("the weights of both losses", *DWA))
-    return found
+            cited.append(("the loss weights", *DWA))
+    return cited
 
 
 def _network(part: Mapping[str, Any]) -> str:
-    """A key of :data:`ARCHITECTURES`, or the name of another architecture."""
+    """Return a key of :data:`ARCHITECTURES`, or the name of another architecture."""
     second = str(part["options"].get("backbone", "")).startswith("convnextv2")
     return "convnextv2" if second else str(part["architecture"])

@@ -1,4 +1,4 @@
-"""The reference of a dataset's noise as a card stores it: one line a stem, ``CLASS[+BLEED] TRACK SCORE …``."""
+"""The label-noise reference of a card: one line per stem, ``CLASS[+BLEED] TRACK SCORE …``."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ __all__ = ["reference_of_card", "reference_to_card", "stored"]
 
 
 def reference_of_card(card: Mapping[str, Any], labels: Sequence[str]) -> Reference | None:
-    """The reference of a card; None where it has none, or one of other classes.
+    """Return the reference of a card; None if it has none, or one of other classes.
 
     Raises:
-        ValueError: what the card has is no reference. Cards of weights that were loaded have been checked.
+        ValueError: The reference is invalid. Cards of loaded weights have been checked already.
     """
-    told = card.get("reference")
-    if not told:
+    document = card.get("reference")
+    if not document:
         return None
-    reference = stored(told)
-    return reference if list(told["labels"]) == list(labels) else None
+    reference = stored(document)
+    return reference if list(document["labels"]) == list(labels) else None
 
 
-def stored(told: Any) -> Reference:
-    """What a card holds as ``reference``.
+def stored(document: Any) -> Reference:
+    """Parse the ``reference`` of a card.
 
     Raises:
-        ValueError: it is none; with the key or the line.
+        ValueError: It is invalid; the message names the key or line.
     """
-    if not isinstance(told, Mapping):
+    if not isinstance(document, Mapping):
         raise ValueError("reference must be an object")
-    labels, lines = _texts(told, "labels"), _texts(told, "stems")
+    labels, lines = _texts(document, "labels"), _texts(document, "stems")
     rows = [_row(number, line, labels) for number, line in enumerate(lines)]
     return Reference(
         scores=np.array([scores for _, _, _, scores in rows]),
@@ -44,33 +44,36 @@ def stored(told: Any) -> Reference:
     )
 
 
-def _texts(told: Mapping[str, Any], key: str) -> list[str]:
-    texts = told.get(key)
+def _texts(document: Mapping[str, Any], key: str) -> list[str]:
+    texts = document.get(key)
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"reference.{key} must be a list of texts")
     return texts
 
 
 def _row(number: int, line: str, labels: Sequence[str]) -> tuple[int, int, str, list[float]]:
-    """Main class, bleed (-1: none), track and scores of a line."""
-    at = f"reference.stems[{number}]"
-    cells = line.rsplit(maxsplit=len(labels) + 1)  # a class's name may hold spaces
+    """Return the main class, bleed (-1: none), track and scores of a line."""
+    address = f"reference.stems[{number}]"
+    cells = line.rsplit(maxsplit=len(labels) + 1)  # names of classes may contain spaces
     if len(cells) != len(labels) + 2:
-        raise ValueError(f"{at} must be CLASS TRACK and a score for each class")
+        raise ValueError(f"{address} must be CLASS TRACK and a score for each class")
     try:
         scores = [float(cell) for cell in cells[2:]]
     except ValueError:
         scores = [math.nan]
     if not all(0 <= score <= 1 for score in scores):
-        raise ValueError(f"{at} must have scores from 0 to 1")
-    main, bleed = _held(cells[0], labels)
+        raise ValueError(f"{address} must have scores from 0 to 1")
+    main, bleed = _classes(cells[0], labels)
     if main is None:
-        raise ValueError(f"{at} must begin with one or two different classes of reference.labels")
+        raise ValueError(f"{address} must begin with one or two different classes of reference.labels")
     return main, bleed, cells[1], scores
 
 
-def _held(text: str, labels: Sequence[str]) -> tuple[int | None, int]:
-    """The class that a stem is of and the one that bleeds into it, -1: none; a class's name may hold a plus."""
+def _classes(text: str, labels: Sequence[str]) -> tuple[int | None, int]:
+    """Return the class of a stem (None: unknown) and the one that bleeds into it (-1: none).
+
+    Names of classes may contain a plus.
+    """
     if text in labels:
         return labels.index(text), -1
     for place, letter in enumerate(text):
@@ -81,10 +84,10 @@ def _held(text: str, labels: Sequence[str]) -> tuple[int | None, int]:
 
 
 def reference_to_card(reference: Reference, labels: Sequence[str]) -> dict[str, Any]:
-    """A reference as a card stores it; tracks are numbered."""
+    """Return a reference in the format of the card; tracks become numbers."""
     tracks = np.unique(reference.track, return_inverse=True)[1]
     lines = []
     for scores, main, bleed, track in zip(reference.scores, reference.main, reference.bleed, tracks, strict=True):
-        held = labels[main] if bleed < 0 else f"{labels[main]}+{labels[bleed]}"
-        lines.append(" ".join([held, str(int(track)), *(f"{score:.4f}" for score in scores)]))
+        classes = labels[main] if bleed < 0 else f"{labels[main]}+{labels[bleed]}"
+        lines.append(" ".join([classes, str(int(track)), *(f"{score:.4f}" for score in scores)]))
     return {"labels": list(labels), "stems": lines}

@@ -1,6 +1,6 @@
-"""What the options of an architecture may be, before it is built: a recipe is refused while nothing has been read yet.
+"""Check the options of an architecture without building it, so that errors in a recipe are reported at once.
 
-Names and types are those of the model's own arguments, ranges those of :mod:`~stemclean.models.bounds`.
+Names and types are those of the arguments of the model, ranges those of :mod:`~stemclean.models.bounds`.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class _Options(Settings):
 
 
 def check(kind: str, architecture: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that an architecture does not take; those of another package are checked where it is built.
+    """Check the options of an architecture of this package; other packages check theirs when the model is built.
 
     Raises:
-        SettingError: with the option, its value and what it may be.
+        SettingError: An option is unknown or invalid; the message says what is allowed.
     """
     if is_known(kind, architecture):
         settings_of(kind, architecture)(**options)
 
 
 def filled(kind: str, architecture: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """All options, those that are not given as the architecture has them; None: it is another package's."""
+    """Return all options, with defaults for those not given; None for an architecture of another package."""
     if not is_known(kind, architecture):
         return None
     return {name: field.default for name, field in settings_of(kind, architecture).model_fields.items()} | dict(options)
@@ -43,13 +43,13 @@ def filled(kind: str, architecture: str, options: Mapping[str, Any]) -> dict[str
 
 @cache
 def is_known(kind: str, architecture: str) -> bool:
-    """Whether an architecture is one of this package."""
+    """Return whether an architecture belongs to this package."""
     return registry.own(kind, architecture) is not None
 
 
 @cache
 def settings_of(kind: str, architecture: str) -> type[Settings]:
-    """The options of an architecture of ours, as a class of settings."""
+    """Return the options of an architecture of this package as a settings class."""
     model = get_type_hints(registry.own(kind, architecture))["return"]
     hints = get_type_hints(model.__init__)
     fields: dict[str, Any] = {
@@ -61,7 +61,7 @@ def settings_of(kind: str, architecture: str) -> type[Settings]:
 
 
 def _bounded(name: str, hint: Any) -> Any:
-    """A type with the bounds of an option in it."""
+    """Return a type annotated with the bounds of an option."""
     low, high = bounds.OPTIONS.get(name, bounds.ANY)
     origin = get_origin(hint)
     if hint is int:
@@ -70,7 +70,7 @@ def _bounded(name: str, hint: Any) -> Any:
         return Annotated[float, Field(ge=low, le=high)]
     if hint is str:
         pattern = rf"^(?:{bounds.BACKBONE})$" if name == "backbone" else None
-        words = "the name of a ConvNeXt, as convnext_atto" if name == "backbone" else None
+        words = "the name of a ConvNeXt, such as convnext_atto" if name == "backbone" else None
         return Annotated[str, Field(max_length=bounds.LONGEST_TEXT, pattern=pattern, description=words)]
     if origin is tuple:
         return types.GenericAlias(tuple, tuple(_bounded(name, item) for item in get_args(hint)))
@@ -79,5 +79,5 @@ def _bounded(name: str, hint: Any) -> Any:
         items = types.GenericAlias(tuple, (_bounded(name, item), ...))
         return Annotated[items, Field(min_length=1, max_length=bounds.LONGEST_LIST)]
     if origin in {Union, types.UnionType}:
-        return reduce(operator.or_, (_bounded(name, each) for each in get_args(hint)))
+        return reduce(operator.or_, (_bounded(name, member) for member in get_args(hint)))
     return hint

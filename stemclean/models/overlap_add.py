@@ -1,4 +1,4 @@
-"""A model of short segments on sounds of any length: overlapping segments, cross-faded, in bounded memory."""
+"""Overlap-add: run a model of short segments on sounds of any length, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["fades", "overlap_add"]
 
 
 def fades(segment: int, fade: int) -> np.ndarray:
-    """Weights of a segment's samples: a straight rise over ``fade`` samples, one, a straight fall; never zero.
+    """Return the weights of a segment's samples: a linear fade-in over ``fade`` samples, 1, a linear fade-out.
 
     Shape:
         ``(segment,)`` float32 in (0, 1].
@@ -32,24 +32,27 @@ def overlap_add(
     overlap: float = 0.25,
     batch_size: int = 1,
 ) -> Iterator[np.ndarray]:
-    """A model's estimates of a long sound.
+    """Yield a model's estimates of a long sound.
 
     Segments begin ``segment * (1 - overlap)`` samples apart. Where they overlap, estimates are averaged with weights
-    that fade in and out, so that what all segments agree on comes out unchanged. Zeros stand after the end in the last
-    segment. No more is held than a batch of segments and a block.
+    that fade in and out; where all segments agree, the result equals their estimates. The last segment is zero-padded.
+    Only a batch of segments and a block are kept in memory.
 
     Args:
-        blocks: the sound, ``(channel, time)`` each, of any length.
-        model: ``(batch, channel, segment)`` -> ``(batch, ..., segment)``.
-        segment: samples.
-        overlap: share of a segment, in [0, 1).
-        batch_size: segments that go through the model at once.
+        blocks: The sound, in ``(channel, time)`` blocks of any length.
+        model: Maps ``(batch, channel, segment)`` to ``(batch, ..., segment)``.
+        segment: Length of a segment in samples.
+        overlap: Overlap as a share of a segment, in [0, 1).
+        batch_size: Number of segments to run at once.
 
     Yields:
-        ``(..., time)``, as many samples in all as the blocks have.
+        Estimates ``(..., time)``, together as long as the blocks.
+
+    Raises:
+        ConfigError: The overlap is out of range.
     """
     if not 0 <= overlap < 1:
-        raise ConfigError(f"an overlap of {overlap:g}", "give a share of a segment, from 0 to below 1")
+        raise ConfigError(f"overlap is {overlap:g}", "give a share of a segment, from 0 to below 1")
     hop = max(1, round(segment * (1 - overlap)))
     weights = fades(segment, segment - hop)
     summed: np.ndarray | None = None
@@ -62,13 +65,13 @@ def overlap_add(
             summed += estimate * weights
             weight += weights
             yield summed[..., :num_new] / weight[:num_new]
-            for held in (summed, weight):
-                held[..., : segment - hop] = held[..., hop:]
-                held[..., segment - hop :] = 0
+            for buffer in (summed, weight):
+                buffer[..., : segment - hop] = buffer[..., hop:]
+                buffer[..., segment - hop :] = 0
 
 
 def _segments(blocks: Iterable[Waveform], segment: int, hop: int) -> Iterator[tuple[Waveform, int]]:
-    """Segments, and how many samples of each are final when it is added: a hop, in the last one all."""
+    """Yield segments, and how many samples are final after each is added: one hop; all in the last one."""
     waiting: Waveform | None = None
     for block in blocks:
         waiting = block if waiting is None else np.concatenate([waiting, block], axis=1)

@@ -23,7 +23,7 @@ __all__ = ["build", "called", "check", "names", "own"]
 
 
 def names(kind: str) -> list[str]:
-    """All architectures of a kind (``classifiers``, …), sorted."""
+    """Return the names of all architectures of a kind (``classifiers``, …), sorted."""
     return sorted(_ours(kind) | _plugged_in(kind).keys())
 
 
@@ -33,7 +33,7 @@ def _ours(kind: str) -> set[str]:
 
 
 def _plugged_in(kind: str) -> dict[str, EntryPoint]:
-    """Architectures of other packages, which set their own bounds; it takes a look at every package there is."""
+    """Return the architectures of other packages, which have bounds of their own. This scans all installed packages."""
     return {point.name: point for point in entry_points(group=f"stemclean.{kind}")}
 
 
@@ -42,39 +42,43 @@ def _builder(kind: str, name: str) -> Any:
 
 
 def own(kind: str, name: str) -> Callable[..., Any] | None:
-    """What builds an architecture of this package; None: it is another's, or there is none of that name."""
+    """Return the build function of an architecture of this package; None for all other names."""
     return _builder(kind, name) if name in _ours(kind) - _plugged_in(kind).keys() else None
 
 
 def called(kind: str) -> str:
-    """What one of a kind is called: ``classifier``, ``separator``, ``pitch tracker``."""
+    """Return the singular noun of a kind: ``classifier``, ``separator``, ``pitch tracker``."""
     return "pitch tracker" if kind == "pitch" else kind.removesuffix("s")
 
 
 def build(kind: str, name: str, spec: ModelSpec, options: dict[str, Any]) -> Any:
     """Build a model by name.
 
-    What it will be made of is checked before memory is taken for it; see :mod:`~stemclean.models.bounds`.
+    Its spec and options are checked before memory is allocated; see :mod:`~stemclean.models.bounds`.
+
+    Args:
+        kind: ``classifiers``, ``separators`` or ``pitch``.
+        name: Name of the architecture.
+        spec: Input format and classes.
+        options: Options of the architecture.
 
     Raises:
-        ConfigError: no such architecture, options that it does not take or that are out of bounds, or too large a
-            model.
+        ConfigError: There is no such architecture, an option is unknown or out of bounds, or the model is too large.
     """
-    theirs, ours = _plugged_in(kind), _ours(kind)
-    if name not in ours | theirs.keys():
-        raise ConfigError(f'no {called(kind)} named "{name}"', f"known: {', '.join(sorted(ours | theirs.keys()))}")
-    if name in theirs:
-        return _built(theirs[name].load, kind, name, spec, options)
+    plugins, ours = _plugged_in(kind), _ours(kind)
+    if name not in ours | plugins.keys():
+        raise ConfigError(f'no {called(kind)} named "{name}"', f"known: {', '.join(sorted(ours | plugins.keys()))}")
+    if name in plugins:
+        return _built(plugins[name].load, kind, name, spec, options)
     check(kind, name, spec, options)
     return _built(lambda: _builder(kind, name), kind, name, spec, options)
 
 
 def check(kind: str, name: str, spec: ModelSpec, options: dict[str, Any]) -> None:
-    """Refuse what an architecture of this package cannot be built from, without the memory for it.
+    """Check that an architecture of this package can be built, without allocating memory for it.
 
     Raises:
-        ConfigError: options that it does not take, that are out of bounds or do not fit one another, or too large a
-            model.
+        ConfigError: An option is unknown or out of bounds, options contradict each other, or the model is too large.
     """
     bounds.check(spec, options)
 
@@ -87,15 +91,15 @@ def check(kind: str, name: str, spec: ModelSpec, options: dict[str, Any]) -> Non
     size = sum(tensor.numel() for tensor in model.state_dict().values())
     if size > bounds.LARGEST_MODEL:
         raise ConfigError(
-            f'{called(kind)} "{name}" would have {size:,} parameters', f"{bounds.LARGEST_MODEL:,} are the most"
+            f'{called(kind)} "{name}" would have {size:,} parameters', f"the limit is {bounds.LARGEST_MODEL:,}"
         )
 
 
 def _check_types(architecture: type, options: Mapping[str, Any]) -> None:
-    """Hold options against the types that an architecture declares: a text for a number fails only when it is used.
+    """Check options against the types that an architecture declares, as wrong types may fail only when they are used.
 
     Raises:
-        ConfigError: one is of another type.
+        ConfigError: An option has the wrong type.
     """
     declared = get_type_hints(architecture.__init__)  # type: ignore[misc]
     for name, value in options.items():
@@ -103,16 +107,16 @@ def _check_types(architecture: type, options: Mapping[str, Any]) -> None:
             TypeAdapter(declared.get(name, Any), config=ConfigDict(strict=True)).validate_python(frozen(value))
         except ValidationError as error:
             raise ConfigError(
-                f"options.{name} {in_plain_words(error.errors()[0]['msg'])}", "put it right in the recipe or the card"
+                f"options.{name} {in_plain_words(error.errors()[0]['msg'])}", "correct it in the recipe or the card"
             ) from None
 
 
 @contextmanager
 def _bounded(kind: str, name: str) -> Iterator[None]:
-    """End the building of a model that takes no memory when it grows too large: else it may take minutes to find out.
+    """Stop building a model on the meta device as soon as it is too large, because to finish it could take minutes.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: The model is too large.
     """
     size = count = 0
 
@@ -123,7 +127,7 @@ def _bounded(kind: str, name: str) -> Iterator[None]:
         if size > bounds.LARGEST_MODEL or count > bounds.MOST_TENSORS:
             raise ConfigError(
                 f'{called(kind)} "{name}" would have {size:,} parameters or more, in {count:,} tensors',
-                f"{bounds.LARGEST_MODEL:,} in {bounds.MOST_TENSORS:,} tensors are the most",
+                f"the limits are {bounds.LARGEST_MODEL:,} parameters and {bounds.MOST_TENSORS:,} tensors",
             )
 
     hook = register_module_parameter_registration_hook(add)
@@ -136,8 +140,8 @@ def _bounded(kind: str, name: str) -> Iterator[None]:
 def _built(load: Callable[[], Any], kind: str, name: str, spec: ModelSpec, options: dict[str, Any]) -> Any:
     try:
         return load()(spec, **options)
-    except (StemcleanError, OSError):  # no folder for temporary files, which torch asks for, is no setting's fault
+    except (StemcleanError, OSError):  # OSError: torch found no temporary folder, which is no fault of the options
         raise
-    except Exception as error:  # whatever a library makes of settings that do not fit one another
-        what = f'{called(kind)} "{name}" cannot be built: {type(error).__name__}: {error}'
-        raise ConfigError(what, "are its options of the right kind, and do they fit one another?") from error
+    except Exception as error:  # libraries raise many kinds if options contradict each other
+        message = f'{called(kind)} "{name}" cannot be built: {type(error).__name__}: {error}'
+        raise ConfigError(message, "check that its options have the right types and fit together") from error

@@ -1,4 +1,4 @@
-"""Pitch on sounds of any length: overlapping windows, of which the middles are kept, in bounded memory."""
+"""Track the pitch of sounds of any length, in overlapping windows whose middles are kept, in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from stemclean.models.decoding import THRESHOLD, decode
 __all__ = ["follow"]
 
 CORE = 8.0
-"""Seconds of a window whose frames are kept, about."""
+"""Approximate length in seconds of the middle of a window, whose frames are kept."""
 CONTEXT = 1.0
-"""Seconds on each side of them that the model hears as well, about: more than its filters and its memory need."""
+"""Approximate length in seconds of the context on each side, longer than the models' effective receptive field."""
 
 
 def follow(model: Any, sound: Sound, *, threshold: float = THRESHOLD, device: str | None = None) -> F0Track:
-    """The f0 of a voice, as a tracker hears it; of the voice in a mixture, as a cascade does.
+    """Estimate the f0 of a voice with a tracker, or of the voice in a mixture with a cascade.
 
     Args:
-        model: a :class:`~stemclean.models.contract.PitchTracker` or a :class:`~stemclean.models.cascade.Cascade`; it is
-            moved to the device, in evaluation mode.
-        sound: the voice or, of a cascade, the mixture; at the rate and with the channels of ``model.spec``, and
-            at the loudness that it was trained at (``loudness_lufs`` in its card).
-        threshold: see :func:`stemclean.models.decoding.decode`.
-        device: of torch; None: a GPU where there is one.
+        model: A :class:`~stemclean.models.contract.PitchTracker` or :class:`~stemclean.models.cascade.Cascade`. It is
+            moved to the device and set to evaluation mode.
+        sound: The voice or, for a cascade, the mixture, with the sample rate and channels of ``model.spec`` and the
+            loudness of the training (``loudness_lufs`` in the card).
+        threshold: Voicing threshold, see :func:`stemclean.models.decoding.decode`.
+        device: Device of torch (None: a GPU if there is one).
 
     Returns:
-        One frame every ``hop`` of the tracker, the first at 0 s, with voicing and confidence;
-        ``num_samples // hop + 1`` of them at the tracker's rate.
+        The f0 with voicing and confidence, one frame per hop of the tracker, the first at 0 s: ``num_samples // hop +
+        1`` frames at the tracker's sample rate.
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = model.to(place).eval()
     tracker = model.tracker if isinstance(model, Cascade) else model
     rate, tracker_rate = model.spec.sample_rate, tracker.spec.sample_rate
-    # The least number of samples that is a whole number of frames, and that number.
+    # The smallest number of samples that corresponds to a whole number of frames, and that number of frames.
     shared = math.gcd(tracker.hop * rate, tracker_rate)
     unit, frames = tracker.hop * rate // shared, tracker_rate // shared
     core, context = (max(1, round(seconds * rate / unit)) for seconds in (CORE, CONTEXT))
@@ -49,8 +49,8 @@ def follow(model: Any, sound: Sound, *, threshold: float = THRESHOLD, device: st
     parts = []
     for window, num_new in _windows(sound, core * unit, context * unit):
         with torch.inference_mode():
-            heard = torch.from_numpy(window)[None].to(place)
-            logits = model(heard)[1] if isinstance(model, Cascade) else model(heard)
+            batch = torch.from_numpy(window)[None].to(place)
+            logits = model(batch)[1] if isinstance(model, Cascade) else model(batch)
             posteriors = logits[0].sigmoid().cpu().numpy()
         last = context * frames + (core * frames if num_new == core * unit else num_new * frames // unit + 1)
         parts.append(decode(posteriors[context * frames : last], cents, tracker.hop, tracker_rate, threshold))
@@ -64,9 +64,9 @@ def follow(model: Any, sound: Sound, *, threshold: float = THRESHOLD, device: st
 
 
 def _windows(sound: Sound, core: int, context: int) -> Iterator[tuple[Waveform, int]]:
-    """Windows of ``context + core + context`` samples, and how many in the core are the sound's.
+    """Yield windows of ``context + core + context`` samples, and how many samples of the core lie in the sound.
 
-    These are ``core`` in all windows but the last, which has fewer; zeros stand outside of the sound.
+    These are ``core`` samples in all windows but the last, which has fewer. The sound is zero-padded at both ends.
     """
     waiting: Waveform | None = None
     for block in as_blocks(sound):
@@ -78,10 +78,10 @@ def _windows(sound: Sound, core: int, context: int) -> Iterator[tuple[Waveform, 
     if waiting is None:
         return
     while True:
-        left = waiting.shape[1] - context
+        remaining = waiting.shape[1] - context
         window = waiting[:, : core + 2 * context]
         padded = np.pad(window, ((0, 0), (0, core + 2 * context - window.shape[1])))
-        yield padded, min(left, core)
-        if left < core:
+        yield padded, min(remaining, core)
+        if remaining < core:
             return
         waiting = waiting[:, core:]

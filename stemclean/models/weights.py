@@ -1,8 +1,8 @@
-"""Weights by URI: safetensors and a card, never a pickle.
+"""Load and save weights: safetensors files with a card, never pickles.
 
-``bundled:NAME.TAG`` comes with the package, ``file:PATH`` (or a bare path) from disk, and
-``hub:ORG/REPO[@REVISION][/FILE]`` from the Hugging Face Hub, through its own cache. The card travels inside the file,
-in the safetensors header, and stands beside it as JSON for people to read.
+URIs are ``bundled:NAME.TAG`` for weights of the package, ``file:PATH`` (or a path) for local files, and
+``hub:ORG/REPO[@REVISION][/FILE]`` for the Hugging Face Hub, which are cached. The card is stored in the header of the
+safetensors file, and beside the file as JSON for people to read.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ __all__ = [
 ]
 
 FREE_OPTIONS = frozenset({"checkpoint_activations", "drop_path", "level_head"})
-"""Options in which a model may differ from the weights that it starts from: no tensor means another thing by them."""
+"""Options in which a model may differ from its initial weights, because they do not change what any tensor means."""
 _DTYPES = {
     torch.bool: ("BOOL",), torch.uint8: ("U8",), torch.int8: ("I8",), torch.int16: ("I16",), torch.int32: ("I32",),
     torch.int64: ("I64",),
 }  # fmt: skip
-"""Type of a model's tensor -> those that it may have in a file; numbers with a point may be any of these."""
+"""Data type of a tensor -> data types allowed in the file; floating-point tensors may have any floating-point type."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class Weights:
     """A loaded model.
 
     Args:
-        model: in evaluation mode, on the CPU, float32.
-        card: what it is: kind, architecture, spec, options, recipe, data, metrics, calibration.
-        uri: as it was asked for; a bare path reads ``file:NAME``, so that manifests hold no machine's paths.
-        sha256: of the file.
+        model: The model, on the CPU in float32, in evaluation mode.
+        card: Its card: kind, architecture, spec, options, recipe, data, metrics, calibration.
+        uri: URI of the weights; ``file:NAME`` for a path, so that manifests hold no local paths.
+        sha256: SHA-256 of the file.
     """
 
     model: Any
@@ -70,12 +70,17 @@ class Weights:
 
 
 def save(path: str | Path, model: nn.Module, card: dict[str, Any], *, dtype: torch.dtype = torch.float16) -> Path:
-    """Write a model and its card; the card also as ``PATH`` with the ending ``.json``.
+    """Write a model and its card; the card is also written to ``path`` with the suffix ``.json``.
 
     Args:
-        card: JSON-able; must hold ``kind``, ``architecture``, ``spec`` and ``options``, so that :func:`load` can build
-            the model.
-        dtype: of the floating-point tensors on disk.
+        path: The ``.safetensors`` file.
+        model: The model.
+        card: The card, of JSON types. It must have ``kind``, ``architecture``, ``spec`` and ``options``, so that
+            :func:`load` can build the model.
+        dtype: Data type of the floating-point tensors on disk.
+
+    Returns:
+        The path.
     """
     path = Path(path)
     missing = {"kind", "architecture", "spec", "options"} - card.keys()
@@ -90,40 +95,41 @@ def save(path: str | Path, model: nn.Module, card: dict[str, Any], *, dtype: tor
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
-    """The card of a file of weights.
+    """Read the card of a file of weights.
 
     Raises:
-        WeightsError: no readable safetensors file, or without a card.
+        WeightsError: The file is not a valid safetensors file, or has no card.
     """
     return _header(Path(path), str(path))[1]
 
 
 def write_card(path: str | Path, card: dict[str, Any]) -> None:
-    """Give weights on disk another card; the tensors stay as they are."""
+    """Replace the card of weights on disk."""
     path = Path(path)
     header, _ = _header(path, str(path))
     _write(path, _tensors(path, str(path), header.tensors), {"format": FORMAT, **card})
 
 
 def push(path: str | Path, repo: str, *, quiet: bool = False) -> str:
-    """Publish weights on the Hugging Face Hub, with their card and a page that says how to use them.
+    """Publish weights on the Hugging Face Hub, with their card and a model card page.
 
     Args:
-        path: the ``.safetensors`` file; it becomes ``model.safetensors``.
-        repo: ``ORG/REPO``; created where it does not exist. What stands there already stays in its history.
+        path: The ``.safetensors`` file, uploaded as ``model.safetensors``.
+        repo: ``ORG/REPO``. It is created if it does not exist; earlier weights stay in its history.
+        quiet: Show no progress bars.
 
     Returns:
-        ``hub:ORG/REPO@COMMIT``, which always means these weights.
+        ``hub:ORG/REPO@COMMIT``, which always refers to exactly these weights.
 
     Raises:
-        ConfigError: ``repo`` is no such name.
-        WeightsError: no weights, nobody is logged in, or the hub cannot be reached or refuses. The file stays.
+        ConfigError: ``repo`` is not of the form ``ORG/REPO``.
+        WeightsError: The weights are invalid, there is no token, or the hub cannot be reached or refuses the upload.
     """
     path = Path(path)
     card = read_card(path)
     sha256 = file_sha256(path)
     _check_sha256(path, str(path), sha256)
-    card = cards.checked({**card, **(cards.beside(path, str(path)) or {})}, str(path))  # which may say more
+    card = cards.checked({**card, **(cards.beside(path, str(path)) or {})}, str(path))  # people may have added entries
     files: dict[str, Path | bytes] = {
         "model.safetensors": path,
         "model.json": _card_text(card, sha256).encode(),
@@ -138,40 +144,41 @@ def _card_text(card: dict[str, Any], sha256: str) -> str:
 
 def _write(path: Path, tensors: dict[str, torch.Tensor], card: dict[str, Any]) -> None:
     card_path = path.with_suffix(".json")
-    with replacing(card_path) as new_card, replacing(path) as temporary:  # what does not fit leaves both as they were
+    with replacing(card_path) as new_card, replacing(path) as temporary:  # if the disk is full, both old files stay
         save_file(tensors, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
-        temporary.chmod(0o644)  # safetensors writes for the owner alone
+        temporary.chmod(0o644)  # safetensors files are readable by their owner only
         new_card.write_text(_card_text(card, file_sha256(temporary)), encoding="utf-8")
-        card_path.unlink(missing_ok=True)  # a card that belongs to another file would be taken for a damaged file
+        card_path.unlink(missing_ok=True)  # new weights beside an old card would look damaged
 
 
 def _header(path: Path, name: str) -> tuple[tensor_header.Header, dict[str, Any]]:
-    """What a file says that it holds, and its card; ``name`` is what an error calls the file."""
+    """Return the header of a file and its card; ``name`` is the name of the file in error messages."""
     header = tensor_header.read(path, name)
     return header, cards.read(header.metadata.get("card", "null"), name)
 
 
 def _tensors(path: Path, name: str, keys: Iterable[str]) -> dict[str, torch.Tensor]:
-    """Tensors of a file whose header was read."""
+    """Read tensors from a file whose header has been validated."""
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in keys}
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{name}: no readable safetensors file: {error}", "fetch it again") from None
+        raise WeightsError(f"{name}: not a valid safetensors file: {error}", "fetch it again") from None
 
 
 def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
-    """A model by URI, ready to judge.
+    """Load a model by URI.
+
+    The header of the file is checked against the architecture before any tensor is read.
 
     Args:
-        uri: of a file of weights.
-        kind: ``classifiers``, ``separators``, ``pitch`` or ``cascades``. Of a cascade's weights, its separator or its
-            pitch tracker can be had alone; the card is then that part's.
+        uri: URI of the weights.
+        kind: ``classifiers``, ``separators``, ``pitch`` or ``cascades``. From the weights of a cascade, its separator
+            or its pitch tracker can be loaded alone, with the card of that part.
 
     Raises:
-        WeightsError: not found, no safetensors, no card, another kind of model, or a checksum that differs from the
-            one in the card beside the file. What the file claims is held against the architecture before any tensor is
-            read.
+        WeightsError: The weights are not found, not safetensors, have no valid card, are of another kind, or their
+            checksum differs from the one in the card beside the file.
     """
     path, name = resolve(uri)
     header, card = _header(path, name)
@@ -179,7 +186,7 @@ def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
     if card["kind"] == "cascades" and kind in cascade.PARTS:
         card, prefix = cascade.part_card(card, kind), f"{cascade.PARTS[kind]}."
     if card["kind"] != kind:
-        raise WeightsError(f"{name}: these are {card['kind']}, but {kind} are needed here", "give other weights")
+        raise WeightsError(f"{name}: weights of kind {card['kind']}, but {kind} are needed", "give other weights")
     with _refusing(name):
         _check_names(header.tensors, whole)
         keys = _check_tensors(header.tensors, card, prefix)
@@ -199,7 +206,7 @@ def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
 
 
 class _MisfitError(Exception):
-    """Tensors are not those of the model that the card describes."""
+    """The tensors do not match the model that the card describes."""
 
 
 @contextmanager
@@ -207,14 +214,16 @@ def _refusing(name: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise WeightsError(f"{name}: its card cannot be meant: {error.message}", error.hint) from None
+        raise WeightsError(f"{name}: its card is invalid: {error.message}", error.hint) from None
     except (RuntimeError, _MisfitError) as error:
-        what = str(error).splitlines()[0]
-        raise WeightsError(f"{name}: tensors and architecture differ: {what}", "fetch the weights again") from None
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"{name}: the tensors do not match the architecture: {reason}", "fetch the weights again"
+        ) from None
 
 
 def _check_names(tensors: Iterable[str], card: Mapping[str, Any]) -> None:
-    """Refuse a tensor that is of no part of a cascade."""
+    """Refuse tensors that belong to no part of a cascade."""
     parts = tuple(f"{part}." for part in cascade.PARTS.values())
     for key in tensors if card["kind"] == "cascades" else ():
         if not key.startswith(parts):
@@ -222,114 +231,118 @@ def _check_names(tensors: Iterable[str], card: Mapping[str, Any]) -> None:
 
 
 def _check_tensors(tensors: Mapping[str, tensor_header.Tensor], card: Mapping[str, Any], prefix: str) -> list[str]:
-    """Hold what a header claims against the model that the card describes, which takes no memory here.
+    """Check the tensors of a header against the model that the card describes, without allocating memory.
 
     Args:
-        prefix: that the model's tensors have in the file.
+        tensors: Tensors of the header.
+        card: The card.
+        prefix: Prefix of the model's tensors in the file.
 
     Returns:
-        The names of these tensors in the file.
+        The names of the model's tensors in the file.
 
     Raises:
-        ConfigError: there is no such model.
-        _MisfitError: a tensor is missing, of another shape or type, or too many.
+        ConfigError: The model cannot be built.
+        _MisfitError: A tensor is missing, unexpected, or has the wrong shape or data type.
     """
     with torch.device("meta"):
-        wanted = {f"{prefix}{key}": tensor for key, tensor in _built(card).state_dict().items()}
-    for key, tensor in wanted.items():
+        expected = {f"{prefix}{key}": tensor for key, tensor in _built(card).state_dict().items()}
+    for key, tensor in expected.items():
         if key not in tensors:
             raise _MisfitError(f"{key} is missing")
         shape, dtype = tensors[key].shape, tensors[key].dtype
         if shape != tensor.shape:
-            raise _MisfitError(f"{key} is {list(shape)}, the card's model has {list(tensor.shape)}")
+            raise _MisfitError(f"{key} is {list(shape)}, but the card's model has {list(tensor.shape)}")
         if dtype not in (tensor_header.FLOATS if tensor.is_floating_point() else _DTYPES.get(tensor.dtype, ())):
-            raise _MisfitError(f"{key} is of {dtype}, the card's model has {tensor.dtype}")
+            raise _MisfitError(f"{key} is {dtype}, but the card's model has {tensor.dtype}")
     for key in tensors:
-        if key.startswith(prefix) and key not in wanted:
+        if key.startswith(prefix) and key not in expected:
             raise _MisfitError(f"the card's model has no {key}")
-    return list(wanted)
+    return list(expected)
 
 
 def _built(card: Mapping[str, Any]) -> Any:
-    """The model that a card describes, with random weights."""
+    """Build the model that a card describes, with random weights."""
     if card["kind"] == "cascades":
         return cascade.build(card["options"])
     return registry.build(card["kind"], card["architecture"], bounds.spec_of(card["spec"]), card["options"])
 
 
 def _check_sha256(path: Path, name: str, sha256: str) -> None:
-    """Refuse a file that is not the one which the card beside it describes."""
+    """Check the checksum of a file against the card beside it."""
     stated = (cards.beside(path, name) or {}).get("sha256", sha256)
     if stated != sha256:
         raise WeightsError(
-            f"{name}: the file's checksum is not the one in its card: {sha256[:12]}…, not {stated[:12]}…",
-            "it was damaged or exchanged: fetch it again; if the card beside it is another file's, remove the card",
+            f"{name}: checksum mismatch: the file has {sha256[:12]}…, its card says {stated[:12]}…",
+            "the file is damaged or was replaced: fetch it again; "
+            "if the card beside it belongs to another file, remove the card",
         )
 
 
 def start_from(start: Weights, model: nn.Module, architecture: str, options: Mapping[str, Any]) -> list[str]:
-    """Give a new model the tensors of weights that exist, for fine-tuning.
+    """Copy existing weights into a new model, for fine-tuning.
 
-    The new model may have tensors that the old one lacks, and more or fewer rows in one: a head that also tells the
-    levels has these outputs after the classes'. What is new keeps the random values it has.
+    The new model may have additional tensors, and tensors with more or fewer rows: a head that also predicts levels has
+    these outputs after those of the classes. New values stay random.
 
     Args:
-        model: just built, with ``spec``; changed in place.
-        architecture, options: what it was built from.
+        start: The existing weights.
+        model: The new model; changed in place.
+        architecture, options: Architecture and options of the new model.
 
     Returns:
-        What was not taken over: names of tensors, as ``net.head.fc.weight[4:]`` where only rows were added.
+        Names of the tensors that stay random, such as ``net.head.fc.weight[4:]`` if only some rows do.
 
     Raises:
-        WeightsError: another architecture, other classes, other options, or tensors that do not fit.
+        WeightsError: The architecture, classes or options differ, or tensors do not fit.
     """
     differences = _differences(start, model, architecture, options)
     if differences:
         raise WeightsError(
             f"{start.uri} does not fit the model to be trained: {'; '.join(differences)}",
-            "set the recipe to what the weights have, or train without --init",
+            "change the recipe to match the weights, or train without --init",
         )
     old, new = start.model.state_dict(), model.state_dict()
     fresh = [name for name in new if name not in old]
     for name, tensor in old.items():
         rows = len(tensor) if tensor.ndim else 0
-        taken = min(rows, len(new[name])) if tensor.ndim else 0
+        shared = min(rows, len(new[name])) if tensor.ndim else 0
         if new[name].shape == tensor.shape:
             new[name].copy_(tensor)
         else:
-            new[name][:taken].copy_(tensor[:taken])
+            new[name][:shared].copy_(tensor[:shared])
         if tensor.ndim and len(new[name]) > rows:
             fresh.append(f"{name}[{rows}:]")
     return sorted(fresh)
 
 
 def _differences(start: Weights, model: nn.Module, architecture: str, options: Mapping[str, Any]) -> list[str]:
-    """Why weights cannot start a model, in words; empty where they can."""
-    here = _settings(model, architecture, options)
-    there = _settings(start.model, start.card["architecture"], start.card["options"])
-    if here["architecture"] != there["architecture"]:
-        here, there = ({"architecture": each["architecture"]} for each in (here, there))
-    found = [
-        f"{key} is {there.get(key)} in the weights and {here.get(key)} in the model"
-        for key in here | there
-        if here.get(key) != there.get(key)
+    """Return the reasons why weights cannot initialise a model; empty if they can."""
+    wanted = _settings(model, architecture, options)
+    stored = _settings(start.model, start.card["architecture"], start.card["options"])
+    if wanted["architecture"] != stored["architecture"]:
+        wanted, stored = ({"architecture": settings["architecture"]} for settings in (wanted, stored))
+    differences = [
+        f"{key} is {stored.get(key)} in the weights and {wanted.get(key)} in the model"
+        for key in wanted | stored
+        if wanted.get(key) != stored.get(key)
     ]
-    if found:
-        return found
+    if differences:
+        return differences
     old, new = start.model.state_dict(), model.state_dict()
     lost = [name for name in old if name not in new]
     if lost:
-        found.append(f"the model has no {', '.join(lost)}")
-    found += [
+        differences.append(f"the model has no {', '.join(lost)}")
+    differences += [
         f"{name} is {list(tensor.shape)} in the weights and {list(new[name].shape)} in the model"
         for name, tensor in old.items()
         if name in new and not _fits(tensor, new[name])
     ]
-    return found
+    return differences
 
 
 def _settings(model: nn.Module, architecture: str, options: Mapping[str, Any]) -> dict[str, str]:
-    """What decides what a model's tensors mean, as a person reads it; options not given have their defaults."""
+    """Return the settings that determine what a model's tensors mean, as text, with defaults for missing options."""
     spec = cast("ModelSpec", model.spec)
     settings = {
         "architecture": architecture,
@@ -340,9 +353,9 @@ def _settings(model: nn.Module, architecture: str, options: Mapping[str, Any]) -
     for name, parameter in inspect.signature(type(model)).parameters.items():
         if parameter.default is not inspect.Parameter.empty and name not in FREE_OPTIONS:
             settings[f"options.{name}"] = options.get(name, parameter.default)
-    return {key: json.dumps(value) for key, value in settings.items()}  # tuples and lists read the same
+    return {key: json.dumps(value) for key, value in settings.items()}  # the same for tuples and lists
 
 
 def _fits(old: torch.Tensor, new: torch.Tensor) -> bool:
-    """Whether the new tensor has the old one's shape but for the number of rows."""
+    """Return whether two tensors have the same shape, except for the number of rows."""
     return old.shape == new.shape or (0 < old.ndim == new.ndim and old.shape[1:] == new.shape[1:])

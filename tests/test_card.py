@@ -82,7 +82,7 @@ def test_a_key_that_cannot_be_meant_is_refused_by_name(key: str, value: object) 
     for name in above:
         inner = inner.setdefault(name, {})
     inner[last] = value
-    with pytest.raises(WeightsError, match=rf"^file:w: its card cannot be meant: {key}") as caught:
+    with pytest.raises(WeightsError, match=rf"^file:w: its card is invalid: {key}") as caught:
         cards.read(json.dumps(card), "file:w")
     assert caught.value.hint == cards.HINT and "\n" not in caught.value.message
 
@@ -101,7 +101,7 @@ def test_a_cascade_has_two_parts(change: dict[str, Any], told: str) -> None:
     card = {"format": cards.FORMAT, "kind": "cascades", **PART, "options": {"separator": PART, "tracker": PART}}
     assert cards.checked(card, "x") is card
     assert "crepe" in render(card, "hub:org/mine")
-    with pytest.raises(WeightsError, match=f"its card cannot be meant: {told}"):
+    with pytest.raises(WeightsError, match=f"its card is invalid: {told}"):
         cards.checked({**card, "options": {**card["options"], **change}}, "x")
 
 
@@ -152,5 +152,5 @@ def test_what_is_pushed_has_a_card_that_can_be_meant(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     path.write_bytes(weights.resolve(weights.DEFAULT_CLASSIFIER)[0].read_bytes())
     path.with_suffix(".json").write_text(json.dumps({"format": cards.FORMAT, "parameters": "many"}))
-    with pytest.raises(WeightsError, match="its card cannot be meant: parameters: must be a whole number"):
+    with pytest.raises(WeightsError, match="its card is invalid: parameters: must be a whole number"):
         weights.push(path, "org/mine")

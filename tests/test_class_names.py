@@ -56,7 +56,7 @@ class TestRefused:
         card = {"format": weights.FORMAT, "kind": "pitch", "architecture": "crepe", "spec": spec, "options": options}
         path = tmp_path / "w.safetensors"
         save_file({"x": torch.zeros(1)}, path, {"card": json.dumps(card)})
-        with pytest.raises(WeightsError, match=r"its card cannot be meant: spec\.labels: .* the name of a class"):
+        with pytest.raises(WeightsError, match=r"its card is invalid: spec\.labels: .* the name of a class"):
             weights.load(path, kind="pitch")
 
     def test_in_a_recipe_or_by_hand(self, name: str) -> None:

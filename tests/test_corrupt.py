@@ -279,7 +279,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other" / "letter.txt").write_text("dear")
     with pytest.raises(ConfigError, match="holds other files"):
         corrupt(source, tmp_path / "other", quiet=True)
-    with pytest.raises(ConfigError, match="lies in the source"):
+    with pytest.raises(ConfigError, match="is inside the source"):
         corrupt(source, source / "noisy", quiet=True)
 
 

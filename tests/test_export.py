@@ -424,7 +424,7 @@ class TestDestination:
         export("mine.json", "zfturbo", "out", **OPTIONS)
         before = snapshot(tmp_path / "out")
         data.write().rename(tmp_path / "hers.json")
-        with pytest.raises(ConfigError, match=r"^out holds what export made of mine\.json, not of hers\.json\n"):
+        with pytest.raises(ConfigError, match=r"^out holds the output of export for mine\.json, not for hers\.json\n"):
             export("hers.json", "zfturbo", "out", **OPTIONS)
         assert snapshot(tmp_path / "out") == before
 
@@ -466,7 +466,7 @@ class TestDestination:
 def test_the_source_is_never_written_to(data: Dataset) -> None:
     refined = data.write()
     for destination in (data.folder, data.folder / "out"):
-        with pytest.raises(ConfigError, match="lies in the source"):
+        with pytest.raises(ConfigError, match="is inside the source"):
             export(refined, "zfturbo", destination, **OPTIONS)
 
 

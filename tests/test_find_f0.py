@@ -145,7 +145,7 @@ class TestFolders:
         with pytest.raises(ConfigError, match="is there already and no earlier run wrote it"):
             find_f0([tmp_path / "in"], tmp_path / "out", weights_uri=saved("pitch"), quiet=True)
         for output in (tmp_path / "in", tmp_path / "in" / "deeper"):
-            with pytest.raises(ConfigError, match="lies in the source"):
+            with pytest.raises(ConfigError, match="is inside the source"):
                 find_f0([tmp_path / "in"], output, weights_uri=saved("pitch"), quiet=True)
 
     def test_a_sound_and_an_annotation_are_never_written_over(self, tmp_path, saved):

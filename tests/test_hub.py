@@ -170,7 +170,7 @@ def test_offline_mode_asks_nobody(hub, online, home, mine):
     jobs += [["load", "hub:org/exchanged"], ["push", str(mine), "org/mine"]]
     pinned, moving, cold, exchanged, push = run(jobs, hub.endpoint, home, HF_HUB_OFFLINE="1")
     assert pinned.sha256 == moving.sha256 == online["first"].sha256
-    assert cold.refused == "hub:org/cold: the hub cannot be reached and the file is not in the cache"
+    assert cold.refused == "hub:org/cold: offline, and the file is not in the cache"
     assert "checksum mismatch" in exchanged.refused  # its card was cached with it
     assert push.refused == "hub:org/mine: HF_HUB_OFFLINE is set"
     assert len(hub.asked) == asked
@@ -199,7 +199,7 @@ def test_the_page_says_what_the_card_says(mine):
         "| hours of vocals | 1.50 |",
         "| tracks: validation | 2 |",
         "| validation: score | 0.875 |",
-        "The licences of the material are not stated in the card.",
+        "The card does not state the licences of the training data.",
         "- Nobody \\| listened.",
     ):
         assert line in lines

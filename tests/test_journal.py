@@ -82,4 +82,4 @@ def test_a_damaged_line_is_set_aside_and_the_others_count(tmp_path, capsys):
     with Journal(output, 1) as journal:
         assert journal.get(stem("a")) and journal.get(stem("c")) and journal.get(stem("b")) is None
     assert (tmp_path / "refined.json.partial.jsonl.damaged").read_bytes() == b"".join(damaged)
-    assert "10 damaged line(s) set aside" in capsys.readouterr().err
+    assert "10 damaged line(s) moved to" in capsys.readouterr().err

@@ -250,7 +250,7 @@ class TestRunning:
         ]
 
     def test_what_cannot_be_meant_is_refused(self, tmp_path, saved, songs):
-        with pytest.raises(ConfigError, match="lies in the source"):
+        with pytest.raises(ConfigError, match="is inside the source"):
             refine_pitch(songs[0], songs[0] / "out.json", weights_uri=saved("pitch"), quiet=True)
         with pytest.raises(WeightsError, match="weights of kind separators, but pitch are needed"):
             refine_pitch(songs[0], tmp_path / "out.json", weights_uri=saved("separators"), quiet=True)

@@ -205,7 +205,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path, echo):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="contains no audio files"):
         separate(tmp_path / "empty", tmp_path / "out", weights_uri=echo())
-    with pytest.raises(WeightsError, match="these are classifiers, but separators are needed"):
+    with pytest.raises(WeightsError, match="weights of kind classifiers, but separators are needed"):
         separate(tmp_path / "empty", tmp_path / "out", weights_uri="bundled:atto.v2")
     for wrong in ({"format": "mp3"}, {"overlap": 1.0}):
         with pytest.raises(ConfigError):

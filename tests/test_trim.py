@@ -247,7 +247,7 @@ class TestResume:
 class TestRefusals:
     @pytest.mark.parametrize("place", [".", "trimmed"])
     def test_a_destination_in_the_source(self, songs: Path, place: str) -> None:
-        with pytest.raises(ConfigError, match="lies in the source"):
+        with pytest.raises(ConfigError, match="is inside the source"):
             trim(songs, songs / place, quiet=True)
 
     def test_a_destination_that_is_another_s(self, tmp_path: Path, songs: Path) -> None:
@@ -265,7 +265,7 @@ class TestRefusals:
 
     def test_a_destination_among_the_stems_of_a_manifest(self, tmp_path: Path, songs: Path) -> None:
         listed = manifest.write(layouts.scan(songs).model_copy(update={"root": "songs"}), tmp_path / "list.json")
-        with pytest.raises(ConfigError, match=r"trimmed lies in the source .*songs, the root of .*list\.json\n"):
+        with pytest.raises(ConfigError, match=r"trimmed is inside the source .*songs, the root of .*list\.json\n"):
             trim(listed, songs / "trimmed", quiet=True)
 
     def test_beside_the_files_of_a_list_is_a_place(self, tmp_path: Path, make_dataset: MakeDataset) -> None:
@@ -281,7 +281,7 @@ class TestRefusals:
             make_dataset(tmp_path / name, tracks=1, seconds=0.5, labels=["bass"])
         trim(tmp_path / "his", tmp_path / "out", quiet=True)
         before = content(tmp_path / "out")
-        with pytest.raises(ConfigError, match=r"out holds what trim made of .*his, not of .*hers\n"):
+        with pytest.raises(ConfigError, match=r"out holds the output of trim for .*his, not for .*hers\n"):
             trim(tmp_path / "hers", tmp_path / "out", quiet=True)
         (tmp_path / "out" / "manifest.json").rename(tmp_path / "kept.json")  # as if the run had been killed
         created = manifest.read(tmp_path / "kept.json").created

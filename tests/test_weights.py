@@ -83,7 +83,7 @@ def test_files_that_are_no_weights(tmp_path, saved):
     save_file({"x": torch.zeros(1)}, bare)
     with pytest.raises(WeightsError, match="no stemclean card"):
         weights.load(bare)
-    with pytest.raises(WeightsError, match="these are classifiers"):
+    with pytest.raises(WeightsError, match="weights of kind classifiers"):
         weights.load(saved[1], kind="separators")
 
 
@@ -164,7 +164,7 @@ def test_a_file_that_is_not_the_one_its_card_describes_is_refused(tmp_path, save
     weights.load(path)  # no card beside it: nothing to compare with
     card = json.loads(saved[1].with_suffix(".json").read_text())
     path.with_suffix(".json").write_text(json.dumps({**card, "sha256": "0" * 64}))
-    with pytest.raises(WeightsError, match=f"not the one in its card: {card['sha256'][:12]}…, not 000000000000…"):
+    with pytest.raises(WeightsError, match=f"the file has {card['sha256'][:12]}…, its card says 000000000000…"):
         weights.load(path)
     path.with_suffix(".json").write_text("[1, 2]")  # another program's
     weights.load(path)

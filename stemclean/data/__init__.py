@@ -1,1 +1,1 @@
-"""Sounds for training: a pool of decoded stems, effects, random mixtures; planted faults."""
+"""Training data: a pool of decoded stems, effects, random mixtures and planted faults."""

@@ -1,13 +1,12 @@
-"""What a separator and a pitch tracker learn from together: songs whose stems lie in time, with the f0 of the voice.
+"""Excerpts of whole songs with time-aligned stems and the f0 of the voice, for joint training.
 
-A track is taken as it is: its mixture is the sum of its stems, and nothing comes from other songs. Some tracks say all,
-some only one thing (MAJL, Wei et al. 2025, arXiv 2501.03689, calls them fully and single-labelled):
+The mixture of a track is the sum of its own stems; nothing is mixed across songs. Tracks differ in their annotation
+(MAJL, Wei et al. 2025, arXiv 2501.03689, calls them fully and single-labelled):
 
 * stems and f0: everything is known;
-* stems alone: what is to be separated is known, the f0 is not;
-* a mixture with an f0 (a stem of every class): the f0 is known, what is to be separated is not;
-* the same with a voice that a separator estimated, or stems with an f0 that a tracker estimated: known as far as the
-  estimate is trusted, by its confidence.
+* stems without f0: the sources are known, the f0 is not;
+* a mixture with an f0 (a stem of every class): the f0 is known, the sources are not;
+* a mixture with an estimated voice, or stems with an estimated f0: the estimate is trusted by its confidence.
 """
 
 from __future__ import annotations
@@ -42,17 +41,18 @@ __all__ = [
 ]
 
 SUREST = 0.9999
-"""Confidence of an estimate at most, so that none passes for the truth, by which validation judges."""
+"""Highest confidence of an estimate, so that none counts as ground truth, which validation needs."""
 
 
 class AlignedMixing(Settings):
     """How excerpts of songs are drawn.
 
     Args:
-        loudness_lufs: of every mixture (ITU-R BS.1770), reached by one gain; None: as it is.
-        gain_db: range of the gain of every class, drawn uniformly; it changes how the voice stands to the rest. A class
-            alone has it on top of its loudness.
-        swap_chance, invert_chance: that all channels of an excerpt change places, that a class is inverted.
+        loudness_lufs: Loudness to which every mixture is normalised (ITU-R BS.1770); None: no normalisation.
+        gain_db: Range of the gain of every class, drawn uniformly, which changes the balance of voice and
+            accompaniment. With a single class it is applied after the normalisation.
+        swap_chance: Chance that the channels of an excerpt are swapped.
+        invert_chance: Chance that the polarity of a class is inverted.
     """
 
     section: ClassVar[str] = "mixing"
@@ -63,7 +63,7 @@ class AlignedMixing(Settings):
     invert_chance: Chance = 0.0
 
     def plain(self) -> AlignedMixing:
-        """The same without chance: what validation hears."""
+        """Return the settings without random augmentation, for validation."""
         return AlignedMixing(loudness_lufs=self.loudness_lufs)
 
 
@@ -72,8 +72,8 @@ class Frames:
     """The frames of a tracker in an excerpt.
 
     Args:
-        hop: seconds.
-        count: of one excerpt.
+        hop: Hop in seconds.
+        count: Number of frames of an excerpt.
     """
 
     hop: float
@@ -82,14 +82,14 @@ class Frames:
 
 @dataclass(frozen=True)
 class AlignedTrack:
-    """One song.
+    """A song.
 
     Args:
-        name: as in the manifest.
-        stems: that add up to the mixture, with the classes that each holds.
-        whole: a stem that is the mixture; the others are then parts of it, and the rest is what is left of it.
-        trust: how far what is to be separated is known, in [0, 1]; 0: not at all; 1: by people.
-        f0: of the voice; None: not known.
+        name: Name of the track in the manifest.
+        stems: Stems that add up to the mixture, with their classes.
+        whole: The mixture as a stem of its own. The other classes are then the residual of mixture and stems.
+        trust: Trust in the sources, in [0, 1]: 0 if they are unknown, 1 if none is an estimate.
+        f0: f0 of the voice; None if unknown.
     """
 
     name: str
@@ -100,12 +100,12 @@ class AlignedTrack:
 
     @property
     def num_samples(self) -> int:
-        """Of the longest stem."""
+        """Length of the longest stem."""
         return max(stem.num_samples for stem in (*self.stems, *([self.whole] if self.whole else [])))
 
     @property
     def kind(self) -> str:
-        """What is known: ``full``, ``only_stems``, ``only_f0``, or ``pseudo`` where some of it is an estimate."""
+        """Kind of annotation: ``full``, ``only_stems``, ``only_f0``, or ``pseudo`` if some of it is estimated."""
         if (0 < self.trust < 1) or (self.f0 is not None and self.f0.confidence is not None):
             return "pseudo"
         if not self.trust:
@@ -115,12 +115,12 @@ class AlignedTrack:
 
 @dataclass(frozen=True)
 class AlignedExample(Sources):
-    """An excerpt: sources as in :class:`~stemclean.data.sources.Sources`, and what is known of them.
+    """An excerpt: sources as in :class:`~stemclean.data.sources.Sources`, f0, and the trust in both.
 
     Args:
-        trust: of the sources, in [0, 1]; at 0 their sum alone means anything.
-        f0_hz: of the voice, 0 is unvoiced. Shape: (frame,) float32
-        f0_trust: of each frame, in [0, 1]; 0: not known. Shape: (frame,) float32
+        trust: Trust in the sources, in [0, 1]; at 0 only their sum is meaningful.
+        f0_hz: f0 of the voice, 0 is unvoiced. Shape: (frame,) float32
+        f0_trust: Trust in the f0 of each frame, in [0, 1]; 0: unknown. Shape: (frame,) float32
     """
 
     trust: float
@@ -129,25 +129,27 @@ class AlignedExample(Sources):
 
 
 def whole_songs(manifest: Manifest, *, alone: bool = False) -> Manifest:
-    """The same stems, none of them to be cut, so that they stay in time with one another in a pool.
+    """Mark all stems as active throughout, so that a pool does not cut them and they stay time-aligned.
 
     Args:
-        alone: voices with their f0, which was cut as they were: trimmed ones do as well.
+        manifest: The stems.
+        alone: Whether only voices with their f0 are used. Trimmed voices are then allowed, because their f0 was trimmed
+            with them.
 
     Raises:
-        ConfigError: a stem was trimmed, and lies in time with nothing.
+        ConfigError: A stem was trimmed, and is no longer aligned with the others.
     """
     for stem in manifest.stems:
         if stem.source is not None and not alone:
             raise ConfigError(
-                f"{stem.id} was trimmed: its sound lies no longer in time with the other stems of {stem.track}",
+                f"{stem.id} was trimmed and is no longer aligned with the other stems of {stem.track}",
                 "give the manifest of the untrimmed stems",
             )
     return manifest.with_stems([s.model_copy(update={"active": [(0.0, s.duration)]}) for s in manifest.stems])
 
 
 def parts_of_wholes(manifest: Manifest) -> frozenset[str]:
-    """Ids of the stems of songs of which there is a mixture too: what is not in them is what is left of it."""
+    """Return the ids of the stems of songs that also have a mixture, from which the residual is computed."""
     whole = {stem.track for stem in manifest.stems if len(stem.claimed) > 1}
     return frozenset(stem.id for stem in manifest.stems if stem.track in whole)
 
@@ -155,19 +157,20 @@ def parts_of_wholes(manifest: Manifest) -> frozenset[str]:
 def aligned_tracks(
     manifest: Manifest, folder: Path, pool: StemPool, labels: Sequence[str], pitched: str, *, confidences: bool = True
 ) -> list[AlignedTrack]:
-    """The songs of a manifest in which there is something to learn: a voice, or a mixture with an f0.
+    """Return the songs of a manifest that can be used for training: those with a voice, or a mixture with an f0.
 
-    Stems that hold any class which is not among the labels are passed over.
+    Stems with a class that is not among the labels are ignored.
 
     Args:
-        folder: what paths of the manifest are relative to.
-        pool: its stems, whole (:func:`whole_songs`).
-        labels: the classes of the separator; of the voice alone, only stems with nothing else are taken.
-        pitched: the class that is followed.
-        confidences: False: what is an estimate is taken for the truth.
+        manifest: The stems.
+        folder: Folder that the paths of the manifest are relative to.
+        pool: The decoded whole stems, see :func:`whole_songs`.
+        labels: The classes of the separator. If this is only the voice, only stems of the voice alone are used.
+        pitched: The class whose pitch is tracked.
+        confidences: Whether estimates are trusted by their confidence only. If false, they are trusted fully.
 
     Raises:
-        LabelError: an f0 that cannot be read.
+        LabelError: An f0 cannot be read.
     """
     pooled = {stem.id: stem for stem in pool.stems}
     by_track: dict[str, list[Stem]] = defaultdict(list)
@@ -177,19 +180,19 @@ def aligned_tracks(
     tracks = []
     for name, stems in sorted(by_track.items()):
         several = [stem for stem in stems if len(labels) > 1 and set(stem.labels) == set(labels)]
-        mixtures = [stem for stem in several if len(stem.claimed) > 1]  # others are parts that bleed
+        mixtures = [stem for stem in several if len(stem.claimed) > 1]  # the others are stems with bleed
         parts = [stem for stem in stems if stem not in mixtures]
         voices = [stem for stem in parts if stem.labels == [pitched]]
         f0 = _f0([*voices, *several], folder, confidences=confidences)
         trust = _trust(parts, confidences=confidences) if len(mixtures) == len(several) else 0.0
         if f0 is None and not (voices and trust):
             continue
-        told = {label for stem in parts for label in stem.labels}
+        covered = {label for stem in parts for label in stem.labels}
         tracks.append(
             AlignedTrack(
                 name,
                 tuple(pooled[stem.id] for stem in parts),
-                pooled[mixtures[0].id] if mixtures and told != set(labels) else None,  # else its stems say it all
+                pooled[mixtures[0].id] if mixtures and covered != set(labels) else None,  # not needed with all stems
                 trust,
                 f0,
             )
@@ -198,21 +201,21 @@ def aligned_tracks(
 
 
 class AlignedMixer:
-    """Excerpts by number: the same number is always the same excerpt, whoever asks and in which order.
+    """Random excerpts by number: the same number always gives the same excerpt, in any process and order.
 
-    A song is drawn by its length, an excerpt begins at any frame of it.
+    Songs are drawn in proportion to their length; an excerpt begins at a random frame.
 
     Args:
-        tracks: one at least.
-        pool: of their stems.
-        labels: the classes, in the order of the model's outputs.
-        config: how.
-        segment: samples of an excerpt.
-        frames: of a tracker in an excerpt.
-        seed: of everything that is drawn.
+        tracks: The songs, at least one.
+        pool: The pool of their stems.
+        labels: The classes, in the order of the model's outputs.
+        config: How excerpts are drawn.
+        segment: Length of an excerpt in samples.
+        frames: Frames of the tracker in an excerpt.
+        seed: Random seed.
 
     Raises:
-        ConfigError: no tracks.
+        ConfigError: There are no tracks.
     """
 
     def __init__(
@@ -228,8 +231,8 @@ class AlignedMixer:
     ) -> None:
         if not tracks:
             raise ConfigError(
-                "no song has a voice, or a mixture with an f0",
-                f"songs need stems of one track, one of them {labels[0]}, or a mixture with an f0 beside it",
+                "no song has vocals, or a mixture with an f0",
+                f"give songs with several stems, one of them {labels[0]}, or mixtures with an f0 file beside them",
             )
         self.tracks, self.pool, self.labels, self.config = list(tracks), pool, tuple(labels), config
         self.segment, self.frames, self.seed = segment, frames, tuple(seed)
@@ -237,7 +240,7 @@ class AlignedMixer:
         self._steps = np.cumsum(lengths) / lengths.sum()
 
     def example(self, number: int) -> AlignedExample:
-        """An excerpt, its mixture at the loudness that is wanted; of one class alone, before its gain."""
+        """Return an excerpt, normalised to the loudness of the settings."""
         rng = np.random.default_rng((*self.seed, number))
         place = int(np.searchsorted(self._steps, rng.random(), side="right"))
         track = self.tracks[min(place, len(self.tracks) - 1)]
@@ -252,21 +255,21 @@ class AlignedMixer:
             targets[row] *= np.float32(-gain if rng.random() < self.config.invert_chance else gain)
         if rng.random() < self.config.swap_chance:
             targets = np.ascontiguousarray(targets[:, ::-1])
-        levelled = plain if len(self.labels) == 1 else targets  # a class alone keeps its gain
+        levelled = plain if len(self.labels) == 1 else targets  # with a single class, the gain is applied on top
         gain = loudness_gain(relative_lufs(levelled.sum(0), rate), self.config.loudness_lufs)
         return AlignedExample(targets * np.float32(gain), rows, track.trust, *self._f0(track.f0, start / rate))
 
     def _sources(self, track: AlignedTrack, start: int) -> tuple[np.ndarray, np.ndarray]:
-        """Targets ``(row, channel, time)`` and rows ``(label,)``, as in :class:`~stemclean.data.sources.Sources`.
+        """Return targets ``(row, channel, time)`` and rows ``(label,)``, see :class:`~stemclean.data.sources.Sources`.
 
-        Classes that stems hold together share a row, and so do those that are left of a whole.
+        Classes of the same stem share a row, and so do the classes of the residual.
         """
         rows = np.arange(len(self.labels))
         targets = np.zeros((len(self.labels), self.pool.audio.shape[1], self.segment), np.float32)
         groups = [[self.labels.index(label) for label in stem.labels] for stem in track.stems]
         if track.whole is not None:
-            told = {row for group in groups for row in group}
-            groups.append([row for row in range(len(self.labels)) if row not in told])
+            covered = {row for group in groups for row in group}
+            groups.append([row for row in range(len(self.labels)) if row not in covered])
         for group in groups:
             joined = np.isin(rows, rows[group])
             rows[joined] = rows[joined].min() if joined.any() else 0
@@ -280,19 +283,19 @@ class AlignedMixer:
         return self.pool.segment(stem, min(start, stem.num_samples), self.segment)
 
     def _f0(self, track: F0Track | None, start: float) -> tuple[np.ndarray, np.ndarray]:
-        """Frequencies and how far each frame is known, both ``(frame,)``."""
+        """Return the f0 and the trust in each frame, both ``(frame,)``."""
         if track is None:
             return np.zeros(self.frames.count, np.float32), np.zeros(self.frames.count, np.float32)
-        heard = track.resampled(self.frames.hop, start, self.frames.count)
-        trust = heard.confidence
-        if trust is None:  # annotated: known wherever there is a frame
-            every = F0Track(track.f0_hz, track.voicing, track.hop, track.start, np.ones(track.num_frames))
-            trust = every.resampled(self.frames.hop, start, self.frames.count).confidence
-        return np.where(heard.voiced, heard.f0_hz, 0.0).astype(np.float32), np.asarray(trust, np.float32)
+        excerpt = track.resampled(self.frames.hop, start, self.frames.count)
+        trust = excerpt.confidence
+        if trust is None:  # annotated: every frame of the track is certain
+            certain = F0Track(track.f0_hz, track.voicing, track.hop, track.start, np.ones(track.num_frames))
+            trust = certain.resampled(self.frames.hop, start, self.frames.count).confidence
+        return np.where(excerpt.voiced, excerpt.f0_hz, 0.0).astype(np.float32), np.asarray(trust, np.float32)
 
 
 def _trust(parts: Sequence[Stem], *, confidences: bool) -> float:
-    """How far the sounds of a song's parts are known; 1 only where none is an estimate."""
+    """Return the trust in the stems of a song; 1 only if none is an estimate."""
     if not parts:
         return 0.0
     estimated = [stem.estimated.confidence for stem in parts if stem.estimated is not None] if confidences else []
@@ -300,14 +303,17 @@ def _trust(parts: Sequence[Stem], *, confidences: bool) -> float:
 
 
 def _f0(stems: Sequence[Stem], folder: Path, *, confidences: bool) -> F0Track | None:
-    """The f0 of the one stem that has any, annotated ones first; of several, none, as one voice's is not the song's."""
-    known = [(stem, stem.f0) for stem in stems if stem.f0 is not None]
-    known = [(stem, f0) for stem, f0 in known if f0.annotated] or known
-    if len(known) != 1:
+    """Return the f0 of the only stem that has one, preferring annotated f0.
+
+    None if several stems have one, because the f0 of one voice is not that of the song.
+    """
+    candidates = [(stem, stem.f0) for stem in stems if stem.f0 is not None]
+    candidates = [(stem, f0) for stem, f0 in candidates if f0.annotated] or candidates
+    if len(candidates) != 1:
         return None
-    ((stem, f0),) = known
-    beside = f0_labels.Beside(stem.duration, stem.track.rpartition("/")[2])
-    read = f0_labels.read(folder / f0.path, f0.format, beside=beside)
+    ((stem, f0),) = candidates
+    audio = f0_labels.Beside(stem.duration, stem.track.rpartition("/")[2])
+    read = f0_labels.read(folder / f0.path, f0.format, beside=audio)
     if not confidences:
         return F0Track(read.f0_hz, read.voicing, read.hop, read.start)
     if f0.annotated:

@@ -1,11 +1,11 @@
 """Random effects on single stems, in the order of Koo et al. 2023, section 3.1.1.
 
-Dynamic range compression, algorithmic reverb, stereo imaging, loudness. The paper leaves the ranges
-open; the chain that it cites (FXNorm and music mixing style transfer) draws uniformly from wide ones,
-which are :data:`PAPER` here and an upper bound (-80 dB at 40:1 flattens anything). :data:`MILD` is ours: what a
-mixing engineer might do, each effect on a share of the segments, and distortion, which scraped music is full of.
+Dynamic range compression, algorithmic reverb, stereo imaging, loudness. The paper does not give the ranges. The chain
+that it cites (FXNorm and music mixing style transfer) draws uniformly from wide ranges, which are :data:`PAPER` here
+and an upper bound (-80 dB at 40:1 flattens anything). :data:`MILD` is ours: moderate effects as in a real mix, each on
+a share of the segments, and distortion, which is frequent in scraped music.
 
-pedalboard is licensed under the GPL-3.0 and imported in this file alone, at first use.
+pedalboard is licensed under the GPL-3.0; it is imported only in this file, at first use.
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class EffectsChain:
-    """Ranges from which effects are drawn uniformly; a chance in [0, 1] that each is applied at all.
+    """A random chain of effects. Its parameters are drawn uniformly from ranges.
 
     Args:
-        threshold_db, ratio, attack_ms, release_ms: compressor, hard knee.
+        threshold_db, ratio, attack_ms, release_ms: Compressor with a hard knee.
         room_size, damping, wet_level, dry_level, width: Freeverb, each in [0, 1].
-        side_gain: factor on the side signal, 0 (mono) to 2; the RMS is restored, so that the mid signal falls as the
-            side signal rises. The chain that the paper cites goes further above 1: at 2 the side signal is alone.
-        gain_db: loudness.
-        drive_db: soft clipping.
-        shelves_db: low shelf below 100 to 400 Hz and high shelf above 2 to 6 kHz.
-        lowpass_hz: band limit.
+        side_gain: Factor on the side signal, from 0 (mono) to 2. The RMS is restored, so that the mid signal falls as
+            the side signal rises. The chain that the paper cites goes further above 1: at 2 only the side is left.
+        gain_db: Gain.
+        drive_db: Drive of the soft clipping.
+        shelves_db: Gain of a low shelf below 100 to 400 Hz and of a high shelf above 2 to 6 kHz.
+        lowpass_hz: Cutoff of a low-pass filter.
+        compressor_chance, reverb_chance, imaging_chance, polarity_chance, shelves_chance, drive_chance, lowpass_chance:
+            Chance of each effect, in [0, 1].
     """
 
     threshold_db: Range = (-40.0, -5.0)
@@ -60,7 +62,7 @@ class EffectsChain:
     lowpass_chance: float = 0.15
 
     def __call__(self, waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-        """One segment through a chain drawn anew.
+        """Apply effects with new random parameters.
 
         Shape:
             ``(2, time)`` -> ``(2, time)``, float32.
@@ -126,7 +128,7 @@ class EffectsChain:
 
 
 HIGHEST = 0.45
-"""Of the sample rate: filters above are unstable."""
+"""Highest cutoff as a share of the sample rate; filters are unstable above it."""
 
 PAPER = EffectsChain(
     threshold_db=(-80.0, -5.0),
@@ -150,15 +152,16 @@ CHAINS: dict[Effects, EffectsChain | None] = {"paper": PAPER, "mild": MILD, "non
 def equalizer_curve(
     frequencies: np.ndarray, rng: np.random.Generator, *, depth_db: float = 6.0, lowpass_chance: float = 0.4
 ) -> np.ndarray:
-    """A random smooth equaliser with, by chance, the steep band limit of lossy copies.
+    """Return the gains of a random smooth equaliser, sometimes with the steep low-pass of lossy codecs.
 
     Args:
-        frequencies: in Hz, any shape.
-        depth_db: standard deviation of the gain at each of eight points on a logarithmic axis.
-        lowpass_chance: chance that everything above 3 to 16 kHz is gone.
+        frequencies: Frequencies in Hz, of any shape.
+        rng: Random generator.
+        depth_db: Twice the standard deviation of the gain at each of eight points on a logarithmic axis.
+        lowpass_chance: Chance of a low-pass at 3 to 16 kHz (-60 dB).
 
     Returns:
-        Gains in dB, same shape, <= 0 dB far above a band limit (-60 dB).
+        Gains in dB, of the same shape.
     """
     points = np.linspace(np.log(30.0), np.log(20000.0), 8)
     octaves = np.log(np.maximum(frequencies, 30.0))

@@ -1,13 +1,13 @@
-"""Faults as sound: a bleed at a known level, a channel that recorded nothing, sound that is no music.
+"""The sound of planted faults: bleed at a known level, a channel that recorded nothing, non-musical sound.
 
-Pure functions on ``(channel, time)`` float32 waveforms; :mod:`stemclean.corrupt` decides where they go.
+These are pure functions on ``(channel, time)`` float32 waveforms; :mod:`stemclean.corrupt` decides where to use them.
 
 Level of a stem
-    The paper that this project follows says nothing of bleed levels; ours. A level is the RMS over the *active* part,
-    all channels together, found by gating as loudness meters do it (ITU-R BS.1770-4, without its frequency weighting):
-    the RMS of frames of 0.4 s; frames below -70 dBFS are silence; of the rest, those more than 20 dB below
-    the mean power are pauses (20 dB is the relative gate of EBU Tech 3342). What remains is active.
-    It is not the trimming's gate on purpose: that one is relative to the peak, and a single click would move it.
+    The paper does not define bleed levels; this definition is ours. A level is the RMS over the *active* part of all
+    channels together. The active part is found by gating as in loudness meters (ITU-R BS.1770-4, without its frequency
+    weighting) from the RMS of frames of 0.4 s: frames below -70 dBFS are silence; of the rest, those more than 20 dB
+    below the mean power are pauses (20 dB is the relative gate of EBU Tech 3342). What remains is active.
+    Trimming uses another gate on purpose: it is relative to the peak, so that a single click would change the level.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ __all__ = [
 Waveform = NDArray[np.float32]
 
 FRAME = 0.4
-"""Seconds of a frame of the gate."""
+"""Frame length of the gate in seconds."""
 
 SILENCE_DBFS = -70.0
-"""A frame below is silence."""
+"""Frames below this level are silence."""
 
 PAUSE_DB = 20.0
-"""A frame this far below the mean power of what is no silence is a pause."""
+"""Frames this far below the mean power of the frames that are not silent are pauses."""
 
 RUN = (3.0, 30.0)
-"""Shortest and longest stretch in seconds of a bleed that comes and goes: a fill to a chorus."""
+"""Shortest and longest stretch of intermittent bleed in seconds: from a fill to a chorus."""
 
 FADE = 0.05
-"""Seconds in which such a bleed comes, and goes, within its stretch."""
+"""Fade-in and fade-out of such a stretch in seconds."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """How loud a stem is where it plays.
+    """The level of a stem over its active part.
 
     Args:
-        rms: over its active frames and all channels, full scale = 1; 0 where nothing is active.
-        active: seconds that are active.
-        share: active part of the whole, in [0, 1].
-        frames: which frames of :data:`FRAME` seconds are active, ``(frame,)``.
+        rms: RMS over the active frames and all channels; full scale is 1; 0 if nothing is active.
+        active: Duration of the active part in seconds.
+        share: Active share of the whole, in [0, 1].
+        frames: Which frames of :data:`FRAME` seconds are active, ``(frame,)``.
     """
 
     rms: float
@@ -68,13 +68,13 @@ class Level:
     frames: NDArray[np.bool_] = field(repr=False, compare=False)
 
     def share_within(self, duration: float) -> float:
-        """Active part of the first ``duration`` seconds, in [0, 1]; what lies after the end is silence."""
+        """Return the active share of the first ``duration`` seconds, in [0, 1]; after the end, there is silence."""
         num_frames = max(1, round(duration / FRAME))
         return float(self.frames[:num_frames].sum()) / num_frames
 
 
 def level(waveform: Waveform, sample_rate: int) -> Level:
-    """Level of a stem; see the head of this module.
+    """Return the level of a stem, as defined at the top of this module.
 
     Shape:
         waveform: ``(channel, time)``, any length.
@@ -109,58 +109,62 @@ def bleed(
     level_db: float,
     spans: Sequence[tuple[float, float]] | None = None,
 ) -> Waveform:
-    """What another stem adds to a stem, ``level_db`` above it, both by :func:`level`.
+    """Return the bleed of a donor into a stem, scaled to a level relative to the stem.
+
+    Both levels are those of :func:`level`. The sum of stem and bleed may exceed full scale.
 
     Args:
-        stem: what it is mixed into.
-        donor: of the same rate and channel count; cut or padded with silence to the stem's length. Its level is
-            that of the part which is used, fades left out.
-        level_db: donor's level relative to the stem's, in dB; negative = softer.
-        spans: where it bleeds, in seconds, with fades of :data:`FADE` at the edges; None: throughout.
+        stem: The stem that gets the bleed.
+        donor: The stem that bleeds, with the same sample rate and channels. It is cut or zero-padded to the length of
+            the stem; its level is that of the part that is used, without fades.
+        sample_rate: Sample rate in Hz.
+        level_db: Level of the bleed relative to the stem in dB; negative is softer.
+        spans: Where the donor bleeds, in seconds, with fades of :data:`FADE` at the edges (None: throughout).
 
     Shape:
-        stem, donor: ``(channel, time)``; returns the stem's shape. Their sum may exceed full scale.
+        ``(channel, time)`` each; returns the shape of the stem.
 
     Raises:
-        ValueError: one of the two is silent, so that no level is defined.
+        ValueError: One of the two is silent, so that its level is undefined.
     """
     used = donor[:, : stem.shape[-1]]
     used = np.pad(used, ((0, 0), (0, stem.shape[-1] - used.shape[-1])))
-    heard = used
+    audible = used
     if spans is not None:
         edges = [(seconds_to_samples(start, sample_rate), seconds_to_samples(end, sample_rate)) for start, end in spans]
-        heard = np.concatenate([used[:, :0], *(used[:, first:last] for first, last in edges)], axis=1)
+        audible = np.concatenate([used[:, :0], *(used[:, first:last] for first, last in edges)], axis=1)
         used = used * _gates(edges, stem.shape[-1], sample_rate)
-    stem_rms, donor_rms = level(stem, sample_rate).rms, level(heard, sample_rate).rms
+    stem_rms, donor_rms = level(stem, sample_rate).rms, level(audible, sample_rate).rms
     if stem_rms == 0.0 or donor_rms == 0.0:
-        raise ValueError(f"{'the stem' if stem_rms == 0.0 else 'the donor'} is silent: no level is defined")
+        raise ValueError(f"{'the stem' if stem_rms == 0.0 else 'the donor'} is silent: its level is undefined")
     gain = stem_rms / donor_rms * db_to_amplitude(level_db)
     return np.asarray(np.float32(gain) * used, np.float32)
 
 
 def bleeding_spans(
-    sounding: Sequence[tuple[float, float]], wanted: float, random: np.random.Generator
+    sounding: Sequence[tuple[float, float]], seconds: float, random: np.random.Generator
 ) -> list[tuple[float, float]]:
-    """Where a bleed that comes and goes is heard.
+    """Draw where intermittent bleed is audible.
 
-    Stretches of :data:`RUN` seconds, log-uniform in length, are laid at random places of the donor's time line, from
-    which its pauses are cut out, so that as much is heard as was asked for. A pause within a stretch parts it in two.
+    Stretches of :data:`RUN` seconds, log-uniform in length, are placed at random on the time line of the donor without
+    its pauses, so that the total duration is met exactly. A pause within a stretch splits it in two.
 
     Args:
-        sounding: where the donor sounds, in seconds, in order.
-        wanted: seconds of bleed in total; all of ``sounding`` where that is less.
+        sounding: Where the donor sounds, in seconds, in order.
+        seconds: Total duration of the bleed; if ``sounding`` is shorter, all of it is returned.
+        random: Random generator.
     """
     total = sum(end - start for start, end in sounding)
-    if wanted >= total:
+    if seconds >= total:
         return list(sounding)
     lengths: list[float] = []
-    while (missing := wanted - sum(lengths)) > 1e-6:
+    while (missing := seconds - sum(lengths)) > 1e-6:
         length = float(np.exp(random.uniform(*np.log(RUN))))
         rest = missing - length
-        lengths.append(missing if rest < RUN[0] else length)  # no crumb is left over
-    # Silence between two stretches is a stretch's least length, if there is as much; the rest falls by chance.
-    least = min(RUN[0], (total - wanted) / (len(lengths) + 1))
-    spare = total - wanted - least * (len(lengths) - 1)
+        lengths.append(missing if rest < RUN[0] else length)  # no short remainder
+    # Gaps between stretches have at least the minimum length of a stretch, if possible; the rest is random.
+    least = min(RUN[0], (total - seconds) / (len(lengths) + 1))
+    spare = total - seconds - least * (len(lengths) - 1)
     cuts = np.sort(random.uniform(0.0, spare, len(lengths)))
     starts = cuts + np.concatenate([[0.0], np.cumsum(lengths)[:-1] + least * np.arange(1, len(lengths))])
     packed = [(float(start), float(start + length)) for start, length in zip(starts, lengths, strict=True)]
@@ -168,7 +172,7 @@ def bleeding_spans(
 
 
 def _unpacked(run: tuple[float, float], sounding: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A stretch of the sounding parts put together, where it lies among their pauses."""
+    """Map a stretch of the joined sounding parts back to the time line with pauses."""
     spans: list[tuple[float, float]] = []
     before = 0.0
     for start, end in sounding:
@@ -180,7 +184,7 @@ def _unpacked(run: tuple[float, float], sounding: Sequence[tuple[float, float]])
 
 
 def _gates(spans: Sequence[tuple[int, int]], num_samples: int, sample_rate: int) -> NDArray[np.float32]:
-    """1 within the spans of samples, 0 outside, straight lines of :data:`FADE` seconds between: ``(time,)``."""
+    """Return 1 within the spans of samples and 0 outside, with linear fades of :data:`FADE` seconds: ``(time,)``."""
     gates = np.zeros(num_samples, np.float32)
     fade = seconds_to_samples(FADE, sample_rate)
     for first, last in spans:
@@ -190,13 +194,13 @@ def _gates(spans: Sequence[tuple[int, int]], num_samples: int, sample_rate: int)
 
 
 def levels_among(parts: Mapping[str, Waveform]) -> dict[str, float]:
-    """Power of each part in dB relative to all of them together, as a manifest's ``levels_db`` has it.
+    """Return the power of each part in dB relative to all parts together, as in ``levels_db`` of a manifest.
 
-    Energies of the whole waveforms, pauses and all: a part that sounds a tenth of the time is 10 dB softer than while
-    it sounds. What is silent has no level and is left out.
+    These are energies of the whole waveforms, including pauses: a part that sounds a tenth of the time is 10 dB softer
+    than while it sounds. Silent parts are left out.
 
     Shape:
-        each part ``(channel, time)``, of one length.
+        Each part ``(channel, time)``, all of the same length.
 
     >>> loud = np.ones((1, 8), np.float32)
     >>> levels_among({"drums": loud, "bass": loud / 2, "vocals": 0 * loud})
@@ -212,10 +216,10 @@ def levels_among(parts: Mapping[str, Waveform]) -> dict[str, float]:
 
 
 def near_silence(shape: tuple[int, int], level_dbfs: float | None, random: np.random.Generator) -> Waveform:
-    """What an empty channel records: white noise at an RMS of ``level_dbfs``; None: zeros.
+    """Return the sound of a channel that recorded nothing: white noise at an RMS of ``level_dbfs``; None: zeros.
 
     Shape:
-        returns ``(channel, time)``, channels independent.
+        Returns ``(channel, time)``; the channels are independent.
     """
     if level_dbfs is None:
         return np.zeros(shape, np.float32)
@@ -223,21 +227,24 @@ def near_silence(shape: tuple[int, int], level_dbfs: float | None, random: np.ra
 
 
 def foreign(kind: str, shape: tuple[int, int], sample_rate: int, rms: float, random: np.random.Generator) -> Waveform:
-    """Sound that is no music, of a given loudness.
+    """Return non-musical sound of a given level.
 
     Args:
-        kind: a key of :data:`FOREIGN`.
-        rms: of the result where it sounds (see :func:`level`), full scale = 1.
+        kind: A key of :data:`FOREIGN`.
+        shape: Shape of the result.
+        sample_rate: Sample rate in Hz.
+        rms: RMS of the active part of the result (see :func:`level`); full scale is 1.
+        random: Random generator.
 
     Shape:
-        returns ``(channel, time)``; mono sources are the same in all channels, noises differ between them.
+        Returns ``(channel, time)``. Tones are the same in all channels, noise differs between them.
     """
     sound = np.asarray(FOREIGN[kind](shape, sample_rate, random), np.float32)
     loudness = level(sound, sample_rate).rms
     return sound * np.float32(rms / loudness) if loudness else sound
 
 
-# Each source below gives (channel, time) at any level; `foreign` sets it.
+# Each function below returns (channel, time) at any level; `foreign` sets the level.
 
 
 def _noise(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
@@ -303,7 +310,7 @@ FOREIGN: dict[str, Callable[[tuple[int, int], int, np.random.Generator], NDArray
     "telephone": _telephone,
     "crowd": _crowd,
 }
-"""Kind of foreign sound -> how it is made."""
+"""Kind of foreign sound -> its synthesis."""
 
 
 def _coloured(
@@ -324,14 +331,14 @@ def _band(sound: NDArray[np.floating], low_hz: float, high_hz: float, sample_rat
 
 
 def _slow(num_samples: int, sample_rate: int, rate_hz: float, random: np.random.Generator) -> NDArray[np.floating]:
-    """A random envelope in [0.05, 1] that takes a new value ``rate_hz`` times a second, joined by lines."""
+    """Return a random envelope in [0.05, 1] with ``rate_hz`` new values per second, interpolated linearly."""
     num_points = int(num_samples / sample_rate * rate_hz) + 3
-    at = np.arange(num_samples) * (rate_hz / sample_rate) + random.random()
-    return np.asarray(np.interp(at, np.arange(num_points), random.uniform(0.05, 1.0, num_points)))
+    positions = np.arange(num_samples) * (rate_hz / sample_rate) + random.random()
+    return np.asarray(np.interp(positions, np.arange(num_points), random.uniform(0.05, 1.0, num_points)))
 
 
 def _switched(num_samples: int, sample_rate: int, period: float, share: float) -> NDArray[np.floating]:
-    """1 for the first ``share`` of each period of so many seconds, else 0, with edges of 5 ms."""
-    at = (np.arange(num_samples) / sample_rate) % period
+    """Return 1 in the first ``share`` of each period (in seconds) and 0 otherwise, with edges of 5 ms."""
+    times = (np.arange(num_samples) / sample_rate) % period
     edge = 0.005
-    return np.asarray(np.clip(np.minimum(at, share * period - at) / edge, 0.0, 1.0))
+    return np.asarray(np.clip(np.minimum(times, share * period - times) / edge, 0.0, 1.0))

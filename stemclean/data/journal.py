@@ -1,4 +1,4 @@
-"""What an unfinished run has done already, stem by stem, so that the next one need not do it again."""
+"""The journal of an unfinished run: results of single stems, so that the next run can resume."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ T = TypeVar("T")
 
 
 class Journal:
-    """Results of single stems, one JSON line each, beside the output; a context manager.
+    """Results of single stems, one JSON line each, in a file beside the output; a context manager.
 
-    A result is found again for the same stem (all its fields, its checksum among them) under the same settings. The
-    file goes when the run ends well, and stays when it does not. Skips are not remembered: what was missing or
-    forbidden may be there now.
+    A result is reused for the same stem (with equal fields, including its checksum) and the same settings. The file is
+    deleted if the run succeeds, and kept otherwise. Skips are not recorded: a file that was missing or unreadable may
+    be readable in the next run.
 
     Args:
-        output: the file that the run will write.
-        settings: JSON-able; whatever else the results depend on.
-        resume: False: what an earlier run has done is forgotten.
+        output: The file that the run will write.
+        settings: Everything else that the results depend on, of JSON types.
+        resume: Whether to reuse the results of an earlier run.
     """
 
     def __init__(self, output: Path, settings: Any, *, resume: bool = True) -> None:
         self.path = output.with_name(output.name + ".partial.jsonl")
         self.settings = settings
-        known = whole_lines(self.path, _entry) if resume and self.path.exists() else []
-        self._known = dict(known)
+        earlier = whole_lines(self.path, _entry) if resume and self.path.exists() else []
+        self._earlier = dict(earlier)
         self._lock = threading.Lock()
         with writing(self.path):
             output.parent.mkdir(parents=True, exist_ok=True)
-            if known:  # without the half line at the end, to which the next one would be glued
+            if earlier:  # drop an incomplete last line, or the next line would be appended to it
                 with replacing(self.path) as whole, whole.open("w", encoding="utf-8") as file:
-                    file.writelines(_line(key, result) for key, result in known)
-            self._file = self.path.open("a" if known else "w", encoding="utf-8")
+                    file.writelines(_line(key, result) for key, result in earlier)
+            self._file = self.path.open("a" if earlier else "w", encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self
@@ -53,21 +53,22 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError) if kind else writing(self.path):  # of a full disk it was told already
+        with suppress(OSError) if kind else writing(self.path):  # a full disk has been reported already
             self._file.close()
         if kind is None:
             self.path.unlink(missing_ok=True)
 
     def get(self, stem: Stem, step: str = "") -> Stem | None:
-        """The result of an earlier run; None where there is none.
+        """Return the result of an earlier run, or None.
 
         Args:
-            step: what was done, and whatever else this result alone depends on.
+            stem: The stem before the run.
+            step: Name of the step, and everything else that only this result depends on.
         """
-        return self._known.get(self._key(stem, step))
+        return self._earlier.get(self._key(stem, step))
 
     def put(self, stem: Stem, result: Stem | Skip, step: str = "") -> Stem | Skip:
-        """Remember a result at once; returns it. Safe from several threads."""
+        """Write a result at once, and return it. Thread-safe."""
         if isinstance(result, Stem):
             line = _line(self._key(stem, step), result)
             with self._lock, writing(self.path):
@@ -76,39 +77,40 @@ class Journal:
         return result
 
     def _key(self, stem: Stem, step: str) -> str:
-        what = json.dumps([self.settings, stem.model_dump(mode="json"), *([step] if step else [])], sort_keys=True)
-        return hashlib.sha256(what.encode()).hexdigest()
+        document = json.dumps([self.settings, stem.model_dump(mode="json"), *([step] if step else [])], sort_keys=True)
+        return hashlib.sha256(document.encode()).hexdigest()
 
 
-def sealed(told: Any) -> str:
-    """A line of a journal, with a checksum: a line that can be read may still be damaged, a digit of a score say."""
-    return json.dumps({"told": told, "sha256": _checksum(told)}) + "\n"
+def sealed(content: Any) -> str:
+    """Return a journal line with a checksum, because a damaged line may still be valid JSON (a digit of a score)."""
+    return json.dumps({"told": content, "sha256": _checksum(content)}) + "\n"
 
 
 def unsealed(line: bytes) -> Any:
-    """What a line of a journal tells.
+    """Return the content of a journal line.
 
     Raises:
-        ValueError: it was damaged, or is none.
+        ValueError: The line is damaged or not a journal line.
     """
     entry = json_of(line.decode())
     if not isinstance(entry, dict) or "told" not in entry or entry.get("sha256") != _checksum(entry["told"]):
-        raise ValueError("not the line that was written")
+        raise ValueError("damaged journal line")
     return entry["told"]
 
 
-def _checksum(told: Any) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+def _checksum(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def whole_lines(path: Path, parse: Callable[[Any], T]) -> list[T]:
-    """What the lines of a journal tell.
+    """Return the contents of the undamaged lines of a journal.
 
-    A killed run may leave half a line at the end, which is passed over. Other lines that are not as they were written
-    go into a file beside the journal, ``JOURNAL.damaged``, and what they told is done again.
+    A killed run may leave an incomplete last line, which is ignored. Other damaged lines are moved to
+    ``JOURNAL.damaged`` beside the journal, with a warning.
 
     Args:
-        parse: of what :func:`unsealed` gives; raises :class:`ValueError` at what it cannot use.
+        path: The journal.
+        parse: Converts the content of a line; raises :class:`ValueError` if it is invalid.
     """
     good: list[T] = []
     bad: list[bytes] = []
@@ -122,7 +124,7 @@ def whole_lines(path: Path, parse: Callable[[Any], T]) -> list[T]:
         aside = path.with_name(path.name + ".damaged")
         with replacing(aside) as temporary:
             temporary.write_bytes(b"".join(bad))
-        warn(f"{path}: {len(bad)} damaged line(s) set aside in {aside.name}; what they told is done again")
+        warn(f"{path}: {len(bad)} damaged line(s) moved to {aside.name}; their results are computed again")
     return good
 
 
@@ -130,7 +132,7 @@ def _line(key: str, result: Stem) -> str:
     return sealed({"key": key, "stem": result.model_dump(mode="json")})
 
 
-def _entry(told: Any) -> tuple[str, Stem]:
-    if not isinstance(told, dict) or told.keys() != {"key", "stem"}:
-        raise ValueError("no result of a stem")
-    return str(told["key"]), Stem.model_validate(told["stem"])
+def _entry(content: Any) -> tuple[str, Stem]:
+    if not isinstance(content, dict) or content.keys() != {"key", "stem"}:
+        raise ValueError("not the result of a stem")
+    return str(content["key"]), Stem.model_validate(content["stem"])

@@ -209,7 +209,7 @@ class TestExcerpts:
         assert 0.99 < track.trust < 1 and track.kind == "pseudo"
 
     def test_nonsense_is_refused(self, songs):
-        with pytest.raises(ConfigError, match="no song has a voice"):
+        with pytest.raises(ConfigError, match="no song has vocals"):
             mixer(songs, [])
         for wrong in ({"swap_chance": 1.5}, {"gain_db": (3.0, -3.0)}):
             with pytest.raises(ConfigError):

@@ -75,7 +75,7 @@ def test_overrides_reach_their_place():
         ("options.level_head=loud", 'options.level_head is "loud"; it must be true or false or "cells"'),
         (
             "options.backbone=hf-hub:x",
-            'options.backbone is "hf-hub:x"; it must be the name of a ConvNeXt, as convnext_atto',
+            'options.backbone is "hf-hub:x"; it must be the name of a ConvNeXt, such as convnext_atto',
         ),
     ],
 )

@@ -35,35 +35,36 @@ def train_classifier(
 ) -> dict[str, Any]:
     """Train a classifier and write its weights and card.
 
-    Random mixtures of the stems, as labelled, are the examples (Koo et al. 2023, section 3.1); whole tracks are held
-    out for validation; the running mean of the weights that validates best is kept.
+    The training examples are random mixtures of the stems with their labels (Koo et al. 2023, section 3.1). Whole
+    tracks are held out for validation, and the running mean of the weights with the best validation score is kept.
 
     Args:
-        data: a folder, a list or a manifest of stems; stems whose verdict is ``drop`` and declared test stems are left
+        data: a folder, a list or a manifest of stems; stems with the verdict ``drop`` and declared test stems are left
             out.
-        output: the ``.safetensors`` file to write; the card stands beside it as ``.json``.
-        recipe: a name (``small``, ``paper``), a ``.toml`` file or a recipe.
-        overrides: ``key=value`` settings over the recipe.
-        cache: folder for decoded audio; default ``$XDG_CACHE_HOME/stemclean/pools``.
-        cache_limit_gb: when that folder holds more, what was used longest ago is removed, but nothing that is in use;
-            None: 50 in the default folder, and no limit in a folder that is named.
-        init: weights to start from (``bundled:``, ``hub:``, ``file:``) instead of random ones; the recipe's
-            architecture and options and the data's classes must be theirs. What the model has beyond them, a new head
-            for one, starts afresh; the card tells.
-        card: more to say in the card (data, licences, …).
-        resume: go on from a checkpoint of the same data, recipe and start beside the output; weights that such a run
-            has finished are not trained again.
-        keep_checkpoint: leave it there when the weights are written, so that the run can be made longer.
-        push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights in, with their card and a page.
-        workers: processes that mix ahead of the model; 0 mixes in this one.
+        output: the ``.safetensors`` file to write; the model card is written beside it as ``.json``.
+        recipe: a name (``small``, ``paper``), a ``.toml`` file or a recipe object.
+        overrides: ``key=value`` settings that override the recipe.
+        cache: folder for decoded audio; default: ``$XDG_CACHE_HOME/stemclean/pools``.
+        cache_limit_gb: maximum size of the cache; least recently used files are removed, but none that are in use.
+            None: 50 for the default folder, and no limit for a given folder.
+        init: weights to start from (``bundled:``, ``hub:``, ``file:``) instead of random ones. They must have the
+            recipe's architecture and options and the classes of the data. New parts of the model, such as a new head,
+            are initialised randomly; the card lists them.
+        card: further entries for the model card (data, licences, …).
+        resume: continue from the checkpoint beside the output, if it has the same data, recipe and initial weights;
+            finished weights of such a run are not trained again.
+        keep_checkpoint: keep the checkpoint after the weights are written, so that training can be extended later.
+        push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights to, with their model card.
+        workers: number of processes that prepare mixtures; 0: prepare them in this process.
+        quiet: show no progress.
 
     Returns:
-        The card, with ``output``, ``seconds`` and ``skipped``, and ``published``, the URI on the hub, if pushed.
+        The model card, with ``output``, ``seconds`` and ``skipped``, and ``published``, the URI on the hub, if pushed.
 
     Raises:
-        ConfigError: a recipe that cannot be meant, or too few stems to learn from.
-        WeightsError: weights to start from that cannot be had or do not fit; or the hub cannot be reached or refuses,
-            which leaves the weights on disk.
+        ConfigError: an invalid recipe, or too few stems to train on.
+        WeightsError: the initial weights cannot be loaded or do not fit; or the hub cannot be reached or refuses the
+            upload, in which case the weights stay on disk.
     """
     addresses.check_output(output)
     if push_to_hub:

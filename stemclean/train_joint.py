@@ -1,4 +1,4 @@
-"""Train a separator and a pitch tracker as one: ``train-separator --joint``."""
+"""Train a separator and a pitch tracker jointly: ``train-separator --joint``."""
 
 from __future__ import annotations
 
@@ -34,39 +34,41 @@ def train_joint(
 ) -> dict[str, Any]:
     """Train a cascade and write its weights and card.
 
-    The examples are excerpts of songs whose stems lie in time with one another, with the f0 of the vocals: a stem's
-    ``f0`` in the manifest. Songs of which only the stems are known, or only the mixture and an f0, are learned from as
-    far as they go; estimated sounds and f0 as far as they are trusted (MAJL, Wei et al. 2025, arXiv 2501.03689: its
-    second stage is this verb on a manifest that ``refine --pitch`` wrote). The gradient of the pitch loss reaches
-    the separator.
+    The training examples are excerpts of songs with time-aligned stems and the f0 of the vocals, given by the ``f0`` of
+    a stem in the manifest. Songs with only the stems, or only the mixture and an f0, are used for the losses that they
+    allow. Estimated stems and f0 are weighted by their confidence (MAJL, Wei et al. 2025, arXiv 2501.03689: its second
+    stage is this verb on a manifest written by ``refine --pitch``). The gradient of the pitch loss reaches the
+    separator.
 
     Args:
-        data: a manifest, or a folder of songs. Declared test stems and those whose verdict is ``drop`` are left out.
-        output: the ``.safetensors`` file to write; the card stands beside it as ``.json``.
-        recipe: of the separator: any that ``train-separator`` takes.
-        tracker: of the pitch tracker: ``rmvpe``, ``crepe``, ``harmof0`` (their small recipes), a recipe or a file.
-        overrides: ``key=value`` settings over the separator's recipe; those that begin with ``tracker.`` are over the
-            tracker's, those that begin with ``joint.`` of :class:`~stemclean.training.joint.JointConfig`.
-        labels: the classes; None: those that a stem holds without holding all of the manifest's.
+        data: a manifest, or a folder of songs. Declared test stems and stems with the verdict ``drop`` are left out.
+        output: the ``.safetensors`` file to write; the model card is written beside it as ``.json``.
+        recipe: recipe of the separator, as for ``train-separator``.
+        tracker: recipe of the pitch tracker: ``rmvpe``, ``crepe``, ``harmof0`` (their small recipes), a file or a
+            recipe object.
+        overrides: ``key=value`` settings that override the separator's recipe. Keys that begin with ``tracker.``
+            override the tracker's recipe; keys that begin with ``joint.`` set fields of
+            :class:`~stemclean.training.joint.JointConfig`.
+        labels: the classes; None: those of stems that do not contain all classes of the manifest.
         start: weights to start from.
-        card: more to say in the card.
-        push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights in, with their card and a page.
-        running: cache, workers, logs, resuming.
+        card: further entries for the model card.
+        push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights to, with their model card.
+        running: cache, workers, logs and resuming.
 
     Returns:
-        The card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``, and ``published``, the URI on the hub,
-        if pushed.
+        The model card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``, and ``published``, the URI on the
+        hub, if pushed.
 
     Raises:
-        ConfigError: recipes that cannot be meant, or too few songs to learn from.
-        WeightsError: weights to start from that cannot be had or do not fit; or the hub cannot be reached or refuses,
-            which leaves the weights on disk.
+        ConfigError: invalid recipes, or too few songs to train on.
+        WeightsError: the initial weights cannot be loaded or do not fit; or the hub cannot be reached or refuses the
+            upload, in which case the weights stay on disk.
     """
     addresses.check_output(output)
     if push_to_hub:
         hub.check_publishing(push_to_hub)  # before the work, not after it
     both = read_joint(recipe, tracker, overrides)
-    profile = known_as(labels) if labels else scanned_for(None)  # a mixture holds what is separated, and nothing else
+    profile = known_as(labels) if labels else scanned_for(None)  # a mixture contains exactly the separated classes
     with only_writer(output):
         manifest, folder = layouts.load(data, profile=profile, quiet=running.quiet)
         result = fit_joint(

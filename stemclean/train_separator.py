@@ -39,40 +39,41 @@ def train_separator(
 ) -> dict[str, Any]:
     """Train a separator and write its weights and card.
 
-    The examples are mixtures of stems from any songs (Koo et al. 2023, section 3.2): with a given probability one of
-    the sources is a stem that holds several classes, and the sum of their estimates is compared with it. Stems are
-    taken as the manifest believes them to be: region by region, or whole where the recipe's ``mixing.whole_stems``
-    says so, as in the paper.
+    The training examples are mixtures of stems from any songs (Koo et al. 2023, section 3.2). With a given probability,
+    one of the sources is a stem with several classes, and the sum of their estimates is compared with it. The labels of
+    the manifest are used for each region, or, with the recipe's ``mixing.whole_stems``, for whole stems as in the
+    paper.
 
     Args:
-        data: a manifest, usually what ``refine`` gave; a folder or a list is taken at its word. Stems whose verdict is
-            ``drop`` and declared test stems are left out; declared validation tracks validate.
-        output: the ``.safetensors`` file to write; the card stands beside it as ``.json``.
-        recipe: a name (``xumx-small``, ``hdemucs-paper``, …), a ``.toml`` file or a recipe.
-        overrides: ``key=value`` settings over the recipe.
-        labels: the classes that are separated; None: those of the manifest that have stems. Other classes stay in the
-            mixtures, in training and in validation, and are in no target.
-        use_claimed: the claimed classes of whole stems, whatever was found in them: the noisy labels as they are.
-        cache: folder for decoded audio; default ``$XDG_CACHE_HOME/stemclean/pools``.
+        data: a manifest, usually the output of ``refine``; for a folder or a list, the claims are used as labels. Stems
+            with the verdict ``drop`` and declared test stems are left out; declared validation tracks are used for
+            validation.
+        output: the ``.safetensors`` file to write; the model card is written beside it as ``.json``.
+        recipe: a name (``xumx-small``, ``hdemucs-paper``, …), a ``.toml`` file or a recipe object.
+        overrides: ``key=value`` settings that override the recipe.
+        labels: the classes to separate; None: the classes of the manifest that have stems. Other classes stay in the
+            mixtures of training and validation, but are no targets.
+        use_claimed: train on the claimed classes of whole stems, that is, on the noisy labels.
+        cache: folder for decoded audio; default: ``$XDG_CACHE_HOME/stemclean/pools``.
         cache_limit_gb: see :meth:`stemclean.data.pool.StemPool.build`.
         init: weights to start from (``hub:``, ``file:``) instead of random ones, for fine-tuning.
-        card: more to say in the card (data, licences, …).
-        resume: go on from a checkpoint of the same data, recipe and start beside the output, as if the run had never
-            been broken off; weights that such a run has finished are not trained again.
-        keep_checkpoint: leave it there when the weights are written, so that the run can be made longer.
-        push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights in, with their card and a page.
-        workers: processes that mix ahead of the model; 0 mixes in this one.
-        logs: folder for TensorBoard (the extra ``tensorboard``); None: no logs.
-        quiet: no progress.
+        card: further entries for the model card (data, licences, …).
+        resume: continue from the checkpoint beside the output, if it has the same data, recipe and initial weights, as
+            if the run had not been interrupted; finished weights of such a run are not trained again.
+        keep_checkpoint: keep the checkpoint after the weights are written, so that training can be extended later.
+        push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights to, with their model card.
+        workers: number of processes that prepare mixtures; 0: prepare them in this process.
+        logs: folder for TensorBoard logs (needs the extra ``tensorboard``); None: no logs.
+        quiet: show no progress.
 
     Returns:
-        The card, with ``output``, ``seconds``, ``wait_share`` (how much of the steps' time the model waited for
-        mixtures) and ``skipped``, and ``published``, the URI on the hub, if pushed.
+        The model card, with ``output``, ``seconds``, ``wait_share`` (share of the training time that the model waited
+        for mixtures) and ``skipped``, and ``published``, the URI on the hub, if pushed.
 
     Raises:
-        ConfigError: a recipe that cannot be meant, or too few stems to learn from.
-        WeightsError: weights to start from that cannot be had or do not fit; or the hub cannot be reached or refuses,
-            which leaves the weights on disk.
+        ConfigError: an invalid recipe, or too few stems to train on.
+        WeightsError: the initial weights cannot be loaded or do not fit; or the hub cannot be reached or refuses the
+            upload, in which case the weights stay on disk.
     """
     addresses.check_output(output)
     if push_to_hub:

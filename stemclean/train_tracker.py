@@ -1,4 +1,4 @@
-"""Train a pitch tracker on clean voices: the ``train-tracker`` verb."""
+"""Train a pitch tracker on clean vocals: the ``train-tracker`` verb."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def train_tracker(
     """Train a pitch tracker and write its weights and card.
 
     Args:
-        data: a manifest, or a folder of songs, with the f0 of vocals: what a stem's ``f0`` says, or files beside the
-            stems. Nothing else in it is heard. Declared test stems are left out.
-        output: the ``.safetensors`` file to write; the card stands beside it as ``.json``.
-        recipe: a name (``rmvpe``, ``crepe-paper``, …), a ``.toml`` file or a recipe.
-        overrides: ``key=value`` settings over the recipe.
+        data: a manifest, or a folder of songs, with the f0 of vocals: the ``f0`` of stems in the manifest, or files
+            beside the stems. Other stems are not used, nor are declared test stems.
+        output: the ``.safetensors`` file to write; the model card is written beside it as ``.json``.
+        recipe: a name (``rmvpe``, ``crepe-paper``, …), a ``.toml`` file or a recipe object.
+        overrides: ``key=value`` settings that override the recipe.
         init: weights of a tracker, or of a cascade, to start from.
-        card: more to say in the card.
-        push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights in, with their card and a page.
-        running: cache, workers, logs, resuming.
+        card: further entries for the model card.
+        push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights to, with their model card.
+        running: cache, workers, logs and resuming.
 
     Returns:
-        The card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``, and ``published``, the URI on the hub,
-        if pushed.
+        The model card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``, and ``published``, the URI on the
+        hub, if pushed.
 
     Raises:
-        ConfigError: a recipe that cannot be meant, or too few voices with an f0.
-        WeightsError: weights to start from that cannot be had or do not fit; or the hub cannot be reached or refuses,
-            which leaves the weights on disk.
+        ConfigError: an invalid recipe, or too few vocal stems with an f0.
+        WeightsError: the initial weights cannot be loaded or do not fit; or the hub cannot be reached or refuses the
+            upload, in which case the weights stay on disk.
     """
     addresses.check_output(output)
     if push_to_hub:

@@ -1,28 +1,27 @@
-"""Where a stem sounds: two passes of level gating.
+"""Detect where a stem is active, by two passes of level gating.
 
-Source: Koo et al., ISMIR 2023 (arXiv 2307.12576), section 4.1: drop what lies 30 dB below the maximum peak amplitude,
-join what is left, "repeat with the threshold of 60 dB [...] in case of stems that are almost silent". The paper
-leaves open what follows.
+Source: Koo et al., ISMIR 2023 (arXiv 2307.12576), section 4.1: remove what is 30 dB below the maximum peak amplitude,
+join the rest, and "repeat with the threshold of 60 dB [...] in case of stems that are almost silent". The paper leaves
+the following points open.
 
-*Level* (ours). Frames of 50 ms that do not overlap (two periods of a bass guitar's lowest note; whole frames are kept
-or dropped, so that the frames of a trimmed file are frames of its source, and trimming twice removes nothing more). A
-frame's level is its RMS, of the loudest channel. A converter's offset that would pass the gate is taken away first: it
-is no sound.
+*Level* (ours). Frames are 50 ms long, two periods of a bass guitar's lowest note, and do not overlap. Whole frames are
+kept or dropped, so that the frames of a trimmed file are frames of its source, and trimming twice removes nothing more.
+The level of a frame is the RMS of its loudest channel. A DC offset that would pass the gate is subtracted first.
 
-*Peak* (ours). One click at full scale would silence a quiet stem if the peak were its largest sample. So the
-reference is the level that the stem reaches for half a second in total: its tenth loudest frame. ``detector="peak"``
-takes the paper at its word: a frame's level is its largest sample, the reference the largest of all.
+*Peak* (ours). If the peak were the largest sample, one click at full scale would silence a quiet stem. So the reference
+is the level that the stem reaches for half a second in total, that is, its tenth loudest frame. With
+``detector="peak"``, as in the paper, the level of a frame is its largest sample, and the reference the largest of all.
 
-*Second pass* (our reading). All that is left is within 30 dB of the peak, which the joined sound has too: nothing in
-it can be 60 dB below its own peak. What the first pass cannot see is a stem that is noise throughout: hiss lies
-within 30 dB of itself. So the 60 dB count from the peak of the stem's song: the highest peak that any of its stems
-reaches for half a second in total, full scale at most. A song that was recorded at -45 dB is a song; a stem that lies
-60 dB below the others is silent. Whatever the song, there is a floor, of -130 dBFS if none is given, and one step of
-the file's sample format: below it is dither. With ``detector="peak"`` the 60 dB count from the joined sound's own
-peak, the pass does nothing, and there is no floor.
+*Second pass* (our reading). Everything that passes is within 30 dB of the peak, so nothing in the joined sound can be
+60 dB below its own peak. But the first pass cannot detect a stem of pure noise, because hiss is within 30 dB of itself.
+So the 60 dB are relative to the peak of the stem's song: the highest peak that one of its stems reaches for half a
+second in total, at most full scale. A song recorded at -45 dB is kept; a stem 60 dB below the others is silent. There
+is also an absolute floor, -130 dBFS by default and at least one step of the file's sample format, below which there is
+only dither. With ``detector="peak"`` the 60 dB are relative to the joined sound's own peak, so the second pass has no
+effect, and there is no floor.
 
-*Joining* (ours). Silence counts from one second on: the pause between two beats of a slow kick drum stays. Each kept
-region begins and ends 0.1 s beyond its first and last loud frame, for attacks and tails.
+*Joining* (ours). Only pauses of a second or more are removed, so that the pause between two beats of a slow kick drum
+stays. Each kept region is extended by 0.1 s before its first and after its last loud frame, for attacks and tails.
 """
 
 from __future__ import annotations
@@ -49,10 +48,10 @@ __all__ = [
 ]
 
 FRAME_LENGTH = 0.05
-"""Seconds."""
+"""Length of a frame in seconds."""
 
 HOP_LENGTH = FRAME_LENGTH
-"""Seconds; frames do not overlap."""
+"""Hop between frames in seconds; frames do not overlap."""
 
 FIRST_DB = 30.0
 """First pass: dB below the stem's own reference."""
@@ -61,29 +60,29 @@ SECOND_DB = 60.0
 """Second pass: dB below the song's peak."""
 
 SILENCE_FLOOR_DBFS = -130.0
-"""Whatever the song, nothing below this sounds: some 10 dB above the noise of 24 bits."""
+"""Absolute floor, below which everything is silence: about 10 dB above the noise of 24 bits."""
 
 MIN_GAP = 1.0
-"""Seconds; shorter silence is kept."""
+"""Minimum length of removed silence in seconds."""
 
 PAD = 0.1
 """Seconds kept before the first and after the last loud frame of a region."""
 
 REFERENCE_DURATION = 0.5
-"""Seconds that a stem must reach its reference level for, in total."""
+"""Total time in seconds that a stem must reach its reference level for."""
 
 Detector = Literal["sustained", "peak"]
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Levels of a sound's frames, linear, full scale = 1.
+    """Levels of the frames of a sound, linear, full scale = 1.
 
     Args:
-        rms: of the loudest channel. Shape: (frame,)
-        peak: largest sample of any channel. Shape: (frame,)
+        rms: RMS of the loudest channel. Shape: (frame,)
+        peak: largest absolute sample of any channel. Shape: (frame,)
         num_samples: length of the sound; the last frame may be short.
-        sample_rate: per second.
+        sample_rate: sample rate in Hz.
     """
 
     rms: NDArray[np.float64]
@@ -98,7 +97,7 @@ class Levels:
 
     @property
     def sustained_peak(self) -> float:
-        """The same of the peaks: no click moves it."""
+        """Peak level that the sound reaches for half a second in total, so that clicks do not affect it."""
         return _sustained(self.peak)
 
 
@@ -114,26 +113,26 @@ def active_regions(
     pad: float = PAD,
     detector: Detector = "sustained",
 ) -> list[tuple[int, int]]:
-    """Where a sound is loud enough to be kept; see the module for what that means.
+    """Return the active regions of a sound; the module docstring describes the method.
 
-    Costs two numbers a frame, whatever the sound's length.
+    Only two numbers per frame are kept in memory.
 
     Args:
         sound: a waveform or its blocks.
-        sample_rate: per second.
-        first_db: first pass, dB below the reference.
-        second_db: second pass, dB below the song's peak.
-        song_peak: see the module; full scale counts as one.
-        floor: level below which nothing sounds, whatever the song; full scale = 1.
-        min_gap: seconds; silence shorter than this is kept.
-        pad: seconds kept around what is loud; less than half of ``min_gap``.
-        detector: ``"sustained"``, or ``"peak"`` for the paper's letter.
+        sample_rate: sample rate in Hz.
+        first_db: threshold of the first pass, in dB below the reference.
+        second_db: threshold of the second pass, in dB below the song's peak.
+        song_peak: peak of the song, full scale = 1.
+        floor: absolute level below which everything is silence, full scale = 1.
+        min_gap: minimum length of removed silence in seconds.
+        pad: seconds kept before and after the loud part of a region; less than half of ``min_gap``.
+        detector: ``"sustained"``, or ``"peak"`` as in the paper.
 
     Returns:
-        Start and end sample of each region, in order, apart from each other; empty for silence.
+        Start and end sample of each region, in order and without contact; empty for silence.
 
     Raises:
-        ConfigError: ``pad`` and ``min_gap`` do not fit.
+        ConfigError: ``pad`` is too long for ``min_gap``.
     """
     return regions_of(
         levels(sound, sample_rate),
@@ -148,7 +147,7 @@ def active_regions(
 
 
 def levels(sound: Sound, sample_rate: int) -> Levels:
-    """RMS and peak of each frame, measured block by block."""
+    """Measure RMS and peak of each frame, block by block."""
     length = frame_samples(sample_rate)
     rest: Waveform = np.zeros((1, 0), np.float32)
     power: list[NDArray[np.float64]] = []
@@ -170,8 +169,8 @@ def levels(sound: Sound, sample_rate: int) -> Levels:
         peak.append(np.array([np.abs(rest).max()], np.float64))
     if not power:
         return Levels(np.zeros(0), np.zeros(0), num_samples, sample_rate)
-    heard = _without_offset(np.concatenate(power, axis=1), np.concatenate(means, axis=1))
-    return Levels(np.sqrt(heard.max(axis=0)), np.concatenate(peak), num_samples, sample_rate)
+    centred = _without_offset(np.concatenate(power, axis=1), np.concatenate(means, axis=1))
+    return Levels(np.sqrt(centred.max(axis=0)), np.concatenate(peak), num_samples, sample_rate)
 
 
 def regions_of(
@@ -185,7 +184,7 @@ def regions_of(
     pad: float = PAD,
     detector: Detector = "sustained",
 ) -> list[tuple[int, int]]:
-    """:func:`active_regions` of levels that were measured before."""
+    """Return the active regions from levels; arguments as for :func:`active_regions`."""
     gap_frames, pad_frames = gap_and_pad_frames(min_gap, pad)
     least = max(min(song_peak, 1.0) * 10 ** (-second_db / 20), floor)
     loud = _by_peak(measured, first_db, second_db) if detector == "peak" else _loud(measured, first_db, least)
@@ -199,10 +198,10 @@ def regions_of(
 
 
 def gap_and_pad_frames(min_gap: float, pad: float) -> tuple[int, int]:
-    """Frames of a pause that counts as silence, and frames kept around what is loud.
+    """Convert ``min_gap`` and ``pad`` from seconds to frames.
 
     Raises:
-        ConfigError: twice the pad is not shorter than the pause.
+        ConfigError: twice the pad is not shorter than the gap.
     """
     gap_frames, pad_frames = round(min_gap / HOP_LENGTH), round(pad / HOP_LENGTH)
     if pad_frames < 0 or gap_frames < 2 * pad_frames + 1:
@@ -212,48 +211,49 @@ def gap_and_pad_frames(min_gap: float, pad: float) -> tuple[int, int]:
 
 
 def frame_samples(sample_rate: int) -> int:
-    """Samples of a frame."""
+    """Return the length of a frame in samples."""
     return max(1, seconds_to_samples(FRAME_LENGTH, sample_rate))
 
 
 def _power(frames: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean squares. Shape: (channel, frame, sample) -> (channel, frame)."""
+    """Return mean squares. Shape: (channel, frame, sample) -> (channel, frame)."""
     return np.asarray(np.einsum("cfs,cfs->cf", frames, frames, dtype=np.float64) / frames.shape[2])
 
 
 def _without_offset(power: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean squares without the offset of each channel, where that is loud enough to pass the first gate by itself.
+    """Subtract the DC offset of each channel from the mean squares if it would pass the first gate by itself.
 
-    The offset is the median of the frames' means: no drum stroke moves it. (channel, frame) all.
+    The offset is the median of the frames' means, which drum strokes do not affect. Shape: (channel, frame), all.
     """
-    offsets = np.array([np.median(mean[one > 0]) if one.any() else 0.0 for one, mean in zip(power, means, strict=True)])
+    channels = zip(power, means, strict=True)
+    offsets = np.array([np.median(mean[squares > 0]) if squares.any() else 0.0 for squares, mean in channels])
     rank = min(power.shape[1], round(REFERENCE_DURATION / HOP_LENGTH))
     reference = np.partition(power, -rank, axis=1)[:, -rank].max()
     offsets[offsets**2 < reference * 10 ** (-FIRST_DB / 10)] = 0.0
-    there = power > 0  # what is digital silence stays so
-    return np.where(there, np.maximum(power - 2 * offsets[:, None] * means + offsets[:, None] ** 2, 0.0), 0.0)
+    sounding = power > 0  # digital silence stays silent
+    return np.where(sounding, np.maximum(power - 2 * offsets[:, None] * means + offsets[:, None] ** 2, 0.0), 0.0)
 
 
 def _loud(measured: Levels, first_db: float, least: float) -> NDArray[np.bool_]:
-    """Frames that pass both gates; digital silence never does."""
+    """Return the frames that pass both gates; digital silence never does."""
     threshold = max(measured.reference * 10 ** (-first_db / 20), least)
     return np.asarray((measured.rms >= threshold) & (measured.rms > 0.0))
 
 
 def _by_peak(measured: Levels, first_db: float, second_db: float) -> NDArray[np.bool_]:
-    """The same by the paper's letter: both gates count from the largest sample."""
+    """Return the frames that pass both gates as in the paper, where both are relative to the largest sample."""
     threshold = measured.peak.max(initial=0.0) * 10 ** (-min(first_db, second_db) / 20)
     return np.asarray((measured.peak >= threshold) & (measured.peak > 0.0))
 
 
 def _sustained(level: NDArray[np.float64]) -> float:
-    """The level that is reached for :data:`REFERENCE_DURATION` in total."""
+    """Return the level that is reached for :data:`REFERENCE_DURATION` in total."""
     rank = min(len(level), round(REFERENCE_DURATION / HOP_LENGTH))
     return float(np.partition(level, -rank)[-rank]) if rank else 0.0
 
 
 def _runs(loud: NDArray[np.bool_], gap_frames: int) -> list[tuple[int, int]]:
-    """First and last frame of each run of loud frames; pauses of fewer than ``gap_frames`` are bridged."""
+    """Return the first and last frame of each run of loud frames, joined across pauses shorter than ``gap_frames``."""
     frames = np.flatnonzero(loud)
     if not len(frames):
         return []

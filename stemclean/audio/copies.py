@@ -1,11 +1,11 @@
-"""Whether two files hold the same sound: another format, gain, sample rate, or silence in front do not matter. Ours.
+"""Detect whether two files hold the same sound, regardless of format, gain, sample rate and delay. Ours.
 
-Two steps. A *fingerprint* is a few numbers that all copies of a sound have alike, to within a lossy codec's error: how
-its power is spread over bands, and how long it would last if each band sounded at one level. None of them changes with
-a gain or a delay. It is taken on the way, where a sound is read in any case, and says which files are worth a look.
-Then both are decoded, laid over each other, and compared in cells of time and frequency: nearly all must hold the same
-waveform. What differs by an instrument more, an equaliser, a compressor, another microphone or another take is not the
-same sound.
+There are two steps. A *fingerprint* is a few numbers that are equal for all copies of a sound, up to the error of a
+lossy codec: the distribution of its power over bands, and how long it would last if each band had a constant level.
+Gain and delay do not change them. Fingerprints are computed while a sound is read for other purposes, and select the
+files to compare. Then both files are decoded, aligned, and compared in cells of time and frequency; almost all cells
+must hold the same waveform. Sounds that differ by another instrument, an equaliser, a compressor, another microphone or
+another take are not the same.
 """
 
 from __future__ import annotations
@@ -22,70 +22,70 @@ from stemclean.audio.waveform import Waveform
 __all__ = ["FINGERPRINT_SIZE", "SAMPLE_RATE", "Fingerprinter", "alike", "distance_db", "same"]
 
 BAND_EDGES_HZ = (60, 120, 180, 260, 360, 480, 640, 860, 1150, 1550, 2100, 2700, 3400)
-"""Of a fingerprint: what every codec and sample rate keeps."""
+"""Bands of a fingerprint, within the range that every codec and sample rate keeps."""
 GROUPS = 3
-"""Groups of bands whose time is told apart, and that of all."""
+"""Number of groups of bands whose durations are part of the fingerprint, besides the duration of all bands."""
 FINGERPRINT_SIZE = len(BAND_EDGES_HZ) + GROUPS
 FINGERPRINT_FRAME = 0.09
-"""Seconds, about: of a spectrum; they lie half over each other."""
+"""Approximate length of a frame in seconds; frames overlap by half."""
 SMOOTH = 9
-"""Frames over which power is summed before it is told how long it lasts: where a frame begins says nothing then."""
+"""Frames over which power is smoothed before its duration is measured, so that frame positions do not matter."""
 STEP_DB = 0.02
 FAINT = 2e-3
-"""Share of the power that is added to that of every band: where there is less, codecs keep what they like."""
+"""Share of the total power that is added to every band, because codecs do not preserve fainter bands."""
 SOFTEST_DB = -30.0
-"""Frames softer than this, next to the loudest, say nothing: the noise of few bits is there."""
+"""Frames softer than this, relative to the loudest, are ignored: they may be quantisation noise."""
 OTHER_CHANNELS = 0.7
-"""Weight of each channel next to the one before, so that a channel and its negative do not cancel."""
+"""Weight of each channel relative to the one before, so that opposite channels do not cancel."""
 TOLERANCE_DB = 1.4
-"""By which each of two copies' numbers may differ."""
+"""Maximum difference of each number between the fingerprints of two copies."""
 MOST = 12
-"""Files that a file is compared with: those with the nearest fingerprints."""
+"""Maximum number of files that a file is compared with: those with the nearest fingerprints."""
 
 SAMPLE_RATE = 8000
-"""In Hz, at which two sounds are compared."""
+"""Sample rate in Hz at which two sounds are compared."""
 FRAME = 2048
-"""Samples of a cell: a quarter of a second."""
+"""Length of a cell in samples: a quarter of a second."""
 LOWEST_HZ, HIGHEST_HZ, BANDS = 60.0, 3400.0, 20
 FLOOR_DB = -33.0
-"""Cells softer than this, next to the loud ones, have no say: a copy of eight bits has noise there."""
+"""Cells softer than this, relative to the loud ones, are ignored: a copy of eight bits has noise there."""
 COHERENCE, SHARE = 0.5, 0.93
-"""Of copies, in this share of the cells, each counted by its amplitude, both have this much of the louder one's power
-in common. Two takes of a part come to nothing near it."""
+"""Copies share at least this part of the louder one's power in at least this share of the cells, weighted by amplitude.
+Two takes of a part are far below."""
 NOTE_COHERENCE, NOTE_SHARE = 0.98, 0.95
-"""The same of a single note or hit: a good player's next one agrees as well as a lossy copy does, so only copies
-without loss are told from it."""
+"""The same for a single note or hit: repeated notes of a good player agree as well as lossy copies do, so only lossless
+copies can be told apart from them."""
 NOTE = 7.0
-"""Seconds from which on no sound is a single note."""
+"""Maximum duration of a single note in seconds."""
 RISE_DB = 6.0
-"""By which a sound that is more than one note gets louder again."""
+"""A sound that becomes louder again by this much is more than one note."""
 LONGEST = 600
-"""Seconds by which the two are laid over each other."""
+"""Seconds from the start of both sounds that are used to align them."""
 
 
 class Fingerprinter:
-    """Takes the fingerprint of a sound that comes in blocks; costs some numbers a frame.
+    """Computes the fingerprint of a sound that is given in blocks; keeps only a few numbers per frame.
 
     Args:
-        sample_rate: per second, at least 8000.
+        sample_rate: sample rate in Hz, at least 8000.
     """
 
     def __init__(self, sample_rate: int) -> None:
         self._length = 2 ** round(np.log2(sample_rate * FINGERPRINT_FRAME))
         self._hop = self._length // 2
         middles = (np.arange(self._length) + 0.5) / self._length
-        self._window = np.sin(np.pi * middles).astype(np.float32)  # its squares add up to 1, wherever a frame begins
+        self._window = np.sin(np.pi * middles).astype(np.float32)  # squares of overlapping windows add up to 1
         self._edges = np.rint(np.array(BAND_EDGES_HZ) * self._length / sample_rate).astype(int)
         self._seconds = self._hop / sample_rate
         self._rest: NDArray[np.float32] = np.zeros(self._hop, np.float32)
         self._powers: list[NDArray[np.float32]] = []  # (frame, band) each
 
     def add(self, block: Waveform) -> None:
-        """Look at the samples that follow. Shape: (channel, time)."""
+        """Add the next samples. Shape: (channel, time)."""
         weights = OTHER_CHANNELS ** np.arange(block.shape[0], dtype=np.float32)
-        self._look(np.concatenate([self._rest, weights @ block]))
+        self._analyse(np.concatenate([self._rest, weights @ block]))
 
-    def _look(self, waiting: NDArray[np.float32]) -> None:
+    def _analyse(self, waiting: NDArray[np.float32]) -> None:
         done = 0
         if len(waiting) >= self._length:
             low, high = self._edges[0], self._edges[-1]
@@ -97,8 +97,8 @@ class Fingerprinter:
         self._rest = waiting[done:]
 
     def fingerprint(self) -> str | None:
-        """What tells the sound from others: :data:`FINGERPRINT_SIZE` 16-bit numbers in hex; None for silence."""
-        self._look(np.pad(self._rest, (0, self._length)))
+        """Return the fingerprint, :data:`FINGERPRINT_SIZE` 16-bit numbers in hex; None for silence."""
+        self._analyse(np.pad(self._rest, (0, self._length)))
         self._rest = np.zeros(self._hop, np.float32)
         powers = np.concatenate(self._powers).astype(np.float64)
         whole = powers.sum(axis=1)
@@ -114,18 +114,18 @@ class Fingerprinter:
         return steps.astype(">i2").tobytes().hex()
 
     def _lasting(self, power: NDArray[np.float64]) -> float:
-        """Seconds that a sound would last if it had one level, in dB."""
+        """Return the duration that a sound would have at a constant level, in dB of a second."""
         smooth = np.convolve(power, np.hanning(SMOOTH + 2), "full")
         return float(10 * np.log10(smooth.sum() ** 2 / (smooth**2).sum() * self._seconds))
 
 
 def distance_db(one: str, other: str) -> float:
-    """By how much two fingerprints differ at most."""
+    """Return the largest difference between the numbers of two fingerprints."""
     return float(np.abs(_numbers(one) - _numbers(other)).max())
 
 
 def alike(fingerprints: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs of fingerprints that may be of one sound, the nearest first; :data:`MOST` for each at most."""
+    """Return pairs of fingerprints that may belong to the same sound, nearest first; at most :data:`MOST` for each."""
     if len(fingerprints) < 2:
         return []
     points = np.array([_numbers(fingerprint) for fingerprint in fingerprints])
@@ -144,7 +144,7 @@ def _numbers(fingerprint: str) -> NDArray[np.float64]:
 
 
 def same(one: Iterable[Waveform], other: Iterable[Waveform]) -> bool:
-    """Whether two sounds are one, see the module.
+    """Return whether two sounds are the same; the module docstring describes the method.
 
     Args:
         one, other: blocks at :data:`SAMPLE_RATE`. Shape: (channel, time)
@@ -156,10 +156,10 @@ def same(one: Iterable[Waveform], other: Iterable[Waveform]) -> bool:
 
 
 class _Cells:
-    """Two sounds, laid over each other where they agree best, at the gain of either sign at which they do.
+    """Two sounds, aligned with the delay and the gain, of either sign, at which they agree best.
 
     Args:
-        first, second: Shape: (time,)
+        first, second: the sounds. Shape: (time,)
     """
 
     def __init__(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> None:
@@ -170,7 +170,7 @@ class _Cells:
         cross = one * np.conj(other)
         low = round(LOWEST_HZ * FRAME / SAMPLE_RATE)
         omega = 2 * np.pi * (low + np.arange(cross.shape[1])) / FRAME
-        turned = np.exp(1j * np.outer(np.linspace(-1, 1, 65), omega))  # what is left of the lag, below one sample
+        turned = np.exp(1j * np.outer(np.linspace(-1, 1, 65), omega))  # the fraction of a sample in the lag
         best = int(np.abs((turned @ cross.sum(axis=0)).real).argmax())
         edges = np.unique(np.geomspace(low, low + cross.shape[1], BANDS + 1).round().astype(int)) - low
         common = np.add.reduceat((cross * turned[best]).real, edges[:-1], axis=1)
@@ -182,12 +182,12 @@ class _Cells:
         self._weights = np.sqrt(self._louder) * (self._louder > loud * 10 ** (FLOOR_DB / 10))
 
     def share(self, coherence: float) -> float:
-        """Share of the cells that sound in either in which both have so much in common, in [0, 1]."""
+        """Return the share, in [0, 1], of the cells with sound in which both sounds have this coherence."""
         return float(self._weights[self._common > coherence * self._louder].sum() / max(self._weights.sum(), 1e-30))
 
     @property
     def single_note(self) -> bool:
-        """Whether the sound is short, and only dies away."""
+        """Whether the sound is short and only decays."""
         sounding = np.flatnonzero(self._weights.any(axis=1))
         if not len(sounding):
             return True
@@ -203,7 +203,7 @@ def _joined(sound: Iterable[Waveform]) -> NDArray[np.float32]:
 
 
 def _lag(first: NDArray[np.float32], second: NDArray[np.float32]) -> int:
-    """Samples by which the first sound is behind the second, told by the beginning of both."""
+    """Return the delay of the first sound relative to the second, in samples, from the beginning of both."""
     first, second = first[: LONGEST * SAMPLE_RATE], second[: LONGEST * SAMPLE_RATE]
     size = fft.next_fast_len(len(first) + len(second), real=True)
     product = fft.rfft(first, size) * np.conj(fft.rfft(second, size))
@@ -212,7 +212,7 @@ def _lag(first: NDArray[np.float32], second: NDArray[np.float32]) -> int:
 
 
 def _frames(sound: NDArray[np.float32], length: int) -> NDArray[np.complex64]:
-    """Spectra of frames that lie half over each other, without what lies outside the bands. Shape: (frame, freq)."""
+    """Return spectra of frames that overlap by half, limited to the bands. Shape: (frame, freq)."""
     padded = np.pad(sound, (FRAME // 2, length - len(sound) + FRAME))
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[:: FRAME // 2]
     window = np.hanning(FRAME).astype(np.float32)

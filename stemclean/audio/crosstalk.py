@@ -1,21 +1,21 @@
-"""Which stem of a song is heard in which other one, and how loud: measured, not learned. Ours.
+"""Measure the bleed between the stems of a song, without a trained model. Ours.
 
-A microphone hears the neighbour's amplifier, a separator leaves some of the drums in the bass: what bleeds into a stem
-often lies beside it, clean, in a stem of the same song. Then nobody need guess. The stem is a sum ``a + g * b``, and
-``g`` is what a regression of the stem on its neighbour finds, cell by cell of a spectrogram, each weighted by how soft
-the stem's own sound is there: where the neighbour plays and the stem pauses, its bleed lies open. This is the local
-Gaussian model of source separation with known sources (Prätzlich et al. 2015, "Kernel additive modeling for
-interference reduction in multi-channel music recordings", use its powers only; here the phases say more, since the
-sources are at hand).
+A microphone picks up the next amplifier; a separator leaves some of the drums in the bass. The source of bleed is often
+available as another stem of the same song. The stem is then a sum ``a + g * b``, and a regression of the stem on its
+neighbour finds ``g``. It runs over the cells of a spectrogram, each weighted by how soft the stem's own sound is there:
+while the neighbour plays and the stem pauses, only the bleed remains. This is the local Gaussian model of source
+separation with known sources. (Prätzlich et al. 2015, "Kernel additive modeling for interference reduction in
+multi-channel music recordings", use only its powers; since the sources are available, we can also use their phases.)
 
-Who bleeds into whom
-    Both stems hold the bleeding sound, and where the stem pauses either is the other one times a number. But a bleed is
-    softer than the stem's own sound, so of the two numbers only one is a bleed's gain; and the right direction takes
-    more from the logarithm of the local powers. Whether it goes both ways is asked again of a source that is rid of
-    what was found to bleed into it.
+Direction
+    Both stems contain the bleeding sound, and while the stem pauses, each is a multiple of the other. But bleed is
+    softer than a stem's own sound, so only one of the two factors can be the gain of a bleed, and the right direction
+    reduces the logarithm of the local powers more. Whether there is bleed in both directions is tested again after the
+    bleed found in the source has been removed from it.
 
-What it cannot find: sound that no other stem of the song holds, other takes, echoes beyond :data:`LATEST`, and sources
-whose channels cancel: give those mended (:mod:`stemclean.audio.stereo`). One sampled part in two stems is bleed to it.
+Limits: it cannot find sound that is in no other stem of the song, other takes, echoes later than :data:`LATEST`, or
+sources whose channels cancel (repair those first, :mod:`stemclean.audio.stereo`). The same sampled part in two stems is
+reported as bleed.
 """
 
 from __future__ import annotations
@@ -35,35 +35,35 @@ from stemclean.units import seconds_to_samples
 __all__ = ["BLOCK", "LOWEST_DB", "Crosstalk", "measure"]
 
 BLOCK = 2.0
-"""Seconds of a block: within one, a bleed has one gain in each band; from one to the next it may come and go."""
+"""Block length in seconds: within a block, bleed has a constant gain in each band; it may change between blocks."""
 LATEST = 0.02
-"""Seconds by which a bleed may come later, or earlier, than its source: seven metres of air."""
+"""Maximum delay, in seconds, of bleed relative to its source, in either direction: seven metres of air."""
 SALIENCE = 16.0
-"""Peak of the correlation over its noise from which on two stems are looked at closely."""
+"""Minimum ratio of the peak of the correlation to its noise for two stems to be compared in detail."""
 LOWEST_DB = -40.0
-"""What bleeds softer than this, in dB relative to the stem, is not told."""
+"""Minimum level, in dB relative to the stem, of bleed that is reported."""
 PAUSE_DB = 20.0
-"""Where a bleed is this far below its mean its source pauses."""
+"""If bleed is this far below its mean, its source pauses."""
 STEADY = 0.3
-"""Steadiness of the gains from which on a bleed is believed: two parts that play the same notes have much in common,
-too, but another gain with each note."""
+"""Minimum steadiness of the gains of a bleed: two parts that play the same notes are similar too, but with another gain
+for each note."""
 BOTH_WAYS_DB = -28.0
 BOTH_WAYS_TAKEN = 0.25
-"""Of the unlikelier direction of two stems, once the source is rid of the other: a bleed as loud as this, relative to
-the stem, that still takes this share of what it took before, is there too."""
+"""For the less likely direction of two stems, after the other bleed has been removed from the source: minimum level
+relative to the stem, and minimum share of the previous reduction, for bleed in both directions."""
 SAME_SOUND = 0.9
-"""Two stems of which either is this share of the other are one recording twice."""
+"""Two stems are the same recording if each makes up at least this share of the other."""
 
 
 @dataclass(frozen=True)
 class Crosstalk:
-    """What is heard of one stem in another.
+    """Bleed of one stem into another.
 
     Args:
-        source, into: positions of the two.
-        level_db: power of the bleed relative to that of the whole stem it is in, in dB, at most 0.
-        delay: seconds by which it comes later than in its source; negative: earlier.
-        spans: where it is heard, to :data:`BLOCK`: start and end in seconds, and its level there relative to the stem.
+        source, into: indices of the two stems.
+        level_db: power of the bleed relative to that of the whole stem that it is in, in dB, at most 0.
+        delay: delay relative to the source in seconds; negative: earlier.
+        spans: start and end in seconds, with a resolution of :data:`BLOCK`, and level relative to the stem in dB.
     """
 
     source: int
@@ -74,18 +74,18 @@ class Crosstalk:
 
 
 def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
-    """Every bleed between stems of one song that lie on one time line.
+    """Measure all bleed between time-aligned stems of a song.
 
     Args:
-        stems: each gives its blocks of :data:`BLOCK` seconds anew when called, all with as many channels,
-            ``(channel, time)``; one that ends early is silent from there on.
-        sample_rate: in Hz, of all.
+        stems: functions that return the blocks of a stem from the start, ``(channel, time)``, of :data:`BLOCK` seconds
+            and all with the same number of channels; a stem that ends early counts as silent after its end.
+        sample_rate: sample rate of all stems in Hz.
 
     Returns:
-        By the stem that is bled into, then the source.
+        The bleeds, sorted by the stem that they are in, then by source.
 
     Raises:
-        AudioError: whatever reading raises.
+        AudioError: a stem cannot be read.
     """
     cells = Cells(sample_rate)
     lags, loudness = _salient(stems, cells, seconds_to_samples(LATEST, sample_rate))
@@ -93,23 +93,23 @@ def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
         return []
     first, powers = fit(stems, cells, lags, loudness)
     twins = _twins(first, powers)
-    if twins:  # they would explain each other, and between them what bleeds from either
+    if twins:  # the regression could not tell which of them bleeds
         lags = {pair: lag for pair, lag in lags.items() if pair[0] not in twins and pair[::-1] not in twins.items()}
         first, powers = fit(stems, cells, lags, loudness)
     likelier = {
-        pair: one for pair, one in first.items() if pair[::-1] not in first or one.taken >= first[pair[::-1]].taken
+        pair: way for pair, way in first.items() if pair[::-1] not in first or way.taken >= first[pair[::-1]].taken
     }
     rid, _ = fit(stems, cells, lags, loudness, likelier)
-    there = [
+    present = [
         pair
         for pair in lags
         if rid[pair].steadiness() >= STEADY and (pair in likelier or _both_ways(pair, first, rid, powers))
     ]
-    sources = {source for source, _ in there}
-    found = {pair: rid[pair] for pair in there}
-    if any(into in sources for _, into in there):  # some source is bled into, which is known better now
-        found, _ = fit(stems, cells, {pair: lags[pair] for pair in there}, loudness, found)
-    told = [
+    sources = {source for source, _ in present}
+    found = {pair: rid[pair] for pair in present}
+    if any(into in sources for _, into in present):  # a source has bleed itself, which is estimated better now
+        found, _ = fit(stems, cells, {pair: lags[pair] for pair in present}, loudness, found)
+    bleeds = [
         Crosstalk(
             source,
             into,
@@ -117,11 +117,11 @@ def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
             lags[source, into] / sample_rate,
             _spans(found[source, into].bleed, powers[:, into]),
         )
-        for source, into in there
+        for source, into in present
         for share in [_share(found, (source, into), powers)]
         if share > 10 ** (LOWEST_DB / 10)
     ]
-    return sorted(told, key=lambda one: (one.into, one.source))
+    return sorted(bleeds, key=lambda bleed: (bleed.into, bleed.source))
 
 
 def _both_ways(
@@ -130,25 +130,25 @@ def _both_ways(
     rid: Mapping[tuple[int, int], Fit],
     powers: NDArray[np.float64],
 ) -> bool:
-    """Whether the unlikelier direction of two stems is there as well."""
+    """Return whether there is bleed in the less likely direction, too."""
     loud = _share(rid, pair, powers) >= 10 ** (BOTH_WAYS_DB / 10)
     return loud and rid[pair].taken >= BOTH_WAYS_TAKEN * first[pair].taken
 
 
 def _share(fits: Mapping[tuple[int, int], Fit], pair: tuple[int, int], powers: NDArray[np.float64]) -> float:
-    """Of a bleed in the power of the stem that it is in."""
+    """Return the share of a bleed in the power of the stem that it is in."""
     power = float(powers[:, pair[1]].sum())
     return min(float(fits[pair].bleed.sum()) / power, 1.0) if power else 0.0
 
 
 def _twins(fits: Mapping[tuple[int, int], Fit], powers: NDArray[np.float64]) -> dict[int, int]:
-    """Stems that are one recording twice: the later one -> the one that is kept."""
+    """Return stems that are the same recording: the later one -> the one that is kept."""
     same = [pair for pair in fits if min(_share(fits, way, powers) for way in (pair, pair[::-1])) >= SAME_SOUND]
     return {max(pair): min(pair) for pair in sorted(same, reverse=True)}
 
 
 def _spans(bleed: NDArray[np.float64], power: NDArray[np.float64]) -> tuple[tuple[float, float, float], ...]:
-    """Runs of blocks in which a bleed is no further below its mean than a pause is; ``(block,)`` both."""
+    """Return the runs of blocks in which the source of a bleed does not pause; arguments are ``(block,)``."""
     present = bleed > bleed[bleed > 0].mean() * 10 ** (-PAUSE_DB / 10)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], present, [False]])))
     runs = zip(edges[::2], edges[1::2], strict=True)
@@ -165,7 +165,7 @@ def _spans(bleed: NDArray[np.float64], power: NDArray[np.float64]) -> tuple[tupl
 def _salient(
     stems: Sequence[Blocks], cells: Cells, latest: int
 ) -> tuple[dict[tuple[int, int], int], NDArray[np.float64]]:
-    """Pairs whose weighted cross-correlation has a peak, in both directions: a peak does not tell which.
+    """Return pairs of stems whose weighted cross-correlation has a peak, in both directions.
 
     Args:
         latest: the furthest lag, in samples.

@@ -1,25 +1,26 @@
-"""How near an estimate comes to its reference: BSSEval v4, the SDR of the Sound Demixing Challenges, and SI-SDR.
+"""Evaluate separated sources: BSSEval v4, the SDR of the Sound Demixing Challenges, and SI-SDR.
 
 Conventions
-    *Audio* is ``(source, channel, time)``, float32 or float64, computed in float64; the reference and the estimate of a
-    source have the same index. Values are decibels, high = good. The metrics of BSSEval are one value a *frame*: a
-    window of 1 s, the next one following it without overlap, a last shorter one left out; a song shorter than the
-    window is one frame. The others are one value a song.
+    *Audio* is ``(source, channel, time)``, float32 or float64, and is processed in float64. The reference and the
+    estimate of a source have the same index. Values are in decibels, higher is better. The metrics of BSSEval have one
+    value per *frame*: windows of 1 s without overlap; a shorter window at the end is dropped, and a song shorter than
+    the window is one frame. The other metrics have one value per song.
 
-    *Undefined* is NaN, never a number that could be averaged: every source's metrics of BSSEval in a frame in which any
-    reference or estimate is silent (that is museval's rule, and so is its *silent*: all samples' sums over the channels
-    are exactly zero), and all metrics of a source whose reference is silent throughout. A perfect estimate is ``inf``.
-    :func:`over_frames` and :func:`over_tracks` leave out both.
+    *Undefined* values are NaN, so that they cannot be averaged by mistake: the BSSEval metrics of every source in a
+    frame in which any reference or estimate is silent (museval's rule; *silent* means that the sum over the channels is
+    exactly zero for all samples), and all metrics of a source whose reference is silent throughout. A perfect estimate
+    is ``inf``. :func:`over_frames` and :func:`over_tracks` leave out both.
 
-    *Silent throughout*: museval refuses such a track. Here a source whose reference is silent is left out, and the rest
-    is what museval says of a track of the remaining sources. A source whose estimate alone is silent has no BSSEval
-    metrics (its SDX'23 SDR is 0 dB), but its reference still counts as an interferer of the others.
+    *Silent throughout*: museval refuses such a track. Here a source whose reference is silent is left out, and the
+    other values are those of museval for a track without it. A source of which only the estimate is silent has no
+    BSSEval metrics (its SDX'23 SDR is 0 dB), but its reference still counts as interference for the others.
 
-    *Not determined* is NaN as well: ISR, SIR and SAR where the references hold next to nothing in some band, as lossy
-    formats leave them above a cut-off, and the equations for the filters are singular up to rounding. There the filters
-    are chance, and so is what they make of the abrupt edges of frames, which sound in every band; museval's values
-    change by decibels with the order of the sources. See :data:`stemclean.metrics.toeplitz.DETERMINED`. The ISR depends
-    on its own reference alone, SIR and SAR on all. The regularised metrics are made for such songs.
+    *Not determined* values are NaN too: ISR, SIR and SAR if the references are almost empty in some band, as after
+    lossy compression above a cut-off, so that the equations for the filters are singular up to rounding. The filters
+    are then arbitrary, and so is their response to the abrupt edges of frames, which have energy in every band;
+    museval's values change by decibels with the order of the sources. See
+    :data:`stemclean.metrics.toeplitz.DETERMINED`. The ISR depends only on its own reference, SIR and SAR on all of
+    them. The regularised metrics are meant for such songs.
 
     *Length*: :func:`fit` gives an estimate its reference's length, as museval does.
 
@@ -29,15 +30,15 @@ Definitions
     projection of the estimate e on those of all references: ``SDR = |s|² / |e - s|²``, ``ISR = |s|² / |p - s|²``,
     ``SIR = |p|² / |q - p|²``, ``SAR = |q|² / |e - q|²``. The SDR needs no projection at all.
 
-    The regularised ISR, SIR and SAR (ours) are the same, with filters as they would be if each channel of a reference
-    had white noise of :data:`REGULARISATION` of its energy (-80 dB) in it. Where references hold -60 dB or more in
-    every band, they are those of BSSEval within 0.02 dB.
+    The regularised ISR, SIR and SAR (ours) use the filters that would result if white noise with :data:`REGULARISATION`
+    of its energy (-80 dB) were added to each channel of a reference. If the references have -60 dB or more in every
+    band, the values are those of BSSEval within 0.02 dB.
 
-    The challenges (MDX'21, arXiv 2108.13559; SDX'23, arXiv 2308.06979) take ``|s|² / |e - s|²`` over the whole song.
-    They add 1e-7 to both sums, which changes nothing but what silence scores; here that is NaN.
+    The challenges (MDX'21, arXiv 2108.13559; SDX'23, arXiv 2308.06979) compute ``|s|² / |e - s|²`` over the whole song.
+    They add 1e-7 to both sums, which only affects the score of silence; here that is NaN.
 
     SI-SDR (Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019) is ``|a s|² / |e - a s|²`` with
-    ``a = <e, s> / |s|²``, over the whole song and all its channels, no mean being subtracted.
+    ``a = <e, s> / |s|²``, over the whole song and all channels, without subtracting a mean.
 """
 
 from __future__ import annotations
@@ -76,38 +77,38 @@ __all__ = [
 Array = NDArray[np.float64]
 Audio = NDArray[Any]
 Stretches = Callable[[], Iterable[tuple[Audio, Audio]]]
-"""Gives the audio of a song from its start, each time it is called: stretches of reference and estimate, each
-``(source, channel, time)``, all but the last a whole number of windows long."""
+"""Function that returns the audio of a song from its start: pairs of stretches of references and estimates,
+``(source, channel, time)`` each. All but the last are a whole number of windows long."""
 
 WINDOW_SECONDS = 1.0
 FRAMES_A_STRETCH = 4
 
 BLOCK_SAMPLES = 1 << 16
-"""Samples that are summed at once where there are no frames."""
+"""Samples summed at once by metrics without frames."""
 
 REGULARISATION = 1e-8
-"""Share of its energy that the regularised metrics add to each channel: -80 dB, the noise of 16 bits under music."""
+"""Regularisation as a share of the energy of each channel: -80 dB, about the noise of 16 bits below music."""
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 
 class NotDeterminedWarning(UserWarning):
-    """Values that rounding decides were left out, see *Not determined* in :mod:`stemclean.metrics.separation`."""
+    """Some values are not determined and were left out, see *Not determined* in :mod:`stemclean.metrics.separation`."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's names.
+    """Names and properties of a metric.
 
     Args:
-        name: what is typed.
-        key: what stands in JSON and CSV.
-        title: what stands in a table.
-        definition: how one number comes about, in a line.
-        by_frame: one value a frame and the median of tracks, or one a song and the mean of songs.
-        filtered: needs the distortion filters, which is what takes time.
-        ridge: share of its own energy that is added to each channel before they are computed.
+        name: name on the command line.
+        key: key in JSON and CSV.
+        title: heading in tables.
+        definition: definition in one line.
+        by_frame: one value per frame and the median over tracks, rather than one per song and the mean over songs.
+        filtered: whether it needs the distortion filters, which take most of the time.
+        ridge: regularisation of the filters, as a share of the energy of each channel.
     """
 
     name: str
@@ -145,24 +146,24 @@ METRICS: dict[str, Metric] = {
         Metric("si-sdr", "si_sdr_db", "SI-SDR", f"scale-invariant SDR {_SONGS}", by_frame=False),
     )
 }
-"""What can be measured, by the name that is typed."""
+"""All metrics by their name on the command line."""
 
 DEFAULT_METRICS = tuple(name for name, metric in METRICS.items() if not metric.ridge)
-"""What is measured unless other metrics are asked for."""
+"""Metrics computed by default."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What was measured of a song.
+    """Scores of a song.
 
     Args:
-        frames: name of a metric -> one value a source and frame; ``(source, frame)``.
-        song: name of a metric -> one value a source; ``(source,)``.
+        frames: name of a metric -> one value per source and frame, ``(source, frame)``.
+        song: name of a metric -> one value per source, ``(source,)``.
         silent_references: sources whose reference is silent throughout.
-        silent_estimates: sources whose estimate alone is.
-        num_samples: the song's length.
-        not_determined: name of a metric -> sources that have no value since the references do not determine it.
-            Metrics that are determined for every source are not in it.
+        silent_estimates: sources of which only the estimate is silent throughout.
+        num_samples: length of the song.
+        not_determined: name of a metric -> sources without a value, because the references do not determine it;
+            metrics that are determined for all sources are omitted.
     """
 
     frames: dict[str, Array]
@@ -173,7 +174,7 @@ class Scores:
     not_determined: dict[str, list[int]] = field(default_factory=dict)
 
     def of_song(self, metric: str) -> Array:
-        """One value a source, frames being put together by :func:`over_frames`. Shape: (source,)."""
+        """Return one value per source; frames are combined by :func:`over_frames`. Shape: (source,)."""
         return self.song[metric] if metric in self.song else over_frames(self.frames[metric])
 
 
@@ -181,11 +182,11 @@ def validate(reference: Audio, estimate: Audio) -> None:
     """Check a pair of arrays ``(source, channel, time)``.
 
     Raises:
-        ValueError: another rank or type, no sound, shapes that differ, or samples that are not finite.
+        ValueError: wrong rank or type, no samples, different shapes, or samples that are not finite.
     """
     for name, array in (("reference", reference), ("estimate", estimate)):
         if array.ndim != 3 or array.dtype.kind != "f":
-            raise ValueError(f"{name}: floats (source, channel, time) are wanted, not {array.dtype} {array.shape}")
+            raise ValueError(f"{name} must be floats (source, channel, time), not {array.dtype} {array.shape}")
         if not array.size:
             raise ValueError(f"{name}: no source, no channel or no sample: {array.shape}")
         if not np.isfinite(array).all():
@@ -195,7 +196,7 @@ def validate(reference: Audio, estimate: Audio) -> None:
 
 
 def fit(sound: Audio, num_samples: int) -> Audio:
-    """A sound of another length: silence is added at its end, or its end is cut off, as museval does with estimates.
+    """Cut a sound to a length, or pad it with silence at the end, as museval does with estimates.
 
     >>> fit(np.ones((1, 2)), 3)
     array([[1., 1., 0.]])
@@ -210,23 +211,23 @@ def fit(sound: Audio, num_samples: int) -> Audio:
 
 
 def sdx_sdr(reference: Audio, estimate: Audio) -> Array:
-    """SDR of the Sound Demixing Challenges: ``10 log10(sum s² / sum (s - e)²)`` over the song. Shape: (source,)."""
+    """Return the SDR of the Sound Demixing Challenges, ``10 log10(sum s² / sum (s - e)²)``. Shape: (source,)."""
     return measure(_whole(reference, estimate, BLOCK_SAMPLES), BLOCK_SAMPLES, ["sdx-sdr"]).song["sdx-sdr"]
 
 
 def si_sdr(reference: Audio, estimate: Audio) -> Array:
-    """Scale-invariant SDR over the song; NaN where the estimate is silent. Shape: (source,)."""
+    """Return the scale-invariant SDR of the song; NaN if the estimate is silent. Shape: (source,)."""
     return measure(_whole(reference, estimate, BLOCK_SAMPLES), BLOCK_SAMPLES, ["si-sdr"]).song["si-sdr"]
 
 
 def bss_eval(reference: Audio, estimate: Audio, window: int, threads: int = 1) -> tuple[Array, Array, Array, Array]:
-    """SDR, ISR, SIR and SAR of BSSEval v4, one value a frame, in dB; museval's order.
+    """Compute SDR, ISR, SIR and SAR of BSSEval v4 in dB, one value per frame, in museval's order.
 
     Args:
         reference: the true sources.
-        estimate: what a separator gave for them.
-        window: samples of a frame.
-        threads: stretches that are computed at once.
+        estimate: the estimates of a separator.
+        window: length of a frame in samples.
+        threads: number of stretches processed in parallel.
 
     Shape:
         reference, estimate: ``(source, channel, time)``; each result: ``(source, frame)``.
@@ -250,21 +251,21 @@ def evaluate(
     metrics: Iterable[str] = DEFAULT_METRICS,
     threads: int = 1,
 ) -> dict[str, float]:
-    """Metrics of a song under ``KEY/CLASS`` and, averaged over the classes that have one, ``KEY/average``.
+    """Compute metrics of a song: ``KEY/CLASS``, and ``KEY/average`` over the classes that have a value.
 
     Args:
         reference: the true sources.
-        estimate: what a separator gave for them.
-        sample_rate: per second; a frame is 1 s.
+        estimate: the estimates of a separator.
+        sample_rate: sample rate in Hz; a frame is 1 s.
         labels: names of the sources.
-        metrics: names out of :data:`METRICS`.
-        threads: stretches that are computed at once.
+        metrics: names from :data:`METRICS`.
+        threads: number of stretches processed in parallel.
 
     Shape:
         reference, estimate: ``(source, channel, time)``.
 
     Raises:
-        ValueError: see :func:`validate`; a metric that is not known; or as many names as sources are not given.
+        ValueError: see :func:`validate`; an unknown metric; or the number of names differs from that of the sources.
 
     Warns:
         NotDeterminedWarning: values that are not determined are NaN.
@@ -285,22 +286,22 @@ def evaluate(
 
 
 def _warn(scores: Scores) -> None:
-    """Tell the caller's caller of values that are not determined."""
+    """Warn about values that are not determined, at the line that called the public function."""
     if scores.not_determined:
         message = f"{', '.join(scores.not_determined)}: not determined by references that are empty in some band; NaN"
         warnings.warn(f"{message}; the metrics ending in -reg are", NotDeterminedWarning, stacklevel=3)
 
 
 def over_frames(values: Array) -> Array:
-    """Median of the frames that have a finite value, NaN where none has. Shape: (source, frame) -> (source,).
+    """Return the median over frames with a finite value, or NaN. Shape: (source, frame) -> (source,).
 
-    A perfect frame (``inf``) is left out, as museval's stores do.
+    Perfect frames (``inf``) are left out, as in museval's stores.
     """
     return np.array([over_tracks(row, median=True) for row in values])
 
 
 def over_tracks(values: Iterable[float], *, median: bool) -> float:
-    """Median or mean of the finite values; NaN where there is none.
+    """Return the median or mean of the finite values; NaN if there is none.
 
     >>> over_tracks([1.0, 2.0, float("nan"), 9.0], median=True)
     2.0
@@ -310,25 +311,25 @@ def over_tracks(values: Iterable[float], *, median: bool) -> float:
 
 
 def measure(stretches: Stretches, window: int, metrics: Iterable[str], threads: int = 1) -> Scores:
-    """Metrics of a song that is given in stretches; memory does not grow with its length.
+    """Compute metrics of a song that is given in stretches; memory use does not grow with its length.
 
-    The audio is asked for once or, where filters are needed, twice.
+    The audio is read once or, if filters are needed, twice.
 
     Args:
         stretches: the audio.
-        window: samples of a frame.
-        metrics: names out of :data:`METRICS`.
-        threads: stretches that are computed at once.
+        window: length of a frame in samples.
+        metrics: names from :data:`METRICS`.
+        threads: number of stretches processed in parallel.
 
     Raises:
-        ValueError: see :func:`validate`; or a metric that is not known.
+        ValueError: see :func:`validate`; or an unknown metric.
     """
     metrics = list(metrics)
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
         raise ValueError(f'no metric named "{unknown[0]}"; known: {", ".join(METRICS)}')
     filtered = [name for name in metrics if METRICS[name].filtered]
-    total, spectra = _listen(stretches, window, threads, filtered=bool(filtered))
+    total, spectra = _measured_levels(stretches, window, threads, filtered=bool(filtered))
     silent = total.silent
     parts = _Parts(
         heard=[int(source) for source in np.flatnonzero(~silent[0])],
@@ -357,13 +358,13 @@ def measure(stretches: Stretches, window: int, metrics: Iterable[str], threads: 
 
 @dataclass(frozen=True)
 class _Parts:
-    """Who takes part in BSSEval: sources whose reference sounds, and of these, those whose estimate does too."""
+    """Sources in BSSEval: those whose reference is not silent, and those whose estimate is not silent either."""
 
     heard: list[int]
     judged: list[int]
 
     def usable(self, silent: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Where a value is defined: in frames in which all that take part sound.
+        """Return where a value is defined: in frames in which no participating source is silent.
 
         Shape:
             silent: ``(2, source, frame)``, reference and estimate; result: ``(source, frame)``.
@@ -373,15 +374,17 @@ class _Parts:
         return found
 
 
-def _listen(stretches: Stretches, window: int, threads: int, *, filtered: bool) -> tuple[_Total, Spectrum | None]:
-    """The first pass: energies, and where filters are needed, the cross spectra of all channels."""
+def _measured_levels(
+    stretches: Stretches, window: int, threads: int, *, filtered: bool
+) -> tuple[_Total, Spectrum | None]:
+    """First pass: compute energies and, if filters are needed, the cross spectra of all channels."""
     total, correlator = _Total(window), Correlator()
 
-    def look(item: tuple[Audio, Audio, Audio]) -> tuple[tuple[_Levels, _Levels], Spectrum | None]:
+    def analyse(item: tuple[Audio, Audio, Audio]) -> tuple[tuple[_Levels, _Levels], Spectrum | None]:
         return _levels(*item[1:], window), correlator(*map(_by_channel, item)) if filtered else None
 
     spectra: Spectrum | None = None
-    for part, spectrum in _ordered(look, _with_history(stretches()), threads):
+    for part, spectrum in _ordered(analyse, _with_history(stretches()), threads):
         total.add(part)
         if spectrum is not None:
             spectra = spectrum if spectra is None else spectra + spectrum
@@ -392,10 +395,10 @@ def _listen(stretches: Stretches, window: int, threads: int, *, filtered: bool) 
 
 @dataclass(frozen=True)
 class _Projected:
-    """The metrics that need filters.
+    """Metrics that need filters.
 
     Args:
-        frames: name of a metric -> ``(source, frame)``, NaN for sources that take no part or have no value.
+        frames: name of a metric -> ``(source, frame)``, NaN for sources that do not take part or have no value.
         not_determined: see :class:`Scores`.
     """
 
@@ -406,7 +409,7 @@ class _Projected:
 def _projected(
     stretches: Stretches, levels: _Levels, spectra: Spectrum, parts: _Parts, threads: int, metrics: Sequence[str]
 ) -> _Projected:
-    """The second pass."""
+    """Second pass: apply the filters."""
     result = _Projected({}, {})
     if not metrics:
         return result
@@ -418,7 +421,7 @@ def _projected(
     correlations = at_lags(spectra[:, references][:, :, [*references, *estimates]])
     ridges = sorted({METRICS[name].ridge for name in metrics})
     found = [filters(correlations, owners, channels, ridge) for ridge in ridges]
-    projectors = [Projector(each, owners, levels.window) for each in found]
+    projectors = [Projector(solution, owners, levels.window) for solution in found]
 
     def energies(item: tuple[Audio, Audio]) -> list[Energies]:
         framed = _framed(item, parts, levels.window)
@@ -426,11 +429,11 @@ def _projected(
 
     whole = (item for item in stretches() if item[0].shape[2] >= levels.window)
     by_ridge = zip(*_ordered(energies, whole, threads), strict=True)
-    for ridge, each, pieces in zip(ridges, found, by_ridge, strict=True):
+    for ridge, solution, pieces in zip(ridges, found, by_ridge, strict=True):
         names = [name for name in metrics if METRICS[name].ridge == ridge]
         for name, values in _ratios(names, pieces, levels.reference[parts.judged]).items():
-            determined = each.own_determined & (each.every_determined or name.startswith("isr"))
-            missing = [source for source, known in zip(parts.judged, determined, strict=True) if not known]
+            determined = solution.own_determined & (solution.every_determined or name.startswith("isr"))
+            missing = [source for source, valid in zip(parts.judged, determined, strict=True) if not valid]
             if missing:
                 result.not_determined[name] = missing
             result.frames[name] = np.full(levels.reference.shape, np.nan)
@@ -439,7 +442,7 @@ def _projected(
 
 
 def _ratios(metrics: Iterable[str], pieces: Sequence[Energies], reference: Array) -> dict[str, Array]:
-    """Metrics from the energies of the stretches' frames. Shape: (source, frame) each."""
+    """Compute metrics from the energies of all frames. Shape: (source, frame) each."""
     spatial, own, interference, explained, artifacts = (
         np.concatenate([getattr(piece, part.name) for piece in pieces], axis=1) for part in fields(Energies)
     )
@@ -453,7 +456,7 @@ def _ratios(metrics: Iterable[str], pieces: Sequence[Energies], reference: Array
 
 @dataclass(frozen=True)
 class _Levels:
-    """Energies of the frames of a stretch, and of what is left of it.
+    """Energies of the frames of a stretch, or of the rest after them.
 
     Shape:
         reference, error, product, estimate: ``(source, frame)``; silent: ``(2, source, frame)``, reference and
@@ -465,14 +468,14 @@ class _Levels:
     reference: Array
     error: Array
     product: Array
-    """of the reference with the error"""
+    """inner product of reference and error"""
     estimate: Array
     silent: NDArray[np.bool_]
 
 
 @dataclass
 class _Total:
-    """The stretches of a song put together."""
+    """The energies of all stretches of a song."""
 
     window: int
     parts: list[_Levels] = field(default_factory=list)
@@ -491,7 +494,7 @@ class _Total:
 
     @property
     def sums(self) -> Array:
-        """Of reference, error, product and estimate. Shape: (4, source)."""
+        """Sums of reference, error, product and estimate. Shape: (4, source)."""
         names = ("reference", "error", "product", "estimate")
         return np.stack([self._joined(name, [*self.parts, *self.rests]).sum(axis=-1) for name in names])
 
@@ -501,7 +504,7 @@ class _Total:
         return np.asarray(self._joined("silent", [*self.parts, *self.rests]).all(axis=-1))
 
     def frames(self) -> _Levels:
-        """All frames; a song that is shorter than the window is one."""
+        """Return the energies of all frames; a song shorter than the window is one frame."""
         parts = self.parts if any(part.num_samples for part in self.parts) else self.rests
         window = self.window if parts is self.parts else self.num_samples
         values = (self._joined(name, parts) for name in ("reference", "error", "product", "estimate", "silent"))
@@ -509,9 +512,11 @@ class _Total:
 
 
 def _levels(reference: Audio, estimate: Audio, window: int) -> tuple[_Levels, _Levels]:
-    """The whole frames of a stretch, and what is left."""
+    """Return the energies of the whole frames of a stretch, and of the rest after them."""
     if reference.shape != estimate.shape or reference.ndim != 3:
-        raise ValueError(f"reference {reference.shape} and estimate {estimate.shape}: (source, channel, time), alike")
+        raise ValueError(
+            f"reference {reference.shape} and estimate {estimate.shape} must be equal, as (source, channel, time)"
+        )
     num_samples = reference.shape[2]
     whole = num_samples // window * window
     frames = [slice(start, start + window) for start in range(0, whole, window)]
@@ -526,30 +531,31 @@ def _frame_levels(
     reference: Audio, estimate: Audio, frames: Sequence[slice]
 ) -> tuple[Array, Array, Array, Array, NDArray[np.bool_]]:
     shape = (len(reference), len(frames))
-    energy, error, product, heard = (np.zeros(shape) for _ in range(4))
+    reference_energy, error, product, estimate_energy = (np.zeros(shape) for _ in range(4))
     silent = np.zeros((2, *shape), np.bool_)
     for source, index in np.ndindex(*shape):
-        here = (source, slice(None), frames[index])
-        true = np.ascontiguousarray(reference[here], np.float64)
-        given = np.ascontiguousarray(estimate[here], np.float64)
-        difference = given - true
-        energy[source, index] = np.vdot(true, true)
+        frame = (source, slice(None), frames[index])
+        true = np.ascontiguousarray(reference[frame], np.float64)
+        estimated = np.ascontiguousarray(estimate[frame], np.float64)
+        difference = estimated - true
+        reference_energy[source, index] = np.vdot(true, true)
         error[source, index] = np.vdot(difference, difference)
         product[source, index] = np.vdot(true, difference)
-        heard[source, index] = np.vdot(given, given)
-        silent[:, source, index] = _silent(true), _silent(estimate[here])
-    return energy, error, product, heard, silent
+        estimate_energy[source, index] = np.vdot(estimated, estimated)
+        silent[:, source, index] = _silent(true), _silent(estimate[frame])
+    return reference_energy, error, product, estimate_energy, silent
 
 
 def _silent(sound: Audio) -> bool:
-    """Whether the sum of the channels is exactly zero throughout; a sound at the start answers at once."""
+    """Return whether the sum of the channels is exactly zero throughout; the first samples are checked first."""
     return not sound[:, :64].sum(axis=0).any() and not sound.sum(axis=0).any()
 
 
 def _si_sdr(reference: Array, error: Array, product: Array, estimate: Array) -> Array:
-    """The part of the error that is parallel to the reference is a gain, and no error.
+    """Compute SI-SDR: the part of the error that is parallel to the reference is a gain and does not count.
 
-    What is left is a small difference of great numbers, of the error or of the estimate; the smaller ones lose less.
+    The rest is a small difference of large numbers, computed from the error or the estimate, whichever is smaller, to
+    lose less precision.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         target = np.square(reference + product) / reference
@@ -558,14 +564,14 @@ def _si_sdr(reference: Array, error: Array, product: Array, estimate: Array) -> 
 
 
 def _decibels(numerator: Array, denominator: Array, undefined: NDArray[np.bool_] | None = None) -> Array:
-    """``10 log10`` of a ratio of energies; ``inf`` where the denominator is zero, NaN where it is undefined."""
+    """Return ``10 log10`` of a ratio of energies; ``inf`` if the denominator is zero, NaN if it is undefined."""
     with np.errstate(divide="ignore", invalid="ignore"):
         values = np.where(denominator == 0, np.inf, 10.0 * np.log10(numerator / denominator))
     return values if undefined is None else np.where(undefined, np.nan, values)
 
 
 def _framed(item: tuple[Audio, Audio], parts: _Parts, window: int) -> tuple[Array, Array]:
-    """Whole frames of those who take part. Shape: (source, channel, time) -> (source, channel, frame, time)."""
+    """Return the frames of participating sources. Shape: (source, channel, time) -> (source, channel, frame, time)."""
     framed = []
     for sound, sources in zip(item, (parts.heard, parts.judged), strict=True):
         whole = sound.shape[2] // window * window
@@ -584,7 +590,7 @@ def _by_channel(sound: Audio) -> Array:
 
 
 def _with_history(stretches: Iterable[tuple[Audio, Audio]]) -> Iterator[tuple[Audio, Audio, Audio]]:
-    """Each stretch after the references' last samples before it."""
+    """Yield each stretch, preceded by the last samples of the references before it."""
     history: Audio | None = None
     for reference, estimate in stretches:
         if history is None:
@@ -594,7 +600,7 @@ def _with_history(stretches: Iterable[tuple[Audio, Audio]]) -> Iterator[tuple[Au
 
 
 def _whole(reference: Audio, estimate: Audio, window: int) -> Stretches:
-    """Arrays as stretches."""
+    """Divide arrays into stretches."""
     validate(reference, estimate)
     step = window * FRAMES_A_STRETCH
 
@@ -606,7 +612,7 @@ def _whole(reference: Audio, estimate: Audio, window: int) -> Stretches:
 
 
 def _ordered(function: Callable[[T], U], items: Iterable[T], threads: int) -> Iterator[U]:
-    """The results in the order of the items, with a few of them on the way at a time."""
+    """Yield the results in the order of the items, while a few of them are computed in parallel."""
     if threads < 2:
         yield from map(function, items)
         return

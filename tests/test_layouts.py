@@ -207,6 +207,55 @@ class TestClassFolders:
             "no_drums/Bass Song.wav": ("mixture", 'its folder "no_drums" says that it is without drums'),
         }
 
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "vocals/songA_no_vocals.wav", "vocals/songB_(Instrumental)_UVR.wav", "vocals/no vocals - songA.wav",
+            "vocals/songA instrumental.wav", "bass/songA_without bass.wav", "drums/songB drumless.wav",
+            "drums/songA_mix.wav", "drums/no_vocals.wav", "vocals/instrumental/songA.wav",
+            "drums/songs minus drums.wav",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("song", ["", "song/"])
+    def test_a_name_that_lacks_the_class_is_believed(self, tmp_path: Path, path: str, song: str) -> None:
+        put(tmp_path, *(f"{song}{label}/songA_{label}.wav" for label in ("vocals", "drums", "bass")), song + path)
+        found = layouts.scan(tmp_path)
+        assert skips(found) == {song + path: "mixture"}
+        assert len(found.stems) == 3
+
+    @pytest.mark.parametrize("song", ["", "song/"])
+    def test_a_name_of_another_class_is_not_settled(self, tmp_path: Path, song: str) -> None:
+        paths = [song + path for path in ("drums/bass.wav", "vocals/kick.wav", "bass/songA_drums.wav")]
+        put(tmp_path, *paths, *(f"{song}{label}/songA.wav" for label in ("vocals", "drums", "bass")))
+        found = layouts.scan(tmp_path)
+        assert sorted(claims(found).values()) == ["bass", "drums", "vocals"]
+        assert skips(found) == dict.fromkeys(paths, "class_unknown")
+        detail = {skip.path: skip.detail for skip in found.skipped}[song + "vocals/kick.wav"]
+        assert detail == '"kick" says drums, and its folder says vocals: correct one of the two'
+
+    @pytest.mark.parametrize("song", ["", "song/"])
+    def test_a_kind_of_the_class_and_a_title_contradict_nothing(self, tmp_path: Path, song: str) -> None:
+        kinds = ("drums/kick.wav", "vocals/lead.wav", "bass/synth bass.wav", "bass/synth.wav", "drums/fx.wav")
+        titles = ("vocals/Drums of War.wav", "drums/Piano Man_03.wav", "vocals/Life Without Drums.wav",
+                  *(f"{label}/Guitar_{at}.wav" for at, label in enumerate(("drums", "bass", "vocals"))),
+                  *(f"{label}/Song (Original Mix).wav" for label in ("drums", "bass")))  # fmt: skip
+        put(tmp_path, *(song + path for path in (*kinds, *titles)))
+        found = layouts.scan(tmp_path)
+        assert claims(found) == {path: path.removeprefix("song/").partition("/")[0] for path in claims(found)}
+        assert (len(found.stems), skips(found)) == (len(kinds) + len(titles), {})
+
+    def test_a_song_called_like_a_class_beside_classes(self, tmp_path: Path) -> None:
+        put(tmp_path, "vocals/x.wav", "drums/x.wav", "Guitar/01_vocals.wav", "Guitar/02_bass.wav", "Guitar/03_x.wav")
+        found = layouts.scan(tmp_path)
+        assert claims(found) == {
+            "Guitar/01_vocals.wav": "vocals",
+            "Guitar/02_bass.wav": "bass",
+            "drums/x.wav": "drums",
+            "vocals/x.wav": "vocals",
+        }
+        assert track_of(found)["Guitar/01_vocals.wav"] == "Guitar"
+        assert skips(found) == {"Guitar/03_x.wav": "class_unknown"}
+
     def test_a_title_that_is_a_class(self, tmp_path: Path) -> None:
         put(tmp_path, "drums/Piano Man_drums.wav", "bass/Piano Man_bass.wav")
         assert set(track_of(layouts.scan(tmp_path)).values()) == {"Piano Man"}

@@ -52,6 +52,8 @@ class Reading:
         exact: whether it holds nothing but what it tells, numbers, and words such as "stems" or "clean".
         start: where the words begin that tell all that; the length of the name where none do.
         starts: where any telling word begins.
+        apart: whether what it tells stands in a part of its own, as in "Song_drums", not among words of a title.
+        at_end: whether nothing but numbers and takes stands behind what it tells.
     """
 
     label: str | None = None
@@ -62,6 +64,8 @@ class Reading:
     exact: bool = False
     start: int = 0
     starts: tuple[int, ...] = ()
+    apart: bool = False
+    at_end: bool = False
 
     @property
     def tells(self) -> bool:
@@ -147,7 +151,10 @@ class Reader:
         items = self._items(name, without)
         _negate(items)
         reading = self._of_bracket(items)
-        return reading or self._of_all(items, len(name))
+        if reading is not None:
+            return replace(reading, apart=True, at_end=True)
+        reading = self._of_all(items, len(name))
+        return replace(reading, apart=_apart(items, reading), at_end=_at_end(items))
 
     # --- from phrases to meanings
 
@@ -500,6 +507,20 @@ def _ends(items: Sequence[_Item], item: _Item) -> bool:
     """Whether nothing that tells anything stands behind an item."""
     behind = items[items.index(item) + 1 :]
     return all(one.kind in ("number", "neutral", "unknown", "connector") for one in behind)
+
+
+def _apart(items: Sequence[_Item], reading: Reading) -> bool:
+    """Whether a part of a name tells and holds no unknown word: the last one, or any where a class is left out."""
+    parts = {item.part for item in items if item.kind not in _SILENT or item.negates}
+    last = {item.part for item in _last_part(items)}
+    parts = parts if reading.partial else parts & last
+    return any(all(item.kind not in _UNKNOWN for item in items if item.part == part) for part in parts)
+
+
+def _at_end(items: Sequence[_Item]) -> bool:
+    """Whether the last word that is more than a number or a take tells something."""
+    said = [item for item in items if item.negates or item.kind not in ("number", "neutral")]
+    return bool(said) and (said[-1].negates or said[-1].kind not in _SILENT)
 
 
 def _last_part(items: Sequence[_Item]) -> list[_Item]:

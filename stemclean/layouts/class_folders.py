@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from stemclean.labels import Profile, Reading
+from stemclean.labels import MIXTURE, Profile, Reading
 from stemclean.layouts.base import Found
+from stemclean.layouts.contradictions import settled
 from stemclean.layouts.naming import by_folder, folder_claims, names, readings, song_in
 from stemclean.layouts.walk import audio_files
 
@@ -35,11 +36,15 @@ class ClassFolders:
         files = audio_files(path)
         claims = _claims(path, files, profile)
         own = readings(by_folder(files), path, profile)
+        said = {file: _mixtures(file, path, profile) or claims.get(_top(file, path)) for file in files}
+        found = settled(said, own, profile)
+        songs = {folder for folder, claim in claims.items() if claim is None and profile.exact(folder.name)}
         for file in files:
-            reading = claims.get(_top(file, path)) or own[file]
+            reading, detail = found[file]
             below = file.relative_to(path).parts[1:-1]
             song = song_in(names(file), reading.label, profile)
-            yield Found(file, reading.label, "/".join((*below, song)), reading=reading)
+            track = _top(file, path).name if _top(file, path) in songs else "/".join((*below, song))
+            yield Found(file, reading.label, track, detail=detail, reading=reading)
 
 
 def _claims(path: Path, files: list[Path], profile: Profile) -> dict[Path, Reading | None]:
@@ -49,6 +54,12 @@ def _claims(path: Path, files: list[Path], profile: Profile) -> dict[Path, Readi
         if file.parent != path:
             in_folder[_top(file, path)].append(file)
     return folder_claims(in_folder, profile)
+
+
+def _mixtures(file: Path, path: Path, profile: Profile) -> Reading | None:
+    """What a folder inside that of the class says, where it holds mixtures: ``vocals/instrumental/song1.wav``."""
+    below = [profile.read(name) for name in file.relative_to(path).parts[1:-1]]
+    return next((reading for reading in below if reading.exact and (reading.partial or reading.label == MIXTURE)), None)
 
 
 def _top(file: Path, path: Path) -> Path:

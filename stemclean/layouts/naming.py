@@ -2,10 +2,10 @@
 
 Rules, none of which guesses:
 
-* A file's class stands in the name of its folder, if that is a class and nothing else and a folder beside it is
-  another class (``song/vocals/lead.wav`` beside ``song/drums/``), or the files in it do not mostly say otherwise; else
-  in its own name (``Drums 2.flac``). A lone folder "Bass" that holds drums and vocals is a song. What a folder says
-  that is no class, such as "no_drums", goes for its files too.
+* A file's class stands in the name of its folder, if that is a class and nothing else, and the files in it do not
+  mostly say otherwise (``song/vocals/lead.wav``); else in its own name (``Drums 2.flac``). A folder "Bass" that holds
+  drums and vocals is a song. What a folder says that is no class, such as "no_drums", goes for its files too. What a
+  name says against its folder is settled in :mod:`stemclean.layouts.contradictions`.
 * Words of the song's title tell nothing: those that the folders above have too (``Piano Man/Piano Man_mix.wav``), and
   those that all files of a song share, unless they are a class and nothing else, and no file names another
   (``Drums kick.wav`` and ``Drums snare.wav``), or all that differs are numbers and takes (``Wobble Bass 1.wav`` and
@@ -26,16 +26,13 @@ from stemclean.labels import MIXTURE, Profile, Reading
 from stemclean.labels.reading import phrase
 from stemclean.labels.splitting import Word, cut, normal
 from stemclean.labels.words import CONNECTORS
+from stemclean.layouts.contradictions import names_another
+from stemclean.layouts.walk import names
 
 __all__ = ["by_folder", "common_folder", "folder_claims", "names", "readings", "song_in", "tracks", "unclear"]
 
 
 _JOINING = CONNECTORS | {"+", "&"}
-
-
-def names(path: Path) -> str:
-    """A file's name without its endings: ``song`` for ``song.stem.mp4``."""
-    return path.stem.removesuffix(".stem")
 
 
 def folder_claims(in_folder: Mapping[Path, Sequence[Path]], profile: Profile) -> dict[Path, Reading | None]:
@@ -51,12 +48,18 @@ def folder_claims(in_folder: Mapping[Path, Sequence[Path]], profile: Profile) ->
         if claim is not None:
             beside[folder.parent].add(claim.label)
     for folder, claim in claims.items():
-        if claim is not None and len(beside[folder.parent]) == 1:
-            found = [profile.find(names(path)) for path in in_folder[folder]]
-            objections = sum(label not in (None, MIXTURE, claim.label) for label in found)
-            if objections * 2 >= max(1, len(in_folder[folder])):
-                claims[folder] = None
+        if claim is not None and _is_song(claim, in_folder[folder], profile, alone=len(beside[folder.parent]) == 1):
+            claims[folder] = None
     return claims
+
+
+def _is_song(claim: Reading, files: Sequence[Path], profile: Profile, *, alone: bool) -> bool:
+    """Whether a folder that is called like a class holds a song of that title: its files mostly name other classes.
+
+    Beside a folder of another class, they must name two: files that all name one are in the wrong folder.
+    """
+    others = [profile.find(names(path)) for path in files if names_another(names(path), claim, profile)]
+    return len(others) * 2 >= max(1, len(files)) and (alone or len(set(others)) > 1)
 
 
 def _of_folder(name: str, profile: Profile) -> Reading | None:

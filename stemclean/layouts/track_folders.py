@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from stemclean.labels import Profile
+from stemclean.labels import Profile, Reading
 from stemclean.layouts.base import Found
+from stemclean.layouts.contradictions import settled
 from stemclean.layouts.naming import by_folder, folder_claims, readings, tracks
 from stemclean.layouts.walk import audio_files
 
@@ -32,9 +33,13 @@ class TrackFolders:
         claims[path] = None  # the dataset's own name speaks for nothing
         own = readings(in_folder, path, profile)
         song_of = tracks(files, path, profile)
+        found: dict[Path, tuple[Reading, str]] = {}
+        for beside in by_folder(in_folder).values():  # folders that lie in one folder
+            said = {file: claims[folder] for folder in beside for file in in_folder[folder]}
+            found |= settled(said, own, profile)
         for file in files:
-            reading = claims[file.parent] or own[file]
-            yield Found(file, reading.label, song_of[file], reading=reading)
+            reading, detail = found[file]
+            yield Found(file, reading.label, song_of[file], detail=detail, reading=reading)
 
 
 LAYOUT = TrackFolders()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stemclean.audio.files import ENDINGS
 
-__all__ = ["audio_files", "holds_audio"]
+__all__ = ["audio_files", "holds_audio", "names"]
 
 _PASSED_OVER = frozenset({"__MACOSX"})
 
@@ -58,3 +58,8 @@ def _walk(folder: Path, seen: set[tuple[int, int]], links: list[Path]) -> Iterat
             links.append(path)
         elif path.suffix.lower() in ENDINGS:
             yield path
+
+
+def names(path: Path) -> str:
+    """A file's name without its endings: ``song`` for ``song.stem.mp4``."""
+    return path.stem.removesuffix(".stem")

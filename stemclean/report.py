@@ -1,7 +1,7 @@
-"""The verb ``report``: what a manifest says, short enough to be read.
+"""The verb ``report``: short summaries of manifests.
 
-Every function here is pure: a manifest goes in, plain JSON-able objects come out. The command line prints
-them as tables or, with ``--json``, as they are. Times are seconds.
+All functions are pure: they take a manifest and return objects that can be written as JSON. The command line prints
+them as tables or, with ``--json``, as JSON. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ __all__ = [
 ]
 
 NO_FAILURE = frozenset({"mixture", "silent"})
-"""Skip reasons that are no failure: the file was read and understood, and it is no stem or holds no sound."""
+"""Skip reasons that are not failures: the file was read, but it is not a stem or contains no sound."""
 
 
 def skips(skipped: Iterable[Skip]) -> dict[str, Any]:
-    """The files that a run passed over.
+    """The files that were skipped.
 
     Returns:
         - ``failures``: those that *this* run could not use, each with ``path``, ``reason``, ``detail``. Recognised
-          mixtures and silent stems are left out: nothing failed there.
-        - ``mixtures``: how many whole songs this run passed over.
-        - ``skipped_before``: how many files of any reason earlier runs passed over (their skips have a ``by``).
+          mixtures and silent stems are not failures.
+        - ``mixtures``: number of mixtures that this run skipped.
+        - ``skipped_before``: number of files that earlier runs skipped, for any reason (they have a ``by``).
     """
     skipped = list(skipped)
     fresh = [skip for skip in skipped if skip.by is None]
@@ -52,21 +52,21 @@ def skips(skipped: Iterable[Skip]) -> dict[str, Any]:
 
 
 def describe_refined(manifest: Manifest) -> dict[str, Any]:
-    """What :func:`stemclean.refine.refine` gave, in short.
+    """A short summary of the result of :func:`stemclean.refine.refine`.
 
     Returns:
-        - ``stems``: how many there are; ``verdicts``: action -> how many.
-        - ``classes``: class -> seconds ``claimed``, and seconds ``kept``: what holds this class and no other.
-        - ``findings``: the stems that are not as claimed, worst first: the lowest label quality, then the id. Silent
-          ones come last: they do no harm. Each has ``id``, ``path``, ``claimed``, ``found``, ``scores``,
+        - ``stems``: number of stems; ``verdicts``: action -> number of stems.
+        - ``classes``: class -> seconds ``claimed`` and ``kept`` (in stems that hold only this class).
+        - ``findings``: the stems that are not as claimed, by label quality, lowest first, then by id. Silent stems come
+          last, since they do no harm. Each has ``id``, ``path``, ``claimed``, ``found``, ``scores``,
           ``measured_db``, ``label_quality``, ``action``, ``reason``.
-        - ``held_out``: the same for declared test and validation stems, whose labels stay as they are.
-        - ``rounds``: of ``--self``, what each round changed, see :func:`stemclean.refining.rounds.bookkeeping`.
-        - ``thresholds``: of ``--threshold adaptive``, what was found, see :func:`stemclean.refining.adaptive.resolve`.
-        - ``noise``: how noisy the claims are, see :data:`stemclean.refining.noise.KEYS`; None where nothing tells it.
-        - ``duplicates``: how many sounds stand in several stems, see :func:`stemclean.duplicates.counted`.
-        - ``issues``: what the checks found, see :func:`stemclean.checks.table`.
-        - ``root``: the folder of the stems, relative to that of the manifest as it was written.
+        - ``held_out``: the same for declared test and validation stems, whose labels are not changed.
+        - ``rounds``: with ``--self``, the changes in each round, see :func:`stemclean.refining.rounds.bookkeeping`.
+        - ``thresholds``: with ``--threshold adaptive``, see :func:`stemclean.refining.adaptive.resolve`.
+        - ``noise``: estimated noise of the claims, see :data:`stemclean.refining.noise.KEYS`; None if it is unknown.
+        - ``duplicates``: number of sounds that occur in several stems, see :func:`stemclean.duplicates.counted`.
+        - ``issues``: issues that the checks found, see :func:`stemclean.checks.table`.
+        - ``root``: the folder of the stems, relative to that of the manifest.
         - ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
     summary, config = manifest.summary, manifest.created.config
@@ -89,15 +89,15 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
 
 
 def describe_completed(manifest: Manifest) -> dict[str, Any]:
-    """What :func:`stemclean.refine.refine_pitch` gave, in short.
+    """A short summary of the result of :func:`stemclean.refine.refine_pitch`.
 
     Returns:
-        - ``stems``: how many there are; ``root``, ``weights`` (``uri``, ``sha256``).
-        - ``annotated``, ``pseudo_f0``, ``pseudo_vocals``, ``unsung``, ``left``: as in the manifest's summary.
-        - ``kept_in_float``: files of estimated voices that exceed full scale, so that integers would clip them.
-        - ``pseudo``: each pseudo label, the least trusted first: ``id`` of its stem, ``kind`` (``f0`` or ``vocals``),
+        - ``stems``: number of stems; ``root``, ``weights`` (``uri``, ``sha256``).
+        - ``annotated``, ``pseudo_f0``, ``pseudo_vocals``, ``unsung``, ``left``: as in the summary of the manifest.
+        - ``kept_in_float``: files of estimated voices that exceed full scale and were therefore written in float.
+        - ``pseudo``: all pseudo labels, lowest confidence first: ``id`` of the stem, ``kind`` (``f0`` or ``vocals``),
           ``path``, ``confidence``.
-        - and what :func:`skips` returns.
+        - the keys of :func:`skips`.
     """
     pseudo = [
         {"id": stem.id, "kind": "f0", "path": stem.f0.path, "confidence": stem.f0.confidence}
@@ -119,18 +119,18 @@ def describe_completed(manifest: Manifest) -> dict[str, Any]:
             for stem in manifest.stems
             if stem.estimated and any(issue.code == "kept_in_float" for issue in stem.issues)
         ],
-        "pseudo": sorted(pseudo, key=lambda one: (one["confidence"] or 0.0, one["id"])),
+        "pseudo": sorted(pseudo, key=lambda label: (label["confidence"] or 0.0, label["id"])),
         **skips(manifest.skipped),
     }
 
 
 def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
-    """A trimmed manifest in short.
+    """A short summary of a trimmed manifest.
 
     Returns:
         ``stems``; ``classes``: class -> number of ``stems``, seconds ``before`` and ``after``; ``silent``: paths of
-        stems in which this run left nothing; ``turned_down``: song -> dB by which its stems were written louder, below
-        0 where one of them exceeded full scale; ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
+        stems in which this run found no sound; ``turned_down``: song -> gain in dB with which its stems were written,
+        below 0 if one of them exceeded full scale; ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
     classes: dict[str, dict[str, float]] = {
         label: {"stems": 0, "before": 0.0, "after": 0.0} for label in manifest.labels
@@ -152,13 +152,13 @@ def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
 
 
 def describe_exported(exported: Mapping[str, Any]) -> dict[str, Any]:
-    """An export in short.
+    """A short summary of an export.
 
     Args:
         exported: :meth:`stemclean.export.ExportReport.to_dict`.
 
     Returns:
-        The same with ``output``, the list that was written, and with ``failures``, ``mixtures``, ``skipped_before``
+        The same, with ``output`` (the list that was written) and with ``failures``, ``mixtures``, ``skipped_before``
         (see :func:`skips`) instead of ``skipped``.
     """
     report = {key: value for key, value in exported.items() if key != "skipped"}
@@ -167,10 +167,10 @@ def describe_exported(exported: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe_planted(truth: Manifest) -> dict[str, Any]:
-    """The truth about a corrupted dataset in short.
+    """A short summary of the ground truth of a corrupted dataset.
 
     Returns:
-        ``stems``; ``faults``: kind of fault -> how many stems have it (``none``: left alone); ``turned_down``: as of
+        ``stems``; ``faults``: kind of fault -> number of stems (``none``: unchanged); ``turned_down``: as in
         :func:`describe_trimmed`; ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
     return {
@@ -182,11 +182,11 @@ def describe_planted(truth: Manifest) -> dict[str, Any]:
 
 
 def describe_training(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What :func:`stemclean.train_classifier.train_classifier` gives back, without its history and recipe.
+    """The result of :func:`stemclean.train_classifier.train_classifier`, without history and recipe.
 
     Returns:
-        ``output``, ``labels``, ``parameters``, ``metrics`` of the validation, ``data``, ``seconds``; ``published``: the
-        URI on the hub, or None; ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
+        ``output``, ``labels``, ``parameters``, validation ``metrics``, ``data``, ``seconds``; ``published``: the URI on
+        the hub, or None; ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
     return {
         "output": card["output"],

@@ -62,21 +62,21 @@ class VerdictReason(StrEnum):
     meaning: str
 
     AS_CLAIMED = "as_claimed", "keep", "exactly the claimed classes were found"
-    OTHER_CLASS_FOUND = "other_class_found", "relabel", "one class was found, and it is not just what was claimed"
-    UNCLAIMED_CLASS_PRESENT = "unclaimed_class_present", "mixed", "the claimed class and others were found"
+    OTHER_CLASS_FOUND = "other_class_found", "relabel", "exactly one class was found, and it differs from the claim"
+    UNCLAIMED_CLASS_PRESENT = "unclaimed_class_present", "mixed", "the claimed classes and others were found"
     CLAIMED_CLASS_ABSENT = (
         "claimed_class_absent",
         "mixed",
-        "several classes were found, and a claimed one is not among them",
+        "several classes were found, but a claimed one was not",
     )
     BLEED_TOLERATED = (
         "bleed_tolerated",
         "keep",
-        "the claimed class and others were found, the others below --max-bleed-db",
+        "the claimed classes and others were found; the others are below --max-bleed-db",
     )
-    NO_CLASS = "no_class", "drop", "no class reached the threshold"
-    SILENT = "silent", "drop", "nothing in the file is loud enough to be judged"
-    HELD_OUT = "held_out", "keep", "a declared test or validation stem: reported on, never relabelled"
+    NO_CLASS = "no_class", "drop", "no class exceeded its threshold"
+    SILENT = "silent", "drop", "no part of the file is loud enough to be judged"
+    HELD_OUT = "held_out", "keep", "a declared test or validation stem, which is reported on but never relabelled"
 
     def __new__(cls, value: str, action: Action, meaning: str) -> Self:
         """Create a member from its value, action and meaning."""

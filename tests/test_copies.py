@@ -190,7 +190,7 @@ def test_refine_reports_copies_in_other_formats(refined: Manifest) -> None:
     assert codes(stems["a/vocals"]) == {"duplicate_across_songs", "duplicate_across_splits"}
     assert codes(stems["b/drums"]) == {"duplicate_in_song"}
     (detail,) = [issue.detail for issue in stems["b/pad"].issues if issue.code == "duplicate_across_songs"]
-    assert detail == "the same sound, in a file of other bytes, as a/bass (bass, train)"
+    assert detail == "the same sound, in a different file, as a/bass (bass, train)"
 
 
 def test_no_copy_is_bleed_of_another(refined: Manifest) -> None:

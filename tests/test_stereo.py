@@ -95,7 +95,7 @@ def test_a_stretch_is_found_and_nothing_else_is_changed():
     (back,) = restored([heard], faults, RATE)
     away = np.abs(np.arange(sound.shape[1]) / RATE - second.start) > 2 * stereo.FADE
     assert np.allclose(back[:, away], sound[:, away], atol=1e-3)  # but for hiss, and for a fade amid sound
-    assert "s: heard as the mono" in of_sound(Sound(faults))[0].detail
+    assert "s: used as mono" in of_sound(Sound(faults))[0].detail
 
 
 def test_a_down_mix_hears_what_cancels(tmp_path):

@@ -1,4 +1,4 @@
-"""docs/commands.md: what ``--help`` says, of every command."""
+"""docs/commands.md: the ``--help`` of every command."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from stemclean.cli import app
 PATH = "docs/commands.md"
 
 TYPER = ".".join(typer.__version__.split(".")[:2])
-"""Another Typer may word and wrap its help otherwise; a test compares the page for this one."""
+"""Other versions of Typer may format help differently; a test compares the page for this one."""
 
 HEAD = f"""\
 <!-- Written by docs/_tools/commands_page.py with Typer {TYPER}; change stemclean/cli instead. -->
 # Commands
 
-stdout carries data, stderr carries talk: `stemclean refine my_stems --json > report.json` keeps them apart. Progress
-bars and colours appear on terminals only. One file that cannot be read never ends a run: it is listed under `skipped`
-in the manifest, with a [reason](manifest.md#reasons-of-a-skipped-file), and the exit code says so. What may be given as
-data is told in [Your data](datasets.md), what `--json` prints in [JSON output](json.md).
+Data are written to stdout, messages to stderr, so `stemclean refine my_stems --json > report.json` separates them.
+Progress bars and colours only appear on terminals. A file that cannot be read does not end a run: it is listed under
+`skipped` in the manifest, with a [reason](manifest.md#reasons-of-a-skipped-file), and the exit code is 3. See [Your
+data](datasets.md) for the input formats and [JSON output](json.md) for the output of `--json`.
 
-| exit code | means |
+| exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | findings, where `--fail-on` asked for them |
-| 2 | usage or configuration: nothing was done |
+| 1 | findings, with `--fail-on` |
+| 2 | usage or configuration error; nothing was done |
 | 3 | finished, but some inputs failed |
 | 70 | a bug in stemclean |
-| 130, 143, 129 | interrupted (Ctrl-C), terminated or hung up; the same command goes on where it was |
-| 141 | nobody reads the output any more, as in `stemclean … \\| head` |
+| 130, 143, 129 | interrupted (Ctrl-C), terminated or hung up; the same command continues the run |
+| 141 | the reader of the output is gone, as in `stemclean … \\| head` |
 """
 
 
 def names() -> list[tuple[str, ...]]:
-    """Every command as it is typed, groups before their members; ``()`` is the program itself."""
+    """The words of every command, groups before their members; ``()`` is the program itself."""
     return [(), *_below(get_command(app), ())]
 
 
 def help_text(name: tuple[str, ...]) -> str:
-    """What ``stemclean NAME --help`` prints on 80 columns."""
+    """The output of ``stemclean NAME --help`` in 80 columns."""
     result = CliRunner().invoke(app, [*name, "--help"], prog_name="stemclean", env={"COLUMNS": "80", "NO_COLOR": "1"})
     if result.exit_code:
         raise RuntimeError(f"stemclean {' '.join(name)} --help: exit {result.exit_code}\n{result.output}")

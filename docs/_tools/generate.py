@@ -1,11 +1,11 @@
-"""Write every page and file that is generated, or check that they are fresh.
+"""Write all generated pages and files, or check that they are up to date.
 
     python docs/_tools/generate.py            # write
-    python docs/_tools/generate.py --check    # exit with 1 where one is stale
+    python docs/_tools/generate.py --check    # exit with 1 if one is stale
 
-A generator is a module beside this one with ``PATH``, relative to the repository, and ``render() -> str``. The README's
-block holds what a network said; it is written here and compared, finding by finding, in tests/test_docs_fresh.py. The
-pages of the benchmarks are written from their results by ``benchmarks.page``, which draws their plots as well.
+A generator is a module in this folder with ``PATH``, relative to the repository, and ``render() -> str``. The output
+block of the README depends on a network; it is written here, and tests/test_docs_fresh.py compares its findings. The
+benchmark pages are written from their results by ``benchmarks.page``, which also draws the plots.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ GENERATORS = ("schema", "manifest_page", "commands_page", "weights_page", "setti
 
 
 def stale(write: bool) -> list[Path]:
-    """The generated files that were not fresh, relative to the repository; ``write`` makes them so."""
+    """The generated files that were stale, relative to the repository; ``write`` updates them."""
     sys.path.insert(0, str(Path(__file__).parent))
     found = []
-    for name in GENERATORS if write else GENERATORS[:-1]:  # scores differ in the last digit from machine to machine
+    for name in GENERATORS if write else GENERATORS[:-1]:  # the last digit of scores depends on the machine
         generator = importlib.import_module(name)
         found += _stale_of({generator.PATH: generator.render()}, write)
     sys.path.insert(0, str(ROOT))
@@ -30,7 +30,7 @@ def stale(write: bool) -> list[Path]:
 
 
 def _stale_of(pages: dict[str, str], write: bool) -> list[Path]:
-    """Those of some pages, path and text, that were not fresh; ``write`` makes them so."""
+    """The stale ones among pages (path -> text); ``write`` updates them."""
     found = []
     for name, text in pages.items():
         path = ROOT / name

@@ -1,4 +1,4 @@
-"""docs/manifest.md: every object of the manifest, from its JSON Schema, and every reason code."""
+"""docs/manifest.md: all objects of the manifest, from its JSON Schema, and all reason codes."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ HEAD = """\
 <!-- Written by docs/_tools/manifest_page.py; change stemclean/manifest.py instead. -->
 # The manifest
 
-A manifest says what a dataset holds, what was found in it, and why. Every verb takes one (or a folder, which is scanned
-into one) and most give one back. This page describes the schema `{schema}`; the
-[JSON Schema](https://json-schema.org) itself is shipped in the package as `stemclean/manifest.schema.json`.
+A manifest describes a dataset: what it contains, what was found in it, and why. Commands that take a dataset accept
+a manifest, or a folder that they scan; most write a manifest. This page describes the schema `{schema}`. The
+[JSON Schema](https://json-schema.org) is part of the package, as `stemclean/manifest.schema.json`.
 
 ```python
 from stemclean import manifest
 
-data = manifest.read("refined.json")            # refused, with the address, where a rule is broken
+data = manifest.read("refined.json")            # an error names the place in the file
 drums = [stem for stem in data.stems if stem.labels == ["drums"]]
 manifest.write(data.with_stems(drums), "drums.jsonl.gz")
 ```
 
 ## Rules
 
-- `.json` is one document. `.jsonl` and `.jsonl.gz` have the header object on the first line, then one stem a line:
-  `manifest.iter_stems(path)` reads millions of them without holding more than one.
-- Times are seconds, counts begin with `num_`, other numbers carry their unit (`_db`, `_dbfs`, `_lufs`, `_hz`).
-- Paths are POSIX and relative to `root`, which is relative to the manifest's own folder. A path that leaves `root` is
-  refused.
-- There is `null` and never NaN. Keys are sorted and floats are rounded to what they mean, so that equal manifests
+- A `.json` file is a single document. `.jsonl` and `.jsonl.gz` have the header object on the first line, followed by
+  one stem per line, so `manifest.iter_stems(path)` can read millions of stems one at a time.
+- Times are in seconds, counts begin with `num_`, and other numbers carry their unit (`_db`, `_dbfs`, `_lufs`, `_hz`).
+- Paths are POSIX and relative to `root`, which is relative to the folder of the manifest. Paths that lead out of `root`
+  are refused.
+- Missing values are `null`, never NaN. Keys are sorted and floats are rounded to their precision, so equal manifests
   have equal bytes.
-- `claimed` is what the dataset said and is never overwritten; `labels` is what is believed now, a set of any size.
-- Keys that a version does not know survive reading and writing.
+- `claimed` contains the classes according to the dataset and is never overwritten; `labels` contains those that the
+  stem is now believed to hold, any number of them.
+- Unknown keys are kept when a manifest is read and written.
 """
 
 ORDER = (
@@ -98,7 +99,7 @@ def _markdown(docstring: str) -> str:
 
 
 def _type(field: dict[str, Any]) -> str:
-    """A field's type in words, with links to the objects of this page."""
+    """The type of a field in words, with links to the objects of this page."""
     if "$ref" in field:
         name = field["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"

@@ -1,8 +1,8 @@
-"""The README's first command, run for its real output.
+"""The real output of the first command in the README.
 
-The block between ``<!-- output: COMMAND -->`` and ``<!-- end of output -->`` is what COMMAND prints, run in the root
-of the repository and writing nothing there. Where the example or the bundled weights are not in the tree, the
-block is left as it is.
+The block between ``<!-- output: COMMAND -->`` and ``<!-- end of output -->`` is the output of COMMAND, run as if in the
+root of the repository, but without writing to it. If the example or the bundled weights are missing, the block is not
+changed.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def render() -> str:
 
 
 def _block(command: str) -> str | None:
-    """The command and what it prints, as a Markdown block; None where it cannot be run yet."""
+    """The command and its output as a Markdown block, or None if it cannot be run."""
     program, *arguments = shlex.split(command)
     inputs = [ROOT / word for word in arguments if "/" in word]
     if not all(path.exists() for path in inputs) or not any((ROOT / "stemclean" / "weights").glob("*.safetensors")):
         return None
     with tempfile.TemporaryDirectory() as folder:
-        # In a folder of its own, from which the example is reached under the same name.
+        # In a separate folder, with a link to the example under the same name.
         (Path(folder) / "examples").symlink_to(ROOT / "examples")
         done = subprocess.run(
             [sys.executable, "-m", program, *arguments],

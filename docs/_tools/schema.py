@@ -1,4 +1,4 @@
-"""The JSON Schema of the manifest, as it is published."""
+"""The published JSON Schema of the manifest."""
 
 from __future__ import annotations
 

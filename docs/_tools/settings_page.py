@@ -1,4 +1,4 @@
-"""docs/settings.md: every setting, with its default and what it may be, from the classes that check it."""
+"""docs/settings.md: all settings with their defaults and allowed values, from the classes that check them."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ def _of(kind: type[Settings]) -> Iterator[tuple[str, str, str]]:
 
 def _row(kind: type[Settings], name: str) -> tuple[str, str, str]:
     default = kind.model_fields[name].default
-    told = "" if default is PydanticUndefined else "none" if default is None else shown(default)
-    return f"`{kind.key(name)}`", f"`{told}`" if told else "", re.sub(r'"(\w+)"', r"`\1`", allowed(kind, name))
+    text = "" if default is PydanticUndefined else "none" if default is None else shown(default)
+    return f"`{kind.key(name)}`", f"`{text}`" if text else "", re.sub(r'"(\w+)"', r"`\1`", allowed(kind, name))
 
 
 def _table(rows: Iterator[tuple[str, str, str]]) -> str:
-    lines = ["| key | default | may be |", "|---|---|---|"]
+    lines = ["| key | default | allowed values |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows), ""])

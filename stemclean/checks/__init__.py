@@ -13,63 +13,67 @@ from stemclean.manifest import SKIP_REASONS, Issue, Stem
 __all__ = ["REMARKS", "Sound", "after_sound", "among", "codes", "of_header", "of_sound", "table", "with_issues"]
 
 REMARKS = (
-    Code("turned_down", "note", "the song's stems were written softer, by one gain: one of them exceeded full scale"),
-    Code("kept_in_float", "note", "the sound exceeds full scale, so it was written as floating-point numbers"),
+    Code(
+        "turned_down",
+        "note",
+        "all stems of the song were written softer, by the same gain, since one of them exceeded full scale",
+    ),
+    Code("kept_in_float", "note", "the sound exceeds full scale, so it was written in float"),
 )
-"""What a command has done to a stem that it wrote; no check finds it."""
+"""What a command did to a stem that it wrote. No check reports these."""
 
 
 def codes() -> dict[str, Code]:
-    """Every code of an issue by its name. A file of f0 that was lost has the code of a skipped file besides."""
+    """All issue codes by name. An unusable f0 file also appears as an issue, with the code of a skipped file."""
     found = [code for check in checks().values() for code in check.codes]
     return {code.name: code for code in sorted([*found, *REMARKS], key=lambda code: code.name)}
 
 
 def of_header(info: AudioInfo) -> list[Issue]:
-    """What all checks find in a file's header."""
+    """Issues that the checks find in the header of a file."""
     return [issue for check in checks().values() if isinstance(check, HeaderCheck) for issue in check.of_header(info)]
 
 
 def of_sound(sound: Sound) -> list[Issue]:
-    """What all checks find in a stem's sound."""
+    """Issues that the checks find in the sound of a stem."""
     return [issue for check in checks().values() if isinstance(check, SoundCheck) for issue in check.of_sound(sound)]
 
 
 def after_sound(before: Sequence[Issue], sound: Sound) -> list[Issue]:
-    """The issues of a stem after its sound was measured: those that are heard in it are found again or gone."""
-    heard = {code.name for check in checks().values() if isinstance(check, SoundCheck) for code in check.codes}
-    return with_issues(before, of_sound(sound), heard)
+    """The issues of a stem, with those that depend on its sound replaced."""
+    names = {code.name for check in checks().values() if isinstance(check, SoundCheck) for code in check.codes}
+    return with_issues(before, of_sound(sound), names)
 
 
 def among(stems: Sequence[Stem]) -> list[Stem]:
-    """The stems of a dataset, with what the checks find that look at all of them."""
+    """The stems of a dataset, with the issues of the checks that compare stems."""
     stems = list(stems)
     for check in checks().values():
         if not isinstance(check, DatasetCheck):
             continue
         names, found = {code.name for code in check.codes}, check.of_dataset(stems)
-        for place, stem in enumerate(stems):
+        for index, stem in enumerate(stems):
             issues = with_issues(stem.issues, found.get(stem.id, ()), names)
             if issues != stem.issues:
-                stems[place] = stem.model_copy(update={"issues": issues})
+                stems[index] = stem.model_copy(update={"issues": issues})
     return stems
 
 
 def with_issues(before: Iterable[Issue], now: Iterable[Issue], names: Iterable[str]) -> list[Issue]:
-    """The issues of a stem, with those of some codes replaced."""
+    """The issues of a stem, with those of the named codes replaced."""
     replaced = set(names)
     return [*(issue for issue in before if issue.code not in replaced), *now]
 
 
 def table(stems: Iterable[Stem], most: int = 3) -> list[dict[str, Any]]:
-    """The issues of a dataset, counted: severest first, then those that most stems have.
+    """The issues of a dataset by code, the most severe first, then the most frequent.
 
     Args:
-        most: examples of each code.
+        most: maximum number of examples of each code.
 
     Returns:
-        For each code ``code``, ``severity``, ``meaning``, ``stems`` (how many have it) and ``examples``: the strongest
-        ones, each with ``id``, ``score`` and ``detail``.
+        For each code, ``code``, ``severity``, ``meaning``, ``stems`` (their number) and ``examples``: the issues with
+        the highest scores, each with ``id``, ``score`` and ``detail``.
     """
     found: dict[str, list[tuple[Stem, Issue]]] = defaultdict(list)
     for stem in stems:

@@ -1,11 +1,11 @@
-"""What a check is: it looks at one thing that may be wrong with a stem, and returns issues.
+"""The interface of a check, which looks for one kind of fault and returns issues.
 
-The file name is the registry: each module of this package that defines ``CHECK`` is a check and has its file's name.
-A check looks at one or several of these:
+Every module of this package that defines ``CHECK`` is a check, named after its file; there is no other registry. A
+check has one or more of these methods:
 
-- a file's header, where it has ``of_header`` (:class:`HeaderCheck`); nothing is decoded;
-- what one pass over its sound has measured, where it has ``of_sound`` (:class:`SoundCheck`);
-- all stems of a dataset, where it has ``of_dataset`` (:class:`DatasetCheck`): songs, splits, copies.
+- ``of_header`` (:class:`HeaderCheck`) checks the header of a file, without decoding it;
+- ``of_sound`` (:class:`SoundCheck`) checks what was measured in one pass over the sound;
+- ``of_dataset`` (:class:`DatasetCheck`) checks all stems of a dataset: songs, splits, copies.
 
 A check never changes a label or a verdict.
 """
@@ -31,8 +31,8 @@ class Code:
     """A kind of issue.
 
     Args:
-        name: as it is written in the manifest.
-        severity: ``note``: good to know; ``warning``: worth a look; ``error``: the stem should not be used as it is.
+        name: as written in the manifest.
+        severity: ``note`` (information), ``warning`` (worth a look) or ``error`` (the stem should not be used as is).
         meaning: one line for the documentation and the report.
     """
 
@@ -45,17 +45,17 @@ class Code:
 
         Args:
             detail: the evidence, in one line.
-            score: how strong it is, in [0, 1].
+            score: strength of the evidence, in [0, 1].
         """
         return Issue(code=self.name, severity=self.severity, score=score, detail=detail)
 
 
 @dataclass(frozen=True)
 class Sound:
-    """What one pass over a stem's sound has measured.
+    """Measurements from one pass over the sound of a stem.
 
     Args:
-        faults: of its two channels.
+        faults: faults of its two channels.
     """
 
     faults: ChannelFaults = NO_FAULTS
@@ -63,34 +63,34 @@ class Sound:
 
 @runtime_checkable
 class HeaderCheck(Protocol):
-    """Looks at a file's header."""
+    """A check of the header of a file."""
 
     codes: tuple[Code, ...]
 
     def of_header(self, info: AudioInfo) -> list[Issue]:
-        """What is wrong with it."""
+        """Return the issues found."""
         ...
 
 
 @runtime_checkable
 class SoundCheck(Protocol):
-    """Looks at what was measured of a stem's sound."""
+    """A check of the sound of a stem."""
 
     codes: tuple[Code, ...]
 
     def of_sound(self, sound: Sound) -> list[Issue]:
-        """What is wrong with it."""
+        """Return the issues found."""
         ...
 
 
 @runtime_checkable
 class DatasetCheck(Protocol):
-    """Looks at all stems of a dataset."""
+    """A check of all stems of a dataset."""
 
     codes: tuple[Code, ...]
 
     def of_dataset(self, stems: Sequence[Stem]) -> Mapping[str, list[Issue]]:
-        """Id of a stem -> what is wrong with it. It replaces all that stems have of the check's codes."""
+        """Id of a stem -> its issues. They replace all earlier issues with the codes of the check."""
         ...
 
 

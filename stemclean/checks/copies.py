@@ -1,4 +1,4 @@
-"""Stems with the same audio, in a song, across songs, across splits."""
+"""Stems with the same audio within a song, across songs, or across splits."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ IN_SONG = Code("duplicate_in_song", "warning", "another stem of the song has the
 ACROSS_SONGS = Code("duplicate_across_songs", "warning", "a stem of another song has the same audio")
 ACROSS_SPLITS = Code("duplicate_across_splits", "error", "a stem of another split has the same audio")
 SHOWN = 3
-"""Stems that an issue names; of more, their number is given."""
+"""Number of stems that an issue names; the others are counted."""
 
 
 class Copies:
-    """The check; :func:`stemclean.duplicates.groups` finds them."""
+    """The check. The copies are found by :func:`stemclean.duplicates.groups`."""
 
     codes = (IN_SONG, ACROSS_SONGS, ACROSS_SPLITS)
 
     def of_dataset(self, stems: Sequence[Stem]) -> dict[str, list[Issue]]:
-        """An issue for each place in which a stem has copies, which names them."""
+        """One issue for each kind of place in which a stem has copies, with their names."""
         found: dict[str, list[Issue]] = {}
         for group in duplicates.groups(stems):
             for stem in group:
@@ -38,12 +38,12 @@ class Copies:
 
 
 def _named(stem: Stem, copies: Sequence[Stem]) -> str:
-    bytes_too = all((other.sha256, other.stream) == (stem.sha256, stem.stream) for other in copies)
+    same_bytes = all((other.sha256, other.stream) == (stem.sha256, stem.stream) for other in copies)
     names = ", ".join(
         f"{other.id} ({', '.join(filter(None, [*other.claimed, other.split]))})" for other in copies[:SHOWN]
     )
-    same = "the same audio as" if bytes_too else "the same sound, in a file of other bytes, as"
-    return f"{same} {names}" + (f" and {len(copies) - SHOWN} more" if len(copies) > SHOWN else "")
+    relation = "the same audio as" if same_bytes else "the same sound, in a different file, as"
+    return f"{relation} {names}" + (f" and {len(copies) - SHOWN} more" if len(copies) > SHOWN else "")
 
 
 CHECK = Copies()

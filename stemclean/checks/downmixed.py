@@ -1,4 +1,4 @@
-"""Files of more than two channels."""
+"""Files with more than two channels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stemclean.manifest import Issue
 
 __all__ = ["CHECK", "Downmixed"]
 
-DOWNMIXED = Code("downmixed", "note", "more than two channels are heard as two")
+DOWNMIXED = Code("downmixed", "note", "a file with more than two channels is mixed down to two")
 
 
 class Downmixed:
@@ -17,8 +17,8 @@ class Downmixed:
     codes = (DOWNMIXED,)
 
     def of_header(self, info: AudioInfo) -> list[Issue]:
-        """One issue, where there are more than two channels."""
-        return [DOWNMIXED.issue(f"{info.channels} channels are read as 2")] if info.channels > 2 else []
+        """One issue if there are more than two channels."""
+        return [DOWNMIXED.issue(f"{info.channels} channels are mixed down to 2")] if info.channels > 2 else []
 
 
 CHECK = Downmixed()

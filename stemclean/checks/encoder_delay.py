@@ -1,4 +1,4 @@
-"""Lossy files that do not say how much their encoder has put before the sound."""
+"""Lossy files that do not state the delay of their encoder."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["CHECK", "EncoderDelay"]
 UNKNOWN = Code(
     "delay_unknown",
     "warning",
-    "an MP3 or AAC without a gapless tag, which may start 10 to 50 ms later than the stems beside it",
+    "an MP3 or AAC without a gapless tag, which may start 10 to 50 ms later than the other stems of its song",
 )
 
 
 class EncoderDelay:
-    """The check: an issue only where stems of one song may be out of step."""
+    """The check. It reports an issue only if the stems of a song may be out of sync."""
 
     codes = (UNKNOWN,)
 
     def of_header(self, info: AudioInfo) -> list[Issue]:
-        """One issue, where the delay is not known."""
-        return [] if info.delay_known else [UNKNOWN.issue(f"{info.subtype} says not where its sound starts")]
+        """One issue if the delay is unknown."""
+        return [] if info.delay_known else [UNKNOWN.issue(f"{info.subtype} does not state where its sound starts")]
 
     def of_dataset(self, stems: Sequence[Stem]) -> dict[str, list[Issue]]:
-        """The same issues, but for songs whose stems are all alike: one encoder is late by the same in every file."""
+        """The same issues, except in songs whose stems all have the same format: then, the delay is the same in all."""
         delays: dict[str, set[str]] = {}
         for stem in stems:
             delays.setdefault(stem.track, set()).add(_delay(stem))
@@ -39,7 +39,7 @@ class EncoderDelay:
 
 
 def _delay(stem: Stem) -> str:
-    """What is known of a stem's delay: "" for all, else the words of the issue."""
+    """The detail of the issue about the delay of a stem, or "" if its delay is known."""
     return next((issue.detail for issue in stem.issues if issue.code == UNKNOWN.name), "")
 
 

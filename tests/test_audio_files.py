@@ -74,6 +74,46 @@ def test_containers_come_back_at_their_place(
     assert abs(lag) <= 1
 
 
+@pytest.mark.parametrize(
+    ("ending", "written", "codec"),
+    [
+        (".weba", ".webm", "libopus"), (".f4a", ".m4a", "aac"), (".m4p", ".m4a", "alac"), (".ts", ".ts", "mp2"),
+        (".mts", ".m2ts", "ac3"), (".m2ts", ".m2ts", "ac3"), (".mpg", ".mpg", "mp2"), (".vob", ".vob", "mp2"),
+        (".nut", ".nut", "pcm_s16le"), (".sox", ".sox", "pcm_s32le"), (".wtv", ".wtv", "ac3"),
+        (".spdif", ".spdif", "ac3"),
+    ],
+)  # fmt: skip
+def test_rare_containers_come_back_whole(
+    tmp_path: Path, encode: Callable[..., Path], ending: str, written: str, codec: str
+) -> None:
+    tone = 0.3 * np.tile(np.sin(2 * np.pi * 440 * np.arange(46080) / 48000), (2, 1))
+    path = encode(tmp_path / f"b{written}", [tone], 48000, codec).replace(tmp_path / f"a{ending}")
+    info = files.probe(path)
+    assert (info.sample_rate, info.channels) == (48000, 2)
+    assert abs(info.num_samples - tone.shape[1]) <= 2500  # lossy ones keep their padding
+    back = files.read(path)
+    assert back.shape == (2, info.num_samples)
+    assert np.sqrt(np.mean(back[0, 8000:40000] ** 2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.03)
+
+
+@pytest.mark.parametrize(("ending", "kind", "channels"), [("mogg", "OGG", 6), ("ogm", "OGG", 2), ("wve", "WVE", 1)])
+def test_other_endings_of_libsndfile(tmp_path: Path, ending: str, kind: str, channels: int) -> None:
+    path = tmp_path / f"a.{ending}"
+    soundfile.write(path, np.full((8000, channels), 0.1), 8000, format=kind)
+    assert (files.probe(path).channels, files.probe(path).num_samples) == (channels, 8000)
+
+
+@pytest.mark.parametrize(
+    ("ending", "head"), [("mxf", b"\x06\x0e+4\x02\x05\x01\x01"), ("dv", b"\x1f\x07\0\x3f"), ("swf", b"CWS\x06"),
+                         ("gxf", b"\0\0\0\0\x01\xbc"), ("hca", b"HCA\0"), ("brstm", b"RSTM"), ("lpcm", b"\0\x01")]
+)  # fmt: skip
+def test_what_is_not_decoded_is_told(tmp_path: Path, ending: str, head: bytes) -> None:
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(head + bytes(range(200, 256)) * 8)
+    assert path.suffix in files.ENDINGS
+    assert reason(lambda: files.probe(path)) == "unreadable"
+
+
 def test_each_stream_of_a_container_is_its_own(tmp_path: Path, encode: Callable[..., Path], sounds: object) -> None:
     tones = [0.3 * np.tile(np.sin(2 * np.pi * hz * np.arange(44100) / 44100), (2, 1)) for hz in (200, 1000)]
     path = encode(tmp_path / "a.mka", tones, 44100, "flac", ["Drums", "Bass"])

@@ -30,8 +30,8 @@ MAX_CHANNELS = 1024
 _GUESSED_LENGTH = frozenset("mp3 aac loas flac ac3 eac3 dts dtshd truehd mlp amr amrnb amrwb gsm adx voc".split())
 """FFmpeg's demuxers that take bytes by bit rate for time: their length is counted instead."""
 
-_COUNTED_LENGTH = frozenset({"shn", "g722", "sbc", "aptx", "aptx_hd"})
-"""FFmpeg's demuxers that know no times: what is decoded is counted."""
+_COUNTED_LENGTH = frozenset({"mpeg", "mpegts", "nut", "spdif", "wtv", "shn", "g722", "sbc", "aptx", "aptx_hd"})
+"""FFmpeg's demuxers that know no times, or inexact ones: what is decoded is counted."""
 
 _DELAYED = ("aac", "mp3", "mp2", "mp1", "ac3", "eac3", "dca", "wma", "atrac", "amr", "ra_", "cook", "sipr", "gsm")
 """How FFmpeg's names of codecs begin whose encoders put something before the sound."""

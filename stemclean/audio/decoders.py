@@ -41,7 +41,7 @@ MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 655_350
 """Rates outside are taken for a broken header. FLAC ends there too; a microsecond is exact for every rate inside."""
 
 _BY_LIBSNDFILE = frozenset(
-    {"wav", "aiff", "flac", "ogg", "frames", "au", "caf", "iff", "ircam", "sds", "avr", "paf", "pvf"}
+    {"wav", "aiff", "flac", "ogg", "frames", "au", "caf", "iff", "ircam", "sds", "avr", "paf", "pvf", "wve"}
 )
 
 

@@ -23,12 +23,12 @@ _FAMILIES: dict[str, tuple[str, ...]] = {
     "wav": ("wav", "wave", "bwf", "rf64", "w64", "nist", "sph"),
     "aiff": ("aif", "aiff", "aifc"),
     "flac": ("flac", "fla"),
-    "ogg": ("ogg", "oga", "opus", "spx", "ogv", "ogx"),
+    "ogg": ("ogg", "oga", "opus", "spx", "ogv", "ogx", "mogg", "ogm"),
     "mp3": ("mp3", "mp2", "mp1", "mpa", "mpga", "m2a", "bit"),
     "au": ("au", "snd"),
     "caf": ("caf",),
-    "mp4": ("m4a", "mp4", "m4b", "m4r", "m4v", "mov", "qt", "aac", "adts", "3gp", "3gpp", "3g2", "aax"),
-    "matroska": ("webm", "mka", "mkv"),
+    "mp4": ("m4a", "mp4", "m4b", "m4r", "m4v", "mov", "qt", "aac", "adts", "3gp", "3gpp", "3g2", "aax", "f4a", "m4p"),
+    "matroska": ("webm", "weba", "mka", "mkv"),
     "wma": ("wma", "asf", "wmv"),
     "wavpack": ("wv",),
     "ape": ("ape",),
@@ -49,6 +49,14 @@ _FAMILIES: dict[str, tuple[str, ...]] = {
     "oma": ("oma", "omg", "aa3", "at3"),
     "avi": ("avi",),
     "flv": ("flv", "f4v"),
+    "mpegts": ("ts", "mts", "m2ts"),
+    "mpegps": ("mpg", "mpeg", "vob"),
+    "nut": ("nut",),
+    "wtv": ("wtv",),
+    "sox": ("sox",),
+    "wve": ("wve",),
+    "xa": ("xa",),
+    "spdif": ("spdif",),
     "avr": ("avr",),
     "paf": ("paf",),
     "pvf": ("pvf",),
@@ -62,8 +70,10 @@ _FAMILIES: dict[str, tuple[str, ...]] = {
     # No decoder of ours reads these: they are looked at to be listed as passed over.
     "optimfrog": ("ofr", "ofs"),
     "lossless audio": ("la",),
-    "headerless": ("pcm",),
+    "headerless": ("pcm", "lpcm"),
     "audible": ("aa",),
+    "video": ("mxf", "gxf", "dv", "swf"),
+    "game audio": ("hca", "brstm"),
 }
 
 ENDINGS = frozenset(f".{ending}" for endings in _FAMILIES.values() for ending in endings)
@@ -71,7 +81,7 @@ ENDINGS = frozenset(f".{ending}" for endings in _FAMILIES.values() for ending in
 
 STREAM_ENDINGS = frozenset(
     f".{ending}"
-    for family in ("mp4", "matroska", "wma", "real", "avi", "flv", "ogg")
+    for family in ("mp4", "matroska", "wma", "real", "avi", "flv", "ogg", "mpegts", "mpegps", "nut", "wtv")
     for ending in _FAMILIES[family]
     if ending not in ("aac", "adts", "opus", "spx", "wma")
 )
@@ -80,9 +90,9 @@ STREAM_ENDINGS = frozenset(
 _DECODER_NAMES: dict[str, str] = {
     # libsndfile's names, in lower case
     "wav": "wav", "wavex": "wav", "rf64": "wav", "w64": "wav", "nist": "wav", "svx": "iff",
-    "aiff": "aiff", "flac": "flac", "ogg": "ogg", "mp3": "mp3", "mpeg": "mp3", "au": "au", "caf": "caf",
+    "aiff": "aiff", "flac": "flac", "ogg": "ogg", "mp3": "mp3", "MPEG": "mp3", "au": "au", "caf": "caf",
     # FFmpeg's names; one demuxer may have several, with commas between
-    "nistsphere": "wav",
+    "nistsphere": "wav", "mpeg": "mpegps",
     "mov": "mp4", "mp4": "mp4", "m4a": "mp4", "aac": "mp4", "loas": "mp4", "matroska": "matroska", "webm": "matroska",
     "asf": "wma", "wv": "wavpack", "ape": "ape", "mpc8": "mpc", "eac3": "ac3", "dtshd": "dts", "truehd": "mlp",
     "amrnb": "amr", "amrwb": "amr", "rm": "real", "epaf": "paf", "f4v": "flv", "live_flv": "flv",
@@ -127,6 +137,16 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"OFR ", "optimfrog"),
     (0, b"LA0", "lossless audio"),
     (4, b"\x57\x90\x75\x36", "audible"),
+    (0, b"\0\0\x01\xba", "mpegps"),
+    (0, b"nut/multimedia container", "nut"),
+    (0, b"\xb7\xd8\x00\x20\x37\x49\xda\x11", "wtv"),
+    (0, b".SoX", "sox"),
+    (0, b"XoS.", "sox"),
+    (0, b"ALawSoundFile**", "wve"),
+    *((0, name, "xa") for name in (b"XA\0\0", b"XAI\0", b"XAJ\0")),
+    *((0, name, "video") for name in (b"\x06\x0e\x2b\x34\x02\x05\x01\x01", b"\0\0\0\0\x01\xbc", b"FWS", b"CWS")),
+    (0, b"RSTM", "game audio"),
+    (0, b"HCA\0", "game audio"),
 )
 """Where the bytes stand, the bytes, and whose they are."""
 
@@ -138,10 +158,10 @@ _SYNCS = (
     b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f\x00\xe8", b"DTSHDHDR",  # DTS
     b"ID3", b"APETAGEX",
 )  # fmt: skip
-_UNSIGNED = frozenset({"adx", "gsm", "g722", "sbc", "aptx"})
+_UNSIGNED = frozenset({"adx", "gsm", "g722", "sbc", "aptx", "mpegts", "spdif"})
 """Families whose files may begin with anything: the ending is trusted."""
 
-UNREADABLE = frozenset({"optimfrog", "lossless audio", "headerless", "audible"})
+UNREADABLE = frozenset({"optimfrog", "lossless audio", "headerless", "audible", "video", "game audio"})
 """Families that no decoder of ours reads."""
 
 _BITS = {
@@ -181,8 +201,8 @@ def family_of(decoder_name: str) -> str:
     >>> family_of("WAVEX"), family_of("mov,mp4,m4a,3gp,3g2,mj2"), family_of("VOC")
     ('wav', 'mp4', 'voc')
     """
-    first = decoder_name.lower().split(",")[0]
-    return _DECODER_NAMES.get(first, first)
+    first = decoder_name.split(",", maxsplit=1)[0]
+    return _DECODER_NAMES.get(first) or _DECODER_NAMES.get(first.lower(), first.lower())
 
 
 def has_signature(family: str) -> bool:

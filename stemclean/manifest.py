@@ -412,7 +412,7 @@ class Manifest(_Noun):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Manifest:
         seen: dict[str, int] = {}
-        known = set(self.labels)
+        classes = set(self.labels)
         for index, stem in enumerate(self.stems):
             if stem.id in seen:
                 raise ValueError(f'stems[{index}].id: "{stem.id}" is also the id of stems[{seen[stem.id]}]')
@@ -428,7 +428,7 @@ class Manifest(_Noun):
                 *((f"regions[{number}].levels_db", region.levels_db) for number, region in enumerate(stem.regions)),
             ]
             for field, labels in named:
-                unknown = sorted(set(labels) - known)
+                unknown = sorted(set(labels) - classes)
                 if unknown:
                     raise ValueError(f'stems[{index}].{field}: "{unknown[0]}" is not among the labels {self.labels}')
         return self

@@ -188,7 +188,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
 
 
-# ------------------------------------------------------------------------------------------------ what is allowed
+# ------------------------------------------------------------------------------------------------ allowed values
 
 
 def allowed(kind: type[Settings], name: str) -> str:
@@ -267,7 +267,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
-# ------------------------------------------------------------------------------------------- types that many have
+# -------------------------------------------------------------------------------------------------- common types
 
 
 def _whole(value: Any) -> Any:

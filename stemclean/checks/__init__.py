@@ -79,11 +79,11 @@ def table(stems: Iterable[Stem], most: int = 3) -> list[dict[str, Any]]:
     for stem in stems:
         for issue in stem.issues:
             found[issue.code].append((stem, issue))
-    known, rows = codes(), []
+    codes_by_name, rows = codes(), []
     for name, pairs in found.items():
         pairs.sort(key=lambda pair: (-pair[1].score, pair[0].id))
         examples = [{"id": stem.id, "score": issue.score, "detail": issue.detail} for stem, issue in pairs[:most]]
-        meaning = known[name].meaning if name in known else SKIP_REASONS.get(name, "")
+        meaning = codes_by_name[name].meaning if name in codes_by_name else SKIP_REASONS.get(name, "")
         num_stems = len({stem.id for stem, _ in pairs})
         rows.append(
             {

@@ -128,21 +128,21 @@ class Edge(TyperGroup):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a character that the code page lacks must not end a run
         try:
-            with _noticing_closed_pipes():
+            with _closed_pipes_as_errors():
                 code = _exit_code(run)
         except _PipeClosedError:
-            _let_go_of_closed_pipes()
+            _discard_closed_pipes()
             code = CLOSED_PIPE
         sys.exit(code if isinstance(code, int) else 0)
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
         """Parse the options before the command; ``--help`` and ``--version`` print here."""
-        with _noticing_closed_pipes():
+        with _closed_pipes_as_errors():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. The context is that of vendored Click, whose name is private."""
-        with _noticing_closed_pipes():
+        with _closed_pipes_as_errors():
             try:
                 return super().invoke(ctx)
             except (typer.TyperException, typer.Exit, typer.Abort):
@@ -352,7 +352,7 @@ def _listed(failures: Sequence[Mapping[str, str]], labels: Sequence[str]) -> Ite
 
 
 @contextmanager
-def _noticing_closed_pipes() -> Iterator[None]:
+def _closed_pipes_as_errors() -> Iterator[None]:
     """Turn the error of a closed pipe into one that Click does not handle."""
     try:
         yield
@@ -375,7 +375,7 @@ def _reader_is_gone() -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def _let_go_of_closed_pipes() -> None:
+def _discard_closed_pipes() -> None:
     """Discard what is buffered for a closed pipe; otherwise, the interpreter would report an error at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:

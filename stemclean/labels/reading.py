@@ -241,6 +241,7 @@ class Reader:
                 length = 1
                 kind = "number" if told[at].text.isdigit() else "unknown"
                 kind = "connector" if told[at].text in "+&" else kind
+                kind = "before" if told[at].text in _MINUS else kind
                 items.append(_Item(_Meaning(kind), told[at : at + 1]))
             at += length
         return self._abbreviated(items)
@@ -413,6 +414,7 @@ class _Told:
 
 
 _UNKNOWN = frozenset({"unknown", "version"})
+_MINUS = frozenset("-\u2212\u2013")
 _PLAIN = frozenset({"class", "rest", "mixture", "before", "after", "both", "number"})
 _SILENT = frozenset({"unknown", "number", "neutral", "connector", "version", "leak", "none", "before", "after", "both"})
 _WEAK = frozenset(tuple(word.text for word in cut(entry)) for entry in lists.WEAK)
@@ -465,6 +467,8 @@ def _negate_following(items: Sequence[_Item], at: int) -> bool:
     after = _nearest(items, range(at + 1, len(items)))
     if after is None or (after > at + 1 and items[at + 1].kind == "number"):
         return after is not None and items[after].negated
+    if items[at].text == "ex" and not _hyphened(items, after):
+        return False  # "My Ex_vocals"
     if items[at].text in lists.TECHNIQUES and _is_other(items[after]):
         return True  # a muted trumpet
     if items[after].meaning.weak and items[after].meaning.instrument in ("effects", "room", "overheads"):

@@ -14,7 +14,7 @@ __all__ = ["LONGEST_RUN", "Word", "cut", "cut_acronym", "cut_glued", "normal", "
 LONGEST_RUN = 40
 """Letters in a row; what is longer is no word that anybody has glued together."""
 
-_RUN = re.compile(r"[^\W\d_]+|\d+|[+&]")
+_RUN = re.compile(r"[^\W\d_]+|\d+|[+&]|(?<=[(\[{])[-\u2212\u2013](?=[^\W\d_])")
 _CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _ACRONYM = re.compile(r"(?<=[A-Z])(?=[A-Z][a-z])")
 _WRITTEN_TOGETHER = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uff66-\uff9f]")
@@ -61,7 +61,10 @@ def plain(text: str) -> str:
 
 
 def cut(name: str) -> list[Word]:
-    """The words of a name in NFC: cut at anything but letters and digits, and where small letters become capital."""
+    """The words of a name in NFC: cut at anything but letters and digits, and where small letters become capital.
+
+    A minus sign that begins a pair of brackets is a word: ``(-Drums)``.
+    """
     words: list[Word] = []
     part, bracket, brackets, inside, last = 0, 0, 0, "", 0
     for run in _RUN.finditer(name):

@@ -42,7 +42,7 @@ WHOLE = "whole"
 
 FOUR_STEMS: dict[str, dict[str, str]] = {
     "vocals": {
-        WHOLE: """vocal; vox; voc; vx; voice; vocalist; voices; singer; singing; sung; vocls; vcl; vcls; vocl
+        WHOLE: """vocal; vox; voc; vx; voice; vocalist; voices; singer; singing; sung; vocls; vcls; vocl
             gesang; stimme; stimmen; singstimme; sanger; sangerin; voz; voces; voix; voce; voci; vozes; zang
             wokal; вокал; вокала; голос; голоса; ボーカル; ヴォーカル; ボイス; ヴォイス; 歌声; 人声; 人聲; 보컬
             목소리; 歌; 声
@@ -58,6 +58,7 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             background vocal; background vox; background voice; backing voice; bgv; bgvox; bkg vox; bkg voc
             bkg vocal; bg vox; bg voc; bg vocal; bk vox; bk voc; bck vox; bcking vox; bv; bvs; bvox; bvoc
             harmony vocal; harmony vox; harmony voc; harm vox; vocal harmony; vocal harmonies; vox harmony
+            lead vcl; bg vcl; back vcl; backing vcl; ohs ahs; ahs ohs; oohs ohs; ohs and ahs
             gang vocal; gang vox; gang shout; yell; ooh; aah; oohs ahs; oo ah; hintergrundgesang
             hintergrundstimme; coros; coristas; backvocal; バックボーカル; コーラス; 코러스; бэк вокал; бэквокал
             bek vokal; bekvokal; chorki; geri vokal; taustalaulu; taustalaulut; achtergrondzang
@@ -71,7 +72,8 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             alto voice; tenor voice; baritone voice; alto vocal; tenor vocal; soprano vocal; baritone vocal
             tenor vox; alto vox; soprano vox; baritone vox; tenor singer; alto singer; soprano singer""",
         "rap": """rap; rapper; rapping; male rapper; female rapper; adlib; ad lib; ad libs; ad lib vox; chant
-            scream; screaming; whisper; humming; yodel; spoken word; spoken; speech; dialogue; dialog; narration
+            scream; screaming; male screamer; female screamer; beatbox; beatboxing; beatboxer; whisper; humming
+            yodel; spoken word; spoken; speech; dialogue; dialog; narration
             narrator; voice over; voiceover; male speaker; female speaker; ラップ; rap vocal""",
         "processed": """vocal chop; vox chop; voice chop; vocal double; vox double; vox dbl; vocal fx; vocal fxs
             vox fx; voice fx; vocal effect; vocal loop; vocal sample; vox sample; talkbox; talk box; vocoder
@@ -85,7 +87,8 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             basszus; basowa; gitara basowa; basa; μπασο; בס; باص; 低音吉他; 贝司; 貝司; beisi; bas gitar; basgitar""",
         "electric": """bass di; bass amp; bass guitar; bassguitar; bass gtr; bass gt; bs gtr; bs gt; bsgtr
             ebass; e bass; elec bass; el bass; electric bass; fretless; fretless bass; slap bass; p bass; j bass
-            jazz bass; pbass; jbass; bassgitarre; basgitaar; bas gitara; bajo electrico; basso elettrico
+            jazz bass; music man bass; musicman bass; music man; musicman; pbass; jbass; bassgitarre; basgitaar
+            bas gitara; bajo electrico; basso elettrico
             basse electrique; contrabaixo; ベースギター; бас гитара; ukulele bass; uke bass; guitar bass di
             bass vi; bs di
             bas gitara; basgitara; bas gitarr; basgitarr; basgitaar; bassgitar; baskytara; basszusgitar; elbas
@@ -117,7 +120,8 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             baraban; барабан; ударні; барабани; бубњеви; τυμπανα; tympana; תופים; 鼓组; 鼓組; 架子鼓; lyomasoittimet
             gendang; kendang; กลอง; lodra""",
         "kick": """kick; kick drum; kickdrum; kik; kck; kic; kd; bd; bass drum; bassdrum; concert bass drum
-            kick in; kick out; kick sub; 808 kick; kick 808; 909 kick; kick 909; bass drum 808; bd 808; bd 909
+            kick in; kick out; kick sub; bd sub; sub bd; 808 kick; kick 808; 909 kick; kick 909; bass drum 808
+            bd 808; bd 909
             grosse caisse; bombo; bumbo; bass trommel; キック; バスドラム; バスドラ; bdrum; fuss trommel; beater
             cassa; gran cassa
             bochka; бочка; stopa; bastrumma; stortromme; grote trom; bassorumpu; kopak; 底鼓; 大鼓; 킥""",
@@ -134,11 +138,11 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
         "toms": """tom; tom tom; floor tom; flr tom; fl tom; rack tom; tomtom; ftom; f tom; rtom; roto tom
             rototom; tom floor; tom rack; concert tom; tom hi; tom lo; タム""",
         "cymbals": """cymbal; cym; cymb; ride; ride cymbal; ride bell; crash; crash cymbal; china cymbal
-            splash cymbal; sizzle cymbal; becken; platillo; platillos; cymbale; piatti; prato; pratos; シンバル
+            splash; splash cymbal; sizzle cymbal; becken; platillo; platillos; cymbale; piatti; prato; pratos; シンバル
             tam tam; finger cymbal; suspended cymbal
             cymbaler; cymbali; bekkens; bekken; tarelki; тарелки; talerze; talerz; cinely; cinel; symbaalit
             cymbales; 镲; 镲片; 심벌""",
-        "overheads": """overhead; over head; ovhd; ovhds; oh; ohl; ohr; oh l; oh r; drum oh; drum overhead
+        "overheads": """overhead; over head; ovhd; ovhds; oh; ohs; ohl; ohr; oh l; oh r; drum oh; drum overhead
             オーバーヘッド""",
         "room": """room; drum room; drumroom; kit room; room mic; room mics; drum verb; drum reverb; rooms; rm""",
         "percussion": """percussion; perc; prc; perks; percussions; percusion; percussao; percussioni
@@ -162,7 +166,8 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             palmas
             shekere; xequere; log drum; slit drum; bombo criollo; tasha; クラップ
             إيقاع; طبل; krakebs; qraqeb; adufe; triangel; triangolo; triangulo; tamburello; tamburin; tamburine
-            pandero""",
+            pandero; bones; chime; chimes; wind chime; wind chimes; windchime; windchimes; tsuzumi; djun djun
+            djundjun; dun dun; dundun; dunun; bata; hang drum; handpan; pan drum""",
         "machine": """drum machine; drummachine; drum loop; drumloop; drum break; drum sample; drum fill
             drum hit; breakbeat; break beat; beat; beats; beatz; tr 808; tr 909; tr808; tr909; tr 707; tr 606; 909
             linndrum; lm 1; linn drum; dmx drum; drum rack; drum pad; drum programming; programmed drum; drum prog
@@ -184,7 +189,8 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             gitar; gitari; kitara; kitarat; kytara; kytary; gitary; γκιθαρα; κιθαρα; kithara; chitara; גיטרה
             جيتار; гітара; 电吉他; 電吉他; 木吉他; jita; 일렉기타; 어쿠스틱기타; 통기타; elgitarr; elgitar
             elguitar; กีตาร์""",
-        "plucked": """banjo; mandolin; mandola; mandocello; ukulele; uke; ukelele; bouzouki; bazouki; cavaquinho
+        "plucked": """banjo; mandolin; mando; mandola; theorbo; mandocello; ukulele; uke; ukelele; bouzouki; bazouki
+            cavaquinho
             charango; cuatro; balalaika; lute; laud; oud; saz; baglama; sitar; sarod; veena; vina; tanpura
             tambura; tampura; koto; shamisen; samisen; biwa; pipa; guzheng; gu zheng; guqin; zheng; liuqin
             zhongruan; ruan; yueqin; sanxian; gayageum; geomungo; yangqin; dulcimer; hammered dulcimer; zither
@@ -221,7 +227,7 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             sylenth1; sytrus; 신디; 合成器; シンセサイザー; シンセリード; シンセパッド; синт""",
         "bowed": """string; strings; strgs; strg; strngs; str; strings section; string section; string quartet
             string ensemble; violin; vln; vlns; vn; vl; violins; violin section; fiddle; viola; vla; vlas
-            viola section; violas; cello; celli; celo; cellos; vc; vcl cello; vlc; cello section; violoncello
+            viola section; violas; cello; celli; celo; cellos; vc; vcl; vcl cello; vlc; cello section; violoncello
             violonchelo; violoncelle; geige; geigen; violine; violinen; bratsche; violon; violons; violino
             violini; viool; скрипка; バイオリン; ヴァイオリン; 小提琴; ストリングス; cordes; cuerdas; cordas
             archi; streicher; 현악; viol; bass viol; viola da gamba; gamba; erhu; er hu; gaohu; zhonghu; jinghu
@@ -237,7 +243,7 @@ FOUR_STEMS: dict[str, dict[str, str]] = {
             french horn section; fr horn; fhorn; waldhorn; alto horn; tenor horn; trumpet; trumpet section; tpt
             trp; trpt; tpts; trompete; trompeten; trompette; trompeta; trompetas; tromba; trombe; トランペット
             cornet; flugelhorn; flugel horn; fluegelhorn; flughorn; bugle; trombone; trombone section; tbn; trb
-            trbn; tbns; bone; bones; posaune; posaunen; trombon; トロンボーン; bass trombone; tuba; tba
+            trbn; tbns; bone; sackbut; posaune; posaunen; trombon; トロンボーン; bass trombone; tuba; tba
             sousaphone; euphonium; euph; baritone horn; helicon; ブラス; cuivres; metales; metais; ottoni; blaser
             blechblaser; bass tuba; bass trumpet; piccolo trumpet; shofar; conch; didgeridoo; didjeridu; alphorn
             alpenhorn; mellophone; brass hits
@@ -290,14 +296,14 @@ WEAK: frozenset[str] = frozenset(
     listed(
         """pad; arp; arpeggio; arpeggiator; pluck; plucks; melody; melodies; chords; chord; stab; stabs; riff
             fx; sfx; effect; effects; riser; impact; whoosh; sweep; transition; transitions; texture; atmosphere
-            atmos; atmo; drone; slide; sub; room; rooms; rm; oh; ohl; ohr; oh l; oh r; overhead; over head; ovhd
+            atmos; atmo; drone; slide; sub; room; rooms; rm; oh; ohs; ohl; ohr; oh l; oh r; overhead; over head; ovhd
             ovhds; beat; beats; kit; beatz; sequence; sequencer; seq; string; strings; str; soprano; mezzo; keys
             bell; bells; nylon; hat; strat; tele; spoken; speech; odyssey; resonator; pipes; wind; winds; reed
             reeds; whistle; bone; bones; brush; brushes; whip; gu; snap; clap; nord; virus; massive; serum
             prophet; juno; modular; leslie; b3; tres; xiao; ney; rattle; rasp; symphony; orch; orchestral
             drone pad; wobble; rim; bombo; pella; scream; whisper; shout; yell; chant; stomp; stomps; downer; sn
             kd; bd; sd; hh; recorder; beater; pizz; clave; triangle; bss; ear candy; turntable; turntables; mallet
-            mallets; crash; ride; canto; voices; dialog; dialogue; cassa; percussion; perc"""
+            mallets; crash; ride; splash; chime; chimes; canto; voices; dialog; dialogue; cassa; percussion; perc"""
     )
 )
 """Words that give way to every other word of a class: "lead" alone is a synth, "Lead Vox" is a voice."""
@@ -313,15 +319,16 @@ ABBREVIATIONS: dict[str, str] = {
     "bn": "other",
     "ep": "other",
     "key": "other",
+    "fl": "other",
 }
 """Words that tell a class only where nothing else stands beside them but numbers and words that tell nothing."""
 
 AMBIGUOUS: tuple[str, ...] = listed(
     """vox pad; vocal pad; voice pad; choir pad; synth vox; synth voice; synth choir; choir synth; vox synth
-            vocal synth; vocal up; vocal down; vox up; vox down; vocals up; vocals down; beatbox; beatboxing
-            rhythm section; pitched percussion; dnb; d n b; hang drum; handpan; hang; talkback; cb; 808; 303; lead
+            vocal synth; vocal up; vocal down; vox up; vox down; vocals up; vocals down
+            rhythm section; pitched percussion; dnb; d n b; hang; talkback; cb; 808; 303; lead
             bass boosted; bass boost; bass boosting; drums up; drums down; bass up; bass down; sub drop
-            sub boom; sub hit; sub impact; bass drop; voice of; sound of music; rock band; pan drum
+            sub boom; sub hit; sub impact; bass drop; voice of; sound of music; rock band
             vl vc"""
 )
 """Phrases whose words mean classes, and which themselves tell none."""
@@ -354,7 +361,7 @@ NEGATED_BEFORE: tuple[str, ...] = listed(
     """no; non; not; without; w o; wo; wout; minus; less; sans; ohne; sin; senza; sem; zonder; utan; uden; uten
             bez; без; kein; keine; pas de; all but; all except; everything but; everything except
             everything minus; all minus; everything without; all without; anything but; except; except for
-            excluding; excl; exclude; excludes; lacking; remove; removed; removing; mute; muted; muting; deleted
+            excluding; excl; ex; exclude; excludes; lacking; remove; removed; removing; mute; muted; muting; deleted
             subtract; subtracted; off; tout sauf; alles ausser; todo menos; tutto tranne; tudo menos; sauf; ausser
             menos; tranne; salvo; 无; 無; 去; nicht; minus the; cancelled; cancel; suppressed; absent; w out"""
 )

@@ -227,20 +227,59 @@ def test_mp3_in_wav(tmp_path: Path) -> None:
     assert heard(path).shape[1] == pytest.approx(2 * RATE, abs=3 * 1152)
 
 
-@pytest.mark.parametrize("channels", [8, 16, 24])
-@pytest.mark.parametrize("ending", [".mka", ".mov"])
-def test_many_channels_through_ffmpeg(tmp_path: Path, channels: int, ending: str) -> None:
-    """PyAV dies of planar frames of more than eight channels."""
-    sound = (noise(0.5, channels) * 32767).astype("<i2")
-    path = tmp_path / f"a{ending}"
+def with_layout(path: Path, layout: str, sound: np.ndarray) -> bytes:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=RATE, layout=f"{channels}c")
+        stream = container.add_stream("pcm_s16le", rate=RATE, layout=layout)
         packed = np.ascontiguousarray(sound.T).reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=f"{channels}c")
+        frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
         frame.sample_rate, frame.pts = RATE, 0
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("layout", ["8c", "16c", "24c", "5.1", "6.1", "7.1"])
+@pytest.mark.parametrize("ending", [".mka", ".mov", ".wav"])
+def test_many_channels_through_ffmpeg(tmp_path: Path, layout: str, ending: str) -> None:
+    """PyAV dies of planar frames of more than eight channels."""
+    sound = (noise(0.5, av.AudioLayout(layout).nb_channels) * 32767).astype("<i2")
+    path = tmp_path / f"a{ending}"
+    with_layout(path, layout, sound)
     assert np.array_equal(files.read(path), sound.astype(np.float32) / 32768)
+
+
+@pytest.mark.parametrize(("layout", "tag"), [("5.1", 121), ("6.1", 125), ("7.1", 126), ("7.1", 127), ("7.1", 128)])
+def test_layouts_of_quicktime(tmp_path: Path, layout: str, tag: int) -> None:
+    """PyAV dies of layouts that list their channels; FFmpeg makes those of a tag in the atom "chan"."""
+    channels = av.AudioLayout(layout).nb_channels
+    sound = (noise(0.5, channels) * 32767).astype("<i2")
+    path = tmp_path / "a.mov"
+    content = with_layout(path, layout, sound)
+    at = content.index(b"chan") + 8  # behind version and flags
+    path.write_bytes(content[:at] + struct.pack(">HHI", tag, channels, 0) + content[at + 8 :])
+    assert np.array_equal(files.read(path), sound.astype(np.float32) / 32768)
+
+
+@pytest.mark.parametrize("layout", ["5.1", "6.1", "7.1"])
+def test_opus_of_many_channels_is_read_to_the_end(tmp_path: Path, layout: str) -> None:
+    """libsndfile stops somewhere in Opus of many channels."""
+    channels = av.AudioLayout(layout).nb_channels
+    pitches = [100 * (number + 1) for number in range(channels)]
+    times = np.arange(3 * 48000) / 48000
+    sound = np.array([0.1 * np.sin(2 * np.pi * pitch * times) for pitch in pitches], np.float32)
+    path = tmp_path / "a.opus"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libopus", rate=48000, layout=layout)
+        stream.bit_rate = 64_000 * channels
+        packed = np.ascontiguousarray(sound.T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
+        frame.sample_rate, frame.pts = 48000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    read = files.read(path)
+    assert read.shape == sound.shape
+    heard_there = np.abs(np.fft.rfft(read[:, -48000:])).argmax(axis=1)
+    assert set(pitches) - {400} <= set(heard_there.tolist())  # the fourth channel is for the lowest pitches alone
 
 
 def test_more_sound_than_the_header_says_is_not_cut_off(tmp_path: Path) -> None:

@@ -77,11 +77,12 @@ class ContainerDecoder:
         context: Any = self._stream.codec_context  # None where FFmpeg knows no such codec
         if context is None:
             raise AudioError(self.path, "unreadable", "no decoder for its codec")
-        if not context.sample_rate or not 0 < context.channels <= MAX_CHANNELS:
+        channels = _channels(context)
+        if not context.sample_rate or not 0 < channels <= MAX_CHANNELS:
             raise AudioError(self.path, "unreadable", "no sample rate or channels")
         return AudioInfo(
             sample_rate=context.sample_rate,
-            channels=context.channels,
+            channels=channels,
             num_samples=self._stated_samples(context),
             num_streams=len(streams),
             format=family,
@@ -117,7 +118,8 @@ class ContainerDecoder:
             return self._counted_samples()
         guesses = name in _GUESSED_LENGTH or (name == "wav" and not context.name.startswith(("pcm_", "adpcm_")))
         if not guesses and self._stream.duration:
-            return round(Fraction(self._stream.duration) * base * sample_rate)
+            before = _opus_delay(context) if name == "ogg" and context.name == "opus" else 0
+            return round(Fraction(self._stream.duration) * base * sample_rate) - before
         if not guesses and self._container.duration:
             return round(Fraction(self._container.duration, self._av.time_base) * sample_rate)
         try:
@@ -203,6 +205,26 @@ class ContainerDecoder:
         self._container.close()
         if self._source is not None:
             self._source.close()
+
+
+def _channels(context: Any) -> int:
+    """Number of channels of a codec context that is not open yet.
+
+    PyAV frees a layout that lists its channels (QuickTime's of more than six) each time that it is looked at, and dies
+    at the second time. Here it is looked at once, and replaced by one without a list.
+    """
+    layout = context.layout
+    channels: int = layout.nb_channels
+    if channels > 0:
+        listed = " (" in layout.name or "+" in layout.name
+        context.layout = f"{channels} channels" if listed else layout.name
+    return channels
+
+
+def _opus_delay(context: Any) -> int:
+    """Samples that an Opus decoder drops at the start, out of its header; Ogg counts them as sound."""
+    head = context.extradata or b""
+    return int.from_bytes(head[10:12], "little") if head[:8] == b"OpusHead" else 0
 
 
 def _title(metadata: dict[str, str]) -> str:

@@ -5,8 +5,8 @@ asked for, at the file's own rate, or raises :class:`stemclean.errors.AudioError
 
 libsndfile reads wav, flac, ogg, mp3, aiff, caf, au, w64. PyAV reads m4a, mp4, webm, mkv, stem.mp4 (any stream), aac,
 wma, wavpack, and what libsndfile cannot: FLAC in Ogg, FLAC of unknown length, MP3 without a Xing header (whose length
-libsndfile guesses, and then cuts off the rest). What is several files in one (:mod:`stemclean.audio.parts`) is read as
-one sound.
+libsndfile guesses, and then cuts off the rest), Opus of more than two channels. What is several files in one
+(:mod:`stemclean.audio.parts`) is read as one sound.
 
 This runs in processes of their own: :mod:`stemclean.audio.isolation` gives the same decoders without their crashes.
 """
@@ -110,7 +110,7 @@ def _of_part(path: Path, part: Part | None, family: str | None, stream: int) -> 
     if family in _BY_LIBSNDFILE:
         with contextlib.suppress(soundfile.LibsndfileError):
             decoder = _SoundFileDecoder(path, source)
-            if decoder.knows_its_length and stream == 0:
+            if decoder.is_right and stream == 0:
                 return decoder
             decoder.__exit__()
     opened = source()
@@ -144,7 +144,8 @@ class _SoundFileDecoder:
             else:
                 # Of MPEG within a WAV file libsndfile guesses the length.
                 says_length = self._file.frames < 1 << 48 and not self._file.subtype.startswith("MPEG")
-            self.knows_its_length = says_length
+            # Opus of many channels it may give up in the middle.
+            self.is_right = says_length and not (self._file.subtype == "OPUS" and self._file.channels > 2)
             self.info = AudioInfo(
                 self._file.samplerate,
                 self._file.channels,
@@ -154,7 +155,7 @@ class _SoundFileDecoder:
                 self._file.subtype,
                 delay_known=delay_known,
             )
-            if family == "flac" and self.knows_its_length and self._file.frames and not self._end_is_there():
+            if family == "flac" and self.is_right and self._file.frames and not self._end_is_there():
                 raise AudioError(path, "truncated", "the last of the samples that the header announces is not there")
             self._stack = stack.pop_all()
 

@@ -1,4 +1,4 @@
-"""One stem without its silence: which regions stay, the file that holds them, and where each sample came from."""
+"""Trim one stem: find the regions to keep, write them to a file, and record where each sample came from."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from stemclean.units import amplitude_to_db, db_to_amplitude, samples_to_seconds
 __all__ = ["Cutter", "TrimConfig"]
 
 MAX_CHANNELS = 8
-"""FLAC holds no more; files with more are down-mixed to stereo."""
+"""Limit of FLAC; files with more channels are mixed down to stereo."""
 
 TRIMMED_FROM = "trimmed_from_sha256"
-"""In ``extra`` of a stem that was trimmed twice: the file between it and its ``source``."""
+"""Key in ``extra`` of a stem that was trimmed twice: checksum of the file between it and its ``source``."""
 
 F0_CUT_FROM = "f0_cut_from_sha256"
-"""In ``extra`` of a trimmed stem: the file of f0 that its own was cut from."""
+"""Key in ``extra`` of a trimmed stem: checksum of the f0 file that its own was cut from."""
 
 SIXTEEN_BITS = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"})
-"""Sample formats that 16 bits hold; everything else, lossy formats too, becomes 24 bits."""
+"""Sample formats that fit into 16 bits; all others, including lossy formats, are written with 24 bits."""
 
 _CARRIED = ("track", "split", "claimed", "labels", "scores", "levels_db", "verdict")
-"""What trimming leaves as it was."""
+"""Fields that trimming does not change."""
 
 
 _Db = Annotated[float, Field(ge=0, le=300)]
@@ -55,19 +55,19 @@ _Seconds = Annotated[float, Field(ge=0, le=3600)]
 
 
 class TrimConfig(Settings):
-    """What is silence, and how the rest is joined; the terms are those of :mod:`stemclean.audio.activity`.
+    """How silence is detected and how the rest is joined; see :mod:`stemclean.audio.activity` for the terms.
 
     Args:
-        first_db: first pass: what lies this many dB below the stem's own level goes.
-        second_db: second pass: what lies this many dB below the song's peak goes.
-        silence_floor_dbfs: what is softer goes, however soft the song.
-        fade: seconds of a cross-fade.
-        min_gap: seconds; shorter silence stays.
-        pad: seconds kept before and after what is loud.
-        detector: ``"sustained"``, or ``"peak"`` for the paper's letter.
+        first_db: First pass: sound this many dB below the level of the stem is cut.
+        second_db: Second pass: sound this many dB below the peak of the song is cut.
+        silence_floor_dbfs: Sound below this level is cut in any case.
+        fade: Length of a cross-fade in seconds.
+        min_gap: Silence shorter than this is kept, in seconds.
+        pad: Seconds kept before and after loud sound.
+        detector: ``"sustained"``, or ``"peak"`` for the literal method of the paper.
 
     Raises:
-        ConfigError: a value that cannot be meant.
+        ConfigError: A value is invalid.
     """
 
     first_db: _Db = activity.FIRST_DB
@@ -85,8 +85,8 @@ class TrimConfig(Settings):
 
 
 @dataclass(frozen=True)
-class _Heard:
-    """What a stem is like, before it is cut."""
+class _Measured:
+    """The measurements of a stem before it is cut."""
 
     info: AudioInfo
     levels: Levels
@@ -96,11 +96,11 @@ class _Heard:
 
 @dataclass(frozen=True)
 class _Song:
-    """What the stems of a song have in common.
+    """The levels of a song.
 
     Args:
-        sustained_peak: the highest of theirs, see :mod:`stemclean.audio.activity`.
-        peak: the largest sample of those that may exceed full scale.
+        sustained_peak: Highest sustained peak of its stems, see :mod:`stemclean.audio.activity`.
+        peak: Largest sample of the stems that may exceed full scale.
     """
 
     sustained_peak: float
@@ -108,26 +108,26 @@ class _Song:
 
     @property
     def gain(self) -> float:
-        """What all its stems are multiplied by, so that none is clipped."""
+        """Factor on all stems of the song that avoids clipping."""
         return gain_below_full_scale(self.peak)
 
     @property
     def gain_db(self) -> float:
-        """The same in dB, to three decimals."""
+        """The gain in dB, rounded to three decimals."""
         return round(amplitude_to_db(self.gain), 3) + 0.0
 
 
 class Cutter:
-    """Cuts one stem after the other.
+    """Trims stems one by one.
 
     Args:
-        stems: of the dataset, by which songs are told.
-        config: what is silence, and how the rest is joined.
-        folder: what paths of stems are relative to.
-        destination: where the files go, each under its own path.
-        known: id -> what an earlier run with the same settings made of a stem; taken over where nothing has changed
-            since.
-        regions_only: write no file; say only what would be kept.
+        stems: All stems of the dataset, to find the stems of each song.
+        config: How silence is detected and how the rest is joined.
+        folder: Folder that the paths of stems are relative to.
+        destination: Folder to write to; files keep their relative paths.
+        earlier: Returns the result of an earlier run with the same settings for the id of a stem. It is reused if
+            nothing has changed since.
+        regions_only: Write no files, but only return the regions that would be kept.
     """
 
     def __init__(
@@ -136,15 +136,15 @@ class Cutter:
         config: TrimConfig,
         folder: Path,
         destination: Path,
-        known: Callable[[str], Stem | None],
+        earlier: Callable[[str], Stem | None],
         *,
         regions_only: bool = False,
     ) -> None:
         self._stems: dict[str, list[Stem]] = defaultdict(list)
         for stem in stems:
             self._stems[song_of(stem)].append(stem)
-        self._known = known
-        self._heard: dict[str, _Heard | AudioError] = {}  # by id
+        self._earlier = earlier
+        self._measured: dict[str, _Measured | AudioError] = {}  # by id
         self._songs: dict[str, _Song] = {}
         self._files = Unchanged()
         self._config = config
@@ -154,65 +154,66 @@ class Cutter:
         self._written: dict[str, str] = {}  # path -> id
 
     def cut(self, stem: Stem) -> Stem:
-        """The stem without its silence.
+        """Return the trimmed stem.
 
         Raises:
-            AudioError: the file cannot be used, or (``silent``) nothing in it is to be kept.
+            AudioError: The file cannot be used, or nothing in it is to be kept (``silent``).
         """
         path = self._folder / stem.path
         target = self._target(stem, path)
-        known = self._unchanged(stem)
-        if known is not None and all(self._unchanged(other) for other in self._stems[song_of(stem)]):
-            return self._taken_over(known, stem)
-        heard = self._hear(stem)
-        if isinstance(heard, AudioError):
-            raise heard
+        earlier = self._unchanged(stem)
+        if earlier is not None and all(self._unchanged(other) for other in self._stems[song_of(stem)]):
+            return self._reused(earlier, stem)
+        measured = self._measure(stem)
+        if isinstance(measured, AudioError):
+            raise measured
         song = self._song(stem)
-        regions = self._regions(heard, song)
-        del self._heard[stem.id]
+        regions = self._regions(measured, song)
+        del self._measured[stem.id]
         if not regions:
             raise AudioError(path, "silent", "nothing in it is loud enough to be kept")
         sha256 = self._sha256(stem)
-        noted = checks.after_sound(stem.issues, Sound(heard.faults))
+        issues = checks.after_sound(stem.issues, Sound(measured.faults))
+        loudness, info = measured.loudness, measured.info
         if self._regions_only:
-            measured = {"loudness_lufs": heard.loudness.integrated_lufs(), "peak_dbfs": heard.loudness.peak_dbfs()}
-            active = stem.active if stem.source else _seconds(regions, heard.info.sample_rate)
-            return stem.model_copy(update={**measured, "sha256": sha256, "active": active, "issues": noted})
-        origin = self._origin(stem, path, heard.info, regions, sha256)
+            levels = {"loudness_lufs": loudness.integrated_lufs(), "peak_dbfs": loudness.peak_dbfs()}
+            active = stem.active if stem.source else _seconds(regions, info.sample_rate)
+            return stem.model_copy(update={**levels, "sha256": sha256, "active": active, "issues": issues})
+        origin = self._origin(stem, path, info, regions, sha256)
         if song.gain_db:
             before = float(stem.extra.get(GAIN_DB, 0.0))
             origin["extra"] = {**origin["extra"], GAIN_DB: round(before + song.gain_db, 3)}
-            noted = checks.with_issues(noted, [turned_down_issue(song.gain_db, song.peak)], ["turned_down"])
-        if known is not None and (known.active, known.extra.get(GAIN_DB)) == (
+            issues = checks.with_issues(issues, [turned_down_issue(song.gain_db, song.peak)], ["turned_down"])
+        if earlier is not None and (earlier.active, earlier.extra.get(GAIN_DB)) == (
             origin["active"],
             origin["extra"].get(GAIN_DB),
         ):
-            return self._taken_over(known, stem)
+            return self._reused(earlier, stem)
         with self._reading(stem):
-            written = self._write(path, stem, heard.info, regions, self._destination / target, song.gain)
-        described = _described(stem, {**written, "path": target, "issues": noted, **origin})
-        return self._with_f0(stem, described, _seconds(regions, heard.info.sample_rate))
+            written = self._write(path, stem, info, regions, self._destination / target, song.gain)
+        trimmed = _trimmed(stem, {**written, "path": target, "issues": issues, **origin})
+        return self._with_f0(stem, trimmed, _seconds(regions, info.sample_rate))
 
     def _unchanged(self, stem: Stem) -> Stem | None:
-        """What an earlier run made of a stem that is what it was."""
-        known = self._known(stem.id)
-        if known is None:
+        """Return the result of an earlier run if the stem has not changed since."""
+        earlier = self._earlier(stem.id)
+        if earlier is None:
             return None
         try:
             sha256 = self._sha256(stem)
-        except AudioError:  # of which the reading tells more
+        except AudioError:  # reading the stem raises a better error
             return None
-        same = self._input_sha256(known) == sha256 and self._f0_sha256(known) == _f0_sha256(stem)
-        return known if same and self._is_there(known) else None
+        same = self._input_sha256(earlier) == sha256 and self._f0_sha256(earlier) == _f0_sha256(stem)
+        return earlier if same and self._is_intact(earlier) else None
 
-    def _taken_over(self, known: Stem, stem: Stem) -> Stem:
-        return known.model_copy(update={name: getattr(stem, name) for name in _CARRIED})
+    def _reused(self, earlier: Stem, stem: Stem) -> Stem:
+        return earlier.model_copy(update={name: getattr(stem, name) for name in _CARRIED})
 
     def _sha256(self, stem: Stem) -> str:
         return self._files.sha256(self._folder / stem.path)
 
     def _with_f0(self, stem: Stem, cut: Stem, regions: Sequence[tuple[float, float]]) -> Stem:
-        """The trimmed stem with its f0 on its own time line; where that cannot be read, an issue says so."""
+        """Add the trimmed f0 to a trimmed stem, or an issue if the f0 cannot be read."""
         if stem.f0 is None:
             kept = {key: value for key, value in cut.extra.items() if key != F0_CUT_FROM}
             return cut.model_copy(update={"extra": kept})
@@ -233,58 +234,58 @@ class Cutter:
             raise AudioError(path, "duplicate_id", f'the stem "{self._written[target]}" is written to {target} too')
         return target
 
-    def _input_sha256(self, known: Stem) -> str | None:
-        """Checksum of the file that a stem of an earlier run was made from."""
+    def _input_sha256(self, earlier: Stem) -> str | None:
+        """Return the checksum of the file from which an earlier run made a stem."""
         if self._regions_only:
-            return known.sha256
-        cut_twice = known.extra.get(TRIMMED_FROM)
-        return str(cut_twice) if cut_twice else known.source.sha256 if known.source else None
+            return earlier.sha256
+        cut_twice = earlier.extra.get(TRIMMED_FROM)
+        return str(cut_twice) if cut_twice else earlier.source.sha256 if earlier.source else None
 
-    def _f0_sha256(self, known: Stem) -> str | None:
-        """Checksum of the label that the f0 of a stem of an earlier run was made from."""
+    def _f0_sha256(self, earlier: Stem) -> str | None:
+        """Return the checksum of the f0 file from which an earlier run made the f0 of a stem."""
         if self._regions_only:
-            return _f0_sha256(known)
-        cut_from = known.extra.get(F0_CUT_FROM)
+            return _f0_sha256(earlier)
+        cut_from = earlier.extra.get(F0_CUT_FROM)
         return str(cut_from) if cut_from else None
 
-    def _is_there(self, known: Stem) -> bool:
-        """Whether what an earlier run wrote is still what it wrote."""
+    def _is_intact(self, earlier: Stem) -> bool:
+        """Return whether the files of an earlier run exist unchanged."""
         if self._regions_only:
             return True
-        made = [(known.path, known.sha256), *([(known.f0.path, known.f0.sha256)] if known.f0 else [])]
+        made = [(earlier.path, earlier.sha256), *([(earlier.f0.path, earlier.f0.sha256)] if earlier.f0 else [])]
         paths = [(self._destination / path, sha256) for path, sha256 in made]
         return all(path.is_file() and manifest.file_sha256(path) == sha256 for path, sha256 in paths)
 
-    def _hear(self, stem: Stem) -> _Heard | AudioError:
-        """What a stem is like; decoded once, though its song asks for it first."""
-        if stem.id not in self._heard:
+    def _measure(self, stem: Stem) -> _Measured | AudioError:
+        """Return the measurements of a stem, or why it cannot be read. Each stem is decoded once."""
+        if stem.id not in self._measured:
             path = self._folder / stem.path
             try:
                 with self._reading(stem), of_one_file(path):
-                    self._heard[stem.id] = _listen(path, stem)
+                    self._measured[stem.id] = _measure(path, stem)
             except AudioError as error:
-                self._heard[stem.id] = error
-        return self._heard[stem.id]
+                self._measured[stem.id] = error
+        return self._measured[stem.id]
 
     def _reading(self, stem: Stem) -> AbstractContextManager[None]:
         return self._files.reading(self._folder / stem.path, stem.sha256)
 
     def _song(self, stem: Stem) -> _Song:
-        """What the stems of a stem's song have in common; those that cannot be read do not count."""
+        """Return the levels of a stem's song; stems that cannot be read are ignored."""
         name = song_of(stem)
         if name not in self._songs:
-            heard = [one for one in map(self._hear, self._stems[name]) if isinstance(one, _Heard)]
-            peaks = [one.loudness.peak for one in heard if can_exceed(one.info)]
-            self._songs[name] = _Song(max(one.levels.sustained_peak for one in heard), max(peaks, default=0.0))
+            readable = [stem for stem in map(self._measure, self._stems[name]) if isinstance(stem, _Measured)]
+            peaks = [stem.loudness.peak for stem in readable if can_exceed(stem.info)]
+            self._songs[name] = _Song(max(stem.levels.sustained_peak for stem in readable), max(peaks, default=0.0))
         return self._songs[name]
 
-    def _regions(self, heard: _Heard, song: _Song) -> list[tuple[int, int]]:
+    def _regions(self, measured: _Measured, song: _Song) -> list[tuple[int, int]]:
         return activity.regions_of(
-            heard.levels,
+            measured.levels,
             first_db=self._config.first_db,
             second_db=self._config.second_db,
             song_peak=song.sustained_peak,
-            floor=max(db_to_amplitude(self._config.silence_floor_dbfs), quantisation_step(heard.info.subtype)),
+            floor=max(db_to_amplitude(self._config.silence_floor_dbfs), quantisation_step(measured.info.subtype)),
             min_gap=self._config.min_gap,
             pad=self._config.pad,
             detector=self._config.detector,
@@ -293,7 +294,7 @@ class Cutter:
     def _write(
         self, path: Path, stem: Stem, info: AudioInfo, regions: Sequence[tuple[int, int]], target: Path, gain: float
     ) -> dict[str, Any]:
-        """Write the regions and say what stands there now."""
+        """Write the regions to a file; returns the fields of the stem that describe it."""
         channels = info.channels if info.channels <= MAX_CHANNELS else 2
         subtype = "PCM_16" if info.subtype in SIXTEEN_BITS else "PCM_24"
         meter = LoudnessMeter(info.sample_rate)
@@ -318,17 +319,17 @@ class Cutter:
     def _origin(
         self, stem: Stem, path: Path, info: AudioInfo, regions: Sequence[tuple[int, int]], sha256: str
     ) -> dict[str, Any]:
-        """``source`` and ``active``: of the file, or of the file that *it* was cut from."""
+        """Return ``source`` and ``active``: of the file, or of the file that *it* was trimmed from."""
         first = stem.source
         if first is not None and first.sample_rate == info.sample_rate:
             outer = [tuple(seconds_to_samples(time, first.sample_rate) for time in span) for span in stem.active or []]
             if sum(end - start for start, end in outer) == info.num_samples:
                 spans = subregions([(start, end) for start, end in outer], regions)
                 extra = {**stem.extra, TRIMMED_FROM: sha256}
-                first = first.model_copy(update={"path": self._seen_from_here(self._folder / first.path)})
+                first = first.model_copy(update={"path": self._relative(self._folder / first.path)})
                 return {"source": first, "active": _seconds(spans, info.sample_rate), "extra": extra}
         source = Source(
-            path=self._seen_from_here(path),
+            path=self._relative(path),
             sha256=sha256,
             sample_rate=info.sample_rate,
             num_samples=info.num_samples,
@@ -336,21 +337,21 @@ class Cutter:
         )
         return {"source": source, "active": _seconds(regions, info.sample_rate), "extra": stem.extra}
 
-    def _seen_from_here(self, path: Path) -> str:
+    def _relative(self, path: Path) -> str:
         return manifest.relative_root(path, self._destination / "manifest.json")
 
 
 def _f0_sha256(stem: Stem) -> str | None:
-    """Checksum of a stem's label of f0, or what else tells it from others; None where there is none."""
+    """Return the checksum of a stem's f0 file, or its path if it has no checksum; None without an f0."""
     return (stem.f0.sha256 or stem.f0.path) if stem.f0 else None
 
 
-def _described(stem: Stem, written: dict[str, Any]) -> Stem:
-    """The stem with what was written of it; regions and bleeds of an earlier run stood on another time line."""
+def _trimmed(stem: Stem, written: dict[str, Any]) -> Stem:
+    """Update a stem; its regions and bleed are dropped, because they are on the time line of the untrimmed file."""
     return stem.model_copy(update={**written, "regions": [], "crosstalk": None})
 
 
-def _listen(path: Path, stem: Stem) -> _Heard:
+def _measure(path: Path, stem: Stem) -> _Measured:
     info = files.probe(path, stem.stream)
     loudness, channels = LoudnessMeter(info.sample_rate), ChannelMeter(info.sample_rate)
 
@@ -359,8 +360,8 @@ def _listen(path: Path, stem: Stem) -> _Heard:
         channels.add(block)
         return block
 
-    measured = activity.levels(map(metered, files.blocks(path, stream=stem.stream)), info.sample_rate)
-    return _Heard(info, measured, loudness, channels.faults())
+    levels = activity.levels(map(metered, files.blocks(path, stream=stem.stream)), info.sample_rate)
+    return _Measured(info, levels, loudness, channels.faults())
 
 
 def _seconds(regions: Sequence[tuple[int, int]], sample_rate: int) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Which stem gets which fault: exact numbers, drawn from a seed, the same for the same stems in the same order."""
+"""Choose which stem gets which fault: exact numbers, reproducible for the same seed and stems in the same order."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from stemclean.manifest import Stem
 __all__ = ["DONOR_SHARE", "KINDS", "Fault", "plan"]
 
 KINDS = ("mislabel", "bleed", "silence", "foreign")
-"""What can be asked for, by the name of the option."""
+"""Faults that can be requested, by the name of the option."""
 
 DONOR_SHARE = 0.25
-"""A bleed's donor must sound during this share of the stem at least, or the bleed would be a claim on paper."""
+"""Smallest share of the stem's time in which the donor of a bleed must sound, so that the bleed is audible."""
 
 
 @dataclass
 class Fault:
-    """What becomes of one stem; without kinds it stays as it is.
+    """The faults of one stem; without kinds it stays unchanged.
 
     Args:
-        claimed: the class that the file name will say.
+        claimed: Class in the new file name.
         kinds: ``swapped``, ``bleed``, ``silence``, ``foreign``.
-        donor, level_db: of a bleed; the level is relative to the stem's.
-        share: of the stem's time in which it bleeds, in [0, 1]; None: throughout.
+        donor: The stem that bleeds into it.
+        level_db: Level of the bleed relative to the stem.
+        share: Share of the stem's time in which the donor bleeds, in [0, 1]; None: throughout.
     """
 
     claimed: str
@@ -48,23 +49,27 @@ def plan(
     random: np.random.Generator,
     bleed_share: tuple[float, float] | None = None,
 ) -> dict[str, Fault]:
-    """The fault of every stem, by id.
+    """Plan the faults of all stems.
 
-    Faults go to stems that sound and whose labels are exactly what they claim. Bleeds are dealt first: they
-    need a donor, while any stem can be swapped.
+    Faults are planted in stems that are not silent and whose labels equal their claims. Bleed is assigned first,
+    because it needs a donor, while any stem can be swapped.
 
     Args:
-        stems: with one claimed class each.
-        levels: of each stem, by id.
-        labels: the classes that can be claimed.
-        nums: how many stems get each of :data:`KINDS`.
-        bleed_db: lowest and highest level of a bleed.
-        coincide: a swapped stem may have another fault too; the others never meet, for two of them replace the sound.
-        random: where the draws come from.
-        bleed_share: least and greatest share of the time in which a bleed is heard; None: throughout.
+        stems: Stems with one claimed class each.
+        levels: Level of each stem, by id.
+        labels: Classes that can be claimed.
+        nums: Number of stems for each of :data:`KINDS`.
+        bleed_db: Lowest and highest level of bleed.
+        coincide: Whether a swapped stem may have another fault. Other faults are never combined, because silence and
+            foreign sound replace the stem.
+        random: Random generator.
+        bleed_share: Smallest and largest share of the time in which bleed is audible (None: throughout).
+
+    Returns:
+        Faults of each stem, by id.
 
     Raises:
-        ConfigError: fewer stems can take a fault than are wanted.
+        ConfigError: There are too few suitable stems for a fault.
     """
     faults = {stem.id: Fault(stem.claimed[0]) for stem in stems}
     sounding = [stem for stem in stems if levels[stem.id].rms > 0.0 and stem.labels == stem.claimed]
@@ -98,64 +103,65 @@ def _donors(stem: Stem, song: Sequence[Stem], levels: Mapping[str, Level]) -> li
     ]
 
 
-def _pick(pool: Sequence[Stem], wanted: int, kind: str, random: np.random.Generator) -> list[Stem]:
-    """So many stems of the pool, in random order."""
-    _check_enough(len(pool), wanted, kind)
-    return [pool[index] for index in random.permutation(len(pool))[:wanted]]
+def _pick(pool: Sequence[Stem], count: int, kind: str, random: np.random.Generator) -> list[Stem]:
+    """Draw stems of the pool without replacement."""
+    _check_enough(len(pool), count, kind)
+    return [pool[index] for index in random.permutation(len(pool))[:count]]
 
 
-def _check_enough(num_available: int, wanted: int, kind: str) -> None:
-    if wanted > num_available:
-        bleed = "a bleed needs a second sounding stem of another class in the song\n" if kind == "bleed" else ""
+def _check_enough(num_available: int, count: int, kind: str) -> None:
+    if count > num_available:
+        bleed = "bleed needs another stem of a different class that sounds in the song\n" if kind == "bleed" else ""
         raise ConfigError(
-            f"{kind}: {wanted} stems are wanted, {num_available} can take it", f"{bleed}lower the share: --{kind}"
+            f"{kind}: {count} stems requested, but only {num_available} are suitable",
+            f"{bleed}lower the share: --{kind}",
         )
 
 
-def _swaps(pool: Sequence[Stem], wanted: int, labels: Sequence[str], random: np.random.Generator) -> dict[str, str]:
-    """New claims by id: exactly ``wanted`` of the pool, every claim another than before.
+def _swaps(pool: Sequence[Stem], count: int, labels: Sequence[str], random: np.random.Generator) -> dict[str, str]:
+    """Return new claims, by id, for exactly ``count`` stems of the pool; every claim changes.
 
-    A ring of stems hands its claims round: each claims the class of the next, the last that of the first. Rings of two
-    within songs first, one a song a round; one of three where the number is odd; then rings of two
-    across songs; a last single stem takes any other class.
+    The stems of a ring exchange their claims: each claims the class of the next, the last that of the first. First come
+    rings of two within songs, one per song and round; then, if the number is odd, one ring of three; then rings of two
+    across songs. A last single stem gets a random other class.
     """
-    _check_enough(len(pool) if len(labels) > 1 else 0, wanted, "mislabel")
+    _check_enough(len(pool) if len(labels) > 1 else 0, count, "mislabel")
     rings: list[list[Stem]] = []
     songs: dict[str, list[Stem]] = {}
     for stem in pool:
         songs.setdefault(stem.track, []).append(stem)
     open_songs = list(songs)
-    while open_songs and wanted >= 2:
+    while open_songs and count >= 2:
         for song in list(open_songs):
-            pair = _take_differing(songs[song]) if wanted >= 2 else []
+            pair = _take_differing(songs[song]) if count >= 2 else []
             if pair:
                 rings.append(pair)
-                wanted -= 2
+                count -= 2
             else:
                 open_songs.remove(song)
-    for ring in rings if wanted == 1 else []:
+    for ring in rings if count == 1 else []:
         claims = [stem.claimed for stem in ring]
         third = next((stem for stem in songs[ring[0].track] if stem.claimed not in claims), None)
         if third:
             ring.append(third)
             songs[third.track].remove(third)
-            wanted -= 1
+            count -= 1
             break
-    left = [stem for song in songs.values() for stem in song]
-    while wanted >= 2 and (pair := _take_differing(left)):
+    remaining = [stem for song in songs.values() for stem in song]
+    while count >= 2 and (pair := _take_differing(remaining)):
         rings.append(pair)
-        wanted -= 2
+        count -= 2
 
     swaps: dict[str, str] = {}
     for ring in rings:
         swaps |= {stem.id: after.claimed[0] for stem, after in zip(ring, [*ring[1:], ring[0]], strict=True)}
-    for stem in left[:wanted]:
-        others = [label for label in labels if label != stem.claimed[0]]
-        swaps[stem.id] = others[random.integers(len(others))]
+    for stem in remaining[:count]:
+        other_labels = [label for label in labels if label != stem.claimed[0]]
+        swaps[stem.id] = other_labels[random.integers(len(other_labels))]
     return swaps
 
 
 def _take_differing(stems: list[Stem]) -> list[Stem]:
-    """Take the first two stems that claim different classes out of the list; none where all claim the same."""
+    """Remove the first two stems with different claims from the list and return them; none if all claims are equal."""
     second = next((index for index, stem in enumerate(stems) if stem.claimed != stems[0].claimed), None)
     return [] if second is None else [stems.pop(second), stems.pop(0)]

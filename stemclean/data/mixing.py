@@ -1,8 +1,8 @@
-"""Random mixing (Koo et al. 2023, section 3.1.1): noisy stems in, labelled mixtures out.
+"""Random mixing (Koo et al. 2023, section 3.1.1): make labelled mixtures from stems with noisy labels.
 
-Each class is drawn with a chance, independently, from any song; each drawn stem goes through random effects; the sum is
-the example and the union of the stems' labels its target. A wrongly labelled stem is sometimes right by luck, since the
-class it really holds is often drawn as well, which is why a model can learn from noisy stems at all.
+Each class is drawn independently with a given chance, from any song. Every drawn stem goes through random effects. The
+example is the sum of the stems, and its target is the union of their labels. A mislabelled stem often does no harm,
+because the class that it really holds is often drawn as well; this is why a model can learn from noisy labels.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["Example", "MixingConfig", "RandomMixer"]
 
 
 REUSE_AMONG = 256
-"""Examples that share processed segments: those of one block of so many numbers."""
+"""Number of consecutive examples that share processed segments."""
 LOWEST_SHARE = np.float32(1e-6)
-"""Share of the power that a silent source counts as: levels end at -60 dB."""
+"""Lowest share of the power: levels end at -60 dB."""
 
 
 _Speed = Annotated[float, Field(ge=0.5, le=2)]
@@ -35,22 +35,21 @@ class MixingConfig(Settings):
     """How mixtures are drawn.
 
     Args:
-        chance: of each class, independently; the empty draw is rejected. 0.5 is derived from the paper's figures.
-        most: classes in a mixture at most; 0: any number.
-        same_song_chance: chance that all sources of a mixture are from one song of several classes, in its key and its
-            rooms, as bleed is (ours); they are processed anew each time. Without such songs it does
-            nothing.
+        chance: Chance of each class, independently; empty draws are rejected. 0.5 is derived from the paper's figures.
+        most: Largest number of classes in a mixture; 0: no limit.
+        same_song_chance: Chance that all sources of a mixture are from the same song, in the same key and room, as
+            bleed is (ours). Their segments are not reused. Without songs of several classes this has no effect.
         effects: ``paper``, ``mild`` or ``none``, see :mod:`stemclean.data.augment`.
-        level: True: segments are brought to one RMS level before their loudness is drawn.
-        quiet_chance: chance that a source other than the first is a quiet one, as bleed is.
-        quiet_db: level of a quiet source in dB relative to the first; needs ``level``.
-        speed: range of the factors by which segments are played faster, pitch and all, so that a song and a singer
-            are heard as several (ours); (1, 1): as they are.
-        noise_chance: chance of background noise, 15 to 45 dB below the mixture (ours).
-        empty_chance: chance of an example of noise alone, which holds no class (ours).
-        reuse: how many examples hear one processed segment, on average, each with another loudness and
-            other company; 1 is the paper's fresh draw, more saves time on effects.
-        peak_db: levels of the mixture, RMS in dB relative to the model's ``level_dbfs``, drawn uniformly.
+        level: Normalise segments to the same RMS level before their gains are drawn.
+        quiet_chance: Chance that a source other than the first is quiet, as bleed is.
+        quiet_db: Range of the level of a quiet source in dB relative to the first; needs ``level``.
+        speed: Range of playback speeds, which also change the pitch, so that one singer sounds like several (ours);
+            (1, 1): unchanged.
+        noise_chance: Chance of background noise, 15 to 45 dB below the mixture (ours).
+        empty_chance: Chance of an example of noise only, without any class (ours).
+        reuse: Average number of examples that use the same processed segment, with other gains and other sources. 1 is
+            the paper's fresh draw; more saves time on effects.
+        peak_db: Range of the RMS level of the mixture in dB relative to the model's ``level_dbfs``, drawn uniformly.
     """
 
     section: ClassVar[str] = "mixing"
@@ -70,15 +69,15 @@ class MixingConfig(Settings):
 
 
 class Example(NamedTuple):
-    """A mixture and what is known of it.
+    """A mixture and its targets.
 
     Args:
-        waveform: ``(2, segment)`` float32.
-        target: 1 for each class that is in it, ``(label,)`` float32.
-        levels_db: level of each class in dB relative to the power of all that was added up, ``(label,)``;
-            NaN where the class is not in it, or shares a stem with another, so that its part is not known.
-        shares: of each class, and last of noise, in the power of each cell, ``(label + 1, *cells)`` float32; NaN where
-            that is not known; None where no cells were asked for.
+        waveform: The mixture. Shape: (2, segment) float32
+        target: 1 for each class in it, otherwise 0. Shape: (label,) float32
+        levels_db: Level of each class in dB relative to the total power of the sources. NaN if the class is not in the
+            mixture, or if its level is unknown because it shares a stem with another class. Shape: (label,)
+        shares: Share of each class and, last, of noise in the power of each cell; NaN where unknown; None without
+            ``cells``. Shape: (label + 1, *cells) float32
     """
 
     waveform: np.ndarray
@@ -88,7 +87,7 @@ class Example(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """What an example is made of: its classes (none: noise), mean square, and power in each cell."""
+    """A source of an example: its classes (none for noise), mean square, and power in each cell."""
 
     labels: tuple[str, ...]
     power: float
@@ -96,7 +95,7 @@ class _Source(NamedTuple):
 
 
 class _Processed(NamedTuple):
-    """A segment through the effects, the stem that it is from, and its power in each cell."""
+    """A segment after the effects, its stem, and its power in each cell."""
 
     segment: np.ndarray
     stem: PooledStem
@@ -104,16 +103,16 @@ class _Processed(NamedTuple):
 
 
 class RandomMixer:
-    """Labelled mixtures by number: the same number is always the same mixture, whoever asks and in which order.
+    """Labelled mixtures by number: the same number always gives the same mixture, in any process and order.
 
     Args:
-        pool: where stems are drawn from.
-        labels: the classes, in the order of the targets.
-        config: how.
-        segment: samples of an example.
-        seed: of everything that is drawn.
-        level_dbfs: RMS level of the examples; None: as they come out.
-        cells: power of each cell of a waveform, ``(2, segment)`` -> any shape; None: shares of cells are not told.
+        pool: The stems.
+        labels: The classes, in the order of the targets.
+        config: How mixtures are drawn.
+        segment: Length of an example in samples.
+        seed: Random seed.
+        level_dbfs: RMS level to which examples are normalised; None: no normalisation.
+        cells: Returns the power of each cell of a waveform, ``(2, segment)`` -> any shape; None: no shares of cells.
     """
 
     def __init__(
@@ -146,11 +145,11 @@ class RandomMixer:
             raise ConfigError("no stem holds any of the classes " + ", ".join(self.labels))
 
     def rng(self, number: int, *purpose: int) -> np.random.Generator:
-        """What chance does to an example; another stream for each purpose."""
+        """Return the random generator of an example; each purpose has its own stream."""
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number, *purpose)))
 
     def example(self, number: int) -> Example:
-        """One mixture."""
+        """Return the mixture with a number."""
         rng = self.rng(number)
         if rng.random() < self.config.empty_chance:
             noise = _noise(self.segment, self.pool.sample_rate, rng)
@@ -178,51 +177,51 @@ class RandomMixer:
         return _Source(labels, _rms(waveform) ** 2, self._cells(waveform) if self._cells else None)
 
     def _example(self, mixture: np.ndarray, sources: Sequence[_Source], rng: np.random.Generator) -> Example:
-        """The mixture of sources whose classes and powers are known."""
+        """Build the example of a mixture from its sources."""
         whole = sum(source.power for source in sources)
         shares = dict.fromkeys(self.labels, 0.0)
         for labels, power, _ in sources:
             for label in labels:
                 shares[label] += power / whole if len(labels) == 1 and whole else np.nan
-        held = {label for source in sources for label in source.labels}
-        target = np.array([label in held for label in self.labels], np.float32)
-        known = np.array([shares[label] if label in held else np.nan for label in self.labels], np.float32)
-        levels_db = 10 * np.log10(np.maximum(known, LOWEST_SHARE))
+        present = {label for source in sources for label in source.labels}
+        target = np.array([label in present for label in self.labels], np.float32)
+        powers = np.array([shares[label] if label in present else np.nan for label in self.labels], np.float32)
+        levels_db = 10 * np.log10(np.maximum(powers, LOWEST_SHARE))
         return Example(self._leveled(mixture, rng), target, levels_db, self._shares(sources))
 
     def _shares(self, sources: Sequence[_Source]) -> np.ndarray | None:
-        """Of each class and of noise in each cell; unknown as a whole where a stem holds several classes."""
+        """Return the shares of each class and of noise in each cell; all NaN if a stem holds several classes."""
         if self._cells is None:
             return None
-        each = [source.cells for source in sources if source.cells is not None]
-        shares = np.zeros((len(self.labels) + 1, *each[0].shape), np.float32)
-        for (labels, _, _), power in zip(sources, each, strict=True):
+        cells = [source.cells for source in sources if source.cells is not None]
+        shares = np.zeros((len(self.labels) + 1, *cells[0].shape), np.float32)
+        for (labels, _, _), power in zip(sources, cells, strict=True):
             shares[self.labels.index(labels[0]) if labels else -1] += power if len(labels) < 2 else np.nan
         shares /= np.maximum(shares.sum(0), np.finfo(np.float32).tiny)
         return shares
 
     def _song(self, rng: np.random.Generator) -> dict[str, list[PooledStem]]:
-        """Stems of a song by their classes: any stem's song, if it has several."""
+        """Draw a song of several classes; returns its stems by class."""
         stem = self._mixed[int(rng.integers(len(self._mixed)))]
-        found: dict[str, list[PooledStem]] = {}
+        by_label: dict[str, list[PooledStem]] = {}
         for other in self._by_song[stem.track]:
             for label in other.labels:
                 if label in self._odds:
-                    found.setdefault(label, []).append(other)
-        return found
+                    by_label.setdefault(label, []).append(other)
+        return by_label
 
     def _draw_labels(self, rng: np.random.Generator, song: Mapping[str, object] | None = None) -> list[str]:
-        there = [label for label in self._odds if song is None or label in song]
+        available = [label for label in self._odds if song is None or label in song]
         while True:
-            drawn = [label for label in there if rng.random() < self.config.chance]
+            drawn = [label for label in available if rng.random() < self.config.chance]
             if drawn:
                 rng.shuffle(drawn)  # the first is the loud one
                 return drawn[: self.config.most or None]
 
     def _processed(self, label: str, number: int, rng: np.random.Generator) -> _Processed:
-        """A segment through the effects, one of those that the block's examples share where they are reused.
+        """Return a segment after the effects; with reuse, one that the examples of a block share.
 
-        A shared one is made from its place alone, so that it does not matter which example asks for it first.
+        A shared segment depends only on its place in the block, not on the example that uses it first.
         """
         if self.config.reuse == 1:
             return self._fresh(self._by_label[label], rng, self._odds[label])
@@ -237,7 +236,7 @@ class RandomMixer:
 
     @property
     def _shared_segments(self) -> int:
-        """How many segments of a class the examples of a block share."""
+        """Number of segments of a class that the examples of a block share."""
         drawn = len(self._odds) * self.config.chance
         drawn = min(drawn, self.config.most or drawn)
         return max(1, round(REUSE_AMONG * drawn / len(self._odds) / self.config.reuse))
@@ -245,7 +244,7 @@ class RandomMixer:
     def _fresh(
         self, stems: Sequence[PooledStem], rng: np.random.Generator, odds: np.ndarray | None = None
     ) -> _Processed:
-        """A segment of one of some stems through the effects."""
+        """Draw one of some stems; returns a segment of it after new effects."""
         stem = stems[int(rng.choice(len(stems), p=odds))]
         segment = self._segment(stem, rng)
         if self._chain is not None:
@@ -255,7 +254,7 @@ class RandomMixer:
         return _Processed(segment, stem, self._cells(segment) if self._cells else None)
 
     def _segment(self, stem: PooledStem, rng: np.random.Generator) -> np.ndarray:
-        """A random piece of a stem, at a random speed."""
+        """Return a random piece of a stem, at a random speed."""
         if self.config.speed == (1.0, 1.0):
             return self.pool.random_segment(stem, self.segment, rng)
         speed = rng.uniform(*self.config.speed)
@@ -276,14 +275,14 @@ class RandomMixer:
 
 
 def _odds(stems: Sequence[PooledStem]) -> np.ndarray:
-    """Chance of each stem: its weight times the square root of its length, so that long ones do not take all."""
+    """Return the chance of each stem: its weight times the square root of its length, so that none dominates."""
     odds = np.array([stem.weight * stem.num_samples**0.5 for stem in stems])
     share: np.ndarray = odds / odds.sum()
     return share
 
 
 def _faster(waveform: np.ndarray, speed: float, num_samples: int) -> np.ndarray:
-    """Read at another speed, straight lines between samples: dull or rough above 15 kHz by some dB, and cheap.
+    """Change the speed by linear interpolation, which is fast; its errors above 15 kHz are some dB.
 
     Shape:
         ``(channel, time)``, at least ``speed * num_samples + 1`` long -> ``(channel, num_samples)``.
@@ -291,8 +290,8 @@ def _faster(waveform: np.ndarray, speed: float, num_samples: int) -> np.ndarray:
     place = np.arange(num_samples) * speed
     before = place.astype(np.int64)
     after_share = (place - before).astype(np.float32)
-    left = waveform[:, before]
-    faster: np.ndarray = left + (waveform[:, before + 1] - left) * after_share
+    first = waveform[:, before]
+    faster: np.ndarray = first + (waveform[:, before + 1] - first) * after_share
     return faster
 
 
@@ -305,7 +304,7 @@ def _at_level(waveform: np.ndarray, reference: float, level_db: float) -> np.nda
 
 
 def _noise(num_samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Coloured noise (slope 0 to -9 dB per octave), by chance with mains hum or beeps: sound of no class."""
+    """Return coloured noise (slope 0 to -9 dB per octave), sometimes with mains hum or beeps: sound of no class."""
     spectrum = np.fft.rfft(rng.standard_normal((2, num_samples)).astype(np.float32))
     frequencies = np.maximum(np.fft.rfftfreq(num_samples, 1 / sample_rate), 20.0)
     noise = np.fft.irfft(spectrum * frequencies ** -rng.uniform(0.0, 1.5), num_samples).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Faults planted in the stems of a song, and what is then known of each; see :mod:`stemclean.data.corrupt`."""
+"""Plant faults in the stems of a song, and record the ground truth; see :mod:`stemclean.data.corrupt`."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from stemclean.units import amplitude_to_db, seconds_to_samples
 __all__ = ["CorruptConfig", "Planter", "Truth"]
 
 NEAR_SILENCE_DBFS = (-90.0, -75.0)
-"""Noise floors of a channel that recorded nothing, below the gate of :mod:`stemclean.data.corrupt`."""
+"""Range of noise floors of a channel that recorded nothing, below the gate of :mod:`stemclean.data.corrupt`."""
 
 
 _Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class CorruptConfig(Settings):
-    """How much of what is planted.
+    """Which faults are planted, and how many.
 
     Args:
-        mislabel, bleed, silence, foreign: share of all stems that get the fault, in [0, 1], met up to rounding.
-        bleed_db: lowest and highest level of a bleed relative to the stem, in dB, drawn uniformly;
-            see :mod:`stemclean.data.corrupt` for how a level is measured.
-        bleed_share: least and greatest share of the stem's time in which a bleed is heard, in (0, 1], drawn uniformly;
-            it comes and goes in stretches of a few seconds to half a minute. None: wherever the donor sounds. A donor
-            that sounds less than that bleeds less.
-        coincide: a swapped stem may hold a bleed, silence or foreign sound as well; otherwise one fault a stem.
-        seed: the same seed and data give the same bytes.
+        mislabel, bleed, silence, foreign: Share of all stems that get the fault, in [0, 1], exact up to rounding.
+        bleed_db: Lowest and highest level of bleed relative to the stem in dB, drawn uniformly; see
+            :mod:`stemclean.data.corrupt` for the definition of a level.
+        bleed_share: Smallest and largest share of the stem's time in which bleed is audible, in (0, 1], drawn
+            uniformly. The bleed is intermittent, in stretches of a few seconds to half a minute. A donor that sounds
+            less than that bleeds less. None: wherever the donor sounds.
+        coincide: Whether a swapped stem may also have bleed, silence or foreign sound; otherwise stems have one fault.
+        seed: Random seed; the same seed and data give the same bytes.
     """
 
     mislabel: Chance = 0.2
@@ -61,7 +61,7 @@ class CorruptConfig(Settings):
     def _no_more_faults_than_stems(self) -> Self:
         total = sum(getattr(self, name) for name in KINDS) - (self.mislabel if self.coincide else 0.0)
         if total > 1.0 + 1e-9:
-            raise ConfigError(f"the shares add up to {total:g}: more faults than stems", "lower one of them")
+            raise ConfigError(f"the shares of faults add up to {total:g}, more than 1", "lower one of them")
         return self
 
 
@@ -70,9 +70,9 @@ class _Layer:
     """A sound in a stem.
 
     Args:
-        labels: its classes.
-        waveform: ``(channel, time)``, as it was mixed in.
-        spans: where it sounds, in seconds.
+        labels: Its classes.
+        waveform: The sound as it was mixed in. Shape: (channel, time)
+        spans: Where it sounds, in seconds.
     """
 
     labels: list[str]
@@ -82,13 +82,15 @@ class _Layer:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of a written stem.
+    """The ground truth of a written stem.
 
     Args:
-        claimed: what the file name says.
-        labels, levels_db, regions: what it holds, how loud, and when.
-        extra: the fault.
-        issues: remarks on it.
+        claimed: Class in the file name.
+        labels: Classes that it holds.
+        extra: Description of the fault.
+        levels_db: Levels of the classes.
+        regions: Classes over time.
+        issues: Issues of the stem.
     """
 
     claimed: str
@@ -99,7 +101,7 @@ class Truth:
     issues: list[Issue] = field(default_factory=list)
 
     def turned_down(self, gain: float, peak: float) -> Truth:
-        """The same of a song that was multiplied by a gain, because of its peak."""
+        """Return the ground truth after the song was attenuated because of its peak."""
         gain_db = round(amplitude_to_db(gain), 3) + 0.0
         if not gain_db:
             return self
@@ -111,10 +113,13 @@ class Planter:
     """Writes the songs of a dataset with their faults.
 
     Args:
-        folder: of the source.
-        order: of the labels.
-        levels, faults: of each stem, by id.
-        sources: the files as they were when they were measured.
+        folder: Folder of the source.
+        destination: Folder to write to.
+        config: Which faults are planted.
+        order: Order of the labels.
+        levels: Level of each stem, by id.
+        faults: Faults of each stem, by id.
+        sources: Checks that the files have not changed since they were measured.
     """
 
     folder: Path
@@ -126,10 +131,13 @@ class Planter:
     sources: Unchanged
 
     def write(self, song: Mapping[str, Stem]) -> tuple[dict[str, Truth], list[Skip]]:
-        """Write the stems of a song, but those that are there already; what is known of each, and which were lost.
+        """Write the stems of a song, except those already written.
 
         Args:
-            song: path -> stem.
+            song: Path -> stem.
+
+        Returns:
+            The ground truth of each stem, by path, and the stems that could not be written.
         """
         truths: dict[str, Truth] = {}
         spools: dict[str, SpooledSound] = {}
@@ -142,7 +150,7 @@ class Planter:
                         audio, truths[path] = _corrupted(stem, fault, level, self.folder, self.config, self.order)
                 except AudioError as error:
                     skipped.append(_lost(stem, self.folder, error))
-                    (self.destination / path).unlink(missing_ok=True)  # of an earlier run, which could read it
+                    (self.destination / path).unlink(missing_ok=True)  # written by an earlier run
                     continue
                 spools[path] = SpooledSound(self.destination, audio.shape[0])
                 stack.callback(spools[path].close)
@@ -157,15 +165,15 @@ class Planter:
 
     @contextmanager
     def _reading(self, stem: Stem, fault: Fault) -> Iterator[None]:
-        """Read a stem and what bleeds into it in here."""
+        """Check that a stem and its donor do not change while they are read in this context."""
         with ExitStack() as stack:
-            for one in (stem, *([fault.donor] if fault.donor else [])):
-                stack.enter_context(self.sources.reading(self.folder / one.path, one.sha256))
+            for source in (stem, *([fault.donor] if fault.donor else [])):
+                stack.enter_context(self.sources.reading(self.folder / source.path, source.sha256))
             yield
 
 
 def _lost(stem: Stem, folder: Path, error: AudioError) -> Skip:
-    """A stem that could not be written; the file to blame may be that of the stem which would bleed into it."""
+    """Return the skip of a stem that could not be written; the file at fault may be that of its donor."""
     elsewhere = error.path.is_relative_to(folder) and error.path != folder / stem.path
     blamed = f"{error.path.relative_to(folder).as_posix()}, its bleed: " if elsewhere else ""
     return Skip(path=stem.path, reason=error.reason, detail=f"{blamed}{error.detail}")
@@ -174,12 +182,8 @@ def _lost(stem: Stem, folder: Path, error: AudioError) -> Skip:
 def _corrupted(
     stem: Stem, fault: Fault, level: sound.Level, folder: Path, config: CorruptConfig, order: Sequence[str]
 ) -> tuple[sound.Waveform, Truth]:
-    """A stem with its fault, and what is known of it; it may exceed full scale.
-
-    Args:
-        order: of the labels.
-    """
-    random = np.random.default_rng([config.seed, zlib.crc32(stem.id.encode())])  # of the stem alone: any order will do
+    """Return a stem with its faults, which may exceed full scale, and its ground truth."""
+    random = np.random.default_rng([config.seed, zlib.crc32(stem.id.encode())])  # does not depend on other stems
     rate, channels = stem.sample_rate, min(stem.channels, 2)
     audio = files.read(folder / stem.path, channels=channels, stream=stem.stream)
     extra: dict[str, Any] = {"from": stem.id, "fault": "+".join(fault.kinds) or None}
@@ -208,10 +212,10 @@ def _corrupted(
         kind = list(sound.FOREIGN)[random.integers(len(sound.FOREIGN))]
         audio = sound.foreign(kind, audio.shape, rate, level.rms, random)
         extra["foreign"] = {"kind": kind}
-    return audio, _known(fault, extra, layers, order, audio.shape[1], rate)
+    return audio, _truth(fault, extra, layers, order, audio.shape[1], rate)
 
 
-def _known(
+def _truth(
     fault: Fault,
     extra: dict[str, Any],
     layers: Sequence[_Layer],
@@ -219,23 +223,23 @@ def _known(
     num_samples: int,
     sample_rate: int,
 ) -> Truth:
-    """What a stem of these layers holds, how loud, and when."""
-    held = {label for layer in layers for label in layer.labels}
-    labels = [label for label in order if label in held]
+    """Return the ground truth of a stem with these layers: its classes, their levels, and when they sound."""
+    present = {label for layer in layers for label in layer.labels}
+    labels = [label for label in order if label in present]
     when = {label: [span for layer in layers if label in layer.labels for span in layer.spans] for label in labels}
-    # The level of a class is known where each sound has one class, and no two the same.
-    single = all(len(layer.labels) == 1 for layer in layers) and len(layers) == len(held)
+    # Levels are known if each layer has a single class and no two layers have the same.
+    single = all(len(layer.labels) == 1 for layer in layers) and len(layers) == len(present)
     parts = {layer.labels[0]: layer.waveform for layer in layers} if single else {}
     parts = {label: parts[label] for label in labels if label in parts}
     placed = []
     for region in regions.overlay(when) or [Region(start=0.0, end=num_samples / sample_rate, labels=[])]:
         first, last = (seconds_to_samples(edge, sample_rate) for edge in (region.start, region.end))
-        heard = {label: part[:, first:last] for label, part in parts.items() if label in region.labels}
-        placed.append(region.model_copy(update={"levels_db": sound.levels_among(heard)}))
+        sounding = {label: part[:, first:last] for label, part in parts.items() if label in region.labels}
+        placed.append(region.model_copy(update={"levels_db": sound.levels_among(sounding)}))
     return Truth(fault.claimed, labels, extra, sound.levels_among(parts), placed)
 
 
 def _sounding(waveform: sound.Waveform, sample_rate: int) -> list[tuple[float, float]]:
-    """Where a waveform is loud enough to count, in seconds; throughout where the gate finds nothing."""
+    """Return the active regions of a waveform in seconds; the whole waveform if there are none."""
     active = active_regions(waveform, sample_rate) or [(0, waveform.shape[1])]
     return [(start / sample_rate, end / sample_rate) for start, end in active]

@@ -1,8 +1,8 @@
-"""Decoded stems in one memory-mapped file, drawn from at random.
+"""A pool of decoded stems in one memory-mapped file, for random access.
 
-Every stem of a manifest is decoded once, brought to one rate and channel count, cut to its active regions and kept as
-16-bit integers in a cache file, so that a training example costs a copy and no decoding, and all
-worker processes share one page cache.
+Every stem of a manifest is decoded once, resampled, converted to one number of channels, cut to its active regions and
+stored as 16-bit integers in a cache file. A training example then needs no decoding, and all worker processes share
+one page cache.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from stemclean.manifest import Manifest, Skip, Stem
 __all__ = ["PooledStem", "StemPool", "content"]
 
 FORMAT = 2
-"""Raised whenever the cache's content for the same stems changes."""
+"""Version of the cache format; increased whenever the cached content of the same stems changes."""
 
 
 @dataclass(frozen=True)
 class PooledStem:
-    """One stem's place in the cache.
+    """A stem in the cache.
 
     Args:
-        id, track: as in the manifest.
-        labels: the classes it is trusted to hold.
-        start, num_samples: place and length in the cache, in samples.
-        rms: of the kept samples, full scale = 1.
-        weight: how often it is drawn compared with others.
-        scale: what full scale of the stored samples stands for: a power of two, so that nothing is clipped, and what is
-            soft keeps its bits.
+        id, track: As in the manifest.
+        labels: The classes that it holds.
+        start, num_samples: Position and length in the cache, in samples.
+        rms: RMS of the kept samples; full scale is 1.
+        weight: How often it is drawn, relative to other stems.
+        scale: Value of full scale in the stored samples, a power of two: nothing is clipped, and soft stems keep their
+            resolution.
     """
 
     id: str
@@ -56,10 +56,10 @@ class StemPool:
     """Stems in memory-mapped audio.
 
     Args:
-        stems: what the cache holds.
-        audio: ``(time, channel)`` int16, usually a ``numpy.memmap``.
-        sample_rate: of the cache, in Hz.
-        skipped: what could not be decoded.
+        stems: The stems in the cache.
+        audio: The samples, usually a ``numpy.memmap``. Shape: (time, channel) int16
+        sample_rate: Sample rate of the cache in Hz.
+        skipped: Stems that could not be decoded.
     """
 
     def __init__(self, stems: Sequence[PooledStem], audio: np.ndarray, sample_rate: int, skipped: Sequence[Skip] = ()):
@@ -80,24 +80,26 @@ class StemPool:
         workers: int = 2,
         quiet: bool = False,
     ) -> StemPool:
-        """Decode a manifest's stems into the cache, or find them there.
+        """Return the pool of a manifest's stems, decoding them if they are not cached.
 
         Memory is bounded, whatever the length of a stem.
 
         Args:
-            manifest: its ``labels`` say what each stem holds, its ``active`` regions what is kept (they are found
-                where it has none).
-            folder: what stem paths are relative to.
-            cache: folder of the cache files; default :func:`~stemclean.data.pool_cache.cache_folder`.
-            limit_gb: when the folder holds more (10^9 bytes), the pools that were used longest ago are removed, but
-                none that is in use; None: 50 in the default folder, and no limit in a folder that is named.
-            silence_floor_dbfs: what is softer is silence, see :mod:`stemclean.audio.activity`.
-            in_time: ids of stems that are parts of a recording which is in the pool as well, and stay as they are;
-                others whose channels hold one sound have it in all of them, see :mod:`stemclean.audio.stereo`.
-            workers: decoding threads.
+            manifest: The stems. Only their ``active`` regions are kept, which are detected if they are not given.
+            folder: Folder that the paths of stems are relative to.
+            sample_rate: Sample rate of the pool in Hz.
+            channels: Number of channels of the pool.
+            cache: Folder of the cache files (None: :func:`~stemclean.data.pool_cache.cache_folder`).
+            limit_gb: If the folder exceeds this size (in 10^9 bytes), the least recently used pools are deleted, but
+                none that is in use. None: 50 for the default folder, no limit for other folders.
+            silence_floor_dbfs: Sound below this level is silence, see :mod:`stemclean.audio.activity`.
+            in_time: Ids of stems whose channels must not be repaired, because their mixture is in the pool, too; see
+                :mod:`stemclean.audio.stereo`.
+            workers: Number of decoding threads.
+            quiet: Show no progress.
 
         Raises:
-            ConfigError: not one stem could be decoded, or the cache cannot be written to: the disk is full, read-only.
+            ConfigError: No stem could be decoded, or the cache cannot be written (disk full or read-only).
         """
         if cache is None:
             cache = pool_cache.cache_folder() / "pools"
@@ -134,11 +136,11 @@ class StemPool:
         return cls(stems, audio, sample_rate, [Skip(**skip) for skip in index["skipped"]])
 
     def where(self, keep: Sequence[bool]) -> StemPool:
-        """The same audio with some of the stems."""
+        """Return a pool of the same audio with some of the stems."""
         return StemPool([s for s, k in zip(self.stems, keep, strict=True) if k], self.audio, self.sample_rate)
 
     def segment(self, stem: PooledStem, start: int, num_samples: int) -> np.ndarray:
-        """A piece of a stem; zeros stand after its end.
+        """Return a piece of a stem, zero-padded after its end.
 
         Shape:
             ``(channel, num_samples)``, float32; full scale is ±1.
@@ -150,7 +152,7 @@ class StemPool:
         return np.pad(piece, ((0, 0), (0, num_samples - piece.shape[1])))
 
     def random_segment(self, stem: PooledStem, num_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """A piece from a random place that is not much softer (20 dB) than the stem; a few tries are made."""
+        """Return a random piece of a stem; after at most 4 tries, even if it is 20 dB softer than the stem."""
         for _ in range(4):
             start = int(rng.integers(0, max(1, stem.num_samples - num_samples + 1)))
             piece = self.segment(stem, start, num_samples)
@@ -168,16 +170,17 @@ def _key(
 
 
 def content(stem: Stem, folder: Path) -> list[object]:
-    """What the sound of a stem in a pool depends on; JSON-able.
+    """Return everything that the sound of a stem in a pool depends on, in JSON types.
 
     Args:
-        folder: what its path is relative to.
+        stem: The stem.
+        folder: Folder that its path is relative to.
     """
     return [stem.id, stem.sha256 or _unsigned(folder / stem.path), stem.stream, None if stem.source else stem.active]
 
 
 def _unsigned(path: Path) -> list[object]:
-    """What stands for the checksum of a stem whose manifest names none."""
+    """Return a substitute for the checksum of a file: its path, size and modification time."""
     status = path.stat() if path.exists() else None
     return [str(path.absolute()), status and status.st_size, status and status.st_mtime_ns]
 

@@ -1,4 +1,4 @@
-"""What stands in a folder of results and how it came there: a JSON file in it, song by song."""
+"""The record of a folder of results: a JSON file that lists the finished songs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["Record"]
 
 
 class Record:
-    """The songs that a run has done, for the next run to go on from; written after each of them.
+    """The finished songs of a run, written after each song, so that the next run can resume.
 
     Args:
-        path: the JSON file.
-        settings: JSON-able; whatever the results depend on besides the songs.
-        files_of: a song's name -> the files that its result is.
-        resume: False: what an earlier run has done is done again.
+        path: The JSON file.
+        settings: Everything that the results depend on besides the songs, in JSON types.
+        files_of: Returns the output files of a song by its name.
+        resume: Whether to reuse the results of an earlier run.
 
     Raises:
-        ConfigError: the file is not what an earlier run wrote.
+        ConfigError: The file is not a record.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Record:
         self._skipped: list[dict[str, Any]] = []
 
     def check(self, songs: Iterable[str]) -> None:
-        """Refuse to overwrite what no earlier run wrote.
+        """Refuse to overwrite files that no earlier run wrote.
 
         Raises:
-            ConfigError: there is such a file.
+            ConfigError: There is such a file.
         """
         for name in songs:
             for path in self._files_of(name):
@@ -53,7 +53,7 @@ class Record:
                     raise ConfigError(f"{path} is there already and no earlier run wrote it", "give a new folder")
 
     def holds(self, name: str, sha256: str) -> bool:
-        """Whether a song with this checksum is done already; it is then taken over."""
+        """Return whether a song with this checksum is finished; its result is then reused."""
         entry = self._known.get(name)
         there = all(path.is_file() for path in self._files_of(name))
         if entry is None or entry.get("sha256") != sha256 or not there:
@@ -62,17 +62,17 @@ class Record:
         return True
 
     def add(self, name: str, entry: dict[str, Any]) -> None:
-        """Note a song whose files stand; ``entry`` holds its ``sha256``."""
+        """Record a finished song; ``entry`` holds its ``sha256``."""
         self._songs[name] = entry
         self._write()
 
     def skip(self, skip: Skip) -> None:
-        """Note a file that could not be used."""
+        """Record a skipped file."""
         self._skipped.append(skip.model_dump(exclude_none=True))
         self._write()
 
     def written(self) -> dict[str, Any]:
-        """The whole record, as it stands on disk: the settings, ``songs`` and ``skipped``."""
+        """Write the record, and return it: the settings, ``songs`` and ``skipped``."""
         self._write()
         return self._document()
 

@@ -1,4 +1,4 @@
-"""How loud the songs of a dataset are, by which their silent stems are told: see :mod:`stemclean.audio.activity`."""
+"""Levels of the songs of a dataset, to detect their silent stems; see :mod:`stemclean.audio.activity`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["SongLevels", "song_of"]
 
 
 class SongLevels:
-    """Which sound of a stem is silence, next to the other stems of its song.
+    """Detects silence in stems relative to the other stems of their song.
 
-    A song is listened to when one of its stems is so soft that it matters, once; it may be asked from several threads.
+    A song is measured once, and only if one of its stems is so soft that this matters. Thread-safe.
 
     Args:
-        stems: of the dataset.
-        folder: what their paths are relative to.
-        floor_dbfs: below it nothing sounds, whatever the song.
+        stems: All stems of the dataset.
+        folder: Folder that their paths are relative to.
+        floor_dbfs: Sound below this level is silence in any song.
     """
 
     def __init__(self, stems: Iterable[Stem], folder: Path, floor_dbfs: float = SILENCE_FLOOR_DBFS) -> None:
@@ -38,10 +38,10 @@ class SongLevels:
         self._locks: dict[str, Lock] = {song: Lock() for song in self._songs}
 
     def regions(self, stem: Stem, measured: Levels) -> list[tuple[int, int]]:
-        """Where a stem sounds, in samples at the rate at which it was measured.
+        """Return the active regions of a stem, in samples at the rate of the measurement.
 
         Raises:
-            AudioError: its header cannot be read.
+            AudioError: The header of the file cannot be read.
         """
         floor, peak = self._floor, 1.0
         if measured.reference < db_to_amplitude(FIRST_DB - SECOND_DB):  # else the first pass decides
@@ -50,11 +50,12 @@ class SongLevels:
         return regions_of(measured, song_peak=peak, floor=max(floor, step))
 
     def _peak(self, stem: Stem) -> float:
-        """The highest peak that a stem of the song sustains; stems that cannot be read have none."""
+        """Return the highest sustained peak of the song's stems; unreadable stems are ignored."""
         song = song_of(stem)
         with self._locks.setdefault(song, Lock()):
             if song not in self._peaks:
-                self._peaks[song] = max((self._measured(one) for one in self._songs.get(song) or [stem]), default=0.0)
+                stems = self._songs.get(song) or [stem]
+                self._peaks[song] = max((self._measured(other) for other in stems), default=0.0)
             return self._peaks[song]
 
     def _measured(self, stem: Stem) -> float:
@@ -66,5 +67,5 @@ class SongLevels:
 
 
 def song_of(stem: Stem) -> str:
-    """The song of a stem; without one, it is a song of its own."""
+    """Return the song of a stem; a stem without a track is a song of its own."""
     return stem.track or f"\0{stem.id}"

@@ -1,14 +1,14 @@
-"""What separators learn from: stretches of stems with the same classes throughout, and mixtures of known sources.
+"""Training data of separators: pieces of stems with constant classes, and random mixtures of known sources.
 
-Koo et al. 2023, section 3.2: the sources of a mixture come from any songs. Mostly each class has a source of its own;
-with a given probability one source holds several classes, and the other classes get theirs from stems that hold one.
-The classes of a shared source are known only together, which is what ``rows`` says.
+As in Koo et al. 2023, section 3.2, the sources of a mixture come from any songs. Usually each class has a source of its
+own. With a given probability, one source is a multi-label stem, and the other classes have single-label sources. The
+classes of a shared source are known only as a sum, as ``rows`` states.
 
-A stem of several classes is cut where its regions say that the classes change, so that a stem that bleeds for ten
-seconds still gives its clean minutes (ours). The paper labels whole stems, as ``whole_stems`` does here.
+A multi-label stem is cut where its classes change according to its regions, so that the clean minutes of a stem with
+ten seconds of bleed can be used (ours). The paper labels whole stems; ``whole_stems`` does the same.
 
-Mixtures are drawn from all classes, whichever of them are to be separated. Those that are not are the background: they
-sound in the mixture, and in no target.
+Mixtures hold all classes, whether or not they are to be separated. The others are background: they sound in the mixture
+but are in no target.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ from stemclean.units import db_to_amplitude, seconds_to_samples
 __all__ = ["SourceMixer", "SourceMixing", "Sources", "cut_to_regions", "loudness_gain", "pieces", "trusted"]
 
 FADE = 0.01
-"""Seconds over which a source that is shorter than the segment fades in and out."""
+"""Length in seconds of the fades of a source that is shorter than the segment."""
 
 
 class SourceMixing(Settings):
     """How mixtures for separators are drawn.
 
     Args:
-        multi_label_probability: of an example with one source that holds several classes; the paper's is 0.4. At 0 only
-            stems of a single class train: one of several gives nothing, the stretches in which it holds one neither.
-        whole_stems: a stem of several classes is one source of all of them, as in the paper; otherwise it is cut where
-            its regions say that the classes change (ours).
-        loudness_lufs: of every mixture (ITU-R BS.1770), reached by one gain on all its sources; the paper's is -14;
-            None: as it is.
-            A mixture without a loudness, silent or shorter than 0.4 s, is left as it is.
+        multi_label_probability: Probability that one source of an example is a multi-label stem; 0.4 in the paper. At 0
+            multi-label stems are not used at all, not even the stretches in which they hold a single class.
+        whole_stems: Use a multi-label stem as one source of all its classes, as in the paper. If false, it is cut where
+            its classes change according to its regions (ours).
+        loudness_lufs: Loudness to which every mixture is normalised (ITU-R BS.1770); -14 in the paper; None: no
+            normalisation. Mixtures without a loudness (silent or below 0.4 s) are not changed.
         effects: ``paper``, ``mild`` or ``none`` on every source, see :mod:`stemclean.data.augment`.
-        gain_db: range of the gain of every source, drawn uniformly (ours).
-        swap_chance, invert_chance: of a source whose channels change places, whose polarity is inverted (ours).
-        absent_chance: of each class to be silent (ours).
-        min_piece: seconds; shorter stretches of a cut stem are left out (ours).
+        gain_db: Range of the gain of every source, drawn uniformly (ours).
+        swap_chance: Chance that the channels of a source are swapped (ours).
+        invert_chance: Chance that the polarity of a source is inverted (ours).
+        absent_chance: Chance of each class to be absent (ours).
+        min_piece: Shorter pieces of a cut stem are not used, in seconds (ours).
     """
 
     section: ClassVar[str] = "mixing"
@@ -67,7 +67,7 @@ class SourceMixing(Settings):
     min_piece: Annotated[float, Field(ge=0, le=3600)] = 1.0
 
     def plain(self) -> SourceMixing:
-        """The same without chance effects and shared sources: what validation hears."""
+        """Return the settings without random augmentation and multi-label sources, for validation."""
         return SourceMixing(
             multi_label_probability=0.0,
             whole_stems=self.whole_stems,
@@ -78,13 +78,13 @@ class SourceMixing(Settings):
 
 @dataclass(frozen=True)
 class Sources:
-    """The sources of one mixture, which is their sum.
+    """The sources of a mixture, which is their sum.
 
     Args:
-        targets: ``(row, channel, time)`` float32, a row per class that is to be separated, and one more, the last, for
-            the background where there are other classes; zeros where a row has no source.
-        rows: ``(label,)`` int64: in which row a class is. Classes in the same row share a source; what a class in the
-            background's row sounds like is not known.
+        targets: The sources: one row per class and, if there are other classes, a last row for the background; zeros in
+            rows without a source. Shape: (row, channel, time) float32
+        rows: Row of each class. Classes in the same row share a source; the target of a class in the row of the
+            background is unknown. Shape: (label,) int64
     """
 
     targets: np.ndarray
@@ -92,15 +92,16 @@ class Sources:
 
 
 def trusted(manifest: Manifest, *, use_claimed: bool = False) -> Manifest:
-    """The stems that a separator may learn from, with the labels that count.
+    """Return the stems that a separator may be trained on, with their labels.
 
-    Declared test stems, stems without labels, stems whose verdict is ``drop`` and copies of others are left out.
+    Declared test stems, stems without labels, stems with the verdict ``drop`` and duplicates are left out.
 
     Args:
-        use_claimed: take the dataset at its word: claimed classes, whole stems, no verdicts.
+        manifest: All stems.
+        use_claimed: Use the claimed classes of the dataset for whole stems, and ignore verdicts.
     """
-    believed = [one.model_copy(update={"labels": one.claimed, "verdict": None}) for one in manifest.stems]
-    copies = duplicates.left_out(believed if use_claimed else manifest.stems)
+    claimed = [stem.model_copy(update={"labels": stem.claimed, "verdict": None}) for stem in manifest.stems]
+    copies = duplicates.left_out(claimed if use_claimed else manifest.stems)
     stems = []
     for stem in manifest.stems:
         if stem.split == "test" or stem.id in copies:
@@ -113,10 +114,12 @@ def trusted(manifest: Manifest, *, use_claimed: bool = False) -> Manifest:
 
 
 def pieces(pool: StemPool, manifest: Manifest, mixing: SourceMixing) -> StemPool:
-    """What sources are drawn from: stems of one class, and what the mixing takes of those that hold several.
+    """Return the pieces from which sources are drawn: single-label stems and, depending on the mixing, others.
 
     Args:
-        manifest: the stems of the pool.
+        pool: The decoded stems.
+        manifest: The stems of the pool.
+        mixing: How mixtures are drawn.
     """
     if not mixing.multi_label_probability:
         return pool.where([len(stem.labels) == 1 for stem in pool.stems])
@@ -124,13 +127,14 @@ def pieces(pool: StemPool, manifest: Manifest, mixing: SourceMixing) -> StemPool
 
 
 def cut_to_regions(pool: StemPool, manifest: Manifest, min_piece: float = 1.0) -> StemPool:
-    """The pool with stems of several classes cut where their classes change.
+    """Return the pool with multi-label stems cut where their classes change.
 
-    A stem of one class stays whole: nothing else was found in it. Stretches in which no class is known are left out.
+    Single-label stems stay whole, because nothing else was found in them. Stretches without a known class are left out.
 
     Args:
-        manifest: the stems of the pool, with ``regions``.
-        min_piece: seconds; shorter pieces are left out.
+        pool: The decoded stems.
+        manifest: The stems of the pool, with ``regions``.
+        min_piece: Shorter pieces are left out, in seconds.
     """
     stems = {stem.id: stem for stem in manifest.stems}
     pieces: list[PooledStem] = []
@@ -148,22 +152,21 @@ def cut_to_regions(pool: StemPool, manifest: Manifest, min_piece: float = 1.0) -
 
 
 class SourceMixer:
-    """Mixtures by number: the same number is always the same mixture, whoever asks and in which order.
+    """Random mixtures by number: the same number always gives the same mixture, in any process and order.
 
-    Every class of the pool gives a source to a mixture. Those that are not among the labels are its background, and so
-    is all of a stem that holds such a class and one of the labels (vocals and other, where vocals and drums are
-    separated): how much of it is which is not known, so that the class has no target in that mixture, not even silence.
+    Every class of the pool adds a source to a mixture. Classes that are not among the labels are background, and so is
+    a stem that holds both such a class and one of the labels (vocals and other, if vocals and drums are separated): the
+    part of each is unknown, so that the label has no target in that mixture, not even silence.
 
     Args:
-        pool: where sources are drawn from; usually what :func:`pieces` gives. A stem that would leave no label a target
-            is passed over.
-        labels: the classes, in the order of the model's outputs.
-        config: how.
-        segment: samples of a mixture.
-        seed: of everything that is drawn.
+        pool: The sources, usually from :func:`pieces`. Stems that would leave no label with a target are not used.
+        labels: The classes, in the order of the model's outputs.
+        config: How mixtures are drawn.
+        segment: Length of a mixture in samples.
+        seed: Random seed.
 
     Raises:
-        ConfigError: no source has a target.
+        ConfigError: No stem can serve as a target, or effects are used without stereo.
     """
 
     def __init__(
@@ -172,7 +175,7 @@ class SourceMixer:
         self.pool, self.labels, self.config, self.segment = pool, tuple(labels), config, segment
         self.seed = tuple(seed)
         self.background = tuple(sorted({label for stem in pool.stems for label in stem.labels} - set(self.labels)))
-        """Classes that sound in the mixtures and are not separated."""
+        """Classes that sound in the mixtures but are not separated."""
         single = [[stem for stem in pool.stems if stem.labels == (name,)] for name in (*self.labels, *self.background)]
         self._single = [_Drawn(stems) for stems in single]
         shared = [stem for stem in pool.stems if len(stem.labels) > 1 and self._leaves_a_target(stem)]
@@ -185,7 +188,7 @@ class SourceMixer:
 
     @property
     def alone(self) -> list[str]:
-        """The classes that have sources of their own."""
+        """Classes that have single-class sources."""
         return [label for label, drawn in zip(self.labels, self._single, strict=False) if drawn.stems]
 
     @property
@@ -194,7 +197,7 @@ class SourceMixer:
         return sum(bool(drawn.stems) for drawn in self._single)
 
     def example(self, number: int) -> Sources:
-        """The sources of one mixture, at the mixture's loudness."""
+        """Return the sources of one mixture, normalised to the loudness of the settings."""
         rng = np.random.default_rng((*self.seed, number))
         num_rows = len(self.labels) + bool(self.background)
         targets = np.zeros((num_rows, self.pool.audio.shape[1], self.segment), np.float32)
@@ -222,11 +225,11 @@ class SourceMixer:
         return rows
 
     def _leaves_a_target(self, stem: PooledStem) -> bool:
-        """Whether any label is known in a mixture with this stem: it holds labels alone, or not all of them."""
+        """Return whether a mixture with this stem has a target: the stem holds only labels, or not all labels."""
         return set(stem.labels) <= set(self.labels) or not set(self.labels) <= set(stem.labels)
 
     def _source(self, stem: PooledStem, rng: np.random.Generator) -> np.ndarray:
-        """A random stretch of a stem through what chance does to it, ``(channel, segment)``."""
+        """Return a random stretch of a stem with random augmentation, ``(channel, segment)``."""
         sound = self._stretch(stem, rng)
         if self._chain is not None:
             sound = self._chain(sound, self.pool.sample_rate, rng)
@@ -255,7 +258,7 @@ class SourceMixer:
 
 
 class _Drawn:
-    """Stems drawn by weight and length, every second of them alike."""
+    """Draws stems in proportion to weight and length, so that every second has the same chance."""
 
     def __init__(self, stems: Sequence[PooledStem]) -> None:
         self.stems = list(stems)
@@ -268,7 +271,7 @@ class _Drawn:
 
 
 def loudness_gain(loudness_lufs: float | None, wanted_lufs: float | None) -> float:
-    """The factor that brings a sound to a loudness; 1 where either is not known.
+    """Return the factor that brings a sound to a loudness; 1 if either is unknown.
 
     >>> round(loudness_gain(-20.0, -14.0), 3), loudness_gain(None, -14.0)
     (1.995, 1.0)
@@ -277,7 +280,7 @@ def loudness_gain(loudness_lufs: float | None, wanted_lufs: float | None) -> flo
 
 
 def _with_active(stem: Stem) -> Stem:
-    """A stem whose regions are known but not where it sounds: it sounds there."""
+    """Set the active regions of a multi-label stem from its class regions, if it has none."""
     if stem.active is not None or stem.source is not None or len(stem.labels) < 2 or not stem.regions:
         return stem
     spans: list[tuple[float, float]] = []
@@ -290,9 +293,9 @@ def _with_active(stem: Stem) -> Stem:
 
 
 def _runs(stem: Stem, sample_rate: int, num_samples: int) -> list[tuple[int, int, tuple[str, ...]]]:
-    """Start, end and classes of every stretch with the same classes, in samples of the pool.
+    """Return start, end and classes of every stretch with constant classes, in samples of the pool.
 
-    The pool holds the active regions one after the other; a trimmed file is pooled whole.
+    The pool holds the active regions one after the other; a trimmed file is in the pool as a whole.
     """
     whole = [(0.0, stem.duration)]
     spans = whole if stem.source is not None or stem.active is None else stem.active
@@ -310,6 +313,6 @@ def _runs(stem: Stem, sample_rate: int, num_samples: int) -> list[tuple[int, int
 
 
 def _joined(runs: list[tuple[int, int, tuple[str, ...]]]) -> list[tuple[int, int, tuple[str, ...]]]:
-    """Runs of the same classes that touch, made one."""
+    """Join adjacent runs of the same classes."""
     starts = [0, *(i for i, (a, b) in enumerate(pairwise(runs), 1) if a[2] != b[2] or b[0] - a[1] > 1), len(runs)]
     return [(runs[a][0], runs[b - 1][1], runs[a][2]) for a, b in pairwise(starts) if a < b]

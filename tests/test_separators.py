@@ -184,7 +184,7 @@ class TestCrossNet:
 
     def test_what_lies_above_the_bandwidth_is_not_heard_but_is_separated(self):
         model = tiny("xumx", bandwidth_hz=1000.0).eval()
-        assert model.num_heard == 33  # 1000 Hz in steps of 8000 / 256 Hz, and 0 Hz
+        assert model.num_inputs == 33  # 1000 Hz in steps of 8000 / 256 Hz, and 0 Hz
         time = torch.arange(4096) / 8000
         high = torch.sin(2 * math.pi * 3000 * time).expand(1, 2, -1)
         with torch.inference_mode():

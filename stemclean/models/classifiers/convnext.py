@@ -162,8 +162,8 @@ class ConvNeXtClassifier(nn.Module):
         features = self.features(waveform)
         if self.tells_cells:
             length, step = self.spec.segment // self.stride, hop // self.stride
-            told: Tensor = self.net.windows(features, self.cell_power(features), length, step)
-            return told
+            outputs_of_windows: Tensor = self.net.windows(features, self.cell_power(features), length, step)
+            return outputs_of_windows
         trunk = self.net.forward_features(features)  # (batch, channel, freq, trunk frame)
         frames = trunk.float().mean(2)  # -> (batch, channel, trunk frame)
         pooled = nn.functional.avg_pool1d(frames, self.spec.segment // self.stride, hop // self.stride)
@@ -178,5 +178,5 @@ def _scaled(power: float) -> float:
 
 
 def build(spec: ModelSpec, **options: object) -> ConvNeXtClassifier:
-    """The model of this file; options as for :class:`ConvNeXtClassifier`."""
+    """Build the model; options as for :class:`ConvNeXtClassifier`."""
     return ConvNeXtClassifier(spec, **options)  # type: ignore[arg-type]

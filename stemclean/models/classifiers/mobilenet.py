@@ -128,8 +128,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, cells: Tensor) -> Tensor:
         """``(batch, channel, freq, frame)`` -> the same, at the block's stride."""
-        found: Tensor = self.block(cells)
-        return cells + found if self.residual else found
+        outputs: Tensor = self.block(cells)
+        return cells + outputs if self.residual else outputs
 
 
 class MobileNet(nn.Module):
@@ -294,5 +294,5 @@ def _divisible(width: int, by: int = 8) -> int:
 
 
 def build(spec: ModelSpec, **options: object) -> MobileNetClassifier:
-    """The model of this file; options as for :class:`MobileNetClassifier`."""
+    """Build the model; options as for :class:`MobileNetClassifier`."""
     return MobileNetClassifier(spec, **options)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """CREPE (Kim, Salamon, Li, Bello 2018, arXiv 1802.06182), written from the paper.
 
-Six convolutions over the waveform of one frame, and one output per pitch class; frames know nothing of one another.
+Six convolutions over the waveform of one frame, and one output per pitch class. Each frame is independent.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Crepe(nn.Module):
     """CREPE as a :class:`~stemclean.models.contract.PitchTracker`; the defaults are the paper's, but for the hop.
 
     Args:
-        spec: sample rate, segment and the followed class.
-        hop: samples between frames; the paper's is 160 (10 ms).
-        capacity: multiplies the filters; 32 is the paper's full model (22 million parameters), 4 its smallest one.
-        dropout: after each layer.
+        spec: Sample rate, segment and the tracked class.
+        hop: Samples between frames; 160 (10 ms) in the paper.
+        capacity: Factor on the filters; 32 is the paper's full model (22 million parameters), 4 its smallest.
+        dropout: Dropout after each layer.
     """
 
     cents: Tensor
@@ -84,5 +84,5 @@ def _layer(inputs: int, outputs: int, width: int, stride: int, dropout: float) -
 
 
 def build(spec: ModelSpec, **options: Any) -> Crepe:
-    """The model of this file; options as for :class:`Crepe`."""
+    """Build the model; options as for :class:`Crepe`."""
     return Crepe(spec, **options)

@@ -1,8 +1,8 @@
 """HarmoF0 (Wei, Li, Yu, Li 2022, arXiv 2205.01019), written from the paper.
 
-On a logarithmic frequency axis the harmonics of a voice stand at the same distances whatever its pitch, so that one
-convolution whose taps stand at these distances hears all of them at once. The first convolution of every block is 3 by
-3, over frames and classes, as in the authors' code (WX-Wei/HarmoF0, network.py); the dilated ones hear one frame alone.
+On a logarithmic frequency axis the distances between harmonics do not depend on the pitch, so that one convolution with
+taps at these distances covers all harmonics. The first convolution of every block is 3 x 3, over frames and classes, as
+in the authors' code (WX-Wei/HarmoF0, network.py); the dilated convolutions cover a single frame.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stemclean.units import cents_to_hz
 __all__ = ["HarmoF0", "build"]
 
 OCTAVE = 1200 / CENTS_STEP
-"""Rows of the log-frequency axis in an octave: one row per pitch class, 60, where the paper has 48."""
+"""Rows of the log-frequency axis per octave: one per pitch class, 60; the paper has 48."""
 POWER_FLOOR = 1e-10
 """-100 dB of full scale."""
 
@@ -32,15 +32,15 @@ POWER_FLOOR = 1e-10
 class HarmoF0(nn.Module):
     """HarmoF0 as a :class:`~stemclean.models.contract.PitchTracker`; the sizes are the paper's.
 
-    Its rows are the pitch classes, 20 cents apart (ours; the paper has 352 of 25 cents), and reach on to half the
-    sample rate, so that the harmonics of high voices are heard.
+    Its rows are the pitch classes, 20 cents apart (ours; the paper has 352 of 25 cents), and continue up to half the
+    sample rate, so that they include the harmonics of high voices.
 
     Args:
-        spec: sample rate, segment and the followed class.
-        hop: samples between frames; the paper's is 160 (10 ms).
-        n_fft: samples of the STFT window.
-        harmonics: how many the first layer hears.
-        channels: of the four blocks; the dilation of the second to the fourth is an octave.
+        spec: Sample rate, segment and the tracked class.
+        hop: Samples between frames; 160 (10 ms) in the paper.
+        n_fft: Length of the STFT window in samples.
+        harmonics: Number of harmonics of the first layer.
+        channels: Channels of the four blocks; the dilation of the second to the fourth is an octave.
     """
 
     rows: Tensor
@@ -71,14 +71,14 @@ class HarmoF0(nn.Module):
         with torch.autocast(waveform.device.type, enabled=False):
             spectrum = stft(waveform[:, 0], n_fft=self.n_fft, hop_length=self.hop)  # (batch, freq, frame)
             power = self.rows @ torch.view_as_real(spectrum).square().sum(-1)  # (batch, row, frame)
-            heard = 0.5 * power.clamp_min(POWER_FLOOR).log().transpose(1, 2)  # -> (batch, frame, row)
-        hidden = self.blocks(self.first(self.norm(heard[:, None])))  # (batch, channel, frame, class)
+            features = 0.5 * power.clamp_min(POWER_FLOOR).log().transpose(1, 2)  # -> (batch, frame, row)
+        hidden = self.blocks(self.first(self.norm(features[:, None])))  # (batch, channel, frame, class)
         logits: Tensor = self.classes(hidden)
         return logits[:, 0].float()
 
 
 class _Harmonic(nn.Module):
-    """The convolution of many rates: for each class, what stands in the rows of its harmonics."""
+    """The multiple-rates convolution: for each class, it combines the rows of its harmonics."""
 
     def __init__(self, channels: int, harmonics: int) -> None:
         super().__init__()
@@ -86,9 +86,9 @@ class _Harmonic(nn.Module):
         self.before = nn.Sequential(nn.Conv2d(1, channels, 3, padding=1), nn.ReLU())
         self.sum = nn.Sequential(nn.Conv2d(channels * harmonics, channels, 1), nn.ReLU(), nn.BatchNorm2d(channels))
 
-    def forward(self, heard: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """``(batch, 1, frame, row)`` -> ``(batch, channel, frame, class)``; above the last row there is nothing."""
-        hidden = self.before(heard)
+        hidden = self.before(features)
         hidden = functional.pad(hidden, (0, max(0, self.distances[-1] + NUM_CLASSES - hidden.shape[-1])))
         harmonics = [hidden[..., distance : distance + NUM_CLASSES] for distance in self.distances]
         summed: Tensor = self.sum(torch.cat(harmonics, 1))
@@ -96,7 +96,7 @@ class _Harmonic(nn.Module):
 
 
 def _octaves(inputs: int, outputs: int) -> nn.Sequential:
-    """A block that hears a class with those an octave below and above."""
+    """Return a block that combines each class with those an octave below and above."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1),
         nn.ReLU(),
@@ -123,5 +123,5 @@ def _rows(sample_rate: int, n_fft: int, harmonics: int) -> Tensor:
 
 
 def build(spec: ModelSpec, **options: Any) -> HarmoF0:
-    """The model of this file; options as for :class:`HarmoF0`."""
+    """Build the model; options as for :class:`HarmoF0`."""
     return HarmoF0(spec, **options)

@@ -27,14 +27,14 @@ class Rmvpe(nn.Module):
     """RMVPE as a :class:`~stemclean.models.contract.PitchTracker`; the defaults are the paper's, but for the hop.
 
     Args:
-        spec: sample rate, segment and the followed class.
-        hop: samples between frames; 320 as in DJCM (20 ms), where RMVPE has 160.
-        n_fft: samples of the STFT window.
-        n_mels: mel bands between 30 Hz and half the sample rate.
-        channels, depth, blocks, inner_blocks, growth, time_levels: of the U-Net, see
+        spec: Sample rate, segment and the tracked class.
+        hop: Samples between frames; 320 (20 ms) as in DJCM; RMVPE has 160.
+        n_fft: Length of the STFT window in samples.
+        n_mels: Number of mel bands between 30 Hz and half the sample rate.
+        channels, depth, blocks, inner_blocks, growth, time_levels: Size of the U-Net, see
             :class:`~stemclean.models.deep_unet.DeepUNet`.
-        hidden: width of the GRU in each direction.
-        dropout: before the last layer (ours; the published code drops outputs).
+        hidden: Width of the GRU in each direction.
+        dropout: Dropout before the last layer (ours; the published code applies it to the outputs).
     """
 
     filterbank: Tensor
@@ -89,5 +89,5 @@ class Rmvpe(nn.Module):
 
 
 def build(spec: ModelSpec, **options: Any) -> Rmvpe:
-    """The model of this file; options as for :class:`Rmvpe`."""
+    """Build the model; options as for :class:`Rmvpe`."""
     return Rmvpe(spec, **options)

@@ -1,9 +1,9 @@
 """Band-split RoPE transformer, BS-RoFormer (Lu, Wang, Kong, Hung 2023, arXiv 2309.02612), written from the paper.
 
-The complex spectrogram is cut into bands, narrow ones below, wide ones above; each band of each frame becomes one
-vector. Transformers look along time and along bands in turn, places being told by rotary embeddings. For every class a
-small network per band then gives a complex mask. Differs from the paper in one thing: all classes share one
-trunk, with masks of their own, where the paper trains one model per class.
+The complex spectrogram is split into bands, narrow at low and wide at high frequencies; each band of each frame becomes
+one vector. Transformers attend along time and along bands in turn, with rotary position embeddings. A small network per
+class and band then estimates a complex mask. The only difference from the paper is that all classes share one trunk;
+the paper trains one model per class.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class BandSplitRoformer(nn.Module):
         )
 
     def standardise(self, mixtures: Tensor) -> None:
-        """Nothing to do: every band is brought to one level in the network."""
+        """Do nothing: every band is normalised in the network."""
 
     def forward(self, mixture: Tensor) -> Tensor:
         """See :class:`~stemclean.models.contract.Separator`."""
@@ -109,13 +109,13 @@ class BandSplitRoformer(nn.Module):
             )
 
     def _through(self, part: Callable[..., Tensor], *inputs: Any) -> Tensor:
-        """What a part makes of its inputs; what it computes on the way is kept or not."""
+        """Run a part of the network, with activation checkpointing if it is enabled."""
         if self.checkpoint_activations and self.training and torch.is_grad_enabled():
             return cast("Tensor", checkpoint(part, *inputs, use_reentrant=False))  # drops the same again
         return part(*inputs)
 
     def _mask(self, networks: Any, hidden: Tensor) -> Tensor:
-        """One class's mask, ``(batch, channel, freq, frame, part)`` float32."""
+        """Return the mask of one class, ``(batch, channel, freq, frame, part)`` float32."""
         bands = [
             network(hidden[:, :, index]).float().unflatten(-1, (-1, self.spec.channels, 2))
             for index, network in enumerate(networks)
@@ -158,10 +158,10 @@ class _Transformer(nn.Module):
         batch, num_rows, places, width = rows.shape
         together = self.query_key_value(rows).reshape(batch * num_rows, places, 3, self.heads, width // self.heads)
         query, key, value = together.permute(2, 0, 3, 1, 4)  # each (batch * row, head, place, width of a head)
-        seen = functional.scaled_dot_product_attention(
+        attended = functional.scaled_dot_product_attention(
             _turned(query), _turned(key), value, dropout_p=self.dropout if self.training else 0.0
         )
-        joined = seen.transpose(1, 2).reshape(batch, num_rows, places, width)
+        joined = attended.transpose(1, 2).reshape(batch, num_rows, places, width)
         return self.out(joined)  # type: ignore[no-any-return]
 
 
@@ -185,5 +185,5 @@ def _mask(width: int, inner: int, outputs: int) -> nn.Sequential:
 
 
 def build(spec: ModelSpec, **options: Any) -> BandSplitRoformer:
-    """The model of this file; options as for :class:`BandSplitRoformer`."""
+    """Build the model; options as for :class:`BandSplitRoformer`."""
     return BandSplitRoformer(spec, **options)

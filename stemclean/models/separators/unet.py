@@ -1,8 +1,8 @@
-"""A spectrogram U-Net for voices, of the line of DJCM (Wei et al. 2024, arXiv 2401.03856).
+"""A spectrogram U-Net for voices, based on the separator of DJCM (Wei et al. 2024, arXiv 2401.03856).
 
-Magnitudes of the mixture go through a deep U-Net of residual blocks; each class gets a mask on them, and on the phase
-where it is asked for (Kong et al. 2021, arXiv 2109.05418, section 2.2). Written from the papers; folding
-bins and the compression of magnitudes are ours.
+A deep U-Net of residual blocks estimates a mask for each class from the magnitudes of the mixture: on the magnitude
+and, optionally, on the phase (Kong et al. 2021, arXiv 2109.05418, section 2.2). Written from the papers; folding of
+bins and compression of magnitudes are ours.
 """
 
 from __future__ import annotations
@@ -82,16 +82,16 @@ class SpectrogramUNet(nn.Module):
         self.masks = nn.Conv2d(channels, len(spec.labels) * spec.channels * self.parts * fold, 1)
 
     def standardise(self, mixtures: Tensor) -> None:
-        """Nothing to do: the first norm learns the scale."""
+        """Do nothing: the first norm learns the scale."""
 
     def forward(self, mixture: Tensor) -> Tensor:
         """See :class:`~stemclean.models.contract.Separator`."""
         device = mixture.device.type
         with torch.autocast(device, enabled=False):
             spectrum = stft(mixture, n_fft=self.n_fft, hop_length=self.hop_length)  # (batch, channel, freq, frame)
-            heard = torch.view_as_real(spectrum[:, :, :-1]).square().sum(-1)  # without the highest bin
-            heard = 0.5 * (heard + AMPLITUDE_FLOOR**2).log()
-        planes = heard.unflatten(2, (-1, self.fold)).transpose(2, 3).flatten(1, 2)  # (batch, plane, row, frame)
+            power = torch.view_as_real(spectrum[:, :, :-1]).square().sum(-1)  # without the highest bin
+            features = 0.5 * (power + AMPLITUDE_FLOOR**2).log()
+        planes = features.unflatten(2, (-1, self.fold)).transpose(2, 3).flatten(1, 2)  # (batch, plane, row, frame)
         numbers = self.masks(self.unet(planes.transpose(2, 3)))  # (batch, number, frame, row)
         with torch.autocast(device, enabled=False):
             numbers = numbers.float().unflatten(1, (len(self.spec.labels), self.spec.channels, self.parts, self.fold))
@@ -116,5 +116,5 @@ class SpectrogramUNet(nn.Module):
 
 
 def build(spec: ModelSpec, **options: Any) -> SpectrogramUNet:
-    """The model of this file; options as for :class:`SpectrogramUNet`."""
+    """Build the model; options as for :class:`SpectrogramUNet`."""
     return SpectrogramUNet(spec, **options)

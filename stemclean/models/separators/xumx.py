@@ -1,9 +1,9 @@
 """CrossNet-Open-Unmix, X-UMX (Sawata, Uhlich, Takahashi, Mitsufuji 2021, arXiv 2010.04228).
 
-One Open-Unmix network (Stöter et al. 2019) per class, each a mask on the magnitude spectrogram of the mixture, and two
-averages over the classes, before and after the LSTMs, by which the networks hear of one another. The mixture's phase is
-kept. The paper also brings two losses, multi-domain and combination; they are options of the training, not of
-the network (:class:`stemclean.training.separate.LossConfig`).
+One Open-Unmix network (Stöter et al. 2019) per class estimates a mask on the magnitude spectrogram of the mixture. The
+networks are connected by averages over the classes before and after the LSTMs. The phase is that of the mixture. The
+paper's multi-domain and combination losses are options of the training
+(:class:`stemclean.training.separate.LossConfig`).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class CrossNetOpenUnmix(nn.Module):
     """X-UMX as a :class:`~stemclean.models.contract.Separator`; the defaults are the paper's.
 
     Args:
-        spec: sample rate, channels, labels and segment of the model.
-        n_fft: samples of the STFT window.
-        hop_length: samples between frames.
-        hidden: width of every network.
-        layers: of each LSTM.
-        bandwidth_hz: what lies above is not looked at, but separated with what is known from below.
-        dropout: between the layers of an LSTM.
-        crossing: False: independent networks, which is Open-Unmix.
+        spec: Sample rate, channels, labels and segment of the model.
+        n_fft: Length of the STFT window in samples.
+        hop_length: Samples between frames.
+        hidden: Width of every network.
+        layers: Layers of each LSTM.
+        bandwidth_hz: Bins above this frequency are not part of the input, but are masked, too.
+        dropout: Dropout between the layers of an LSTM.
+        crossing: Whether the networks are connected; if false, the model is Open-Unmix.
     """
 
     mean: Tensor
@@ -54,10 +54,10 @@ class CrossNetOpenUnmix(nn.Module):
         super().__init__()
         self.spec, self.n_fft, self.hop_length, self.crossing = spec, n_fft, hop_length, crossing
         self.num_bins = n_fft // 2 + 1
-        self.num_heard = min(self.num_bins, int(bandwidth_hz * n_fft / spec.sample_rate) + 1)
-        self.mean = nn.Parameter(torch.zeros(self.num_heard))
-        self.deviation = nn.Parameter(torch.ones(self.num_heard))
-        self.encoders = nn.ModuleList(_Encoder(self.num_heard * spec.channels, hidden) for _ in spec.labels)
+        self.num_inputs = min(self.num_bins, int(bandwidth_hz * n_fft / spec.sample_rate) + 1)
+        self.mean = nn.Parameter(torch.zeros(self.num_inputs))
+        self.deviation = nn.Parameter(torch.ones(self.num_inputs))
+        self.encoders = nn.ModuleList(_Encoder(self.num_inputs * spec.channels, hidden) for _ in spec.labels)
         self.lstms = nn.ModuleList(
             nn.LSTM(
                 hidden, hidden // 2, layers, batch_first=True, bidirectional=True, dropout=dropout if layers > 1 else 0
@@ -69,23 +69,23 @@ class CrossNetOpenUnmix(nn.Module):
     def standardise(self, mixtures: Tensor) -> None:
         """Set mean and deviation of every input bin to those of some mixtures, as Open-Unmix does."""
         with torch.no_grad():
-            heard = self._magnitudes(stft(mixtures, n_fft=self.n_fft, hop_length=self.hop_length))
-            heard = heard[:, :, : self.num_heard].transpose(0, 2).flatten(1)  # -> (freq, everything else)
-            self.mean.copy_(heard.mean(1))
-            self.deviation.copy_(heard.std(1).clamp_min(AMPLITUDE_FLOOR))
+            magnitudes = self._magnitudes(stft(mixtures, n_fft=self.n_fft, hop_length=self.hop_length))
+            magnitudes = magnitudes[:, :, : self.num_inputs].transpose(0, 2).flatten(1)  # -> (freq, everything else)
+            self.mean.copy_(magnitudes.mean(1))
+            self.deviation.copy_(magnitudes.std(1).clamp_min(AMPLITUDE_FLOOR))
 
     def forward(self, mixture: Tensor) -> Tensor:
         """See :class:`~stemclean.models.contract.Separator`."""
         device = mixture.device.type
         with torch.autocast(device, enabled=False):
             spectrum = stft(mixture, n_fft=self.n_fft, hop_length=self.hop_length)  # (batch, channel, freq, frame)
-            heard = self._magnitudes(spectrum)[:, :, : self.num_heard].permute(0, 3, 1, 2)  # -> frame before channel
-            heard = ((heard - self.mean) / self.deviation.clamp_min(AMPLITUDE_FLOOR)).flatten(2)
-        encoded = self._crossed([encode(heard) for encode in self.encoders])
-        listened = self._crossed([lstm(rows)[0] for lstm, rows in zip(self.lstms, encoded, strict=True)])
+            rows = self._magnitudes(spectrum)[:, :, : self.num_inputs].permute(0, 3, 1, 2)  # -> frame before channel
+            rows = ((rows - self.mean) / self.deviation.clamp_min(AMPLITUDE_FLOOR)).flatten(2)
+        encoded = self._crossed([encode(rows) for encode in self.encoders])
+        hidden = self._crossed([lstm(codes)[0] for lstm, codes in zip(self.lstms, encoded, strict=True)])
         masks = [
-            mask(torch.cat([rows, memory], -1))  # the way around the LSTM
-            for mask, rows, memory in zip(self.masks, encoded, listened, strict=True)
+            mask(torch.cat([codes, memory], -1))  # skip connection around the LSTM
+            for mask, codes, memory in zip(self.masks, encoded, hidden, strict=True)
         ]
         with torch.autocast(device, enabled=False):
             stacked = torch.stack(masks, 1).float()  # (batch, stem, frame, channel * freq)
@@ -98,7 +98,7 @@ class CrossNetOpenUnmix(nn.Module):
             )
 
     def _crossed(self, rows: list[Tensor]) -> list[Tensor]:
-        """The average over the classes, for each of them."""
+        """Replace the features of each class by the average over classes."""
         return [torch.stack(rows).mean(0)] * len(rows) if self.crossing else rows
 
     @staticmethod
@@ -107,7 +107,7 @@ class CrossNetOpenUnmix(nn.Module):
 
 
 class _Encoder(nn.Module):
-    """Bins of one frame to ``hidden`` numbers within ±1."""
+    """Encodes the bins of a frame into ``hidden`` features in [-1, 1]."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class _Encoder(nn.Module):
 
 
 class _Mask(nn.Module):
-    """What was encoded and remembered to a factor >= 0 on every bin."""
+    """Estimates a mask >= 0 for every bin from the encoder's and the LSTM's features."""
 
     def __init__(self, hidden: int, outputs: int) -> None:
         super().__init__()
@@ -138,11 +138,11 @@ class _Mask(nn.Module):
 
 
 def _over_rows(norm: nn.BatchNorm1d, rows: Tensor) -> Tensor:
-    """Batch norm over batch and frames alike."""
+    """Apply batch norm over batch and frames."""
     normed: Tensor = norm(rows.flatten(0, 1))  # (batch * frame, feature)
     return normed.reshape(rows.shape)  # -> (batch, frame, feature)
 
 
 def build(spec: ModelSpec, **options: Any) -> CrossNetOpenUnmix:
-    """The model of this file; options as for :class:`CrossNetOpenUnmix`."""
+    """Build the model; options as for :class:`CrossNetOpenUnmix`."""
     return CrossNetOpenUnmix(spec, **options)

@@ -286,7 +286,7 @@ class TestRefusals:
         (tmp_path / "out" / "manifest.json").rename(tmp_path / "kept.json")  # as if the run had been killed
         created = manifest.read(tmp_path / "kept.json").created
         (tmp_path / "out" / "manifest.json.partial.jsonl").write_text(sealed(created.model_dump(mode="json")))
-        with pytest.raises(ConfigError, match=r"not of .*hers\n"):
+        with pytest.raises(ConfigError, match=r"not for .*hers\n"):
             trim(tmp_path / "hers", tmp_path / "out", quiet=True)
         trim(tmp_path / "his", tmp_path / "out", quiet=True)
         assert content(tmp_path / "out") == before

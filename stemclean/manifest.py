@@ -68,8 +68,8 @@ ESTIMATE: Final = "estimate"
 """``by`` of an f0 that was found next to its stem and is marked as an estimate."""
 
 SKIP_REASONS: dict[str, str] = {
-    "class_unknown": "the file name contains no class, or two",
-    "mixture": "the file contains the whole song, or the song without a class; it is not a stem",
+    "class_unknown": "the file name contains no class name, or two",
+    "mixture": "the file contains the whole song, or the song without one of its classes; it is not a stem",
     "not_found": "the file does not exist (any more)",
     "no_permission": "no permission to read the file",
     "empty": "the file has no bytes or no samples",
@@ -88,7 +88,7 @@ SKIP_REASONS: dict[str, str] = {
     "outside_root": "the path leads out of the folder of the dataset",
     "not_in_manifest": "an audio file next to a manifest that does not list it",
     "silent": "no part of the file is loud enough to be kept",
-    "f0_unreadable": "an f0 file next to a stem that cannot be read",
+    "f0_unreadable": "an f0 file that cannot be read",
     "f0_wrong_unit": "an f0 file whose numbers are not in the unit of its format",
     "f0_wrong_length": "an f0 file with voiced frames after the end of its stem, or in a part that trimming removed",
     "f0_without_stem": "an f0 file with no vocals and no mixture next to it",

@@ -1,8 +1,8 @@
-"""Decoded pools on disk: one file of samples each, one index, and a folder that does not grow for ever.
+"""The cache of decoded pools on disk, with a size limit.
 
 A pool is named by its key. ``KEY.i16`` holds the samples of all its stems one after the other, ``(time, channel)``
-int16; ``KEY.json`` says where each stem lies and what could not be decoded. A mapped pool is locked against removal
-for as long as the mapping lives, in whatever process.
+int16; ``KEY.json`` holds the position of each stem and the stems that could not be decoded. A pool is locked against
+removal as long as any process maps it.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ __all__ = ["DEFAULT_LIMIT_GB", "FULL_SCALE", "Decoding", "cache_folder", "decode
 
 FULL_SCALE = 32767
 DEFAULT_LIMIT_GB = 50.0
-"""Of the usual cache folder: some 80 hours of stereo at 44.1 kHz."""
+"""Size limit of the default cache folder: about 80 hours of stereo at 44.1 kHz."""
 BLOCK = 30.0
-"""Seconds that are decoded at once."""
+"""Seconds decoded at a time."""
 HELD_IN_MEMORY = 64_000_000
-"""Bytes of a decoded stem that wait in memory for their turn; the rest of a longer stem waits on disk."""
+"""Decoded stems up to this many bytes are buffered in memory; longer ones on disk."""
 ELSEWHERE = "set XDG_CACHE_HOME to a folder that you may write to, with room for decoded audio"
 
 
@@ -50,9 +50,10 @@ class Decoding:
     """How stems are decoded into a pool.
 
     Args:
-        sample_rate, channels: of the pool.
-        songs: which tell what is silence.
-        in_time: ids of stems whose channels stay as they are.
+        sample_rate: Sample rate of the pool in Hz.
+        channels: Number of channels of the pool.
+        songs: Levels of the songs, to detect silence.
+        in_time: Ids of stems whose channels are not repaired.
     """
 
     sample_rate: int
@@ -62,7 +63,7 @@ class Decoding:
 
 
 class _Place(BaseModel):
-    """Where a stem lies in a pool."""
+    """The position of a stem in a pool."""
 
     id: str
     start: int = Field(ge=0)
@@ -72,17 +73,17 @@ class _Place(BaseModel):
 
 
 class _Index(BaseModel):
-    """What a pool holds."""
+    """The index of a pool."""
 
     stems: list[_Place]
     skipped: list[dict[str, str]]
 
 
 def cache_folder() -> Path:
-    """Where decoded audio is kept: ``$XDG_CACHE_HOME/stemclean`` or ``~/.cache/stemclean``.
+    """Return the default folder of decoded audio: ``$XDG_CACHE_HOME/stemclean`` or ``~/.cache/stemclean``.
 
     Raises:
-        ConfigError: there is neither.
+        ConfigError: There is neither ``XDG_CACHE_HOME`` nor a home folder.
     """
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stemclean"
@@ -91,10 +92,10 @@ def cache_folder() -> Path:
 
 
 def find(folder: Path, key: str, channels: int) -> tuple[dict[str, Any], np.ndarray] | None:
-    """A pool's index and its samples, mapped; None where it must be decoded (again).
+    """Return the index of a pool and its memory-mapped samples; None if it must be decoded (again).
 
     Shape:
-        ``(time, channel)`` int16, read only.
+        ``(time, channel)`` int16, read-only.
     """
     audio_path, index_path = _paths(folder, key)
     try:
@@ -126,12 +127,16 @@ def decode(
     """Decode stems into a pool.
 
     Args:
-        folder: of the cache.
-        source: what stem paths are relative to.
-        plan: how.
+        folder: Folder of the cache.
+        key: Name of the pool.
+        stems: The stems.
+        source: Folder that the paths of stems are relative to.
+        plan: How stems are decoded.
+        workers: Number of decoding threads.
+        quiet: Show no progress.
 
     Raises:
-        ConfigError: the disk is full or read-only.
+        ConfigError: The disk is full or read-only.
     """
     sweep(folder)
     audio_path, index_path = _paths(folder, key)
@@ -160,13 +165,14 @@ def decode(
 
 
 def prune(folder: Path, limit_gb: float) -> list[str]:
-    """Remove the pools that were used longest ago until the rest fits; never one that is in use.
+    """Delete the least recently used pools until the rest fits into the limit; never a pool that is in use.
 
     Args:
-        limit_gb: for all pools together, in 10^9 bytes.
+        folder: Folder of the cache.
+        limit_gb: Limit for all pools together, in 10^9 bytes.
 
     Returns:
-        The keys of what was removed.
+        The keys of the deleted pools.
     """
     pools = []
     for audio_path in folder.glob("*.i16"):
@@ -206,7 +212,7 @@ def _remove(folder: Path, key: str) -> bool:
 def _in_order(
     stems: Sequence[Stem], source: Path, spools: Path, plan: Decoding, workers: int
 ) -> Iterator[tuple[Stem, _Decoded | AudioError]]:
-    """Decoded stems in the manifest's order, a few ahead at most."""
+    """Yield decoded stems in the order of the manifest; only a few are decoded in advance."""
     threads = ThreadPoolExecutor(workers)
     waiting: list[Future[_Decoded | AudioError]] = []
     upcoming = iter(stems)
@@ -262,7 +268,7 @@ class _Decoded:
 
 
 def _decode(stem: Stem, source: Path, spools: Path, plan: Decoding) -> _Decoded | AudioError:
-    """A stem and its active regions, or why not."""
+    """Decode a stem and find its active regions; returns an error if it cannot be used."""
     path, rate = source / stem.path, plan.sample_rate
     spool = tempfile.SpooledTemporaryFile(HELD_IN_MEMORY, dir=str(spools))  # noqa: SIM115  closed by who takes it
     try:
@@ -287,7 +293,7 @@ def _decode(stem: Stem, source: Path, spools: Path, plan: Decoding) -> _Decoded 
 
 
 def _kept(stem: Stem, measured: Levels, plan: Decoding) -> list[tuple[int, int]]:
-    """What of a stem goes into the pool, in samples."""
+    """Return the regions of a stem that go into the pool, in samples."""
     rate, num_samples = plan.sample_rate, measured.num_samples
     if stem.source is not None:  # trimmed already: the file is its active regions
         found = [(0, num_samples)]
@@ -299,7 +305,7 @@ def _kept(stem: Stem, measured: Levels, plan: Decoding) -> list[tuple[int, int]]
 
 
 def _taped(blocks: Iterator[Waveform], spool: IO[bytes], meter: ChannelMeter | None) -> Iterator[Waveform]:
-    """The same blocks, each written down as it passes."""
+    """Yield the blocks, writing each to the spool and adding it to the meter."""
     for block in blocks:
         spool.write(np.ascontiguousarray(block.T, np.float32).tobytes())  # -> (time, channel)
         if meter is not None:

@@ -1,6 +1,6 @@
-"""The regression of a stem on others of its song, block by block and band by band.
+"""Regression of a stem on other stems of its song, block by block and band by band.
 
-See :mod:`stemclean.audio.crosstalk` for why.
+:mod:`stemclean.audio.crosstalk` explains the method.
 """
 
 from __future__ import annotations
@@ -107,12 +107,12 @@ def blocks_together(stems: Sequence[Blocks], least: int) -> Iterator[NDArray[np.
 
 @dataclass(frozen=True)
 class Fit:
-    """What the regression says of one source of a stem.
+    """Result of the regression for one source of a stem.
 
     Args:
         bleed: power of the bleed, summed over the cells of each block, ``(block,)``.
-        taken: nats by which the logarithm of the stem's local powers falls without the bleed, summed likewise.
-        gains: of the source, 0 where none is clear, ``(channel, block, band)``.
+        taken: reduction, in nats, of the logarithm of the stem's local powers without the bleed, summed likewise.
+        gains: gains of the source, 0 if unclear, ``(channel, block, band)``.
     """
 
     bleed: NDArray[np.float64]

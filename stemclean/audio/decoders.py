@@ -1,14 +1,14 @@
 """The two decoders behind :mod:`stemclean.audio.files`: libsndfile first, then FFmpeg through PyAV.
 
-Both give the same thing: an :class:`AudioInfo`, and :meth:`Decoder.chunks`, which yields exactly the samples
-asked for, at the file's own rate, or raises :class:`stemclean.errors.AudioError`.
+Both provide an :class:`AudioInfo`, and :meth:`Decoder.chunks`, which yields exactly the requested samples at the file's
+sample rate, or raises :class:`stemclean.errors.AudioError`.
 
 libsndfile reads wav, flac, ogg, mp3, aiff, caf, au, w64. PyAV reads m4a, mp4, webm, mkv, stem.mp4 (any stream), aac,
 wma, wavpack, and what libsndfile cannot: FLAC in Ogg, FLAC of unknown length, MP3 without a Xing header (whose length
-libsndfile guesses, and then cuts off the rest), Opus of more than two channels. What is several files in one
-(:mod:`stemclean.audio.parts`) is read as one sound.
+libsndfile guesses, and then cuts off the rest), Opus of more than two channels. Several files joined into one
+(:mod:`stemclean.audio.parts`) are read as one sound.
 
-This runs in processes of their own: :mod:`stemclean.audio.isolation` gives the same decoders without their crashes.
+This module runs in worker processes: :mod:`stemclean.audio.isolation` provides the same decoders, safe from crashes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _BY_LIBSNDFILE = frozenset(
 
 
 def decoder_of(path: Path, stream: int = 0) -> Decoder:
-    """The decoder that reads a file, after the checks that cost no decoding.
+    """Return the decoder for a file, after the checks that need no decoding.
 
     Raises:
         AudioError: ``not_found``, ``no_permission``, ``empty``, ``not_audio``, ``wrong_extension``,

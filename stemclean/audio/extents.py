@@ -1,4 +1,4 @@
-"""How long a file says it is: what is missing at its end, and lengths that whoever wrote into a pipe never knew."""
+"""Read the length that a file declares: find data missing at its end, and placeholder lengths of piped output."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def extent(file: BinaryIO, size: int, family: str) -> Extent:
 
 
 def is_placeholder(length: int, bits: int = 32) -> bool:
-    """Whether a length is what programs write that do not know it: 0, or next to the largest number that fits.
+    """Return whether a length is a placeholder for an unknown one: 0, or close to the largest possible number.
 
     They differ in whether the number is signed and in what they take off for the header (sox 0x7FFFF000,
     lame 0x7FFFFFFF, arecord 0x80000000, ffmpeg 0xFFFFFFFF).

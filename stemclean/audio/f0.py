@@ -1,4 +1,4 @@
-"""The fundamental frequency of one voice over time, on a regular grid of frames."""
+"""The fundamental frequency (f0) of one voice over time, on a regular grid of frames."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ Frames = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class F0Track:
-    """What is sung when: one frequency a frame, 0 where nothing is.
+    """An f0 track: one frequency per frame, 0 if there is none.
 
-    The decision stands in ``f0_hz``, the certainty apart from it. A frame is voiced where it has a frequency and its
-    voicing is above 0; one that has a frequency and voicing 0 is held for unvoiced, and the frequency is what it would
-    have been (mir_eval's negative frequencies).
+    A frame is voiced if it has a frequency and its voicing is above 0. A frame with a frequency and voicing 0 is
+    unvoiced; the frequency is then the most likely one (mir_eval's negative frequencies).
 
     Args:
         f0_hz: frequencies, >= 0; 0 is unvoiced. Shape: (frame,)
-        voicing: certainty in [0, 1] that the frame is voiced; 1 and 0 in what people annotated. Shape: (frame,)
+        voicing: probability in [0, 1] that the frame is voiced; 1 or 0 in annotations. Shape: (frame,)
         hop: seconds from frame to frame.
         start: seconds; time of the first frame's centre.
-        confidence: certainty in [0, 1] that the frame's f0, or its being unvoiced, is right; None in what people
-            annotated. Shape: (frame,)
+        confidence: confidence in [0, 1] that the frame's f0, or that it is unvoiced, is right; None in annotations.
+            Shape: (frame,)
 
     Raises:
         ConfigError: lengths that differ, a value out of its range, a hop that is not above 0.
@@ -83,17 +82,16 @@ class F0Track:
         return hz_to_cents(self.f0_hz)
 
     def resampled(self, hop: float, start: float = 0.0, num_frames: int | None = None) -> F0Track:
-        """The same voice on another grid.
+        """Resample the track to another grid of frames.
 
-        A new frame is what the nearest old one is: voiced or not, how sure, how trusted. Its frequency is drawn in a
-        straight line of log-frequency between the two old frames around it where both have one, so that a glide stays a
-        glide and no frequency is drawn across a pause. More than half a hop outside of the track all is 0: nothing is
-        known there, and nothing is trusted.
+        A new frame gets the voicing and confidence of the nearest old frame. Its frequency is interpolated linearly in
+        log-frequency between the two old frames around it if both have one, so that a glide stays a glide and nothing
+        is interpolated across a pause. More than half a hop outside the track, all values are 0.
 
         Args:
-            hop: seconds.
-            start: seconds, of the first new frame.
-            num_frames: how many; None: as many as lie before the end, half a hop after the last old frame.
+            hop: new hop in seconds.
+            start: time of the first new frame in seconds.
+            num_frames: number of new frames; None: up to the end, half a hop after the last old frame.
         """
         if num_frames is None:
             num_frames = max(0, math.ceil((self.start + self.hop * (self.num_frames - 0.5) - start) / hop - _SNAP))

@@ -1,8 +1,8 @@
-"""Audio files in and out: any container, any rate, any number of channels; float32, channel-first.
+"""Read and write audio files of any container, sample rate and number of channels, as float32, channel-first.
 
-Reading is blockwise, so that a file of three hours costs no more memory than one of three minutes. Rates are changed
-by soxr (its streaming form gives the same samples as its whole-file form). What can be wrong with a file has a
-reason code (:data:`stemclean.manifest.SKIP_REASONS`) and ends in an :class:`stemclean.errors.AudioError`:
+Files are read in blocks, so that a file of three hours needs no more memory than one of three minutes. soxr resamples
+(as a stream, with the same result as for a whole file). Every fault of a file has a reason code
+(:data:`stemclean.manifest.SKIP_REASONS`) and raises an :class:`stemclean.errors.AudioError`:
 
 * at once, in :func:`probe`: ``not_found``, ``no_permission``, ``empty``, ``not_audio``, ``wrong_extension``,
   ``no_audio_stream``, ``unreadable``, and ``truncated`` where header and size disagree;
@@ -55,7 +55,7 @@ RESAMPLE_MARGIN = 0.05
 
 
 def probe(path: str | Path, stream: int = 0) -> AudioInfo:
-    """What a file is, from its header; no sound is decoded.
+    """Read the properties of a file from its header; no audio is decoded.
 
     Args:
         path: the file.
@@ -78,7 +78,7 @@ def read(
     duration: float | None = None,
     stream: int = 0,
 ) -> Waveform:
-    """A file or an excerpt of it.
+    """Read a file or an excerpt of it.
 
     Args:
         path: the file.
@@ -123,9 +123,9 @@ def blocks(
     block_duration: float = 30.0,
     stream: int = 0,
 ) -> Iterator[Waveform]:
-    """A whole file in blocks; put together they are what :func:`read` gives.
+    """Yield a whole file in blocks; concatenated, they are the result of :func:`read`.
 
-    Memory is bounded by the block, whatever the file's length. All blocks but the last have
+    Memory use depends only on the size of a block. All blocks but the last have
     ``round(block_duration * sample_rate)`` samples.
 
     Args:
@@ -152,7 +152,7 @@ def blocks(
 
 
 def resampled_length(num_samples: int, rate: int, new_rate: int) -> int:
-    """How many samples a stretch has after its rate was changed."""
+    """Return the number of samples of a stretch after resampling."""
     return round(num_samples * new_rate / rate)
 
 
@@ -168,7 +168,7 @@ def _finite_chunks(path: Path, decoder: Decoder, start: int, stop: int, channels
 
 
 def resampled(pieces: Iterable[Waveform], rate: int, new_rate: int, channels: int) -> Iterator[Waveform]:
-    """A sound at another rate, piece by piece; what comes out has pieces of other lengths, some of them empty.
+    """Resample a sound piece by piece; the resulting pieces have other lengths, and some are empty.
 
     Args:
         pieces: Shape: (channel, time) each.
@@ -213,7 +213,7 @@ def _grown(block: Waveform, channels: int, longest: int) -> Waveform:
 
 
 class AudioWriter:
-    """An audio file in the making; see :func:`create`."""
+    """An audio file that is being written; see :func:`create`."""
 
     def __init__(self, file: soundfile.SoundFile) -> None:
         self._file = file
@@ -227,7 +227,7 @@ class AudioWriter:
 
 @contextlib.contextmanager
 def create(path: str | Path, sample_rate: int, channels: int, *, subtype: str | None = None) -> Iterator[AudioWriter]:
-    """Write a file bit by bit; it appears whole when the block ends, and not at all if the block fails.
+    """Write a file incrementally and atomically: it appears when the ``with`` block ends, and not if the block fails.
 
     Args:
         path: the ending says the format: wav, flac, ogg, aiff …; missing folders are made.
@@ -278,7 +278,7 @@ def _check_end(path: Path, num_samples: int) -> None:
 
 
 def _undated(path: Path) -> None:
-    """Take the time stamp out of a WAV's ``PEAK`` chunk, so that equal sound gives equal bytes."""
+    """Remove the time stamp from a WAV's ``PEAK`` chunk, so that equal audio gives equal bytes."""
     with open(path, "r+b") as file:
         place = file.read(512).find(b"PEAK")
         if place >= 0:
@@ -287,7 +287,7 @@ def _undated(path: Path) -> None:
 
 
 def write(path: str | Path, waveform: Waveform, sample_rate: int, *, subtype: str | None = None) -> Path:
-    """Write a waveform, whole or not at all.
+    """Write a waveform atomically.
 
     Args:
         path: as in :func:`create`.

@@ -1,8 +1,8 @@
-"""What a file's ending promises and what its first bytes hold: formats in families.
+"""Detect audio formats from file extensions and from the first bytes of a file.
 
-A *family* is a set of endings that people use for the same thing (``.ogg``, ``.oga`` and ``.opus``; ``.m4a`` and
-``.mp4``). A file whose content is of another family than its ending is refused as ``wrong_extension``, since
-half of the tools downstream trust the ending.
+A *family* is a set of extensions that are used for the same format (``.ogg``, ``.oga`` and ``.opus``; ``.m4a`` and
+``.mp4``). A file whose content belongs to another family than its extension is refused as ``wrong_extension``, because
+many other tools trust the extension.
 """
 
 from __future__ import annotations
@@ -179,9 +179,9 @@ _BITS = {
 
 
 def quantisation_step(subtype: str) -> float:
-    """One step of an integer sample format, full scale = 1; 0 for formats without, as float and lossy ones are.
+    """Return the quantisation step of an integer format, full scale = 1; 0 for float and lossy formats.
 
-    The noise of a dithered conversion is half a step's RMS: sound that stays below a step is that noise.
+    The RMS of dither noise is half a step, so a sound that stays below one step is only noise.
 
     >>> quantisation_step("PCM_16") == 2**-15, quantisation_step("VORBIS")
     (True, 0.0)
@@ -190,13 +190,13 @@ def quantisation_step(subtype: str) -> float:
 
 
 def ending_family(path: Path) -> str | None:
-    """The family that a file's ending promises; None for an ending that is not audio's."""
+    """Return the family of a file's extension; None if it is not an audio extension."""
     ending = path.suffix.lower().removeprefix(".")
     return next((family for family, endings in _FAMILIES.items() if ending in endings), None)
 
 
 def family_of(decoder_name: str) -> str:
-    """The family of a format as libsndfile or FFmpeg calls it; the name itself where it is in none.
+    """Return the family of a format by its name in libsndfile or FFmpeg; the name itself if it has no family.
 
     >>> family_of("WAVEX"), family_of("mov,mp4,m4a,3gp,3g2,mj2"), family_of("VOC")
     ('wav', 'mp4', 'voc')
@@ -206,12 +206,12 @@ def family_of(decoder_name: str) -> str:
 
 
 def has_signature(family: str) -> bool:
-    """Whether every file of a family can be told by its first bytes."""
+    """Return whether all files of a family can be recognised by their first bytes."""
     return family not in _UNSIGNED
 
 
 def content_family(head: bytes) -> str | None:
-    """What the first bytes of a file say: a family, ``"text"``, or None where they say nothing.
+    """Return the family of a file from its first bytes, ``"text"``, or None if they are inconclusive.
 
     Bare frames (MPEG, AAC, AC-3, DTS, MLP) have no signature worth the name: ``"frames"`` where the bytes could be
     some (a tag or a sync word), and the decoder must tell.

@@ -1,8 +1,8 @@
-"""Nothing is clipped: what to do with sound beyond full scale when it is written as integers.
+"""Avoid clipping when sound above full scale is written as integers.
 
-Floating-point files may hold more than full scale, and lossy codecs overshoot; integer formats cut it off. So all stems
-of a song are turned down by one gain, which leaves their sum the song; or, where what they add up to is a file that
-stays as it is, the sound is kept in float.
+Floating-point files may exceed full scale, and lossy codecs overshoot; integer formats clip. So all stems of a song are
+attenuated by the same gain, which keeps their sum the song up to that gain. If their sum must match an existing file,
+they are written as float instead.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROUNDING = 2.0 / 32768
 
 
 def gain_below_full_scale(peak: float) -> float:
-    """The factor that keeps a peak within full scale; 1 where it is.
+    """Return the factor that brings a peak to full scale; 1 if it is not above.
 
     >>> gain_below_full_scale(0.5), round(gain_below_full_scale(2.0), 4)
     (1.0, 0.5)
@@ -39,16 +39,16 @@ def gain_below_full_scale(peak: float) -> float:
 
 
 def can_exceed(info: AudioInfo) -> bool:
-    """Whether a file may hold more than full scale: those of integers cannot."""
+    """Return whether a file may exceed full scale; integer formats cannot."""
     return not quantisation_step(info.subtype)
 
 
 class SpooledSound:
-    """A sound that waits in float until its peak is known.
+    """A sound that is kept as float until its peak is known.
 
     Args:
-        folder: where it waits, if it is long; must exist.
-        channels: of the sound.
+        folder: existing folder for the temporary file of a long sound.
+        channels: number of channels.
     """
 
     HELD = 16_000_000

@@ -1,12 +1,12 @@
-"""Files are decoded in processes of their own, so that one that crashes a decoder costs that file alone.
+"""Decode files in separate processes, so that a file that crashes a decoder affects no other file.
 
-:func:`open_decoder` gives a decoder like those of :mod:`stemclean.audio.decoders`; the work is done by one of a few
-workers (:mod:`stemclean.audio.worker`), started when they are first needed. A worker that dies, gives no answer in time
-or asks for more memory than one file may have is replaced; the file that it was at fails as ``decoder_crashed``, and
-other files that it had open are opened anew where they were. What decoders print, which would stand between the
-lines of a report, is logged with the file's name (logger ``stemclean.audio``).
+:func:`open_decoder` returns a decoder like those of :mod:`stemclean.audio.decoders`; the work is done by one of a few
+workers (:mod:`stemclean.audio.worker`), which are started when they are first needed. A worker that dies, does not
+answer in time or exceeds the memory limit of a file is replaced. The file that it was reading fails as
+``decoder_crashed``; other files that it had open are reopened at their positions. The output of decoders, which would
+disturb reports, is logged with the name of the file (logger ``stemclean.audio``).
 
-A process that was forked has workers of its own. Workers end with the process that started them, however it ends.
+A forked process has its own workers. Workers end with the process that started them, however it ends.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class _Remote:
         except _DeadError as death:
             raise AudioError(self.path, "decoder_crashed", str(death)) from None
         if answer.get("printed"):
-            _tell(self.path, answer["printed"])
+            _log(self.path, answer["printed"])
         if "error" in answer:
             raise AudioError(self.path, *answer["error"])
         return answer, content
@@ -411,17 +411,17 @@ def _widen(pipe: RawIOBase) -> None:
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
-def _tell(path: Path, printed: str) -> None:
+def _log(path: Path, printed: str) -> None:
     """Log what a decoder printed about a file, once."""
     for line in printed.splitlines():
         text = visible(line.strip())
-        if text and (path, text) not in _told:
-            if len(_told) < 10_000:
-                _told.add((path, text))
+        if text and (path, text) not in _logged:
+            if len(_logged) < 10_000:
+                _logged.add((path, text))
             _LOG.warning("%s: %s", visible(str(path)), text)  # other programs may print our log, too
 
 
-_told: set[tuple[Path, str]] = set()
+_logged: set[tuple[Path, str]] = set()
 _NUMBERS = itertools.count()
 _state = _State()
 atexit.register(_state.stop)

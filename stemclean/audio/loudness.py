@@ -1,4 +1,4 @@
-"""How loud a sound is: integrated loudness and sample peak, measured block by block.
+"""Measure the integrated loudness and the sample peak of a sound, block by block.
 
 Source: ITU-R BS.1770-4, annex 1 (K weighting, 400 ms blocks with 75 % overlap, gates at -70 LUFS and 10 LU below the
 mean). The standard gives its filters at 48 kHz only; at other rates they are derived from the analogue prototypes
@@ -40,7 +40,7 @@ _CHANNEL_GAINS = {
 
 
 def integrated_lufs(sound: Sound, sample_rate: int) -> float | None:
-    """Integrated loudness in LUFS; None where it is not defined: silence, or shorter than 0.4 s.
+    """Return the integrated loudness in LUFS; None if it is undefined: for silence, or sounds shorter than 0.4 s.
 
     Args:
         sound: a waveform or its blocks; 4, 5 and 6 channels are taken as quad, 5.0 and 5.1.
@@ -53,9 +53,9 @@ def integrated_lufs(sound: Sound, sample_rate: int) -> float | None:
 
 
 def relative_lufs(sound: Sound, sample_rate: int) -> float | None:
-    """The same without the gate at -70 LUFS, so that a gain changes it by that gain, however soft the sound (ours).
+    """Return the loudness with a relative gate, so that a gain changes it by exactly that gain (ours).
 
-    The gate stands at -70 LUFS or 60 LU below the loudest block, whichever is lower.
+    The absolute gate is at -70 LUFS or 60 LU below the loudest block, whichever is lower.
     """
     meter = LoudnessMeter(sample_rate)
     for block in as_blocks(sound):

@@ -1,9 +1,8 @@
-"""Two channels that are one: a channel in which nothing sounds, and channels that cancel each other. Ours.
+"""Detect and repair stereo sounds that are really mono: one channel is silent, or the channels cancel. Ours.
 
-A recorder's input 1 on a stereo track leaves the right channel silent; a reversed plug or a widener makes it the left
-one's negative. To a listener both are the mono that they hold. A model that has never heard such a thing misjudges the
-first, and whoever sums the channels hears nothing of the second. So what listens is given the mono sound in both
-channels, wherever that is so; no file is changed.
+Recording input 1 on a stereo track leaves the right channel silent; a reversed plug or a stereo widener makes it the
+negative of the left one. A listener hears mono in both cases. A model that was not trained on such sounds misjudges the
+first, and summing the channels removes the second. So models get the mono sound in both channels; no file is changed.
 
 *One-sided*: a channel lies 20 dB and more below the other. That far, a model that learned from panned sounds still
 judges as it does mono (measured: from 30 dB on it no longer does), and what the softer channel holds is too soft to
@@ -63,12 +62,12 @@ Kind = Literal["left", "right", "inverted"]
 
 @dataclass(frozen=True)
 class ChannelFault:
-    """A stretch in which two channels hold one sound.
+    """A stretch in which both channels hold the same sound.
 
     Args:
-        kind: what they hold.
-        start, end: seconds.
-        gain: of the louder channel's sound in the other one: about 0 where that is silent.
+        kind: kind of fault.
+        start, end: times in seconds.
+        gain: gain of the louder channel's sound in the other channel: about 0 if that is silent.
     """
 
     kind: Kind
@@ -79,7 +78,7 @@ class ChannelFault:
 
 @dataclass(frozen=True)
 class ChannelFaults:
-    """What is odd about a sound's two channels; empty for other sounds.
+    """The channel faults of a stereo sound; empty if there are none.
 
     Args:
         faults: stretches in order, apart from each other.
@@ -131,7 +130,7 @@ class ChannelMeter:
 
 
 def faults_of(path: str | Path, *, stream: int = 0) -> ChannelFaults:
-    """What is odd about the channels of a file, which is decoded once for it; of more than two, of their down-mix.
+    """Find the channel faults of a file, by decoding it once; more than two channels are mixed down first.
 
     Raises:
         AudioError: as :func:`stemclean.audio.files.blocks`.
@@ -153,10 +152,10 @@ def blocks(
     stream: int = 0,
     faults: ChannelFaults | None = None,
 ) -> Iterator[Waveform]:
-    """A file as a model is to hear it: as :func:`stemclean.audio.files.blocks`, mended before it is down-mixed.
+    """Yield a file like :func:`stemclean.audio.files.blocks`, with channel faults repaired before mixing down.
 
     Args:
-        faults: of the file; None: they are looked for, which takes a pass of its own.
+        faults: faults of the file; None: find them, which takes another pass.
     """
     faults = faults_of(path, stream=stream) if faults is None else faults
     read = 2 if faults else channels
@@ -188,7 +187,7 @@ def mended(sound: Iterable[Waveform], faults: ChannelFaults, sample_rate: int, s
 
 
 def restored(sound: Iterable[Waveform], faults: ChannelFaults, sample_rate: int) -> Iterator[Waveform]:
-    """What :func:`mended` did, undone on sounds that were made of it: what was silent is silent again.
+    """Undo :func:`mended` on estimates that were computed from its result: silent channels become silent again.
 
     Args:
         sound: Shape: (..., 2, time) each.

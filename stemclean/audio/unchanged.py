@@ -1,7 +1,7 @@
-"""Files that somebody writes to while they are read: noticed, so that nothing is said of half a file.
+"""Detect files that change while they are read, so that no result is based on half a file.
 
-A file that was appended to, rewritten or replaced between two looks has another size, time or inode, which cost
-microseconds to ask for. Where its checksum is on record, the first look of a run holds the file against that too.
+A file that was extended, rewritten or replaced has another size, time stamp or inode; checking these takes
+microseconds. If a checksum of the file is known, it is compared as well when a run first reads the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REASONS = frozenset({WHILE_READING, SINCE_SCAN})
 
 @dataclass(frozen=True)
 class Stamp:
-    """What the system says of a file, by which a change shows without reading it.
+    """Properties of a file that reveal a change without reading it.
 
     Args:
         size: bytes.
@@ -39,7 +39,7 @@ class Stamp:
 
 
 def stamp(path: str | Path) -> Stamp | None:
-    """Of a file as it is now; None where there is none, or none that may be asked for."""
+    """Return the stamp of a file; None if it does not exist or cannot be accessed."""
     try:
         found = os.stat(path)  # noqa: PTH116  a name may hold a NUL
     except (OSError, ValueError):
@@ -68,10 +68,7 @@ def steady(path: Path, before: Stamp | None = None) -> Iterator[None]:
 
 
 class Unchanged:
-    """The files of a run, which must stay what they are from its first look at each to its last.
-
-    May be used from several threads.
-    """
+    """The files of a run, which must not change between their first and last use. Thread-safe."""
 
     def __init__(self) -> None:
         self._stamps: dict[Path, Stamp] = {}
@@ -128,12 +125,12 @@ def _check(path: Path, before: Stamp | None, error: AudioError | None = None) ->
     if before is None or now == before:
         return
     if now is None:
-        what = "it was removed"
+        change = "it was removed"
     elif now.size != before.size:
-        what = f"it went from {before.size} to {now.size} bytes"
+        change = f"it went from {before.size} to {now.size} bytes"
     elif (now.inode, now.device) != (before.inode, before.device):
-        what = "another file took its place"
+        change = "another file took its place"
     else:
-        what = "it was written to"
-    detail = f"{what} while this run was at it: run again when nothing writes there"
+        change = "it was written to"
+    detail = f"{change} while this run was at it: run again when nothing writes there"
     raise AudioError(path, WHILE_READING, detail) from error

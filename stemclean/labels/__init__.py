@@ -1,7 +1,7 @@
-"""Instrument classes: what they are called, and which words in a file name mean them.
+"""Instrument classes, and the words in file names that mean them.
 
-A *profile* is a list of classes with the words that people use for them, which :mod:`stemclean.labels.words` lists. How
-a name is read stands in :mod:`stemclean.labels.reading`; a name whose words point to two classes is not guessed.
+A *profile* is a list of classes with their synonyms, which are listed in :mod:`stemclean.labels.words`.
+:mod:`stemclean.labels.reading` reads names; a name that fits two classes is not guessed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ __all__ = ["FOUR_STEMS", "KARAOKE", "MIXTURE", "PROFILES", "Profile", "Reading",
 
 @dataclass(frozen=True)
 class Profile:
-    """Classes and the words that mean them.
+    """Classes and their synonyms.
 
     Args:
-        name: how the profile is called on the command line.
-        aliases: class -> words and phrases in lower case, single spaces; the class's own name
-            is always among them.
+        name: name of the profile on the command line.
+        aliases: class -> words and phrases, in lower case with single spaces; the name of the class is always a
+            synonym.
 
     Raises:
-        ConfigError: a class has a name that none may have, see :mod:`stemclean.labels.class_names`.
+        ConfigError: a class has an invalid name, see :mod:`stemclean.labels.class_names`.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Profile:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes, in the order in which scores are written."""
+        """The classes, in the order of scores."""
         return tuple(self.aliases)
 
     @cached_property
@@ -48,11 +48,11 @@ class Profile:
         return lru_cache(maxsize=100_000)(Reader(self.aliases).read)
 
     def read(self, name: str, without: Collection[int] = ()) -> Reading:
-        """All that a name says, see :class:`~stemclean.labels.reading.Reading`.
+        """Read a name, see :class:`~stemclean.labels.reading.Reading`.
 
         Args:
-            name: without its ending.
-            without: where words of it start that are the song's title, and tell nothing.
+            name: file name without its extension.
+            without: start positions of words that belong to the song's title and are ignored.
 
         >>> FOUR_STEMS.read("song_no_vocals").absent, FOUR_STEMS.read("Song_(Vocals)_UVR-MDX-NET-Inst_HQ_3").label
         (('vocals',), 'vocals')
@@ -60,7 +60,7 @@ class Profile:
         return self._read(name, frozenset(without))
 
     def find(self, name: str) -> str | None:
-        """The class that a name claims: a label, :data:`MIXTURE`, or None where it cannot be told.
+        """Return the class that a name claims: a label, :data:`MIXTURE`, or None if it is unclear.
 
         >>> FOUR_STEMS.find("03 Lead Vox_2"), FOUR_STEMS.find("Bass Drum"), FOUR_STEMS.find("Stem 4")
         ('vocals', 'drums', None)
@@ -68,7 +68,7 @@ class Profile:
         return self.read(name).label
 
     def named(self, name: str) -> tuple[str, ...]:
-        """Every class that a name says is there, in the profile's order; :data:`MIXTURE` only where none is.
+        """Return all classes in a name, in the profile's order; :data:`MIXTURE` only if there is no class.
 
         >>> FOUR_STEMS.named("Drums and Bass"), FOUR_STEMS.named("drum mix"), FOUR_STEMS.named("full mix")
         (('bass', 'drums'), ('drums',), ('mixture',))
@@ -76,9 +76,10 @@ class Profile:
         return self.read(name).named
 
     def exact(self, name: str) -> str | None:
-        """The class that a name is and nothing else, but for numbers and words such as "stems" or "clean".
+        """Return the class of a name that consists of it alone, apart from numbers and words like "stems" or "clean".
 
-        It is what a *folder* must satisfy to speak for the files in it, since songs are called "Piano Man" too.
+        A *folder* gives its class to the files in it only under this condition, because songs have names like "Piano
+        Man".
 
         >>> FOUR_STEMS.exact("01 Drum Loops"), FOUR_STEMS.exact("Piano Man")
         ('drums', None)
@@ -87,7 +88,7 @@ class Profile:
         return reading.label if reading.exact else None
 
     def before(self, name: str) -> str:
-        """What stands before the words that tell a class: the song, in ``songname_drums``.
+        """Return the text before the words of a class: the song, in ``songname_drums``.
 
         >>> FOUR_STEMS.before("My Song_Lead Vox 2"), FOUR_STEMS.before("drums")
         ('My Song', '')
@@ -115,16 +116,16 @@ KARAOKE = _profile(
             minus one; no vocal; no vocals; novocals; no vox; without vocals; off vocal; band; playback""",
     },
 )
-"""A voice and all that is not the voice."""
+"""Vocals and everything else."""
 
-PROFILES: Mapping[str, Profile] = {known.name: known for known in (FOUR_STEMS, KARAOKE)}
+PROFILES: Mapping[str, Profile] = {entry.name: entry for entry in (FOUR_STEMS, KARAOKE)}
 
 
 def profile(name: str) -> Profile:
-    """A profile by name.
+    """Return the profile with a name.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no such profile.
     """
     try:
         return PROFILES[name]
@@ -133,21 +134,21 @@ def profile(name: str) -> Profile:
 
 
 def known_as(labels: Sequence[str]) -> Profile:
-    """The profile that has exactly these classes; where there is none, one of them with the words of the four stems.
+    """Return the profile with exactly these classes, or else a new one, with the synonyms of the four stems.
 
     >>> known_as(["accompaniment", "vocals"]).name, known_as(["vocals", "other"]).find("Lead Vox")
     ('karaoke', 'vocals')
     """
-    for known in PROFILES.values():
-        if set(known.labels) == set(labels):
-            return known
+    for entry in PROFILES.values():
+        if set(entry.labels) == set(labels):
+            return entry
     return Profile(",".join(labels), {label: _words_of(label) for label in labels})
 
 
 def scanned_for(labels: Sequence[str] | None) -> Profile:
-    """What names of files are read by when these classes are wanted: the four stems, and any others that are.
+    """Return the profile to scan files with for some classes: the four stems, and the other classes among them.
 
-    What is wanted besides the four stems is no longer "other", but for a voice and all that is not the voice.
+    A class besides the four stems no longer counts as "other". For vocals and accompaniment, it is the karaoke profile.
 
     >>> scanned_for(["vocals", "drums"]).name, scanned_for(["vocals", "accompaniment"]).name, scanned_for(None).name
     ('4stems', 'karaoke', '4stems')
@@ -171,7 +172,7 @@ def scanned_for(labels: Sequence[str] | None) -> Profile:
 
 
 def _words_of(label: str) -> frozenset[str]:
-    """The words of a class of the four stems, or of an instrument that :mod:`stemclean.labels.words` lists."""
+    """Return the synonyms of one of the four stems, or of an instrument in :mod:`stemclean.labels.words`."""
     if label in FOUR_STEMS.aliases:
         return FOUR_STEMS.aliases[label]
     for instruments in words.FOUR_STEMS.values():

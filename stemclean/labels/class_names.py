@@ -1,6 +1,6 @@
-"""What a class may be called, wherever its name comes from: a manifest, a card, a recipe or a flag.
+"""Check names of classes from manifests, model cards, recipes and options.
 
-Classes become names of files and folders, so nothing in one leads elsewhere or hides.
+Classes become names of files and folders, so a name must neither lead to another folder nor hide a file.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from stemclean.errors import ConfigError, visible
 __all__ = ["LONGEST", "check", "checked"]
 
 LONGEST = 100
-"""Bytes in UTF-8; a file's name may have 255, of which its ending and a number need some."""
+"""Maximum length in bytes of UTF-8; a file name may have 255, including its extension and a number."""
 
 
 def checked(name: str) -> str:
-    r"""The name itself.
+    r"""Return a valid name unchanged.
 
     Raises:
         ValueError: it is empty or longer than :data:`LONGEST`, begins or ends with a space, begins with a point, or
-            holds ``/``, ``\`` or a character that cannot be seen.
+            contains ``/``, ``\`` or an invisible character.
 
     >>> checked("lead vocals")
     'lead vocals'
@@ -35,20 +35,20 @@ def checked(name: str) -> str:
 
 
 def check(names: Iterable[str]) -> None:
-    """Refuse names that no class may have.
+    """Check names of classes.
 
     Raises:
-        ConfigError: there is one.
+        ConfigError: a name is invalid.
     """
     for name in names:
         try:
             checked(name)
         except ValueError as error:
-            raise ConfigError(str(error), "call it as vocals or lead_guitar") from None
+            raise ConfigError(str(error), "choose a name like vocals or lead_guitar") from None
 
 
 def _flaw(name: str) -> str:
-    """What is wrong with a name; empty where nothing is."""
+    """Return what is wrong with a name; empty if it is valid."""
     if not name:
         return "it is empty"
     if "/" in name or "\\" in name:

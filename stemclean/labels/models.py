@@ -1,6 +1,6 @@
-"""Names of separation models and programs, which separated files carry: the words in them are no classes.
+"""Find names of separation models and programs in file names, because the words in them are not classes.
 
-``Song_(Instrumental)_UVR-MDX-NET-Voc_FT`` holds no voice, and ``mel_band_roformer`` no band.
+``Song_(Instrumental)_UVR-MDX-NET-Voc_FT`` contains no vocals, and ``mel_band_roformer`` no band.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"spleeter", r"\d\s?stems|model"),
     (r"bandit", r"plus|v\d"),
 )
-"""How the name of a family begins, and the words that may follow."""
+"""Start of the name of a family, and the words that may follow it."""
 
 _SINGLE = (
     # 6_HP-Karaoke-UVR, HP5_only_main_vocal
@@ -67,14 +67,14 @@ _HINT = re.compile(
     r"|d3net|bsrnn|resunet|dttnet|vitlarge|zfturbo|wave|larsnet|drumsep|banquet",
     re.IGNORECASE,
 )
-"""What stands in every such name, so that most names need no further look."""
+"""Fragments of which every such name contains one: a quick test that most names fail."""
 
 _ALL = re.compile(
     r"(?<![^\W_])(?:"
     + "|".join(
         [
             *(rf"{head}(?:[\s_.:-]*(?:{tail})(?![^\W\d_]))*" for head, tail in _FAMILIES),
-            *(f"(?:{one})" for one in _SINGLE),
+            *(f"(?:{pattern})" for pattern in _SINGLE),
         ]
     )
     + r")(?![^\W\d_])",
@@ -83,7 +83,7 @@ _ALL = re.compile(
 
 
 def spans(name: str) -> list[tuple[int, int]]:
-    """Where the names of models begin and end in a name.
+    """Return start and end of each model name in a name.
 
     >>> [("Song_bs_roformer_ep_317"[a:b]) for a, b in spans("Song_bs_roformer_ep_317")]
     ['bs_roformer_ep_317']

@@ -1,14 +1,14 @@
-"""What a name says: which classes are in the file, which are not, and whether it is a mixture.
+"""Read a file name: which classes the file contains, which it does not, and whether it is a mixture.
 
-In this order:
+The rules, in this order:
 
-1. Names of models (``UVR-MDX-NET-Voc_FT``) are taken out; the words in them are no classes.
-2. Words in brackets that are a class and nothing else decide (``Song_(Vocals)_model``).
+1. Names of models (``UVR-MDX-NET-Voc_FT``) are removed, because the words in them are not classes.
+2. A class alone in brackets decides (``Song_(Vocals)_model``).
 3. Negated classes are not in the file: ``no_vocals``, ``drums removed``, ``all but bass``. It is a mixture of the rest.
-4. So is what is called ``instrumental``, ``accompaniment``, ``karaoke`` or ``music``.
-5. ``mix`` and ``master`` at the end mean the whole song, but where they speak of a class: ``drum mix``.
-6. Of several classes, the one that fills the last part of the name wins over words of a title before it
-   (``Piano Man - Drums``); else the name is not guessed.
+4. The same holds for ``instrumental``, ``accompaniment``, ``karaoke`` and ``music``.
+5. ``mix`` and ``master`` at the end mean the whole song, unless they belong to a class: ``drum mix``.
+6. If there are several classes, the one that fills the last part of the name wins over words of a title before it
+   (``Piano Man - Drums``); otherwise the name is not guessed.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ _GAP = "\0"
 
 @dataclass(frozen=True)
 class Reading:
-    """What a name says.
+    """Result of reading a name.
 
     Args:
-        label: the one class that it claims, :data:`MIXTURE`, or None.
-        named: every class that it claims, in the profile's order; :data:`MIXTURE` only where none is.
-        absent: the classes that it says are *not* there.
-        partial: whether it is a mixture of some, but not all classes: the label is None.
-        pure: whether it holds no word that is unknown: it cannot be a title.
-        exact: whether it holds nothing but what it tells, numbers, and words such as "stems" or "clean".
-        start: where the words begin that tell all that; the length of the name where none do.
-        starts: where any telling word begins.
-        apart: whether what it tells stands in a part of its own, as in "Song_drums", not among words of a title.
-        at_end: whether nothing but numbers and takes stands behind what it tells.
+        label: the class that it claims, :data:`MIXTURE`, or None.
+        named: all classes that it claims, in the profile's order; :data:`MIXTURE` only if there is no class.
+        absent: the classes that it says are *not* in the file.
+        partial: whether it is a mixture of some, but not all, classes; the label is then None.
+        pure: whether it has no unknown word, so that it cannot be a title.
+        exact: whether it has only words of classes, numbers, and words such as "stems" or "clean".
+        start: position of the first word that decided; the length of the name if there is none.
+        starts: positions of all words that mean something.
+        apart: whether the deciding words are a part of their own, as in "Song_drums", not among words of a title.
+        at_end: whether only numbers and takes follow the deciding words.
     """
 
     label: str | None = None
@@ -187,8 +187,8 @@ class Reader:
                 _put(found, entry, meaning._replace(label=_FOREIGN + meaning.label))
         for label, entries in self.aliases.items():
             for entry in (label, *entries):
-                told = known.get(entry)
-                instrument = told.instrument if told else _GENERIC
+                listed_meaning = known.get(entry)
+                instrument = listed_meaning.instrument if listed_meaning else _GENERIC
                 weak = phrase(entry) in _WEAK and entry != label
                 _put(found, entry, _Meaning("class", label, instrument, weak), over=True)
         for entry in lists.AMBIGUOUS:
@@ -223,26 +223,26 @@ class Reader:
 
     def _items(self, name: str, without: Collection[int]) -> list[_Item]:
         models = separators.spans(name)
-        told = []
+        words = []
         for word in cut(name):
             if word.start in without or any(start <= word.start < end for start, end in models):
                 continue
-            told += self._cut_up(word)
+            words += self._cut_up(word)
         items: list[_Item] = []
         at = 0
-        while at < len(told):
-            for length in range(min(self._longest.get(told[at].text, 0), len(told) - at), 0, -1):
-                key = tuple(word.text for word in told[at : at + length])
+        while at < len(words):
+            for length in range(min(self._longest.get(words[at].text, 0), len(words) - at), 0, -1):
+                key = tuple(word.text for word in words[at : at + length])
                 meaning = self._phrases.get(key)
                 if meaning is not None:
-                    items.append(_Item(meaning, told[at : at + length]))
+                    items.append(_Item(meaning, words[at : at + length]))
                     break
             else:
                 length = 1
-                kind = "number" if told[at].text.isdigit() else "unknown"
-                kind = "connector" if told[at].text in "+&" else kind
-                kind = "before" if told[at].text in _MINUS else kind
-                items.append(_Item(_Meaning(kind), told[at : at + 1]))
+                kind = "number" if words[at].text.isdigit() else "unknown"
+                kind = "connector" if words[at].text in "+&" else kind
+                kind = "before" if words[at].text in _MINUS else kind
+                items.append(_Item(_Meaning(kind), words[at : at + 1]))
             at += length
         return self._abbreviated(items)
 
@@ -294,77 +294,78 @@ class Reader:
         numbers = sorted({word.bracket for item in items for word in item.words} - {0})
         if not numbers:
             return None
-        told = []
+        readings = []
         for number in numbers:
             inside = [item for item in items if all(word.bracket == number for word in item.words)]
             reading = self._of_all(inside, 0)
             if reading.pure and (reading.label is not None or reading.partial):
-                told.append(reading)
+                readings.append(reading)
         outside = self._of_all([item for item in items if item.words[0].bracket == 0], 0)
-        if not told or len({(one.label, one.partial) for one in told}) > 1:
+        if not readings or len({(one.label, one.partial) for one in readings}) > 1:
             return None
-        if outside.pure and outside.tells and outside.label != told[0].label:
+        if outside.pure and outside.tells and outside.label != readings[0].label:
             return None
         starts = tuple(item.start for item in items if item.kind not in _SILENT)
-        return replace(told[0], pure=outside.pure, exact=outside.exact and told[0].exact, starts=starts)
+        return replace(readings[0], pure=outside.pure, exact=outside.exact and readings[0].exact, starts=starts)
 
     def _of_all(self, items: Sequence[_Item], length: int) -> Reading:
-        told = _Told(self.labels, items, length)
-        if told.negated:
-            return self._without(told)
-        decisive = self._decisive(items, told.last)
+        phrases = _Phrases(self.labels, items, length)
+        if phrases.negated:
+            return self._without(phrases)
+        decisive = self._decisive(items, phrases.last)
         mixed = [item for item in items if item.kind == "mixture"]
-        if mixed and _ends(items, mixed[-1]) and (not told.present or decisive is None):
-            return self._mixed(told, mixed[-1])
+        if mixed and _ends(items, mixed[-1]) and (not phrases.present or decisive is None):
+            return self._mixed(phrases, mixed[-1])
         rest = any(item.kind == "rest" for item in items)
-        if decisive is not None and (len(told.present) > 1 or rest or mixed):
+        if decisive is not None and (len(phrases.present) > 1 or rest or mixed):
             known = None if decisive.startswith(_FOREIGN) else decisive
-            return told.says(known, told.last[0].start)
+            return phrases.says(known, phrases.last[0].start)
         if rest:
-            if self.rest is not None and self._only_rest(told.present):
-                return told.says(self.rest)
-            return replace(told.says(None), named=told.known, partial=not told.present)
-        if len(told.present) == 1 and told.known and not _numbered_behind_a_title(items):
-            return told.says(told.present[0])
-        if self.rest in told.present and self._only_rest(told.present):
-            return told.says(self.rest)
-        return replace(told.says(None), named=told.known)
+            if self.rest is not None and self._only_rest(phrases.present):
+                return phrases.says(self.rest)
+            return replace(phrases.says(None), named=phrases.known, partial=not phrases.present)
+        if len(phrases.present) == 1 and phrases.known and not _numbered_behind_a_title(items):
+            return phrases.says(phrases.present[0])
+        if self.rest in phrases.present and self._only_rest(phrases.present):
+            return phrases.says(self.rest)
+        return replace(phrases.says(None), named=phrases.known)
 
     def _only_rest(self, present: Sequence[str]) -> bool:
         """Whether there is nothing but the class that holds the rest, and classes that nobody asked for."""
         return all(label == self.rest or label.startswith(_FOREIGN) for label in present)
 
-    def _without(self, told: _Told) -> Reading:
+    def _without(self, phrases: _Phrases) -> Reading:
         """A name that says what is not in the file."""
-        present, absent = told.present, told.absent
-        whole = all(item.meaning.instrument == _GENERIC for item in told.there)
-        parts = all(item.meaning.instrument != _GENERIC for item in told.negated)
-        if present == absent and len(told.known) == 1 and present[0] != "other" and whole and parts:
-            return told.says(present[0])  # "drums without kick" are drums
+        present, absent = phrases.present, phrases.absent
+        whole = all(item.meaning.instrument == _GENERIC for item in phrases.there)
+        parts = all(item.meaning.instrument != _GENERIC for item in phrases.negated)
+        if present == absent and len(phrases.known) == 1 and present[0] != "other" and whole and parts:
+            return phrases.says(present[0])  # "drums without kick" are drums
         if self.rest is not None:
             others = tuple(label for label in self.labels if label != self.rest)
             if absent == others:
-                return told.says(self.rest)
-            if self.rest in absent or any(item.kind == "rest" for item in told.negated):
-                return told.says(others[0])
+                return phrases.says(self.rest)
+            if self.rest in absent or any(item.kind == "rest" for item in phrases.negated):
+                return phrases.says(others[0])
         gone = tuple(label.lstrip(_FOREIGN) for label in absent)
-        return replace(told.says(None), absent=gone, partial=True)
+        return replace(phrases.says(None), absent=gone, partial=True)
 
-    def _mixed(self, told: _Told, mixed: _Item) -> Reading:
+    def _mixed(self, phrases: _Phrases, mixed: _Item) -> Reading:
         """A name that ends in "mix"."""
-        beside = [item for item in told.items if item.part == mixed.part and item is not mixed]
+        beside = [item for item in phrases.items if item.part == mixed.part and item is not mixed]
         if any(item.kind == "rest" for item in beside):
-            return replace(told.says(None), partial=True)
-        if len(told.known) == len(told.present) == 1 and told.pure and not any(i.kind == "rest" for i in told.items):
-            return told.says(told.present[0])
+            return replace(phrases.says(None), partial=True)
+        has_rest = any(item.kind == "rest" for item in phrases.items)
+        if len(phrases.known) == len(phrases.present) == 1 and phrases.pure and not has_rest:
+            return phrases.says(phrases.present[0])
         here = _strong(item for item in beside if item.kind == "class")
         titled = any(item.kind in _UNKNOWN for item in beside)
-        if not here or (titled and told.items[told.items.index(mixed) - 1] not in here):
-            return told.says(MIXTURE, mixed.start)
+        if not here or (titled and phrases.items[phrases.items.index(mixed) - 1] not in here):
+            return phrases.says(MIXTURE, mixed.start)
         labels = {item.meaning.label for item in here}
         if titled or len(labels) > 1 or not labels <= set(self.labels) - {"vocals"}:
-            return told.says(None)  # a "Vocal Mix" may be a whole song
-        return told.says(labels.pop(), here[0].start)
+            return phrases.says(None)  # a "Vocal Mix" may be a whole song
+        return phrases.says(labels.pop(), here[0].start)
 
     def _decisive(self, items: Sequence[_Item], last: Sequence[_Item]) -> str | None:
         """The class that the last part of a name is, where what stands before may be a title."""
@@ -384,7 +385,7 @@ class Reader:
         return labels.pop()
 
 
-class _Told:
+class _Phrases:
     """The phrases of a name, and what they say together."""
 
     def __init__(self, labels: Sequence[str], items: Sequence[_Item], length: int) -> None:
@@ -421,12 +422,12 @@ _WEAK = frozenset(tuple(word.text for word in cut(entry)) for entry in lists.WEA
 
 
 def phrase(entry: str) -> tuple[str, ...]:
-    """The words of a phrase, as names are cut into them."""
+    """Split a phrase into words in the same way as names."""
     return tuple(word.text for word in cut(unicodedata.normalize("NFC", entry)))
 
 
 def _put(found: dict[tuple[str, ...], _Meaning], entry: str, meaning: _Meaning, *, over: bool = False) -> None:
-    """Note a phrase, and its plural where it has none of its own."""
+    """Store a phrase, and its plural unless that is listed itself."""
     key = phrase(entry)
     if not key:
         return
@@ -440,13 +441,13 @@ def _put(found: dict[tuple[str, ...], _Meaning], entry: str, meaning: _Meaning, 
 
 
 def _strong(items: Iterable[_Item]) -> list[_Item]:
-    """Of words of classes, those that are not weak; if all are, all."""
-    told = list(items)
-    return [item for item in told if not item.meaning.weak] or told
+    """Return the words of classes that are not weak; all of them if all are weak."""
+    candidates = list(items)
+    return [item for item in candidates if not item.meaning.weak] or candidates
 
 
 def _negate(items: Sequence[_Item]) -> None:
-    """Mark what a name says is not there, or only leaks in, and let negations be that negate nothing."""
+    """Mark classes that are negated or only leak in, and ignore negations without a class."""
     for at, item in enumerate(items):
         if item.kind in ("before", "both") and _negate_following(items, at):
             item.negates = True
@@ -508,7 +509,7 @@ def _hyphened(items: Sequence[_Item], at: int) -> bool:
 
 
 def _ends(items: Sequence[_Item], item: _Item) -> bool:
-    """Whether nothing that tells anything stands behind an item."""
+    """Return whether no meaningful item follows."""
     behind = items[items.index(item) + 1 :]
     return all(one.kind in ("number", "neutral", "unknown", "connector") for one in behind)
 

@@ -1,4 +1,4 @@
-"""A name cut into words, however they are joined: ``Lead Vox``, ``LeadVox``, ``LEADVOX``, ``lead_vox``."""
+"""Split names into words, however they are joined: ``Lead Vox``, ``LeadVox``, ``LEADVOX``, ``lead_vox``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 __all__ = ["LONGEST_RUN", "Word", "cut", "cut_acronym", "cut_glued", "normal", "plain", "scattered", "written_together"]
 
 LONGEST_RUN = 40
-"""Letters in a row; what is longer is no word that anybody has glued together."""
+"""Maximum number of letters in a run that is split into glued words."""
 
 _RUN = re.compile(r"[^\W\d_]+|\d+|[+&]|(?<=[(\[{])[-\u2212\u2013](?=[^\W\d_])")
 _CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -28,9 +28,9 @@ class Word(NamedTuple):
         text: lower case, without accents.
         start: where it starts in the name.
         end: where it ends.
-        part: number of the part of the name that it stands in; parts are cut by ``_``, `` - ``, commas and brackets.
-        bracket: number of the pair of brackets that it stands in, from 1; 0: in none.
-        raw: as it is written.
+        part: number of its part of the name; parts are separated by ``_``, `` - ``, commas and brackets.
+        bracket: number of its pair of brackets, from 1; 0: not in brackets.
+        raw: the original spelling.
     """
 
     text: str
@@ -42,13 +42,13 @@ class Word(NamedTuple):
 
 
 def normal(name: str) -> str:
-    """A name in NFC: macOS writes an accent as a sign of its own."""
+    """Return a name in NFC, because macOS writes accents as separate characters."""
     return unicodedata.normalize("NFC", name)
 
 
 @lru_cache(maxsize=100_000)
 def plain(text: str) -> str:
-    """Lower case, full width letters as usual ones, and no accents on Latin, Greek and Cyrillic letters.
+    """Return a text in lower case, without full-width forms and accents on Latin, Greek and Cyrillic letters.
 
     >>> plain("Bater\u00eda"), plain("Ch\u0153urs"), plain("\uff8d\uff9e\uff70\uff7d")
     ('bateria', 'choeurs', '\u30d9\u30fc\u30b9')
@@ -61,9 +61,9 @@ def plain(text: str) -> str:
 
 
 def cut(name: str) -> list[Word]:
-    """The words of a name in NFC: cut at anything but letters and digits, and where small letters become capital.
+    """Split a name in NFC into words, at everything but letters and digits, and where lower case becomes upper case.
 
-    A minus sign that begins a pair of brackets is a word: ``(-Drums)``.
+    A minus sign at the start of a pair of brackets is a word: ``(-Drums)``.
     """
     words: list[Word] = []
     part, bracket, brackets, inside, last = 0, 0, 0, "", 0
@@ -84,13 +84,13 @@ def cut(name: str) -> list[Word]:
 
 @lru_cache(maxsize=10_000)
 def _parts(between: str) -> bool:
-    """Whether what stands between two words parts a name."""
+    """Return whether the text between two words separates two parts of a name."""
     return re.search(r"[_,;:|/\\\u2013\u2014]|\s-|-\s", between) is not None
 
 
 @lru_cache(maxsize=100_000)
 def _cut_run(run: str) -> tuple[tuple[str, int, int, str], ...]:
-    """The words of a run of letters and digits: plain, where each starts and ends, and as it is written."""
+    """Split a run of letters and digits into words: plain text, start, end and original spelling of each."""
     if _WRITTEN_TOGETHER.search(run) or run.isdigit() or len(run) == 1:
         return ((plain(run), 0, len(run), run),)
     cuts = [0, *(found.start() for found in _CASE.finditer(run)), len(run)]
@@ -98,13 +98,13 @@ def _cut_run(run: str) -> tuple[tuple[str, int, int, str], ...]:
 
 
 def cut_glued(text: str, known: Collection[str], longest: int, *, sided: bool = False) -> list[str]:
-    """The fewest known words that a text is made of; nothing where it is made of others too.
+    """Split a text into as few known words as possible; empty if it contains anything else.
 
     Args:
         text: a run of letters.
-        known: words.
-        longest: letters of the longest of them.
-        sided: whether a single ``l`` or ``r`` may end it, as in ``KICKL``.
+        known: the known words.
+        longest: length of the longest known word.
+        sided: whether a final ``l`` or ``r`` is allowed, as in ``KICKL``.
 
     >>> cut_glued("leadvox", {"lead", "vox"}, 4), cut_glued("therapist", {"rap"}, 4)
     (['lead', 'vox'], [])
@@ -122,7 +122,7 @@ def cut_glued(text: str, known: Collection[str], longest: int, *, sided: bool = 
 
 
 def cut_acronym(word: Word) -> list[Word]:
-    """A word cut where capitals end: ``SFX`` and ``Wolf``.
+    """Split a word after an acronym: ``SFX`` and ``Wolf``.
 
     >>> [part.text for part in cut_acronym(Word("sfxwolf", 0, 7, 0, 0, "SFXWolf"))]
     ['sfx', 'wolf']
@@ -131,7 +131,7 @@ def cut_acronym(word: Word) -> list[Word]:
 
 
 def scattered(text: str, known: Collection[str], longest: int) -> Iterator[str]:
-    """Known words of two signs or more in a text of a script without spaces, longest first, from the left."""
+    """Yield known words of two or more characters in a script without spaces, longest match first, from the left."""
     at = 0
     while at < len(text):
         size = next((size for size in range(min(longest, len(text) - at), 1, -1) if text[at : at + size] in known), 0)
@@ -141,5 +141,5 @@ def scattered(text: str, known: Collection[str], longest: int) -> Iterator[str]:
 
 
 def written_together(text: str) -> bool:
-    """Whether a word is of a script that puts no spaces between words."""
+    """Return whether a word is in a script without spaces between words."""
     return _WRITTEN_TOGETHER.search(text) is not None

@@ -188,8 +188,8 @@ def _salient(
 
     def peak(source: int, into: int) -> tuple[float, int]:
         norm = source_power[:, into, source] * own_power[:, into]
-        heard = norm > 1e-9 * norm.max()
-        return _peak(irfft(np.where(heard, cross[:, into, source] / np.sqrt(norm + 1e-30), 0)), latest)
+        audible = norm > 1e-9 * norm.max()
+        return _peak(irfft(np.where(audible, cross[:, into, source] / np.sqrt(norm + 1e-30), 0)), latest)
 
     lags = {}
     for one, other in combinations(range(num), 2):

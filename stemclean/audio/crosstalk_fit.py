@@ -133,44 +133,46 @@ def fit(
     loudness: NDArray[np.float64],
     known: Mapping[tuple[int, int], Fit] = MappingProxyType({}),
 ) -> tuple[dict[tuple[int, int], Fit], NDArray[np.float64]]:
-    """Regress stems on others, all sources of a stem together.
+    """Regress each stem on all its possible sources at once.
 
     Args:
         stems: as for :func:`stemclean.audio.crosstalk.measure`.
-        lags: (source, stem) -> samples by which the source comes later there.
-        loudness: power of each stem where it sounds, ``(stem,)``.
-        known: (source, stem) -> bleed that the stem is rid of where it is a source itself; among ``lags``.
+        cells: the spectrograms.
+        lags: (source, stem) -> delay of the source in the stem, in samples.
+        loudness: power of each stem while it is active, ``(stem,)``.
+        known: (source, stem) -> bleed to remove from the stem where it is a source itself; a subset of ``lags``.
 
     Returns:
-        ((source, stem) -> what it comes to, power of each stem that was asked for, summed likewise: ``(block, stem)``)
+        ((source, stem) -> result, power of each regressed stem, summed likewise: ``(block, stem)``)
     """
     sources: dict[int, list[int]] = defaultdict(list)
     for source, into in lags:
         sources[into].append(source)
     parts: dict[tuple[int, int], list[_Part]] = defaultdict(list)
     powers: list[NDArray[np.float64]] = []
-    for number, block in enumerate(blocks_together(stems, cells.length)):
+    for number, blocks in enumerate(blocks_together(stems, cells.length)):
         powers.append(np.zeros(len(stems)))
-        for channel, sounds in enumerate(block.transpose(1, 0, 2)):
-            gains = {pair: one.gains[channel, number] for pair, one in known.items()}
-            heard = _Look(sounds, cells, lags, gains)
+        for channel, sounds in enumerate(blocks.transpose(1, 0, 2)):
+            gains = {pair: bleed.gains[channel, number] for pair, bleed in known.items()}
+            block = _Block(sounds, cells, lags, gains)
             for into, others in sources.items():
                 most = np.array([LOUDEST * loudness[into] / max(loudness[source], 1e-20) for source in others])
-                own = heard.spectra(into)
+                own = block.spectra(into)
                 powers[-1][into] += float((np.abs(own) ** 2).sum())
-                others_there = np.stack([heard.rid(source, lags[source, into]) for source in others])
-                for source, part in zip(others, _parts(own, others_there, most, cells), strict=True):
+                delayed = np.stack([block.rid(source, lags[source, into]) for source in others])
+                for source, part in zip(others, _parts(own, delayed, most, cells), strict=True):
                     parts[source, into].append(part)
     return {pair: _joined(found, len(powers)) for pair, found in parts.items()}, np.array(powers)
 
 
-class _Look:
+class _Block:
     """The stems in one block and channel.
 
     Args:
-        sounds: ``(stem, time)``.
-        lags: of the known bleeds, at least.
-        gains: (source, stem) -> of a known bleed, ``(band,)``.
+        sounds: the stems, ``(stem, time)``.
+        cells: the spectrograms.
+        lags: (source, stem) -> delay, at least of the known bleeds.
+        gains: (source, stem) -> gains of a known bleed, ``(band,)``.
     """
 
     def __init__(
@@ -185,7 +187,7 @@ class _Look:
         self._caught: dict[int, Spectra] = {}
 
     def spectra(self, stem: int, lag: int = 0) -> Spectra:
-        """Of a stem that comes later by a lag, the block's end before its start: ``(frame, bin)``."""
+        """Return the spectra of a stem delayed by a lag (circularly within the block): ``(frame, bin)``."""
         if lag:
             return self.cells.spectra(np.roll(self.sounds[stem], lag))
         if stem not in self._now:
@@ -193,7 +195,7 @@ class _Look:
         return self._now[stem]
 
     def rid(self, stem: int, lag: int) -> Spectra:
-        """The same without what is known to bleed into the stem."""
+        """Return the spectra of a delayed stem without the known bleed in it."""
         if stem not in self._caught:
             self._caught[stem] = sum(
                 (

@@ -22,7 +22,7 @@ __all__ = ["Content", "Part", "Slice", "look"]
 
 MAX_PARTS = 10_000
 _KNOW_TAGS = frozenset({"aiff", "flac", "ogg"})
-"""Families whose decoders end where the header says, whatever stands behind."""
+"""Families whose decoders stop at the end given in the header, even if more data follows."""
 
 _SEARCHED = 1 << 20  # bytes at a time
 _OVERLAP = 64
@@ -117,7 +117,7 @@ class Slice(io.RawIOBase):
 
 
 def look(path: Path) -> Content:
-    """What a file holds, and in which parts. Raises OSError where it cannot be read."""
+    """Return the content of a file and its parts. Raises OSError if it cannot be read."""
     status = path.stat()
     return _look(os.fspath(path), status.st_size, status.st_mtime_ns, status.st_ino)
 
@@ -152,7 +152,7 @@ def _starts(file: BinaryIO, size: int, start: int, family: str) -> list[int]:
 
 
 def _in_a_row(path: str, start: int, end: int, family: str) -> Iterator[tuple[Part, Extent]]:
-    """The files between two places that follow one another where the one before is over by its header."""
+    """Return the consecutive files between two positions, each at the end that the header of the last one gives."""
     for _ in range(MAX_PARTS):  # the last is what is left
         with Slice(path, Part(start, end)) as slice_:
             view = cast("BinaryIO", slice_)
@@ -201,7 +201,7 @@ def _ogg_starts(file: BinaryIO, start: int, size: int) -> Iterator[int]:
 
 
 def _ogg_page(file: BinaryIO, place: int) -> int:
-    """Bytes of a page; 0 where no page stands there."""
+    """Return the size of a page in bytes; 0 if there is no page."""
     file.seek(place)
     head = file.read(27 + 255)
     if len(head) < 28:
@@ -251,6 +251,6 @@ def _behind_tag(file: BinaryIO, place: int, size: int) -> int:
 
 
 def _is_layer_3(head: bytes) -> bool:
-    """Whether four bytes are the header of an MPEG Layer III frame with nothing forbidden in it."""
+    """Return whether four bytes are a valid header of an MPEG Layer III frame."""
     synced = len(head) >= 4 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2 and head[1] & 0x18 != 0x08
     return synced and head[2] & 0xF0 not in (0x00, 0xF0) and head[2] & 0x0C != 0x0C

@@ -1,4 +1,4 @@
-"""Regions of a sound joined into one, with cross-fades that cost no sample and make no click."""
+"""Join regions of a sound, with cross-fades that avoid clicks and keep the number of samples."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def subregions(outer: Regions, inner: Regions) -> list[tuple[int, int]]:
 
 
 def _halves(regions: Regions, half: int) -> list[int]:
-    """Half a cross-fade at each join, in samples."""
+    """Return half the length of the cross-fade at each join, in samples."""
     halves = []
     for (start, end), (next_start, next_end) in pairwise(regions):
         halves.append(min(half, (end - start) // 2, (next_end - next_start) // 2, (next_start - end) // 2))
@@ -87,7 +87,7 @@ def _halves(regions: Regions, half: int) -> list[int]:
 
 
 def _joined(ending: Waveform, beginning: Waveform) -> Waveform:
-    """Two sounds faded into one another; it exceeds full scale no further than they do. Shape: (channel, time)."""
+    """Cross-fade two sounds; the result exceeds full scale no further than they do. Shape: (channel, time)."""
     rise = _rise(ending.shape[1])
     equal_power: Waveform = ending * rise[::-1] + beginning * rise
     if np.abs(equal_power).max() <= max(1.0, np.abs(ending).max(), np.abs(beginning).max()):
@@ -101,7 +101,7 @@ def _rise(length: int) -> Waveform:
 
 
 class _Tape:
-    """A sound that runs forwards: each stretch that is asked for begins where the last one ended, or later."""
+    """A sound that is read forwards: each requested stretch begins at or after the end of the last one."""
 
     def __init__(self, sound: Iterable[Waveform] | Waveform) -> None:
         self._blocks = as_blocks(sound)
@@ -109,7 +109,7 @@ class _Tape:
         self._start = 0  # of the block
 
     def play(self, start: int, stop: int) -> Iterator[Waveform]:
-        """Samples ``start`` to ``stop``, in pieces as they come."""
+        """Yield samples ``start`` to ``stop`` in pieces."""
         at = start
         while at < stop:
             if self._block is None:
@@ -123,5 +123,5 @@ class _Tape:
                 self._block = None
 
     def take(self, start: int, stop: int) -> Waveform:
-        """Samples ``start`` to ``stop``, at once."""
+        """Return samples ``start`` to ``stop``."""
         return np.concatenate(list(self.play(start, stop)), axis=1)

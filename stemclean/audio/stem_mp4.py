@@ -33,7 +33,7 @@ def stream_titles(path: Path, num_streams: int) -> tuple[str, ...] | None:
 
 
 def says_delay(path: Path, stream: int) -> bool:
-    """Whether an MP4 says how much of a stream its encoder put before the sound: an edit list that skips it."""
+    """Return whether an MP4 has an edit list that skips the encoder delay of a stream."""
     with open(path, "rb") as file:
         whole = (0, path.stat().st_size)
         moov = next((inner for name, inner in _boxes(file, *whole) if name == b"moov"), None)

@@ -234,22 +234,22 @@ def _moments(frames: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _faults(moments: NDArray[np.float64], duration: float) -> Iterator[ChannelFault]:
-    """Stretches of frames whose channels hold one sound; (2, 2, frame)."""
+    """Yield the stretches in which both channels hold the same sound. Shape of the moments: (2, 2, frame)."""
     size = round(WINDOW / FRAME_LENGTH) + 1
     around = uniform_filter1d(moments, size, axis=2, mode="constant")  # over the window, as far as there is sound
     left, right, product = np.maximum(around[0, 0], 0.0), np.maximum(around[1, 1], 0.0), around[0, 1]
     energy = np.maximum(moments[0, 0], moments[1, 1])
     rank = min(len(energy), REFERENCE_FRAMES)
     least = np.partition(energy, -rank)[-rank] * 10 ** (-PAUSE_DB / 10)
-    heard = np.maximum(left, right) > max(least, energy.max() * 1e-6, 1e-20)  # sums that pass by leave some dust
+    audible = np.maximum(left, right) > max(least, energy.max() * 1e-6, 1e-20)  # running sums leave rounding errors
     ratio = 10 ** (-ONE_SIDED_DB / 10)
     kinds: dict[Kind, NDArray[np.bool_]] = {"left": right <= ratio * left, "right": left <= ratio * right}
     inverted = product < INVERTED * np.sqrt(left * right)
     kinds["inverted"] = inverted & ~kinds["left"] & ~kinds["right"]
     state = np.zeros(len(energy), int)
     for number, kind in enumerate(kinds, 1):
-        state[kinds[kind] & heard] = number
-    frames = np.flatnonzero(heard)
+        state[kinds[kind] & audible] = number
+    frames = np.flatnonzero(audible)
     if not len(frames):
         return
     breaks = np.flatnonzero(np.diff(state[frames])) + 1
@@ -260,11 +260,11 @@ def _faults(moments: NDArray[np.float64], duration: float) -> Iterator[ChannelFa
 
 
 def _fault(
-    kind: Kind, run: NDArray[np.intp], heard: NDArray[np.intp], moments: NDArray[np.float64], duration: float
+    kind: Kind, run: NDArray[np.intp], audible: NDArray[np.intp], moments: NDArray[np.float64], duration: float
 ) -> ChannelFault:
-    """A run of frames as a stretch; before the first and after the last sound, it holds to the end."""
-    start = 0.0 if run[0] == heard[0] else float(run[0]) * FRAME_LENGTH
-    end = duration if run[-1] == heard[-1] else float(run[-1] + 1) * FRAME_LENGTH
+    """Convert a run of frames to a fault; silence before the first or after the last audible frame is included."""
+    start = 0.0 if run[0] == audible[0] else float(run[0]) * FRAME_LENGTH
+    end = duration if run[-1] == audible[-1] else float(run[-1] + 1) * FRAME_LENGTH
     inside = moments[:, :, run].sum(axis=2)
     loud = 1 if kind == "right" else 0
     return ChannelFault(kind, start, end, float(inside[0, 1] / inside[loud, loud]))

@@ -1,4 +1,4 @@
-"""Spectrograms; every STFT convention of stemclean is written here once.
+"""Spectrograms; this module defines all STFT conventions of stemclean.
 
 Frame k is centred at sample ``k * hop_length``; the signal is zero outside its ends; the window is
 a periodic Hann window of ``n_fft`` samples; magnitudes are divided by the window's sum, so that a sine of amplitude A
@@ -22,7 +22,7 @@ __all__ = ["istft", "kaldi_filterbank", "mel_filterbank", "mel_frequencies", "sp
 def spectrogram(
     waveform: Tensor, *, n_fft: int, hop_length: int, power: float = 1.0, window: Tensor | None = None
 ) -> Tensor:
-    """Magnitudes of the STFT, or their squares.
+    """Compute the magnitudes of the STFT, or their squares.
 
     Args:
         waveform: any real waveform.
@@ -48,7 +48,7 @@ def spectrogram(
 
 
 def stft(waveform: Tensor, *, n_fft: int, hop_length: int) -> Tensor:
-    """Complex spectrogram that :func:`istft` turns back; its magnitudes are those of :func:`spectrogram`.
+    """Compute a complex spectrogram that :func:`istft` inverts; its magnitudes are those of :func:`spectrogram`.
 
     Args:
         waveform: any real waveform.
@@ -65,7 +65,7 @@ def stft(waveform: Tensor, *, n_fft: int, hop_length: int) -> Tensor:
 
 
 def istft(spectrum: Tensor, *, n_fft: int, hop_length: int, num_samples: int) -> Tensor:
-    """The waveform of a complex spectrogram: the least-squares inverse of :func:`stft` (Griffin and Lim 1984).
+    """Return the waveform of a complex spectrogram: the least-squares inverse of :func:`stft` (Griffin and Lim 1984).
 
     Shape:
         ``(..., freq, frame)`` -> ``(..., num_samples)``, float32.

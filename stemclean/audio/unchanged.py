@@ -76,7 +76,7 @@ class Unchanged:
 
     @contextmanager
     def reading(self, path: Path, sha256: str | None = None) -> Iterator[None]:
-        """Read a file in here.
+        """Context for reading a file.
 
         Args:
             sha256: of its bytes, if that is on record; they are read for it when the run first looks at the file.

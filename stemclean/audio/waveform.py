@@ -1,4 +1,4 @@
-"""Waveforms in memory: float32, channel-first; whole, or in blocks that follow one another."""
+"""Waveforms in memory: float32, channel-first, whole or in consecutive blocks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Waveform = NDArray[np.float32]
 """Full scale is ±1. Shape: (channel, time)."""
 
 Sound = Waveform | Iterable[Waveform]
-"""A waveform, or its blocks one after the other (:func:`stemclean.audio.files.blocks`)."""
+"""A waveform, or its consecutive blocks (:func:`stemclean.audio.files.blocks`)."""
 
 BLOCK_SAMPLES = 1 << 20
-"""Samples per block into which a waveform in memory is cut: what is measured is measured in bounded memory."""
+"""Length of the blocks that a waveform is divided into, so that measuring it needs little extra memory."""
 
 
 def as_blocks(sound: Sound) -> Iterator[Waveform]:

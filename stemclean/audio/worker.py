@@ -55,7 +55,7 @@ def send(pipe: RawIOBase, header: dict[str, Any], payload: Waveform | None = Non
 
 
 def receive(pipe: RawIOBase) -> tuple[dict[str, Any], np.ndarray]:
-    """Wait for a message; its header, and its bytes. Raises EOFError where nobody is left to send one."""
+    """Wait for a message and return its header and bytes. Raises EOFError if the sender is gone."""
     lengths = _read(pipe, LENGTHS.size)
     num_header, num_content = LENGTHS.unpack(lengths.tobytes())
     header = json.loads(_read(pipe, num_header).tobytes())
@@ -112,7 +112,7 @@ def serve(memory: int, shared: int, decoder_of: Callable[[Path, int], Decoder]) 
 
 
 def _put(parts: list[Waveform], place: Waveform | None, slot: int) -> bool:
-    """Write samples into a slot of the shared memory; False where they do not fit, or there is no slot."""
+    """Write samples into a slot of the shared memory; return False if they do not fit, or there is no slot."""
     size, length = sum(part.size for part in parts), sum(part.shape[1] for part in parts)
     if not parts or place is None or slot < 0 or size > SLOT_VALUES:
         return False
@@ -139,7 +139,7 @@ def _limit(memory: int) -> None:
 
 @contextlib.contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
-    """End this process, whatever it does, if that takes longer."""
+    """End this process if the block takes longer than a time limit."""
     if not hasattr(signal, "setitimer"):
         yield
         return
@@ -151,7 +151,7 @@ def _at_most(seconds: float) -> Iterator[None]:
 
 
 def _printed() -> str:
-    """What was printed since the last answer, by Python and by libraries."""
+    """Return the output of Python and of libraries since the last answer."""
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.suppress(OSError, AttributeError, TypeError):

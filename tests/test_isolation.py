@@ -72,7 +72,7 @@ def wicked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Workers that go wrong; those of other tests are left alone."""
     monkeypatch.setattr(isolation, "_state", isolation._State())
     monkeypatch.setattr(isolation, "_START", WICKED)
-    monkeypatch.setattr(isolation, "_told", set())
+    monkeypatch.setattr(isolation, "_logged", set())
     monkeypatch.setattr(isolation, "MAX_WORKERS", 2)
     yield
     isolation._state.stop()

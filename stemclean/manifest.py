@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stemclean.disk import file_sha256, replacing
 from stemclean.documents import DEEPEST, FlawError, json_of
@@ -103,6 +103,12 @@ def _finite(value: float) -> float:
     return value
 
 
+def _no_switch(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, not {str(value).lower()}")
+    return value
+
+
 def _nameable(text: str) -> str:
     if "\0" in text:
         raise ValueError("contains a NUL character, which file names cannot contain")
@@ -112,10 +118,11 @@ def _nameable(text: str) -> str:
 Name = Annotated[str, AfterValidator(_nameable)]
 ClassName = Annotated[str, AfterValidator(class_names.checked)]
 Fingerprint = Annotated[str, Field(pattern=r"^([0-9a-f]{4}){16}$")]
-Number = Annotated[float, AfterValidator(_finite)]
-Score = Annotated[float, Field(ge=0.0, le=1.0)]
+Whole = Annotated[int, BeforeValidator(_no_switch)]
+Number = Annotated[float, AfterValidator(_finite), BeforeValidator(_no_switch)]
+Score = Annotated[float, Field(ge=0.0, le=1.0), BeforeValidator(_no_switch)]
 Severity = Literal["note", "warning", "error"]
-Seconds = Annotated[float, Field(ge=0.0), AfterValidator(_finite)]
+Seconds = Annotated[float, Field(ge=0.0), AfterValidator(_finite), BeforeValidator(_no_switch)]
 
 
 class _Noun(BaseModel):
@@ -236,11 +243,11 @@ class Source(_Noun):
     """relative to ``root``"""
     sha256: str | None = None
     """checksum of its bytes"""
-    sample_rate: int = Field(gt=0, le=10_000_000)
+    sample_rate: Whole = Field(gt=0, le=10_000_000)
     """in Hz"""
-    num_samples: int = Field(ge=0, le=LARGEST)
+    num_samples: Whole = Field(ge=0, le=LARGEST)
     """number of samples per channel"""
-    stream: int = Field(default=0, ge=0, le=65_535)
+    stream: Whole = Field(default=0, ge=0, le=65_535)
     """index of the audio stream in the file"""
 
 
@@ -285,15 +292,15 @@ class Stem(_Noun):
     """song that it belongs to"""
     path: Name
     """relative to ``root``, POSIX"""
-    stream: int = Field(default=0, ge=0, le=65_535)
+    stream: Whole = Field(default=0, ge=0, le=65_535)
     """index of the audio stream in the file"""
     sha256: str | None = None
     """checksum of the bytes of the file"""
-    sample_rate: int = Field(gt=0, le=10_000_000)
+    sample_rate: Whole = Field(gt=0, le=10_000_000)
     """in Hz"""
-    channels: int = Field(gt=0, le=65_535)
+    channels: Whole = Field(gt=0, le=65_535)
     """number of channels in the file, before any downmix"""
-    num_samples: int = Field(ge=0, le=LARGEST)
+    num_samples: Whole = Field(ge=0, le=LARGEST)
     """number of samples per channel"""
     split: Literal["train", "validation", "test"] | None = None
     """as declared by the dataset; test and validation stems are reported on, but never relabelled"""
@@ -547,10 +554,17 @@ def check_output(path: str | Path) -> Path:
     if not path.name.endswith(ENDINGS):
         raise ManifestError(
             f"{path}: the extension of a manifest is {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}",
-            f"name it {path.with_suffix('.json')}",
+            f"name it {_named_like(path)}",
         )
     refuse_foreign(path, _is_manifest, "stemclean manifest")
     return path
+
+
+def _named_like(path: Path) -> Path:
+    """A name for a manifest in place of one with another extension: ``r.jsonl.gz`` for ``r.json.gz``."""
+    if path.suffix == ".gz":
+        return path.with_suffix("").with_suffix(".jsonl.gz")
+    return path.with_suffix(".json")
 
 
 def _is_manifest(path: Path) -> bool:

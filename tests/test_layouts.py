@@ -522,6 +522,19 @@ class TestCsv:
             layouts.scan(self.write(tmp_path / "list.csv", "instrum,path\n" + lines))
         assert told in caught.value.message
 
+    @pytest.mark.parametrize(
+        ("header", "told"),
+        [
+            ("instrum,path,path", 'line 1: 2 columns are called "path"'),
+            ('"instrum,path', "line 1: a quote is not closed"),
+        ],
+    )
+    def test_a_broken_header_is_refused_by_number(self, tmp_path: Path, header: str, told: str) -> None:
+        put(tmp_path, "x1.wav")
+        with pytest.raises(ConfigError) as caught:
+            layouts.scan(self.write(tmp_path / "list.csv", f"{header}\nbass,x1.wav,x1.wav\n"))
+        assert told in caught.value.message
+
     @pytest.mark.parametrize("form", ["NFC", "NFD"])
     def test_accents_in_either_form(self, tmp_path: Path, form: str) -> None:
         other = {"NFC": "NFD", "NFD": "NFC"}[form]

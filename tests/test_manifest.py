@@ -192,6 +192,8 @@ class TestRefusals:
             ({"sample_rate": 0}, "sample_rate: must be more than 0, not 0"),
             ({"sample_rate": 44100.5}, "sample_rate: must be a whole number, not 44100.5"),
             ({"num_samples": "many"}, 'num_samples: must be a whole number, not "many"'),
+            ({"num_samples": True}, "num_samples: must be a number, not true"),
+            ({"scores": {"drums": False}}, "scores.drums: must be a number, not false"),
             ({"path": "../outside.wav"}, 'path: "../outside.wav" leaves the root folder'),
             ({"path": "a/../../outside.wav"}, "leaves the root folder"),
             ({"path": "/etc/passwd"}, "leaves the root folder"),
@@ -358,3 +360,10 @@ def test_a_sampling_weight_is_written_where_it_is_not_one(tmp_path: Path) -> Non
     path = manifest.write(data, tmp_path / "m.json")
     assert [one.get("sampling_weight") for one in json.loads(path.read_text())["stems"]] == [None, 0.3]
     assert [one.sampling_weight for one in manifest.read(path).stems] == [1.0, 0.3]
+
+
+@pytest.mark.parametrize(("name", "better"), [("r.json.gz", "r.jsonl.gz"), ("r.gz", "r.jsonl.gz"), ("r.txt", "r.json")])
+def test_a_name_for_a_manifest_is_proposed(tmp_path: Path, name: str, better: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        manifest.check_output(tmp_path / name)
+    assert caught.value.hint == f"name it {tmp_path / better}"

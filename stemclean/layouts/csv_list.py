@@ -122,10 +122,12 @@ def _rows(path: Path) -> Iterator[_Row]:
             (cells,) = csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True)
         except csv.Error as error:
             broken.append(f"{line}: {_CSV_ERRORS.get(str(error), str(error))}")
+            if columns is None:  # the header
+                break
             continue
         cells = [cell.strip() for cell in cells]
         if columns is None:
-            columns, width = _columns(path, cells), len(cells)
+            columns, width = _columns(path, cells, line), len(cells)
             continue
         named = {key: cells[at] if at < len(cells) else "" for key, at in columns.items()}
         wrong = _wrong(cells, named, width, path.parent)
@@ -134,7 +136,7 @@ def _rows(path: Path) -> Iterator[_Row]:
         elif any(cells):
             yield _Row(line, _resolve(path, named["path"]), named, _split(path, line, named.get("split", "")))
     if columns is None and not broken:
-        _columns(path, [])
+        _columns(path, [], "line 1")
     if broken:
         more = [f"and {len(broken) - _MAX_NAMED} more"] if len(broken) > _MAX_NAMED else []
         hint = "write one cell per column; put cells that contain a comma or a quote in double quotes"
@@ -216,8 +218,12 @@ def _split(path: Path, line: str, cell: str) -> Literal["train", "validation", "
     return cast('Literal["train", "validation", "test"] | None', _SPLITS.get(cell.lower()))
 
 
-def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
+def _columns(path: Path, header: Sequence[str], line: str) -> dict[str, int]:
     """Return the index of each known column."""
+    lower = [name.lower() for name in header]
+    for name in {word for words in _COLUMNS.values() for word in words}:
+        if lower.count(name) > 1:
+            raise ConfigError(f'{path}: {line}: {lower.count(name)} columns are called "{name}"', "keep one of them")
     names = {name.lower(): at for at, name in reversed(list(enumerate(header)))}
     found = {}
     for key, words in _COLUMNS.items():

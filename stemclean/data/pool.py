@@ -165,8 +165,8 @@ def _key(
     manifest: Manifest, folder: Path, sample_rate: int, channels: int, floor_dbfs: float, in_time: Collection[str]
 ) -> str:
     contents = [[*content(stem, folder), stem.track, stem.id in in_time] for stem in manifest.stems]
-    what = [FORMAT, sample_rate, channels, floor_dbfs, contents]
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]
+    document = [FORMAT, sample_rate, channels, floor_dbfs, contents]
+    return hashlib.sha256(json.dumps(document).encode()).hexdigest()[:24]
 
 
 def content(stem: Stem, folder: Path) -> list[object]:

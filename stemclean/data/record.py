@@ -37,7 +37,7 @@ class Record:
         earlier = self._read()
         self._ours = set(earlier["songs"]) if earlier else set()
         same = earlier and resume and all(earlier[key] == value for key, value in settings.items())
-        self._known: dict[str, Any] = earlier["songs"] if earlier and same else {}
+        self._earlier: dict[str, Any] = earlier["songs"] if earlier and same else {}
         self._songs: dict[str, Any] = {}
         self._skipped: list[dict[str, Any]] = []
 
@@ -54,9 +54,9 @@ class Record:
 
     def holds(self, name: str, sha256: str) -> bool:
         """Return whether a song with this checksum is finished; its result is then reused."""
-        entry = self._known.get(name)
-        there = all(path.is_file() for path in self._files_of(name))
-        if entry is None or entry.get("sha256") != sha256 or not there:
+        entry = self._earlier.get(name)
+        exists = all(path.is_file() for path in self._files_of(name))
+        if entry is None or entry.get("sha256") != sha256 or not exists:
             return False
         self._songs[name] = entry
         return True
@@ -77,7 +77,7 @@ class Record:
         return self._document()
 
     def _document(self) -> dict[str, Any]:
-        return {**self._settings, "songs": {**self._known, **self._songs}, "skipped": self._skipped}
+        return {**self._settings, "songs": {**self._earlier, **self._songs}, "skipped": self._skipped}
 
     def _write(self) -> None:
         text = json.dumps(self._document(), sort_keys=True, indent=1, ensure_ascii=False) + "\n"

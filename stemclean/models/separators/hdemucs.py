@@ -364,7 +364,7 @@ class _Residual(nn.Module):
 class _Recurrent(nn.Module):
     """A bidirectional LSTM and a way around it.
 
-    It hears :data:`LSTM_FRAMES` at once; of pieces that overlap, each gives the middle of what it says.
+    It runs on :data:`LSTM_FRAMES` frames at a time; of the outputs of overlapping pieces, the middles are kept.
     """
 
     def __init__(self, channels: int) -> None:
@@ -376,12 +376,12 @@ class _Recurrent(nn.Module):
         """``(batch, channel, frame)`` in and out."""
         frames = hidden.shape[-1]
         rows = hidden.transpose(1, 2)  # -> (batch, frame, channel)
-        said = self._heard(rows) if frames <= LSTM_FRAMES else self._in_pieces(rows)
-        return hidden + said.transpose(1, 2)
+        outputs = self._run(rows) if frames <= LSTM_FRAMES else self._in_pieces(rows)
+        return hidden + outputs.transpose(1, 2)
 
-    def _heard(self, rows: Tensor) -> Tensor:
-        said: Tensor = self.linear(self.lstm(rows)[0])
-        return said
+    def _run(self, rows: Tensor) -> Tensor:
+        outputs: Tensor = self.linear(self.lstm(rows)[0])
+        return outputs
 
     def _in_pieces(self, rows: Tensor) -> Tensor:
         batch, frames, _ = rows.shape
@@ -389,9 +389,9 @@ class _Recurrent(nn.Module):
         num_pieces = -(-frames // hop)
         whole = functional.pad(rows, (0, 0, 0, (num_pieces - 1) * hop + LSTM_FRAMES - frames))
         pieces = whole.unfold(1, LSTM_FRAMES, hop).transpose(2, 3)  # (batch, piece, frame, channel)
-        said = self._heard(pieces.flatten(0, 1)).unflatten(0, (batch, num_pieces))
-        middles = said[:, :, edge:-edge].flatten(1, 2)
-        return torch.cat([said[:, 0, :edge], middles, said[:, -1, -edge:]], 1)[:, :frames]
+        outputs = self._run(pieces.flatten(0, 1)).unflatten(0, (batch, num_pieces))
+        middles = outputs[:, :, edge:-edge].flatten(1, 2)
+        return torch.cat([outputs[:, 0, :edge], middles, outputs[:, -1, -edge:]], 1)[:, :frames]
 
 
 class _LocalAttention(nn.Module):
@@ -426,8 +426,8 @@ class _LocalAttention(nn.Module):
         scores = scores - slope[..., None] * distance
         alone = torch.eye(frames, device=hidden.device, dtype=torch.bool)
         weights = scores.masked_fill(alone, SELF_SCORE).softmax(-1)
-        heard = content @ weights.transpose(-1, -2)  # (batch, head, channel, query)
-        summed: Tensor = hidden + self.out(heard.flatten(1, 2))
+        attended = content @ weights.transpose(-1, -2)  # (batch, head, channel, query)
+        summed: Tensor = hidden + self.out(attended.flatten(1, 2))
         return summed
 
 
@@ -558,5 +558,5 @@ def _ours(theirs: list[str], pieces: list[str], *, encodes: bool) -> str:
 
 
 def build(spec: ModelSpec, **options: Any) -> HybridDemucs:
-    """The model of this file; options as for :class:`HybridDemucs`."""
+    """Build the model; options as for :class:`HybridDemucs`."""
     return HybridDemucs(spec, **options)

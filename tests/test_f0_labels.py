@@ -212,6 +212,8 @@ class TestOtherWaysToWrite:
             "Time [s],F0 [Hz]\r\n0.00,0\r\n0.01,220\r\n0.02,220.5\r\n0.03,221\r\n",
             "# by hand\ntime\tfrequency\n0.00\t0\n0.01\t220\n0.02\t220.5\n0.03\t221\n",
             "time;f0_hz\n0,00;0\n0,01;220\n0,02;220,5\n0,03;221\n",
+            "Zeit;Frequenz\n0,00;0,0\n0,01;220,0\n0,02;220,5\n0,03;221,0\n",
+            "Zeit (s)\tFrequenz (Hz)\n0,00\t0,0\n0,01\t220,0\n0,02\t220,5\n0,03\t221,0\n",
             "0,00\t0,0\n0,01\t220,0\n0,02\t220,5\n0,03\t221,0\n",
         ],
     )
@@ -220,9 +222,17 @@ class TestOtherWaysToWrite:
         assert track.f0_hz.tolist() == list(self.HZ)
         assert (track.hop, track.start, track.confidence) == (0.01, 0.0, None)
 
-    def test_crepes_own(self, tmp_path: Path) -> None:
-        rows = "0.00,100.0,0.125\n0.01,220.0,0.5\n0.02,220.5,0.9\n"
-        path = written(tmp_path, "time,frequency,confidence\n" + rows)
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "time,frequency,confidence\n0.00,100.0,0.125\n0.01,220.0,0.5\n0.02,220.5,0.9\n",
+            "0.00,100.0,0.125\n0.01,220.0,0.5\n0.02,220.5,0.9\n",
+            "Zeit;Frequenz;Konfidenz\n0,00;100,0;0,125\n0,01;220,0;0,5\n0,02;220,5;0,9\n",
+            "time\tfrequency\tconfidence\n0.00\t100.0\t0.125\n0.01\t220.0\t0.5\n0.02\t220.5\t0.9\n",
+        ],
+    )
+    def test_crepes_own(self, tmp_path: Path, text: str) -> None:
+        path = written(tmp_path, text)
         assert f0_labels.sniff(path) == "crepe"
         track = f0_labels.read(path)
         assert track.f0_hz.tolist() == [100.0, 220.0, 220.5]
@@ -237,6 +247,10 @@ class TestOtherWaysToWrite:
         [
             ("0,220\n10,220\n20,220\n", "the frames lie 10 s apart and end at 20 s: these look like milliseconds"),
             ("time_ms,f0\n0,220\n10,220\n", 'the column "time_ms" is in milliseconds'),
+            (
+                "0,5351\n0.01,5360\n0.02,5400\n",
+                "half of it lies above 5360, and no voice is as high: these look like cents",
+            ),
             ("time;midi\n0,01;60\n", 'the column "midi" is in MIDI notes'),
         ],
     )

@@ -37,6 +37,9 @@ Numbers = NDArray[np.float64]
 LOWEST_HZ, HIGHEST_HZ = 76.0, 8000.0
 """No voice sings half of the time below D#2 (77.8 Hz), and MIDI notes of a voice lie half of the time below 76 (E5)."""
 
+HIGHEST_MIDDLE_HZ = 2000.0
+"""No voice sings half of the time above B6 (1976 Hz); cents above 10 Hz reach 2000 at 32 Hz."""
+
 LOWEST_MIDI, HIGHEST_MIDI = 24.0, 127.0
 """C1 (32.7 Hz) is below every voice; 127 is the last MIDI note. Frequencies in Hz reach beyond."""
 
@@ -146,15 +149,26 @@ def columns(text: str, num: int, separator: str | None, *, f0: int | None = None
     return np.array(rows, np.float64)
 
 
+CONFIDENT = "time,frequency,confidence"
+"""The header of a table of seconds, Hz and confidences, as CREPE writes it."""
+
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 _SECONDS = frozenset(
     {"time", "times", "t", "s", "sec", "seconds", "time_s", "time_sec", "times_s", "timestamp", "onset"}
+    | {"zeit", "zeit_s", "sekunden", "temps", "temps_s", "tiempo", "tiempo_s", "tempo", "tempo_s"}
 )
-_HZ = frozenset({"f0", "f0_hz", "hz", "frequency", "freq", "frequency_hz", "freq_hz", "pitch", "pitch_hz"})
+_HZ = frozenset(
+    {"f0", "f0_hz", "hz", "frequency", "freq", "frequency_hz", "freq_hz", "pitch", "pitch_hz"}
+    | {"frequenz", "frequenz_hz", "grundfrequenz", "grundfrequenz_hz", "tonhöhe", "tonhöhe_hz"}
+    | {"fréquence", "fréquence_hz"}
+    | {"frecuencia", "frecuencia_hz", "frequenza", "frequenza_hz", "frequência", "frequência_hz"}
+)
+_CONFIDENCE = frozenset({"confidence", "conf", "probability", "konfidenz", "confiance", "confianza"})
 _OTHER_UNITS = {
     "time_ms": "milliseconds", "ms": "milliseconds", "t_ms": "milliseconds", "milliseconds": "milliseconds",
     "frame": "frames", "sample": "samples", "midi": "MIDI notes", "note": "MIDI notes", "pitch_midi": "MIDI notes",
-    "midi_note": "MIDI notes", "f0_midi": "MIDI notes", "cents": "cents", "cent": "cents", "semitones": "semitones",
+    "zeit_ms": "milliseconds", "millisekunden": "milliseconds", "midi_note": "MIDI notes",
+    "f0_midi": "MIDI notes", "cents": "cents", "cent": "cents", "semitones": "semitones",
 }  # fmt: skip
 
 
@@ -178,16 +192,16 @@ def plain_table(text: str) -> str:
     cells = re.split(r"[,;\t]", first) if re.search(r"[,;\t]", first) else first.split()
     if ";" in first:
         text = _DECIMAL_COMMA.sub(".", text).replace(";", ",")
-    elif re.match(r"\s*\d+,\d+\s+-?\d+(,\d+)?", first):
+    elif any(re.match(r"\s*\d+,\d+\s+-?\d+(,\d+)?", text.splitlines()[at]) for at in said[:2]):
         text = _DECIMAL_COMMA.sub(".", text)
     names = [re.sub(r"[\W_]+", "_", cell.lower()).strip("_") for cell in cells]
     for name in names:
         if name in _OTHER_UNITS:
             hint = "write seconds and Hz, with a comma between, 0 Hz where nothing is sung"
             raise broken(f'the column "{name}" is in {_OTHER_UNITS[name]}', hint, "f0_wrong_unit")
-    if len(names) == 2 and names[0] in _SECONDS and names[1] in _HZ:
+    if len(names) in (2, 3) and names[0] in _SECONDS and names[1] in _HZ and set(names[2:]) <= _CONFIDENCE:
         rows = text.splitlines()
-        rows[said[0]] = "#"
+        rows[said[0]] = "#" if len(names) == 2 else CONFIDENT
         return lines(rows)  # which keeps the numbers of the lines
     return text
 
@@ -286,6 +300,9 @@ def check_hz(f0_hz: Numbers) -> None:
         detail = f"read as Hz, half of it lies below {middle:g}, and no voice is as low: these look like MIDI notes"
         hint = "turn the numbers into Hz: 440 * 2 ** ((MIDI - 69) / 12)"
         raise broken(detail, hint, "f0_wrong_unit")
+    if middle > HIGHEST_MIDDLE_HZ:
+        detail = f"read as Hz, half of it lies above {middle:g}, and no voice is as high: these look like cents"
+        raise broken(detail, "turn the numbers into Hz: reference * 2 ** (cents / 1200)", "f0_wrong_unit")
     if sung.max() > HIGHEST_HZ:
         detail = f"read as Hz, {sung.max():g} is none that a voice sings"
         raise broken(detail, "write fundamental frequencies in Hz, 0 where nothing is sung", "f0_wrong_unit")

@@ -1,4 +1,4 @@
-"""CREPE's own CSV: ``time,frequency,confidence`` with that header; a frequency on every frame, sung or not.
+"""CREPE's own CSV: ``time,frequency,confidence`` with or without that header; each frame has a frequency.
 
 Source: Kim et al., "CREPE: a convolutional representation for pitch estimation", ICASSP 2018, and its command line. A
 frame is voiced from a confidence of 0.5 on (ours; CREPE leaves it open), and the confidence is the voicing.
@@ -6,10 +6,13 @@ frame is voiced from a confidence of 0.5 on (ours; CREPE leaves it open), and th
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from stemclean.audio.f0 import F0Track
 from stemclean.layouts.f0_labels.base import (
+    CONFIDENT,
     Beside,
     broken,
     check_hz,
@@ -18,11 +21,12 @@ from stemclean.layouts.f0_labels.base import (
     fields,
     grid,
     lines,
+    number,
     short,
     spread,
 )
 
-HEADER = ("time", "frequency", "confidence")
+HEADER = tuple(CONFIDENT.split(","))
 
 VOICED_FROM = 0.5
 """Confidence."""
@@ -36,14 +40,16 @@ class Crepe:
     priority = 10
 
     def can_read(self, text: str, beside: Beside) -> bool:
-        """The header."""
-        return tuple(part.lower() for part in fields(text)) == HEADER
+        """The header; or none, and three numbers a line with a comma between, the last of them in [0, 1]."""
+        first = fields(text)
+        return _is_header(first) or (len(first) == 3 and "," in text and _holds_confidences(text))
 
     def read(self, text: str, beside: Beside) -> F0Track:
         """An estimate: its confidence is how sure each frame is of being voiced, or of being not."""
         if not self.can_read(text, beside):
             raise broken(f"the first line is not {','.join(HEADER)}", "write that header")
-        table = columns(text.strip().partition("\n")[2], 3, ",", f0=1)
+        rows = ["#" if _is_header(fields(row)) else row for row in text.splitlines()]  # keeps the numbers of the lines
+        table = columns(lines(rows), 3, "," if "," in "".join(rows) else None, f0=1)
         check_seconds(table[:, 0], beside)
         start, hop, frames = grid(table[:, 0])
         if (table[:, 1] < 0).any() or ((table[:, 2] < 0) | (table[:, 2] > 1)).any():
@@ -59,6 +65,17 @@ class Crepe:
         sure = np.where(track.voiced, np.maximum(track.voicing, VOICED_FROM), np.minimum(track.voicing, 0.49))
         rows = zip(track.times, track.f0_hz, sure, strict=True)
         return lines([",".join(HEADER), *(f"{short(t, 9)},{short(f0, 4)},{short(c, 4)}" for t, f0, c in rows)])
+
+
+def _is_header(first: list[str]) -> bool:
+    return tuple(part.lower() for part in first) == HEADER
+
+
+def _holds_confidences(text: str) -> bool:
+    """Whether the third column are numbers from 0 to 1, some between; whole numbers may mean anything."""
+    rows = [line.split(",") for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    values = [number(row[2]) if len(row) == 3 else math.nan for row in rows]
+    return all(0 <= value <= 1 for value in values) and any(0 < value < 1 for value in values)
 
 
 FORMAT = Crepe()

@@ -49,6 +49,23 @@ def test_tensors_come_whole():
         assert tensor.shape == (1000, 100) and bool((tensor == number).all())
 
 
+def test_tensors_lie_in_memory_as_they_did(tmp_path, monkeypatch):
+    """The order of the axes decides how a convolution rounds; and no folder for sockets is needed."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("long" * 50)))
+    plain = torch.randn(3, 2, 5, 4)
+    kinds = [
+        plain,
+        plain.contiguous(memory_format=torch.channels_last),
+        plain.transpose(1, 3),
+        torch.tensor(7),
+        plain[:0],
+    ]
+    for sent, got in zip(kinds, islice(made_ahead(lambda number: kinds[number], 0, 1), len(kinds)), strict=True):
+        assert torch.equal(got, sent) and got.dtype == sent.dtype
+        assert got.stride() == sent.stride() or not got.numel()
+        got.add_(1)  # it can be written to
+
+
 def test_no_more_is_made_than_is_soon_needed():
     made = multiprocessing.get_context("fork").Value("i", 0)
 
@@ -85,7 +102,7 @@ def test_one_that_is_killed_while_it_works_is_noticed_at_once():
         next(stream)
 
 
-def test_tensors_of_one_that_is_gone_cannot_be_fetched():
+def test_what_one_that_is_gone_has_not_sent_is_missed():
     stream = made_ahead(lambda number: torch.zeros(1000), 0, 1)
     next(stream)
     time.sleep(0.5)  # the next ones are sent

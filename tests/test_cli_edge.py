@@ -142,7 +142,7 @@ class TestBeforeTorch:
         "refine nothing --self": "no such file or folder: nothing",
         "refine stems --self -o refined.txt": "refined.txt: the extension of a manifest is .json, .jsonl or .jsonl.gz",
         "train-classifier nothing -o w.safetensors": "no such file or folder: nothing",
-        "train-classifier stems -o w.pt": "w.pt: weights are safetensors",
+        "train-classifier stems -o w.pt": "w.pt: weights are safetensors files",
     }
 
     def test_what_can_be_refused_at_once_is(self, tmp_path: Path, one_song: Path) -> None:

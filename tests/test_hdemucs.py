@@ -225,7 +225,7 @@ class TestParts:
     def test_pieces_of_an_lstm_come_back_in_order(self):
         torch.manual_seed(0)
         recurrent = hdemucs._Recurrent(3)
-        recurrent._heard = lambda rows: rows
+        recurrent._run = lambda rows: rows
         rows = torch.randn(2, 731, 3)
         assert torch.equal(recurrent._in_pieces(rows), rows)
 

@@ -205,7 +205,7 @@ class TestData:
         with pytest.raises(ConfigError, match="too few tracks to hold one out"):
             train(path, tmp_path / "a.safetensors")
         path = manifests.write(noisy.with_stems(only[:1]), refined.with_name("one.json"))
-        with pytest.raises(ConfigError, match="needs two classes"):
+        with pytest.raises(ConfigError, match="needs at least two classes"):
             train(path, tmp_path / "a.safetensors")
         with pytest.raises(ConfigError, match="weights are safetensors"):
             train(refined, tmp_path / "a.pt")

@@ -113,7 +113,7 @@ def comment(about: Record) -> str:
     how = "measured on a CPU" if full.measured and half.measured else "extrapolated from fewer on a CPU"
     number = at_a_time(about)
     of = f"{number} examples at a time" if about["divisible"] else f"all {number} examples"
-    return f"# A step of {of} takes {full} GB, {half} GB in bf16 ({how})."
+    return f"# A step of {of} needs {full} GB, {half} GB in bf16 ({how})."
 
 
 def _configuration(about: Record, precision: str, checkpointing: bool | None) -> Record:

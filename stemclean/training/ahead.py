@@ -1,12 +1,14 @@
 """Worker processes that prepare items in advance.
 
 Each worker has its own connection to the parent and shares nothing with the other workers. If a worker is killed, for
-example because memory ran out, it leaves no lock held and no half-written message, and the parent notices at once. If
-the parent ends for any reason, its connections close and the workers exit.
+example because memory ran out, it leaves no lock held, and the parent notices at once. If the parent ends for any
+reason, its connections close and the workers exit. Tensors are sent through the connection as well: shared memory
+would need room in ``/dev/shm``, and sockets in a folder whose path is short.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 import multiprocessing
 import os
@@ -20,8 +22,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
-import torch.multiprocessing  # registers how tensors are pickled
+from torch import Tensor
 
 from stemclean.errors import StemcleanError
 
@@ -41,7 +44,7 @@ def made_ahead(make: Callable[[int], T], start: int, processes: int) -> Generato
     """Yield ``make(start)``, ``make(start + 1)`` and so on without end, computed by worker processes.
 
     Args:
-        make: Called with each number. Its result must be picklable; tensors are passed in shared memory.
+        make: Called with each number. Its result must be picklable; its tensors must be on the CPU.
         start: First number.
         processes: Number of workers.
 
@@ -96,8 +99,8 @@ class _Maker:
         """
         try:
             connection.wait([self.parent_end, self.process.sentinel])
-            succeeded, result = self.parent_end.recv()
-        except (EOFError, OSError) as error:  # also when shared memory of a dead worker cannot be opened
+            succeeded, result = pickle.loads(self.parent_end.recv_bytes())  # noqa: S301 - our own worker wrote it
+        except (EOFError, OSError) as error:
             hint = "did memory run out? run the same command again to resume, perhaps with fewer --workers"
             raise StemcleanError("a worker process was killed", hint) from error
         if not succeeded:
@@ -143,7 +146,29 @@ def _serve(make: Callable[[int], Any], worker_end: Connection) -> None:
                 message = (True, make(number))
             except Exception as error:  # noqa: BLE001 - the parent raises it
                 message = (False, _picklable(error))
-            worker_end.send(message)
+            worker_end.send_bytes(_pickled(message))
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles tensors by their values."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Reduce a tensor to an array and the order of its axes in memory, which decides how it is computed with."""
+        if not isinstance(obj, Tensor):
+            return NotImplemented
+        axes = sorted(range(obj.ndim), key=obj.stride, reverse=True)
+        return _tensor, (obj.detach().permute(axes).contiguous().numpy(), axes)
+
+
+def _pickled(message: Any) -> bytes:
+    buffer = io.BytesIO()
+    _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(message)
+    return buffer.getvalue()
+
+
+def _tensor(values: np.ndarray, axes: list[int]) -> Tensor:
+    """Return the tensor that :class:`_Pickler` reduced."""
+    return torch.from_numpy(values).permute([axes.index(axis) for axis in range(len(axes))])
 
 
 def _picklable(error: Exception) -> Any:

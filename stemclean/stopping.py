@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["HINT", "Stopped", "exit_code", "install", "received", "tidily"]
+__all__ = ["HINT", "Stopped", "check", "exit_code", "install", "received", "tidily"]
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 HINT = "finished work is kept; run the same command again to continue"
@@ -59,6 +59,18 @@ def install() -> None:
 def received() -> Stopped | None:
     """Return the signal that stopped this process, or None. After a signal, errors of workers are expected."""
     return _state.received if _state.owner == os.getpid() else None
+
+
+def check() -> None:
+    """Raise a signal again that was received but got lost; long loops call this at each turn.
+
+    Python drops exceptions that are raised in a callback, such as those that run around a fork.
+
+    Raises:
+        Stopped: a signal was received.
+    """
+    if (stopped := received()) is not None:
+        raise stopped
 
 
 def exit_code(error: KeyboardInterrupt) -> int:

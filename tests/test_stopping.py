@@ -145,3 +145,22 @@ def test_errors_that_a_signal_caused_are_not_told(tmp_path: Path) -> None:
 def test_the_code_is_the_signals() -> None:
     assert [exit_code(Stopped(signum)) for signum in CODES] == [130, 143, 129]
     assert exit_code(KeyboardInterrupt()) == 130
+
+
+LOST = (
+    "import os, signal, sys\n"
+    "from stemclean import stopping\n"
+    "stopping.install()\n"
+    "os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
+    "with stopping.tidily():\n"
+    "    if os.fork() == 0: os._exit(0)\n"
+    "    print('it was lost', flush=True)\n"
+    "    try: stopping.check()\n"
+    "    except stopping.Stopped as stopped: sys.exit(stopping.exit_code(stopped))\n"
+)
+
+
+def test_a_signal_that_python_drops_is_raised_again() -> None:
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (143, "it was lost\n"), done.stderr
+    assert "Exception ignored" in done.stderr

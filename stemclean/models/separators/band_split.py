@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,7 +111,8 @@ class BandSplitRoformer(nn.Module):
     def _through(self, part: Callable[..., Tensor], *inputs: Any) -> Tensor:
         """Run a part of the network, with activation checkpointing if it is enabled."""
         if self.checkpoint_activations and self.training and torch.is_grad_enabled():
-            return cast("Tensor", checkpoint(part, *inputs, use_reentrant=False))  # drops the same again
+            result: Tensor = checkpoint(part, *inputs, use_reentrant=False)  # drops the same again
+            return result
         return part(*inputs)
 
     def _mask(self, networks: Any, hidden: Tensor) -> Tensor:

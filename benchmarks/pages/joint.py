@@ -46,6 +46,10 @@ SPLITS = {
     "clip": "A random fifth of the clips is the test set; other clips of its singers are trained on.",
     "djcm": "The test clips are those of the published DJCM split; other clips of their singers are trained on.",
 }
+EARLIER = {
+    "unet+harmof0": " Measured before the first convolutions of HarmoF0 became 3x3, as in its authors' code.",
+}
+"""Pairs whose figures are those of an earlier version of a network."""
 
 TEXT = """
 MAJL ([method](../pitch.md#joint-training)) is trained on MIR-1K: amateur singers over karaoke tracks, with voice
@@ -107,6 +111,7 @@ def _one(runs: Sequence[Record], pair: str, split: str, settings: Record) -> lis
         f"`{pair}`, {thousands(settings['examples'])} excerpts, {plural(len(seeds), 'seed')}, {runs[0]['clips']} test "
         f"clips. {SPLITS[split]}"
     )
+    about += EARLIER.get(pair, "")
     if len(seeds) > 1:
         about += (
             " Tables show mean ± standard deviation over the seeds. Differences are between runs with the same seed, "

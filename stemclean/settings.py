@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
@@ -51,6 +51,7 @@ __all__ = [
     "allowed",
     "assignment",
     "assignments",
+    "flat",
     "frozen",
     "merged",
     "shown",
@@ -389,6 +390,19 @@ def merged(document: Mapping[str, Any], given: Iterable[Assignment]) -> dict[str
                 raise SettingError(setting.key, f"no setting named {shown(setting.key)}: {holder} is a value")
         place[last] = setting.value
     return changed
+
+
+def flat(document: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the full names and values of nested settings.
+
+    >>> list(flat({"seed": 1, "loop": {"clip": 0.5}}))
+    [('seed', 1), ('loop.clip', 0.5)]
+    """
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{section}{key}.")
+        else:
+            yield f"{section}{key}", value
 
 
 def _copied(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["HINT", "Stopped", "check", "exit_code", "install", "received", "tidily"]
+__all__ = ["HINT", "Stopped", "blocked", "exit_code", "install", "received", "tidily", "unblock"]
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 HINT = "finished work is kept; run the same command again to continue"
@@ -61,16 +61,27 @@ def received() -> Stopped | None:
     return _state.received if _state.owner == os.getpid() else None
 
 
-def check() -> None:
-    """Raise a signal again that was received but got lost; long loops call this at each turn.
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Hold back signals while the ``with`` block runs; they arrive at its end.
 
-    Python drops exceptions that are raised in a callback, such as those that run around a fork.
-
-    Raises:
-        Stopped: a signal was received.
+    A fork needs this: Python drops exceptions that are raised in the callbacks around it. The new process inherits the
+    blocked signals and must call :func:`unblock`.
     """
-    if (stopped := received()) is not None:
-        raise stopped
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def unblock() -> None:
+    """Let signals arrive again in a process that was started while they were :func:`blocked`."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def exit_code(error: KeyboardInterrupt) -> int:

@@ -129,8 +129,8 @@ def test_a_worker_may_take_a_moment_to_notice(tmp_path: Path, monkeypatch: pytes
         "end = time.process_time() + 0.5\n"
         "while time.process_time() < end: pass"
     )
-    monkeypatch.setattr(watching, "NOTICES_SECONDS", 10.0)
-    for words, left in ((program, 0), (program + "\ntime.sleep(1000)", 1)):
+    for words, left, waits in ((program, 0, 30.0), (program + "\ntime.sleep(1000)", 1, 1.0)):
+        monkeypatch.setattr(watching, "NOTICES_SECONDS", waits)
         process = subprocess.Popen([sys.executable, "-c", words], start_new_session=True)
         started = watching.Started(process, *[(tmp_path / name).open("w+b") for name in ("out", "err")], 0.0)
         seconds = 0.0

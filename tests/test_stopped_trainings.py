@@ -78,9 +78,7 @@ def test_a_signal_ends_it_with_its_workers(
     assert len(workers(run)) == WORKERS, run.stderr
     (os.killpg if everybody else os.kill)(run.pid, signum)
     assert run.ended() == code
-    assert run.stderr.endswith(f"error: {word}\n  {HINT}\n") and (
-        "Traceback" not in run.stderr or "Exception ignored in" in run.stderr
-    )
+    assert run.stderr.endswith(f"error: {word}\n  {HINT}\n") and "Traceback" not in run.stderr
     assert cli_process.left_of([run]) == []
     goes_on(verb, tmp_path)
 
@@ -91,8 +89,6 @@ def test_a_worker_that_is_killed_ends_it_with_a_word(verb: str, tmp_path: Path) 
     os.kill(workers(run)[0], signal.SIGKILL)
     assert run.ended() == 2
     assert "error: a worker process was killed\n" in run.stderr
-    assert "run the same command again to resume" in run.stderr and (
-        "Traceback" not in run.stderr or "Exception ignored in" in run.stderr
-    )
+    assert "run the same command again to resume" in run.stderr and "Traceback" not in run.stderr
     assert cli_process.left_of([run]) == []
     goes_on(verb, tmp_path)

@@ -193,7 +193,10 @@ def cpu_seconds(session: int) -> float:
 
 
 def end_session(session: int) -> None:
-    """End what is left of a session that was started here."""
-    for pid in alive(session):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """Kill what is left of a session that was started here, and wait until it is gone."""
+    until = time.monotonic() + NOTICES_SECONDS
+    while (left := alive(session)) and time.monotonic() < until:
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)

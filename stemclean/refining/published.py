@@ -12,11 +12,12 @@ The paper leaves some settings open. The recipe ``paper`` has our choices for th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from stemclean.errors import ConfigError
 from stemclean.refining.config import RefineConfig, SelfConfig
+from stemclean.settings import flat
 
 if TYPE_CHECKING:
     from stemclean.settings import Assignment
@@ -57,8 +58,8 @@ def published_recipe(overrides: Sequence[str | Assignment] = ()) -> ClassifierRe
     from stemclean.training.recipe import read  # with torch
 
     published, wanted = read(RECIPE), read(RECIPE, overrides)
-    mine = dict(_flat(wanted.to_dict()))
-    for key, value in _flat(published.to_dict()):
+    mine = dict(flat(wanted.to_dict()))
+    for key, value in flat(published.to_dict()):
         if mine.get(key) != value and not key.startswith(OPEN):
             raise ConfigError(
                 f"--set {key}={mine.get(key)} contradicts --as-published, which has {value}",
@@ -77,12 +78,3 @@ def published_self(overrides: Sequence[str | Assignment] = ()) -> dict[str, Any]
         ConfigError: an override contradicts the paper.
     """
     return {**PUBLISHED_SELF.to_dict(), "recipe": published_recipe(overrides), "overrides": ()}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted keys and the values of nested settings."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -15,8 +15,8 @@ import os
 import pickle
 import signal
 import traceback
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stemclean import stopping
 from stemclean.errors import StemcleanError
 
 __all__ = ["made_ahead"]
@@ -82,7 +83,7 @@ class _Maker:
         self.parent_end, worker_end = context.Pipe()
         _parent_ends.add(self.parent_end)
         self.process = context.Process(target=_serve, args=(make, worker_end), daemon=True)
-        with _blocked(signal.SIGINT):  # the worker inherits the mask, so Ctrl-C reaches the parent only
+        with stopping.blocked():
             self.process.start()
         worker_end.close()
 
@@ -120,22 +121,10 @@ class _Maker:
             self.process.join()
 
 
-@contextmanager
-def _blocked(signum: int) -> Iterator[None]:
-    """Block a signal while the ``with`` block runs, on platforms that support it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signum})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _serve(make: Callable[[int], Any], worker_end: Connection) -> None:
     """Answer requests until the parent closes the connection."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides
+    stopping.unblock()
     for end in _parent_ends:
         end.close()
     torch.set_num_threads(1)

@@ -12,7 +12,7 @@ from stemclean.documents import FlawError, toml_of
 from stemclean.errors import ConfigError
 from stemclean.models import options, registry
 from stemclean.models.contract import ModelSpec
-from stemclean.settings import Assignment, SettingError, Settings, merged, shown
+from stemclean.settings import Assignment, SettingError, Settings, flat, merged, shown
 from stemclean.training.idle import ANY, Idle
 
 __all__ = ["located", "read_layers", "recipe_names"]
@@ -175,7 +175,7 @@ def _refuse(idle: Sequence[Idle], document: Mapping[str, Any]) -> None:
     Raises:
         SettingError: The layer sets an idle setting.
     """
-    for key, value in _flat(document):
+    for key, value in flat(document):
         for setting in idle:
             same = key == setting.key or (setting.key.endswith(".") and key.startswith(setting.key))
             if same and (setting.off is ANY or _plain(value) != _plain(setting.off)):
@@ -184,12 +184,3 @@ def _refuse(idle: Sequence[Idle], document: Mapping[str, Any]) -> None:
 
 def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _flat(document: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the full names and values of nested settings."""
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{section}{key}.")
-        else:
-            yield f"{section}{key}", value

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from stemclean import stopping
 from stemclean.errors import ConfigError, StemcleanError
 from stemclean.progress import warn
 from stemclean.settings import WHOLE, Chance, Count, Settings
@@ -198,7 +197,6 @@ def fit(
     with ExitStack() as stack:
         stack.callback(getattr(batches, "close", lambda: None))  # ends its workers, also after an error
         while run.step < config.steps:
-            stopping.check()
             stopwatch.start()
             batch = tuple(part.to(accelerator.device, non_blocking=True) for part in next(batches))
             stopwatch.waited()

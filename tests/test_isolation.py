@@ -319,7 +319,22 @@ def test_where_no_process_can_be_started_files_are_still_read(
     monkeypatch.setattr(isolation, "_state", isolation._State())
     monkeypatch.setattr(isolation, "_START", "raise SystemExit")
     assert files.probe(sound_at(tmp_path / "good.wav")).num_samples == RATE
-    assert "no process can be started" in caplog.text
+    assert "no worker process can be started" in caplog.text
+
+
+@pytest.mark.usefixtures("wicked")
+def test_a_file_is_read_on_in_this_process_if_its_worker_cannot_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(isolation, "MAX_WORKERS", 1)
+    path = sound_at(tmp_path / "long.flac", 60)
+    whole = files.read(path)
+    blocks = files.blocks(path, block_duration=20)
+    first = next(blocks)
+    monkeypatch.setattr(isolation, "_START", "raise SystemExit")
+    isolation._state.workers[0].kill()
+    assert np.array_equal(np.concatenate([first, *blocks], axis=1), whole)
+    assert "no worker process can be started" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,12 @@ def open_decoder(path: Path, stream: int = 0) -> Decoder:
         try:
             return _Remote(path, stream)
         except _NoWorkerError as error:
-            _state.broken = True
-            _LOG.warning("no process can be started to decode in (%s): a broken file may end this one", error)
+            _state.give_up(error)
+    return _decoder_here(path, stream)
+
+
+def _decoder_here(path: Path, stream: int) -> Decoder:
+    """Return a decoder that runs in this process."""
     from stemclean.audio.decoders import decoder_of
 
     return decoder_of(path, stream)
@@ -122,28 +126,33 @@ class _Remote:
         span: list[int] | None = [start, stop]
         while True:
             try:
-                answer, content = self._ask({"do": "read", "span": span})
-            except _GoneError:  # another file was its end
-                self._opened()
+                answer, samples = self._ask({"do": "read", "span": span})
+            except _GoneError:  # another file crashed the worker
+                try:
+                    self._opened()
+                except _NoWorkerError as error:
+                    _state.give_up(error)
+                    with _decoder_here(self.path, self._stream) as decoder:
+                        yield from decoder.chunks(at, stop)
+                    return
                 span = [at, stop]
                 continue
             if answer["shape"] is None:
                 return
-            samples = content.reshape(answer["shape"])
             at, span = at + samples.shape[1], None
             yield samples
 
     def _ask(self, message: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
         try:
             asked = message | {"path": self._place, "number": self._number, "slot": self._slot}
-            answer, content = self._worker.ask(asked, self._seconds)
+            answer, samples = self._worker.ask(asked, self._seconds)
         except _DeadError as death:
             raise AudioError(self.path, "decoder_crashed", str(death)) from None
         if answer.get("printed"):
             _log(self.path, answer["printed"])
         if "error" in answer:
             raise AudioError(self.path, *answer["error"])
-        return answer, content
+        return answer, samples
 
     def __enter__(self) -> Self:
         return self
@@ -232,8 +241,10 @@ class _Worker:
             answer, content = receive(self._from)
             if self._shared is not None and answer.get("shared"):
                 begin, size = message["slot"] * SLOT_VALUES * 4, math.prod(answer["shape"])
-                return answer, np.frombuffer(self._shared, np.float32, size, begin)
-            return answer, content.view(np.float32)
+                samples = np.frombuffer(self._shared, np.float32, size, begin)
+            else:
+                samples = content.view(np.float32)
+            return answer, samples.reshape(answer["shape"]) if answer.get("shape") else samples
         except (EOFError, OSError):
             cause = self._buried(seconds)
             raise (_DeadError(cause) if sent else _GoneError(cause)) from None
@@ -357,6 +368,11 @@ class _State:
                 self.workers.append(_Worker())
                 return self.workers[-1]
             return min(idle or self.workers, key=lambda worker: worker.num_open)
+
+    def give_up(self, error: Exception) -> None:
+        """Decode in this process from now on, because no worker can be started."""
+        self.broken = True
+        _LOG.warning("no worker process can be started (%s): a file that crashes a decoder will end the run", error)
 
     def stop(self) -> None:
         """End all workers."""

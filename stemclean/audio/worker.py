@@ -94,7 +94,7 @@ def serve(memory: int, shared: int, decoder_of: Callable[[Path, int], Decoder]) 
     for name in ("SIGINT", "SIGHUP", "SIGTERM"):  # the parent decides when to end
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    place = np.frombuffer(mmap.mmap(shared, SHARED), np.float32) if shared >= 0 else None
+    slots = np.frombuffer(mmap.mmap(shared, SHARED), np.float32) if shared >= 0 else None
     _limit(memory)
     if hasattr(signal, "SIGALRM"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -105,19 +105,19 @@ def serve(memory: int, shared: int, decoder_of: Callable[[Path, int], Decoder]) 
             asked, _ = receive(commands)
             with _at_most(asked["seconds"]):
                 header, parts = server.answer(asked)
-                shared = _put(parts, place, asked.get("slot", -1))
+                shared = _put(parts, slots, asked.get("slot", -1))
                 samples = np.concatenate(parts, axis=1) if parts and not shared else None
             send(answers, header | {"shared": shared, "printed": _printed()}, samples)
     os._exit(0)  # no native library may hang at its end
 
 
-def _put(parts: list[Waveform], place: Waveform | None, slot: int) -> bool:
+def _put(parts: list[Waveform], slots: Waveform | None, slot: int) -> bool:
     """Write samples into a slot of the shared memory; return False if they do not fit, or there is no slot."""
     size, length = sum(part.size for part in parts), sum(part.shape[1] for part in parts)
-    if not parts or place is None or slot < 0 or size > SLOT_VALUES:
+    if not parts or slots is None or slot < 0 or size > SLOT_VALUES:
         return False
     begin = slot * SLOT_VALUES
-    samples, at = place[begin : begin + size].reshape(-1, length), 0
+    samples, at = slots[begin : begin + size].reshape(-1, length), 0
     for part in parts:  # np.concatenate is several times as slow where channels alternate
         samples[:, at : at + part.shape[1]] = part
         at += part.shape[1]

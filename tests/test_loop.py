@@ -56,6 +56,14 @@ def test_it_learns_and_the_best_comes_back(tmp_path):
     assert progress.best["score"] == max(figures["score"] for figures in progress.history)
 
 
+def test_a_clip_of_zero_turns_clipping_off(tmp_path):
+    """It must not set the norm of the gradient to zero, which would train nothing."""
+    fitted, _ = fit(Line(), model(), CONFIG.changed(clip=0), tmp_path / "off.checkpoint", quiet=True)
+    assert float(fitted.weight.detach()) == pytest.approx(2, abs=0.05)
+    huge, _ = fit(Line(), model(), CONFIG.changed(clip=1e9), tmp_path / "huge.checkpoint", quiet=True)
+    assert torch.equal(fitted.weight, huge.weight)
+
+
 def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
     checkpoint = tmp_path / "run.checkpoint"
     with pytest.raises(KeyboardInterrupt):

@@ -30,7 +30,7 @@ from stemclean.data.faults import KINDS, Fault, plan
 from stemclean.data.planting import CorruptConfig, Planter, Truth
 from stemclean.data.song_levels import song_of
 from stemclean.disk import replacing
-from stemclean.errors import AudioError, ConfigError, StemcleanError, of_one_file
+from stemclean.errors import AudioError, ConfigError, SkipReason, StemcleanError, of_one_file
 from stemclean.labels import FOUR_STEMS, PROFILES
 from stemclean.manifest import Created, Input, Manifest, Skip, Stem
 from stemclean.outputs import only_writer
@@ -123,7 +123,9 @@ def _measure(
     skipped: list[Skip] = []
     for stem in tqdm(data.stems, "measure", unit="stem", disable=True if quiet else None):
         if len(stem.claimed) != 1:
-            skipped.append(Skip(path=stem.path, reason="class_unknown", detail="a file name can claim one class only"))
+            skipped.append(
+                Skip(path=stem.path, reason=SkipReason.CLASS_UNKNOWN, detail="a file name can claim one class only")
+            )
             continue
         try:
             with sources.reading(folder / stem.path, stem.sha256), of_one_file(folder / stem.path):

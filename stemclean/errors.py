@@ -11,7 +11,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 __all__ = [
     "AudioError",
@@ -19,6 +21,7 @@ __all__ = [
     "LabelError",
     "ManifestError",
     "OutputError",
+    "SkipReason",
     "StemcleanError",
     "WeightsError",
     "in_plain_words",
@@ -91,16 +94,64 @@ _SELF_EXPLANATORY = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EN
 """Errors to which the message of the system adds nothing."""
 
 
+class SkipReason(StrEnum):
+    """Reason for skipping a file, as written in the manifest.
+
+    Attributes:
+        meaning: explanation for the documentation.
+    """
+
+    meaning: str
+
+    CLASS_UNKNOWN = "class_unknown", "the file name contains no class name, or two"
+    MIXTURE = "mixture", "the file contains the whole song, or the song without one of its classes; it is not a stem"
+    NOT_FOUND = "not_found", "the file does not exist (any more)"
+    NO_PERMISSION = "no_permission", "no permission to read the file"
+    EMPTY = "empty", "the file has no bytes or no samples"
+    NOT_AUDIO = "not_audio", "the content is not audio that can be decoded"
+    WRONG_EXTENSION = "wrong_extension", "the content has a different format than the file extension"
+    TRUNCATED = "truncated", "the file is shorter than its header states"
+    NON_FINITE = "non_finite", "the file contains NaN or infinite samples"
+    NO_AUDIO_STREAM = "no_audio_stream", "a container without an audio stream"
+    UNREADABLE = "unreadable", "decoding failed for another reason"
+    DECODER_CRASHED = "decoder_crashed", "the decoder crashed, did not respond, or exceeded the memory limit for a file"
+    CHANGED_WHILE_READING = "changed_while_reading", "the file was changed, replaced or removed while it was being read"
+    CHANGED_SINCE_SCAN = "changed_since_scan", "the checksum differs from that of the file that was scanned"
+    UNEXPECTED_ERROR = (
+        "unexpected_error",
+        "an unexpected error, named in the detail, while the file was being processed",
+    )
+    DUPLICATE_ID = "duplicate_id", "another stem has the same id"
+    CONFLICTING_ROWS = "conflicting_rows", "a list has contradictory rows for the file"
+    OUTSIDE_ROOT = "outside_root", "the path leads out of the folder of the dataset"
+    NOT_IN_MANIFEST = "not_in_manifest", "an audio file next to a manifest that does not list it"
+    SILENT = "silent", "no part of the file is loud enough to be kept"
+    F0_UNREADABLE = "f0_unreadable", "an f0 file that cannot be read"
+    F0_WRONG_UNIT = "f0_wrong_unit", "an f0 file whose numbers are not in the unit of its format"
+    F0_WRONG_LENGTH = (
+        "f0_wrong_length",
+        "an f0 file with voiced frames after the end of its stem, or in a part that trimming removed",
+    )
+    F0_WITHOUT_STEM = "f0_without_stem", "an f0 file with no vocals and no mixture next to it"
+    F0_AMBIGUOUS = "f0_ambiguous", "another f0 file for the same stem"
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """Create a member from its value and meaning."""
+        member = str.__new__(cls, value)
+        member._value_, member.meaning = value, meaning
+        return member
+
+
 class AudioError(StemcleanError):
     """An audio file that cannot be used. It does not end a run; callers turn it into a skip.
 
     Args:
         path: the file.
-        reason: a reason code of :data:`stemclean.manifest.SKIP_REASONS`.
+        reason: why the file is skipped.
         detail: details in one line.
     """
 
-    def __init__(self, path: str | Path, reason: str, detail: str) -> None:
+    def __init__(self, path: str | Path, reason: SkipReason, detail: str) -> None:
         super().__init__(f"{path}: {detail}", f"reason: {reason}")
         self.path = Path(path)
         self.reason = reason
@@ -108,7 +159,7 @@ class AudioError(StemcleanError):
 
 
 _DISK = frozenset({errno.EIO, getattr(errno, "ESTALE", errno.EIO)})
-_GONE = {errno.ENOENT: "not_found", errno.EACCES: "no_permission"}
+_GONE = {errno.ENOENT: SkipReason.NOT_FOUND, errno.EACCES: SkipReason.NO_PERMISSION}
 _OF_THE_MACHINE = frozenset({"OutOfMemoryError", "AcceleratorError"})
 """Errors of torch for a GPU that is out of memory or has failed."""
 
@@ -129,13 +180,13 @@ def of_one_file(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in _DISK or (error.filename is not None and str(error.filename) == str(path)):
-            reason = _GONE.get(error.errno or 0, "unreadable")
+            reason = _GONE.get(error.errno or 0, SkipReason.UNREADABLE)
             raise AudioError(path, reason, error.strerror or str(error)) from error
         raise
     except Exception as error:
         if type(error).__name__ in _OF_THE_MACHINE:
             raise
-        raise AudioError(path, "unexpected_error", f"{type(error).__name__}: {error}"[:500]) from error
+        raise AudioError(path, SkipReason.UNEXPECTED_ERROR, f"{type(error).__name__}: {error}"[:500]) from error
 
 
 class LabelError(StemcleanError):
@@ -143,12 +194,12 @@ class LabelError(StemcleanError):
 
     Args:
         path: the file.
-        reason: a reason code of :data:`stemclean.manifest.SKIP_REASONS`.
+        reason: why the file is skipped.
         detail: details in one line.
         hint: the next step.
     """
 
-    def __init__(self, path: str | Path, reason: str, detail: str, hint: str = "") -> None:
+    def __init__(self, path: str | Path, reason: SkipReason, detail: str, hint: str = "") -> None:
         super().__init__(f"{path}: {detail}", hint)
         self.path = Path(path)
         self.reason = reason

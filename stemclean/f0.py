@@ -17,7 +17,7 @@ from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.record import Record
-from stemclean.errors import AudioError, ConfigError, LabelError, of_one_file
+from stemclean.errors import AudioError, ConfigError, LabelError, SkipReason, of_one_file
 from stemclean.labels import FOUR_STEMS, MIXTURE
 from stemclean.layouts import f0_labels
 from stemclean.layouts.f0_files import SUNG
@@ -124,7 +124,9 @@ def find_f0(
             except AudioError as error:
                 skipped.append(Skip(path=path.as_posix(), reason=error.reason, detail=error.detail))
             except OSError as error:
-                skipped.append(Skip(path=path.as_posix(), reason="unreadable", detail=error.strerror or str(error)))
+                skipped.append(
+                    Skip(path=path.as_posix(), reason=SkipReason.UNREADABLE, detail=error.strerror or str(error))
+                )
         if record:
             for skip in skipped:
                 record.skip(skip)
@@ -234,7 +236,7 @@ def _estimate(path: Path, loaded: Weights, config: F0Config, device: str | None)
         meter.add(block)
         num_samples += block.shape[1]
     if not num_samples:
-        raise AudioError(path, "empty", "it holds no samples")
+        raise AudioError(path, SkipReason.EMPTY, "it holds no samples")
     gain = loudness_gain(meter.relative_lufs(), loaded.card.get("loudness_lufs"))
     louder = (block * gain for block in _blocks(path, spec.sample_rate, spec.channels, faults))
     threshold = THRESHOLD if config.threshold is None else config.threshold

@@ -34,7 +34,6 @@ __all__ = [
     "ESTIMATE",
     "F0",
     "SCHEMA",
-    "SKIP_REASONS",
     "Created",
     "Crosstalk",
     "Estimated",
@@ -66,35 +65,6 @@ ANNOTATION: Final = "annotation"
 
 ESTIMATE: Final = "estimate"
 """``by`` of an f0 that was found next to its stem and is marked as an estimate."""
-
-SKIP_REASONS: dict[str, str] = {
-    "class_unknown": "the file name contains no class name, or two",
-    "mixture": "the file contains the whole song, or the song without one of its classes; it is not a stem",
-    "not_found": "the file does not exist (any more)",
-    "no_permission": "no permission to read the file",
-    "empty": "the file has no bytes or no samples",
-    "not_audio": "the content is not audio that can be decoded",
-    "wrong_extension": "the content has a different format than the file extension",
-    "truncated": "the file is shorter than its header states",
-    "non_finite": "the file contains NaN or infinite samples",
-    "no_audio_stream": "a container without an audio stream",
-    "unreadable": "decoding failed for another reason",
-    "decoder_crashed": "the decoder crashed, did not respond, or exceeded the memory limit for a file",
-    "changed_while_reading": "the file was changed, replaced or removed while it was being read",
-    "changed_since_scan": "the checksum differs from that of the file that was scanned",
-    "unexpected_error": "an unexpected error, named in the detail, while the file was being processed",
-    "duplicate_id": "another stem has the same id",
-    "conflicting_rows": "a list has contradictory rows for the file",
-    "outside_root": "the path leads out of the folder of the dataset",
-    "not_in_manifest": "an audio file next to a manifest that does not list it",
-    "silent": "no part of the file is loud enough to be kept",
-    "f0_unreadable": "an f0 file that cannot be read",
-    "f0_wrong_unit": "an f0 file whose numbers are not in the unit of its format",
-    "f0_wrong_length": "an f0 file with voiced frames after the end of its stem, or in a part that trimming removed",
-    "f0_without_stem": "an f0 file with no vocals and no mixture next to it",
-    "f0_ambiguous": "another f0 file for the same stem",
-}
-"""Reason code of a skipped file -> what it means."""
 
 
 def _finite(value: float) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 from stemclean import checks, duplicates
 from stemclean.data.issues import turned_down
+from stemclean.errors import SkipReason
 from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.verdicts import bleeding_classes, least_bleed_db
 
@@ -25,7 +26,7 @@ __all__ = [
     "skips",
 ]
 
-NO_FAILURE = frozenset({"mixture", "silent"})
+NO_FAILURE = frozenset({SkipReason.MIXTURE, SkipReason.SILENT})
 """Skip reasons that are not failures: the file was read, but it is not a stem or contains no sound."""
 
 
@@ -46,7 +47,7 @@ def skips(skipped: Iterable[Skip]) -> dict[str, Any]:
             for skip in fresh
             if skip.reason not in NO_FAILURE
         ],
-        "mixtures": sum(skip.reason == "mixture" for skip in fresh),
+        "mixtures": sum(skip.reason == SkipReason.MIXTURE for skip in fresh),
         "skipped_before": len(skipped) - len(fresh),
     }
 
@@ -145,7 +146,7 @@ def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
     return {
         "stems": len(manifest.stems),
         "classes": {label: _rounded(numbers) for label, numbers in classes.items()},
-        "silent": [skip.path for skip in manifest.skipped if skip.reason == "silent" and skip.by is None],
+        "silent": [skip.path for skip in manifest.skipped if skip.reason == SkipReason.SILENT and skip.by is None],
         "turned_down": turned_down(manifest.stems),
         **skips(manifest.skipped),
     }

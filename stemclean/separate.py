@@ -26,7 +26,7 @@ from stemclean.checks import Sound
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.record import Record
 from stemclean.data.sources import loudness_gain
-from stemclean.errors import AudioError, ConfigError, of_one_file
+from stemclean.errors import AudioError, ConfigError, SkipReason, of_one_file
 from stemclean.labels import FOUR_STEMS, MIXTURE
 from stemclean.layouts.walk import audio_files
 from stemclean.manifest import Skip
@@ -117,7 +117,9 @@ def separate(
             except AudioError as error:
                 record.skip(Skip(path=_shown(path, source), reason=error.reason, detail=error.detail))
             except OSError as error:
-                record.skip(Skip(path=_shown(path, source), reason="unreadable", detail=error.strerror or str(error)))
+                record.skip(
+                    Skip(path=_shown(path, source), reason=SkipReason.UNREADABLE, detail=error.strerror or str(error))
+                )
         return {**record.written(), "output": str(output), "seconds": time.monotonic() - began}
 
 
@@ -253,7 +255,7 @@ def _measured(song: _Song, model: _Model) -> tuple[Waveform, float | None, int]:
             meter.add(block[channel : channel + 1])
         num_samples += block.shape[1]
     if not num_samples:
-        raise AudioError(song.path, "empty", "it holds no samples")
+        raise AudioError(song.path, SkipReason.EMPTY, "it holds no samples")
     loudness = [meter.relative_lufs() for meter in channel_meters or [song_meter] * song.channels]
     gains = np.array([[loudness_gain(lufs, model.loudness_lufs)] for lufs in loudness], np.float32)
     return gains, song_meter.integrated_lufs(), num_samples

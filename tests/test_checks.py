@@ -16,6 +16,7 @@ from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.stream import AudioInfo
 from stemclean.checks.base import Code, DatasetCheck, HeaderCheck, SoundCheck
 from stemclean.cli import app
+from stemclean.errors import SkipReason
 from stemclean.manifest import Issue, Stem
 
 RATE = 44100
@@ -79,7 +80,7 @@ def test_issues_are_counted_severest_first() -> None:
         ("f0_unreadable", "note", 1),
     ]
     assert [example["id"] for example in rows[1]["examples"]] == ["b", "a"]
-    assert rows[1]["meaning"] == side.meaning and rows[2]["meaning"] == manifest.SKIP_REASONS["f0_unreadable"]
+    assert rows[1]["meaning"] == side.meaning and rows[2]["meaning"] == SkipReason.F0_UNREADABLE.meaning
 
 
 def test_refine_shows_them(tmp_path: Path) -> None:

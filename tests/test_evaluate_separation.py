@@ -23,11 +23,11 @@ from typer.testing import CliRunner, Result
 
 from stemclean import manifest
 from stemclean.cli import app
-from stemclean.errors import ConfigError
+from stemclean.errors import ConfigError, SkipReason
 from stemclean.evaluate_separation import classes, evaluate_separation
 from stemclean.evaluating.pairing import REASONS
 from stemclean.evaluating.results import track_file
-from stemclean.manifest import SKIP_REASONS, Source
+from stemclean.manifest import Source
 from stemclean.metrics import separation
 from stemclean.outputs import only_writer
 
@@ -79,7 +79,7 @@ def out(tmp_path: Path) -> Path:
 
 def reasons(report: dict[str, Any]) -> set[str]:
     found = {failure["reason"] for failure in report["failures"]}
-    assert found <= {*REASONS, *SKIP_REASONS}
+    assert found <= {*REASONS, *SkipReason}
     return found
 
 

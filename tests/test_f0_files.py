@@ -11,10 +11,11 @@ import soundfile
 
 from stemclean import layouts, manifest
 from stemclean.audio.f0 import F0Track
+from stemclean.errors import SkipReason
 from stemclean.labels import KARAOKE
 from stemclean.layouts import f0_labels
 from stemclean.layouts.f0_labels import Beside
-from stemclean.manifest import SKIP_REASONS, Manifest
+from stemclean.manifest import Manifest
 from stemclean.units import midi_to_hz
 
 SECONDS = 2.0
@@ -43,7 +44,7 @@ def f0_of(found: Manifest) -> dict[str, str]:
 
 
 def skips(found: Manifest) -> dict[str, str]:
-    assert all(skip.reason in SKIP_REASONS for skip in found.skipped)
+    assert all(skip.reason in {*SkipReason} for skip in found.skipped)
     return {skip.path: skip.reason for skip in found.skipped}
 
 

@@ -14,10 +14,10 @@ import soundfile
 
 from stemclean import layouts, manifest
 from stemclean.audio import files
-from stemclean.errors import ConfigError, ManifestError
+from stemclean.errors import ConfigError, ManifestError, SkipReason
 from stemclean.layouts import base, looking, naming
 from stemclean.layouts.walk import audio_files
-from stemclean.manifest import SKIP_REASONS, Manifest
+from stemclean.manifest import Manifest
 
 
 def put(folder: Path, *names: str) -> Path:
@@ -39,7 +39,7 @@ def track_of(found: Manifest) -> dict[str, str]:
 
 
 def skips(found: Manifest) -> dict[str, str]:
-    assert all(skip.reason in SKIP_REASONS for skip in found.skipped)
+    assert all(skip.reason in {*SkipReason} for skip in found.skipped)
     return {skip.path: skip.reason for skip in found.skipped}
 
 

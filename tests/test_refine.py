@@ -12,8 +12,7 @@ import soundfile
 from scipy.special import logit
 
 from stemclean import manifest
-from stemclean.errors import ConfigError
-from stemclean.manifest import SKIP_REASONS
+from stemclean.errors import ConfigError, SkipReason
 from stemclean.models import weights
 from stemclean.models.calibration import Calibration
 from stemclean.models.judge import Judge
@@ -66,7 +65,7 @@ def test_the_manifest_stands_on_its_own(refined):
         assert set(stem.scores) == set(result.labels) and -60 < stem.loudness_lufs < 0 and stem.peak_dbfs <= 0.1
         covered = sum(region.end - region.start for region in stem.regions)
         assert covered == pytest.approx(sum(end - start for start, end in stem.active), abs=0.01)
-    assert all(skip.reason in SKIP_REASONS for skip in result.skipped)
+    assert all(skip.reason in {*SkipReason} for skip in result.skipped)
 
 
 def test_workers_and_resuming_change_no_byte(refined, tmp_path, monkeypatch):

@@ -13,8 +13,8 @@ import soundfile
 from stemclean import layouts, manifest
 from stemclean.audio import files
 from stemclean.data.journal import sealed
-from stemclean.errors import ConfigError
-from stemclean.manifest import SKIP_REASONS, Manifest, Stem
+from stemclean.errors import ConfigError, SkipReason
+from stemclean.manifest import Manifest, Stem
 from stemclean.trim import TrimConfig, trim
 from stemclean.units import seconds_to_samples
 
@@ -138,7 +138,7 @@ def test_silent_stems_and_broken_ones_are_listed_and_the_rest_is_done(tmp_path: 
         "song 2/drums.wav": "non_finite",
         "song 2/mixture.wav": "mixture",
     }
-    assert all(skip.reason in SKIP_REASONS for skip in found.skipped)
+    assert all(skip.reason in {*SkipReason} for skip in found.skipped)
     assert len(found.stems) == 4
     written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
     assert written == {"manifest.json", *(stem.path for stem in found.stems)}

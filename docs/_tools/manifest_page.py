@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from stemclean import checks, manifest, verdicts
+from stemclean.errors import SkipReason
 from stemclean.refining import half_labelled, noise, summary
 
 PATH = "docs/manifest.md"
@@ -70,7 +71,7 @@ def render() -> str:
     parts = [HEAD.format(schema=manifest.SCHEMA)]
     parts += [_object(name, objects[name]) for name in ORDER]
     parts.append(_reasons("Reasons of a verdict", {reason: reason.meaning for reason in verdicts.VerdictReason}))
-    parts.append(_reasons("Reasons of a skipped file", manifest.SKIP_REASONS))
+    parts.append(_reasons("Reasons of a skipped file", {reason: reason.meaning for reason in SkipReason}))
     issues = {name: f"{code.severity}: {code.meaning}" for name, code in checks.codes().items()}
     parts.append(_reasons("Codes of an issue", issues))
     parts.append(_keys("The summary of refine", summary.KEYS))

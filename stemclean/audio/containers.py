@@ -13,7 +13,7 @@ import numpy as np
 from stemclean.audio import extents, formats, stem_mp4
 from stemclean.audio.stream import AudioInfo
 from stemclean.audio.waveform import Waveform
-from stemclean.errors import AudioError
+from stemclean.errors import AudioError, SkipReason
 
 __all__ = ["ContainerDecoder"]
 
@@ -59,7 +59,9 @@ class ContainerDecoder:
             # Tags in another encoding than UTF-8 hide no sound.
             self._container: Any = av.open(source or os.fspath(path), metadata_errors="replace")
         except (av.FFmpegError, ValueError) as error:
-            raise AudioError(path, "unreadable", getattr(error, "strerror", None) or "no known format") from None
+            raise AudioError(
+                path, SkipReason.UNREADABLE, getattr(error, "strerror", None) or "no known format"
+            ) from None
         try:
             self.info = self._look(stream)
         except BaseException:
@@ -70,16 +72,16 @@ class ContainerDecoder:
         family = formats.family_of(self._container.format.name)
         streams = self._container.streams.audio
         if not streams:
-            raise AudioError(self.path, "no_audio_stream", "the file holds no sound")
+            raise AudioError(self.path, SkipReason.NO_AUDIO_STREAM, "the file holds no sound")
         if stream >= len(streams):
-            raise AudioError(self.path, "no_audio_stream", f"stream {stream} of {len(streams)} does not exist")
+            raise AudioError(self.path, SkipReason.NO_AUDIO_STREAM, f"stream {stream} of {len(streams)} does not exist")
         self._stream = streams[stream]
         context: Any = self._stream.codec_context  # None where FFmpeg knows no such codec
         if context is None:
-            raise AudioError(self.path, "unreadable", "no decoder for its codec")
+            raise AudioError(self.path, SkipReason.UNREADABLE, "no decoder for its codec")
         channels = _channels(context)
         if not context.sample_rate or not 0 < channels <= MAX_CHANNELS:
-            raise AudioError(self.path, "unreadable", "no sample rate or channels")
+            raise AudioError(self.path, SkipReason.UNREADABLE, "no sample rate or channels")
         return AudioInfo(
             sample_rate=context.sample_rate,
             channels=channels,
@@ -125,7 +127,7 @@ class ContainerDecoder:
         try:
             ticks = sum(packet.duration or 0 for packet in self._container.demux(self._stream))
         except self._av.FFmpegError as error:
-            raise AudioError(self.path, "unreadable", error.strerror or "decoding failed") from None
+            raise AudioError(self.path, SkipReason.UNREADABLE, error.strerror or "decoding failed") from None
         return round(Fraction(ticks) * base * sample_rate) if ticks > 0 else self._counted_samples()
 
     def _counted_samples(self) -> int:
@@ -136,7 +138,7 @@ class ContainerDecoder:
             for frame in self._container.decode(self._stream):
                 count += frame.samples
         except self._av.FFmpegError as error:
-            raise AudioError(self.path, "unreadable", error.strerror or "decoding failed") from None
+            raise AudioError(self.path, SkipReason.UNREADABLE, error.strerror or "decoding failed") from None
         return count
 
     def chunks(self, start: int, stop: int) -> Iterator[Waveform]:
@@ -153,9 +155,11 @@ class ContainerDecoder:
             if position >= max(stop, last):
                 break
         if stop - at > tolerance:
-            raise self._damaged("truncated", "the sound ends", at)
+            raise self._damaged(SkipReason.TRUNCATED, "the sound ends", at)
         if last and position >= last:
-            raise self._damaged("unreadable", "more sound than the header says, as of files put together, begins", at)
+            raise self._damaged(
+                SkipReason.UNREADABLE, "more sound than the header says, as of files put together, begins", at
+            )
         if at < stop:
             yield np.zeros((self.info.channels, stop - max(at, start)), np.float32)
 
@@ -172,22 +176,24 @@ class ContainerDecoder:
             for frame in self._container.decode(self._stream):
                 for part in packed.resample(frame):
                     if part.layout.nb_channels != channels or part.sample_rate != self.info.sample_rate:
-                        raise self._damaged("unreadable", "the rate or the number of channels changes", position)
+                        raise self._damaged(
+                            SkipReason.UNREADABLE, "the rate or the number of channels changes", position
+                        )
                     samples = part.to_ndarray().reshape(-1, channels).T  # (1, time * channel) -> (channel, time)
                     yield samples
                     position += samples.shape[1]
         except ValueError as error:
             if isinstance(error, self._av.FFmpegError):
                 raise self._failed(position) from None
-            raise self._damaged("unreadable", "the rate or the number of channels changes", position) from None
+            raise self._damaged(SkipReason.UNREADABLE, "the rate or the number of channels changes", position) from None
         except self._av.FFmpegError:
             raise self._failed(position) from None
 
     def _failed(self, position: int) -> AudioError:
-        reason = "truncated" if self._is_at_the_end() else "unreadable"
+        reason = SkipReason.TRUNCATED if self._is_at_the_end() else SkipReason.UNREADABLE
         return self._damaged(reason, "decoding failed", position)
 
-    def _damaged(self, reason: str, what: str, at: int) -> AudioError:
+    def _damaged(self, reason: SkipReason, what: str, at: int) -> AudioError:
         seconds = at / self.info.sample_rate
         return AudioError(self.path, reason, f"{what} after {seconds:.2f} s of {self.info.duration:.2f} s")
 

@@ -30,7 +30,7 @@ from stemclean.audio.containers import ContainerDecoder
 from stemclean.audio.parts import Content, Part, Slice
 from stemclean.audio.stream import AudioInfo, Decoder
 from stemclean.audio.waveform import Waveform
-from stemclean.errors import AudioError
+from stemclean.errors import AudioError, SkipReason
 
 __all__ = ["decoder_of"]
 
@@ -60,13 +60,13 @@ def decoder_of(path: Path, stream: int = 0) -> Decoder:
     if promised in formats.UNREADABLE and family not in (promised, "text"):
         family = promised
     if family in formats.UNREADABLE:
-        raise AudioError(path, "unreadable", f"no decoder for {family} files; convert it to FLAC")
+        raise AudioError(path, SkipReason.UNREADABLE, f"no decoder for {family} files; convert it to FLAC")
     if family in (None, "text"):
-        raise AudioError(path, "not_audio", "the content is text" if family else "no known audio format")
+        raise AudioError(path, SkipReason.NOT_AUDIO, "the content is text" if family else "no known audio format")
     if promised and family not in (promised, "frames"):
-        raise AudioError(path, "wrong_extension", f"the content is {family}, the ending says {promised}")
+        raise AudioError(path, SkipReason.WRONG_EXTENSION, f"the content is {family}, the ending says {promised}")
     if content.missing:
-        raise AudioError(path, "truncated", f"at least {content.missing} bytes are missing at the end")
+        raise AudioError(path, SkipReason.TRUNCATED, f"at least {content.missing} bytes are missing at the end")
     decoder = _open(path, content, stream)
     decoder.info = replace(decoder.info, plain=content.whole)
     try:
@@ -81,16 +81,16 @@ def _content(path: Path) -> Content:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise AudioError(path, "unreadable", "not a regular file")
+            raise AudioError(path, SkipReason.UNREADABLE, "not a regular file")
         if status.st_size == 0:
-            raise AudioError(path, "empty", "the file has no bytes")
+            raise AudioError(path, SkipReason.EMPTY, "the file has no bytes")
         return parts.look(path)
     except FileNotFoundError:
-        raise AudioError(path, "not_found", "no such file") from None
+        raise AudioError(path, SkipReason.NOT_FOUND, "no such file") from None
     except PermissionError:
-        raise AudioError(path, "no_permission", "the file may not be read") from None
+        raise AudioError(path, SkipReason.NO_PERMISSION, "the file may not be read") from None
     except OSError as error:
-        raise AudioError(path, "unreadable", error.strerror or str(error)) from None
+        raise AudioError(path, SkipReason.UNREADABLE, error.strerror or str(error)) from None
 
 
 def _open(path: Path, content: Content, stream: int) -> Decoder:
@@ -124,11 +124,11 @@ def _of_part(path: Path, part: Part | None, family: str | None, stream: int) -> 
 
 def _check(path: Path, info: AudioInfo, promised: str | None) -> None:
     if promised and info.format != promised:
-        raise AudioError(path, "wrong_extension", f"the content is {info.format}, the ending says {promised}")
+        raise AudioError(path, SkipReason.WRONG_EXTENSION, f"the content is {info.format}, the ending says {promised}")
     if info.num_samples <= 0:
-        raise AudioError(path, "empty", "the file has no samples")
+        raise AudioError(path, SkipReason.EMPTY, "the file has no samples")
     if not MIN_SAMPLE_RATE <= info.sample_rate <= MAX_SAMPLE_RATE:
-        raise AudioError(path, "unreadable", f"a sample rate of {info.sample_rate} Hz")
+        raise AudioError(path, SkipReason.UNREADABLE, f"a sample rate of {info.sample_rate} Hz")
 
 
 class _SoundFileDecoder:
@@ -156,7 +156,9 @@ class _SoundFileDecoder:
                 delay_known=delay_known,
             )
             if family == "flac" and self.is_right and self._file.frames and not self._end_is_there():
-                raise AudioError(path, "truncated", "the last of the samples that the header announces is not there")
+                raise AudioError(
+                    path, SkipReason.TRUNCATED, "the last of the samples that the header announces is not there"
+                )
             self._stack = stack.pop_all()
 
     def _opened(self, stack: ExitStack) -> soundfile.SoundFile:
@@ -187,7 +189,11 @@ class _SoundFileDecoder:
             raise self._damaged(at) from None
 
     def _damaged(self, at: int) -> AudioError:
-        reason, what = ("unreadable", "decoding failed") if self._end_is_there() else ("truncated", "the sound ends")
+        reason, what = (
+            (SkipReason.UNREADABLE, "decoding failed")
+            if self._end_is_there()
+            else (SkipReason.TRUNCATED, "the sound ends")
+        )
         seconds = at / self.info.sample_rate
         return AudioError(self.path, reason, f"{what} after {seconds:.2f} s of {self.info.duration:.2f} s")
 
@@ -225,7 +231,7 @@ class _Joined:
             if (info.sample_rate, info.channels) != (first.sample_rate, first.channels):
                 raise AudioError(
                     path,
-                    "unreadable",
+                    SkipReason.UNREADABLE,
                     f"several files in one, and number {number}, at {at / first.sample_rate:.2f} s, has "
                     f"{info.sample_rate} Hz and {info.channels} channels, not {first.sample_rate} and "
                     f"{first.channels}; convert it into one",

@@ -2,7 +2,7 @@
 
 Files are read in blocks, so that a file of three hours needs no more memory than one of three minutes. soxr resamples
 (as a stream, with the same result as for a whole file). Every fault of a file has a reason code
-(:data:`stemclean.manifest.SKIP_REASONS`) and raises an :class:`stemclean.errors.AudioError`:
+(:class:`stemclean.errors.SkipReason`) and raises an :class:`stemclean.errors.AudioError`:
 
 * at once, in :func:`probe`: ``not_found``, ``no_permission``, ``empty``, ``not_audio``, ``wrong_extension``,
   ``no_audio_stream``, ``unreadable``, and ``truncated`` where header and size disagree;
@@ -28,7 +28,7 @@ from stemclean.audio.stream import AudioInfo, Decoder
 from stemclean.audio.unchanged import steady
 from stemclean.audio.waveform import Waveform, mix_channels
 from stemclean.disk import check_room, replacing
-from stemclean.errors import AudioError, ConfigError, of_one_file
+from stemclean.errors import AudioError, ConfigError, SkipReason, of_one_file
 from stemclean.units import seconds_to_samples
 
 __all__ = [
@@ -162,7 +162,7 @@ def _finite_chunks(path: Path, decoder: Decoder, start: int, stop: int, channels
         if not np.isfinite(chunk).all():
             broken = at + int(np.argmin(np.isfinite(chunk).all(axis=0)))
             seconds = broken / decoder.info.sample_rate
-            raise AudioError(path, "non_finite", f"NaN or infinite samples at {seconds:.3f} s")
+            raise AudioError(path, SkipReason.NON_FINITE, f"NaN or infinite samples at {seconds:.3f} s")
         at += chunk.shape[1]
         yield chunk if channels is None else mix_channels(chunk, channels)
 

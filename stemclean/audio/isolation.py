@@ -37,7 +37,7 @@ import numpy as np
 from stemclean.audio.stream import AudioInfo, Decoder
 from stemclean.audio.waveform import Waveform
 from stemclean.audio.worker import SHARED, SLOT_VALUES, SLOTS, receive, send
-from stemclean.errors import AudioError, visible
+from stemclean.errors import AudioError, SkipReason, visible
 
 __all__ = ["open_decoder"]
 
@@ -147,11 +147,12 @@ class _Remote:
             asked = message | {"path": self._place, "number": self._number, "slot": self._slot}
             answer, samples = self._worker.ask(asked, self._seconds)
         except _DeadError as death:
-            raise AudioError(self.path, "decoder_crashed", str(death)) from None
+            raise AudioError(self.path, SkipReason.DECODER_CRASHED, str(death)) from None
         if answer.get("printed"):
             _log(self.path, answer["printed"])
         if "error" in answer:
-            raise AudioError(self.path, *answer["error"])
+            reason, detail = answer["error"]
+            raise AudioError(self.path, SkipReason[reason.upper()], detail)
         return answer, samples
 
     def __enter__(self) -> Self:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stemclean.disk import file_sha256
-from stemclean.errors import AudioError, of_one_file
+from stemclean.errors import AudioError, SkipReason, of_one_file
 
 __all__ = ["REASONS", "Stamp", "Unchanged", "stamp", "steady"]
 
-WHILE_READING = "changed_while_reading"
-SINCE_SCAN = "changed_since_scan"
+WHILE_READING = SkipReason.CHANGED_WHILE_READING
+SINCE_SCAN = SkipReason.CHANGED_SINCE_SCAN
 REASONS = frozenset({WHILE_READING, SINCE_SCAN})
 
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from stemclean.audio.stream import Decoder
 from stemclean.audio.waveform import Waveform
-from stemclean.errors import AudioError
+from stemclean.errors import AudioError, SkipReason
 
 __all__ = ["receive", "send", "serve"]
 
@@ -203,11 +203,11 @@ class _Server:
         except AudioError as error:
             return {"error": [error.reason, error.detail]}, []
         except MemoryError:
-            return {"error": ["decoder_crashed", "it needs more memory than one file may have"]}, []
+            return {"error": [SkipReason.DECODER_CRASHED, "it needs more memory than one file may have"]}, []
         except OSError as error:
-            return {"error": ["unreadable", error.strerror or str(error)]}, []
+            return {"error": [SkipReason.UNREADABLE, error.strerror or str(error)]}, []
         except Exception as error:  # noqa: BLE001  whatever it is, it is this file's
-            return {"error": ["unexpected_error", f"{type(error).__name__}: {error}"]}, []
+            return {"error": [SkipReason.UNEXPECTED_ERROR, f"{type(error).__name__}: {error}"]}, []
         return {}, []
 
     def _close(self, number: int) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from stemclean.audio.stream import AudioInfo
 from stemclean.checks.base import Code, DatasetCheck, HeaderCheck, Sound, SoundCheck, checks
-from stemclean.manifest import SKIP_REASONS, Issue, Stem
+from stemclean.errors import SkipReason
+from stemclean.manifest import Issue, Stem
 
 __all__ = ["REMARKS", "Sound", "after_sound", "among", "codes", "of_header", "of_sound", "table", "with_issues"]
 
@@ -80,10 +81,11 @@ def table(stems: Iterable[Stem], most: int = 3) -> list[dict[str, Any]]:
         for issue in stem.issues:
             found[issue.code].append((stem, issue))
     codes_by_name, rows = codes(), []
+    of_files = {str(reason): reason.meaning for reason in SkipReason}
     for name, pairs in found.items():
         pairs.sort(key=lambda pair: (-pair[1].score, pair[0].id))
         examples = [{"id": stem.id, "score": issue.score, "detail": issue.detail} for stem, issue in pairs[:most]]
-        meaning = codes_by_name[name].meaning if name in codes_by_name else SKIP_REASONS.get(name, "")
+        meaning = codes_by_name[name].meaning if name in codes_by_name else of_files.get(name, "")
         num_stems = len({stem.id for stem, _ in pairs})
         rows.append(
             {

@@ -30,7 +30,7 @@ from typer.core import TyperGroup
 
 from stemclean import __version__, stopping
 from stemclean.disk import FULL
-from stemclean.errors import OutputError, StemcleanError, in_plain_words, visible
+from stemclean.errors import OutputError, SkipReason, StemcleanError, in_plain_words, visible
 from stemclean.progress import waiting
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ CLASSES = ("vocals", "bass", "drums", "other")
 """The default classes, by which file names are read."""
 
 HINTS = {
-    "class_unknown": "to give a file a class, put one of {labels} into its name or that of its folder "
+    SkipReason.CLASS_UNKNOWN: "to give a file a class, put one of {labels} into its name or that of its folder "
     '("stem 4 {first}.wav"),\nor list the files in a CSV with the columns instrum,path',
 }
 """Skip reason -> what to do about such files, printed once below the list."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemclean.audio.f0 import F0Track
-from stemclean.errors import LabelError
+from stemclean.errors import LabelError, SkipReason
 from stemclean.layouts import f0_labels
 from stemclean.manifest import F0, Stem, file_sha256
 
@@ -66,6 +66,8 @@ def cut_file(stem: Stem, folder: Path, regions: Sequence[tuple[float, float]], d
     track = f0_labels.read(folder / stem.f0.path, stem.f0.format, beside=audio)
     kept = cut(track, regions)
     if not kept.num_frames:
-        raise LabelError(folder / stem.f0.path, "f0_wrong_length", "it has no values in the kept parts of the sound")
+        raise LabelError(
+            folder / stem.f0.path, SkipReason.F0_WRONG_LENGTH, "it has no values in the kept parts of the sound"
+        )
     written = f0_labels.write(kept, destination / target)
     return stem.f0.model_copy(update={"path": target, "format": "stemclean", "sha256": file_sha256(written)})

@@ -27,7 +27,7 @@ from stemclean.checks import Sound
 from stemclean.data.cut_f0 import cut_file
 from stemclean.data.issues import GAIN_DB, turned_down_issue
 from stemclean.data.song_levels import song_of
-from stemclean.errors import AudioError, LabelError, of_one_file
+from stemclean.errors import AudioError, LabelError, SkipReason, of_one_file
 from stemclean.manifest import Issue, Source, Stem
 from stemclean.settings import Settings, SilenceDbfs
 from stemclean.units import amplitude_to_db, db_to_amplitude, samples_to_seconds, seconds_to_samples
@@ -171,7 +171,7 @@ class Cutter:
         regions = self._regions(measured, song)
         del self._measured[stem.id]
         if not regions:
-            raise AudioError(path, "silent", "nothing in it is loud enough to be kept")
+            raise AudioError(path, SkipReason.SILENT, "nothing in it is loud enough to be kept")
         sha256 = self._sha256(stem)
         issues = checks.after_sound(stem.issues, Sound(measured.faults))
         loudness, info = measured.loudness, measured.info
@@ -231,7 +231,9 @@ class Cutter:
         name = relative.stem + (f"#{stem.stream}" if stem.stream else "") + ".flac"
         target = relative.with_name(name).as_posix()
         if self._written.setdefault(target, stem.id) != stem.id:
-            raise AudioError(path, "duplicate_id", f'the stem "{self._written[target]}" is written to {target} too')
+            raise AudioError(
+                path, SkipReason.DUPLICATE_ID, f'the stem "{self._written[target]}" is written to {target} too'
+            )
         return target
 
     def _input_sha256(self, earlier: Stem) -> str | None:

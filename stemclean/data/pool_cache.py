@@ -29,7 +29,7 @@ from stemclean.audio.stereo import ChannelFaults, ChannelMeter, mended
 from stemclean.audio.waveform import Waveform, mix_channels
 from stemclean.data.song_levels import SongLevels
 from stemclean.disk import FULL, hold, replacing, sweep
-from stemclean.errors import AudioError, ConfigError, OutputError, of_one_file
+from stemclean.errors import AudioError, ConfigError, OutputError, SkipReason, of_one_file
 from stemclean.manifest import Stem
 from stemclean.units import seconds_to_samples
 
@@ -280,7 +280,7 @@ def _decode(stem: Stem, source: Path, spools: Path, plan: Decoding) -> _Decoded 
             measured = levels(_taped(blocks, spool, None if as_it_is else meter), rate)
         regions = _kept(stem, measured, plan)
         if not regions:
-            raise AudioError(path, "silent", "nothing in it is loud enough to be used")
+            raise AudioError(path, SkipReason.SILENT, "nothing in it is loud enough to be used")
     except AudioError as error:
         spool.close()
         return error

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from stemclean import duplicates
-from stemclean.errors import ConfigError
+from stemclean.errors import ConfigError, SkipReason
 from stemclean.labels import PROFILES
 from stemclean.manifest import Manifest, Stem
 
@@ -49,7 +49,7 @@ REASONS: dict[str, str] = {
 MAX_NAMED = 5
 """Maximum number of files named in an error."""
 
-NO_FAILURE = frozenset({"mixture", "silent"})
+NO_FAILURE = frozenset({SkipReason.MIXTURE, SkipReason.SILENT})
 """Skip reasons that are not failures."""
 
 
@@ -193,7 +193,7 @@ def _skipped(manifest: Manifest, folder: Path) -> list[Failure]:
     """Return failures for files that were skipped, except mixtures, other classes, and skips of an earlier run."""
     ignored = set(NO_FAILURE)
     if manifest.created.config.get("profile") not in (None, *PROFILES):
-        ignored.add("class_unknown")  # the user named the classes to evaluate
+        ignored.add(SkipReason.CLASS_UNKNOWN)  # the user named the classes to evaluate
     reported = (skip for skip in manifest.skipped if skip.reason not in ignored and skip.by is None)
     return [failure((folder / skip.path).as_posix(), skip.reason, skip.detail) for skip in reported]
 

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from stemclean.errors import ConfigError
+from stemclean.errors import ConfigError, SkipReason
 from stemclean.labels import Profile, Reading
 from stemclean.manifest import Manifest, Skip
 from stemclean.settings import Settings, UnknownSettingError
@@ -52,7 +52,7 @@ class Found:
     detail: str = ""
     f0: Path | None = None
     reading: Reading | None = None
-    refused: tuple[str, str] | None = None
+    refused: tuple[SkipReason, str] | None = None
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
-from stemclean.errors import ConfigError
+from stemclean.errors import ConfigError, SkipReason
 from stemclean.labels import Profile
 from stemclean.layouts.accents import otherwise_written
 from stemclean.layouts.base import Found
@@ -73,7 +73,7 @@ class CsvList:
                 yield from (replace(_found(row, profile), refused=_repeated(row, same[0])) for row in same[1:])
             else:
                 both = " and ".join(f"{row.line} says {row.readable()}" for row in (same[0], other))
-                yield replace(first, label=None, reading=None, refused=("conflicting_rows", both))
+                yield replace(first, label=None, reading=None, refused=(SkipReason.CONFLICTING_ROWS, both))
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ def _found(row: _Row, profile: Profile) -> Found:
     return Found(row.file, reading.label, row.cells.get("track") or None, row.split, detail, reading=reading)
 
 
-def _repeated(row: _Row, first: _Row) -> tuple[str, str]:
-    return "duplicate_id", f"{row.line} repeats {first.line}"
+def _repeated(row: _Row, first: _Row) -> tuple[SkipReason, str]:
+    return SkipReason.DUPLICATE_ID, f"{row.line} repeats {first.line}"
 
 
 def _rows(path: Path) -> Iterator[_Row]:

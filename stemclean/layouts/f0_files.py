@@ -21,7 +21,7 @@ from pathlib import Path
 
 from stemclean.audio.f0 import F0Track
 from stemclean.audio.files import ENDINGS
-from stemclean.errors import LabelError
+from stemclean.errors import LabelError, SkipReason
 from stemclean.labels import MIXTURE, Profile
 from stemclean.layouts import f0_labels
 from stemclean.layouts.base import Found
@@ -59,12 +59,12 @@ def with_f0(found: Sequence[Found], profile: Profile) -> tuple[list[Found], list
             owner = _owner(name, items, profile)
             if owner is None:
                 detail = "its folder does not have exactly one file of vocals, or of the mixture, that it fits"
-                lost.append(LabelError(label, "f0_without_stem", detail))
+                lost.append(LabelError(label, SkipReason.F0_WITHOUT_STEM, detail))
             elif owner.label not in (SUNG, MIXTURE, None):
                 continue
             elif owner.path in label_of:
                 detail = f"{owner.path.name} already has {label_of[owner.path].name}"
-                lost.append(LabelError(label, "f0_ambiguous", detail))
+                lost.append(LabelError(label, SkipReason.F0_AMBIGUOUS, detail))
             else:
                 label_of[owner.path] = label
     return [replace(item, f0=label_of.get(item.path)) for item in found], lost
@@ -90,7 +90,7 @@ def fitting(path: Path, duration: float, song: str) -> tuple[F0Track, str]:
     end = float(track.times[track.voiced].max(initial=0.0))
     if end > duration + _OVERHANG:
         detail = f"its last voiced frame is at {end:.2f} s, but the audio ends at {duration:.2f} s"
-        raise LabelError(path, "f0_wrong_length", detail)
+        raise LabelError(path, SkipReason.F0_WRONG_LENGTH, detail)
     return track, name
 
 

@@ -15,7 +15,7 @@ from stemclean import __version__, checks
 from stemclean.audio import files
 from stemclean.audio.files import AudioInfo
 from stemclean.audio.formats import STREAM_ENDINGS
-from stemclean.errors import AudioError, ConfigError, LabelError, of_one_file
+from stemclean.errors import AudioError, ConfigError, LabelError, SkipReason, of_one_file
 from stemclean.labels import MIXTURE, Profile, Reading
 from stemclean.layouts.base import Found, reader_for
 from stemclean.layouts.f0_files import SUNG, fitting, with_f0
@@ -86,7 +86,7 @@ def not_named(manifest: Manifest, folder: Path, beside: Path) -> list[Skip]:
     named = {stem.path for stem in manifest.stems} | skipped
     found = (path.relative_to(beside).as_posix() for path in audio_files(beside))
     detail = "scan the folder again, or move the file"
-    return [Skip(path=path, reason="not_in_manifest", detail=detail) for path in found if path not in named]
+    return [Skip(path=path, reason=SkipReason.NOT_IN_MANIFEST, detail=detail) for path in found if path not in named]
 
 
 def _with_tracks(found: list[Found], root: Path, profile: Profile) -> list[Found]:
@@ -107,7 +107,7 @@ def _look_into(found: list[Found], root: Path, profile: Profile, *, quiet: bool)
                     skipped.append(result)
                 elif result.id in stems:
                     detail = f'the id "{result.id}" is already used for {stems[result.id].path}'
-                    skipped.append(Skip(path=result.path, reason="duplicate_id", detail=detail))
+                    skipped.append(Skip(path=result.path, reason=SkipReason.DUPLICATE_ID, detail=detail))
                 else:
                     stems[result.id] = result
     return checks.among(sorted(stems.values(), key=lambda stem: stem.id)), skipped
@@ -124,20 +124,20 @@ def _scan_file(found: Found, root: Path, profile: Profile) -> list[Stem | Skip]:
         with of_one_file(found.path):
             return _stems(found, path, root, profile)
     except AudioError as error:
-        missing = error.reason == "not_found"
+        missing = error.reason == SkipReason.NOT_FOUND
         return [Skip(path=path, reason=error.reason, detail=found.detail if missing and found.detail else error.detail)]
     except OSError as error:
-        return [Skip(path=path, reason="unreadable", detail=error.strerror or str(error))]
+        return [Skip(path=path, reason=SkipReason.UNREADABLE, detail=error.strerror or str(error))]
 
 
 def _stems(found: Found, path: str, root: Path, profile: Profile) -> list[Stem | Skip]:
     """Return the stems of one file: one, or one per stream, or a skip."""
     if not found.path.is_relative_to(root):
         if not os.path.exists(found.path):  # noqa: PTH110 - no error in an unreadable folder
-            return [Skip(path=path, reason="not_found", detail=found.detail or "no such file")]
-        return [Skip(path=path, reason="outside_root", detail=f"it is not below {root}")]
+            return [Skip(path=path, reason=SkipReason.NOT_FOUND, detail=found.detail or "no such file")]
+        return [Skip(path=path, reason=SkipReason.OUTSIDE_ROOT, detail=f"it is not below {root}")]
     if "\\" in path and path != found.path.relative_to(root).as_posix():
-        return [Skip(path=path, reason="unreadable", detail="the name is not UTF-8; rename the file")]
+        return [Skip(path=path, reason=SkipReason.UNREADABLE, detail="the name is not UTF-8; rename the file")]
     if found.path.is_dir():
         return [_skipped_folder(found.path, path)]
     if found.refused:
@@ -159,8 +159,8 @@ def _skipped_folder(folder: Path, path: str) -> Skip:
     try:
         os.scandir(folder).close()
     except OSError:
-        return Skip(path=path, reason="no_permission", detail="the folder may not be read")
-    return Skip(path=path, reason="not_audio", detail="it is a folder; list the files in it")
+        return Skip(path=path, reason=SkipReason.NO_PERMISSION, detail="the folder may not be read")
+    return Skip(path=path, reason=SkipReason.NOT_AUDIO, detail="it is a folder; list the files in it")
 
 
 def _streams(found: Found, path: str, first: AudioInfo, profile: Profile) -> Iterator[Stem | Skip]:
@@ -222,10 +222,10 @@ def _lost(error: LabelError, root: Path) -> Skip:
 
 def _refusal(path: str, label: str | None, detail: str, reading: Reading | None) -> Skip | None:
     if label == MIXTURE:
-        return Skip(path=path, reason="mixture", detail="it contains the whole song")
+        return Skip(path=path, reason=SkipReason.MIXTURE, detail="it contains the whole song")
     if label is None:
         partial = reading is not None and reading.partial
-        return Skip(path=path, reason="mixture" if partial else "class_unknown", detail=detail)
+        return Skip(path=path, reason=SkipReason.MIXTURE if partial else SkipReason.CLASS_UNKNOWN, detail=detail)
     return None
 
 

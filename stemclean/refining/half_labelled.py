@@ -21,7 +21,7 @@ from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
 from stemclean.data.journal import Journal
-from stemclean.errors import AudioError, LabelError, of_one_file
+from stemclean.errors import AudioError, LabelError, SkipReason, of_one_file
 from stemclean.layouts import f0_labels
 from stemclean.layouts.f0_files import SUNG
 from stemclean.manifest import F0, Created, Estimated, Issue, Manifest, Skip, Stem, file_sha256
@@ -222,7 +222,7 @@ class _Worker:
             stereo.blocks(path, sample_rate=spec.sample_rate, channels=spec.channels, stream=stem.stream, faults=faults)
         )
         if not blocks:
-            raise AudioError(path, "empty", "it holds no samples")
+            raise AudioError(path, SkipReason.EMPTY, "it holds no samples")
         return np.concatenate(blocks, axis=1)
 
 

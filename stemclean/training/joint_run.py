@@ -14,7 +14,7 @@ import stemclean
 from stemclean.data.aligned import AlignedMixer, AlignedMixing, Frames
 from stemclean.data.pool import content
 from stemclean.data.sources import SourceMixing, trusted
-from stemclean.errors import ConfigError
+from stemclean.errors import ConfigError, SkipReason
 from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.models import cascade, registry, weights
 from stemclean.models.contract import ModelSpec
@@ -311,7 +311,7 @@ def _narrowed(manifest: Manifest, classes: Sequence[str], *, chosen: bool) -> Ma
 def _beyond(manifest: Manifest, classes: Sequence[str]) -> list[Skip]:
     """Return the mixtures that hold other classes, which are skipped."""
     return [
-        Skip(path=stem.path, reason="mixture", detail=f"it holds {', '.join(stem.labels)}")
+        Skip(path=stem.path, reason=SkipReason.MIXTURE, detail=f"it holds {', '.join(stem.labels)}")
         for stem in manifest.stems
         if _is_mixture(stem, manifest) and not set(stem.labels) <= set(classes)
     ]

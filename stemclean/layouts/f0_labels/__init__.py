@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stemclean.audio.f0 import F0Track
 from stemclean.disk import replacing
-from stemclean.errors import ConfigError, LabelError
+from stemclean.errors import ConfigError, LabelError, SkipReason
 from stemclean.layouts.f0_labels.base import Beside, Format, plain_table
 
 __all__ = ["Beside", "Format", "formats", "named", "read", "sniff", "write"]
@@ -102,9 +102,9 @@ def _sniffed(path: Path, text: str, beside: Beside) -> Format:
         if known.can_read(text, beside):
             return known
     if not text.strip():
-        raise LabelError(path, "f0_unreadable", "the file is empty")
+        raise LabelError(path, SkipReason.F0_UNREADABLE, "the file is empty")
     first = text.strip().splitlines()[0][:60]
-    raise LabelError(path, "f0_unreadable", f'no known format of f0 begins with "{first}"', _KNOWN)
+    raise LabelError(path, SkipReason.F0_UNREADABLE, f'no known format of f0 begins with "{first}"', _KNOWN)
 
 
 _KNOWN = "write two columns, seconds and Hz (0 where nothing is sung), with a comma between"
@@ -113,11 +113,11 @@ _KNOWN = "write two columns, seconds and Hz (0 where nothing is sung), with a co
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise LabelError(path, "f0_unreadable", "too large for a label of f0")
+            raise LabelError(path, SkipReason.F0_UNREADABLE, "too large for a label of f0")
         return plain_table(path.read_text(encoding="utf-8-sig"))
     except LabelError as error:
         raise LabelError(path, error.reason, error.detail, error.hint) from None
     except UnicodeDecodeError:
-        raise LabelError(path, "f0_unreadable", "no UTF-8 text", _KNOWN) from None
+        raise LabelError(path, SkipReason.F0_UNREADABLE, "no UTF-8 text", _KNOWN) from None
     except OSError as error:
-        raise LabelError(path, "f0_unreadable", error.strerror or str(error)) from None
+        raise LabelError(path, SkipReason.F0_UNREADABLE, error.strerror or str(error)) from None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemclean.audio.f0 import F0Track
-from stemclean.errors import LabelError
+from stemclean.errors import LabelError, SkipReason
 
 __all__ = [
     "Beside",
@@ -93,7 +93,7 @@ class Format(Protocol):
         ...
 
 
-def broken(detail: str, hint: str = "", reason: str = "f0_unreadable") -> LabelError:
+def broken(detail: str, hint: str = "", reason: SkipReason = SkipReason.F0_UNREADABLE) -> LabelError:
     """An error without the file's name, which :func:`stemclean.layouts.f0_labels.read` adds."""
     return LabelError("", reason, detail, hint)
 
@@ -198,7 +198,7 @@ def plain_table(text: str) -> str:
     for name in names:
         if name in _OTHER_UNITS:
             hint = "write seconds and Hz, with a comma between, 0 Hz where nothing is sung"
-            raise broken(f'the column "{name}" is in {_OTHER_UNITS[name]}', hint, "f0_wrong_unit")
+            raise broken(f'the column "{name}" is in {_OTHER_UNITS[name]}', hint, SkipReason.F0_WRONG_UNIT)
     if len(names) in (2, 3) and names[0] in _SECONDS and names[1] in _HZ and set(names[2:]) <= _CONFIDENCE:
         rows = text.splitlines()
         rows[said[0]] = "#" if len(names) == 2 else CONFIDENT
@@ -218,7 +218,7 @@ def check_seconds(times: Numbers, beside: Beside) -> None:
     far = beside.duration is not None and end > MILLISECONDS_FROM * max(beside.duration, step)
     if step >= LONGEST_HOP or far:
         detail = f"read as seconds, the frames lie {step:g} s apart and end at {end:g} s: these look like milliseconds"
-        raise broken(detail, "divide the times by 1000", "f0_wrong_unit")
+        raise broken(detail, "divide the times by 1000", SkipReason.F0_WRONG_UNIT)
 
 
 def grid(times: Numbers) -> tuple[float, float, NDArray[np.int64]]:
@@ -279,11 +279,11 @@ def check_midi(values: Numbers) -> None:
             f"read as MIDI notes, which end at 127, the highest is {sung.max():g}: these look like frequencies in Hz"
         )
         hint = "write two columns, seconds and Hz, or turn the numbers into MIDI: 69 + 12 log2(Hz / 440)"
-        raise broken(detail, hint, "f0_wrong_unit")
+        raise broken(detail, hint, SkipReason.F0_WRONG_UNIT)
     if sung.min() < 0 or sung.max() < LOWEST_MIDI:
         which = sung.min() if sung.min() < 0 else sung.max()
         detail = f"read as MIDI notes, {which:g} is none that a voice sings"
-        raise broken(detail, "MIDI notes of voices lie between 24 and 108; 0 is unvoiced", "f0_wrong_unit")
+        raise broken(detail, "MIDI notes of voices lie between 24 and 108; 0 is unvoiced", SkipReason.F0_WRONG_UNIT)
 
 
 def check_hz(f0_hz: Numbers) -> None:
@@ -299,13 +299,13 @@ def check_hz(f0_hz: Numbers) -> None:
     if middle < LOWEST_HZ and sung.max() <= HIGHEST_MIDI:
         detail = f"read as Hz, half of it lies below {middle:g}, and no voice is as low: these look like MIDI notes"
         hint = "turn the numbers into Hz: 440 * 2 ** ((MIDI - 69) / 12)"
-        raise broken(detail, hint, "f0_wrong_unit")
+        raise broken(detail, hint, SkipReason.F0_WRONG_UNIT)
     if middle > HIGHEST_MIDDLE_HZ:
         detail = f"read as Hz, half of it lies above {middle:g}, and no voice is as high: these look like cents"
-        raise broken(detail, "turn the numbers into Hz: reference * 2 ** (cents / 1200)", "f0_wrong_unit")
+        raise broken(detail, "turn the numbers into Hz: reference * 2 ** (cents / 1200)", SkipReason.F0_WRONG_UNIT)
     if sung.max() > HIGHEST_HZ:
         detail = f"read as Hz, {sung.max():g} is none that a voice sings"
-        raise broken(detail, "write fundamental frequencies in Hz, 0 where nothing is sung", "f0_wrong_unit")
+        raise broken(detail, "write fundamental frequencies in Hz, 0 where nothing is sung", SkipReason.F0_WRONG_UNIT)
 
 
 def spread(values: Numbers, frames: NDArray[np.int64]) -> Numbers:

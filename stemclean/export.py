@@ -1,7 +1,8 @@
 """Write a refined dataset in the format that another codebase trains on: the ``export`` verb.
 
 The formats are the layouts that can be written, one file each in :mod:`stemclean.layouts`. This module does not depend
-on any of them.
+on any of them. What they share (the selection of stems, the target classes, the conversion of audio) is in
+:mod:`stemclean.exporting`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from stemclean import __version__, layouts, manifest
 from stemclean.data.destination import check_free_or_own, refuse_in_source
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError
+from stemclean.exporting.converting import Converter
+from stemclean.exporting.selection import Selection
+from stemclean.exporting.targets import Classes, Targets
 from stemclean.layouts import base
 from stemclean.manifest import Created, Input, Skip
 from stemclean.outputs import only_writer
@@ -32,17 +36,19 @@ RECORD = "export.json"
 
 @dataclass(frozen=True)
 class ClassHours:
-    """Hours of one class that were exported and left out.
+    """Hours of one target class that were exported and left out.
 
     Args:
         kept: audio that the other codebase will find under this class.
-        lost: audio that has the class as a label, or, without labels, as a claim, and was left out.
+        lost: audio that has a class of the target as a label, or, without labels, as a claim, and was left out.
         why: reason -> hours of ``lost``.
+        won: claim -> hours of ``kept`` whose claims mean another target or none.
     """
 
     kept: float
     lost: float
     why: dict[str, float]
+    won: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,23 +57,29 @@ class ExportReport:
 
     Args:
         layout: name of the format.
-        classes: class -> hours, in the order of the manifest. Audio with several labels counts under each of them.
+        classes: target class -> hours, in order. Audio with several labels counts under each target that holds one.
         stems: number of stems in the source.
         unjudged: number of stems without a verdict; their labels are their claims.
+        outside: hours of audio of classes that no target holds.
+        output: what the other codebase is given: a list, or the folder.
         files: written files: lists first, then audio, without the record of the export.
         turned_down: song -> gain in dB, below 0, applied to all its stems because one would have been clipped.
         skipped: files that cannot be read, files that were skipped earlier (with ``by``), and mixtures.
         extra: additions of the layout, such as settings for the other codebase.
+        next_steps: lines that say how to use the result in the other codebase.
     """
 
     layout: str
     classes: dict[str, ClassHours]
     stems: int = 0
     unjudged: int = 0
+    outside: float = 0.0
+    output: Path | None = None
     files: list[Path] = field(default_factory=list)
     turned_down: dict[str, float] = field(default_factory=dict)
     skipped: list[Skip] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
+    next_steps: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as a dict for JSON."""
@@ -76,6 +88,8 @@ class ExportReport:
             "classes": {label: dataclasses.asdict(hours) for label, hours in self.classes.items()},
             "stems": self.stems,
             "unjudged": self.unjudged,
+            "outside": self.outside,
+            "output": None if self.output is None else self.output.as_posix(),
             "files": [path.as_posix() for path in self.files],
             "turned_down": self.turned_down,
             "skipped": [skip.model_dump() for skip in self.skipped],
@@ -88,7 +102,8 @@ def export(
     to: str | base.Writer,
     destination: str | Path,
     *,
-    sample_rate: int = 44100,
+    sample_rate: int | None = None,
+    classes: Classes | None = None,
     quiet: bool = False,
     **options: Any,
 ) -> ExportReport:
@@ -101,7 +116,9 @@ def export(
             (:func:`stemclean.layouts.base.writer`).
         destination: a folder outside the source that is new, empty, or holds an earlier export of the same source in
             the same format, finished or not.
-        sample_rate: sample rate of all exported audio, in Hz.
+        sample_rate: sample rate of all exported audio, in Hz; None: that of the layout.
+        classes: target classes: names of classes (``accompaniment`` is all that are not named), or target -> classes
+            that it holds, see :mod:`stemclean.exporting.targets`; None: the classes of the manifest.
         quiet: show no progress bars.
         options: settings of the named layout, such as ``allow_empty=True``.
 
@@ -114,11 +131,13 @@ def export(
     """
     layout = base.writer(to, options) if isinstance(to, str) else to
     chosen = layout.to_dict(given=True) if isinstance(layout, Settings) else {}
+    sample_rate = layout.sample_rate if sample_rate is None else sample_rate
+    shared = {} if classes is None else {"classes": classes}
     refined, destination = Path(refined), Path(destination)
     created = Created(
         by=f"stemclean {__version__}",
         command="export",
-        config={"to": layout.name, "sample_rate": sample_rate, **chosen},
+        config={"to": layout.name, "sample_rate": sample_rate, **shared, **chosen},
         inputs=[_input(refined, destination)],
     )
     if refined.is_dir():  # check before the scan, which takes long
@@ -128,18 +147,36 @@ def export(
     with only_writer(destination, folder=True):
         data, folder = layouts.load(refined, quiet=quiet)
         _check_destination(destination, None if layouts.is_list(refined) else folder, created, refined)
+        selection = Selection(data, Targets.of(classes, data.labels), held_out=layout.held_out)
+        converter = Converter(folder, destination, sample_rate, quiet=quiet)
         with _recorded(destination, created):
-            done = layout.write(data, folder, destination, sample_rate=sample_rate, quiet=quiet)
-    classes = {}
-    for label in data.labels:
-        why = {reason: _hours(seconds) for reason, seconds in sorted(done.lost_seconds.get(label, {}).items())}
-        lost = _hours(sum(done.lost_seconds.get(label, {}).values()))
-        classes[label] = ClassHours(_hours(done.kept_seconds.get(label, 0.0)), lost, why)
-    unjudged = sum(stem.verdict is None for stem in data.stems)
-    skipped = [*data.skipped, *done.skipped]
+            written = layout.write(selection, converter)
     return ExportReport(
-        layout.name, classes, len(data.stems), unjudged, done.files, done.turned_down, skipped, done.extra
+        layout=layout.name,
+        classes=_hours_of_classes(selection),
+        stems=len(data.stems),
+        unjudged=sum(stem.verdict is None for stem in data.stems),
+        outside=_hours(selection.outside_seconds),
+        output=written.lists[0] if written.lists else destination,
+        files=[*written.lists, *converter.files],
+        turned_down=converter.turned_down,
+        skipped=[*data.skipped, *selection.skipped],
+        extra=written.extra,
+        next_steps=written.next_steps,
     )
+
+
+def _hours_of_classes(selection: Selection) -> dict[str, ClassHours]:
+    kept, won = selection.kept_seconds, selection.won_seconds
+    return {
+        target: ClassHours(
+            _hours(kept[target]),
+            _hours(sum(lost.values())),
+            {reason: _hours(seconds) for reason, seconds in sorted(lost.items())},
+            {claim: _hours(seconds) for claim, seconds in sorted(won[target].items())},
+        )
+        for target, lost in selection.lost_seconds.items()
+    }
 
 
 def _check_destination(destination: Path, source: Path | None, created: Created, named_by: Path) -> None:

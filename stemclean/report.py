@@ -159,12 +159,10 @@ def describe_exported(exported: Mapping[str, Any]) -> dict[str, Any]:
         exported: :meth:`stemclean.export.ExportReport.to_dict`.
 
     Returns:
-        The same, with ``output`` (the list that was written) and with ``failures``, ``mixtures``, ``skipped_before``
-        (see :func:`skips`) instead of ``skipped``.
+        The same, with ``failures``, ``mixtures``, ``skipped_before`` (see :func:`skips`) instead of ``skipped``.
     """
     report = {key: value for key, value in exported.items() if key != "skipped"}
-    output = {"output": exported["files"][0]} if exported["files"] else {}
-    return {**report, **output, **skips(map(Skip.model_validate, exported["skipped"]))}
+    return {**report, **skips(map(Skip.model_validate, exported["skipped"]))}
 
 
 def describe_planted(truth: Manifest) -> dict[str, Any]:

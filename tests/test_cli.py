@@ -376,8 +376,9 @@ class TestExport:
             "zfturbo",
             classes,
             stems=7,
+            output=Path("set/zfturbo.csv"),
             files=[Path("set/zfturbo.csv"), Path("set/audio/a.flac")],
-            extra={"next": {"--dataset_type": 3, "training.instruments": ["vocals", "drums"]}},
+            next_steps=["in the trainer: --dataset_type 3"],
         )
         verb = create_autospec(export.export, return_value=report)
         monkeypatch.setattr(export, "export", verb)
@@ -390,7 +391,6 @@ class TestExport:
         assert result.stderr.splitlines() == [
             "wrote set/zfturbo.csv and 1 audio file",
             "in the trainer: --dataset_type 3",
-            "in the trainer: training.instruments vocals, drums",
         ]
 
     def test_labels_that_nobody_judged_are_told_of(self, exporting: Mock) -> None:
@@ -419,8 +419,10 @@ class TestExport:
 
     def test_settings_reach_the_layout(self, exporting: Mock) -> None:
         run("export refined.json --to zfturbo set --allow-empty --set chunk_size=5 --sample-rate 48000 -q")
-        assert exporting.call_args.kwargs == {"sample_rate": 48000, "quiet": True}
+        assert exporting.call_args.kwargs == {"sample_rate": 48000, "classes": None, "quiet": True}
         assert exporting.call_args.args[1] == ZFTurbo(allow_empty=True, chunk_size=5)
+        run("export refined.json --to zfturbo set --classes vocals,accompaniment -q")
+        assert exporting.call_args.kwargs["classes"] == ("vocals", "accompaniment")
 
     def test_json_is_the_report(self, exporting: Mock) -> None:
         assert json.loads(run("export refined.json --to zfturbo set --json").stdout)["classes"]["vocals"]["kept"] == 1.5

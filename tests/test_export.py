@@ -18,6 +18,7 @@ from stemclean.audio import files
 from stemclean.cli import app
 from stemclean.errors import ConfigError
 from stemclean.export import export
+from stemclean.exporting import converting
 from stemclean.layouts import base, zfturbo
 from stemclean.manifest import Created, Manifest, Stem, Verdict
 
@@ -318,13 +319,13 @@ def test_a_file_that_breaks_after_it_was_heard_costs_its_stem(
     data.add("song/bass_2.flac", tone(70), ["bass"])
     data.add("song/bass_3.wav", tone(60, channels=1), ["bass"])
     path, refined = data.folder / "song" / name, data.write()
-    copies = zfturbo._gains
+    gains = converting.song_gains
 
     def then_broken(*args: Any) -> Any:
         path.unlink() if fate == "gone" else path.write_text("no wave")
-        return copies(*args)
+        return gains(*args)
 
-    monkeypatch.setattr(zfturbo, "_gains", then_broken)
+    monkeypatch.setattr(converting, "song_gains", then_broken)
     report = export(refined, "zfturbo", tmp_path / "out", **OPTIONS)
     assert [(skip.path, skip.reason) for skip in report.skipped] == [
         (f"song/{name}", "not_found" if fate == "gone" else "changed_while_reading")
@@ -347,7 +348,7 @@ def test_a_class_whose_only_file_breaks_after_it_was_heard_is_refused(
         (data.folder / "song" / "drums.flac").unlink()
         return {}
 
-    monkeypatch.setattr(zfturbo, "_gains", then_gone)
+    monkeypatch.setattr(converting, "song_gains", then_gone)
     with pytest.raises(ConfigError, match="no stem is left for: drums") as caught:
         export(refined, "zfturbo", tmp_path / "out", **OPTIONS)
     assert "drums: 0:00:06 not_found" in caught.value.hint

@@ -15,7 +15,7 @@ from stemclean import layouts
 from stemclean.audio import decoders, extents, files, parts
 from stemclean.audio.containers import LENGTH_TOLERANCE
 from stemclean.errors import AudioError
-from stemclean.layouts.zfturbo import _reads_right
+from stemclean.exporting.converting import reads_right
 
 RATE = 44100
 
@@ -91,9 +91,9 @@ def test_what_others_would_not_read_whole_is_converted_for_them(
 ) -> None:
     path = tmp_path / f"drums{ending}"
     content = made(path, noise(1.0))
-    assert _reads_right(path, 0, RATE)
+    assert reads_right(path, 0, RATE)
     path.write_bytes(damage(content))
-    assert not _reads_right(path, 0, RATE)
+    assert not reads_right(path, 0, RATE)
 
 
 def test_files_of_other_channels_put_together_are_refused(

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-GENERATORS = ("schema", "manifest_page", "commands_page", "weights_page", "settings_page", "readme")
+GENERATORS = ("schema", "manifest_page", "commands_page", "weights_page", "settings_page", "formats_page", "readme")
 
 
 def stale(write: bool) -> list[Path]:

@@ -33,10 +33,27 @@ def command(
             metavar="DST", help="Folder for the training set: new, or from an earlier run of the same command."
         ),
     ],
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Format of the training set: zfturbo.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="FORMAT", help="Format of the training set: zfturbo, track_folders or csv.")
+    ],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES|FILE",
+            help="Classes of the training set, such as vocals,accompaniment (accompaniment is every class that is not "
+            "named), or a TOML or JSON file that lists the classes that each of them holds. Default: the classes of "
+            "REFINED.",
+        ),
+    ] = None,
     sample_rate: Annotated[
-        int, typer.Option(metavar="HZ", min=8000, max=384_000, help="Sample rate that the trainer expects.")
-    ] = 44100,
+        int | None,
+        typer.Option(
+            metavar="HZ",
+            min=8000,
+            max=384_000,
+            help="Sample rate that the trainer expects. Default: 44100; csv: files keep their rate.",
+        ),
+    ] = None,
     allow_empty: Annotated[
         bool,
         typer.Option(
@@ -58,12 +75,14 @@ def command(
 ) -> None:
     """Export a refined dataset for training a separator.
 
-    zfturbo is the format of Music-Source-Separation-Training, dataset type 3. A class gets only audio in which exactly
-    that class was found. Files with another sample rate or number of channels are converted and written to DST; all
-    others are used in place.
+    zfturbo is the format of Music-Source-Separation-Training, dataset type 3; track_folders is a folder per song with
+    one file per class, all of the same length; csv lists all stems with their labels and verdicts. A class gets only
+    audio in which nothing but that class was found. Files with another sample rate or number of channels are converted
+    and written to DST; zfturbo and csv use all others in place.
     """
     with reading(refined, quiet=quiet):
         from stemclean.export import export
+        from stemclean.exporting.targets import parse_classes
         from stemclean.layouts.base import writer
         from stemclean.report import describe_exported
         from stemclean.settings import SettingError, assignments, merged
@@ -73,14 +92,17 @@ def command(
         layout = writer(to, merged({}, given))
     except SettingError as error:
         raise error.at("--set") from None
-    exported = export(refined, layout, destination, sample_rate=sample_rate, quiet=quiet)
+    targets = None if classes is None else parse_classes(classes)
+    exported = export(refined, layout, destination, sample_rate=sample_rate, classes=targets, quiet=quiet)
     report = describe_exported(exported.to_dict())
     shown = table("Sound per class (h:mm:ss)", "class", "kept", "lost", "why lost", numbers=("kept", "lost"))
     for label, hours in report["classes"].items():
         why = ", ".join(f"{reason.replace('_', ' ')} {_clock(lost)}" for reason, lost in hours["why"].items())
         shown.add_row(label, _clock(hours["kept"]), _clock(hours["lost"]), why)
     data(report, [shown], as_json=as_json)
-    remark(*_judged(report, refined), *softer(report["turned_down"]), *_next_steps(report), quiet=quiet)
+    remark(
+        *_judged(report, refined), *softer(report["turned_down"]), *_wrote(report), *exported.next_steps, quiet=quiet
+    )
     report_failures(report["failures"], quiet=quiet)
 
 
@@ -96,18 +118,13 @@ def _judged(report: dict[str, Any], source: Path) -> list[str]:
     ]
 
 
-def _next_steps(report: dict[str, Any]) -> list[str]:
-    files = report["files"]
-    num_audio = len(files) - 1
+def _wrote(report: dict[str, Any]) -> list[str]:
+    num_audio = sum(Path(path).suffix in (".flac", ".wav") for path in report["files"])
     audio = f" and {num_audio} audio file{'s' if num_audio > 1 else ''}" if num_audio > 0 else ""
-    lines = [f"wrote {files[0]}{audio}"] if files else []
-    settings = report["extra"].get("next", {})
-    in_trainer = [f"in the trainer: {name} {_plain(value)}" for name, value in settings.items()]
-    return [*lines, *passed_over(report), *in_trainer]
-
-
-def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    lines = [f"wrote {report['output']}{audio}"]
+    if report["outside"]:
+        lines.append(f"left out {_clock(report['outside'])} of other classes")
+    return [*lines, *passed_over(report)]
 
 
 def _clock(hours: float) -> str:

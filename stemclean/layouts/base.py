@@ -20,14 +20,27 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from stemclean.errors import ConfigError, SkipReason
+from stemclean.exporting.converting import Converter
+from stemclean.exporting.selection import Selection
 from stemclean.labels import Profile, Reading
-from stemclean.manifest import Manifest, Skip
 from stemclean.settings import Settings, UnknownSettingError
 
-__all__ = ["Found", "Reader", "WriteReport", "Writer", "layouts", "reader_for", "writer"]
+__all__ = ["SPLITS", "Found", "Reader", "Writer", "Written", "layouts", "reader_for", "writer"]
 
 DATA = "give a folder of stems, a CSV instrum,path or a manifest (.json, .jsonl, .jsonl.gz)"
 """Hint that lists the accepted forms of a dataset."""
+
+
+SPLITS: Mapping[str, Literal["train", "validation", "test"]] = {
+    "train": "train",
+    "training": "train",
+    "valid": "validation",
+    "validation": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+"""Words for a split in lists and names of folders."""
 
 
 @dataclass(frozen=True)
@@ -72,44 +85,39 @@ class Reader(Protocol):
 
 
 @dataclass
-class WriteReport:
-    """Report of a writer.
+class Written:
+    """What a writer wrote, besides the audio that the converter lists.
 
     Args:
-        files: files written: lists first, then audio.
-        kept_seconds: class -> seconds of audio that the other codebase will find.
-        lost_seconds: class -> reason -> seconds left out. Multi-label stems count under each of their classes.
-        skipped: stems whose audio could not be read.
-        turned_down: song -> gain in dB, below 0, applied to all its stems because one exceeded full scale.
-        extra: further information to print, by name; JSON-serialisable.
+        lists: the list that is given to the trainer first, then other files that are not audio.
+        extra: further figures to report, by name; JSON-serialisable.
+        next_steps: lines that say how to use the result in the other codebase.
     """
 
-    files: list[Path] = field(default_factory=list)
-    kept_seconds: dict[str, float] = field(default_factory=dict)
-    lost_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
-    skipped: list[Skip] = field(default_factory=list)
-    turned_down: dict[str, float] = field(default_factory=dict)
+    lists: list[Path] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
+    next_steps: list[str] = field(default_factory=list)
 
 
 @runtime_checkable
 class Writer(Protocol):
-    """Writes a manifest in the format that another codebase reads."""
+    """Writes a selection of stems in the format that another codebase reads; see :mod:`stemclean.exporting`."""
 
     name: str
+    reader: str
+    """what reads the format, in a few words for the documentation"""
+    sample_rate: int | None
+    """sample rate of its audio in Hz, unless the user asks for another; None: files keep theirs"""
+    held_out: bool
+    """whether it takes declared validation and test stems"""
 
-    def write(
-        self, manifest: Manifest, folder: Path, destination: Path, *, sample_rate: int = 44100, quiet: bool = False
-    ) -> WriteReport:
-        """Write ``manifest`` below ``destination``.
+    def write(self, selection: Selection, converter: Converter) -> Written:
+        """Write the selection below ``converter.destination``.
 
         Args:
-            manifest: the dataset to write; its ``labels`` are the classes.
-            folder: folder that stem paths are relative to (:func:`stemclean.layouts.load` returns it).
-            destination: a folder outside ``folder``, created if it is missing. It is empty, or holds an earlier export
-                of the same source by this layout and the record of that export.
-            sample_rate: sample rate of all files, if the codebase needs a single one.
-            quiet: show no progress bar.
+            selection: the stems, with their target classes. The writer removes what it cannot use.
+            converter: reads and writes the audio. Its destination is empty, or holds an earlier export of the same
+                source in this format.
 
         Raises:
             ConfigError: the codebase could not use the result, for example because a class has no audio.

@@ -1,10 +1,10 @@
 """A list of files, ``instrum,path`` a line, as separator trainers read it; the files may lie anywhere.
 
-The header names the columns: ``instrum`` (or instrument, label, class, stem) and ``path`` (or file, filename, audio);
-also ``track`` (or song) and ``split``, if there are such. Comma, semicolon, tabulator or bar between them. Relative
-paths are relative to the list's folder, else to the working directory. Backslashes are read as slashes where no file is
-called so, and accents may be written in either form (NFC, NFD). A line that is broken is refused with its number, also
-one whose quote is not closed: no cell goes over several lines.
+The header names the columns: ``instrum`` (or instrument, label, labels, class, stem) and ``path`` (or file, filename,
+audio); also ``track`` (or song) and ``split``, if there are such. Comma, semicolon, tabulator or bar between them.
+Relative paths are relative to the list's folder, else to the working directory. Backslashes are read as slashes where
+no file is called so, and accents may be written in either form (NFC, NFD). A line that is broken is refused with its
+number, also one whose quote is not closed: no cell goes over several lines.
 """
 
 from __future__ import annotations
@@ -17,28 +17,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from stemclean.errors import ConfigError, SkipReason
 from stemclean.labels import Profile
 from stemclean.layouts.accents import otherwise_written
-from stemclean.layouts.base import Found
+from stemclean.layouts.base import SPLITS, Found
 from stemclean.layouts.naming import unclear
 
 _COLUMNS = {
-    "label": ("instrum", "instrument", "label", "class", "stem"),
+    "label": ("instrum", "instrument", "label", "labels", "class", "stem"),
     "path": ("path", "file", "filename", "file_path", "audio"),
     "track": ("track", "song"),
     "split": ("split", "subset"),
-}
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "valid": "validation",
-    "validation": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
 }
 
 
@@ -213,9 +204,9 @@ def _delimiter(lines: list[tuple[int, str]]) -> tuple[str, list[tuple[int, str]]
 
 
 def _split(path: Path, line: str, cell: str) -> Literal["train", "validation", "test"] | None:
-    if cell and cell.lower() not in _SPLITS:
-        raise ConfigError(f'{path}: {line}: no split named "{cell}"', f"known: {', '.join(_SPLITS)}, or leave it empty")
-    return cast('Literal["train", "validation", "test"] | None', _SPLITS.get(cell.lower()))
+    if cell and cell.lower() not in SPLITS:
+        raise ConfigError(f'{path}: {line}: no split named "{cell}"', f"known: {', '.join(SPLITS)}, or leave it empty")
+    return SPLITS.get(cell.lower())
 
 
 def _columns(path: Path, header: Sequence[str], line: str) -> dict[str, int]:

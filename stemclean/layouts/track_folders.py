@@ -1,25 +1,48 @@
 """One folder a song: ``song/drums.wav``, ``artist/album/song/Drums 2.flac``, ``song/drums/0017.wav``.
 
 It reads any folder, so it is asked last. Also folders of ``songname_drums.wav``; see :mod:`stemclean.layouts.naming`.
+If all folders in the dataset are named after splits, and one of them is ``train``, they declare the split of their
+songs, as in MUSDB18.
+
+It is written as ``train|valid|test/song/drums.wav`` and ``mixture.wav``, the shape of MUSDB18 that Demucs and
+Open-Unmix read, too. All files of a song have the same start and length; several stems of a class are summed.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
+from stemclean.exporting.converting import Converter
+from stemclean.exporting.selection import Item, Selection
+from stemclean.exporting.songs import write_songs
 from stemclean.labels import Profile, Reading
-from stemclean.layouts.base import Found
+from stemclean.layouts.base import SPLITS, Found, Written
 from stemclean.layouts.contradictions import settled
 from stemclean.layouts.naming import by_folder, folder_claims, readings, tracks
 from stemclean.layouts.walk import audio_files
+from stemclean.settings import Settings
+
+FOLDERS = {None: "train", "train": "train", "validation": "valid", "test": "test"}
+"""Split -> its folder, as in MUSDB18 and Demucs."""
 
 
-class TrackFolders:
-    """See the module."""
+class TrackFolders(Settings):
+    """See the module.
 
-    name = "track_folders"
-    priority = 100
+    Args:
+        mixture: also write ``mixture.wav``, the sum of all classes of a song.
+    """
+
+    name: ClassVar[str] = "track_folders"
+    priority: ClassVar[int] = 100
+    reader: ClassVar[str] = "everything that reads folders of songs"
+    sample_rate: ClassVar[int | None] = 44100
+    held_out: ClassVar[bool] = True
+
+    mixture: bool = True
 
     def can_read(self, path: Path, profile: Profile) -> bool:
         """Any folder."""
@@ -33,13 +56,45 @@ class TrackFolders:
         claims[path] = None  # the dataset's own name speaks for nothing
         own = readings(in_folder, path, profile)
         song_of = tracks(files, path, profile)
+        split_in = _splits(files, path)
+        song_of = _without_splits(song_of, split_in)
         found: dict[Path, tuple[Reading, str]] = {}
         for beside in by_folder(in_folder).values():  # folders that lie in one folder
             said = {file: claims[folder] for folder in beside for file in in_folder[folder]}
             found |= settled(said, own, profile)
         for file in files:
             reading, detail = found[file]
-            yield Found(file, reading.label, song_of[file], detail=detail, reading=reading)
+            split = SPLITS[split_in[file].lower()] if file in split_in else None
+            yield Found(file, reading.label, song_of[file], split, detail=detail, reading=reading)
+
+    def write(self, selection: Selection, converter: Converter) -> Written:
+        """Write the songs, see :func:`stemclean.exporting.songs.write_songs`.
+
+        Returns:
+            No list; as ``extra``: ``num_songs``, by folder of the split.
+        """
+        converter.listen(selection)
+        songs = write_songs(selection, converter, _place, mixture="mixture" if self.mixture else None)
+        counts = Counter(FOLDERS[song.items[0].stem.split] for song in songs)
+        return Written(extra={"num_songs": dict(sorted(counts.items()))})
 
 
 LAYOUT = TrackFolders()
+
+
+def _place(item: Item) -> str:
+    return f"{FOLDERS[item.stem.split]}/{item.stem.track or item.stem.id}"
+
+
+def _splits(files: list[Path], path: Path) -> dict[Path, str]:
+    """Return the folder of the split of each file, if the dataset is divided into such folders; else nothing."""
+    tops = {file: file.relative_to(path).parts[0] for file in files}
+    names = {name.lower() for name in tops.values()}
+    return tops if names <= SPLITS.keys() and "train" in names else {}
+
+
+def _without_splits(song_of: dict[Path, str], split_in: dict[Path, str]) -> dict[Path, str]:
+    """Return the songs without the folder of their split, unless two songs would then have the same name."""
+    short = {file: song.removeprefix(f"{split_in[file]}/") for file, song in song_of.items() if file in split_in}
+    places = Counter(name for _, name in {(song_of[file], name) for file, name in short.items()})
+    return {file: short[file] if file in short and places[short[file]] == 1 else song for file, song in song_of.items()}

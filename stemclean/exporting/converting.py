@@ -1,0 +1,223 @@
+"""Convert the audio of an export: read it, keep it below full scale, and write what cannot be used in place."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stemclean.audio import files
+from stemclean.audio.headroom import gain_below_full_scale
+from stemclean.audio.unchanged import Unchanged
+from stemclean.audio.waveform import Waveform
+from stemclean.data.song_levels import song_of
+from stemclean.errors import ConfigError, of_one_file
+from stemclean.exporting.selection import Item, Selection
+from stemclean.units import amplitude_to_db
+
+__all__ = ["AUDIO", "CHANNELS", "Converter", "Meter", "Placed", "reads_right", "song_gains"]
+
+AUDIO = "audio"
+"""Folder below the destination for the written audio of formats that are lists."""
+
+CHANNELS = 2
+"""Number of channels of all audio, if a sample rate is given: separators are trained on stereo."""
+
+MAX_CHANNELS = 8
+"""Limit of FLAC."""
+
+READ_RIGHT = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "VORBIS"})
+"""libsndfile's names of the codecs that it seeks in exactly; other files are decoded once and written."""
+
+FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE"})
+"""Codecs that are written with 24 bits; the others have no more than 16."""
+
+Meter = Callable[[Item, Iterable[Waveform]], str]
+"""Listens to an item, given blocks ``(channel, time)`` of the sound as it will be written, before any gain. Returns the
+reason for leaving it out, or an empty string."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An item and its file.
+
+    Args:
+        item: the item.
+        path: the file that a trainer reads: the original, or a converted copy.
+    """
+
+    item: Item
+    path: Path
+
+
+class Converter:
+    """Reads and writes the audio of one export.
+
+    Args:
+        folder: folder that the paths of the stems are relative to.
+        destination: folder that files are written to.
+        sample_rate: sample rate of all audio, in Hz, which then has two channels; None: files stay as they are.
+        quiet: show no progress bars.
+
+    Attributes:
+        files: audio files in the destination, those of earlier runs included, in the order of the items.
+        turned_down: song -> gain in dB, below 0, applied to all its stems because one exceeded full scale.
+
+    Raises:
+        ConfigError: the source lies in the destination.
+    """
+
+    def __init__(self, folder: Path, destination: Path, sample_rate: int | None, *, quiet: bool = False) -> None:
+        if folder.resolve().is_relative_to(destination.resolve()):
+            raise ConfigError(f"the source {folder} lies in the destination {destination}", "choose another folder")
+        self.folder, self.destination, self.sample_rate, self.quiet = folder, destination, sample_rate, quiet
+        self.files: list[Path] = []
+        self.turned_down: dict[str, float] = {}
+        self._unchanged = Unchanged()
+        self._written_peaks: dict[str, dict[str, float]] = {}  # song -> stem that has to be converted -> peak
+        self._reads_right: set[str] = set()
+
+    def listen(self, selection: Selection, meter: Meter | None = None) -> None:
+        """Read every item once; what cannot be read, does not pass the meter, or is a copy leaves the selection."""
+
+        def check(item: Item) -> str:
+            stem = item.stem
+            with self.reading(item) as source:
+                peak = _Peak(self.blocks(item))
+                reason = meter(item, peak) if meter else ""
+                peak.finish()
+                right = reads_right(source, stem.stream, self.sample_rate)
+            reason = reason or ("" if not peak.peak else selection.copy_reason(item))  # silent stems are not duplicates
+            if not reason and right:
+                self._reads_right.add(stem.id)
+            elif not reason:
+                self._written_peaks.setdefault(song_of(stem), {})[stem.id] = peak.peak
+            return reason
+
+        selection.keep(check, title="listen", quiet=self.quiet)
+
+    def place(self, selection: Selection) -> list[Placed]:
+        """Return a file for every item: the original if it has the right form, else a copy below ``audio/``.
+
+        If a copy would exceed full scale, all stems of its song are written, attenuated by the same gain. An item that
+        can no longer be read leaves the selection. Call :meth:`listen` first.
+        """
+        gains = song_gains(self._written_peaks)
+        placed: list[Placed] = []
+
+        def check(item: Item) -> str:
+            gain = gains.get(song_of(item.stem), 1.0)
+            with self.reading(item) as source:
+                path = self._placed(item, source, gain)
+            if path != source:
+                self.files.append(path)
+            placed.append(Placed(item, path))
+            if gain != 1.0:
+                self.turned_down[item.stem.track or item.stem.id] = in_db(gain)
+            return ""
+
+        selection.keep(check, title="write", quiet=self.quiet)
+        return placed
+
+    @contextmanager
+    def reading(self, item: Item) -> Iterator[Path]:
+        """Context for reading the file of an item, which must be the one that was judged, and not change in the run.
+
+        Raises:
+            AudioError: it was changed, or fails in the block.
+        """
+        source = self._source(item)
+        with self._unchanged.reading(source, item.stem.sha256), of_one_file(source):
+            yield source
+
+    def blocks(self, item: Item) -> Iterator[Waveform]:
+        """Yield the sound of an item as it will be written, before any gain. Shape: (channel, time)."""
+        as_it_is = self.sample_rate is None and item.stem.channels <= MAX_CHANNELS
+        channels = None if as_it_is else CHANNELS
+        return files.blocks(
+            self._source(item), sample_rate=self.sample_rate, channels=channels, stream=item.stem.stream
+        )
+
+    def _source(self, item: Item) -> Path:
+        return self.folder / item.stem.path
+
+    def _placed(self, item: Item, source: Path, gain: float) -> Path:
+        right = item.stem.id in self._reads_right and reads_right(source, item.stem.stream, self.sample_rate)
+        return source if right and gain == 1.0 else self._converted(item, source, gain)
+
+    def _converted(self, item: Item, source: Path, gain: float) -> Path:
+        """Write a copy; an existing file has the same content and is kept."""
+        stem = item.stem
+        contents = f"{stem.sha256 or source.stat().st_mtime_ns} {stem.stream} {self.sample_rate}"
+        contents += f" {in_db(gain)} dB" if gain != 1.0 else ""
+        mark = hashlib.sha256(contents.encode()).hexdigest()[:8]
+        parts = safe_parts(stem.id)
+        path = self.destination / AUDIO / "/".join(parts[:-1]) / f"{parts[-1]}.{mark}.flac"
+        if not path.exists():
+            info = files.probe(source, stem.stream)
+            rate = self.sample_rate or info.sample_rate
+            channels = info.channels if self.sample_rate is None and info.channels <= MAX_CHANNELS else CHANNELS
+            with files.create(path, rate, channels, subtype=written_subtype(info.subtype)) as file:
+                for block in self.blocks(item):
+                    file.write(block * np.float32(gain))
+        return path
+
+
+class _Peak:
+    """Blocks of a sound, and their highest absolute value."""
+
+    def __init__(self, blocks: Iterator[Waveform]) -> None:
+        self._blocks = blocks
+        self.peak = 0.0
+
+    def __iter__(self) -> Iterator[Waveform]:
+        for block in self._blocks:
+            self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+            yield block
+
+    def finish(self) -> None:
+        """Read the rest."""
+        for _ in self:
+            pass
+
+
+def reads_right(path: Path, stream: int, sample_rate: int | None) -> bool:
+    """Return whether a trainer that uses soundfile reads a file with the given rate, two channels and exact samples.
+
+    With ``sample_rate`` None, any file with a single stream will do.
+    """
+    info = files.probe(path, stream)
+    if sample_rate is None:
+        return info.num_streams == 1
+    shape = (info.sample_rate, info.channels, info.num_streams)
+    return shape == (sample_rate, CHANNELS, 1) and info.subtype in READ_RIGHT and info.plain
+
+
+def song_gains(peaks: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Return the gains of songs in which a written file would clip: song -> factor that keeps all below full scale.
+
+    Args:
+        peaks: song -> written file -> highest absolute value.
+    """
+    gains = {song: gain_below_full_scale(max(of_song.values())) for song, of_song in peaks.items()}
+    return {song: gain for song, gain in gains.items() if in_db(gain)}
+
+
+def in_db(gain: float) -> float:
+    """Return a gain in dB, with three decimals."""
+    return round(amplitude_to_db(gain), 3) + 0.0
+
+
+def safe_parts(path: str) -> Sequence[str]:
+    """Return the parts of a POSIX path as names that any file system and list can hold."""
+    return [re.sub(r"[^\w #()+,=-]", "_", part).strip() or "_" for part in path.split("/")]
+
+
+def written_subtype(subtype: str) -> str:
+    """Return the sample format of a copy: 24 bits if the source has more than 16."""
+    return "PCM_24" if subtype in FINE else "PCM_16"

@@ -1,0 +1,190 @@
+"""What every format that is written must hold, and every format that is read gives back what was written.
+
+A new format is tested the moment its file exists. Figures of one format stand in its own tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from export_dataset import HZ, LABELS, RATE, SECONDS, Dataset, run, snapshot, tone
+from typer.testing import CliRunner
+
+from stemclean import layouts
+from stemclean.audio import files
+from stemclean.cli import app
+from stemclean.export import ExportReport
+from stemclean.layouts import base
+from stemclean.manifest import Manifest
+
+WRITERS = [name for name, layout in base.layouts().items() if isinstance(layout, base.Writer)]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Dataset:
+    dataset = Dataset(tmp_path / "stems")
+    for label in LABELS:
+        dataset.add(f"kept/{label}.wav", [label])
+        dataset.add(f"fine/{label}.flac", [label], subtype="PCM_24")
+        dataset.add(f"checked/{label}.wav", [label], split="validation")
+        dataset.add(f"tested/{label}.wav", [label], split="test", verdict=("keep", "held_out"))
+    dataset.add("renamed/drums_1.wav", ["bass"], tone(71), verdict=("relabel", "other_class_found"))
+    dataset.add("mixed/drums_2.wav", ["bass", "drums"], verdict=("mixed", "unclaimed_class_present"))
+    dataset.add("dropped/vocals_1.wav", [], verdict=("drop", "no_class"))
+    dataset.add("dropped/vocals_2.wav", ["vocals"], np.zeros((2, 4000), np.float32), verdict=("drop", "silent"))
+    dataset.add("rates/vocals.wav", ["vocals"], tone(440, rate=3 * RATE), 3 * RATE)
+    dataset.add("rates/bass.wav", ["bass"], tone(64, channels=1))
+    dataset.add("loud/other.wav", ["other"], tone(900, peak=1.5, channels=1), subtype="FLOAT")
+    dataset.add("loud/drums.wav", ["drums"], tone(1400, peak=0.5))
+    dataset.add("twice/other_1.wav", ["other"], tone(650))
+    dataset.add("twice/other_2.wav", ["other"], tone(650))
+    dataset.add("torn/bass.wav", ["bass"], tone(66)).write_bytes(b"RIFF")
+    return dataset
+
+
+def audio(report: ExportReport) -> Iterator[Path]:
+    return (path for path in report.files if path.suffix in (".wav", ".flac"))
+
+
+def read_back(report: ExportReport) -> tuple[Manifest, Path]:
+    assert report.output is not None
+    return layouts.load(report.output, quiet=True)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+class TestWriters:
+    def test_the_source_is_left_alone_and_every_file_is_outside_of_it(
+        self, name: str, data: Dataset, tmp_path: Path
+    ) -> None:
+        refined = data.write()
+        before = snapshot(data.folder), refined.read_bytes()
+        report = run(refined, name, tmp_path / "out")
+        assert (snapshot(data.folder), refined.read_bytes()) == before
+        assert report.files
+        assert all(path.is_file() and path.is_relative_to(tmp_path / "out") for path in report.files)
+        found = {path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name[0] != "."}
+        assert {path.name for path in found - set(report.files)} <= {"export.json", "song.json"}
+
+    def test_all_written_audio_has_the_rate_and_two_channels(self, name: str, data: Dataset, tmp_path: Path) -> None:
+        written = list(audio(run(data.write(), name, tmp_path / "out")))
+        assert len(written) >= 4
+        for path in written:
+            info = soundfile.info(path)
+            assert (info.samplerate, info.channels) == (RATE, 2)
+            assert info.frames == SECONDS * RATE
+
+    def test_no_sound_is_clipped(self, name: str, data: Dataset, tmp_path: Path) -> None:
+        report = run(data.write(), name, tmp_path / "out")
+        assert list(report.turned_down) == ["loud"]
+        for path in audio(report):
+            assert np.abs(files.read(path)).max() <= 1.0
+        gain = 10 ** (report.turned_down["loud"] / 20)
+        loud = [path for path in audio(report) if "loud" in path.as_posix()]
+        for label, hz, peak in (("other", 900, 1.5), ("drums", 1400, 0.5)):
+            (path,) = (path for path in loud if path.name.startswith(label))
+            np.testing.assert_allclose(files.read(path), gain * tone(hz, peak=peak), atol=4 / 32768)
+
+    def test_hours_add_up(self, name: str, data: Dataset, tmp_path: Path) -> None:
+        report = run(data.write(), name, tmp_path / "out")
+        for label, hours in report.classes.items():
+            seconds = sum(stem.duration for stem in data.stems if label in (stem.labels or stem.claimed))
+            assert hours.kept + hours.lost == pytest.approx(seconds / 3600, abs=2e-6)
+            assert sum(hours.why.values()) == pytest.approx(hours.lost, abs=2e-6)
+        assert report.outside == 0
+        assert report.classes["bass"].won == {"drums": pytest.approx(SECONDS / 3600, abs=1e-6)}
+
+    def test_what_should_not_be_trained_on_is_left_out_for_its_reason(
+        self, name: str, data: Dataset, tmp_path: Path
+    ) -> None:
+        report = run(data.write(), name, tmp_path / "out")
+        reasons = {label: set(hours.why) - {"held_out"} for label, hours in report.classes.items()}
+        assert reasons == {
+            "vocals": {"no_class", "silent"},
+            "bass": {"several_classes", "changed_since_scan"},
+            "drums": {"several_classes"},
+            "other": {"duplicate_in_song"},
+        }
+        assert [(skip.path, skip.reason) for skip in report.skipped] == [("torn/bass.wav", "changed_since_scan")]
+
+    def test_a_coarser_class_takes_what_fits_it_alone(self, name: str, data: Dataset, tmp_path: Path) -> None:
+        data.add("mixed/vocals_3.wav", ["vocals", "bass"], verdict=("mixed", "unclaimed_class_present"))
+        report = run(data.write(), name, tmp_path / "out", classes=("vocals", "accompaniment"))
+        assert list(report.classes) == ["vocals", "accompaniment"]
+        assert report.classes["accompaniment"].why["several_classes"] == pytest.approx(SECONDS / 3600, abs=1e-6)
+        assert report.classes["vocals"].why["several_classes"] == pytest.approx(SECONDS / 3600, abs=1e-6)
+        kept = {label: hours.kept for label, hours in run(data.write(), name, tmp_path / "plain").classes.items()}
+        mixed = SECONDS / 3600  # bass and drums, which no single class may hold
+        assert report.classes["accompaniment"].kept == pytest.approx(
+            kept["bass"] + kept["drums"] + kept["other"] + mixed, abs=4e-6
+        )
+
+    def test_classes_that_nobody_asked_for_are_counted_apart(self, name: str, data: Dataset, tmp_path: Path) -> None:
+        report = run(data.write(), name, tmp_path / "out", classes={"drums": ["drums"], "bass": ["bass"]})
+        assert list(report.classes) == ["drums", "bass"]
+        total = sum(stem.duration for stem in data.stems if {"vocals", "other"} & {*(stem.labels or stem.claimed)})
+        assert report.outside == pytest.approx(total / 3600, abs=2e-6)
+        assert not any("vocals" in path.name or "other" in path.name for path in audio(report))
+
+    def test_a_second_run_rewrites_nothing_and_says_the_same(self, name: str, data: Dataset, tmp_path: Path) -> None:
+        refined = data.write()
+        first = run(refined, name, tmp_path / "out")
+        before = snapshot(tmp_path / "out")
+        assert run(refined, name, tmp_path / "out") == first
+        after = snapshot(tmp_path / "out")
+        assert {path: content for path, (content, _) in after.items()} == {
+            path: content for path, (content, _) in before.items()
+        }
+        for path in audio(first):
+            relative = path.relative_to(tmp_path / "out").as_posix()
+            assert after[relative] == before[relative]
+
+    def test_what_a_name_says_is_missing_is_no_stem(self, name: str, data: Dataset, tmp_path: Path) -> None:
+        songs = tmp_path / "songs"
+        for label in LABELS:
+            files.write(songs / "song" / f"{label}.wav", tone(HZ[label]), RATE)
+        for negated in ("no_vocals", "song without drums", "instrumental"):
+            files.write(songs / "song" / f"{negated}.wav", tone(300 + len(negated)), RATE)
+        report = run(songs, name, tmp_path / "out")
+        assert {label: hours.kept for label, hours in report.classes.items()} == dict.fromkeys(
+            LABELS, pytest.approx(SECONDS / 3600, abs=1e-6)
+        )
+        assert {skip.path for skip in report.skipped} == {
+            "song/no_vocals.wav", "song/song without drums.wav", "song/instrumental.wav",
+        }  # fmt: skip
+        assert report.unjudged == report.stems == 4
+
+    def test_our_readers_find_the_same_classes_tracks_and_splits(
+        self, name: str, data: Dataset, tmp_path: Path
+    ) -> None:
+        report = run(data.write(), name, tmp_path / "out")
+        found, folder = read_back(report)
+        for label, hours in report.classes.items():
+            seconds = sum(stem.duration for stem in found.stems if stem.claimed == [label])
+            assert seconds / 3600 == pytest.approx(hours.kept, abs=1e-5)
+        for stem in found.stems:
+            info = soundfile.info(folder / stem.path)
+            assert (info.samplerate, info.channels) == (RATE, 2)
+        held_out = base.layouts()[name].held_out  # type: ignore[union-attr]
+        if not held_out:
+            return
+        label_of = {(stem.track, stem.split or "train"): stem for stem in data.stems}
+        assert {(stem.track, stem.split or "train") for stem in found.stems} == {
+            key for key in label_of if key[0] not in ("mixed", "dropped", "torn")
+        }
+
+
+def test_the_help_names_every_format() -> None:
+    text = " ".join(CliRunner().invoke(app, ["export", "--help"], env={"COLUMNS": "300"}).stdout.split())
+    assert [name for name in WRITERS if name not in text] == []
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_writer_says_what_it_is(name: str) -> None:
+    layout = base.layouts()[name]
+    assert isinstance(layout, base.Writer)
+    assert layout.reader and isinstance(layout.held_out, bool)
+    assert layout.sample_rate is None or layout.sample_rate > 0

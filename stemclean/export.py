@@ -104,6 +104,8 @@ def export(
     *,
     sample_rate: int | None = None,
     classes: Classes | None = None,
+    min_quality: float | None = None,
+    cut: bool = False,
     quiet: bool = False,
     **options: Any,
 ) -> ExportReport:
@@ -119,6 +121,9 @@ def export(
         sample_rate: sample rate of all exported audio, in Hz; None: that of the layout.
         classes: target classes: names of classes (``accompaniment`` is all that are not named), or target -> classes
             that it holds, see :mod:`stemclean.exporting.targets`; None: the classes of the manifest.
+        min_quality: label quality below which a training stem is left out, in [0, 1]; None: any will do.
+        cut: export only the parts of training stems that fit their class, with short fades, so that a half-clean stem
+            is half kept; see :mod:`stemclean.exporting.cutting`.
         quiet: show no progress bars.
         options: settings of the named layout, such as ``allow_empty=True``.
 
@@ -132,7 +137,10 @@ def export(
     layout = base.writer(to, options) if isinstance(to, str) else to
     chosen = layout.to_dict(given=True) if isinstance(layout, Settings) else {}
     sample_rate = layout.sample_rate if sample_rate is None else sample_rate
-    shared = {} if classes is None else {"classes": classes}
+    if min_quality is not None and not 0 <= min_quality <= 1:
+        raise ConfigError(f"the minimum quality is {min_quality:g}; it must be from 0 to 1")
+    asked = {"classes": classes, "min_quality": min_quality, "cut": cut or None}
+    shared = {name: value for name, value in asked.items() if value is not None}
     refined, destination = Path(refined), Path(destination)
     created = Created(
         by=f"stemclean {__version__}",
@@ -147,7 +155,13 @@ def export(
     with only_writer(destination, folder=True):
         data, folder = layouts.load(refined, quiet=quiet)
         _check_destination(destination, None if layouts.is_list(refined) else folder, created, refined)
-        selection = Selection(data, Targets.of(classes, data.labels), held_out=layout.held_out)
+        selection = Selection(
+            data,
+            Targets.of(classes, data.labels),
+            held_out=layout.held_out,
+            min_quality=min_quality,
+            cut=cut,
+        )
         converter = Converter(folder, destination, sample_rate, quiet=quiet)
         with _recorded(destination, created):
             written = layout.write(selection, converter)

@@ -419,10 +419,13 @@ class TestExport:
 
     def test_settings_reach_the_layout(self, exporting: Mock) -> None:
         run("export refined.json --to zfturbo set --allow-empty --set chunk_size=5 --sample-rate 48000 -q")
-        assert exporting.call_args.kwargs == {"sample_rate": 48000, "classes": None, "quiet": True}
+        assert exporting.call_args.kwargs == {
+            "sample_rate": 48000, "classes": None, "min_quality": None, "cut": False, "quiet": True,
+        }  # fmt: skip
         assert exporting.call_args.args[1] == ZFTurbo(allow_empty=True, chunk_size=5)
-        run("export refined.json --to zfturbo set --classes vocals,accompaniment -q")
-        assert exporting.call_args.kwargs["classes"] == ("vocals", "accompaniment")
+        run("export refined.json --to zfturbo set --classes vocals,accompaniment --cut --min-quality 0.7 -q")
+        asked = {name: exporting.call_args.kwargs[name] for name in ("classes", "cut", "min_quality")}
+        assert asked == {"classes": ("vocals", "accompaniment"), "cut": True, "min_quality": 0.7}
 
     def test_json_is_the_report(self, exporting: Mock) -> None:
         assert json.loads(run("export refined.json --to zfturbo set --json").stdout)["classes"]["vocals"]["kept"] == 1.5

@@ -19,7 +19,7 @@ from stemclean.audio import files
 from stemclean.cli import app
 from stemclean.export import ExportReport
 from stemclean.layouts import base
-from stemclean.manifest import Manifest
+from stemclean.manifest import Manifest, Region
 
 WRITERS = [name for name, layout in base.layouts().items() if isinstance(layout, base.Writer)]
 
@@ -128,6 +128,44 @@ class TestWriters:
         total = sum(stem.duration for stem in data.stems if {"vocals", "other"} & {*(stem.labels or stem.claimed)})
         assert report.outside == pytest.approx(total / 3600, abs=2e-6)
         assert not any("vocals" in path.name or "other" in path.name for path in audio(report))
+
+    def test_half_of_a_half_clean_stem_is_kept(self, name: str, data: Dataset, tmp_path: Path) -> None:
+        half = [Region(start=0, end=1, labels=["drums"]), Region(start=1, end=2, labels=["bass", "drums"])]
+        data.add("half/drums_4.wav", ["bass", "drums"], tone(1300), regions=half, verdict=("mixed", "bleed"))
+        data.add("held/drums.wav", ["drums"], tone(1350), regions=half, split="test")
+        whole = run(data.write(), name, tmp_path / "whole")
+        report = run(data.write(), name, tmp_path / "out", cut=True)
+        one = 1 / 3600
+        assert report.classes["drums"].kept == pytest.approx(whole.classes["drums"].kept + one, abs=2e-6)
+        assert report.classes["bass"].kept == pytest.approx(whole.classes["bass"].kept, abs=2e-6)
+        for label in ("bass", "drums"):
+            lost = whole.classes[label].why["several_classes"] - one
+            assert report.classes[label].why["several_classes"] == pytest.approx(lost, abs=2e-6)
+        (path,) = (path for path in audio(report) if path.parent.name == "half" and path.name.startswith("drums"))
+        sound, faded = files.read(path), round(0.02 * RATE)
+        np.testing.assert_allclose(sound[:, : RATE - faded], tone(1300)[:, : RATE - faded], atol=2 / 32768)
+        assert np.abs(sound[:, RATE - 4 : RATE]).max() < 0.1  # it fades out
+        assert sound[:, RATE:].any() is np.False_
+        held = {path.name for path in audio(report) if path.parent.name == "held"}
+        assert held == {path.name for path in audio(whole) if path.parent.name == "held"}  # whole, in its own place
+        assert run(data.write(), name, tmp_path / "out", cut=True) == report
+
+    def test_stems_below_the_quality_are_left_out_but_for_held_out_ones(
+        self, name: str, data: Dataset, tmp_path: Path
+    ) -> None:
+        before = run(data.write(), name, tmp_path / "all")
+        unsure = {"kept/vocals": 0.2, "kept/bass": None, "tested/drums": 0.1}
+        for place, stem in enumerate(data.stems):
+            if stem.id in unsure:
+                assert stem.verdict is not None
+                verdict = stem.verdict.model_copy(update={"label_quality": unsure[stem.id]})
+                data.stems[place] = stem.model_copy(update={"verdict": verdict})
+        report = run(data.write(), name, tmp_path / "out", min_quality=0.3)
+        lost = pytest.approx(SECONDS / 3600, abs=1e-6)
+        assert report.classes["vocals"].why["low_quality"] == lost
+        assert report.classes["bass"].why["not_judged"] == lost
+        assert report.classes["drums"] == before.classes["drums"]
+        assert report.classes["vocals"].kept == pytest.approx(before.classes["vocals"].kept - SECONDS / 3600, abs=2e-6)
 
     def test_a_second_run_rewrites_nothing_and_says_the_same(self, name: str, data: Dataset, tmp_path: Path) -> None:
         refined = data.write()

@@ -45,6 +45,23 @@ def command(
             "REFINED.",
         ),
     ] = None,
+    min_quality: Annotated[
+        float | None,
+        typer.Option(
+            metavar="QUALITY",
+            min=0.0,
+            max=1.0,
+            help="Leave out training stems whose label quality is lower, relabelled ones included.",
+        ),
+    ] = None,
+    cut: Annotated[
+        bool,
+        typer.Option(
+            "--cut",
+            help="Export only the parts of training stems in which nothing but their class was found, so that a "
+            "half-clean stem is half kept.",
+        ),
+    ] = False,
     sample_rate: Annotated[
         int | None,
         typer.Option(
@@ -93,7 +110,16 @@ def command(
     except SettingError as error:
         raise error.at("--set") from None
     targets = None if classes is None else parse_classes(classes)
-    exported = export(refined, layout, destination, sample_rate=sample_rate, classes=targets, quiet=quiet)
+    exported = export(
+        refined,
+        layout,
+        destination,
+        sample_rate=sample_rate,
+        classes=targets,
+        min_quality=min_quality,
+        cut=cut,
+        quiet=quiet,
+    )
     report = describe_exported(exported.to_dict())
     shown = table("Sound per class (h:mm:ss)", "class", "kept", "lost", "why lost", numbers=("kept", "lost"))
     for label, hours in report["classes"].items():

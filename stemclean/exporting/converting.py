@@ -13,14 +13,18 @@ import numpy as np
 
 from stemclean.audio import files
 from stemclean.audio.headroom import gain_below_full_scale
+from stemclean.audio.splicing import splice
 from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
 from stemclean.data.song_levels import song_of
 from stemclean.errors import ConfigError, of_one_file
 from stemclean.exporting.selection import Item, Selection
-from stemclean.units import amplitude_to_db
+from stemclean.units import amplitude_to_db, seconds_to_samples
 
 __all__ = ["AUDIO", "CHANNELS", "Converter", "Meter", "Placed", "reads_right", "song_gains"]
+
+FADE = 0.01
+"""Length in seconds of the cross-fades where parts of a stem are joined, and of the fades at its cut ends."""
 
 AUDIO = "audio"
 """Folder below the destination for the written audio of formats that are lists."""
@@ -79,8 +83,8 @@ class Converter:
         self.files: list[Path] = []
         self.turned_down: dict[str, float] = {}
         self._unchanged = Unchanged()
-        self._written_peaks: dict[str, dict[str, float]] = {}  # song -> stem that has to be converted -> peak
-        self._reads_right: set[str] = set()
+        self._written_peaks: dict[str, dict[tuple[str, str], float]] = {}  # song -> item to be converted -> peak
+        self._reads_right: set[tuple[str, str]] = set()
 
     def listen(self, selection: Selection, meter: Meter | None = None) -> None:
         """Read every item once; what cannot be read, does not pass the meter, or is a copy leaves the selection."""
@@ -91,12 +95,12 @@ class Converter:
                 peak = _Peak(self.blocks(item))
                 reason = meter(item, peak) if meter else ""
                 peak.finish()
-                right = reads_right(source, stem.stream, self.sample_rate)
+                right = item.spans is None and reads_right(source, stem.stream, self.sample_rate)
             reason = reason or ("" if not peak.peak else selection.copy_reason(item))  # silent stems are not duplicates
             if not reason and right:
-                self._reads_right.add(stem.id)
+                self._reads_right.add(item.key)
             elif not reason:
-                self._written_peaks.setdefault(song_of(stem), {})[stem.id] = peak.peak
+                self._written_peaks.setdefault(song_of(stem), {})[item.key] = peak.peak
             return reason
 
         selection.keep(check, title="listen", quiet=self.quiet)
@@ -135,19 +139,38 @@ class Converter:
         with self._unchanged.reading(source, item.stem.sha256), of_one_file(source):
             yield source
 
-    def blocks(self, item: Item) -> Iterator[Waveform]:
-        """Yield the sound of an item as it will be written, before any gain. Shape: (channel, time)."""
+    def blocks(self, item: Item, *, aligned: bool = False) -> Iterator[Waveform]:
+        """Yield the sound of an item as it will be written, before any gain.
+
+        Args:
+            item: the item; of one with spans, only these are heard.
+            aligned: keep the time of everything: silence replaces what lies between the spans, which are otherwise
+                joined.
+
+        Yields:
+            Shape: (channel, time).
+        """
         as_it_is = self.sample_rate is None and item.stem.channels <= MAX_CHANNELS
         channels = None if as_it_is else CHANNELS
-        return files.blocks(
+        sound = files.blocks(
             self._source(item), sample_rate=self.sample_rate, channels=channels, stream=item.stem.stream
         )
+        if item.spans is None:
+            return sound
+        rate = self.sample_rate or item.stem.sample_rate
+        num_samples = files.resampled_length(item.stem.num_samples, item.stem.sample_rate, rate)
+        regions = [
+            (seconds_to_samples(start, rate), min(seconds_to_samples(end, rate), num_samples))
+            for start, end in item.spans
+        ]
+        fade = seconds_to_samples(FADE, rate)
+        return _muted(sound, regions, num_samples, fade) if aligned else splice(sound, regions, num_samples, fade)
 
     def _source(self, item: Item) -> Path:
         return self.folder / item.stem.path
 
     def _placed(self, item: Item, source: Path, gain: float) -> Path:
-        right = item.stem.id in self._reads_right and reads_right(source, item.stem.stream, self.sample_rate)
+        right = item.key in self._reads_right and reads_right(source, item.stem.stream, self.sample_rate)
         return source if right and gain == 1.0 else self._converted(item, source, gain)
 
     def _converted(self, item: Item, source: Path, gain: float) -> Path:
@@ -155,6 +178,7 @@ class Converter:
         stem = item.stem
         contents = f"{stem.sha256 or source.stat().st_mtime_ns} {stem.stream} {self.sample_rate}"
         contents += f" {in_db(gain)} dB" if gain != 1.0 else ""
+        contents += f" {item.spans}" if item.spans is not None else ""
         mark = hashlib.sha256(contents.encode()).hexdigest()[:8]
         parts = safe_parts(stem.id)
         path = self.destination / AUDIO / "/".join(parts[:-1]) / f"{parts[-1]}.{mark}.flac"
@@ -166,6 +190,23 @@ class Converter:
                 for block in self.blocks(item):
                     file.write(block * np.float32(gain))
         return path
+
+
+def _muted(
+    blocks: Iterator[Waveform], regions: Sequence[tuple[int, int]], num_samples: int, fade: int
+) -> Iterator[Waveform]:
+    """Yield a sound that is silent outside of regions, which fade in and out, but not at the ends of the file."""
+    corners: list[tuple[float, float]] = []
+    for start, end in regions:
+        rise = min(fade, (end - start) // 2)
+        corners += [(start, 0.0), (start + rise, 1.0)] if start > 0 else [(start, 1.0)]
+        corners += [(end - rise, 1.0), (end, 0.0)] if end < num_samples else [(end, 1.0)]
+    places, gains = zip(*corners, strict=True)
+    at = 0
+    for block in blocks:
+        envelope = np.interp(np.arange(at, at + block.shape[1]), places, gains)
+        at += block.shape[1]
+        yield block * envelope.astype(np.float32)
 
 
 class _Peak:
@@ -198,11 +239,11 @@ def reads_right(path: Path, stream: int, sample_rate: int | None) -> bool:
     return shape == (sample_rate, CHANNELS, 1) and info.subtype in READ_RIGHT and info.plain
 
 
-def song_gains(peaks: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def song_gains(peaks: Mapping[str, Mapping[tuple[str, str], float]]) -> dict[str, float]:
     """Return the gains of songs in which a written file would clip: song -> factor that keeps all below full scale.
 
     Args:
-        peaks: song -> written file -> highest absolute value.
+        peaks: song -> key of an item that is written -> highest absolute value.
     """
     gains = {song: gain_below_full_scale(max(of_song.values())) for song, of_song in peaks.items()}
     return {song: gain for song, gain in gains.items() if in_db(gain)}

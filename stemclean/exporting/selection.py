@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from stemclean import duplicates
 from stemclean.errors import AudioError
+from stemclean.exporting.cutting import Spans, good_parts
 from stemclean.exporting.targets import Targets
 from stemclean.manifest import Manifest, Skip, Stem
 
@@ -21,6 +22,11 @@ REASONS: dict[str, str] = {
     "duplicate_across_splits": "a held-out stem has the same audio",
     "duplicate_in_song": "an earlier stem of the song has the same audio",
     duplicates.OTHER_CLASS: "a stem with other labels has the same audio, so one of the two is wrong",
+    "other_class": "with --cut: a part of a stem holds a class that is not one of its labels",
+    "silent": "it is silent; with --cut: silence before, after or between the parts of a stem",
+    "too_short": "with --cut: a part of a stem is shorter than a second",
+    "low_quality": "its label quality is below --min-quality",
+    "not_judged": "it has no label quality, and --min-quality is given",
     "outside": "no target class holds any of its classes",
     "too_quiet": "no chunk of it is loud enough for the trainer",
 }
@@ -29,20 +35,27 @@ REASONS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Item:
-    """A stem that stands for a target class.
+    """A stem, or parts of it, that stand for a target class.
 
     Args:
         stem: the stem.
         target: the target class.
+        spans: the parts of the file that are exported, in seconds; None: all of it.
     """
 
     stem: Stem
     target: str
+    spans: Spans | None = None
 
     @property
     def seconds(self) -> float:
         """Length of its audio."""
-        return self.stem.duration
+        return self.stem.duration if self.spans is None else sum(end - start for start, end in self.spans)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The id of the stem, and the target; no other item has both."""
+        return self.stem.id, self.target
 
 
 class Selection:
@@ -53,8 +66,11 @@ class Selection:
     Args:
         manifest: the dataset; its verdicts and labels decide.
         targets: the target classes.
-        held_out: whether declared validation and test stems are taken. They are taken as claimed, because they are
-            never relabelled.
+        held_out: whether declared validation and test stems are taken. They are taken whole and as claimed, because
+            they are never relabelled.
+        min_quality: label quality below which a stem is left out; None: any will do. It is the probability that the
+            claim is right, so relabelled stems are left out, too.
+        cut: whether only the parts of a stem that fit a target are taken, see :mod:`stemclean.exporting.cutting`.
 
     Attributes:
         items: what is exported so far.
@@ -65,8 +81,17 @@ class Selection:
         skipped: files that could not be read.
     """
 
-    def __init__(self, manifest: Manifest, targets: Targets, *, held_out: bool = False) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        targets: Targets,
+        *,
+        held_out: bool = False,
+        min_quality: float | None = None,
+        cut: bool = False,
+    ) -> None:
         self.manifest, self.targets, self.held_out = manifest, targets, held_out
+        self.min_quality, self.cut = min_quality, cut
         self.items: list[Item] = []
         self.lost_seconds: dict[str, dict[str, float]] = {target: {} for target in targets.names}
         self.outside_seconds = 0.0
@@ -74,11 +99,11 @@ class Selection:
         self.skipped: list[Skip] = []
         self._copies = duplicates.left_out(manifest.stems)
         for stem in manifest.stems:
-            target, reason = self._target_of(stem)
-            if target is None:
-                self._lose(stem, reason)
+            reason = self._reason(stem)
+            if reason:
+                self._lose(stem, reason, stem.duration)
             else:
-                self.items.append(Item(stem, target))
+                self._take(stem)
 
     @property
     def kept_seconds(self) -> dict[str, float]:
@@ -154,26 +179,48 @@ class Selection:
                 skip = Skip(path=item.stem.path, reason=error.reason, detail=error.detail)
                 self.skipped += [] if skip in self.skipped else [skip]
             if reason:
-                self._lose(item.stem, reason)
+                self._lose(item.stem, reason, item.seconds)
             else:
                 yield item
 
-    def _target_of(self, stem: Stem) -> tuple[str | None, str]:
-        """Return the target of a stem, or None and the reason."""
+    def _reason(self, stem: Stem) -> str:
+        """Return the reason for leaving out a stem, whatever the targets are; empty if there is none."""
         if stem.verdict and stem.dropped:
-            return None, stem.verdict.reason
-        if stem.held_out and not self.held_out:
-            return None, "held_out"
+            return stem.verdict.reason
+        if stem.held_out:
+            return "" if self.held_out else "held_out"
         if not stem.labels:
-            return None, "no_class"
-        return self.targets.holding(stem.labels), "several_classes"
+            return "no_class"
+        if self.min_quality is None:
+            return ""
+        if stem.verdict is None or stem.verdict.label_quality is None:
+            return "not_judged"
+        return "low_quality" if stem.verdict.label_quality < self.min_quality else ""
 
-    def _lose(self, stem: Stem, reason: str) -> None:
-        """Count a stem that is left out."""
-        touched = self.targets.touching(stem.labels or stem.claimed)
+    def _take(self, stem: Stem) -> None:
+        """Add the items of a stem."""
+        if self.cut and not stem.held_out:
+            parts = good_parts(stem, self.targets)
+            self.items += [Item(stem, target, spans) for target, spans in parts.kept.items()]
+            for labels, reason, seconds in parts.lost:
+                self._count(labels, reason, seconds)
+            if not parts.kept:
+                self.reasons[stem.id] = parts.lost[0][1] if self.targets.touching(stem.labels) else "outside"
+        elif target := self.targets.holding(stem.labels):
+            self.items.append(Item(stem, target))
+        else:
+            self._lose(stem, "several_classes" if stem.labels else "no_class", stem.duration)
+
+    def _lose(self, stem: Stem, reason: str, seconds: float) -> None:
+        """Count a stem, or parts of it, that are left out."""
+        labels = stem.labels or stem.claimed
+        self.reasons[stem.id] = reason if self.targets.touching(labels) else "outside"
+        self._count(labels, reason, seconds)
+
+    def _count(self, labels: Sequence[str], reason: str, seconds: float) -> None:
+        touched = self.targets.touching(labels)
         if not touched:
-            self.outside_seconds += stem.duration
-        self.reasons[stem.id] = reason if touched else "outside"
+            self.outside_seconds += seconds
         for target in touched:
             reasons = self.lost_seconds[target]
-            reasons[reason] = reasons.get(reason, 0.0) + stem.duration
+            reasons[reason] = reasons.get(reason, 0.0) + seconds

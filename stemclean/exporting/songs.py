@@ -64,7 +64,7 @@ class Song:
     @property
     def mark(self) -> str:
         """A hash of everything that its files depend on."""
-        stems = [(item.target, item.stem.sha256, item.stem.path, item.stem.stream) for item in self.items]
+        stems = [(item.target, item.stem.sha256, item.stem.path, item.stem.stream, item.spans) for item in self.items]
         content = json.dumps([stems, self.mixture, self.sample_rate, self.num_samples])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -188,7 +188,7 @@ def _written(song: Song, converter: Converter) -> float:
 
 def _summed(song: Song, converter: Converter) -> Iterator[dict[str, Waveform]]:
     """Yield stretches of all files of a song, of equal length. Shape: (channel, time) each."""
-    streams = [converter.blocks(item) for item in song.items]
+    streams = [converter.blocks(item, aligned=True) for item in song.items]
     at = 0
     for blocks in zip_longest(*streams):
         length = max(block.shape[1] for block in blocks if block is not None)

@@ -1,7 +1,7 @@
 """A CSV of all stems with their labels and verdicts, to be filtered with pandas or examined with cleanlab.
 
 ``given_label``, ``label_quality`` and ``is_label_issue`` are named as in the table that cleanlab's
-``CleanLearning.find_label_issues`` returns. Every stem has a row:
+``CleanLearning.find_label_issues`` returns. Every stem has a row, or with ``--cut`` one for each class in it:
 
 - ``labels`` is the target class; several classes are joined by ``+``; empty if the stem should not be used;
 - ``given_label`` is what the dataset claims, and ``is_label_issue`` whether something else was found (a held-out stem
@@ -15,6 +15,7 @@ two channels.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from stemclean.exporting.converting import Converter
@@ -37,13 +38,14 @@ class Csv:
     def write(self, selection: Selection, converter: Converter) -> Written:
         """Write ``stems.csv``."""
         converter.listen(selection)
-        placed = {file.item.stem.id: file for file in converter.place(selection)}
+        placed: dict[str, list[tuple[Path, str]]] = {}
+        for file in converter.place(selection):
+            placed.setdefault(file.item.stem.id, []).append((file.path, file.item.target))
         rows = []
         for stem in selection.manifest.stems:
-            file = placed.get(stem.id)
-            path = file.path if file else converter.folder / stem.path
-            labels = file.item.target if file else ""
-            rows.append([path.absolute(), *_columns(stem, labels, selection.reasons.get(stem.id, ""))])
+            for path, target in placed.get(stem.id, [(converter.folder / stem.path, "")]):
+                left_out = "" if target else selection.reasons.get(stem.id, "")
+                rows.append([path.absolute(), *_columns(stem, target, left_out)])
         return Written([write_csv(converter.destination / "stems.csv", COLUMNS, rows)])
 
 

@@ -1,11 +1,12 @@
 """One folder a song: ``song/drums.wav``, ``artist/album/song/Drums 2.flac``, ``song/drums/0017.wav``.
 
+It is written as ``train|valid|test/song/drums.wav`` and ``mixture.wav``, the shape of MUSDB18 that Demucs and
+Open-Unmix read, too. All files of a song have the same start and length; several stems of a class are summed. A song
+that would be written differently than in an earlier run is refused.
+
 It reads any folder, so it is asked last. Also folders of ``songname_drums.wav``; see :mod:`stemclean.layouts.naming`.
 If all folders in the dataset are named after splits, and one of them is ``train``, they declare the split of their
 songs, as in MUSDB18.
-
-It is written as ``train|valid|test/song/drums.wav`` and ``mixture.wav``, the shape of MUSDB18 that Demucs and
-Open-Unmix read, too. All files of a song have the same start and length; several stems of a class are summed.
 """
 
 from __future__ import annotations

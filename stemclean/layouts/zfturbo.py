@@ -83,11 +83,11 @@ class ZFTurbo(Settings):
         Raises:
             ConfigError: a class has no stem left (unless ``allow_empty``).
         """
-        loud_shares: dict[str, float] = {}
+        loud_shares: dict[tuple[str, str], float] = {}
 
         def too_quiet(item: Item, blocks: Iterable[NDArray[np.float32]]) -> str:
             loudness = listen(blocks, self.chunk_size, self.min_mean_abs)
-            loud_shares[item.stem.id] = loudness.loud_share
+            loud_shares[item.key] = loudness.loud_share
             return "" if loudness.loudest >= max(self.min_mean_abs, 1e-9) else "too_quiet"
 
         converter.listen(selection, too_quiet)
@@ -96,7 +96,7 @@ class ZFTurbo(Settings):
         self._check_empty(selection)
         rows = ((file.item.target, str(file.path.absolute())) for file in files)
         path = write_csv(converter.destination / "zfturbo.csv", ("instrum", "path"), rows)
-        stems = {target: [item.stem.id for item in items] for target, items in selection.by_target().items()}
+        stems = {target: [item.key for item in items] for target, items in selection.by_target().items()}
         usable = [target for target in stems if stems[target]]
         settings = {
             "--dataset_type": 3,

@@ -427,6 +427,13 @@ class TestExport:
         asked = {name: exporting.call_args.kwargs[name] for name in ("classes", "cut", "min_quality")}
         assert asked == {"classes": ("vocals", "accompaniment"), "cut": True, "min_quality": 0.7}
 
+    def test_a_format_that_allows_empty_classes_says_so(self, exporting: Mock) -> None:
+        result = run("export refined.json --to csv set --allow-empty")
+        assert result.exit_code == 2
+        assert "--allow-empty: csv does not need it" in result.stderr
+        assert "leave it out" in result.stderr
+        assert not exporting.called
+
     def test_json_is_the_report(self, exporting: Mock) -> None:
         assert json.loads(run("export refined.json --to zfturbo set --json").stdout)["classes"]["vocals"]["kept"] == 1.5
 

@@ -108,6 +108,9 @@ def command(
     try:
         layout = writer(to, merged({}, given))
     except SettingError as error:
+        if allow_empty and error.key == "allow_empty":
+            hint = f"leave it out: {to} may have classes without stems"
+            raise SettingError(error.key, f"--allow-empty: {to} does not need it", hint) from None
         raise error.at("--set") from None
     targets = None if classes is None else parse_classes(classes)
     exported = export(

@@ -22,6 +22,7 @@ from stemclean.manifest import Manifest
 from stemclean.metrics import tagging
 from stemclean.models import weights
 from stemclean.models.judge import Judge
+from stemclean.running import Running
 from stemclean.training.classifier_run import fit_classifier
 from stemclean.training.recipe import read
 
@@ -62,7 +63,9 @@ def trained(
     common = [f"loop.examples={examples}", "loop.validations=4", "calibration.excerpts=0", f"seed={seed}"]
     output = work / f"{name.replace(' ', '_').replace(',', '')}-{examples}-{seed}.safetensors"
     if not output.exists():
-        fit_classifier(manifest, folder, output, read("atto", [*common, *PLAIN, *VARIANTS[name]]), cache=cache)
+        fit_classifier(
+            manifest, folder, output, read("atto", [*common, *PLAIN, *VARIANTS[name]]), running=Running(cache=cache)
+        )
     return output
 
 

@@ -36,6 +36,7 @@ from pathlib import Path
 from benchmarks.training_set import manifest as training_set
 from stemclean import manifest as manifests
 from stemclean.manifest import Manifest
+from stemclean.running import Running
 from stemclean.train_classifier import train_classifier
 
 
@@ -73,10 +74,9 @@ def main() -> None:
         arguments.output,
         recipe=arguments.recipe,
         overrides=arguments.overrides,
-        cache=arguments.cache,
         init=arguments.init,
         card=card,
-        keep_checkpoint=True,
+        running=Running(cache=arguments.cache, keep_checkpoint=True),
     )
     print(json.dumps({key: card[key] for key in ("metrics", "data", "seconds")}, indent=1))
 

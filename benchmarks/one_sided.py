@@ -21,6 +21,7 @@ from benchmarks.resumable import write_json
 from benchmarks.speed import describe_machine
 from stemclean.audio import files
 from stemclean.refine import RefineConfig, refine
+from stemclean.running import Running
 
 SHAPES = {"mono": [1.0], "left": [1.0, 0.0], "right": [0.0, 1.0], "inverted": [1.0, -1.0]}
 CODES = {"mono": None, "left": "one_sided", "right": "one_sided", "inverted": "polarity_inverted"}
@@ -46,7 +47,9 @@ def measure(songs: Path, seconds: float) -> dict[str, dict[str, int]]:
         write_shapes(songs, folder, seconds)
         mono: dict[str, str] = {}
         for shape, code in CODES.items():
-            found = refine(folder / shape, folder / f"{shape}.json", RefineConfig(crosstalk=False), quiet=True)
+            found = refine(
+                folder / shape, folder / f"{shape}.json", RefineConfig(crosstalk=False), running=Running(quiet=True)
+            )
             verdicts = {stem.id: stem.verdict.reason for stem in found.stems if stem.verdict}
             mono = mono or verdicts
             counts[shape] = {

@@ -47,6 +47,7 @@ from stemclean.models.calibration import Calibration
 from stemclean.models.contract import Classifier
 from stemclean.models.judge import Judge
 from stemclean.refine import RefineConfig, refine
+from stemclean.running import Running
 
 LAUNCHER = """
 import json, os, subprocess, sys, time
@@ -98,7 +99,11 @@ def refine_section(bench: Bench) -> Record:
         seconds.append(
             _seconds(
                 lambda: refine(
-                    data, bench.work / "refined.json", HEARD, weights_uri=bench.uri, resume=False, quiet=True
+                    data,
+                    bench.work / "refined.json",
+                    HEARD,
+                    weights_uri=bench.uri,
+                    running=Running(resume=False, quiet=True),
                 )
             )
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stemclean.manifest import Manifest as Manifest
     from stemclean.manifest import Stem as Stem
     from stemclean.refine import RefineConfig as RefineConfig
+    from stemclean.running import Running as Running
     from stemclean.trim import TrimConfig as TrimConfig
 
 _HOMES = {
@@ -28,6 +29,7 @@ _HOMES = {
     "FOUR_STEMS": "labels",
     "Manifest": "manifest",
     "RefineConfig": "refine",
+    "Running": "running",
     "Stem": "manifest",
     "StemcleanError": "errors",
     "TrimConfig": "trim",
@@ -38,8 +40,8 @@ _HOMES = {
 """Public name -> the module that holds it."""
 
 _MODULES = frozenset(
-    "corrupt evaluate evaluate_pitch evaluate_separation export f0 layouts manifest refine separate".split()
-    + "train_classifier train_joint train_separator train_tracker trim".split()
+    "corrupt evaluate evaluate_pitch evaluate_separation export f0 layouts manifest pseudo_label refine".split()
+    + "separate train_classifier train_joint train_separator train_tracker trim".split()
 )
 """Modules that ``import stemclean`` alone makes reachable, as ``stemclean.manifest.read(...)``."""
 

@@ -23,7 +23,7 @@ from stemclean.layouts import f0_labels
 from stemclean.layouts.f0_files import SUNG
 from stemclean.layouts.walk import audio_files
 from stemclean.manifest import Skip
-from stemclean.models import addresses
+from stemclean.models import addresses, devices
 from stemclean.outputs import only_writer
 from stemclean.progress import waiting
 from stemclean.settings import Chance, OneOf, Settings
@@ -97,6 +97,7 @@ def find_f0(
     addresses.resolve(weights_uri)  # report a wrong name now, before loading torch
     _check_sources(sources)
     _check_output(output, sources)
+    devices.check(device)
     with only_writer(output, folder=not _is_file(output, sources)):
         with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
             loaded, config = _loaded(weights_uri, config)

@@ -14,21 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from stemclean import layouts, manifest
-from stemclean.data.destination import refuse_in_source
 from stemclean.errors import ConfigError
-from stemclean.labels import FOUR_STEMS, known_as
 from stemclean.manifest import Manifest
-from stemclean.models import addresses
+from stemclean.models import addresses, devices
 from stemclean.outputs import only_writer
 from stemclean.progress import waiting
-from stemclean.refining.config import RefineConfig, Running, SelfConfig
+from stemclean.refining.config import RefineConfig, SelfConfig
 from stemclean.refining.sounding import sounding
+from stemclean.running import Running
 
 if TYPE_CHECKING:
     from stemclean.settings import Assignment
     from stemclean.training.recipe import ClassifierRecipe
 
-__all__ = ["RefineConfig", "refine", "refine_pitch", "refine_self"]
+__all__ = ["RefineConfig", "refine", "refine_self"]
 
 
 def refine(
@@ -37,10 +36,7 @@ def refine(
     config: RefineConfig = RefineConfig(),
     *,
     weights_uri: str = addresses.DEFAULT_CLASSIFIER,
-    workers: int | None = None,
-    device: str | None = None,
-    resume: bool = True,
-    quiet: bool = False,
+    running: Running = Running(),
 ) -> Manifest:
     """Judge every stem of a dataset and write the refined manifest.
 
@@ -49,27 +45,26 @@ def refine(
         output: the manifest to write (``.json``, ``.jsonl``, ``.jsonl.gz``).
         config: settings of judging.
         weights_uri: the classifier.
-        workers: number of stems judged in parallel; default: one per core. The result does not depend on it.
-        device: device that the model runs on; default: CUDA if available.
-        resume: reuse the judged stems of an interrupted run with the same data, weights and settings.
-        quiet: show no progress bars.
+        running: how to run: the device, the number of stems judged in parallel (default: one per core; the result does
+            not depend on it), and whether to resume, that is, to reuse the judged stems of an interrupted run with the
+            same data, weights and settings.
 
     Returns:
         The manifest. ``claimed`` and the audio of its stems are unchanged; ``labels``, ``scores``, ``levels_db``,
         ``regions`` and ``verdict`` are new. The header holds the settings and the thresholds that were used.
     """
     output = manifest.check_output(output)
-    running = Running(workers, device, resume, quiet)
     addresses.resolve(weights_uri)  # report a wrong name now, not after the scan
+    devices.check(running.device)
     with only_writer(output):
         source, folder = _load(data, config, running)
-        with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
+        with waiting(f"loading {weights_uri} …", quiet=running.quiet):  # torch takes seconds
             from stemclean.models import weights
             from stemclean.refining import adaptive
             from stemclean.refining.jury import Jury
             from stemclean.refining.listening import provenance, relabel
 
-            jury = Jury([weights.load(weights_uri)], device=device, calibrated=config.calibrated)
+            jury = Jury([weights.load(weights_uri)], device=running.device, calibrated=config.calibrated)
         jury.check(source, levels=config.max_bleed_db is not None)
         sample = adaptive.sample(source.stems)
         resolved, thresholds = adaptive.resolve(config, sample, folder, jury, running, source.stems)
@@ -89,11 +84,7 @@ def refine_self(
     recipe: str | Path | ClassifierRecipe = "small",
     overrides: Sequence[str | Assignment] = (),
     workdir: str | Path | None = None,
-    cache: str | Path | None = None,
-    workers: int | None = None,
-    device: str | None = None,
-    resume: bool = True,
-    quiet: bool = False,
+    running: Running = Running(),
 ) -> Manifest:
     """Refine a noisy dataset with classifiers trained on the dataset itself; no weights are needed.
 
@@ -116,8 +107,8 @@ def refine_self(
         recipe: recipe of each classifier: a name, a ``.toml`` file or a recipe object.
         overrides: ``key=value`` settings that override the recipe.
         workdir: work folder; default: ``OUTPUT`` with the ending ``.work``.
-        cache: folder for decoded audio.
-        workers, device, resume, quiet: as for :func:`refine`; ``resume=False`` starts from scratch.
+        running: as for :func:`refine`, also for the training: device, cache, checkpoints and logs. ``resume=False``
+            starts from scratch.
 
     Returns:
         As for :func:`refine`; ``summary["rounds"]`` lists the changes of each round, see
@@ -128,7 +119,8 @@ def refine_self(
     """
     method = SelfConfig(rounds=rounds, folds=folds, retrain_on=retrain_on, min_single_share=min_single_share)
     output = manifest.check_output(output)
-    with waiting("loading the training code …", quiet=quiet):
+    devices.check(running.device)
+    with waiting("loading the training code …", quiet=running.quiet):
         from stemclean.refining.listening import moved
         from stemclean.refining.rounds import Rounds, bookkeeping
         from stemclean.training.recipe import read as read_recipe
@@ -141,9 +133,8 @@ def refine_self(
         )
     work = Path(workdir) if workdir else output.with_suffix(".work")
     with only_writer(output, also=[work]):
-        running, cache_folder = Running(workers, device, resume, quiet), Path(cache) if cache else None
         source, folder = _load(data, config, running)
-        shared = Rounds(source, folder, data, work, chosen, config, method, running, cache_folder)
+        shared = Rounds(source, folder, data, work, chosen, config, method, running)
         refined, history = None, []
         for number in range(1, method.rounds + 1):
             sets = shared.training_sets(refined)  # original labels; from round 2 on, stems with exactly one class
@@ -167,63 +158,3 @@ def _load(data: str | Path, config: RefineConfig, running: Running) -> tuple[Man
         stem.model_copy(update={"crosstalk": None, "fingerprint": None, "same_sound": None}) for stem in source.stems
     ]
     return source.with_stems(stems), folder
-
-
-def refine_pitch(
-    data: str | Path,
-    output: str | Path,
-    *,
-    weights_uri: str,
-    threshold: float | None = None,
-    device: str | None = None,
-    resume: bool = True,
-    quiet: bool = False,
-) -> Manifest:
-    """Complete half-labelled songs for the second stage of MAJL (Wei et al. 2025, arXiv 2501.03689).
-
-    Vocals without an f0 get an estimate by the pitch tracker, with a confidence for every frame. Mixtures that have a
-    known f0 but no vocals get vocals separated by the cascade, with a confidence that says how well its tracker
-    recovers the known f0 from them. Both confidences are ours. The dataset's own annotations are never changed.
-
-    Args:
-        data: a folder, a list or a manifest. A folder is scanned for the classes of the cascade.
-        output: the manifest to write; the files go to ``OUT.f0/`` and ``OUT.vocals/`` beside it. Its ``root`` is the
-            deepest folder that contains these files and the data.
-        weights_uri: weights of a cascade, or of a pitch tracker, which leaves mixtures unchanged.
-        threshold: minimum posterior of a voiced frame; None: the best one on the weights' validation data.
-        device: device that the model runs on; default: CUDA if available.
-        resume: reuse the songs that an interrupted run with the same data, weights and settings has completed.
-        quiet: show no progress bars.
-
-    Returns:
-        The manifest; its summary has the keys of :data:`stemclean.refining.half_labelled.KEYS`.
-
-    Raises:
-        ConfigError: the output would lie inside the data, or has no common folder with it.
-        WeightsError: the weights cannot be loaded, or belong to neither a cascade nor a pitch tracker.
-    """
-    output = manifest.check_output(output)
-    path, _ = addresses.resolve(weights_uri)
-    layouts.check(data)
-    name = output.name.rpartition(".json")[0]
-    with only_writer(output, also=[output.with_name(f"{name}.{kind}") for kind in ("f0", "vocals")]):
-        with waiting(f"loading {weights_uri} …", quiet=quiet):  # torch takes seconds
-            from stemclean.models import weights
-            from stemclean.models.decoding import threshold_of
-            from stemclean.refining.half_labelled import Models, complete
-            from stemclean.refining.listening import provenance_of
-            from stemclean.refining.sidecars import Sidecars
-
-            is_cascade = weights.read_card(path)["kind"] == "cascades"
-            tracker = weights.load(weights_uri, kind="pitch")
-            cascade = weights.load(weights_uri, kind="cascades") if is_cascade else None
-            models = Models(tracker, cascade, threshold_of(tracker.card) if threshold is None else threshold)
-        profile = known_as(models.cascade.model.spec.labels) if models.cascade else FOUR_STEMS
-        source, folder = layouts.load(data, profile=profile, quiet=quiet)
-        sidecars = Sidecars(output, folder)
-        if Path(data).is_dir():
-            refuse_in_source(sidecars.folder("vocals"), Path(data))
-        created = provenance_of("refine", {"pitch": {"threshold": models.threshold}}, models.tracker, data, output)
-        completed = complete(source, sidecars, output, created, models, Running(None, device, resume, quiet))
-        manifest.write(completed, output)
-        return completed

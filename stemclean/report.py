@@ -90,7 +90,7 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
 
 
 def describe_completed(manifest: Manifest) -> dict[str, Any]:
-    """A short summary of the result of :func:`stemclean.refine.refine_pitch`.
+    """A short summary of the result of :func:`stemclean.pseudo_label.pseudo_label`.
 
     Returns:
         - ``stems``: number of stems; ``root``, ``weights`` (``uri``, ``sha256``).

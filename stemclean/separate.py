@@ -30,7 +30,7 @@ from stemclean.errors import AudioError, ConfigError, SkipReason, of_one_file
 from stemclean.labels import FOUR_STEMS, MIXTURE
 from stemclean.layouts.walk import audio_files
 from stemclean.manifest import Skip
-from stemclean.models import weights
+from stemclean.models import devices, weights
 from stemclean.models.overlap_add import overlap_add
 from stemclean.outputs import only_writer
 from stemclean.settings import OneOf, Settings
@@ -97,6 +97,7 @@ def separate(
     """
     began = time.monotonic()
     source, output = Path(source), Path(output)
+    devices.check(device)
     if source.is_dir():
         refuse_in_source(output, source)
     with only_writer(output, folder=True):
@@ -161,7 +162,7 @@ class _Model:
     """A separator that takes and returns NumPy arrays."""
 
     def __init__(self, loaded: weights.Weights, device: str | None, batch_size: int) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = devices.chosen(device)
         self.net = loaded.model.to(self.device).eval()
         self.spec = loaded.model.spec
         self.loudness_lufs: float | None = loaded.card.get("loudness_lufs")

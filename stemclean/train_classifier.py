@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
-from stemclean.models import addresses, hub
 from stemclean.outputs import only_writer
+from stemclean.running import Running
 from stemclean.settings import Assignment
 from stemclean.training import finished
 from stemclean.training.classifier_run import fit_classifier
@@ -23,15 +23,10 @@ def train_classifier(
     *,
     recipe: str | ClassifierRecipe = "small",
     overrides: Sequence[str | Assignment] = (),
-    cache: str | Path | None = None,
-    cache_limit_gb: float | None = None,
     init: str | Path | None = None,
-    card: dict[str, Any] | None = None,
-    resume: bool = True,
-    keep_checkpoint: bool = False,
+    card: Mapping[str, Any] | None = None,
     push_to_hub: str | None = None,
-    workers: int = 1,
-    quiet: bool = False,
+    running: Running = Running(),
 ) -> dict[str, Any]:
     """Train a classifier and write its weights and card.
 
@@ -44,47 +39,25 @@ def train_classifier(
         output: the ``.safetensors`` file to write; the model card is written beside it as ``.json``.
         recipe: a name (``small``, ``paper``), a ``.toml`` file or a recipe object.
         overrides: ``key=value`` settings that override the recipe.
-        cache: folder for decoded audio; default: ``$XDG_CACHE_HOME/stemclean/pools``.
-        cache_limit_gb: maximum size of the cache; least recently used files are removed, but none that are in use.
-            None: 50 for the default folder, and no limit for a given folder.
         init: weights to start from (``bundled:``, ``hub:``, ``file:``) instead of random ones. They must have the
             recipe's architecture and options and the classes of the data. New parts of the model, such as a new head,
             are initialised randomly; the card lists them.
         card: further entries for the model card (data, licences, …).
-        resume: continue from the checkpoint beside the output, if it has the same data, recipe and initial weights;
-            finished weights of such a run are not trained again.
-        keep_checkpoint: keep the checkpoint after the weights are written, so that training can be extended later.
         push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights to, with their model card.
-        workers: number of processes that prepare mixtures; 0: prepare them in this process.
-        quiet: show no progress.
+        running: how to run; by default, one process prepares mixtures.
 
     Returns:
-        The model card, with ``output``, ``seconds`` and ``skipped``, and ``published``, the URI on the hub, if pushed.
+        The model card, with ``output``, ``seconds``, ``wait_share`` (share of the training time that the model waited
+        for mixtures) and ``skipped``, and ``published``, the URI on the hub, if pushed.
 
     Raises:
         ConfigError: an invalid recipe, or too few stems to train on.
         WeightsError: the initial weights cannot be loaded or do not fit; or the hub cannot be reached or refuses the
             upload, in which case the weights stay on disk.
     """
-    addresses.check_output(output)
-    if push_to_hub:
-        hub.check_publishing(push_to_hub)  # before the work, not after it
+    finished.check(output, push_to_hub, running)
     chosen = read(recipe, overrides)
     with only_writer(output):
-        manifest, folder = layouts.load(data, quiet=quiet)
-        where = Path(cache) if cache else None
-        result = fit_classifier(
-            manifest,
-            folder,
-            Path(output),
-            chosen,
-            cache=where,
-            cache_limit_gb=cache_limit_gb,
-            init=init,
-            card=card,
-            resume=resume,
-            keep_checkpoint=keep_checkpoint,
-            workers=workers,
-            quiet=quiet,
-        )
-        return finished.published(result, push_to_hub, quiet=quiet)
+        manifest, folder = layouts.load(data, quiet=running.quiet)
+        result = fit_classifier(manifest, folder, Path(output), chosen, init=init, card=card, running=running)
+        return finished.published(result, push_to_hub, quiet=running.quiet)

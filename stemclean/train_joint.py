@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
 from stemclean.labels import known_as, scanned_for
-from stemclean.models import addresses, hub
 from stemclean.outputs import only_writer
+from stemclean.running import Running
 from stemclean.settings import Assignment
 from stemclean.training import finished
 from stemclean.training.joint_run import fit_joint
 from stemclean.training.recipe import SeparatorRecipe, TrackerRecipe, read_joint
-from stemclean.training.songs import Running, Start
+from stemclean.training.songs import Start
 
 __all__ = ["train_joint"]
 
@@ -28,7 +28,7 @@ def train_joint(
     overrides: Sequence[str | Assignment] = (),
     labels: Sequence[str] | None = None,
     start: Start = Start(),
-    card: dict[str, Any] | None = None,
+    card: Mapping[str, Any] | None = None,
     push_to_hub: str | None = None,
     running: Running = Running(),
 ) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def train_joint(
         start: weights to start from.
         card: further entries for the model card.
         push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights to, with their model card.
-        running: cache, workers, logs and resuming.
+        running: how to run; by default, two processes prepare excerpts.
 
     Returns:
         The model card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``, and ``published``, the URI on the
@@ -64,9 +64,7 @@ def train_joint(
         WeightsError: the initial weights cannot be loaded or do not fit; or the hub cannot be reached or refuses the
             upload, in which case the weights stay on disk.
     """
-    addresses.check_output(output)
-    if push_to_hub:
-        hub.check_publishing(push_to_hub)  # before the work, not after it
+    finished.check(output, push_to_hub, running)
     both = read_joint(recipe, tracker, overrides)
     profile = known_as(labels) if labels else scanned_for(None)  # a mixture contains exactly the separated classes
     with only_writer(output):

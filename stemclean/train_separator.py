@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
 from stemclean.labels import scanned_for
-from stemclean.models import addresses, hub
 from stemclean.outputs import only_writer
+from stemclean.running import Running
 from stemclean.settings import Assignment
 from stemclean.training import finished
 from stemclean.training.recipe import SeparatorRecipe, read_separator
@@ -26,16 +26,10 @@ def train_separator(
     overrides: Sequence[str | Assignment] = (),
     labels: Sequence[str] | None = None,
     use_claimed: bool = False,
-    cache: str | Path | None = None,
-    cache_limit_gb: float | None = None,
     init: str | Path | None = None,
-    card: dict[str, Any] | None = None,
-    resume: bool = True,
-    keep_checkpoint: bool = False,
+    card: Mapping[str, Any] | None = None,
     push_to_hub: str | None = None,
-    workers: int = 2,
-    logs: str | Path | None = None,
-    quiet: bool = False,
+    running: Running = Running(),
 ) -> dict[str, Any]:
     """Train a separator and write its weights and card.
 
@@ -54,17 +48,10 @@ def train_separator(
         labels: the classes to separate; None: the classes of the manifest that have stems. Other classes stay in the
             mixtures of training and validation, but are no targets.
         use_claimed: train on the claimed classes of whole stems, that is, on the noisy labels.
-        cache: folder for decoded audio; default: ``$XDG_CACHE_HOME/stemclean/pools``.
-        cache_limit_gb: see :meth:`stemclean.data.pool.StemPool.build`.
         init: weights to start from (``hub:``, ``file:``) instead of random ones, for fine-tuning.
         card: further entries for the model card (data, licences, …).
-        resume: continue from the checkpoint beside the output, if it has the same data, recipe and initial weights, as
-            if the run had not been interrupted; finished weights of such a run are not trained again.
-        keep_checkpoint: keep the checkpoint after the weights are written, so that training can be extended later.
         push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights to, with their model card.
-        workers: number of processes that prepare mixtures; 0: prepare them in this process.
-        logs: folder for TensorBoard logs (needs the extra ``tensorboard``); None: no logs.
-        quiet: show no progress.
+        running: how to run; by default, two processes prepare mixtures.
 
     Returns:
         The model card, with ``output``, ``seconds``, ``wait_share`` (share of the training time that the model waited
@@ -75,12 +62,10 @@ def train_separator(
         WeightsError: the initial weights cannot be loaded or do not fit; or the hub cannot be reached or refuses the
             upload, in which case the weights stay on disk.
     """
-    addresses.check_output(output)
-    if push_to_hub:
-        hub.check_publishing(push_to_hub)  # before the work, not after it
+    finished.check(output, push_to_hub, running)
     chosen = read_separator(recipe, overrides)
     with only_writer(output):
-        manifest, folder = layouts.load(data, profile=scanned_for(labels), quiet=quiet)
+        manifest, folder = layouts.load(data, profile=scanned_for(labels), quiet=running.quiet)
         result = fit_separator(
             manifest,
             folder,
@@ -88,14 +73,8 @@ def train_separator(
             chosen,
             labels=labels,
             use_claimed=use_claimed,
-            cache=Path(cache) if cache else None,
-            cache_limit_gb=cache_limit_gb,
             init=init,
             card=card,
-            resume=resume,
-            keep_checkpoint=keep_checkpoint,
-            workers=workers,
-            logs=Path(logs) if logs else None,
-            quiet=quiet,
+            running=running,
         )
-        return finished.published(result, push_to_hub, quiet=quiet)
+        return finished.published(result, push_to_hub, quiet=running.quiet)

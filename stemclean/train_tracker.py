@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
-from stemclean.models import addresses, hub
 from stemclean.outputs import only_writer
+from stemclean.running import Running
 from stemclean.settings import Assignment
 from stemclean.training import finished
-from stemclean.training.joint_run import fit_tracker
 from stemclean.training.recipe import TrackerRecipe, read_tracker
-from stemclean.training.songs import Running
+from stemclean.training.tracker_run import fit_tracker
 
 __all__ = ["train_tracker"]
 
@@ -25,7 +24,7 @@ def train_tracker(
     recipe: str | Path | TrackerRecipe = "rmvpe-small",
     overrides: Sequence[str | Assignment] = (),
     init: str | Path | None = None,
-    card: dict[str, Any] | None = None,
+    card: Mapping[str, Any] | None = None,
     push_to_hub: str | None = None,
     running: Running = Running(),
 ) -> dict[str, Any]:
@@ -40,7 +39,7 @@ def train_tracker(
         init: weights of a tracker, or of a cascade, to start from.
         card: further entries for the model card.
         push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights to, with their model card.
-        running: cache, workers, logs and resuming.
+        running: how to run; by default, two processes prepare excerpts.
 
     Returns:
         The model card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``, and ``published``, the URI on the
@@ -51,9 +50,7 @@ def train_tracker(
         WeightsError: the initial weights cannot be loaded or do not fit; or the hub cannot be reached or refuses the
             upload, in which case the weights stay on disk.
     """
-    addresses.check_output(output)
-    if push_to_hub:
-        hub.check_publishing(push_to_hub)  # before the work, not after it
+    finished.check(output, push_to_hub, running)
     chosen = read_tracker(recipe, overrides)
     with only_writer(output):
         manifest, folder = layouts.load(data, quiet=running.quiet)

@@ -16,12 +16,12 @@ from test_joint import QUICK_TRACKER
 from test_two_processes import CLASSIFIER, SEPARATOR
 
 from stemclean.errors import OutputError
+from stemclean.running import Running
 from stemclean.train_classifier import train_classifier
 from stemclean.train_joint import train_joint
 from stemclean.train_separator import train_separator
 from stemclean.train_tracker import train_tracker
 from stemclean.training import checkpoints
-from stemclean.training.songs import Running
 
 LENGTH = ["loop.examples=16", "loop.batch_size=4", "loop.validations=2", "validation_examples=4"]
 """Four steps, a checkpoint after each."""
@@ -29,14 +29,14 @@ OFF = 3
 """Checkpoints that a run which is broken off has written."""
 
 
-def small_classifier(songs: Path, output: Path, *, seed: int = 0, **given: Any) -> None:
+def small_classifier(songs: Path, output: Path, *, seed: int = 0, cache: Path) -> None:
     settings = [*CLASSIFIER, *LENGTH, f"seed={seed}", "mixing.reuse=1", "calibration.excerpts=0"]
-    train_classifier(songs, output, overrides=settings, workers=0, quiet=True, **given)
+    train_classifier(songs, output, overrides=settings, running=Running(workers=0, quiet=True, cache=cache))
 
 
-def small_separator(songs: Path, output: Path, *, seed: int = 0, **given: Any) -> None:
+def small_separator(songs: Path, output: Path, *, seed: int = 0, cache: Path) -> None:
     settings = [*SEPARATOR, "options.layers=2", "options.dropout=0.1", *LENGTH, f"seed={seed}"]
-    train_separator(songs, output, overrides=settings, workers=0, quiet=True, **given)
+    train_separator(songs, output, overrides=settings, running=Running(workers=0, quiet=True, cache=cache))
 
 
 def small_tracker(songs: Path, output: Path, *, seed: int = 0, cache: Path) -> None:

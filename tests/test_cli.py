@@ -24,6 +24,7 @@ from stemclean.errors import ConfigError
 from stemclean.export import ClassHours, ExportReport
 from stemclean.layouts.zfturbo import ZFTurbo
 from stemclean.manifest import Created, Manifest, Skip, Stem, Verdict
+from stemclean.running import Running
 from stemclean.settings import Assignment
 
 HEAVY = {"torch", "numpy", "scipy", "soundfile", "av", "timm", "pedalboard", "huggingface_hub"}
@@ -353,7 +354,7 @@ class TestRefine:
         data, output, config = verb.call_args.args
         assert (data, output) == (Path("stems"), Path("o.json"))
         assert (config.threshold, config.claimed_threshold, config.plain_windows) == (0.8, 0.8, True)
-        assert verb.call_args.kwargs == {"weights_uri": "file:w", "workers": 3, "resume": True, "quiet": True}
+        assert verb.call_args.kwargs == {"weights_uri": "file:w", "running": Running(workers=3, quiet=True)}
 
     def test_without_weights_the_verb_chooses(self, refining: Callable[..., Mock]) -> None:
         verb = refining(judged())
@@ -469,12 +470,8 @@ class TestTrainClassifier:
             ],
             "init": None,
             "card": None,
-            "cache_limit_gb": None,
-            "resume": False,
-            "keep_checkpoint": False,
             "push_to_hub": None,
-            "workers": 1,
-            "quiet": False,
+            "running": Running(workers=1, resume=False),
         }
 
     def test_tells_how_good_and_what_next(self, training: Mock) -> None:
@@ -487,7 +484,11 @@ class TestTrainClassifier:
         training.return_value["published"] = "hub:org/mine@abc"
         result = run("train-classifier stems -o w.safetensors --push-to-hub org/mine --license MIT --keep-checkpoint")
         given = training.call_args.kwargs
-        assert given["push_to_hub"] == "org/mine" and given["card"] == {"license": "MIT"} and given["keep_checkpoint"]
+        assert (
+            given["push_to_hub"] == "org/mine"
+            and given["card"] == {"license": "MIT"}
+            and given["running"].keep_checkpoint
+        )
         assert result.stderr.splitlines()[-2:] == [
             "published as hub:org/mine@abc",
             "next: stemclean refine DATA --weights hub:org/mine@abc",

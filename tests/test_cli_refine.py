@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from stemclean import layouts, refine
 from stemclean.cli import app
 from stemclean.manifest import Created, Manifest
+from stemclean.running import Running
 
 LABELS = ["vocals", "drums"]
 
@@ -73,7 +74,7 @@ def test_every_option_reaches_the_verb(verb: Mock) -> None:
 
 def test_what_is_not_typed_is_the_verbs_choice(verb: Mock) -> None:
     run("refine stems --self")
-    assert set(verb.call_args.kwargs) == {"workers", "resume", "quiet"}
+    assert verb.call_args.kwargs == {"running": Running()}
     assert (verb.call_args.args[2].threshold, verb.call_args.args[2].claimed_threshold) == (0.9, 0.3)
 
 

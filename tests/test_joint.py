@@ -24,6 +24,7 @@ from stemclean.models import registry, weights
 from stemclean.models.cascade import Cascade
 from stemclean.models.contract import ModelSpec
 from stemclean.models.decoding import targets
+from stemclean.running import Running
 from stemclean.separate import separate
 from stemclean.train_joint import train_joint
 from stemclean.train_tracker import train_tracker
@@ -34,7 +35,7 @@ from stemclean.training.joint_run import _classes
 from stemclean.training.norms import measure_norms
 from stemclean.training.recipe import names, read_joint, read_tracker
 from stemclean.training.separate import LossConfig
-from stemclean.training.songs import Running, Start
+from stemclean.training.songs import Start
 from stemclean.training.track import PitchLoss
 
 TINY_SEPARATOR = {"n_fft": 256, "hop_length": 160, "fold": 4, "channels": 8, "depth": 2, "growth": 1.0}

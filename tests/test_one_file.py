@@ -12,6 +12,9 @@ from stemclean import manifest
 from stemclean.errors import AudioError, ConfigError, of_one_file
 from stemclean.models.judge import Judge
 from stemclean.refine import refine
+from stemclean.running import Running
+
+QUIET = Running(quiet=True)
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "noisy_band" / "lithium"
 
@@ -65,7 +68,7 @@ def test_refine_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         return whole(self, recording, **options)
 
     monkeypatch.setattr(Judge, "__call__", judged)
-    refine(tmp_path / "song", tmp_path / "refined.json", quiet=True)
+    refine(tmp_path / "song", tmp_path / "refined.json", running=QUIET)
     told = manifest.read(tmp_path / "refined.json")
     assert [(skip.path, skip.reason, skip.detail) for skip in told.skipped if skip.path == names[0]] == [
         (names[0], "unexpected_error", "IndexError: what nobody foresaw")

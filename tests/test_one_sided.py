@@ -16,6 +16,9 @@ from stemclean.f0 import find_f0
 from stemclean.layouts import f0_labels
 from stemclean.manifest import Stem
 from stemclean.refine import RefineConfig, refine
+from stemclean.running import Running
+
+QUIET = Running(quiet=True)
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "noisy_band"
 SHAPES = {"left": [1.0, 0.0], "right": [0.0, 1.0], "inverted": [1.0, -1.0], "nearly": [1.0, 1e-4]}
@@ -41,7 +44,7 @@ def shaped(mono: Path, folder: Path, gains: list[float]) -> Path:
 
 
 def judged(data: Path, output: Path) -> dict[str, Stem]:
-    return {stem.id: stem for stem in refine(data, output, RefineConfig(), quiet=True).stems}
+    return {stem.id: stem for stem in refine(data, output, RefineConfig(), running=QUIET).stems}
 
 
 @pytest.fixture(scope="module")

@@ -13,19 +13,20 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from stemclean import layouts, manifest
+from stemclean import layouts, manifest, training
 from stemclean.audio.activity import active_regions
 from stemclean.cli import app
 from stemclean.errors import ConfigError
 from stemclean.models import registry
 from stemclean.refine import refine
-from stemclean.refining import rounds
-from stemclean.refining.config import Running
 from stemclean.refining.published import PUBLISHED, PUBLISHED_SELF, published_recipe
 from stemclean.refining.rounds import Rounds
+from stemclean.running import Running
 from stemclean.training import classifier_run
 from stemclean.training.classify import ClassifyTask
 from stemclean.training.recipe import read
+
+QUIET = Running(quiet=True)
 
 RATE, SEGMENT = 44100, 131072
 SHORT = ["loop.examples=16", "loop.batch_size=8", "loop.validations=1", "validation_share=0.2"]
@@ -85,7 +86,7 @@ class Bins(nn.Module):
 @pytest.fixture(autouse=True, scope="module")
 def toy():
     """The classifiers that were built instead of the paper's; they validate on few mixtures, made in this process."""
-    build, fit, made = registry.build, rounds.fit_classifier, []
+    build, made = registry.build, []
 
     def with_tones(kind, name, spec, options):
         if options.get("backbone") != "convnext_tiny":
@@ -96,7 +97,7 @@ def toy():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "build", with_tones)
         patch.setattr(classifier_run, "ClassifyTask", partial(ClassifyTask, validation_examples=32))
-        patch.setattr(rounds, "fit_classifier", partial(fit, workers=0))
+        patch.setattr(training, "CLASSIFIER_WORKERS", 0)
         yield made
 
 
@@ -188,10 +189,10 @@ def test_a_score_is_the_mean_of_the_whole_windows_of_what_is_left(stems, refined
 def test_weights_that_exist_are_used_as_the_paper_uses_its_own(tmp_path):
     """Their calibration is left aside, and with it what their card knows of calibrated scores."""
     example = Path(__file__).resolve().parents[1] / "examples" / "noisy_band"
-    found = refine(example, tmp_path / "out.json", PUBLISHED, quiet=True)
+    found = refine(example, tmp_path / "out.json", PUBLISHED, running=QUIET)
     assert found.created.config == PUBLISHED.to_dict()
     assert found.summary["noise"]["method"] == "prior_shift"
-    usual = refine(example, tmp_path / "usual.json", quiet=True)
+    usual = refine(example, tmp_path / "usual.json", running=QUIET)
     lithium, other = (next(s for s in one.stems if s.id == "lithium/drums") for one in (found, usual))
     assert set(lithium.labels) <= set(other.labels) and lithium.scores != other.scores
 

@@ -17,7 +17,10 @@ from stemclean.models import weights
 from stemclean.models.calibration import Calibration
 from stemclean.models.judge import Judge
 from stemclean.refine import RefineConfig, refine
+from stemclean.running import Running
 from stemclean.verdicts import VerdictReason
+
+QUIET = Running(quiet=True)
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "noisy_band"
@@ -26,7 +29,7 @@ EXAMPLE = ROOT / "examples" / "noisy_band"
 @pytest.fixture(scope="module")
 def refined(tmp_path_factory):
     output = tmp_path_factory.mktemp("refined") / "refined.json"
-    return refine(EXAMPLE, output, quiet=True), output
+    return refine(EXAMPLE, output, running=QUIET), output
 
 
 def by_id(result):
@@ -73,7 +76,7 @@ def test_workers_and_resuming_change_no_byte(refined, tmp_path, monkeypatch):
     import stemclean.refining.listening as verb
 
     plain = tmp_path / "one" / "refined.json"
-    refine(EXAMPLE, plain, workers=1, quiet=True)
+    refine(EXAMPLE, plain, running=Running(workers=1, quiet=True))
     judge, judged = verb._judged_or_skipped, []
 
     def killed(stem, *rest):
@@ -85,11 +88,11 @@ def test_workers_and_resuming_change_no_byte(refined, tmp_path, monkeypatch):
     monkeypatch.setattr(verb, "_judged_or_skipped", killed)
     resumed = tmp_path / "two" / "refined.json"
     with pytest.raises(KeyboardInterrupt):
-        refine(EXAMPLE, resumed, workers=1, quiet=True)
+        refine(EXAMPLE, resumed, running=Running(workers=1, quiet=True))
     assert not resumed.exists()
     again = []
     monkeypatch.setattr(verb, "_judged_or_skipped", lambda stem, *rest: (again.append(stem.id), judge(stem, *rest))[1])
-    refine(EXAMPLE, resumed, workers=1, quiet=True)
+    refine(EXAMPLE, resumed, running=Running(workers=1, quiet=True))
     assert len(again) == 3 and not set(again) & set(judged)
     assert resumed.read_bytes() == plain.read_bytes()
     assert [path.name for path in resumed.parent.iterdir()] == ["refined.json"]
@@ -123,8 +126,8 @@ def test_the_trunk_run_once_agrees_with_plain_windows():
 
 def test_borderline_stems_are_judged_by_plain_windows(tmp_path):
     """With a margin that takes in every stem, the result is that of plain windows."""
-    wide = refine(EXAMPLE, tmp_path / "wide.json", RefineConfig(margin=99.0), quiet=True)
-    plain = refine(EXAMPLE, tmp_path / "plain.json", RefineConfig(plain_windows=True), quiet=True)
+    wide = refine(EXAMPLE, tmp_path / "wide.json", RefineConfig(margin=99.0), running=QUIET)
+    plain = refine(EXAMPLE, tmp_path / "plain.json", RefineConfig(plain_windows=True), running=QUIET)
     assert [stem.scores for stem in wide.stems] == [stem.scores for stem in plain.stems]
 
 
@@ -135,7 +138,7 @@ def test_declared_test_stems_are_reported_on_and_never_relabelled(tmp_path):
     held_out = [stem.model_copy(update={"split": "test"}) for stem in scanned.stems if stem.track == "potassium"]
     source = tmp_path / "in.json"
     manifest.write(scanned.with_stems(held_out, root=manifest.relative_root(folder, source)), source)
-    for stem in refine(source, tmp_path / "out.json", quiet=True).stems:
+    for stem in refine(source, tmp_path / "out.json", running=QUIET).stems:
         assert stem.labels == stem.claimed
         assert stem.verdict.reason == "held_out" and bool(stem.scores) == (stem.id != "potassium/other")
 
@@ -144,7 +147,7 @@ def test_a_trimmed_dataset_keeps_its_times(tmp_path):
     from stemclean.trim import trim
 
     trimmed = trim(EXAMPLE, tmp_path / "trimmed", quiet=True)
-    result = by_id(refine(tmp_path / "trimmed", tmp_path / "refined.json", quiet=True))
+    result = by_id(refine(tmp_path / "trimmed", tmp_path / "refined.json", running=QUIET))
     for stem in trimmed.stems:
         after = result[stem.id]
         assert after.active == stem.active and after.source == stem.source  # the source's own times
@@ -160,7 +163,7 @@ def test_a_manifest_of_fewer_classes_than_the_weights_know(tmp_path):
     root = manifest.relative_root(folder, source)
     given = scanned.with_stems(few, labels=["drums", "bass"], root=root, summary={"mine": 1})
     manifest.write(given.model_copy(update={"licence": "CC0"}), source)
-    result = refine(source, tmp_path / "out.json", quiet=True)
+    result = refine(source, tmp_path / "out.json", running=QUIET)
     assert manifest.read(tmp_path / "out.json").labels == result.labels == ["drums", "bass", "vocals", "other"]
     assert result.model_extra == {"licence": "CC0"}  # keys that this version does not know survive
 
@@ -174,7 +177,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path):
     spec = replace(loaded.model.spec, labels=("guitar", "kazoo", "drums", "other"))
     odd = weights.save(tmp_path / "odd.safetensors", loaded.model, {**loaded.card, "spec": spec.to_dict()})
     with pytest.raises(ConfigError, match="the weights know guitar, kazoo, drums, other, but the dataset claims bass"):
-        refine(EXAMPLE, tmp_path / "x.json", weights_uri=str(odd), quiet=True)
+        refine(EXAMPLE, tmp_path / "x.json", weights_uri=str(odd), running=QUIET)
 
 
 def test_a_bad_file_among_good_ones_stops_nothing(tmp_path):
@@ -184,6 +187,6 @@ def test_a_bad_file_among_good_ones_stops_nothing(tmp_path):
     broken = rng.standard_normal((44100, 2)) * 0.1
     broken[30000] = np.nan
     soundfile.write(tmp_path / "song" / "bass.wav", broken, 44100, subtype="FLOAT")
-    result = refine(tmp_path, tmp_path / "refined.json", quiet=True)
+    result = refine(tmp_path, tmp_path / "refined.json", running=QUIET)
     assert [stem.id for stem in result.stems] == ["song/drums"]
     assert [(skip.path, skip.reason) for skip in result.skipped] == [("song/bass.wav", "non_finite")]

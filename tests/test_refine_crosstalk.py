@@ -20,13 +20,16 @@ from stemclean.data.journal import Journal
 from stemclean.manifest import Crosstalk, Region, Source, Span, Stem, Verdict
 from stemclean.refine import RefineConfig, refine
 from stemclean.refining import crosstalk
-from stemclean.refining.config import Running, SelfConfig
+from stemclean.refining.config import SelfConfig
 from stemclean.refining.crosstalk import measured, with_crosstalk
 from stemclean.refining.noise import noise
 from stemclean.refining.rounds import Rounds
+from stemclean.running import Running
 from stemclean.training.recipe import read
 from stemclean.trim import trim
 from stemclean.verdicts import MISTAKEN, Policy, bleeding_classes, label_quality
+
+QUIET = Running(quiet=True)
 
 LABELS = ("vocals", "bass", "drums", "other")
 RATE = 22050
@@ -237,7 +240,7 @@ def test_refine_measures_unless_it_is_told_not_to(tmp_path, sounds):
     assert report["noise"]["measured"]["stems"] == 3
     read = {stem.id: stem for stem in manifest.read(output).stems}
     assert read["song/vocals"].crosstalk and read["song/bass"].crosstalk == []
-    refined = refine(data, tmp_path / "plain.json", RefineConfig(crosstalk=False), quiet=True)
+    refined = refine(data, tmp_path / "plain.json", RefineConfig(crosstalk=False), running=QUIET)
     assert all(stem.crosstalk is None for stem in refined.stems) and refined.summary["noise"]["measured"] is None
     assert "crosstalk" not in json.loads((tmp_path / "plain.json").read_text())["stems"][0]
 

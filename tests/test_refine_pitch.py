@@ -22,9 +22,12 @@ from stemclean.errors import ConfigError, WeightsError
 from stemclean.labels import KARAOKE
 from stemclean.layouts import f0_labels
 from stemclean.metrics import pitch
-from stemclean.refine import refine_pitch
+from stemclean.pseudo_label import pseudo_label
 from stemclean.refining.sidecars import Sidecars
 from stemclean.report import describe_completed
+from stemclean.running import Running
+
+QUIET = Running(quiet=True)
 
 WELL = 0.9
 """Of all frames; see test_find_f0."""
@@ -69,7 +72,7 @@ class TestCompleting:
         data, tracks = songs
         before = bytes_of(data)
         output = tmp_path / "stage1.json"
-        done = refine_pitch(data, output, weights_uri=saved("cascades"), quiet=True)
+        done = pseudo_label(data, output, weights_uri=saved("cascades"), running=QUIET)
         assert bytes_of(data) == before
         assert manifest.read(output).root == "." and done.skipped == []
         stems = by_id(manifest.read(output))
@@ -102,7 +105,7 @@ class TestCompleting:
     ):
         """The separator gives the right channel as it is; 1e-5 is what 24 bits and gains in single precision cost."""
         data = songs[0]
-        stems = by_id(refine_pitch(data, tmp_path / "out.json", weights_uri=saved("cascades"), quiet=True))
+        stems = by_id(pseudo_label(data, tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET))
         right, wrong = stems["f0/mixture.vocals"], stems["wrong/mixture.vocals"]
         assert right.claimed == right.labels == ["vocals"] and right.track == "f0"
         assert right.path == "out.vocals/f0/mixture.vocals.flac" and right.f0 is None
@@ -125,7 +128,7 @@ class TestCompleting:
         f0_labels.write(track, path.with_name("f0.csv"))
         mixture = files.read(path)
         assert np.abs(mixture[1]).max() > 1.05
-        done = refine_pitch(path.parents[1], tmp_path / "out.json", weights_uri=saved("cascades"), quiet=True)
+        done = pseudo_label(path.parents[1], tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
         (stem,) = (stem for stem in done.stems if stem.estimated)
         assert [issue.code for issue in stem.issues] == ["kept_in_float"]
         assert stem.path == "out.vocals/song/mixture.vocals.wav"
@@ -143,7 +146,7 @@ class TestCompleting:
         noisy = clean.copy()
         noisy[8000:16000] += 0.08 * np.random.default_rng(0).standard_normal(8000)
         soundfile.write(data / "stems" / "vocals.wav", noisy, sung.RATE)
-        stems = by_id(refine_pitch(data, tmp_path / "out.json", weights_uri=saved("pitch"), quiet=True))
+        stems = by_id(pseudo_label(data, tmp_path / "out.json", weights_uri=saved("pitch"), running=QUIET))
         heard = f0_labels.read(tmp_path / stems["stems/vocals"].f0.path)
         loud = (heard.times > 1.05) & (heard.times < 1.95)
         assert heard.confidence[loud].mean() < heard.confidence[~loud].mean() - 0.1
@@ -154,13 +157,13 @@ class TestCompleting:
         (data / "full" / "vocals.wav").rename(data / "full" / "lead_vocals.wav")
         (data / "full" / "f0.pv").rename(data / "full" / "lead_vocals.pv")
         sung.put_voice(data / "full" / "backing_vocals.wav", tracks["stems"])
-        done = refine_pitch(data, tmp_path / "out.json", weights_uri=saved("pitch"), quiet=True)
+        done = pseudo_label(data, tmp_path / "out.json", weights_uri=saved("pitch"), running=QUIET)
         stems = by_id(done)
         assert stems["full/lead_vocals"].f0.annotated and stems["full/backing_vocals"].f0 is None
         assert done.summary["pseudo_f0"]["stems"] == 1
 
     def test_a_tracker_alone_leaves_mixtures_as_they_are(self, tmp_path, saved, songs):
-        done = refine_pitch(songs[0], tmp_path / "out.json", weights_uri=saved("pitch"), quiet=True)
+        done = pseudo_label(songs[0], tmp_path / "out.json", weights_uri=saved("pitch"), running=QUIET)
         assert not any(stem.estimated for stem in done.stems)
         assert done.summary["left"] == 2 and done.summary["pseudo_f0"]["stems"] == 1
         assert not (tmp_path / "out.vocals").exists()
@@ -170,22 +173,22 @@ class TestCompleting:
         splits = {"stems/vocals": "validation", "f0/mixture": "test"}
         held = [stem.model_copy(update={"split": splits.get(stem.id)}) for stem in source.stems]
         path = manifest.write(source.with_stems(held, root="data"), tmp_path / "held.json")
-        done = refine_pitch(path, tmp_path / "out.json", weights_uri=saved("cascades"), quiet=True)
+        done = pseudo_label(path, tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
         assert by_id(done)["stems/vocals"].f0 is None
         assert [stem.id for stem in done.stems if stem.estimated] == ["wrong/mixture.vocals"]
 
     def test_a_second_run_makes_its_own_and_keeps_what_came_with_the_data(self, tmp_path, saved, songs):
-        first = refine_pitch(songs[0], tmp_path / "one.json", weights_uri=saved("cascades"), quiet=True)
+        first = pseudo_label(songs[0], tmp_path / "one.json", weights_uri=saved("cascades"), running=QUIET)
         shutil.copy(tmp_path / "weights" / "cascades.safetensors", tmp_path / "weights" / "new.safetensors")
         new = tmp_path / "weights" / "new.safetensors"
-        second = refine_pitch(tmp_path / "one.json", tmp_path / "two.json", weights_uri=new, quiet=True)
+        second = pseudo_label(tmp_path / "one.json", tmp_path / "two.json", weights_uri=new, running=QUIET)
         assert sorted(by_id(second)) == sorted(by_id(first))
         assert by_id(second)["full/vocals"].f0 == by_id(first)["full/vocals"].f0
         assert by_id(second)["stems/vocals"].f0.path == "two.f0/stems/vocals.f0.csv"
         assert by_id(second)["f0/mixture.vocals"].estimated.by == "file:new.safetensors"
 
     def test_the_second_stage_learns_from_all_of_it(self, tmp_path, saved, songs):
-        done = refine_pitch(songs[0], tmp_path / "out.json", weights_uri=saved("cascades"), quiet=True)
+        done = pseudo_label(songs[0], tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
         data = whole_songs(done)
         pool = StemPool.build(data, tmp_path, sample_rate=sung.RATE, channels=1, cache=tmp_path / "pool", quiet=True)
         tracks = {track.name: track for track in aligned_tracks(data, tmp_path, pool, sung.LABELS, "vocals")}
@@ -200,7 +203,7 @@ class TestRunning:
         uri = saved("cascades")
         runs = []
         for _ in range(2):
-            refine_pitch(songs[0], tmp_path / "out" / "out.json", weights_uri=uri, quiet=True)
+            pseudo_label(songs[0], tmp_path / "out" / "out.json", weights_uri=uri, running=QUIET)
             runs.append(bytes_of(tmp_path / "out"))
             shutil.rmtree(tmp_path / "out")
         assert len(runs[0]) == 4
@@ -210,7 +213,7 @@ class TestRunning:
         from stemclean.refining import half_labelled
 
         uri = saved("cascades")
-        refine_pitch(songs[0], tmp_path / "whole.json", weights_uri=uri, quiet=True)
+        pseudo_label(songs[0], tmp_path / "whole.json", weights_uri=uri, running=QUIET)
         real, calls = half_labelled.pseudo_vocals, []
 
         def dies(*args, **ways):
@@ -221,9 +224,9 @@ class TestRunning:
 
         monkeypatch.setattr(half_labelled, "pseudo_vocals", dies)
         with pytest.raises(KeyboardInterrupt):
-            refine_pitch(songs[0], tmp_path / "out.json", weights_uri=uri, quiet=True)
+            pseudo_label(songs[0], tmp_path / "out.json", weights_uri=uri, running=QUIET)
         assert not (tmp_path / "out.json").exists()
-        refine_pitch(songs[0], tmp_path / "out.json", weights_uri=uri, quiet=True)
+        pseudo_label(songs[0], tmp_path / "out.json", weights_uri=uri, running=QUIET)
         assert len(calls) == 3  # f0, wrong (killed), wrong
         text = (tmp_path / "out.json").read_text().replace("out.", "whole.")
         assert text == (tmp_path / "whole.json").read_text()
@@ -236,7 +239,7 @@ class TestRunning:
         )
         (data / "stems" / "vocals.wav").write_bytes(b"no sound")
         (data / "f0" / "f0.csv").write_text("la la la")
-        done = refine_pitch(source, tmp_path / "out.json", weights_uri=saved("cascades"), quiet=True)
+        done = pseudo_label(source, tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
         assert {skip.path: skip.reason for skip in done.skipped} == {
             "data/stems/vocals.wav": "changed_since_scan",
             "data/f0/f0.csv": "f0_unreadable",
@@ -251,11 +254,11 @@ class TestRunning:
 
     def test_what_cannot_be_meant_is_refused(self, tmp_path, saved, songs):
         with pytest.raises(ConfigError, match="is inside the source"):
-            refine_pitch(songs[0], songs[0] / "out.json", weights_uri=saved("pitch"), quiet=True)
+            pseudo_label(songs[0], songs[0] / "out.json", weights_uri=saved("pitch"), running=QUIET)
         with pytest.raises(WeightsError, match="weights of kind separators, but pitch are needed"):
-            refine_pitch(songs[0], tmp_path / "out.json", weights_uri=saved("separators"), quiet=True)
+            pseudo_label(songs[0], tmp_path / "out.json", weights_uri=saved("separators"), running=QUIET)
         with pytest.raises(ConfigError, match="no such file or folder"):
-            refine_pitch(tmp_path / "nowhere", tmp_path / "out.json", weights_uri=saved("pitch"), quiet=True)
+            pseudo_label(tmp_path / "nowhere", tmp_path / "out.json", weights_uri=saved("pitch"), running=QUIET)
 
 
 class TestSidecars:

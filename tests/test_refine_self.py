@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
@@ -11,14 +10,18 @@ import soundfile
 import torch
 from torch import nn
 
-from stemclean import layouts, manifest
+from stemclean import layouts, manifest, training
 from stemclean.errors import ConfigError
 from stemclean.models import registry, weights
 from stemclean.refine import RefineConfig, refine, refine_self
 from stemclean.refining import listening, rounds
 from stemclean.report import describe_refined
+from stemclean.running import Running
+from stemclean.training import run as training_run
 from stemclean.training.recipe import ClassifierRecipe
 from stemclean.training.recipe import read as read_recipe
+
+QUIET = Running(quiet=True)
 
 RATE, FRAME, BANDS = 8000, 512, 32
 CONFIG = RefineConfig(threshold=0.7, claimed_threshold=0.3)  # a linear model is timid
@@ -122,7 +125,7 @@ def toy():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "build", with_bands)
-        patch.setattr(rounds, "fit_classifier", partial(rounds.fit_classifier, workers=0))
+        patch.setattr(training, "CLASSIFIER_WORKERS", 0)
         yield
 
 
@@ -142,13 +145,11 @@ def place(tmp_path_factory):
     return folder
 
 
-def run(place, name, data=None, config=CONFIG, **more):
+def run(place, name, data=None, config=CONFIG, resume=True, **more):
     """Refine into a folder of its own, so that equal runs give equal bytes."""
     output = place / name / "refined.json"
-    cache = place / "cache"
-    refined = refine_self(
-        data or place / "stems", output, config, recipe=TINY, cache=cache, workers=1, quiet=True, **more
-    )
+    running = Running(cache=place / "cache", workers=1, resume=resume, quiet=True)
+    refined = refine_self(data or place / "stems", output, config, recipe=TINY, running=running, **more)
     return refined, output
 
 
@@ -214,9 +215,8 @@ class TestRounds:
 
     def test_a_finished_run_does_nothing_again_and_more_rounds_go_on_from_it(self, place, whole, monkeypatch):
         before = whole[1].read_bytes()
-        fits, looks = Counting(rounds.fit_classifier.func), Counting(listening._judged_or_skipped)
-        loop = Counting(fits.function.__globals__["fit"])
-        monkeypatch.setitem(fits.function.__globals__, "fit", loop)
+        loop, looks = Counting(training_run.fit), Counting(listening._judged_or_skipped)
+        monkeypatch.setattr(training_run, "fit", loop)
         monkeypatch.setattr(listening, "_judged_or_skipped", looks)
         run(place, "whole")
         assert (len(loop.calls), len(looks.calls)) == (0, 0)
@@ -259,8 +259,8 @@ class TestRounds:
         stems = [s.model_copy(update={"labels": ["vocals"]}) if s.id == "song0/bass" else s for s in source.stems]
         data = tmp_path / "other.json"
         manifest.write(source.with_stems(stems, root=manifest.relative_root(folder, data)), data)
-        loop = Counting(rounds.fit_classifier.func.__globals__["fit"])
-        monkeypatch.setitem(rounds.fit_classifier.func.__globals__, "fit", loop)
+        loop = Counting(training_run.fit)
+        monkeypatch.setattr(training_run, "fit", loop)
         refined, _ = run(place, "other", data=data, rounds=1, workdir=place / "whole" / "refined.work")
         assert len(loop.calls) == 1
         assert refined.summary["rounds"][0]["trained_on"] == [{"bass": 7, "drums": 8, "vocals": 9}]
@@ -297,7 +297,7 @@ class TestFolds:
             path = output.parent / "refined.work" / f"round2.fold{fold}.safetensors"
             unseen = {f"song{n}" for n in range(1, 8)} - trained[path.name]
             assert unseen and trained[f"round1.fold{fold}.safetensors"].isdisjoint(unseen)
-            alone = refine(data, tmp_path / "alone.json", CONFIG, weights_uri=str(path), workers=1, quiet=True)
+            alone = refine(data, tmp_path / "alone.json", CONFIG, weights_uri=str(path), running=QUIET)
             scores = {stem.id: stem.scores for stem in manifest.read(tmp_path / "alone.json").stems}
             for stem in refined.stems:
                 if stem.track in unseen:
@@ -328,8 +328,8 @@ class TestFolds:
         with pytest.raises(KeyboardInterrupt):
             run(place, "folded again", data=data, folds=3)
         monkeypatch.setattr(rounds, "fit_classifier", plain)
-        loop = Counting(plain.func.__globals__["fit"])
-        monkeypatch.setitem(plain.func.__globals__, "fit", loop)
+        loop = Counting(training_run.fit)
+        monkeypatch.setattr(training_run, "fit", loop)
         _, again = run(place, "folded again", data=data, folds=3)
         assert len(loop.calls) == 2 and again.read_bytes() == output.read_bytes()
 
@@ -355,7 +355,9 @@ class TestAblations:
         before = output.read_bytes()
         run(place, "adaptive", config=adaptive, rounds=1)
         assert not looks.calls and output.read_bytes() == before
-        given = refine(place / "stems", place / "given.json", adaptive, weights_uri=str(weights_of(output)), quiet=True)
+        given = refine(
+            place / "stems", place / "given.json", adaptive, weights_uri=str(weights_of(output)), running=QUIET
+        )
         assert given.summary["thresholds"]["stems"] == 24  # of weights that are given, any stem may serve
 
     def test_with_folds_all_tracks_serve_to_find_thresholds(self, place):

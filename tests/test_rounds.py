@@ -15,8 +15,9 @@ from stemclean import verdicts
 from stemclean.errors import ConfigError
 from stemclean.manifest import Created, Manifest, Model, Stem, Verdict
 from stemclean.refining.choosing import choose
-from stemclean.refining.config import RefineConfig, Running, SelfConfig
+from stemclean.refining.config import RefineConfig, SelfConfig
 from stemclean.refining.rounds import Rounds, bookkeeping
+from stemclean.running import Running
 from stemclean.training.recipe import read
 from stemclean.training.split import fold_tracks
 

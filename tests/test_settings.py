@@ -191,7 +191,7 @@ READERS = {
     JointConfig: ["training/joint.py", "training/joint_run.py"],
     ClassifierRecipe: ["training/classifier_run.py", "training/recipe.py", "training/layers.py"],
     SeparatorRecipe: ["training/separator_run.py", "training/recipe.py", "training/layers.py"],
-    TrackerRecipe: ["training/joint_run.py", "training/recipe.py", "training/layers.py"],
+    TrackerRecipe: ["training/tracker_run.py", "training/recipe.py", "training/layers.py"],
 }
 """Settings -> the files that act on them."""
 

@@ -19,6 +19,7 @@ from stemclean.errors import ConfigError, WeightsError
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec
 from stemclean.refine import RefineConfig, refine_self
+from stemclean.running import Running
 from stemclean.train_classifier import train_classifier
 from stemclean.training import classifier_run
 from stemclean.training.classify import ClassifyTask, cell_loss, level_loss
@@ -40,6 +41,10 @@ QUICK = [
     "validation_share=0.25",
     "loop.learning_rate=2e-3",
 ]
+
+
+def running(cache, **more):
+    return Running(**{"cache": cache, "workers": 0, "quiet": True, **more})
 
 
 def hit(rng, seconds):
@@ -71,9 +76,7 @@ def dataset(tmp_path_factory):
 
 
 def test_it_learns_and_says_what_it_did(dataset, tmp_path):
-    card = train_classifier(
-        dataset, tmp_path / "mine.safetensors", overrides=QUICK, cache=tmp_path, workers=0, quiet=True
-    )
+    card = train_classifier(dataset, tmp_path / "mine.safetensors", overrides=QUICK, running=running(tmp_path))
     assert card["metrics"]["validation"]["score"] > 0.85  # one of eight songs lies, and may be the one that validates
     written = json.loads((tmp_path / "mine.json").read_text())
     assert written["spec"]["labels"] == ["bass", "drums"]  # only classes that have stems
@@ -85,13 +88,14 @@ def test_it_learns_and_says_what_it_did(dataset, tmp_path):
 
 def test_a_finished_run_is_not_trained_again_but_can_be_made_longer(dataset, tmp_path, monkeypatch):
     output, short = tmp_path / "a.safetensors", [*QUICK, "loop.examples=64"]
-    given = {"cache": tmp_path / "cache", "workers": 0, "quiet": True}
-    first = train_classifier(dataset, output, overrides=short, keep_checkpoint=True, **given)
+    given = {"running": running(tmp_path / "cache")}
+    keeping = running(tmp_path / "cache", keep_checkpoint=True)
+    first = train_classifier(dataset, output, overrides=short, running=keeping)
     assert len(list(tmp_path.glob("a.*.checkpoint"))) == 1
     longer = train_classifier(dataset, output, overrides=QUICK, **given)
     assert longer["history"][0] == first["history"][0] and longer["history"][-1]["step"] == 40
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.safetensors", "cache"]  # no checkpoint
-    monkeypatch.setattr("stemclean.training.classifier_run.fit", pytest.fail)
+    monkeypatch.setattr("stemclean.training.run.fit", pytest.fail)
     before = output.read_bytes()
     again = train_classifier(dataset, output, overrides=QUICK, **given)
     assert output.read_bytes() == before and again["seconds"] == 0
@@ -120,16 +124,16 @@ def test_a_run_is_another_one_when_its_stems_are_others(dataset, change):
     manifest, folder = layouts.load(dataset)
     recipe = read("small")
     labels = ("bass", "drums")
-    first = classifier_run._run_key(manifest.stems, folder, labels, recipe, None)
+    first = classifier_run._depends_on(manifest.stems, folder, labels, recipe, None)
     changed = [manifest.stems[0].model_copy(update=change), *manifest.stems[1:]]
-    assert classifier_run._run_key(changed, folder, labels, recipe, None) != first
+    assert classifier_run._depends_on(changed, folder, labels, recipe, None) != first
 
 
 def test_a_run_is_the_same_one_when_only_its_length_differs(dataset):
     manifest, folder = layouts.load(dataset)
 
     def key(*overrides, labels=("bass", "drums")):
-        return classifier_run._run_key(manifest.stems, folder, labels, read("small", overrides), None)
+        return json.dumps(classifier_run._depends_on(manifest.stems, folder, labels, read("small", overrides), None))
 
     assert key() == key("loop.examples=7", "loop.validations=3", "calibration.excerpts=4")
     assert len({key(), key("seed=3"), key("loop.batch_size=5"), key(labels=("drums", "bass"))}) == 4
@@ -144,7 +148,7 @@ def test_a_pipe_is_told_that_stems_are_decoded(dataset, tmp_path, capsys):
 def test_it_goes_on_from_weights_that_exist(dataset, tmp_path):
     """With a learning rate of almost nothing, what comes out is what went in; and it is a run of its own."""
     options = [*QUICK, "loop.examples=32", "loop.learning_rate=1e-12", "loop.weight_decay=0.0", "seed=5"]
-    given = {"overrides": options, "cache": tmp_path, "workers": 0, "quiet": True}
+    given = {"overrides": options, "running": running(tmp_path)}
     first = train_classifier(dataset, tmp_path / "a.safetensors", **given)
     given["overrides"] = [*options, "seed=6"]
     other = train_classifier(dataset, tmp_path / "b.safetensors", **given)
@@ -162,7 +166,7 @@ def test_it_goes_on_from_weights_that_exist(dataset, tmp_path):
 
 
 def test_levels_of_cells_are_learned_with_the_classes(dataset, tmp_path):
-    given = {"cache": tmp_path / "cache", "workers": 0, "quiet": True}
+    given = {"running": running(tmp_path / "cache")}
     start, output = tmp_path / "start.safetensors", tmp_path / "levels.safetensors"
     train_classifier(dataset, start, overrides=[*QUICK, "loop.examples=64"], **given)
     levels = ["options.level_head=cells", "disguised=0.3", "mixing.same_song_chance=0.5", "loop.examples=960"]
@@ -184,7 +188,7 @@ def test_what_could_not_be_pushed_stays_and_is_pushed_without_training_again(dat
         return "hub:org/mine@abc"
 
     monkeypatch.setattr(weights, "push", push)
-    given = {"overrides": [*QUICK, "loop.examples=32"], "cache": tmp_path, "workers": 0, "quiet": True}
+    given = {"overrides": [*QUICK, "loop.examples=32"], "running": running(tmp_path)}
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     with pytest.raises(WeightsError, match="you are not logged in"):  # before the work
         train_classifier(dataset, output, push_to_hub="org/mine", **given)
@@ -193,7 +197,7 @@ def test_what_could_not_be_pushed_stays_and_is_pushed_without_training_again(dat
     with pytest.raises(WeightsError, match="cannot be reached") as caught:
         train_classifier(dataset, output, push_to_hub="org/mine", **given)
     assert f"the weights stay in {output}" in caught.value.hint
-    monkeypatch.setattr("stemclean.training.classifier_run.fit", pytest.fail)
+    monkeypatch.setattr("stemclean.training.run.fit", pytest.fail)
     assert train_classifier(dataset, output, push_to_hub="org/mine", **given)["published"] == "hub:org/mine@abc"
     assert asked == [(output, "org/mine", True)] * 2
 
@@ -202,7 +206,7 @@ def test_a_worker_mixes_as_the_process_itself_does(dataset, tmp_path):
     short = [*QUICK, "loop.examples=48"]
     runs = [
         train_classifier(
-            dataset, tmp_path / f"{workers}.safetensors", overrides=short, cache=tmp_path, workers=workers, quiet=True
+            dataset, tmp_path / f"{workers}.safetensors", overrides=short, running=running(tmp_path, workers=workers)
         )
         for workers in (0, 1)
     ]
@@ -214,12 +218,12 @@ def test_too_little_data_is_refused(tmp_path, dataset):
         (tmp_path / "one").mkdir(exist_ok=True)
         (tmp_path / "one" / f"{label}.wav").write_bytes((dataset / "song0" / f"{label}.wav").read_bytes())
     with pytest.raises(ConfigError, match="at least one must be held out"):
-        train_classifier(tmp_path, tmp_path / "x.safetensors", overrides=QUICK, cache=tmp_path, quiet=True)
+        train_classifier(tmp_path, tmp_path / "x.safetensors", overrides=QUICK, running=running(tmp_path))
     (tmp_path / "one" / "bass.wav").unlink()
     with pytest.raises(ConfigError, match="needs at least two classes"):
-        train_classifier(tmp_path, tmp_path / "x.safetensors", overrides=QUICK, cache=tmp_path, quiet=True)
+        train_classifier(tmp_path, tmp_path / "x.safetensors", overrides=QUICK, running=running(tmp_path))
     with pytest.raises(ConfigError, match='loss is "l3"; it must be "l1", "bce" or "gce"'):
-        train_classifier(dataset, tmp_path / "x.safetensors", overrides=[*QUICK, "loss=l3"], cache=tmp_path, quiet=True)
+        train_classifier(dataset, tmp_path / "x.safetensors", overrides=[*QUICK, "loss=l3"], running=running(tmp_path))
 
 
 def test_a_noisy_set_heals_itself(dataset, tmp_path, monkeypatch):
@@ -227,7 +231,7 @@ def test_a_noisy_set_heals_itself(dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     output = tmp_path / "refined.json"
     config = RefineConfig(threshold=0.7, claimed_threshold=0.3)  # 40 steps of training leave scores timid
-    refined = refine_self(dataset, output, config, overrides=QUICK, quiet=True)
+    refined = refine_self(dataset, output, config, overrides=QUICK, running=Running(quiet=True))
     wrong = {stem.id: stem.labels for stem in refined.stems if stem.verdict.action != "keep"}
     assert wrong == {"song7/bass": ["drums"], "song7/drums": ["bass"]}
     trained = refined.created.config["self"]  # every setting of the run stands in the header
@@ -239,7 +243,7 @@ def test_a_noisy_set_heals_itself(dataset, tmp_path, monkeypatch):
     for number in (1, 2):
         assert (tmp_path / "refined.work" / f"round{number}.safetensors").exists()
     before = output.read_bytes()
-    refine_self(dataset, output, config, overrides=QUICK, quiet=True)  # trains nothing again
+    refine_self(dataset, output, config, overrides=QUICK, running=Running(quiet=True))  # trains nothing again
     assert output.read_bytes() == before
 
 
@@ -260,7 +264,7 @@ def test_as_many_mixtures_validate_as_the_recipe_says(count, dataset, tmp_path, 
 
     monkeypatch.setattr(ClassifyTask, "validate", validate)
     settings = [*QUICK, "loop.examples=16", "loop.validations=1", f"validation_examples={count}"]
-    train_classifier(dataset, tmp_path / "a.safetensors", overrides=settings, cache=tmp_path, workers=0, quiet=True)
+    train_classifier(dataset, tmp_path / "a.safetensors", overrides=settings, running=running(tmp_path))
     assert heard == [count]
 
 

@@ -18,6 +18,7 @@ from stemclean.layouts import load
 from stemclean.manifest import Region, Verdict
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec
+from stemclean.running import Running
 from stemclean.separate import separate
 from stemclean.train_separator import train_separator
 from stemclean.training import separate as task_module
@@ -85,8 +86,9 @@ def refined(dataset):
 
 
 def train(data, output, *more, **options):
-    options = {"recipe": "xumx-small", "cache": output.parent, "workers": 0, "quiet": True, **options}
-    return train_separator(data, output, overrides=[*QUICK, *more], **options)
+    running = Running(cache=output.parent, workers=0, logs=options.pop("logs", None), quiet=True)
+    options = {"recipe": "xumx-small", **options}
+    return train_separator(data, output, overrides=[*QUICK, *more], running=running, **options)
 
 
 def tensors(path):

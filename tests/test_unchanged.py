@@ -22,7 +22,10 @@ from stemclean.export import export
 from stemclean.models.judge import Judge
 from stemclean.refine import refine
 from stemclean.refining import crosstalk
+from stemclean.running import Running
 from stemclean.trim import trim
+
+QUIET = Running(quiet=True)
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "noisy_band"
 
@@ -146,7 +149,7 @@ def test_refine_passes_over_a_stem_that_is_rewritten_while_it_is_judged(
         return heard
 
     monkeypatch.setattr(Judge, "__call__", judged)
-    refined = refine(song, tmp_path / "refined.json", quiet=True)
+    refined = refine(song, tmp_path / "refined.json", running=QUIET)
     assert reasons(refined.skipped)[bass.name] == "changed_while_reading"
     assert refined.stems and bass.name not in {Path(stem.path).name for stem in refined.stems}
 
@@ -161,7 +164,7 @@ def test_refine_passes_over_a_stem_that_is_rewritten_before_bleed_is_measured(
         return measured_song(stems, **options)
 
     monkeypatch.setattr(crosstalk, "_measured_song", measured)
-    refined = refine(song, tmp_path / "refined.json", quiet=True)
+    refined = refine(song, tmp_path / "refined.json", running=QUIET)
     assert reasons(refined.skipped)[bass.name] == "changed_while_reading"
     left = {Path(stem.path).name: stem for stem in refined.stems}
     assert bass.name not in left and len(left) >= 2
@@ -174,13 +177,15 @@ def test_refine_does_not_judge_what_was_not_scanned(tmp_path: Path, song: Path) 
     bass = stem_of(trimmed, "bass")
     sound, rate = soundfile.read(bass)
     soundfile.write(bass, 0.5 * sound, rate)
-    refined = refine(trimmed / "manifest.json", tmp_path / "refined.json", quiet=True)
+    refined = refine(trimmed / "manifest.json", tmp_path / "refined.json", running=QUIET)
     assert reasons(refined.skipped)[bass.name] == "changed_since_scan"
 
 
 def test_export_takes_no_file_that_was_not_judged(tmp_path: Path, song: Path) -> None:
     refined = tmp_path / "refined.json"
-    kept = [stem for stem in refine(song, refined, quiet=True).stems if stem.verdict and stem.verdict.action == "keep"]
+    kept = [
+        stem for stem in refine(song, refined, running=QUIET).stems if stem.verdict and stem.verdict.action == "keep"
+    ]
     changed = song / kept[0].path
     sound, rate = soundfile.read(changed)
     soundfile.write(changed, 0.5 * sound, rate)

@@ -23,12 +23,14 @@ from stemclean.models import registry, weights
 from stemclean.models.cascade import Cascade
 from stemclean.models.contract import ModelSpec
 from stemclean.refining.pseudo import pseudo_f0, pseudo_vocals
+from stemclean.running import Running
 from stemclean.training.joint import JointConfig
-from stemclean.training.joint_run import fit_joint, fit_tracker
+from stemclean.training.joint_run import fit_joint
 from stemclean.training.loop import fit
 from stemclean.training.recipe import SeparatorRecipe, TrackerRecipe
 from stemclean.training.separate import SeparateTask
-from stemclean.training.songs import Running, Songs, Start
+from stemclean.training.songs import Songs, Start
+from stemclean.training.tracker_run import fit_tracker
 
 FULL_ROWS = ("pipeline", "sum", "dwa", "majl", "majl_sharp")
 STRIPPED_ROWS = (

@@ -24,10 +24,11 @@ from benchmarks.self_refining.measuring import Mixes, Record
 from benchmarks.self_refining.planting import CLEAN, Noise, Planted
 from stemclean.manifest import Manifest
 from stemclean.models.weights import Weights
-from stemclean.refining.config import RefineConfig, Running, SelfConfig
+from stemclean.refining.config import RefineConfig, SelfConfig
 from stemclean.refining.jury import Jury
 from stemclean.refining.listening import provenance, relabel
 from stemclean.refining.rounds import Rounds
+from stemclean.running import Running
 from stemclean.training.recipe import ClassifierRecipe, read
 
 JUDGED_BY = RefineConfig(margin=0.0, crosstalk=False)
@@ -166,8 +167,7 @@ def rounds_of(
         recipe,
         JUDGED_BY.changed(crosstalk=crosstalk),
         SelfConfig(folds=folds),
-        Running(device=device),
-        planted.work / "pools",
+        Running(cache=planted.work / "pools", device=device),
     )
 
 

@@ -17,9 +17,10 @@ from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest
 from stemclean.models import weights
 from stemclean.refining import adaptive
-from stemclean.refining.config import RefineConfig, Running
+from stemclean.refining.config import RefineConfig
 from stemclean.refining.jury import Jury
 from stemclean.refining.listening import provenance, relabel
+from stemclean.running import Running
 from stemclean.training.recipe import ClassifierRecipe
 from stemclean.training.split import split_tracks
 from stemclean.trim import MANIFEST_NAME, trim

@@ -15,6 +15,7 @@ from benchmarks.separation.labelling import Labelling
 from benchmarks.separation.rows import Row
 from benchmarks.separation.songs import Record, TestSongs
 from stemclean.evaluate_separation import evaluate_separation
+from stemclean.running import Running
 from stemclean.separate import SeparateConfig, separate
 from stemclean.train_separator import train_separator
 from stemclean.training.recipe import SeparatorRecipe
@@ -84,9 +85,8 @@ class Bench:
             recipe=recipe,
             labels=labelling.planted.truth.labels,
             use_claimed=use_claimed,
-            cache=labelling.planted.work / "pools",
             init=init,
-            workers=self.workers,
+            running=Running(cache=labelling.planted.work / "pools", workers=self.workers),
         )
 
     def _tried(self, weights: Path, seconds: dict[str, float]) -> dict[str, Any]:

@@ -22,10 +22,13 @@ def completed(stems: Path, output: Path, uri: str, *, resume: bool, as_json: boo
     Raises:
         typer.Exit: some inputs failed.
     """
-    from stemclean.refine import refine_pitch
+    from stemclean.pseudo_label import pseudo_label
     from stemclean.report import describe_completed
+    from stemclean.running import Running
 
-    report = describe_completed(refine_pitch(stems, output, weights_uri=uri, resume=resume, quiet=quiet))
+    report = describe_completed(
+        pseudo_label(stems, output, weights_uri=uri, running=Running(resume=resume, quiet=quiet))
+    )
     report["output"] = str(output)
     data(report, _tables(report), as_json=as_json)
     if report["unsung"]:

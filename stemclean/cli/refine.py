@@ -203,6 +203,7 @@ def command(
         from stemclean.refine import RefineConfig, refine, refine_self
         from stemclean.refining.published import PUBLISHED, published_self
         from stemclean.report import describe_refined
+        from stemclean.running import Running
 
     later = given({"retrain_on": retrain_on and retrain_on.value, "min_single_share": min_single_share})
     self_options = given(
@@ -224,14 +225,14 @@ def command(
         refuse(dict.fromkeys(typed_besides(ctx, WITH_PITCH)), "cannot be combined with --pitch")
         completed(stems, output, pitch, resume=resume, as_json=as_json, quiet=quiet)
         return
-    running: dict[str, Any] = {"workers": workers, "resume": resume, "quiet": quiet}
+    running = Running(workers=workers, resume=resume, quiet=quiet)
     if by_itself:
         refuse(given({"weights": weights}), "trains its own weights with --self")
         refuse(later if rounds == 1 else {}, "applies from the second round on, and --rounds 1 has only one")
-        refined = refine_self(stems, output, config, **(self_options | later), **running)
+        refined = refine_self(stems, output, config, **(self_options | later), running=running)
     else:
         refuse(self_options | later, "requires --self")
-        refined = refine(stems, output, config, **given({"weights_uri": weights}), **running)
+        refined = refine(stems, output, config, **given({"weights_uri": weights}), running=running)
     report = describe_refined(refined)
     report["output"] = str(output)
     data(report, tables(report), as_json=as_json)

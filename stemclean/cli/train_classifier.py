@@ -98,6 +98,7 @@ def command(
 
         addresses.check_output(output)
         from stemclean.report import describe_training
+        from stemclean.running import Running
         from stemclean.train_classifier import train_classifier
 
     overrides = by_option(
@@ -112,12 +113,14 @@ def command(
             overrides=overrides,
             init=init,
             card={"license": license_name} if license_name else None,
-            cache_limit_gb=cache_limit,
-            resume=resume,
-            keep_checkpoint=keep_checkpoint,
             push_to_hub=push_to_hub,
-            workers=workers,
-            quiet=quiet,
+            running=Running(
+                cache_limit_gb=cache_limit,
+                workers=workers,
+                resume=resume,
+                keep_checkpoint=keep_checkpoint,
+                quiet=quiet,
+            ),
         )
     )
     shown = table("Trained", "measure", "value")

@@ -158,9 +158,10 @@ def command(
 
         addresses.check_output(output)
         from stemclean.report import describe_training
+        from stemclean.running import Running
         from stemclean.train_joint import train_joint
         from stemclean.train_separator import train_separator
-        from stemclean.training.songs import Running, Start
+        from stemclean.training.songs import Start
 
     only_joint = {
         "--weighting": weighting,
@@ -188,6 +189,7 @@ def command(
     }
     overrides = by_option(given, settings)
     classes = [label.strip() for label in labels.split(",")] if labels else None
+    running = Running(resume=resume, keep_checkpoint=keep_checkpoint, workers=workers, logs=logs, quiet=quiet)
     if joint is None:
         card = train_separator(
             stems,
@@ -198,12 +200,8 @@ def command(
             use_claimed=use_claimed,
             init=init,
             card={"license": license_name} if license_name else None,
-            resume=resume,
-            keep_checkpoint=keep_checkpoint,
             push_to_hub=push_to_hub,
-            workers=workers,
-            logs=logs,
-            quiet=quiet,
+            running=running,
         )
     else:
         card = train_joint(
@@ -216,7 +214,7 @@ def command(
             start=Start(init_separator or init, init_tracker or init),
             card={"license": license_name} if license_name else None,
             push_to_hub=push_to_hub,
-            running=Running(resume=resume, keep_checkpoint=keep_checkpoint, workers=workers, logs=logs, quiet=quiet),
+            running=running,
         )
     wait_share = card["wait_share"]
     report = {**describe_training(card), "wait_share": None if wait_share is None else round(wait_share, 4)}

@@ -83,8 +83,8 @@ def command(
 
         addresses.check_output(output)
         from stemclean.report import describe_training
+        from stemclean.running import Running
         from stemclean.train_tracker import train_tracker
-        from stemclean.training.songs import Running
 
     overrides = by_option({"--examples": ("loop.examples", examples), "--seed": ("seed", seed)}, settings)
     running = Running(resume=resume, keep_checkpoint=keep_checkpoint, workers=workers, logs=logs, quiet=quiet)

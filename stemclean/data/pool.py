@@ -73,7 +73,7 @@ class StemPool:
         *,
         sample_rate: int,
         channels: int = 2,
-        cache: Path | None = None,
+        cache: str | Path | None = None,
         limit_gb: float | None = None,
         silence_floor_dbfs: float = SILENCE_FLOOR_DBFS,
         in_time: Collection[str] = (),
@@ -104,6 +104,7 @@ class StemPool:
         if cache is None:
             cache = pool_cache.cache_folder() / "pools"
             limit_gb = pool_cache.DEFAULT_LIMIT_GB if limit_gb is None else limit_gb
+        cache = Path(cache)
         key = _key(manifest, folder, sample_rate, channels, silence_floor_dbfs, in_time)
         plan = Decoding(sample_rate, channels, SongLevels(manifest.stems, folder, silence_floor_dbfs), in_time)
         while (found := pool_cache.find(cache, key, channels)) is None:

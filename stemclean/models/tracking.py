@@ -11,6 +11,7 @@ import torch
 
 from stemclean.audio.f0 import F0Track
 from stemclean.audio.waveform import Sound, Waveform, as_blocks
+from stemclean.models import devices
 from stemclean.models.cascade import Cascade
 from stemclean.models.decoding import THRESHOLD, decode
 
@@ -37,7 +38,7 @@ def follow(model: Any, sound: Sound, *, threshold: float = THRESHOLD, device: st
         The f0 with voicing and confidence, one frame per hop of the tracker, the first at 0 s: ``num_samples // hop +
         1`` frames at the tracker's sample rate.
     """
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = devices.chosen(device)
     model = model.to(place).eval()
     tracker = model.tracker if isinstance(model, Cascade) else model
     rate, tracker_rate = model.spec.sample_rate, tracker.spec.sample_rate

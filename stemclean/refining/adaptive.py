@@ -22,9 +22,10 @@ from stemclean.data.song_levels import SongLevels
 from stemclean.errors import ConfigError
 from stemclean.manifest import Stem
 from stemclean.models.judge import one_thread_each
-from stemclean.refining.config import RefineConfig, Running
+from stemclean.refining.config import RefineConfig
 from stemclean.refining.jury import Jury
 from stemclean.refining.listening import scores_of
+from stemclean.running import Running
 
 __all__ = ["best_threshold", "resolve", "sample"]
 

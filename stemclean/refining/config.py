@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -14,7 +13,7 @@ from stemclean.refining import CLAIMED_THRESHOLD
 from stemclean.settings import WHOLE, Chance, SettingError, Settings, SilenceDbfs
 from stemclean.verdicts import Policy
 
-__all__ = ["RefineConfig", "Running", "SelfConfig"]
+__all__ = ["RefineConfig", "SelfConfig"]
 
 
 Score = Annotated[float, Field(gt=0, lt=1)]
@@ -107,20 +106,3 @@ class SelfConfig(Settings):
     folds: Annotated[int, Field(ge=1, le=1000), WHOLE] = 1
     retrain_on: Literal["single", "all"] = "single"
     min_single_share: Chance = 0.2
-
-
-@dataclass(frozen=True)
-class Running:
-    """Settings of a run that do not affect its result.
-
-    Args:
-        workers: number of stems judged in parallel; None: one per core.
-        device: device that the model runs on; None: CUDA if available.
-        resume: continue an interrupted run of the same data, weights and settings.
-        quiet: show no progress bars.
-    """
-
-    workers: int | None = None
-    device: str | None = None
-    resume: bool = True
-    quiet: bool = False

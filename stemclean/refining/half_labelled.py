@@ -26,9 +26,9 @@ from stemclean.layouts import f0_labels
 from stemclean.layouts.f0_files import SUNG
 from stemclean.manifest import F0, Created, Estimated, Issue, Manifest, Skip, Stem, file_sha256
 from stemclean.models.weights import Weights
-from stemclean.refining.config import Running
 from stemclean.refining.pseudo import pseudo_f0, pseudo_vocals
 from stemclean.refining.sidecars import Sidecars
+from stemclean.running import Running
 
 __all__ = ["KEYS", "Models", "complete"]
 
@@ -39,7 +39,7 @@ KEYS: dict[str, str] = {
     "unsung": "number of vocal stems whose estimated f0 has no voiced frame; its confidence may be high all the same",
     "left": "number of mixtures with known f0 that were not separated, for lack of a cascade",
 }
-"""Key of the summary of ``refine --pitch`` -> what it means."""
+"""Key of the summary of ``pseudo-label`` -> what it means."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def complete(
         output: the manifest that will be written.
         created: its origin.
         models: the models that estimate the labels.
-        running: only ``device``, ``resume`` and ``quiet`` are used.
+        running: its ``device``, ``resume`` and ``quiet``.
 
     Returns:
         The manifest with the pseudo labels.
@@ -88,7 +88,7 @@ def complete(
     skipped = list(data.skipped)
     left = 0
     with Journal(output, settings, resume=running.resume) as done:
-        for stem in tqdm(data.stems, "refine", unit="stem", disable=True if running.quiet else None):
+        for stem in tqdm(data.stems, "pseudo-label", unit="stem", disable=True if running.quiet else None):
             result: Stem | Skip = stem
             if _lacks_f0(stem) and stem.track not in with_f0:
                 result = _stored(done, stem, sidecars) or done.put(stem, worker.f0(stem))

@@ -9,6 +9,7 @@ import torch
 
 from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest, Model, Stem
+from stemclean.models import devices
 from stemclean.models.calibration import Calibration, chance_of_card
 from stemclean.models.contract import Classifier
 from stemclean.models.judge import Judge
@@ -36,7 +37,7 @@ class Jury:
         device: str | None = None,
         calibrated: bool = True,
     ) -> None:
-        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        place = devices.chosen(device)
         self.weights = list(loaded)
         self.fold_of = dict(fold_of or {})
         self.labels: tuple[str, ...] = loaded[0].model.spec.labels

@@ -22,12 +22,13 @@ from stemclean.manifest import Created, Input, Manifest, Model, Skip, Stem
 from stemclean.models.calibration import Calibration
 from stemclean.models.judge import Judgement, Recording, one_thread_each
 from stemclean.models.weights import Weights
-from stemclean.refining.config import RefineConfig, Running
+from stemclean.refining.config import RefineConfig
 from stemclean.refining.copies import with_copies
 from stemclean.refining.crosstalk import measured, with_crosstalk
 from stemclean.refining.jury import Jury
 from stemclean.refining.summary import summary
 from stemclean.regions import labelled_regions
+from stemclean.running import Running
 from stemclean.units import samples_to_seconds
 from stemclean.verdicts import Evidence, Policy, decide
 

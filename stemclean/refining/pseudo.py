@@ -13,6 +13,7 @@ from stemclean.audio.f0 import F0Track
 from stemclean.audio.loudness import relative_lufs
 from stemclean.audio.waveform import Waveform
 from stemclean.data.sources import loudness_gain
+from stemclean.models import devices
 from stemclean.models.decoding import threshold_of
 from stemclean.models.overlap_add import overlap_add
 from stemclean.models.tracking import follow
@@ -63,7 +64,7 @@ def pseudo_vocals(
         (the estimate at its level in the mixture, the confidence in [0, 1]). Shape: (channel, time)
     """
     model = loaded.model
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = devices.chosen(device)
     model.to(place).eval()
     levelled = _levelled(loaded, mixture)
     row = model.pitched_row

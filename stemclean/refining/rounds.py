@@ -16,9 +16,10 @@ from stemclean.manifest import Created, Manifest, Stem
 from stemclean.models import weights
 from stemclean.refining import adaptive
 from stemclean.refining.choosing import Labelling, choose
-from stemclean.refining.config import RefineConfig, Running, SelfConfig
+from stemclean.refining.config import RefineConfig, SelfConfig
 from stemclean.refining.jury import Jury
 from stemclean.refining.listening import provenance, relabel
+from stemclean.running import Running
 from stemclean.training.classifier_run import fit_classifier
 from stemclean.training.recipe import ClassifierRecipe
 from stemclean.training.split import fold_tracks, leaked, split_tracks
@@ -42,8 +43,7 @@ class Rounds:
         recipe: recipe of every training run.
         config: settings of judging.
         method: settings of the rounds.
-        running: settings of the run.
-        cache: folder for decoded audio; None: the default folder.
+        running: how to run; ``workers`` is the number of stems judged in parallel.
     """
 
     source: Manifest
@@ -54,7 +54,6 @@ class Rounds:
     config: RefineConfig
     method: SelfConfig
     running: Running
-    cache: Path | None = None
     fold_of: dict[str, int] = field(init=False, default_factory=dict)
     """Track -> the fold that it is judged in; empty without folds. Held-out tracks are in no fold."""
     _decoded: StemPool | None = field(init=False, default=None)
@@ -92,10 +91,9 @@ class Rounds:
                 path,
                 self.recipe,
                 labels=self._labels(),
-                decoded=partial(self._pool, training),
+                pool=partial(self._pool, training),
                 card={"round": number} | ({"fold": fold + 1, "folds": len(sets)} if self.fold_of else {}),
-                resume=self.running.resume,
-                quiet=self.running.quiet,
+                running=replace(self.running, workers=None, logs=self._logs(path)),
             )
         loaded = [weights.load(path) for path in paths]
         return Jury(loaded, self.fold_of, device=self.running.device, calibrated=self.config.calibrated)
@@ -183,7 +181,8 @@ class Rounds:
                 self.folder,
                 sample_rate=self.recipe.spec["sample_rate"],
                 channels=self.recipe.spec["channels"],
-                cache=self.cache,
+                cache=self.running.cache,
+                limit_gb=self.running.cache_limit_gb,
                 silence_floor_dbfs=self.config.silence_floor_dbfs,
                 quiet=self.running.quiet,
             )
@@ -202,6 +201,10 @@ class Rounds:
     def _weights_path(self, number: int, fold: int) -> Path:
         name = f"round{number}.fold{fold + 1}" if self.fold_of else f"round{number}"
         return self.work / f"{name}.safetensors"
+
+    def _logs(self, weights_path: Path) -> Path | None:
+        """Return the folder for the logs of one training."""
+        return Path(self.running.logs) / weights_path.stem if self.running.logs else None
 
     def _finished(self, number: int, jury: Jury) -> Manifest | None:
         """Return the round's manifest if an earlier run with the same data, weights and settings has written it."""

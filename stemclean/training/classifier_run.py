@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import stemclean
+from stemclean import training
 from stemclean.data.pool import StemPool, content
 from stemclean.errors import ConfigError
-from stemclean.manifest import Manifest, Skip, Stem
+from stemclean.manifest import Manifest, Stem
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec
-from stemclean.training import checkpoints, finished
+from stemclean.running import Running
 from stemclean.training.calibrate import calibrate
 from stemclean.training.classify import LOSSES, ClassifyTask
-from stemclean.training.loop import fit
+from stemclean.training.loop import Progress
 from stemclean.training.processes import together
 from stemclean.training.recipe import ClassifierRecipe
+from stemclean.training.run import Ready, Run, decoded, in_order_of, start_from, without_length
 from stemclean.training.split import leaked, split_tracks
 
 __all__ = ["fit_classifier"]
@@ -35,15 +34,10 @@ def fit_classifier(
     recipe: ClassifierRecipe,
     *,
     labels: Sequence[str] | None = None,
-    cache: Path | None = None,
-    cache_limit_gb: float | None = None,
     init: str | Path | None = None,
-    decoded: Callable[[], StemPool] | None = None,
-    card: dict[str, Any] | None = None,
-    resume: bool = True,
-    keep_checkpoint: bool = False,
-    workers: int = 1,
-    quiet: bool = False,
+    pool: Callable[[], StemPool] | None = None,
+    card: Mapping[str, Any] | None = None,
+    running: Running = Running(),
 ) -> dict[str, Any]:
     """Train a classifier on a manifest's stems and write its weights and card.
 
@@ -56,19 +50,13 @@ def fit_classifier(
         output: The ``.safetensors`` file to write.
         recipe: All settings of the training.
         labels: The classes (None: the classes of the manifest that have stems).
-        cache: Folder for decoded audio.
-        cache_limit_gb: Limit of its size, see :meth:`~stemclean.data.pool.StemPool.build`.
         init: Initial weights (``bundled:``, ``hub:`` or ``file:``), for fine-tuning.
-        decoded: Called once to get the decoded stems, with the labels of the manifest (None: decode them).
+        pool: Called once to get the decoded stems, with the labels of the manifest (None: decode them).
         card: Additional entries of the card (data, licences, …).
-        resume: Resume from a checkpoint of the same data and recipe beside the output.
-        keep_checkpoint: Keep the checkpoint (ten times the size of the weights) after the weights are written, so that
-            the run can be extended. An interrupted run always leaves its checkpoint.
-        workers: Number of worker processes that mix examples in advance; 0: mix in this process.
-        quiet: Show no progress.
+        running: How to run; by default, one process mixes examples in advance.
 
     Returns:
-        The card, with ``output``, ``seconds`` and ``skipped``.
+        The card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``.
 
     Raises:
         ConfigError: The recipe is invalid, or there are too few stems.
@@ -77,90 +65,65 @@ def fit_classifier(
     if recipe.loss not in LOSSES:
         raise ConfigError(f'no loss named "{recipe.loss}"', f"known: {', '.join(LOSSES)}")
     stems = [stem for stem in manifest.stems if stem.trainable]
-    labels = tuple(labels or _labels(manifest, stems))
     start = weights.load(init) if init else None
-    if start and set(start.model.spec.labels) == set(labels):
-        labels = start.model.spec.labels  # keep the order of the outputs
-    key = _run_key(stems, folder, labels, recipe, start)
-    settings = {"recipe": recipe.to_dict()}
-    if resume and (written := finished.find(output, key, settings, card, keep_checkpoint=keep_checkpoint)):
-        return _summary(written, output, 0.0, manifest.skipped)
-    train_tracks, validation_tracks = split_tracks(stems, share=recipe.validation_share, seed=recipe.seed)
-    if not validation_tracks:
-        raise ConfigError(
-            f"{len(train_tracks)} track(s) are too few: at least one must be held out for validation",
-            "give at least two tracks of each class",
-        )
-    copies = leaked(manifest.stems, validation_tracks)
-    model, started = _model(recipe, labels, start)
-    processes = together()
-    with processes.main_process_first():  # the other processes then read its cache
-        pool = (
-            decoded()
-            if decoded
-            else StemPool.build(
-                manifest.with_stems(stems),
-                folder,
-                sample_rate=recipe.spec["sample_rate"],
-                channels=recipe.spec["channels"],
-                cache=cache,
-                limit_gb=cache_limit_gb,
-                quiet=quiet or not processes.is_main_process,
+    classes = in_order_of(start, labels or _labels(manifest, stems))
+
+    def prepare() -> Ready:
+        train_tracks, validation_tracks = split_tracks(stems, share=recipe.validation_share, seed=recipe.seed)
+        if not validation_tracks:
+            raise ConfigError(
+                f"{len(train_tracks)} track(s) are too few: at least one must be held out for validation",
+                "give at least two tracks of each class",
             )
+        torch.manual_seed(recipe.seed)
+        spec = ModelSpec(labels=classes, **recipe.spec)
+        model = registry.build("classifiers", recipe.architecture, spec, dict(recipe.options))
+        started = start_from(start, model, recipe)
+        usable = manifest.with_stems(stems)
+        sounds = pool() if pool else decoded(usable, folder, recipe.spec, running)
+        copies = leaked(manifest.stems, validation_tracks)
+        task = ClassifyTask(
+            model,
+            train=sounds.where([stem.track in train_tracks and stem.id not in copies for stem in sounds.stems]),
+            validation=sounds.where([stem.track in validation_tracks for stem in sounds.stems]),
+            mixing=recipe.mixing,
+            loss=recipe.loss,
+            batch_size=recipe.loop.batch_size,
+            equalizer_db=recipe.equalizer_db,
+            masks=recipe.masks,
+            disguised=recipe.disguised,
+            processes=together().num_processes,
+            seed=recipe.seed,
+            workers=running.workers_or(training.CLASSIFIER_WORKERS),
+            validation_examples=recipe.validation_examples,
         )
-    task = ClassifyTask(
-        model,
-        train=pool.where([s.track in train_tracks and s.id not in copies for s in pool.stems]),
-        validation=pool.where([s.track in validation_tracks for s in pool.stems]),
-        mixing=recipe.mixing,
-        loss=recipe.loss,
-        batch_size=recipe.loop.batch_size,
-        equalizer_db=recipe.equalizer_db,
-        masks=recipe.masks,
-        disguised=recipe.disguised,
-        processes=processes.num_processes,
-        seed=recipe.seed,
-        workers=workers,
-        validation_examples=recipe.validation_examples,
+
+        def calibration(_: Progress) -> dict[str, Any]:
+            if not recipe.calibration.excerpts:
+                return {}
+            settings, seed = recipe.calibration, recipe.seed
+            scores, levels = calibrate(model.eval(), task.validation, settings, seed=seed, quiet=running.quiet)
+            return {"calibration": scores.to_card(classes), "level_calibration": levels.to_card()}
+
+        entries = {
+            "kind": "classifiers",
+            "architecture": recipe.architecture,
+            "spec": spec.to_dict(),
+            "options": dict(recipe.options),
+            "data": _data(sounds, train_tracks, validation_tracks),
+            **started,
+        }
+        return Ready(task, model, entries, model.net, sounds.skipped, calibration)
+
+    run = Run(
+        {"recipe": recipe.to_dict()},
+        _depends_on(stems, folder, classes, recipe, start),
+        recipe.loop,
+        torch.float16,
+        prepare,
+        manifest.skipped,
     )
-    checkpoint = checkpoints.path_of(output, key)
-    model.net, progress = fit(task, model.net, recipe.loop, checkpoint, run_key=key, resume=resume, quiet=quiet)
-    calibration = {}
-    if recipe.calibration.excerpts:
-        fitted, of_levels = calibrate(model.eval(), task.validation, recipe.calibration, seed=recipe.seed, quiet=quiet)
-        calibration = {"calibration": fitted.to_card(labels), "level_calibration": of_levels.to_card()}
-    written = {
-        "kind": "classifiers",
-        "architecture": recipe.architecture,
-        "spec": model.spec.to_dict(),
-        "options": dict(recipe.options),
-        **settings,
-        "created_by": f"stemclean {stemclean.__version__}",
-        "torch": torch.__version__,
-        "parameters": sum(p.numel() for p in model.net.parameters()),
-        "data": _data(pool, train_tracks, validation_tracks),
-        "metrics": {"validation": progress.best},
-        "history": progress.history,
-        "run": key,
-        **started,
-        **calibration,
-        **(card or {}),
-    }
-    finished.keep(output, model, written, dtype=torch.float16, keep_checkpoint=keep_checkpoint)
-    return _summary(written, output, progress.seconds, [*manifest.skipped, *pool.skipped])
-
-
-def _model(
-    recipe: ClassifierRecipe, labels: Sequence[str], start: weights.Weights | None
-) -> tuple[Any, dict[str, Any]]:
-    """Build the model before its first step; returns it and the card's entry on its initial weights."""
-    torch.manual_seed(recipe.seed)
-    spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], tuple(labels), recipe.spec["segment"])
-    model = registry.build("classifiers", recipe.architecture, spec, dict(recipe.options))
-    if start is None:
-        return model, {}
-    fresh = weights.start_from(start, model, recipe.architecture, recipe.options)
-    return model, {"init": {"uri": start.uri, "sha256": start.sha256, "fresh": fresh}}
+    return run.result(output, card, running)
 
 
 def _labels(manifest: Manifest, stems: Sequence[Stem]) -> tuple[str, ...]:
@@ -179,25 +142,18 @@ def _labels(manifest: Manifest, stems: Sequence[Stem]) -> tuple[str, ...]:
     return labels
 
 
-def _run_key(
+def _depends_on(
     stems: Sequence[Stem],
     folder: Path,
     labels: Sequence[str],
     recipe: ClassifierRecipe,
     start: weights.Weights | None,
-) -> str:
-    """Return the SHA-256 of everything the training depends on, except its length: a longer run resumes a shorter."""
-    plain = recipe.to_dict()
-    plain["loop"] = {k: v for k, v in plain["loop"].items() if k not in {"examples", "validations", "decay"}}
-    del plain["calibration"]
+) -> list[Any]:
+    """Return everything that the training depends on, except its length."""
+    settings = without_length(recipe.to_dict())
+    del settings["calibration"]
     data = [[*content(stem, folder), stem.track, stem.split, stem.labels, stem.sampling_weight] for stem in stems]
-    document = [plain, labels, start and start.sha256, data]
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-def _summary(card: dict[str, Any], output: Path, seconds: float, skipped: Sequence[Skip]) -> dict[str, Any]:
-    """Return the result of :func:`fit_classifier`."""
-    return {**card, "output": str(output), "seconds": seconds, "skipped": [skip.model_dump() for skip in skipped]}
+    return [settings, labels, start and start.sha256, data]
 
 
 def _data(pool: StemPool, train_tracks: set[str], validation_tracks: set[str]) -> dict[str, Any]:

@@ -11,11 +11,32 @@ import torch
 from torch import nn
 
 from stemclean.errors import WeightsError
-from stemclean.models import weights
+from stemclean.models import addresses, devices, hub, weights
+from stemclean.running import Running
 from stemclean.training import checkpoints
 from stemclean.training.processes import together
+from stemclean.training.talk import check_logs
 
-__all__ = ["find", "keep", "published"]
+__all__ = ["check", "find", "keep", "published"]
+
+
+def check(output: str | Path, repo: str | None, running: Running) -> None:
+    """Check before the work what a training needs after it, and its device.
+
+    Args:
+        output: The file to write.
+        repo: ``ORG/REPO`` to push the weights to (None: push nothing).
+        running: How to run.
+
+    Raises:
+        ConfigError: The output is no file of weights, the device does not exist, or TensorBoard is missing.
+        WeightsError: The hub does not know the user, or the name of the repository is invalid.
+    """
+    addresses.check_output(output)
+    devices.check(running.device)
+    check_logs(running.logs)
+    if repo:
+        hub.check_publishing(repo)
 
 
 def find(

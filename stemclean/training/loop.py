@@ -11,15 +11,13 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -144,9 +142,10 @@ def fit(
     checkpoint: Path,
     *,
     run_key: str = "",
+    device: torch.device | None = None,
     resume: bool = True,
     quiet: bool = False,
-    logs: Path | None = None,
+    logs: str | Path | None = None,
 ) -> tuple[nn.Module, Progress]:
     """Train a model and return it with the averaged weights that validated best.
 
@@ -159,6 +158,7 @@ def fit(
         checkpoint: Checkpoint file, written at each validation and twice in between. The previous checkpoint is kept as
             well, see :func:`stemclean.training.checkpoints.remove`.
         run_key: Key of the run. Runs with different keys cannot resume from each other's checkpoints.
+        device: Device to train on; None: see :func:`stemclean.training.processes.place`.
         resume: Resume from the last checkpoint, or from the previous one if the last is damaged. Checkpoints that are
             damaged or belong to another run are renamed.
         quiet: Show no progress.
@@ -171,16 +171,13 @@ def fit(
         ConfigError: Logs are requested but TensorBoard is not installed, or the batch cannot be split.
         StemcleanError: The loss is not finite, or a worker process was killed.
     """
-    AcceleratorState._reset_state()  # noqa: SLF001 - a second training in this process may use another precision
+    place = Place.of(device or processes.place(None), config.precision)
     process = processes.together()
-    accelerator = Accelerator(
-        mixed_precision=_precision(config.precision), cpu=processes.on_cpus(), **talk.logging(logs)
-    )
-    if accelerator.device.type == "cpu":
+    if place.device.type == "cpu":
         keep_freed_memory()
-    log = talk.Log(accelerator if logs else None)
+    log = talk.Log(logs)
     _check_batch(task, model, config, process.num_processes)
-    model.to(accelerator.device)
+    model.to(place.device)
     if process.num_processes > 1:
         share_norms(model)
     run = _Run(model, config)
@@ -196,11 +193,12 @@ def fit(
     batches = task.batches(process.process_index, run.step)
     with ExitStack() as stack:
         stack.callback(getattr(batches, "close", lambda: None))  # ends its workers, also after an error
+        stack.enter_context(place.current())
         while run.step < config.steps:
             stopwatch.start()
-            batch = tuple(part.to(accelerator.device, non_blocking=True) for part in next(batches))
+            batch = place.moved(next(batches))
             stopwatch.waited()
-            losses = run.learn(task, batch, accelerator)
+            losses = run.learn(task, batch, place)
             stopwatch.stop()  # learn() fetched the loss, so the accelerator has finished the step
             bar.update()
             bar.set_postfix(
@@ -209,7 +207,7 @@ def fit(
             log.step(run.step, losses, run.learning_rate)
             at_validation = run.step % validate_every == 0 or run.step == config.steps
             if at_validation:
-                run.note(_validated(task, run.average, accelerator))
+                run.note(_validated(task, run.average, place))
                 log.validation(run.step, run.history[-1])
             lines.tell(run.step, run.history[-1] if at_validation else {"loss": run.loss_mean}, at_once=at_validation)
             if (at_validation or run.step % max(1, validate_every // 3) == 0) and process.is_main_process:
@@ -219,6 +217,38 @@ def fit(
     if run.best_weights is not None:
         model.load_state_dict(run.best_weights)
     return model.cpu().eval(), Progress(run.step, run.best, run.history, time.monotonic() - began, stopwatch.share)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training runs.
+
+    Args:
+        device: Device of the model.
+        bf16: Whether to use mixed precision.
+    """
+
+    device: torch.device
+    bf16: bool = False
+
+    @classmethod
+    def of(cls, device: torch.device, precision: str) -> Place:
+        """Return the place with the precision of a :class:`LoopConfig`; ``auto`` depends on the device."""
+        return cls(device, precision == "bf16" or (precision == "auto" and _has_bf16(device)))
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Run the operations of a block in mixed precision, if that is chosen."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
+
+    def current(self) -> AbstractContextManager[Any]:
+        """Make a GPU the current one in a block, so that no memory is taken on another."""
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+
+    def moved(self, batch: Batch) -> Batch:
+        """Return a batch on the device."""
+        if self.device.type != "cuda":
+            return tuple(part.to(self.device) for part in batch)
+        return tuple(part.pin_memory().to(self.device, non_blocking=True) for part in batch)
 
 
 class _Run:
@@ -245,7 +275,7 @@ class _Run:
         """Learning rate of the last step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def learn(self, task: Task, batch: Batch, accelerator: Accelerator) -> dict[str, Tensor]:
+    def learn(self, task: Task, batch: Batch, place: Place) -> dict[str, Tensor]:
         """Do one step; returns the losses of its whole batch, over all processes.
 
         Raises:
@@ -255,7 +285,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * _schedule(self.step, config)
         self.model.train()
-        losses = _gradients(task, self.model, batch, config.micro_batch_size, accelerator)
+        losses = _gradients(task, self.model, batch, config.micro_batch_size, place)
         loss = float(losses["loss"])
         if not math.isfinite(loss):
             raise StemcleanError(
@@ -338,7 +368,7 @@ def _restarted(run: _Run, task: Task, weights: dict[str, Tensor], task_state: di
     return _Run(run.model, run.config)
 
 
-def _gradients(task: Task, model: nn.Module, batch: Batch, size: int, accelerator: Accelerator) -> dict[str, Tensor]:
+def _gradients(task: Task, model: nn.Module, batch: Batch, size: int, place: Place) -> dict[str, Tensor]:
     """Compute the gradient of a step's whole batch, over all processes; returns its losses.
 
     Args:
@@ -346,13 +376,13 @@ def _gradients(task: Task, model: nn.Module, batch: Batch, size: int, accelerato
         model: The model, whose parameters get the gradient.
         batch: This process's share of the batch.
         size: Examples per micro-batch; 0: all.
-        accelerator: For mixed precision.
+        place: For mixed precision.
     """
     parts = processes.parts(batch, size)
     totals = processes.add_up(_summed([task.totals(part) for part in parts]))
     losses_of_parts = []
     for part in parts:
-        with accelerator.autocast():
+        with place.autocast():
             losses = task.losses(model, part, totals)
         losses["loss"].backward()
         losses_of_parts.append({name: loss.detach() for name, loss in losses.items()})
@@ -384,21 +414,21 @@ def _check_batch(task: Task, model: nn.Module, config: LoopConfig, num_processes
         )
 
 
-def _validated(task: Task, average: AveragedModel, accelerator: Accelerator) -> dict[str, float]:
+def _validated(task: Task, average: AveragedModel, place: Place) -> dict[str, float]:
     average.module.eval()
-    with accelerator.autocast():
+    with place.autocast():
         if forward := getattr(task, "forward", None):
-            measure_norms(average.module, partial(_first_batches, task, accelerator), partial(forward, average.module))
-    with torch.inference_mode(), accelerator.autocast():
+            measure_norms(average.module, partial(_first_batches, task, place), partial(forward, average.module))
+    with torch.inference_mode(), place.autocast():
         figures = task.validate(average.module)
     shared: dict[str, float] = processes.from_first(figures)  # so that all processes choose the same best weights
     return shared
 
 
-def _first_batches(task: Task, accelerator: Accelerator) -> Iterator[Batch]:
+def _first_batches(task: Task, place: Place) -> Iterator[Batch]:
     """Yield this process's share of the batches from the first step of the run on."""
     for batch in task.batches(processes.together().process_index, 0):
-        yield tuple(part.to(accelerator.device) for part in batch)
+        yield place.moved(batch)
 
 
 def _moving(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
@@ -429,13 +459,13 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, A
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
-def _precision(precision: str) -> str:
-    """Resolve ``auto``."""
-    if precision != "auto":
-        return precision
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "no"
-    return "bf16" if torch.backends.cpu.get_cpu_capability() == "AVX512" and _cpu_has_bf16() else "no"
+def _has_bf16(device: torch.device) -> bool:
+    """Return whether a device has native bf16 arithmetic."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    if device.type != "cpu":
+        return False
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and _cpu_has_bf16()
 
 
 def _cpu_has_bf16() -> bool:

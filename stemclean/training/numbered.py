@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
-import torch
 from torch import Tensor
 
 from stemclean.training.ahead import made_ahead
@@ -37,11 +36,9 @@ def batches(
     groups = _Groups(stack, batch_size, rank, processes, start_step, group)
     first = start_step // group
     made = made_ahead(groups.batches, first, workers) if workers else map(groups.batches, itertools.count(first))
-    pins = torch.cuda.is_available()
     try:
         for batches_of_steps in made:
-            for batch in batches_of_steps:
-                yield tuple(part.pin_memory() for part in batch) if pins else batch
+            yield from batches_of_steps
     finally:
         getattr(made, "close", lambda: None)()  # ends its workers
 

@@ -19,6 +19,7 @@ from torch import Tensor, distributed, nn
 from torch.autograd import Function
 
 from stemclean.errors import ConfigError
+from stemclean.models import devices
 
 __all__ = [
     "add_gradients",
@@ -28,6 +29,7 @@ __all__ = [
     "from_first",
     "on_cpus",
     "parts",
+    "place",
     "share",
     "together",
 ]
@@ -38,13 +40,41 @@ def on_cpus() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
 
 
-def together() -> PartialState:
+def place(device: str | None) -> torch.device:
+    """Return the device that this process trains on.
+
+    Args:
+        device: Its name; None: a GPU if there is one. Several processes take a GPU each, so that they can only be told
+            its kind.
+
+    Raises:
+        ConfigError: There is no such device, or several processes would share it.
+    """
+    if device is None:
+        free: torch.device = together().device
+        return free
+    wanted = devices.chosen(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return wanted
+    if ":" in device:
+        raise ConfigError(
+            f"several processes cannot share the device {device}", f"each takes one of its own: give {wanted.type}"
+        )
+    mine: torch.device = together(cpu=wanted.type == "cpu").device
+    if mine.type != wanted.type:
+        raise ConfigError(
+            f"the processes are already connected on {mine.type}, not on {device}", "give the same device"
+        )
+    return mine
+
+
+def together(*, cpu: bool = False) -> PartialState:
     """Return Accelerate's state of this process.
 
-    The first call connects it to the other processes, until the end of the program.
+    The first call connects it to the other processes, until the end of the program; with ``cpu``, to train on CPUs.
     """
     fresh = not PartialState._shared_state  # noqa: SLF001 - there is no public way to ask
-    state = PartialState(cpu=on_cpus())
+    state = PartialState(cpu=cpu or on_cpus())
     if fresh and state.num_processes > 1:
         atexit.register(state.destroy_process_group)
     return state

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import stemclean
+from stemclean import training
 from stemclean.data.pool import StemPool, content
 from stemclean.data.sources import SourceMixer, trusted
 from stemclean.data.sources import pieces as pieces_of
 from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest, Stem
 from stemclean.models import registry, weights
-from stemclean.models.contract import ModelSpec, Separator
-from stemclean.training import checkpoints, finished
-from stemclean.training.loop import fit
+from stemclean.models.contract import ModelSpec
+from stemclean.running import Running
+from stemclean.training.loop import Progress
 from stemclean.training.processes import together
 from stemclean.training.recipe import SeparatorRecipe
+from stemclean.training.run import LENGTH, Ready, Run, decoded, in_order_of, mixtures, start_from, without_length
 from stemclean.training.separate import SeparateTask
 from stemclean.training.split import leaked, split_tracks
 
 __all__ = ["fit_separator"]
-
-STANDARDISED_ON = 64
-"""Number of mixtures from which a model estimates the scale of its input."""
 
 
 def fit_separator(
@@ -40,15 +36,9 @@ def fit_separator(
     *,
     labels: Sequence[str] | None = None,
     use_claimed: bool = False,
-    cache: Path | None = None,
-    cache_limit_gb: float | None = None,
     init: str | Path | None = None,
-    card: dict[str, Any] | None = None,
-    resume: bool = True,
-    keep_checkpoint: bool = False,
-    workers: int = 2,
-    logs: Path | None = None,
-    quiet: bool = False,
+    card: Mapping[str, Any] | None = None,
+    running: Running = Running(),
 ) -> dict[str, Any]:
     """Train a separator on a manifest's stems and write its weights and card.
 
@@ -59,15 +49,9 @@ def fit_separator(
         recipe: All settings of the training.
         labels: The classes (None: the classes of the manifest that have stems). Other classes are background.
         use_claimed: Use the dataset's own labels, see :func:`stemclean.data.sources.trusted`.
-        cache: Folder for decoded audio.
-        cache_limit_gb: Limit of its size, see :meth:`stemclean.data.pool.StemPool.build`.
         init: Initial weights.
         card: Additional entries of the card (data, licences, …).
-        resume: Resume from a checkpoint of the same data and recipe beside the output.
-        keep_checkpoint: Keep the checkpoint after the weights are written.
-        workers: Number of worker processes that mix examples in advance; 0: mix in this process.
-        logs: Folder for TensorBoard logs.
-        quiet: Show no progress.
+        running: How to run.
 
     Returns:
         The card, with ``output``, ``seconds``, ``wait_share`` and ``skipped``.
@@ -77,76 +61,56 @@ def fit_separator(
         WeightsError: The initial weights cannot be loaded or do not fit the model.
     """
     usable = trusted(manifest, use_claimed=use_claimed)
-    classes = tuple(labels) if labels else _labels(usable)
+    chosen = labels or _labels(usable)
     start = weights.load(init, kind="separators") if init else None
-    if start and set(start.model.spec.labels) == set(classes):
-        classes = start.model.spec.labels  # keep the order of the outputs
-    key = _run_key(usable.stems, folder, classes, recipe, start)
-    settings = {"recipe": recipe.to_dict()}
-    if resume and (written := finished.find(output, key, settings, card, keep_checkpoint=keep_checkpoint)):
-        skipped = [skip.model_dump() for skip in manifest.skipped]
-        return {**written, "output": str(output), "seconds": 0.0, "wait_share": None, "skipped": skipped}
-    train_tracks, validation_tracks = split_tracks(usable.stems, share=recipe.validation_share, seed=recipe.seed)
-    processes = together()
-    with processes.main_process_first():  # the other processes then read its cache
-        pool = StemPool.build(
-            usable,
-            folder,
-            sample_rate=recipe.spec["sample_rate"],
-            channels=recipe.spec["channels"],
-            cache=cache,
-            limit_gb=cache_limit_gb,
-            quiet=quiet or not processes.is_main_process,
+    classes = in_order_of(start, chosen)
+
+    def prepare() -> Ready:
+        tracks, held_out = split_tracks(usable.stems, share=recipe.validation_share, seed=recipe.seed)
+        pool = decoded(usable, folder, recipe.spec, running)
+        pieces = pieces_of(pool, usable, recipe.mixing)
+        spec = ModelSpec(labels=classes, **recipe.spec)
+        copies = leaked(usable.stems, held_out)
+        of_training = _of_tracks(pieces, tracks, copies)
+        train = SourceMixer(of_training, classes, recipe.mixing, spec.segment, seed=(recipe.seed, 0))
+        validation = _validation(_of_tracks(pieces, held_out), classes, recipe)
+        torch.manual_seed(recipe.seed)
+        model = registry.build("separators", recipe.architecture, spec, dict(recipe.options))
+        started = start_from(start, model, recipe)
+        if start is None:
+            model.standardise(mixtures(train))
+        task = SeparateTask(
+            model,
+            train,
+            validation,
+            recipe.loss,
+            batch_size=recipe.loop.batch_size,
+            examples=recipe.loop.examples,
+            processes=together().num_processes,
+            seed=recipe.seed,
+            workers=running.workers_or(training.WORKERS),
+            validation_examples=recipe.validation_examples,
         )
-    pieces = pieces_of(pool, usable, recipe.mixing)
-    segment, seed = recipe.spec["segment"], recipe.seed
-    copies = leaked(usable.stems, validation_tracks)
-    train = SourceMixer(_of_tracks(pieces, train_tracks, copies), classes, recipe.mixing, segment, seed=(seed, 0))
-    validation = _validation(_of_tracks(pieces, validation_tracks), classes, recipe)
-    torch.manual_seed(seed)
-    spec = ModelSpec(recipe.spec["sample_rate"], recipe.spec["channels"], classes, segment)
-    model = registry.build("separators", recipe.architecture, spec, dict(recipe.options))
-    started = _start(model, start, recipe, train)
-    task = SeparateTask(
-        model,
-        train,
-        validation,
-        recipe.loss,
-        batch_size=recipe.loop.batch_size,
-        examples=recipe.loop.examples,
-        processes=processes.num_processes,
-        seed=seed,
-        workers=workers,
-        validation_examples=recipe.validation_examples,
+        entries = {
+            "kind": "separators",
+            "architecture": recipe.architecture,
+            "spec": spec.to_dict(),
+            "options": dict(recipe.options),
+            "loudness_lufs": recipe.mixing.loudness_lufs,
+            "data": _data(pieces, usable, train, tracks, held_out, use_claimed=use_claimed),
+            **started,
+        }
+        return Ready(task, model, entries, skipped=pool.skipped, results=_metrics)
+
+    run = Run(
+        {"recipe": recipe.to_dict()},
+        _depends_on(usable.stems, folder, classes, recipe, start),
+        recipe.loop,
+        torch.float32,  # float16 cannot hold the scales of spectra
+        prepare,
+        manifest.skipped,
     )
-    checkpoint = checkpoints.path_of(output, key)
-    fitted, progress = fit(task, model, recipe.loop, checkpoint, run_key=key, resume=resume, quiet=quiet, logs=logs)
-    written = {
-        "kind": "separators",
-        "architecture": recipe.architecture,
-        "spec": spec.to_dict(),
-        "options": dict(recipe.options),
-        "loudness_lufs": recipe.mixing.loudness_lufs,
-        **settings,
-        "created_by": f"stemclean {stemclean.__version__}",
-        "torch": torch.__version__,
-        "parameters": sum(p.numel() for p in fitted.parameters()),
-        "data": _data(pieces, usable, train, train_tracks, validation_tracks, use_claimed=use_claimed),
-        "metrics": {"validation": _renamed(progress.best)},
-        "history": [_renamed(figures) for figures in progress.history],
-        "run": key,
-        **started,
-        **(card or {}),
-    }
-    # float16 cannot hold the scales of spectra
-    finished.keep(output, fitted, written, dtype=torch.float32, keep_checkpoint=keep_checkpoint)
-    return {
-        **written,
-        "output": str(output),
-        "seconds": progress.seconds,
-        "wait_share": progress.wait_share,
-        "skipped": [skip.model_dump() for skip in (*manifest.skipped, *pool.skipped)],
-    }
+    return run.result(output, card, running)
 
 
 def _labels(manifest: Manifest) -> tuple[str, ...]:
@@ -187,31 +151,16 @@ def _validation(pool: StemPool, labels: Sequence[str], recipe: SeparatorRecipe) 
     return mixer
 
 
-def _start(
-    model: Separator, start: weights.Weights | None, recipe: SeparatorRecipe, mixer: SourceMixer
-) -> dict[str, Any]:
-    """Initialise a new model; returns the card's entry on its initial weights."""
-    if start:
-        fresh = weights.start_from(start, model, recipe.architecture, recipe.options)  # type: ignore[arg-type]
-        return {"init": {"uri": start.uri, "sha256": start.sha256, "fresh": fresh}}
-    mixtures = [torch.from_numpy(mixer.example(number).targets.sum(0)) for number in range(STANDARDISED_ON)]
-    model.standardise(torch.stack(mixtures))
-    return {}
-
-
-def _run_key(
+def _depends_on(
     stems: Sequence[Stem],
     folder: Path,
     labels: Sequence[str],
     recipe: SeparatorRecipe,
     start: weights.Weights | None,
-) -> str:
-    """Return the SHA-256 of everything the training depends on; its length counts only if the loss has a schedule."""
-    plain = recipe.to_dict()
-    loop = plain["loop"]
+) -> list[Any]:
+    """Return everything that the training depends on; its length counts only if the loss has a schedule."""
     scheduled = len(recipe.loss.keep) > 1 or recipe.loss.robust == "truncated"
-    free = {"validations"} if scheduled else {"examples", "validations", "decay"}
-    plain["loop"] = {key: value for key, value in loop.items() if key not in free}
+    settings = without_length(recipe.to_dict(), frozenset({"validations"}) if scheduled else LENGTH)
     data = [
         [
             *content(stem, folder),
@@ -223,13 +172,16 @@ def _run_key(
         ]
         for stem in stems
     ]
-    document = [plain, labels, start and start.sha256, data]
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    return [settings, labels, start and start.sha256, data]
 
 
-def _renamed(figures: dict[str, float]) -> dict[str, float]:
-    """Rename ``score`` in the figures of a validation to the metric that it is."""
-    return {SeparateTask.score_name if name == "score" else name: value for name, value in figures.items()}
+def _metrics(progress: Progress) -> dict[str, Any]:
+    """Return the figures of the validations, with ``score`` renamed to the metric that it is."""
+
+    def renamed(figures: Mapping[str, float]) -> dict[str, float]:
+        return {SeparateTask.score_name if name == "score" else name: value for name, value in figures.items()}
+
+    return {"metrics": {"validation": renamed(progress.best)}, "history": [renamed(row) for row in progress.history]}
 
 
 def _data(

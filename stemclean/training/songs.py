@@ -1,4 +1,4 @@
-"""The songs that a cascade or a tracker is trained on, its initial weights, and how the training runs."""
+"""The songs that a cascade or a tracker is trained on, and its initial weights."""
 
 from __future__ import annotations
 
@@ -17,42 +17,23 @@ from stemclean.data.aligned import (
     parts_of_wholes,
     whole_songs,
 )
-from stemclean.data.pool import StemPool
+from stemclean.data.pool import content
 from stemclean.errors import ConfigError
-from stemclean.manifest import Manifest
+from stemclean.manifest import Manifest, Stem
 from stemclean.models import weights
-from stemclean.training.processes import together
+from stemclean.models.decoding import THRESHOLD
+from stemclean.running import Running
+from stemclean.training.loop import Progress
+from stemclean.training.recipe import Spec
+from stemclean.training.run import decoded, without_length
 from stemclean.training.split import leaked, split_tracks
 
-__all__ = ["PITCHED", "Running", "Songs", "Start"]
+__all__ = ["PITCHED", "Songs", "Start", "depends_on", "threshold"]
 
 PITCHED = "vocals"
 """The class whose pitch is tracked."""
 SEVERAL = ""
 """Stands for the classes of multi-label stems."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """How a training runs; none of this changes its result.
-
-    Args:
-        cache: Folder for decoded audio.
-        cache_limit_gb: Limit of its size, see :meth:`stemclean.data.pool.StemPool.build`.
-        resume: Resume from a checkpoint of the same data, recipes and initial weights beside the output.
-        keep_checkpoint: Keep the checkpoint after the weights are written.
-        workers: Number of worker processes that cut excerpts in advance; 0: this process does.
-        logs: Folder for TensorBoard logs.
-        quiet: Show no progress.
-    """
-
-    cache: Path | None = None
-    cache_limit_gb: float | None = None
-    resume: bool = True
-    keep_checkpoint: bool = False
-    workers: int = 2
-    logs: Path | None = None
-    quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +65,7 @@ class Songs:
         manifest: The usable stems, without test stems and dropped stems.
         folder: Folder that its paths are relative to.
         labels: The classes; the voice alone for a tracker.
-        spec: ``sample_rate``, ``channels`` and ``segment``, as in a recipe.
+        spec: Sample rate, channels and length of an excerpt.
         running: Cache and progress.
         share: Share of the songs to hold out for validation, if the data declares no split.
         seed: Random seed of the split and of the excerpts.
@@ -99,7 +80,7 @@ class Songs:
         manifest: Manifest,
         folder: Path,
         labels: Sequence[str],
-        spec: Mapping[str, int],
+        spec: Spec,
         running: Running,
         *,
         share: float,
@@ -107,21 +88,11 @@ class Songs:
         confidences: bool = True,
     ) -> None:
         self.labels, self.spec, self.seed = tuple(labels), spec, seed
-        processes = together()
-        with processes.main_process_first():  # the other processes then read its cache
-            alone = len(self.labels) == 1
-            self.pool = StemPool.build(
-                whole_songs(manifest, alone=alone),
-                folder,
-                sample_rate=spec["sample_rate"],
-                channels=spec["channels"],
-                cache=running.cache,
-                limit_gb=running.cache_limit_gb,
-                in_time=() if alone else parts_of_wholes(manifest),
-                quiet=running.quiet or not processes.is_main_process,
-            )
+        alone = len(self.labels) == 1
+        in_time = () if alone else parts_of_wholes(manifest)
+        self.pool = decoded(whole_songs(manifest, alone=alone), folder, spec, running, in_time=in_time)
         tracks = aligned_tracks(manifest, folder, self.pool, labels, PITCHED, confidences=confidences)
-        if len(self.labels) == 1:
+        if alone:
             tracks = [track for track in tracks if track.f0 is not None]  # a tracker needs an f0
         names = {track.name for track in tracks}
         stems = [stem for stem in manifest.stems if stem.track in names]
@@ -132,16 +103,14 @@ class Songs:
         self.validation = [track for track in tracks if track.name in validating]
         if not self.train or not self.validation:
             raise ConfigError(
-                f"{len(tracks)} song(s) with vocals{' whose f0 is known' if len(self.labels) == 1 else ''}: "
+                f"{len(tracks)} song(s) with vocals{' whose f0 is known' if alone else ''}: "
                 "at least one is needed for training and one for validation",
                 "give more songs; an f0 is read from a file beside the vocals, such as vocals.f0.csv",
             )
 
     def mixer(self, tracks: Sequence[AlignedTrack], config: AlignedMixing, frames: Frames, part: int) -> AlignedMixer:
         """Return a mixer of excerpts of some of the songs; ``part`` is 0 for training and 1 for validation."""
-        return AlignedMixer(
-            tracks, self.pool, self.labels, config, self.spec["segment"], frames, seed=(self.seed, part)
-        )
+        return AlignedMixer(tracks, self.pool, self.labels, config, self.spec.segment, frames, seed=(self.seed, part))
 
     def described(self) -> dict[str, Any]:
         """Return the card's entry on the data: hours per class, and the number of songs by kind of annotation."""
@@ -160,3 +129,27 @@ class Songs:
             "tracks": {"train": len(self.train), "validation": len(self.validation)},
             "known": dict(sorted(Counter(track.kind for track in tracks).items())),
         }
+
+
+def depends_on(
+    manifest: Manifest,
+    folder: Path,
+    settings: Sequence[Mapping[str, Any]],
+    labels: Sequence[str],
+    loaded: Mapping[str, weights.Weights | None],
+) -> list[Any]:
+    """Return everything that a training on songs depends on, except its length."""
+    initial = {kind: start and start.sha256 for kind, start in loaded.items()}
+    stems = [_content(stem, folder) for stem in manifest.stems]
+    return [[without_length(part) for part in settings], list(labels), initial, stems]
+
+
+def _content(stem: Stem, folder: Path) -> list[object]:
+    f0 = stem.f0 and [stem.f0.path, stem.f0.sha256, stem.f0.by]
+    estimated = stem.estimated and [stem.estimated.by, stem.estimated.confidence]
+    return [*content(stem, folder), stem.track, stem.split, stem.labels, f0, estimated]
+
+
+def threshold(progress: Progress) -> dict[str, float]:
+    """Return the card's entry on the best voicing threshold on the validation songs."""
+    return {"threshold": progress.best.get("threshold", THRESHOLD)}

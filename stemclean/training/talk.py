@@ -6,15 +6,16 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 from tqdm import tqdm
 
 from stemclean.errors import ConfigError
+from stemclean.training.processes import on_cpus
 
-__all__ = ["Lines", "Log", "Stopwatch", "logging", "shown"]
+__all__ = ["Lines", "Log", "Stopwatch", "check_logs", "shown"]
 
 TELL_EVERY = 60.0
 """Seconds between two progress lines if stderr is not a terminal."""
@@ -49,26 +50,32 @@ class Lines:
         tqdm.write(line, file=sys.stderr)
 
 
-def logging(folder: Path | None) -> dict[str, Any]:
-    """Return the arguments of an ``Accelerator`` for TensorBoard logs in a folder.
+def check_logs(folder: str | Path | None) -> None:
+    """Check that logs can be written, if a folder for them is given.
 
     Raises:
         ConfigError: TensorBoard is not installed.
     """
-    if folder is None:
-        return {}
-    if not find_spec("tensorboard"):
+    if folder is not None and not find_spec("tensorboard"):
         raise ConfigError("logs need TensorBoard, which is not installed", "pip install 'stemclean[tensorboard]'")
-    return {"log_with": "tensorboard", "project_dir": folder}
 
 
 class Log:
-    """TensorBoard logs of a run; without an accelerator, nothing is logged."""
+    """TensorBoard logs of a run in a folder; without one, nothing is logged.
 
-    def __init__(self, accelerator: Accelerator | None) -> None:
-        self._accelerator = accelerator
-        if accelerator is not None:
-            accelerator.init_trackers("")
+    Raises:
+        ConfigError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: str | Path | None) -> None:
+        self._accelerator: Accelerator | None = None
+        if folder is not None:
+            check_logs(folder)
+            AcceleratorState._reset_state()  # noqa: SLF001 - it may have been made with another precision
+            self._accelerator = Accelerator(
+                mixed_precision="no", cpu=on_cpus(), log_with="tensorboard", project_dir=folder
+            )
+            self._accelerator.init_trackers("")
 
     def step(self, step: int, losses: dict[str, Tensor], learning_rate: float) -> None:
         """Log the losses of every tenth step."""

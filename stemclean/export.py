@@ -20,7 +20,7 @@ from stemclean import __version__, layouts, manifest
 from stemclean.data.destination import check_free_or_own, refuse_in_source
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError
-from stemclean.exporting.converting import Converter
+from stemclean.exporting.converting import AudioFormat, Converter, Link
 from stemclean.exporting.selection import Selection
 from stemclean.exporting.targets import Classes, Targets
 from stemclean.layouts import base
@@ -62,7 +62,8 @@ class ExportReport:
         unjudged: number of stems without a verdict; their labels are their claims.
         outside: hours of audio of classes that no target holds.
         output: what the other codebase is given: a list, or the folder.
-        files: written files: lists first, then audio, without the record of the export.
+        files: files in the destination: lists first, then audio, without the record of the export.
+        num_audio: how many of them are audio.
         turned_down: song -> gain in dB, below 0, applied to all its stems because one would have been clipped.
         skipped: files that cannot be read, files that were skipped earlier (with ``by``), and mixtures.
         extra: additions of the layout, such as settings for the other codebase.
@@ -76,6 +77,7 @@ class ExportReport:
     outside: float = 0.0
     output: Path | None = None
     files: list[Path] = field(default_factory=list)
+    num_audio: int = 0
     turned_down: dict[str, float] = field(default_factory=dict)
     skipped: list[Skip] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -91,6 +93,7 @@ class ExportReport:
             "outside": self.outside,
             "output": None if self.output is None else self.output.as_posix(),
             "files": [path.as_posix() for path in self.files],
+            "num_audio": self.num_audio,
             "turned_down": self.turned_down,
             "skipped": [skip.model_dump() for skip in self.skipped],
             "extra": self.extra,
@@ -106,6 +109,8 @@ def export(
     classes: Classes | None = None,
     min_quality: float | None = None,
     cut: bool = False,
+    audio_format: AudioFormat | None = None,
+    link: Link | None = None,
     quiet: bool = False,
     **options: Any,
 ) -> ExportReport:
@@ -124,6 +129,9 @@ def export(
         min_quality: label quality below which a training stem is left out, in [0, 1]; None: any will do.
         cut: export only the parts of training stems that fit their class, with short fades, so that a half-clean stem
             is half kept; see :mod:`stemclean.exporting.cutting`.
+        audio_format: format of the audio that is written, ``"flac"`` or ``"wav"``; None: that of the layout.
+        link: ``"symlink"``, ``"hardlink"`` or ``"copy"``: put files that need no conversion into the destination, too,
+            so that it is complete; None: use them where they are.
         quiet: show no progress bars.
         options: settings of the named layout, such as ``allow_empty=True``.
 
@@ -139,7 +147,15 @@ def export(
     sample_rate = layout.sample_rate if sample_rate is None else sample_rate
     if min_quality is not None and not 0 <= min_quality <= 1:
         raise ConfigError(f"the minimum quality is {min_quality:g}; it must be from 0 to 1")
-    asked = {"classes": classes, "min_quality": min_quality, "cut": cut or None}
+    if link and not layout.in_place:
+        raise ConfigError(f"--link: {layout.name} writes all audio anew", "leave it out")
+    asked = {
+        "classes": classes,
+        "min_quality": min_quality,
+        "cut": cut or None,
+        "audio_format": audio_format,
+        "link": link,
+    }
     shared = {name: value for name, value in asked.items() if value is not None}
     refined, destination = Path(refined), Path(destination)
     created = Created(
@@ -162,7 +178,14 @@ def export(
             min_quality=min_quality,
             cut=cut,
         )
-        converter = Converter(folder, destination, sample_rate, quiet=quiet)
+        converter = Converter(
+            folder,
+            destination,
+            sample_rate,
+            audio_format=audio_format or layout.audio_format,
+            link=link,
+            quiet=quiet,
+        )
         with _recorded(destination, created):
             written = layout.write(selection, converter)
     return ExportReport(
@@ -173,6 +196,7 @@ def export(
         outside=_hours(selection.outside_seconds),
         output=written.lists[0] if written.lists else destination,
         files=[*written.lists, *converter.files],
+        num_audio=len(converter.files),
         turned_down=converter.turned_down,
         skipped=[*data.skipped, *selection.skipped],
         extra=written.extra,

@@ -379,6 +379,7 @@ class TestExport:
             stems=7,
             output=Path("set/zfturbo.csv"),
             files=[Path("set/zfturbo.csv"), Path("set/audio/a.flac")],
+            num_audio=1,
             next_steps=["in the trainer: --dataset_type 3"],
         )
         verb = create_autospec(export.export, return_value=report)
@@ -421,12 +422,15 @@ class TestExport:
     def test_settings_reach_the_layout(self, exporting: Mock) -> None:
         run("export refined.json --to zfturbo set --allow-empty --set chunk_size=5 --sample-rate 48000 -q")
         assert exporting.call_args.kwargs == {
-            "sample_rate": 48000, "classes": None, "min_quality": None, "cut": False, "quiet": True,
+            "sample_rate": 48000, "classes": None, "min_quality": None, "cut": False,
+            "audio_format": None, "link": None, "quiet": True,
         }  # fmt: skip
         assert exporting.call_args.args[1] == ZFTurbo(allow_empty=True, chunk_size=5)
         run("export refined.json --to zfturbo set --classes vocals,accompaniment --cut --min-quality 0.7 -q")
         asked = {name: exporting.call_args.kwargs[name] for name in ("classes", "cut", "min_quality")}
         assert asked == {"classes": ("vocals", "accompaniment"), "cut": True, "min_quality": 0.7}
+        run("export refined.json --to zfturbo set --format wav --link copy -q")
+        assert [exporting.call_args.kwargs[name] for name in ("audio_format", "link")] == ["wav", "copy"]
 
     def test_a_format_that_allows_empty_classes_says_so(self, exporting: Mock) -> None:
         result = run("export refined.json --to csv set --allow-empty")

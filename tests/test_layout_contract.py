@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from stemclean import layouts
 from stemclean.audio import files
 from stemclean.cli import app
+from stemclean.errors import ConfigError
 from stemclean.export import ExportReport
 from stemclean.layouts import base
 from stemclean.manifest import Manifest, Region
@@ -166,6 +167,46 @@ class TestWriters:
         assert report.classes["bass"].why["not_judged"] == lost
         assert report.classes["drums"] == before.classes["drums"]
         assert report.classes["vocals"].kept == pytest.approx(before.classes["vocals"].kept - SECONDS / 3600, abs=2e-6)
+
+    def test_both_formats_of_audio_hold_the_same_sound(self, name: str, data: Dataset, tmp_path: Path) -> None:
+        heard: dict[str, dict[str, np.ndarray]] = {}
+        for audio_format in ("flac", "wav"):
+            report = run(data.write(), name, tmp_path / audio_format, audio_format=audio_format)
+            assert {path.suffix for path in audio(report)} == {f".{audio_format}"}
+            named = (
+                (path.relative_to(tmp_path / audio_format).with_suffix("").as_posix(), path) for path in audio(report)
+            )
+            heard[audio_format] = {relative: files.read(path) for relative, path in named}
+        assert heard["flac"].keys() == heard["wav"].keys()
+        for path, sound in heard["flac"].items():
+            # libsndfile scales by 32767 in a WAV and by 32768 in a FLAC: one step of 16 bits
+            np.testing.assert_allclose(sound, heard["wav"][path], rtol=0, atol=1.01 / 32768)
+
+    @pytest.mark.parametrize("link", ["symlink", "hardlink", "copy"])
+    def test_originals_can_be_linked_or_copied(self, name: str, link: str, data: Dataset, tmp_path: Path) -> None:
+        layout = base.layouts()[name]
+        assert isinstance(layout, base.Writer)
+        if not layout.in_place:
+            with pytest.raises(ConfigError, match=f"--link: {name} writes all audio anew"):
+                run(data.write(), name, tmp_path / "out", link=link)
+            assert not (tmp_path / "out").exists()
+            return
+        source = snapshot(data.folder)
+        plain = run(data.write(), name, tmp_path / "plain")
+        report = run(data.write(), name, tmp_path / "out", link=link)
+        assert report.classes == plain.classes
+        assert report.num_audio > plain.num_audio
+        (path,) = (path for path in audio(report) if path.as_posix().count("kept/vocals"))
+        original = data.folder / "kept" / "vocals.wav"
+        assert path.read_bytes() == original.read_bytes()
+        assert (path.is_symlink(), path.samefile(original)) == (link == "symlink", link != "copy")
+        found, folder = read_back(report)
+        inside = [folder / stem.path for stem in found.stems]
+        assert inside and all((tmp_path / "out").resolve() in path.absolute().parents for path in inside)
+        before = {path: path.lstat().st_mtime_ns for path in audio(report)}
+        assert run(data.write(), name, tmp_path / "out", link=link) == report
+        assert {path: path.lstat().st_mtime_ns for path in audio(report)} == before
+        assert snapshot(data.folder) == source
 
     def test_a_second_run_rewrites_nothing_and_says_the_same(self, name: str, data: Dataset, tmp_path: Path) -> None:
         refined = data.write()

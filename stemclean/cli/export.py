@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -62,6 +62,23 @@ def command(
             "half-clean stem is half kept.",
         ),
     ] = False,
+    audio_format: Annotated[
+        Literal["flac", "wav"] | None,
+        typer.Option(
+            "--format",
+            metavar="flac|wav",
+            help="Format of the audio that is written. Default: flac; track_folders: wav.",
+            show_default=False,
+        ),
+    ] = None,
+    link: Annotated[
+        Literal["symlink", "hardlink", "copy"] | None,
+        typer.Option(
+            metavar="symlink|hardlink|copy",
+            help="Put files that need no conversion into DST, too. Default: they are used where they are.",
+            show_default=False,
+        ),
+    ] = None,
     sample_rate: Annotated[
         int | None,
         typer.Option(
@@ -121,6 +138,8 @@ def command(
         classes=targets,
         min_quality=min_quality,
         cut=cut,
+        audio_format=audio_format,
+        link=link,
         quiet=quiet,
     )
     report = describe_exported(exported.to_dict())
@@ -148,7 +167,7 @@ def _judged(report: dict[str, Any], source: Path) -> list[str]:
 
 
 def _wrote(report: dict[str, Any]) -> list[str]:
-    num_audio = sum(Path(path).suffix in (".flac", ".wav") for path in report["files"])
+    num_audio = report["num_audio"]
     audio = f" and {num_audio} audio file{'s' if num_audio > 1 else ''}" if num_audio > 0 else ""
     lines = [f"wrote {report['output']}{audio}"]
     if report["outside"]:

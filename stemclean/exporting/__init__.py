@@ -9,6 +9,8 @@ with a ``write`` method. A format does not choose stems or touch samples; it wri
         reader: ClassVar[str] = "My Trainer, version 2"
         sample_rate: ClassVar[int | None] = 44100  # None: files keep their rate unless --sample-rate is given
         held_out: ClassVar[bool] = False           # whether it takes declared validation and test stems
+        audio_format: ClassVar[AudioFormat] = "flac"
+        in_place: ClassVar[bool] = True            # whether place() may return an original
 
         def write(self, selection: Selection, converter: Converter) -> Written:
             converter.listen(selection)            # reads every stem once; unreadable ones leave the selection

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,11 +20,18 @@ from stemclean.audio.splicing import splice
 from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
 from stemclean.data.song_levels import song_of
+from stemclean.disk import replacing
 from stemclean.errors import ConfigError, of_one_file
 from stemclean.exporting.selection import Item, Selection
 from stemclean.units import amplitude_to_db, seconds_to_samples
 
-__all__ = ["AUDIO", "CHANNELS", "Converter", "Meter", "Placed", "reads_right", "song_gains"]
+__all__ = ["AUDIO", "CHANNELS", "AudioFormat", "Converter", "Link", "Meter", "Placed", "reads_right", "song_gains"]
+
+AudioFormat = Literal["flac", "wav"]
+"""Format of written audio."""
+
+Link = Literal["symlink", "hardlink", "copy"]
+"""How files that need no conversion come into the destination."""
 
 FADE = 0.01
 """Length in seconds of the cross-fades where parts of a stem are joined, and of the fades at its cut ends."""
@@ -66,21 +76,35 @@ class Converter:
         folder: folder that the paths of the stems are relative to.
         destination: folder that files are written to.
         sample_rate: sample rate of all audio, in Hz, which then has two channels; None: files stay as they are.
+        audio_format: format of written audio.
+        link: how files that need no conversion come into the destination; None: they are used where they are.
         quiet: show no progress bars.
 
     Attributes:
         files: audio files in the destination, those of earlier runs included, in the order of the items.
+        num_links: how many of them are links to originals, or plain copies.
         turned_down: song -> gain in dB, below 0, applied to all its stems because one exceeded full scale.
 
     Raises:
         ConfigError: the source lies in the destination.
     """
 
-    def __init__(self, folder: Path, destination: Path, sample_rate: int | None, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        destination: Path,
+        sample_rate: int | None,
+        *,
+        audio_format: AudioFormat = "flac",
+        link: Link | None = None,
+        quiet: bool = False,
+    ) -> None:
         if folder.resolve().is_relative_to(destination.resolve()):
             raise ConfigError(f"the source {folder} lies in the destination {destination}", "choose another folder")
         self.folder, self.destination, self.sample_rate, self.quiet = folder, destination, sample_rate, quiet
+        self.audio_format, self.link = audio_format, link
         self.files: list[Path] = []
+        self.num_links = 0
         self.turned_down: dict[str, float] = {}
         self._unchanged = Unchanged()
         self._written_peaks: dict[str, dict[tuple[str, str], float]] = {}  # song -> item to be converted -> peak
@@ -171,17 +195,30 @@ class Converter:
 
     def _placed(self, item: Item, source: Path, gain: float) -> Path:
         right = item.key in self._reads_right and reads_right(source, item.stem.stream, self.sample_rate)
-        return source if right and gain == 1.0 else self._converted(item, source, gain)
+        if not right or gain != 1.0:
+            return self._converted(item, source, gain)
+        return source if self.link is None else self._linked(item, source, self.link)
+
+    def _linked(self, item: Item, source: Path, link: Link) -> Path:
+        """Link or copy a file into the destination; an existing one has the same content and is kept."""
+        self.num_links += 1
+        path = self._target(item, source, link, source.suffix)
+        if not os.path.lexists(path):
+            with replacing(path) as temporary:
+                if link == "copy":
+                    shutil.copyfile(source, temporary)
+                else:
+                    temporary.unlink()
+                    _make_link(source.resolve(), temporary, link)
+        return path
 
     def _converted(self, item: Item, source: Path, gain: float) -> Path:
         """Write a copy; an existing file has the same content and is kept."""
         stem = item.stem
-        contents = f"{stem.sha256 or source.stat().st_mtime_ns} {stem.stream} {self.sample_rate}"
+        contents = f"{self.sample_rate}"
         contents += f" {in_db(gain)} dB" if gain != 1.0 else ""
         contents += f" {item.spans}" if item.spans is not None else ""
-        mark = hashlib.sha256(contents.encode()).hexdigest()[:8]
-        parts = safe_parts(stem.id)
-        path = self.destination / AUDIO / "/".join(parts[:-1]) / f"{parts[-1]}.{mark}.flac"
+        path = self._target(item, source, contents, f".{self.audio_format}")
         if not path.exists():
             info = files.probe(source, stem.stream)
             rate = self.sample_rate or info.sample_rate
@@ -190,6 +227,27 @@ class Converter:
                 for block in self.blocks(item):
                     file.write(block * np.float32(gain))
         return path
+
+    def _target(self, item: Item, source: Path, contents: str, suffix: str) -> Path:
+        """Return the path of a file below ``audio/``; its name has a hash of the source and of what is done to it."""
+        stem = item.stem
+        whole = f"{stem.sha256 or source.stat().st_mtime_ns} {stem.stream} {contents}"
+        mark = hashlib.sha256(whole.encode()).hexdigest()[:8]
+        *folders, name = safe_parts(stem.id)
+        return self.destination.joinpath(AUDIO, *folders, f"{name}.{mark}{suffix}")
+
+
+def _make_link(source: Path, path: Path, link: Link) -> None:
+    try:
+        if link == "symlink":
+            path.symlink_to(source)
+        else:
+            path.hardlink_to(source)
+    except OSError as error:
+        raise ConfigError(
+            f"--link {link}: {source} cannot be linked to {path.parent}: {error.strerror or error}",
+            "use --link copy",
+        ) from None
 
 
 def _muted(

@@ -20,7 +20,7 @@ from stemclean.audio.waveform import Waveform
 from stemclean.disk import replacing
 from stemclean.documents import FlawError, json_of
 from stemclean.errors import AudioError, ConfigError
-from stemclean.exporting.converting import CHANNELS, Converter, in_db, safe_parts, written_subtype
+from stemclean.exporting.converting import CHANNELS, AudioFormat, Converter, in_db, safe_parts, written_subtype
 from stemclean.exporting.selection import Item, Selection
 
 __all__ = ["RECORD", "Song", "write_songs"]
@@ -38,12 +38,14 @@ class Song:
         items: what it is made from.
         mixture: name of the file for the sum of all classes; None: there is none.
         sample_rate: in Hz.
+        audio_format: of its files.
     """
 
     folder: Path
     items: list[Item]
     mixture: str | None
     sample_rate: int
+    audio_format: AudioFormat
 
     @property
     def classes(self) -> dict[str, list[Item]]:
@@ -65,14 +67,14 @@ class Song:
     def mark(self) -> str:
         """A hash of everything that its files depend on."""
         stems = [(item.target, item.stem.sha256, item.stem.path, item.stem.stream, item.spans) for item in self.items]
-        content = json.dumps([stems, self.mixture, self.sample_rate, self.num_samples])
+        content = json.dumps([stems, self.mixture, self.sample_rate, self.num_samples, self.audio_format])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
     def files(self) -> dict[str, Path]:
         """Target, or name of the mixture -> its file."""
         names = [*self.classes, *([self.mixture] if self.mixture else [])]
-        return {name: self.folder / f"{name}.wav" for name in names}
+        return {name: self.folder / f"{name}.{self.audio_format}" for name in names}
 
 
 def write_songs(
@@ -136,7 +138,9 @@ def _songs(selection: Selection, converter: Converter, place: Callable[[Item], s
         if safe.casefold() in songs:  # another song differs only in characters that were replaced
             safe += f".{hashlib.sha256(path.encode()).hexdigest()[:8]}"
         assert converter.sample_rate is not None
-        songs[safe.casefold()] = Song(converter.destination / safe, items, mixture, converter.sample_rate)
+        songs[safe.casefold()] = Song(
+            converter.destination / safe, items, mixture, converter.sample_rate, converter.audio_format
+        )
     return list(songs.values())
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from stemclean.errors import ConfigError, SkipReason
-from stemclean.exporting.converting import Converter
+from stemclean.exporting.converting import AudioFormat, Converter
 from stemclean.exporting.selection import Selection
 from stemclean.labels import Profile, Reading
 from stemclean.settings import Settings, UnknownSettingError
@@ -110,6 +110,10 @@ class Writer(Protocol):
     """sample rate of its audio in Hz, unless the user asks for another; None: files keep theirs"""
     held_out: bool
     """whether it takes declared validation and test stems"""
+    audio_format: AudioFormat
+    """format of written audio, unless the user asks for another"""
+    in_place: bool
+    """whether it uses files that need no conversion where they are"""
 
     def write(self, selection: Selection, converter: Converter) -> Written:
         """Write the selection below ``converter.destination``.

@@ -18,7 +18,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from stemclean.exporting.converting import Converter
+from stemclean.exporting.converting import AudioFormat, Converter
 from stemclean.exporting.lists import write_csv
 from stemclean.exporting.selection import Selection
 from stemclean.layouts.base import Written
@@ -34,6 +34,8 @@ class Csv:
     reader: ClassVar[str] = "pandas, cleanlab, your own scripts"
     sample_rate: ClassVar[int | None] = None
     held_out: ClassVar[bool] = True
+    audio_format: ClassVar[AudioFormat] = "flac"
+    in_place: ClassVar[bool] = True
 
     def write(self, selection: Selection, converter: Converter) -> Written:
         """Write ``stems.csv``."""

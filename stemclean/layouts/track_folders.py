@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from stemclean.exporting.converting import Converter
+from stemclean.exporting.converting import AudioFormat, Converter
 from stemclean.exporting.selection import Item, Selection
 from stemclean.exporting.songs import write_songs
 from stemclean.labels import Profile, Reading
@@ -42,6 +42,8 @@ class TrackFolders(Settings):
     reader: ClassVar[str] = "everything that reads folders of songs"
     sample_rate: ClassVar[int | None] = 44100
     held_out: ClassVar[bool] = True
+    audio_format: ClassVar[AudioFormat] = "wav"
+    in_place: ClassVar[bool] = False
 
     mixture: bool = True
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stemclean.errors import ConfigError
-from stemclean.exporting.converting import Converter
+from stemclean.exporting.converting import AudioFormat, Converter
 from stemclean.exporting.lists import write_csv
 from stemclean.exporting.selection import Item, Selection
 from stemclean.layouts.base import Written
@@ -66,13 +66,15 @@ class ZFTurbo(Settings):
     reader: ClassVar[str] = "Music-Source-Separation-Training, dataset type 3"
     sample_rate: ClassVar[int | None] = 44100
     held_out: ClassVar[bool] = False
+    audio_format: ClassVar[AudioFormat] = "flac"
+    in_place: ClassVar[bool] = True
 
     chunk_size: Annotated[int, Field(ge=1, le=2**31), WHOLE] = 485_100
     min_mean_abs: Annotated[float, Field(ge=0, le=1)] = 0.001
     allow_empty: bool = False
 
     def write(self, selection: Selection, converter: Converter) -> Written:
-        """Write ``zfturbo.csv`` and, below ``audio/``, FLAC files for stems that must be converted.
+        """Write ``zfturbo.csv`` and, below ``audio/``, files for stems that must be converted.
 
         Stems without a chunk that is loud enough are left out as ``too_quiet``.
 
@@ -105,7 +107,7 @@ class ZFTurbo(Settings):
         }
         extra = {
             "num_stems": {target: len(ids) for target, ids in stems.items()},
-            "num_written": len(converter.files),
+            "num_written": len(converter.files) - converter.num_links,
             "loud_share": {t: round(float(np.mean([loud_shares[i] for i in stems[t]])), 3) for t in usable},
             "next": settings,
         }

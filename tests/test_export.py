@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import random
 from pathlib import Path
@@ -394,6 +395,20 @@ def test_what_the_scan_of_a_folder_cannot_use_is_told(data: Dataset, tmp_path: P
         ("song/bass 2.wav", "not_audio", None),
         ("song/mixture.wav", "mixture", None),
     }
+
+
+def test_a_link_that_the_system_refuses_names_the_way_out(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link", str(target))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    with pytest.raises(ConfigError, match=r"--link hardlink: .*vocals\.flac cannot be linked") as caught:
+        export(data.write(), "zfturbo", tmp_path / "out", link="hardlink", **OPTIONS)
+    assert caught.value.hint == "use --link copy"
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert export(data.write(), "zfturbo", tmp_path / "out", link="copy", **OPTIONS).num_audio == 4
 
 
 class TestDestination:

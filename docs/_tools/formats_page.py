@@ -34,9 +34,9 @@ rules:
   that a half-clean stem is half kept. Time-aligned formats put silence in the place of the other parts. Parts shorter
   than a second are left out. `--min-quality 0.8` leaves out stems whose label quality is lower: it is the probability
   that the claim is right, so relabelled stems go, too. Both leave declared validation and test stems as they are.
-- Files that a trainer can read as they are stay where they are; the others are converted (`--format flac` or `wav`). With
-  `--link symlink`, `hardlink` or `copy`, the former come into `DST`, too. If a sound would be clipped, all stems of its
-  song are turned down by the same gain.
+- Files that a trainer can read as they are stay where they are; the others are converted (`--format flac` or `wav`).
+  With `--link symlink`, `hardlink` or `copy`, the former come into `DST`, too. If a sound would be clipped, all stems
+  of its song are turned down by the same gain.
 - Nothing is written into the source. Written audio is never rewritten, so the same command can be repeated at any time.
 
 | format | for | sample rate | declared validation and test stems |

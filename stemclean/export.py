@@ -184,6 +184,7 @@ def export(
             sample_rate,
             audio_format=audio_format or layout.audio_format,
             link=link,
+            segments=layout.segments,
             quiet=quiet,
         )
         with _recorded(destination, created):

@@ -395,6 +395,12 @@ class TestExport:
             "in the trainer: --dataset_type 3",
         ]
 
+    def test_what_refining_won_has_a_column(self, exporting: Mock) -> None:
+        classes = {**exporting.return_value.classes, "bass": ClassHours(1.0, 0.0, {}, {"drums": 0.5})}
+        exporting.return_value = dataclasses.replace(exporting.return_value, classes=classes)
+        lines = {" ".join(line.split()) for line in run("export refined.json --to zfturbo set").stdout.splitlines()}
+        assert {"class kept of other claims lost why lost", "bass 1:00:00 drums 30:00 0:00"} <= lines
+
     def test_labels_that_nobody_judged_are_told_of(self, exporting: Mock) -> None:
         exporting.return_value = dataclasses.replace(exporting.return_value, unjudged=7)
         result = run("export 'my stems' --to zfturbo set")

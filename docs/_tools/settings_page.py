@@ -64,7 +64,7 @@ def render() -> str:
             parts += [f"### {title.removesuffix('s')} `{name}`\n", _table(_of(model))]
     parts.append("## Formats (`export --to FORMAT --set KEY=VALUE`)\n")
     for name, layout in base.layouts().items():
-        if isinstance(layout, Settings):
+        if isinstance(layout, Settings) and type(layout).model_fields:
             parts += [f"### `{name}`\n", _table(_of(type(layout)))]
     return "\n".join(parts)
 

@@ -143,10 +143,12 @@ def command(
         quiet=quiet,
     )
     report = describe_exported(exported.to_dict())
-    shown = table("Sound per class (h:mm:ss)", "class", "kept", "lost", "why lost", numbers=("kept", "lost"))
+    won = any(hours["won"] for hours in report["classes"].values())
+    columns = ["class", "kept", *["of other claims"] * won, "lost", "why lost"]
+    shown = table("Sound per class (h:mm:ss)", *columns, numbers=("kept", "lost"))
     for label, hours in report["classes"].items():
-        why = ", ".join(f"{reason.replace('_', ' ')} {_clock(lost)}" for reason, lost in hours["why"].items())
-        shown.add_row(label, _clock(hours["kept"]), _clock(hours["lost"]), why)
+        claims, why = _each(hours["won"]), _each(hours["why"])
+        shown.add_row(label, _clock(hours["kept"]), *[claims] * won, _clock(hours["lost"]), why)
     data(report, [shown], as_json=as_json)
     remark(
         *_judged(report, refined), *softer(report["turned_down"]), *_wrote(report), *exported.next_steps, quiet=quiet
@@ -173,6 +175,10 @@ def _wrote(report: dict[str, Any]) -> list[str]:
     if report["outside"]:
         lines.append(f"left out {_clock(report['outside'])} of other classes")
     return [*lines, *passed_over(report)]
+
+
+def _each(hours: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_clock(some)}" for name, some in hours.items())
 
 
 def _clock(hours: float) -> str:

@@ -4,13 +4,10 @@
 :class:`~stemclean.exporting.converting.Converter` and hands both to the format, a module of :mod:`stemclean.layouts`
 with a ``write`` method. A format does not choose stems or touch samples; it writes lists. In outline::
 
-    class MyTrainer(Settings):
+    class MyTrainer(Format):
         name: ClassVar[str] = "my_trainer"
         reader: ClassVar[str] = "My Trainer, version 2"
-        sample_rate: ClassVar[int | None] = 44100  # None: files keep their rate unless --sample-rate is given
-        held_out: ClassVar[bool] = False           # whether it takes declared validation and test stems
-        audio_format: ClassVar[AudioFormat] = "flac"
-        in_place: ClassVar[bool] = True            # whether place() may return an original
+        held_out: ClassVar[bool] = False
 
         def write(self, selection: Selection, converter: Converter) -> Written:
             converter.listen(selection)            # reads every stem once; unreadable ones leave the selection
@@ -22,8 +19,12 @@ with a ``write`` method. A format does not choose stems or touch samples; it wri
 * A format with its own rule, such as a minimum loudness, passes a function to ``listen``: it gets each item and its
   sound as it will be written, and returns the reason for leaving it out, or nothing.
 * A format that needs no audio calls ``selection.drop_copies()`` instead of ``listen``.
+* What a format needs is declared as class variables of :class:`stemclean.layouts.base.Format`, such as its sample rate;
+  its settings are fields.
 * Lists per class follow from ``item.target``, in the order of ``selection.targets``; splits from ``item.stem.split``.
 * A format of time-aligned songs calls :func:`~stemclean.exporting.songs.write_songs` instead of ``place``.
+* A format of segments declares ``segments`` and lists ``item.spans``, the seconds of the file that are used with
+  ``--cut``; None is all of it. Then no audio is cut.
 * Hours kept and lost per class, skipped files and songs that were turned down are counted by the selection and the
   converter; the format reports only its lists and next steps.
 

@@ -22,6 +22,7 @@ from stemclean.audio.waveform import Waveform
 from stemclean.data.song_levels import song_of
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError, of_one_file
+from stemclean.exporting.cutting import Spans
 from stemclean.exporting.selection import Item, Selection
 from stemclean.units import amplitude_to_db, seconds_to_samples
 
@@ -77,12 +78,12 @@ class Converter:
         destination: folder that files are written to.
         sample_rate: sample rate of all audio, in Hz, which then has two channels; None: files stay as they are.
         audio_format: format of written audio.
+        segments: whether the format lists the parts of a file that are used, so that nothing is cut.
         link: how files that need no conversion come into the destination; None: they are used where they are.
         quiet: show no progress bars.
 
     Attributes:
         files: audio files in the destination, those of earlier runs included, in the order of the items.
-        num_links: how many of them are links to originals, or plain copies.
         turned_down: song -> gain in dB, below 0, applied to all its stems because one exceeded full scale.
 
     Raises:
@@ -97,18 +98,24 @@ class Converter:
         *,
         audio_format: AudioFormat = "flac",
         link: Link | None = None,
+        segments: bool = False,
         quiet: bool = False,
     ) -> None:
         if folder.resolve().is_relative_to(destination.resolve()):
             raise ConfigError(f"the source {folder} lies in the destination {destination}", "choose another folder")
         self.folder, self.destination, self.sample_rate, self.quiet = folder, destination, sample_rate, quiet
-        self.audio_format, self.link = audio_format, link
+        self.audio_format, self.link, self.segments = audio_format, link, segments
         self.files: list[Path] = []
-        self.num_links = 0
+        self._links: set[Path] = set()
         self.turned_down: dict[str, float] = {}
         self._unchanged = Unchanged()
         self._written_peaks: dict[str, dict[tuple[str, str], float]] = {}  # song -> item to be converted -> peak
         self._reads_right: set[tuple[str, str]] = set()
+
+    @property
+    def num_converted(self) -> int:
+        """Number of files that had to be converted or turned down."""
+        return len(self.files) - len(self._links)
 
     def listen(self, selection: Selection, meter: Meter | None = None) -> None:
         """Read every item once; what cannot be read, does not pass the meter, or is a copy leaves the selection."""
@@ -119,7 +126,7 @@ class Converter:
                 peak = _Peak(self.blocks(item))
                 reason = meter(item, peak) if meter else ""
                 peak.finish()
-                right = item.spans is None and reads_right(source, stem.stream, self.sample_rate)
+                right = self._spans(item) is None and reads_right(source, stem.stream, self.sample_rate)
             reason = reason or ("" if not peak.peak else selection.copy_reason(item))  # silent stems are not duplicates
             if not reason and right:
                 self._reads_right.add(item.key)
@@ -137,12 +144,14 @@ class Converter:
         """
         gains = song_gains(self._written_peaks)
         placed: list[Placed] = []
+        seen: set[Path] = set()  # with segments, several items may be parts of a file
 
         def check(item: Item) -> str:
             gain = gains.get(song_of(item.stem), 1.0)
             with self.reading(item) as source:
                 path = self._placed(item, source, gain)
-            if path != source:
+            if path != source and path not in seen:
+                seen.add(path)
                 self.files.append(path)
             placed.append(Placed(item, path))
             if gain != 1.0:
@@ -179,16 +188,20 @@ class Converter:
         sound = files.blocks(
             self._source(item), sample_rate=self.sample_rate, channels=channels, stream=item.stem.stream
         )
-        if item.spans is None:
+        spans = self._spans(item)
+        if spans is None:
             return sound
         rate = self.sample_rate or item.stem.sample_rate
         num_samples = files.resampled_length(item.stem.num_samples, item.stem.sample_rate, rate)
         regions = [
-            (seconds_to_samples(start, rate), min(seconds_to_samples(end, rate), num_samples))
-            for start, end in item.spans
+            (seconds_to_samples(start, rate), min(seconds_to_samples(end, rate), num_samples)) for start, end in spans
         ]
         fade = seconds_to_samples(FADE, rate)
         return _muted(sound, regions, num_samples, fade) if aligned else splice(sound, regions, num_samples, fade)
+
+    def _spans(self, item: Item) -> Spans | None:
+        """Return the parts of an item that are cut out; None if its file is written whole."""
+        return None if self.segments else item.spans
 
     def _source(self, item: Item) -> Path:
         return self.folder / item.stem.path
@@ -201,8 +214,8 @@ class Converter:
 
     def _linked(self, item: Item, source: Path, link: Link) -> Path:
         """Link or copy a file into the destination; an existing one has the same content and is kept."""
-        self.num_links += 1
         path = self._target(item, source, link, source.suffix)
+        self._links.add(path)
         if not os.path.lexists(path):
             with replacing(path) as temporary:
                 if link == "copy":
@@ -217,7 +230,8 @@ class Converter:
         stem = item.stem
         contents = f"{self.sample_rate}"
         contents += f" {in_db(gain)} dB" if gain != 1.0 else ""
-        contents += f" {item.spans}" if item.spans is not None else ""
+        spans = self._spans(item)
+        contents += f" {spans}" if spans is not None else ""
         path = self._target(item, source, contents, f".{self.audio_format}")
         if not path.exists():
             info = files.probe(source, stem.stream)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from stemclean.errors import ConfigError, SkipReason
 from stemclean.exporting.converting import AudioFormat, Converter
@@ -25,7 +25,7 @@ from stemclean.exporting.selection import Selection
 from stemclean.labels import Profile, Reading
 from stemclean.settings import Settings, UnknownSettingError
 
-__all__ = ["SPLITS", "Found", "Reader", "Writer", "Written", "layouts", "reader_for", "writer"]
+__all__ = ["SPLITS", "Format", "Found", "Reader", "Writer", "Written", "layouts", "reader_for", "writer"]
 
 DATA = "give a folder of stems, a CSV instrum,path or a manifest (.json, .jsonl, .jsonl.gz)"
 """Hint that lists the accepted forms of a dataset."""
@@ -105,15 +105,11 @@ class Writer(Protocol):
 
     name: str
     reader: str
-    """what reads the format, in a few words for the documentation"""
     sample_rate: int | None
-    """sample rate of its audio in Hz, unless the user asks for another; None: files keep theirs"""
     held_out: bool
-    """whether it takes declared validation and test stems"""
     audio_format: AudioFormat
-    """format of written audio, unless the user asks for another"""
     in_place: bool
-    """whether it uses files that need no conversion where they are"""
+    segments: bool
 
     def write(self, selection: Selection, converter: Converter) -> Written:
         """Write the selection below ``converter.destination``.
@@ -127,6 +123,25 @@ class Writer(Protocol):
             ConfigError: the codebase could not use the result, for example because a class has no audio.
         """
         ...
+
+
+class Format(Settings):
+    """Base of writers: what they say of themselves, and their settings as fields."""
+
+    name: ClassVar[str]
+    """name of its file"""
+    reader: ClassVar[str]
+    """what reads the format, in a few words for the documentation"""
+    sample_rate: ClassVar[int | None] = 44100
+    """sample rate of its audio in Hz, unless the user asks for another; None: files keep theirs"""
+    held_out: ClassVar[bool] = True
+    """whether it takes declared validation and test stems"""
+    audio_format: ClassVar[AudioFormat] = "flac"
+    """format of written audio, unless the user asks for another"""
+    in_place: ClassVar[bool] = True
+    """whether it uses files that need no conversion where they are"""
+    segments: ClassVar[bool] = False
+    """whether it lists the parts of a file that are used, so that ``--cut`` writes no audio"""
 
 
 @cache

@@ -18,24 +18,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from stemclean.exporting.converting import AudioFormat, Converter
+from stemclean.exporting.converting import Converter
 from stemclean.exporting.lists import write_csv
 from stemclean.exporting.selection import Selection
-from stemclean.layouts.base import Written
+from stemclean.layouts.base import Format, Written
 from stemclean.manifest import Stem
 
 COLUMNS = "path track split labels given_label label_quality is_label_issue verdict reason".split()
 
 
-class Csv:
+class Csv(Format):
     """See the module."""
 
     name: ClassVar[str] = "csv"
     reader: ClassVar[str] = "pandas, cleanlab, your own scripts"
     sample_rate: ClassVar[int | None] = None
-    held_out: ClassVar[bool] = True
-    audio_format: ClassVar[AudioFormat] = "flac"
-    in_place: ClassVar[bool] = True
 
     def write(self, selection: Selection, converter: Converter) -> Written:
         """Write ``stems.csv``."""
@@ -59,7 +56,7 @@ def _columns(stem: Stem, target: str, left_out: str) -> list[object]:
     verdict = stem.verdict
     action, reason = (verdict.action, verdict.reason) if verdict else ("", "")
     labels = target or ("+".join(stem.labels) if left_out == "several_classes" else "")
-    if left_out and action in ("", "keep", "relabel"):
+    if left_out and action != "drop" and not labels:
         action, reason = "drop", left_out
     quality = "" if verdict is None or verdict.label_quality is None else verdict.label_quality
     claim = "+".join(stem.claimed)

@@ -20,17 +20,16 @@ from stemclean.exporting.converting import AudioFormat, Converter
 from stemclean.exporting.selection import Item, Selection
 from stemclean.exporting.songs import write_songs
 from stemclean.labels import Profile, Reading
-from stemclean.layouts.base import SPLITS, Found, Written
+from stemclean.layouts.base import SPLITS, Format, Found, Written
 from stemclean.layouts.contradictions import settled
 from stemclean.layouts.naming import by_folder, folder_claims, readings, tracks
 from stemclean.layouts.walk import audio_files
-from stemclean.settings import Settings
 
 FOLDERS = {None: "train", "train": "train", "validation": "valid", "test": "test"}
 """Split -> its folder, as in MUSDB18 and Demucs."""
 
 
-class TrackFolders(Settings):
+class TrackFolders(Format):
     """See the module.
 
     Args:
@@ -40,8 +39,6 @@ class TrackFolders(Settings):
     name: ClassVar[str] = "track_folders"
     priority: ClassVar[int] = 100
     reader: ClassVar[str] = "everything that reads folders of songs"
-    sample_rate: ClassVar[int | None] = 44100
-    held_out: ClassVar[bool] = True
     audio_format: ClassVar[AudioFormat] = "wav"
     in_place: ClassVar[bool] = False
 

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stemclean.errors import ConfigError
-from stemclean.exporting.converting import AudioFormat, Converter
+from stemclean.exporting.converting import Converter
 from stemclean.exporting.lists import write_csv
 from stemclean.exporting.selection import Item, Selection
-from stemclean.layouts.base import Written
-from stemclean.settings import WHOLE, Settings
+from stemclean.layouts.base import Format, Written
+from stemclean.settings import WHOLE
 
 __all__ = ["LAYOUT", "ZFTurbo"]
 
@@ -53,7 +53,7 @@ class Loudness:
     loud_share: float
 
 
-class ZFTurbo(Settings):
+class ZFTurbo(Format):
     """Writes the CSV, and audio for files that the trainer cannot read directly.
 
     Args:
@@ -64,10 +64,7 @@ class ZFTurbo(Settings):
 
     name: ClassVar[str] = "zfturbo"
     reader: ClassVar[str] = "Music-Source-Separation-Training, dataset type 3"
-    sample_rate: ClassVar[int | None] = 44100
     held_out: ClassVar[bool] = False
-    audio_format: ClassVar[AudioFormat] = "flac"
-    in_place: ClassVar[bool] = True
 
     chunk_size: Annotated[int, Field(ge=1, le=2**31), WHOLE] = 485_100
     min_mean_abs: Annotated[float, Field(ge=0, le=1)] = 0.001
@@ -107,7 +104,7 @@ class ZFTurbo(Settings):
         }
         extra = {
             "num_stems": {target: len(ids) for target, ids in stems.items()},
-            "num_written": len(converter.files) - converter.num_links,
+            "num_written": converter.num_converted,
             "loud_share": {t: round(float(np.mean([loud_shares[i] for i in stems[t]])), 3) for t in usable},
             "next": settings,
         }

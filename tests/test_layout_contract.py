@@ -5,6 +5,7 @@ A new format is tested the moment its file exists. Figures of one format stand i
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,20 @@ def data(tmp_path: Path) -> Dataset:
 
 
 def audio(report: ExportReport) -> Iterator[Path]:
-    return (path for path in report.files if path.suffix in (".wav", ".flac"))
+    """The written audio; that of archives is unpacked into a hidden folder beside them."""
+    for path in report.files:
+        if path.suffix in (".wav", ".flac"):
+            yield path
+        elif path.suffix == ".tar":
+            with tarfile.open(path) as archive:
+                archive.extractall(path.parent / ".unpacked", filter="data")
+                names = sorted(name for name in archive.getnames() if name.endswith((".wav", ".flac")))
+            yield from (path.parent / ".unpacked" / name for name in names)
+
+
+def read_here(report: ExportReport) -> bool:
+    """Whether one of our readers can read the list, or the folder."""
+    return report.output is not None and (report.output.is_dir() or report.output.suffix == ".csv")
 
 
 def read_back(report: ExportReport) -> tuple[Manifest, Path]:
@@ -142,6 +156,10 @@ class TestWriters:
         for label in ("bass", "drums"):
             lost = whole.classes[label].why["several_classes"] - one
             assert report.classes[label].why["several_classes"] == pytest.approx(lost, abs=2e-6)
+        if base.layouts()[name].segments:  # type: ignore[union-attr]
+            assert report.num_audio == whole.num_audio  # nothing is cut
+            assert run(data.write(), name, tmp_path / "out", cut=True) == report
+            return
         (path,) = (path for path in audio(report) if path.parent.name == "half" and path.name.startswith("drums"))
         sound, faded = files.read(path), round(0.02 * RATE)
         np.testing.assert_allclose(sound[:, : RATE - faded], tone(1300)[:, : RATE - faded], atol=2 / 32768)
@@ -200,8 +218,8 @@ class TestWriters:
         original = data.folder / "kept" / "vocals.wav"
         assert path.read_bytes() == original.read_bytes()
         assert (path.is_symlink(), path.samefile(original)) == (link == "symlink", link != "copy")
-        found, folder = read_back(report)
-        inside = [folder / stem.path for stem in found.stems]
+        found, folder = read_back(report) if read_here(report) else (None, Path())
+        inside = [folder / stem.path for stem in found.stems] if found else list(audio(report))
         assert inside and all((tmp_path / "out").resolve() in path.absolute().parents for path in inside)
         before = {path: path.lstat().st_mtime_ns for path in audio(report)}
         assert run(data.write(), name, tmp_path / "out", link=link) == report
@@ -217,9 +235,10 @@ class TestWriters:
         assert {path: content for path, (content, _) in after.items()} == {
             path: content for path, (content, _) in before.items()
         }
-        for path in audio(first):
+        for path in first.files:
             relative = path.relative_to(tmp_path / "out").as_posix()
-            assert after[relative] == before[relative]
+            if path.suffix in (".wav", ".flac", ".tar"):
+                assert after[relative] == before[relative]
 
     def test_what_a_name_says_is_missing_is_no_stem(self, name: str, data: Dataset, tmp_path: Path) -> None:
         songs = tmp_path / "songs"
@@ -240,6 +259,8 @@ class TestWriters:
         self, name: str, data: Dataset, tmp_path: Path
     ) -> None:
         report = run(data.write(), name, tmp_path / "out")
+        if not read_here(report):
+            return  # the reader of its own, in tests/consumers
         found, folder = read_back(report)
         for label, hours in report.classes.items():
             seconds = sum(stem.duration for stem in found.stems if stem.claimed == [label])

@@ -135,7 +135,7 @@ class TestCompleting:
         assert soundfile.info(tmp_path / stem.path).subtype == "FLOAT"
         assert np.abs(files.read(tmp_path / stem.path) - mixture[1]).max() < 1e-5
         assert describe_completed(done)["kept_in_float"] == [stem.path]
-        words = ["pseudo-label", path.parents[1], "-o", tmp_path / "out.json", "--weights", saved("cascades")]
+        words = ["refine", path.parents[1], "-o", tmp_path / "out.json", "--pitch", saved("cascades")]
         told = CliRunner().invoke(app, list(map(str, words)))
         assert f"written in float, since they exceed full scale: {stem.path}" in told.stderr
 
@@ -291,15 +291,15 @@ class TestSidecars:
 
 class TestCommand:
     def run(self, *words):
-        return CliRunner().invoke(app, ["pseudo-label", *map(str, words)])
+        return CliRunner().invoke(app, ["refine", *map(str, words)])
 
     def test_one_object_for_programs_and_tables_for_people(self, tmp_path, saved, songs):
         uri = saved("cascades")
         (songs[0] / "full" / "f0.pv").write_text("la la la")
-        told = self.run(songs[0], "-o", tmp_path / "a.json", "--weights", uri, "--json", "-q")
+        told = self.run(songs[0], "-o", tmp_path / "a.json", "--pitch", uri, "--json", "-q")
         assert told.exit_code == 3, told.stderr
         report = json.loads(told.stdout)
-        assert json_page.disagreements("pseudo-label", report) == []
+        assert json_page.disagreements("refine --pitch", report) == []
         assert report["pseudo"][0] == {
             "id": "wrong/mixture.vocals",
             "kind": "vocals",
@@ -307,25 +307,19 @@ class TestCommand:
             "confidence": report["pseudo"][0]["confidence"],
         }
         (songs[0] / "full" / "f0.pv").unlink()
-        told = self.run(songs[0], "-o", tmp_path / "b.json", "--weights", uri)
+        told = self.run(songs[0], "-o", tmp_path / "b.json", "--pitch", uri)
         assert told.exit_code == 0, told.stderr
         assert "Pseudo labels" in told.stdout and "Lowest confidence" in told.stdout
         soundfile.write(songs[0] / "stems" / "vocals.wav", np.zeros(8000), sung.RATE)
-        told = self.run(songs[0], "-o", tmp_path / "c.json", "--weights", saved("pitch"))
+        told = self.run(songs[0], "-o", tmp_path / "c.json", "--pitch", saved("pitch"))
         assert "in 1 of 2 voices, the tracker found no voiced frame" in told.stderr
         assert "2 mixtures with an f0 were not separated" in told.stderr
 
-    def test_the_threshold_reaches_the_verb(self, tmp_path, saved, songs):
-        told = self.run(songs[0], "-o", tmp_path / "a.json", "--weights", saved("pitch"), "--threshold=0.3", "-q")
-        assert told.exit_code == 0, told.stderr
-        created = manifest.read(tmp_path / "a.json").created
-        assert (created.command, created.config) == ("pseudo-label", {"threshold": 0.3})
-
-    @pytest.mark.parametrize("words", [["--self"], ["--folds", "3"], ["--claimed-threshold", "0.9"], ["--set", "a=1"]])
-    def test_options_of_refine_are_unknown(self, tmp_path, saved, songs, words):
-        told = self.run(songs[0], "-o", tmp_path / "a.json", "--weights", saved("pitch"), *words)
-        assert told.exit_code == 2 and f"No such option: {words[0]}" in told.stderr
-
-    def test_a_missing_device_is_refused(self, tmp_path, saved, songs):
-        told = self.run(songs[0], "-o", tmp_path / "a.json", "--weights", saved("pitch"), "--device=cudaa")
-        assert told.exit_code == 2 and 'this machine has no device "cudaa"' in told.stderr
+    @pytest.mark.parametrize(
+        "words",
+        [["--self"], ["--weights", "x"], ["--folds", "3"], ["--threshold", "0.9"], ["--set", "a=1"], ["--windows"]],
+    )
+    def test_what_is_for_labels_has_no_meaning_with_it(self, tmp_path, saved, songs, words):
+        told = self.run(songs[0], "-o", tmp_path / "a.json", "--pitch", saved("pitch"), *words)
+        assert told.exit_code == 2
+        assert f"{words[0]}: it cannot be combined with --pitch" in told.stderr.replace("'", "")

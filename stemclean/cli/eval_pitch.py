@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stemclean.cli import _options as options
-from stemclean.cli._shared import data, remark, report_failures, table
+from stemclean.cli._shared import Json, Quiet, data, remark, report_failures, table
 from stemclean.progress import waiting
 
 if TYPE_CHECKING:
@@ -41,8 +40,8 @@ def command(
         Path | None,
         typer.Option("--audio", metavar="FILE", help="Audio of that song (default: the file next to the reference)."),
     ] = None,
-    *,
-    printing: options.Printing,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Evaluate f0 estimates against ground truth.
 
@@ -51,16 +50,16 @@ def command(
     MIR-ST500, mir_eval and stemclean are recognised by their content. Songs without a counterpart are listed, and the
     exit code is 3; the others are evaluated.
     """
-    with waiting(f"reading {reference} …", quiet=printing.quiet):
+    with waiting(f"reading {reference} …", quiet=quiet):
         from stemclean.evaluate_pitch import evaluate_pitch
 
-    report = evaluate_pitch(reference, estimate, csv=csv, plot=plot, track=track, audio=audio, quiet=printing.quiet)
-    data(report, tables(report), as_json=printing.as_json)
+    report = evaluate_pitch(reference, estimate, csv=csv, plot=plot, track=track, audio=audio, quiet=quiet)
+    data(report, tables(report), as_json=as_json)
     for line in remarks(report):
-        remark(line, quiet=printing.quiet)
+        remark(line, quiet=quiet)
     if csv:
-        remark(f"wrote {csv}", quiet=printing.quiet)
-    report_failures(report["failures"], quiet=printing.quiet)
+        remark(f"wrote {csv}", quiet=quiet)
+    report_failures(report["failures"], quiet=quiet)
 
 
 def tables(report: dict[str, Any]) -> list[Table | str]:

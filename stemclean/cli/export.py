@@ -7,8 +7,20 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from stemclean.cli import _options as options
-from stemclean.cli._shared import clock, data, passed_over, reading, remark, report_failures, softer, table, typed
+from stemclean.cli._shared import (
+    Json,
+    Quiet,
+    by_option,
+    clock,
+    data,
+    passed_over,
+    reading,
+    remark,
+    report_failures,
+    softer,
+    table,
+    typed,
+)
 
 EXAMPLE = "stemclean export refined.json --to zfturbo training_set"
 
@@ -22,7 +34,10 @@ def command(
         ),
     ],
     to: Annotated[
-        str, typer.Option("--to", metavar="FORMAT", help="Format of the training set: zfturbo, track_folders or csv.")
+        str,
+        typer.Option(
+            "--to", metavar="FORMAT", help="Format of the training set: csv, lhotse, track_folders or zfturbo."
+        ),
     ],
     classes: Annotated[
         str | None,
@@ -92,24 +107,24 @@ def command(
             help="Change any other setting of the format, such as chunk_size=352800. Repeatable.",
         ),
     ] = None,
-    *,
-    printing: options.Printing,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Export a refined dataset for training a separator.
 
     zfturbo is the format of Music-Source-Separation-Training, dataset type 3; track_folders is a folder per song with
     one file per class, all of the same length; csv lists all stems with their labels and verdicts. A class gets only
     audio in which nothing but that class was found. Files with another sample rate or number of channels are converted
-    and written to DST; zfturbo and csv use all others in place.
+    and written to DST; formats that are lists use all others in place.
     """
-    with reading(refined, quiet=printing.quiet):
+    with reading(refined, quiet=quiet):
         from stemclean.export import export
         from stemclean.exporting.targets import parse_classes
         from stemclean.layouts.base import writer
         from stemclean.report import describe_exported
         from stemclean.settings import SettingError, assignments, merged
 
-    given = assignments(options.by_option({"--allow-empty": ("allow_empty", allow_empty or None)}, settings))
+    given = assignments(by_option({"--allow-empty": ("allow_empty", allow_empty or None)}, settings))
     try:
         layout = writer(to, merged({}, given))
     except SettingError as error:
@@ -128,7 +143,7 @@ def command(
         cut=cut,
         audio_format=audio_format,
         link=link,
-        quiet=printing.quiet,
+        quiet=quiet,
     )
     report = describe_exported(exported.to_dict())
     won = any(hours["won"] for hours in report["classes"].values())
@@ -137,15 +152,11 @@ def command(
     for label, hours in report["classes"].items():
         claims, why = _each(hours["won"]), _each(hours["why"])
         shown.add_row(label, _clock(hours["kept"]), *[claims] * won, _clock(hours["lost"]), why)
-    data(report, [shown], as_json=printing.as_json)
+    data(report, [shown], as_json=as_json)
     remark(
-        *_judged(report, refined),
-        *softer(report["turned_down"]),
-        *_wrote(report),
-        *exported.next_steps,
-        quiet=printing.quiet,
+        *_judged(report, refined), *softer(report["turned_down"]), *_wrote(report), *exported.next_steps, quiet=quiet
     )
-    report_failures(report["failures"], quiet=printing.quiet)
+    report_failures(report["failures"], quiet=quiet)
 
 
 def _judged(report: dict[str, Any], source: Path) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -136,30 +137,59 @@ class Converter:
 
         selection.keep(check, title="listen", quiet=self.quiet)
 
-    def place(self, selection: Selection) -> list[Placed]:
+    def place(self, selection: Selection, folder: Callable[[Item], str] | None = None) -> list[Placed]:
         """Return a file for every item: the original if it has the right form, else a copy below ``audio/``.
 
         If a copy would exceed full scale, all stems of its song are written, attenuated by the same gain. An item that
         can no longer be read leaves the selection. Call :meth:`listen` first.
+
+        Args:
+            selection: the items.
+            folder: returns the folder in the destination for the copy of an item, instead of ``audio``.
         """
-        gains = song_gains(self._written_peaks)
         placed: list[Placed] = []
         seen: set[Path] = set()  # with segments, several items may be parts of a file
 
-        def check(item: Item) -> str:
-            gain = gains.get(song_of(item.stem), 1.0)
-            with self.reading(item) as source:
-                path = self._placed(item, source, gain)
+        def add(item: Item, source: Path, gain: float) -> None:
+            path = self._placed(item, source, gain, self.destination / (folder(item) if folder else AUDIO))
             if path != source and path not in seen:
                 seen.add(path)
                 self.files.append(path)
             placed.append(Placed(item, path))
+
+        self._each(selection, add)
+        return placed
+
+    def pack(self, selection: Selection, use: Callable[[Placed], None]) -> None:
+        """Hand a file of every item to a function that puts it into an archive. As :meth:`place`, but no copy remains.
+
+        Args:
+            selection: the items.
+            use: reads the file; a copy is removed afterwards.
+        """
+        with TemporaryDirectory(prefix=".stemclean-", dir=self.destination) as folder:
+
+            def add(item: Item, source: Path, gain: float) -> None:
+                path = self._placed(item, source, gain, Path(folder))
+                use(Placed(item, path))
+                if path != source:
+                    path.unlink()
+
+            self._each(selection, add)
+
+    def _each(self, selection: Selection, use: Callable[[Item, Path, float], None]) -> None:
+        """Call a function with every item, its file and its gain, while the file is known to be the one listened to."""
+        gains = song_gains(self._written_peaks)
+
+        def check(item: Item) -> str:
+            gain = gains.get(song_of(item.stem), 1.0)
+            with self.reading(item) as source:
+                use(item, source, gain)
             if gain != 1.0:
                 self.turned_down[item.stem.track or item.stem.id] = in_db(gain)
             return ""
 
         selection.keep(check, title="write", quiet=self.quiet)
-        return placed
 
     @contextmanager
     def reading(self, item: Item) -> Iterator[Path]:
@@ -206,15 +236,15 @@ class Converter:
     def _source(self, item: Item) -> Path:
         return self.folder / item.stem.path
 
-    def _placed(self, item: Item, source: Path, gain: float) -> Path:
+    def _placed(self, item: Item, source: Path, gain: float, folder: Path) -> Path:
         right = item.key in self._reads_right and reads_right(source, item.stem.stream, self.sample_rate)
         if not right or gain != 1.0:
-            return self._converted(item, source, gain)
-        return source if self.link is None else self._linked(item, source, self.link)
+            return self._converted(item, source, gain, folder)
+        return source if self.link is None else self._linked(item, source, self.link, folder)
 
-    def _linked(self, item: Item, source: Path, link: Link) -> Path:
+    def _linked(self, item: Item, source: Path, link: Link, folder: Path) -> Path:
         """Link or copy a file into the destination; an existing one has the same content and is kept."""
-        path = self._target(item, source, link, source.suffix)
+        path = _target(folder, item, source, link, source.suffix)
         self._links.add(path)
         if not os.path.lexists(path):
             with replacing(path) as temporary:
@@ -225,16 +255,15 @@ class Converter:
                     _make_link(source.resolve(), temporary, link)
         return path
 
-    def _converted(self, item: Item, source: Path, gain: float) -> Path:
+    def _converted(self, item: Item, source: Path, gain: float, folder: Path) -> Path:
         """Write a copy; an existing file has the same content and is kept."""
-        stem = item.stem
         contents = f"{self.sample_rate}"
         contents += f" {in_db(gain)} dB" if gain != 1.0 else ""
         spans = self._spans(item)
         contents += f" {spans}" if spans is not None else ""
-        path = self._target(item, source, contents, f".{self.audio_format}")
+        path = _target(folder, item, source, contents, f".{self.audio_format}")
         if not path.exists():
-            info = files.probe(source, stem.stream)
+            info = files.probe(source, item.stem.stream)
             rate = self.sample_rate or info.sample_rate
             channels = info.channels if self.sample_rate is None and info.channels <= MAX_CHANNELS else CHANNELS
             with files.create(path, rate, channels, subtype=written_subtype(info.subtype)) as file:
@@ -242,13 +271,14 @@ class Converter:
                     file.write(block * np.float32(gain))
         return path
 
-    def _target(self, item: Item, source: Path, contents: str, suffix: str) -> Path:
-        """Return the path of a file below ``audio/``; its name has a hash of the source and of what is done to it."""
-        stem = item.stem
-        whole = f"{stem.sha256 or source.stat().st_mtime_ns} {stem.stream} {contents}"
-        mark = hashlib.sha256(whole.encode()).hexdigest()[:8]
-        *folders, name = safe_parts(stem.id)
-        return self.destination.joinpath(AUDIO, *folders, f"{name}.{mark}{suffix}")
+
+def _target(folder: Path, item: Item, source: Path, contents: str, suffix: str) -> Path:
+    """Return the path of a file in the destination; its name has a hash of the source and of what is done to it."""
+    stem = item.stem
+    whole = f"{stem.sha256 or source.stat().st_mtime_ns} {stem.stream} {contents}"
+    mark = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    *folders, name = safe_parts(stem.id)
+    return folder.joinpath(*folders, f"{name}.{mark}{suffix}")
 
 
 def _make_link(source: Path, path: Path, link: Link) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+import gzip
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from stemclean.disk import replacing
 
-__all__ = ["write_csv"]
+__all__ = ["json_line", "write_csv", "write_jsonl"]
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
@@ -17,4 +19,20 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(header)
         lines.writerows(rows)
+    return path
+
+
+def json_line(row: Mapping[str, object]) -> bytes:
+    """Return an object as one line of JSON in UTF-8; NaN is refused."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> Path:
+    """Write one JSON object a line and return the path; compressed if it ends in .gz. Equal rows give equal bytes."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        if path.suffix != ".gz":
+            file.writelines(map(json_line, rows))
+        else:
+            with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed:
+                compressed.writelines(map(json_line, rows))
     return path

@@ -18,10 +18,12 @@ from typer.testing import CliRunner
 from stemclean import layouts
 from stemclean.audio import files
 from stemclean.cli import app
-from stemclean.errors import ConfigError
+from stemclean.errors import ConfigError, SkipReason
 from stemclean.export import ExportReport
+from stemclean.exporting.selection import REASONS
 from stemclean.layouts import base
 from stemclean.manifest import Manifest, Region
+from stemclean.verdicts import VerdictReason
 
 WRITERS = [name for name, layout in base.layouts().items() if isinstance(layout, base.Writer)]
 
@@ -109,6 +111,7 @@ class TestWriters:
             seconds = sum(stem.duration for stem in data.stems if label in (stem.labels or stem.claimed))
             assert hours.kept + hours.lost == pytest.approx(seconds / 3600, abs=2e-6)
             assert sum(hours.why.values()) == pytest.approx(hours.lost, abs=2e-6)
+            assert set(hours.why) <= {*REASONS, *VerdictReason, *SkipReason}  # which the documentation explains
         assert report.outside == 0
         assert report.classes["bass"].won == {"drums": pytest.approx(SECONDS / 3600, abs=1e-6)}
 

@@ -149,24 +149,26 @@ def active_regions(
 def levels(sound: Sound, sample_rate: int) -> Levels:
     """Measure RMS and peak of each frame, block by block."""
     length = frame_samples(sample_rate)
-    rest: Waveform = np.zeros((1, 0), np.float32)
+    remainder: Waveform = np.zeros((1, 0), np.float32)
     power: list[NDArray[np.float64]] = []
     means: list[NDArray[np.float64]] = []
     peak: list[NDArray[np.float64]] = []
     num_samples = 0
     for block in as_blocks(sound):
         num_samples += block.shape[1]
-        waiting = np.concatenate([rest, block], axis=1) if rest.shape[1] else block
-        whole = waiting.shape[1] // length * length
-        frames = waiting[:, :whole].reshape(waiting.shape[0], -1, length)  # (channel, time) -> (channel, frame, sample)
+        pending = np.concatenate([remainder, block], axis=1) if remainder.shape[1] else block
+        num_whole = pending.shape[1] // length * length
+        frames = pending[:, :num_whole].reshape(
+            pending.shape[0], -1, length
+        )  # (channel, time) -> (channel, frame, sample)
         power.append(_power(frames))
         means.append(frames.mean(axis=2, dtype=np.float64))
         peak.append(np.abs(frames).max(axis=(0, 2), initial=0.0).astype(np.float64))
-        rest = waiting[:, whole:]
-    if rest.shape[1]:
-        power.append(_power(rest[:, None]))
-        means.append(rest[:, None].mean(axis=2, dtype=np.float64))
-        peak.append(np.array([np.abs(rest).max()], np.float64))
+        remainder = pending[:, num_whole:]
+    if remainder.shape[1]:
+        power.append(_power(remainder[:, None]))
+        means.append(remainder[:, None].mean(axis=2, dtype=np.float64))
+        peak.append(np.array([np.abs(remainder).max()], np.float64))
     if not power:
         return Levels(np.zeros(0), np.zeros(0), num_samples, sample_rate)
     centred = _without_offset(np.concatenate(power, axis=1), np.concatenate(means, axis=1))

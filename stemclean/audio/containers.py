@@ -1,4 +1,4 @@
-"""The second decoder: FFmpeg through PyAV, for containers with one or more streams of sound."""
+"""Decode with FFmpeg through PyAV, for containers with one or more audio streams."""
 
 from __future__ import annotations
 
@@ -18,57 +18,57 @@ from stemclean.errors import AudioError, SkipReason
 __all__ = ["ContainerDecoder"]
 
 LENGTH_TOLERANCE = 0.25
-"""Seconds by which a container's stated length may differ from what its decoder gives.
+"""Maximum difference in seconds between the length in a container's header and the decoded length.
 
-Containers state times in milliseconds or whole frames, and codecs prime and pad: up to 0.05 s were seen with AAC,
-Opus and WMA. Within the tolerance the samples are cut or filled with zeros to the stated length; beyond, the file is
-truncated, or several files in one.
+Containers store times in milliseconds or whole frames, and codecs add priming and padding: differences of up to 0.05 s
+occur with AAC, Opus and WMA. Within the tolerance, the decoded sound is cut or zero-padded to the length in the header.
+A file with a larger difference is truncated, or is several files in one.
 """
 
 MAX_CHANNELS = 1024
 
 _GUESSED_LENGTH = frozenset("mp3 aac loas flac ac3 eac3 dts dtshd truehd mlp amr amrnb amrwb gsm adx voc".split())
-"""FFmpeg's demuxers that take bytes by bit rate for time: their length is counted instead."""
+"""FFmpeg's demuxers that estimate the length from the bit rate: the lengths of the packets are added up instead."""
 
 _COUNTED_LENGTH = frozenset({"mpeg", "mpegts", "nut", "spdif", "wtv", "shn", "g722", "sbc", "aptx", "aptx_hd"})
-"""FFmpeg's demuxers that know no times, or inexact ones: what is decoded is counted."""
+"""FFmpeg's demuxers without exact times: the file is decoded to find its length."""
 
 _DELAYED = ("aac", "mp3", "mp2", "mp1", "ac3", "eac3", "dca", "wma", "atrac", "amr", "ra_", "cook", "sipr", "gsm")
-"""How FFmpeg's names of codecs begin whose encoders put something before the sound."""
+"""Prefixes of FFmpeg's names of codecs whose encoders add a delay before the sound."""
 
 _TITLES = ("title", "name", "handler_name")
 _NO_TITLE = frozenset({"SoundHandler", "SoundHandle", "Core Media Audio", ""})
 
 
 class ContainerDecoder:
-    """A :class:`stemclean.audio.stream.Decoder`; raises AudioError where FFmpeg cannot make sense of a file.
+    """A :class:`stemclean.audio.stream.Decoder`; raises AudioError if FFmpeg cannot read the file.
 
     Args:
         path: the file.
-        stream: which audio stream of it.
-        source: what is read in place of the file, closed with this.
+        stream: index of the audio stream.
+        source: file object to read instead of ``path``; it is closed together with the decoder.
     """
 
     def __init__(self, path: Path, stream: int, source: BinaryIO | None = None) -> None:
-        import av  # late: a folder of wav files does without
+        import av  # imported late, because a folder of WAV files does not need it
 
         self.path = path
         self._source = source
         self._av: Any = av
         try:
-            # Tags in another encoding than UTF-8 hide no sound.
+            # Tags that are not UTF-8 must not prevent decoding.
             self._container: Any = av.open(source or os.fspath(path), metadata_errors="replace")
         except (av.FFmpegError, ValueError) as error:
             raise AudioError(
                 path, SkipReason.UNREADABLE, getattr(error, "strerror", None) or "no known format"
             ) from None
         try:
-            self.info = self._look(stream)
+            self.info = self._read_info(stream)
         except BaseException:
             self._container.close()
             raise
 
-    def _look(self, stream: int) -> AudioInfo:
+    def _read_info(self, stream: int) -> AudioInfo:
         family = formats.family_of(self._container.format.name)
         streams = self._container.streams.audio
         if not streams:
@@ -76,7 +76,7 @@ class ContainerDecoder:
         if stream >= len(streams):
             raise AudioError(self.path, SkipReason.NO_AUDIO_STREAM, f"stream {stream} of {len(streams)} does not exist")
         self._stream = streams[stream]
-        context: Any = self._stream.codec_context  # None where FFmpeg knows no such codec
+        context: Any = self._stream.codec_context  # None if FFmpeg does not have the codec
         if context is None:
             raise AudioError(self.path, SkipReason.UNREADABLE, "no decoder for its codec")
         channels = _channels(context)
@@ -95,9 +95,15 @@ class ContainerDecoder:
 
     def _titles(self, family: str) -> tuple[str, ...]:
         streams = self._container.streams.audio
-        of_stems = stem_mp4.stream_titles(self.path, len(streams)) if family == "mp4" and not self._source else None
-        own = tuple(_title(item.metadata) for item in streams)
-        return tuple(theirs or ours for theirs, ours in zip(of_stems, own, strict=True)) if of_stems else own
+        stem_titles = stem_mp4.stream_titles(self.path, len(streams)) if family == "mp4" and not self._source else None
+        stream_titles = tuple(_title(item.metadata) for item in streams)
+        return (
+            tuple(
+                stem_title or stream_title for stem_title, stream_title in zip(stem_titles, stream_titles, strict=True)
+            )
+            if stem_titles
+            else stream_titles
+        )
 
     def _says_delay(self, family: str, stream: int) -> bool:
         if any(key.lower() == "itunsmpb" for key in self._container.metadata):
@@ -112,17 +118,20 @@ class ContainerDecoder:
         return False
 
     def _stated_samples(self, context: Any) -> int:
-        """Length by the stream's header, else by the container's, else by adding up packets (nothing is decoded)."""
+        """Return the length in the stream's header, else in the container's, else the sum of the packets' lengths.
+
+        Only formats without any of these are decoded.
+        """
         sample_rate: int = context.sample_rate
         base = self._stream.time_base or Fraction(1, sample_rate)
         name = self._container.format.name
         if name in _COUNTED_LENGTH:
             return self._counted_samples()
-        guesses = name in _GUESSED_LENGTH or (name == "wav" and not context.name.startswith(("pcm_", "adpcm_")))
-        if not guesses and self._stream.duration:
-            before = _opus_delay(context) if name == "ogg" and context.name == "opus" else 0
-            return round(Fraction(self._stream.duration) * base * sample_rate) - before
-        if not guesses and self._container.duration:
+        is_estimate = name in _GUESSED_LENGTH or (name == "wav" and not context.name.startswith(("pcm_", "adpcm_")))
+        if not is_estimate and self._stream.duration:
+            delay = _opus_delay(context) if name == "ogg" and context.name == "opus" else 0
+            return round(Fraction(self._stream.duration) * base * sample_rate) - delay
+        if not is_estimate and self._container.duration:
             return round(Fraction(self._container.duration, self._av.time_base) * sample_rate)
         try:
             ticks = sum(packet.duration or 0 for packet in self._container.demux(self._stream))
@@ -131,7 +140,7 @@ class ContainerDecoder:
         return round(Fraction(ticks) * base * sample_rate) if ticks > 0 else self._counted_samples()
 
     def _counted_samples(self) -> int:
-        """Length of a format that says none: what is decoded is counted."""
+        """Decode the stream to find its length."""
         count = 0
         try:
             self._container.seek(0)
@@ -142,16 +151,16 @@ class ContainerDecoder:
         return count
 
     def chunks(self, start: int, stop: int) -> Iterator[Waveform]:
-        """Samples ``start`` to ``stop``, decoded from the start of the file on."""
+        """Yield samples ``start`` to ``stop``; the file is decoded from its start."""
         position = at = 0
         tolerance = LENGTH_TOLERANCE * self.info.sample_rate
         last = self.info.num_samples + tolerance if stop >= self.info.num_samples else 0
         for samples in self._frames():
-            asked = samples[:, max(0, start - position) : max(0, stop - position)]
+            requested = samples[:, max(0, start - position) : max(0, stop - position)]
             position += samples.shape[1]
             at = min(position, stop)
-            if asked.shape[1]:
-                yield asked
+            if requested.shape[1]:
+                yield requested
             if position >= max(stop, last):
                 break
         if stop - at > tolerance:
@@ -164,10 +173,11 @@ class ContainerDecoder:
             yield np.zeros((self.info.channels, stop - max(at, start)), np.float32)
 
     def _frames(self) -> Iterator[Waveform]:
-        """Decoded frames from the start of the file on.
+        """Yield the decoded frames from the start of the file.
 
-        There is no seeking: time stamps in milliseconds and the state of a codec make it inexact (AAC differs by a
-        third of full scale, Matroska by up to a millisecond), and an excerpt shall be what the whole file holds there.
+        Seeking is not used. It is inexact because of time stamps in milliseconds and the state of codecs (the error is
+        a third of full scale in AAC, up to a millisecond in Matroska), and an excerpt must equal that part of the whole
+        file.
         """
         packed = self._av.AudioResampler(format="flt")  # planar frames of more than 8 channels crash PyAV
         channels, position = self.info.channels, 0
@@ -193,12 +203,12 @@ class ContainerDecoder:
         reason = SkipReason.TRUNCATED if self._is_at_the_end() else SkipReason.UNREADABLE
         return self._damaged(reason, "decoding failed", position)
 
-    def _damaged(self, reason: SkipReason, what: str, at: int) -> AudioError:
+    def _damaged(self, reason: SkipReason, problem: str, at: int) -> AudioError:
         seconds = at / self.info.sample_rate
-        return AudioError(self.path, reason, f"{what} after {seconds:.2f} s of {self.info.duration:.2f} s")
+        return AudioError(self.path, reason, f"{problem} after {seconds:.2f} s of {self.info.duration:.2f} s")
 
     def _is_at_the_end(self) -> bool:
-        """Whether nothing follows the packet that failed."""
+        """Return whether no data follows the packet that failed."""
         try:
             return not any(packet.size for packet in self._container.demux(self._stream))
         except self._av.FFmpegError:
@@ -214,10 +224,10 @@ class ContainerDecoder:
 
 
 def _channels(context: Any) -> int:
-    """Number of channels of a codec context that is not open yet.
+    """Return the number of channels of a codec context that is not open yet.
 
-    PyAV frees a layout that lists its channels (QuickTime's of more than six) each time that it is looked at, and dies
-    at the second time. Here it is looked at once, and replaced by one without a list.
+    PyAV frees a layout with a list of channels (as in QuickTime with more than six) on each access, and crashes on the
+    second one. So the layout is accessed once, and replaced by one without a list.
     """
     layout = context.layout
     channels: int = layout.nb_channels
@@ -228,11 +238,11 @@ def _channels(context: Any) -> int:
 
 
 def _opus_delay(context: Any) -> int:
-    """Samples that an Opus decoder drops at the start, out of its header; Ogg counts them as sound."""
+    """Return the number of samples that an Opus decoder drops at the start; Ogg counts them as sound."""
     head = context.extradata or b""
     return int.from_bytes(head[10:12], "little") if head[:8] == b"OpusHead" else 0
 
 
 def _title(metadata: dict[str, str]) -> str:
-    words = (metadata.get(key, "") for key in _TITLES)
-    return next((word for word in words if word not in _NO_TITLE), "")
+    candidates = (metadata.get(key, "") for key in _TITLES)
+    return next((candidate for candidate in candidates if candidate not in _NO_TITLE), "")

@@ -85,43 +85,43 @@ class Fingerprinter:
         weights = OTHER_CHANNELS ** np.arange(block.shape[0], dtype=np.float32)
         self._analyse(np.concatenate([self._rest, weights @ block]))
 
-    def _analyse(self, waiting: NDArray[np.float32]) -> None:
-        done = 0
-        if len(waiting) >= self._length:
+    def _analyse(self, pending: NDArray[np.float32]) -> None:
+        num_done = 0
+        if len(pending) >= self._length:
             low, high = self._edges[0], self._edges[-1]
-            frames = np.lib.stride_tricks.sliding_window_view(waiting, self._length)[:: self._hop]
+            frames = np.lib.stride_tricks.sliding_window_view(pending, self._length)[:: self._hop]
             spectra = fft.rfft(frames * self._window, axis=1)[:, low:high]
             powers = spectra.real**2 + spectra.imag**2
             self._powers.append(np.add.reduceat(powers, self._edges[:-1] - low, axis=1))
-            done = len(frames) * self._hop
-        self._rest = waiting[done:]
+            num_done = len(frames) * self._hop
+        self._rest = pending[num_done:]
 
     def fingerprint(self) -> str | None:
         """Return the fingerprint, :data:`FINGERPRINT_SIZE` 16-bit numbers in hex; None for silence."""
         self._analyse(np.pad(self._rest, (0, self._length)))
         self._rest = np.zeros(self._hop, np.float32)
         powers = np.concatenate(self._powers).astype(np.float64)
-        whole = powers.sum(axis=1)
-        powers[whole <= whole.max() * 10 ** (SOFTEST_DB / 10)] = 0
+        total = powers.sum(axis=1)
+        powers[total <= total.max() * 10 ** (SOFTEST_DB / 10)] = 0
         if not powers.any():
             return None
         powers /= powers.sum()
         spread = 10 * np.log10(powers.sum(axis=0) + FAINT)
         groups = [group.sum(axis=1) for group in np.array_split(powers, GROUPS, axis=1)]
-        whole = powers.sum(axis=1)
-        lasting = [self._lasting(group + 0.01 * whole) for group in groups] + [self._lasting(whole)]
-        steps = np.rint(np.array([*spread, *lasting]) / STEP_DB)
+        total = powers.sum(axis=1)
+        durations = [self._duration_db(group + 0.01 * total) for group in groups] + [self._duration_db(total)]
+        steps = np.rint(np.array([*spread, *durations]) / STEP_DB)
         return steps.astype(">i2").tobytes().hex()
 
-    def _lasting(self, power: NDArray[np.float64]) -> float:
+    def _duration_db(self, power: NDArray[np.float64]) -> float:
         """Return the duration that a sound would have at a constant level, in dB of a second."""
         smooth = np.convolve(power, np.hanning(SMOOTH + 2), "full")
         return float(10 * np.log10(smooth.sum() ** 2 / (smooth**2).sum() * self._seconds))
 
 
-def distance_db(one: str, other: str) -> float:
+def distance_db(first: str, second: str) -> float:
     """Return the largest difference between the numbers of two fingerprints."""
-    return float(np.abs(_numbers(one) - _numbers(other)).max())
+    return float(np.abs(_numbers(first) - _numbers(second)).max())
 
 
 def alike(fingerprints: Sequence[str]) -> list[tuple[int, int]]:
@@ -129,12 +129,14 @@ def alike(fingerprints: Sequence[str]) -> list[tuple[int, int]]:
     if len(fingerprints) < 2:
         return []
     points = np.array([_numbers(fingerprint) for fingerprint in fingerprints])
-    near, which = cKDTree(points).query(points, min(MOST + 1, len(points)), p=np.inf, distance_upper_bound=TOLERANCE_DB)
+    near, nearest = cKDTree(points).query(
+        points, min(MOST + 1, len(points)), p=np.inf, distance_upper_bound=TOLERANCE_DB
+    )
     pairs = {
-        (min(one, int(other)), max(one, int(other))): float(distance)
-        for one, (distances, others) in enumerate(zip(near, which, strict=True))
-        for distance, other in zip(distances, others, strict=True)
-        if other < len(points) and other != one
+        (min(index, int(neighbour)), max(index, int(neighbour))): float(distance)
+        for index, (distances, indices) in enumerate(zip(near, nearest, strict=True))
+        for distance, neighbour in zip(distances, indices, strict=True)
+        if neighbour < len(points) and neighbour != index
     }
     return sorted(pairs, key=lambda pair: (pairs[pair], pair))
 
@@ -143,13 +145,13 @@ def _numbers(fingerprint: str) -> NDArray[np.float64]:
     return np.frombuffer(bytes.fromhex(fingerprint), ">i2") * STEP_DB
 
 
-def same(one: Iterable[Waveform], other: Iterable[Waveform]) -> bool:
+def same(first: Iterable[Waveform], second: Iterable[Waveform]) -> bool:
     """Return whether two sounds are the same; the module docstring describes the method.
 
     Args:
-        one, other: blocks at :data:`SAMPLE_RATE`. Shape: (channel, time)
+        first, second: blocks at :data:`SAMPLE_RATE`. Shape: (channel, time)
     """
-    cells = _Cells(_joined(one), _joined(other))
+    cells = _Cells(_joined(first), _joined(second))
     if cells.single_note:
         return cells.share(NOTE_COHERENCE) >= NOTE_SHARE
     return cells.share(COHERENCE) >= SHARE
@@ -166,15 +168,15 @@ class _Cells:
         lag = _lag(first, second) if first.any() and second.any() else 0
         first, second = np.pad(first, (max(0, -lag), 0)), np.pad(second, (max(0, lag), 0))
         length = -(-max(len(first), len(second), 1) // FRAME) * FRAME
-        one, other = _frames(first, length), _frames(second, length)
-        cross = one * np.conj(other)
+        spectra_1, spectra_2 = _frames(first, length), _frames(second, length)
+        cross = spectra_1 * np.conj(spectra_2)
         low = round(LOWEST_HZ * FRAME / SAMPLE_RATE)
         omega = 2 * np.pi * (low + np.arange(cross.shape[1])) / FRAME
-        turned = np.exp(1j * np.outer(np.linspace(-1, 1, 65), omega))  # the fraction of a sample in the lag
-        best = int(np.abs((turned @ cross.sum(axis=0)).real).argmax())
+        rotations = np.exp(1j * np.outer(np.linspace(-1, 1, 65), omega))  # the fraction of a sample in the lag
+        best = int(np.abs((rotations @ cross.sum(axis=0)).real).argmax())
         edges = np.unique(np.geomspace(low, low + cross.shape[1], BANDS + 1).round().astype(int)) - low
-        common = np.add.reduceat((cross * turned[best]).real, edges[:-1], axis=1)
-        powers = [np.add.reduceat(np.abs(spectra) ** 2, edges[:-1], axis=1) for spectra in (one, other)]
+        common = np.add.reduceat((cross * rotations[best]).real, edges[:-1], axis=1)
+        powers = [np.add.reduceat(np.abs(spectra) ** 2, edges[:-1], axis=1) for spectra in (spectra_1, spectra_2)]
         gain = common.sum() / max(powers[1].sum(), 1e-30)
         self._common = common * gain
         self._louder = np.maximum(powers[0], powers[1] * gain**2)
@@ -207,8 +209,8 @@ def _lag(first: NDArray[np.float32], second: NDArray[np.float32]) -> int:
     first, second = first[: LONGEST * SAMPLE_RATE], second[: LONGEST * SAMPLE_RATE]
     size = fft.next_fast_len(len(first) + len(second), real=True)
     product = fft.rfft(first, size) * np.conj(fft.rfft(second, size))
-    at = int(np.abs(fft.irfft(product, size)).argmax())
-    return at if at < len(first) else at - size
+    lag = int(np.abs(fft.irfft(product, size)).argmax())
+    return lag if lag < len(first) else lag - size
 
 
 def _frames(sound: NDArray[np.float32], length: int) -> NDArray[np.complex64]:

@@ -96,29 +96,31 @@ def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
     if twins:  # the regression could not tell which of them bleeds
         lags = {pair: lag for pair, lag in lags.items() if pair[0] not in twins and pair[::-1] not in twins.items()}
         first, powers = fit(stems, cells, lags, loudness)
-    likelier = {
-        pair: way for pair, way in first.items() if pair[::-1] not in first or way.taken >= first[pair[::-1]].taken
+    likely = {
+        pair: fitted
+        for pair, fitted in first.items()
+        if pair[::-1] not in first or fitted.taken >= first[pair[::-1]].taken
     }
-    rid, _ = fit(stems, cells, lags, loudness, likelier)
+    rid, _ = fit(stems, cells, lags, loudness, likely)
     present = [
         pair
         for pair in lags
-        if rid[pair].steadiness() >= STEADY and (pair in likelier or _both_ways(pair, first, rid, powers))
+        if rid[pair].steadiness() >= STEADY and (pair in likely or _both_ways(pair, first, rid, powers))
     ]
     sources = {source for source, _ in present}
-    found = {pair: rid[pair] for pair in present}
+    fits = {pair: rid[pair] for pair in present}
     if any(into in sources for _, into in present):  # a source has bleed itself, which is estimated better now
-        found, _ = fit(stems, cells, {pair: lags[pair] for pair in present}, loudness, found)
+        fits, _ = fit(stems, cells, {pair: lags[pair] for pair in present}, loudness, fits)
     bleeds = [
         Crosstalk(
             source,
             into,
             10 * math.log10(share),
             lags[source, into] / sample_rate,
-            _spans(found[source, into].bleed, powers[:, into]),
+            _spans(fits[source, into].bleed, powers[:, into]),
         )
         for source, into in present
-        for share in [_share(found, (source, into), powers)]
+        for share in [_share(fits, (source, into), powers)]
         if share > 10 ** (LOWEST_DB / 10)
     ]
     return sorted(bleeds, key=lambda bleed: (bleed.into, bleed.source))
@@ -143,7 +145,9 @@ def _share(fits: Mapping[tuple[int, int], Fit], pair: tuple[int, int], powers: N
 
 def _twins(fits: Mapping[tuple[int, int], Fit], powers: NDArray[np.float64]) -> dict[int, int]:
     """Return stems that are the same recording: the later one -> the one that is kept."""
-    same = [pair for pair in fits if min(_share(fits, way, powers) for way in (pair, pair[::-1])) >= SAME_SOUND]
+    same = [
+        pair for pair in fits if min(_share(fits, direction, powers) for direction in (pair, pair[::-1])) >= SAME_SOUND
+    ]
     return {max(pair): min(pair) for pair in sorted(same, reverse=True)}
 
 
@@ -192,25 +196,25 @@ def _salient(
         return _peak(irfft(np.where(audible, cross[:, into, source] / np.sqrt(norm + 1e-30), 0)), latest)
 
     lags = {}
-    for one, other in combinations(range(num), 2):
-        (salience, lag), (back, back_lag) = peak(one, other), peak(other, one)
+    for first, second in combinations(range(num), 2):
+        (salience, lag), (back, back_lag) = peak(first, second), peak(second, first)
         if max(salience, back) >= SALIENCE:
             lag = lag if salience >= back else -back_lag
-            lags[one, other], lags[other, one] = lag, -lag
+            lags[first, second], lags[second, first] = lag, -lag
     return lags, _loudness(np.array(powers))
 
 
 def _loudness(powers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean power of each stem over the blocks where it sounds: ``(block, stem)`` -> ``(stem,)``."""
+    """Return the mean power of each stem over the blocks where it sounds: ``(block, stem)`` -> ``(stem,)``."""
     sounds = (powers > 0) & (powers >= 0.01 * powers.mean(0))
     total: NDArray[np.float64] = (powers * sounds).sum(0) / np.maximum(sounds.sum(0), 1)
     return total
 
 
 def _peak(correlation: NDArray[np.float64], latest: int) -> tuple[float, int]:
-    """Height of the highest point within some lags over the RMS outside of them, and its lag."""
+    """Return the ratio of the highest peak within the lags to the RMS outside them, and the lag of the peak."""
     near = np.roll(correlation, latest)[: 2 * latest + 1]
     far = correlation[latest + 1 : -latest]
-    place = int(np.abs(near).argmax())
+    index = int(np.abs(near).argmax())
     noise = float(np.sqrt(np.mean(far**2)))
-    return (float(abs(near[place])) / noise if noise else 0.0), place - latest
+    return (float(abs(near[index])) / noise if noise else 0.0), index - latest

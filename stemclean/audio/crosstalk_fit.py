@@ -22,25 +22,25 @@ from stemclean.audio.waveform import Waveform
 __all__ = ["Blocks", "Cells", "Fit", "blocks_together", "fit", "inverse_power"]
 
 WINDOW = 0.0929
-"""Seconds of a spectrogram's window; half of it from one to the next."""
+"""Length of the window of a spectrogram in seconds; windows overlap by half."""
 LOWEST_HZ = 20.0
-"""What lies below is no sound: an offset that two stems have in common is no bleed."""
+"""Lower frequencies are ignored: an offset that two stems have in common is not bleed."""
 WIDTH = 8.0
-"""Of a band within which a bleed has one gain, on the scale of equivalent rectangular bandwidths."""
+"""Width of the bands in which a bleed has one gain, in equivalent rectangular bandwidths."""
 LOCAL_WIDTH = 1.5
 LOCAL_FRAMES = 8
-"""Bands and frames whose mean is the local power."""
+"""Width in equivalent rectangular bandwidths, and number of frames, over which the local power is averaged."""
 GATED_DB = -60.0
-"""Where a stem is this far below its mean it is cut off, and nothing is learned of what bleeds into it."""
+"""Where a stem is this far below its mean it was gated, so these cells say nothing about bleed into it."""
 REPEATS = 3
-"""Of the regression, each with the weights that the one before makes known."""
+"""Number of regressions, each weighted by the residual of the previous one."""
 CLEAR = 16.0
-"""A gain counts where its square is this many times its variance."""
+"""Minimum ratio of the square of a gain to its variance; unclear gains are set to 0."""
 LOUDEST = 2.0
-"""Power of a bleed over that of the stem's own sound, above which a gain is the other way round's: of the stem in its
-source."""
+"""Maximum power of a bleed relative to the stem's own sound. A louder one is not bleed of the source into the stem, but
+of the stem into the source."""
 LEAST_REST = 1e-3
-"""Share of a stem's local power that always remains: two stems agree no better than this."""
+"""Minimum share of a stem's local power that is not bleed."""
 
 Blocks = Callable[[], Iterator[Waveform]]
 Spectra = NDArray[np.complex64]
@@ -60,49 +60,52 @@ class Cells:
         self.bands = _band_starts(self.length, sample_rate, WIDTH)
 
     def spectra(self, block: Waveform) -> Spectra:
-        """``(..., time)`` -> ``(..., frame, bin)``; a last part that fills no window is left out."""
+        """Return spectra ``(..., time)`` -> ``(..., frame, bin)``; an incomplete last window is left out."""
         frames = np.lib.stride_tricks.sliding_window_view(block, self.length, -1)[..., :: self.hop, :]
         spectra = np.asarray(rfft(frames * self._window, axis=-1), np.complex64)
         spectra[..., : self._inaudible] = 0.0
         return spectra
 
     def around(self, power: Powers) -> Powers:
-        """Mean over the band and some frames around each cell: ``(..., frame, bin)`` -> the same."""
+        """Return the mean over the band and some frames around each cell: ``(..., frame, bin)`` -> the same."""
         counts = np.diff(self._local, append=power.shape[-1]).astype(np.float32)
         bands = np.add.reduceat(power, self._local, axis=-1) / counts
         bands = uniform_filter1d(bands, LOCAL_FRAMES, axis=-2, mode="nearest")
         return np.repeat(bands, counts.astype(int), axis=-1)
 
     def spread(self, gains: NDArray[np.complex128]) -> Spectra:
-        """``(..., band)`` -> ``(..., bin)``."""
+        """Copy the gain of each band to its bins: ``(..., band)`` -> ``(..., bin)``."""
         return np.repeat(gains.astype(np.complex64), np.diff(self.bands, append=self.length // 2 + 1), axis=-1)
 
 
 def _band_starts(length: int, sample_rate: int, width: float) -> NDArray[np.intp]:
-    """First bins of bands, on the scale of Glasberg and Moore 1990."""
+    """Return the first bin of each band, on the scale of Glasberg and Moore 1990."""
     hz = np.fft.rfftfreq(length, 1 / sample_rate)
     number = (21.4 * np.log10(1 + 0.00437 * hz) / width).astype(int)
     return np.unique(number, return_index=True)[1]
 
 
 def inverse_power(local: Powers) -> Powers:
-    """One over the local power; nothing where the stem is cut off. ``(..., frame, bin)`` -> the same."""
+    """Return the inverse of the local power; 0 where the stem is gated. ``(..., frame, bin)`` -> the same."""
     least = np.maximum(local.mean((-2, -1), keepdims=True) * 10 ** (GATED_DB / 10), 1e-12)
     return np.where(local > least, 1 / np.maximum(local, least), 0).astype(np.float32)
 
 
 def blocks_together(stems: Sequence[Blocks], least: int) -> Iterator[NDArray[np.float32]]:
-    """All stems block by block, ``(stem, channel, time)``, padded with silence; too short a last one is left out."""
+    """Yield all stems block by block, ``(stem, channel, time)``, padded with silence.
+
+    A last block shorter than ``least`` samples is left out.
+    """
     for blocks in zip_longest(*(stem() for stem in stems)):
         channels = max(block.shape[0] for block in blocks if block is not None)
         length = max(block.shape[1] for block in blocks if block is not None)
         if length < least:
             return
-        together = np.zeros((len(stems), channels, length), np.float32)
-        for row, block in zip(together, blocks, strict=True):
+        padded = np.zeros((len(stems), channels, length), np.float32)
+        for row, block in zip(padded, blocks, strict=True):
             if block is not None:
                 row[:, : block.shape[1]] = block
-        yield together
+        yield padded
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Fit:
     gains: NDArray[np.complex128]
 
     def steadiness(self) -> float:
-        """How alike the gains are where there are some, in [0, 1]: a bleed has one in each band, come what may."""
+        """Return how similar the gains are over time, in [0, 1]; those of a bleed are constant in each band."""
         size, used = np.abs(self.gains) ** 2, np.abs(self.gains) > 0
         mean = np.abs(self.gains.sum(1)) ** 2 / np.maximum(used.sum(1), 1)  # (channel, band)
         return float(mean.sum() / size.sum()) if size.any() else 0.0
@@ -131,7 +134,7 @@ def fit(
     cells: Cells,
     lags: Mapping[tuple[int, int], int],
     loudness: NDArray[np.float64],
-    known: Mapping[tuple[int, int], Fit] = MappingProxyType({}),
+    known_bleeds: Mapping[tuple[int, int], Fit] = MappingProxyType({}),
 ) -> tuple[dict[tuple[int, int], Fit], NDArray[np.float64]]:
     """Regress each stem on all its possible sources at once.
 
@@ -140,7 +143,7 @@ def fit(
         cells: the spectrograms.
         lags: (source, stem) -> delay of the source in the stem, in samples.
         loudness: power of each stem while it is active, ``(stem,)``.
-        known: (source, stem) -> bleed to remove from the stem where it is a source itself; a subset of ``lags``.
+        known_bleeds: (source, stem) -> bleed to remove from the stem where it is a source itself; a subset of ``lags``.
 
     Returns:
         ((source, stem) -> result, power of each regressed stem, summed likewise: ``(block, stem)``)
@@ -153,16 +156,16 @@ def fit(
     for number, blocks in enumerate(blocks_together(stems, cells.length)):
         powers.append(np.zeros(len(stems)))
         for channel, sounds in enumerate(blocks.transpose(1, 0, 2)):
-            gains = {pair: bleed.gains[channel, number] for pair, bleed in known.items()}
+            gains = {pair: bleed.gains[channel, number] for pair, bleed in known_bleeds.items()}
             block = _Block(sounds, cells, lags, gains)
-            for into, others in sources.items():
-                most = np.array([LOUDEST * loudness[into] / max(loudness[source], 1e-20) for source in others])
-                own = block.spectra(into)
-                powers[-1][into] += float((np.abs(own) ** 2).sum())
-                delayed = np.stack([block.rid(source, lags[source, into]) for source in others])
-                for source, part in zip(others, _parts(own, delayed, most, cells), strict=True):
+            for into, into_sources in sources.items():
+                most = np.array([LOUDEST * loudness[into] / max(loudness[source], 1e-20) for source in into_sources])
+                spectra = block.spectra(into)
+                powers[-1][into] += float((np.abs(spectra) ** 2).sum())
+                delayed = np.stack([block.without_bleed(source, lags[source, into]) for source in into_sources])
+                for source, part in zip(into_sources, _parts(spectra, delayed, most, cells), strict=True):
                     parts[source, into].append(part)
-    return {pair: _joined(found, len(powers)) for pair, found in parts.items()}, np.array(powers)
+    return {pair: _joined(pair_parts, len(powers)) for pair, pair_parts in parts.items()}, np.array(powers)
 
 
 class _Block:
@@ -183,21 +186,21 @@ class _Block:
         gains: Mapping[tuple[int, int], NDArray[np.complex128]],
     ) -> None:
         self.sounds, self.cells, self.lags, self.gains = sounds, cells, lags, gains
-        self._now: dict[int, Spectra] = {}
-        self._caught: dict[int, Spectra] = {}
+        self._spectra: dict[int, Spectra] = {}
+        self._bleeds: dict[int, Spectra] = {}
 
     def spectra(self, stem: int, lag: int = 0) -> Spectra:
         """Return the spectra of a stem delayed by a lag (circularly within the block): ``(frame, bin)``."""
         if lag:
             return self.cells.spectra(np.roll(self.sounds[stem], lag))
-        if stem not in self._now:
-            self._now[stem] = self.cells.spectra(self.sounds[stem])
-        return self._now[stem]
+        if stem not in self._spectra:
+            self._spectra[stem] = self.cells.spectra(self.sounds[stem])
+        return self._spectra[stem]
 
-    def rid(self, stem: int, lag: int) -> Spectra:
+    def without_bleed(self, stem: int, lag: int) -> Spectra:
         """Return the spectra of a delayed stem without the known bleed in it."""
-        if stem not in self._caught:
-            self._caught[stem] = sum(
+        if stem not in self._bleeds:
+            self._bleeds[stem] = sum(
                 (
                     self.cells.spread(gains) * self.spectra(source, self.lags[source, into])
                     for (source, into), gains in self.gains.items()
@@ -205,10 +208,10 @@ class _Block:
                 ),
                 np.zeros((1, 1), np.complex64),
             )
-        caught = self._caught[stem]
-        later = np.exp(-2j * np.pi * lag / self.cells.length * np.arange(caught.shape[-1])).astype(np.complex64)
-        rid: Spectra = self.spectra(stem, lag) - later * caught
-        return rid
+        bleed = self._bleeds[stem]
+        later = np.exp(-2j * np.pi * lag / self.cells.length * np.arange(bleed.shape[-1])).astype(np.complex64)
+        cleaned: Spectra = self.spectra(stem, lag) - later * bleed
+        return cleaned
 
 
 @dataclass(frozen=True)
@@ -221,56 +224,58 @@ class _Part:
 
 
 def _joined(parts: Sequence[_Part], blocks: int) -> Fit:
-    """Of parts in the order of blocks, then channels."""
+    """Join parts that are ordered by block, then by channel."""
     gains = np.array([part.gains for part in parts]).reshape(blocks, -1, len(parts[0].gains))
     bleed = np.array([part.bleed for part in parts]).reshape(blocks, -1).sum(1)
     return Fit(bleed, sum(part.taken for part in parts), gains.transpose(1, 0, 2))
 
 
-def _parts(own: Spectra, others: Spectra, most: NDArray[np.float64], cells: Cells) -> list[_Part]:
-    """Weighted least squares of a block on its sources.
+def _parts(stem: Spectra, sources: Spectra, most: NDArray[np.float64], cells: Cells) -> list[_Part]:
+    """Regress a block of a stem on its sources by weighted least squares.
 
     Args:
-        most: square of the highest gain of each source that counts.
-
-    Shape:
-        own: ``(frame, bin)``; others: ``(source, frame, bin)``.
+        stem: spectra of the stem. Shape: (frame, bin)
+        sources: spectra of the sources. Shape: (source, frame, bin)
+        most: square of the maximum gain of each source. Shape: (source,)
+        cells: the spectrograms.
     """
-    before = cells.around(np.abs(own) ** 2)
+    before = cells.around(np.abs(stem) ** 2)
     least = LEAST_REST * before + 1e-12
     weights = inverse_power(before)
-    gains, precisions = _gains(own, others, weights, cells)
+    gains, precisions = _gains(stem, sources, weights, cells)
     for _ in range(REPEATS - 1):
-        rest = own - (cells.spread(gains)[:, None] * others).sum(0)
-        weights = np.where(weights > 0, 1 / np.maximum(cells.around(np.abs(rest) ** 2), least), 0).astype(np.float32)
-        gains, precisions = _gains(own, others, weights, cells)
+        residual = stem - (cells.spread(gains)[:, None] * sources).sum(0)
+        weights = np.where(weights > 0, 1 / np.maximum(cells.around(np.abs(residual) ** 2), least), 0).astype(
+            np.float32
+        )
+        gains, precisions = _gains(stem, sources, weights, cells)
     clear = (np.abs(gains) ** 2 * precisions > CLEAR) & (np.abs(gains) ** 2 <= most[:, None])
-    bleeds = cells.spread(np.where(clear, gains, 0))[:, None] * others
-    rest = own - bleeds.sum(0)
-    after = np.maximum(cells.around(np.abs(rest) ** 2), least)
+    bleeds = cells.spread(np.where(clear, gains, 0))[:, None] * sources
+    residual = stem - bleeds.sum(0)
+    after = np.maximum(cells.around(np.abs(residual) ** 2), least)
     parts = []
     for bleed, used in zip(bleeds, np.where(clear, gains, 0), strict=True):
-        with_it = np.maximum(cells.around(np.abs(rest + bleed) ** 2), least)
-        taken = float(np.log(with_it / after)[weights > 0].sum())
+        with_bleed = np.maximum(cells.around(np.abs(residual + bleed) ** 2), least)
+        taken = float(np.log(with_bleed / after)[weights > 0].sum())
         parts.append(_Part(float((np.abs(bleed) ** 2).sum()), taken, used))
     return parts
 
 
 def _gains(
-    own: Spectra, others: Spectra, weights: Powers, cells: Cells
+    stem: Spectra, sources: Spectra, weights: Powers, cells: Cells
 ) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-    """Gain of each source in each band, and one over its variance: ``(source, band)``."""
-    num, _, bins = others.shape
+    """Return the gain of each source in each band, and the inverse of its variance: ``(source, band)``."""
+    num, _, bins = sources.shape
     gains = np.zeros((num, len(cells.bands)), np.complex128)
     precisions = np.zeros((num, len(cells.bands)))
     for band, (start, stop) in enumerate(zip(cells.bands, [*cells.bands[1:], bins], strict=True)):
-        here = others[:, :, start:stop].reshape(num, -1)
-        weighted = here.conj() * weights[:, start:stop].reshape(1, -1)
-        gram = (weighted @ here.T).astype(np.complex128)
+        in_band = sources[:, :, start:stop].reshape(num, -1)
+        weighted = in_band.conj() * weights[:, start:stop].reshape(1, -1)
+        gram = (weighted @ in_band.T).astype(np.complex128)
         sizes = np.diag(gram).real
         if sizes.any():
-            # A ridge of each source's own size, so that how loud the others are does not matter.
+            # The ridge is proportional to the power of each source, so that the levels of the others do not matter.
             inverse = np.linalg.inv(gram + np.diag(1e-6 * sizes + 1e-30))
-            gains[:, band] = inverse @ (weighted @ own[:, start:stop].reshape(-1))
+            gains[:, band] = inverse @ (weighted @ stem[:, start:stop].reshape(-1))
             precisions[:, band] = 1 / np.diag(inverse).real
     return gains, precisions

@@ -35,10 +35,11 @@ from stemclean.errors import AudioError, SkipReason
 __all__ = ["decoder_of"]
 
 CHUNK_VALUES = 1 << 18
-"""Samples of all channels per chunk out of libsndfile: 3 s in stereo at 44.1 kHz, a megabyte."""
+"""Samples of all channels per chunk read by libsndfile: 3 s in stereo at 44.1 kHz, one megabyte."""
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 655_350
-"""Rates outside are taken for a broken header. FLAC ends there too; a microsecond is exact for every rate inside."""
+"""Other sample rates are treated as a broken header. The maximum is that of FLAC; for all rates in this range,
+microseconds are exact enough."""
 
 _BY_LIBSNDFILE = frozenset(
     {"wav", "aiff", "flac", "ogg", "frames", "au", "caf", "iff", "ircam", "sds", "avr", "paf", "pvf", "wve"}
@@ -53,24 +54,24 @@ def decoder_of(path: Path, stream: int = 0) -> Decoder:
             ``truncated``, ``no_audio_stream`` or ``unreadable``.
     """
     content = _content(path)
-    promised = formats.ending_family(path)
+    ending_family = formats.ending_family(path)
     family = content.family
-    if family is None and promised and not formats.has_signature(promised):
-        family, content = promised, Content(promised, (Part(0, path.stat().st_size),), 0, whole=True)
-    if promised in formats.UNREADABLE and family not in (promised, "text"):
-        family = promised
+    if family is None and ending_family and not formats.has_signature(ending_family):
+        family, content = ending_family, Content(ending_family, (Part(0, path.stat().st_size),), 0, whole=True)
+    if ending_family in formats.UNREADABLE and family not in (ending_family, "text"):
+        family = ending_family
     if family in formats.UNREADABLE:
         raise AudioError(path, SkipReason.UNREADABLE, f"no decoder for {family} files; convert it to FLAC")
     if family in (None, "text"):
         raise AudioError(path, SkipReason.NOT_AUDIO, "the content is text" if family else "no known audio format")
-    if promised and family not in (promised, "frames"):
-        raise AudioError(path, SkipReason.WRONG_EXTENSION, f"the content is {family}, the ending says {promised}")
+    if ending_family and family not in (ending_family, "frames"):
+        raise AudioError(path, SkipReason.WRONG_EXTENSION, f"the content is {family}, the ending says {ending_family}")
     if content.missing:
         raise AudioError(path, SkipReason.TRUNCATED, f"at least {content.missing} bytes are missing at the end")
     decoder = _open(path, content, stream)
     decoder.info = replace(decoder.info, plain=content.whole)
     try:
-        _check(path, decoder.info, promised)
+        _check(path, decoder.info, ending_family)
     except AudioError:
         decoder.__exit__()
         raise
@@ -95,14 +96,14 @@ def _content(path: Path) -> Content:
 
 def _open(path: Path, content: Content, stream: int) -> Decoder:
     if content.whole:
-        return _of_part(path, None, content.family, stream)
+        return _part_decoder(path, None, content.family, stream)
     if len(content.parts) == 1:
-        return _of_part(path, content.parts[0], content.family, stream)
+        return _part_decoder(path, content.parts[0], content.family, stream)
     return _Joined(path, content, stream)
 
 
-def _of_part(path: Path, part: Part | None, family: str | None, stream: int) -> Decoder:
-    """The decoder of a whole file, or of a part of it."""
+def _part_decoder(path: Path, part: Part | None, family: str | None, stream: int) -> Decoder:
+    """Return the decoder of a whole file, or of a part of it."""
 
     def source() -> BinaryIO | None:
         return None if part is None else cast("BinaryIO", io.BufferedReader(Slice(path, part)))
@@ -122,9 +123,9 @@ def _of_part(path: Path, part: Part | None, family: str | None, stream: int) -> 
         raise
 
 
-def _check(path: Path, info: AudioInfo, promised: str | None) -> None:
-    if promised and info.format != promised:
-        raise AudioError(path, SkipReason.WRONG_EXTENSION, f"the content is {info.format}, the ending says {promised}")
+def _check(path: Path, info: AudioInfo, ending_family: str | None) -> None:
+    if ending_family and info.format != ending_family:
+        raise AudioError(path, SkipReason.WRONG_EXTENSION, f"the content is {info.format}, the ending says {ending_family}")
     if info.num_samples <= 0:
         raise AudioError(path, SkipReason.EMPTY, "the file has no samples")
     if not MIN_SAMPLE_RATE <= info.sample_rate <= MAX_SAMPLE_RATE:
@@ -142,9 +143,9 @@ class _SoundFileDecoder:
             if family == "mp3":
                 delay_known, says_length = self._mp3(stack)
             else:
-                # Of MPEG within a WAV file libsndfile guesses the length.
+                # libsndfile guesses the length of MPEG in a WAV file.
                 says_length = self._file.frames < 1 << 48 and not self._file.subtype.startswith("MPEG")
-            # Opus of many channels it may give up in the middle.
+            # libsndfile may stop in the middle of Opus with many channels.
             self.is_right = says_length and not (self._file.subtype == "OPUS" and self._file.channels > 2)
             self.info = AudioInfo(
                 self._file.samplerate,
@@ -168,7 +169,7 @@ class _SoundFileDecoder:
         return stack.enter_context(soundfile.SoundFile(source or os.fspath(self.path)))
 
     def _mp3(self, stack: ExitStack) -> tuple[bool, bool]:
-        """Whether an MP3 file says its encoder's delay, and its length."""
+        """Return whether an MP3 file states the delay of its encoder, and its length."""
         source = stack.enter_context(self._open() or self.path.open("rb"))
         return extents.mp3_says_delay(source), extents.mp3_says_length(source)
 
@@ -178,36 +179,35 @@ class _SoundFileDecoder:
         try:
             self._file.seek(start)
             while at < stop:
-                wanted = min(longest, stop - at)
-                samples = self._file.read(wanted, dtype="float32", always_2d=True)
+                count = min(longest, stop - at)
+                samples = self._file.read(count, dtype="float32", always_2d=True)
                 if len(samples):
                     yield samples.T
                 at += len(samples)
-                if len(samples) < wanted:
+                if len(samples) < count:
                     raise self._damaged(at)
         except (soundfile.LibsndfileError, ValueError):
             raise self._damaged(at) from None
 
     def _damaged(self, at: int) -> AudioError:
-        reason, what = (
-            (SkipReason.UNREADABLE, "decoding failed")
-            if self._end_is_there()
-            else (SkipReason.TRUNCATED, "the sound ends")
-        )
+        reason, problem = (SkipReason.UNREADABLE, "decoding failed") if self._end_is_there() else (SkipReason.TRUNCATED, "the sound ends")
         seconds = at / self.info.sample_rate
-        return AudioError(self.path, reason, f"{what} after {seconds:.2f} s of {self.info.duration:.2f} s")
+        return AudioError(self.path, reason, f"{problem} after {seconds:.2f} s of {self.info.duration:.2f} s")
 
     def _end_is_there(self) -> bool:
-        """Whether the last sample can be read: the seek is a binary search, so this is cheap.
+        """Return whether the last sample can be read. This is cheap, because seeking is a binary search.
 
-        The file is opened anew, since a decoder that failed may fail for ever.
+        The file is opened again, because a decoder may not recover from an error.
         """
         try:
             with ExitStack() as stack:
                 file = self._opened(stack)
                 file.seek(file.frames - 1)
                 return len(file.read(1)) == 1
-        except (soundfile.LibsndfileError, ValueError):  # ValueError: after an error it may count less than nothing
+        except (
+            soundfile.LibsndfileError,
+            ValueError,
+        ):  # ValueError: after an error, the number of frames may be negative
             return False
 
     def __enter__(self) -> Self:
@@ -218,30 +218,30 @@ class _SoundFileDecoder:
 
 
 class _Joined:
-    """Files that were put together into one, read as one sound. Only one of them is open at a time."""
+    """Several files concatenated into one, read as one sound. Only one of them is open at a time."""
 
     def __init__(self, path: Path, content: Content, stream: int) -> None:
         self.path = path
         self._content = content
         self._stream = stream
-        infos = [self._look(part) for part in content.parts]
+        infos = [self._part_info(part) for part in content.parts]
         first = infos[0]
-        at = 0
+        num_samples = 0
         for number, info in enumerate(infos, 1):
             if (info.sample_rate, info.channels) != (first.sample_rate, first.channels):
                 raise AudioError(
                     path,
                     SkipReason.UNREADABLE,
-                    f"several files in one, and number {number}, at {at / first.sample_rate:.2f} s, has "
+                    f"several files in one, and number {number}, at {num_samples / first.sample_rate:.2f} s, has "
                     f"{info.sample_rate} Hz and {info.channels} channels, not {first.sample_rate} and "
                     f"{first.channels}; convert it into one",
                 )
-            at += info.num_samples
+            num_samples += info.num_samples
         self._lengths = [info.num_samples for info in infos]
         self.info = AudioInfo(
             first.sample_rate,
             first.channels,
-            at,
+            num_samples,
             first.num_streams,
             first.format,
             first.subtype,
@@ -249,8 +249,8 @@ class _Joined:
             delay_known=all(info.delay_known for info in infos),
         )
 
-    def _look(self, part: Part) -> AudioInfo:
-        with _of_part(self.path, part, self._content.family, self._stream) as decoder:
+    def _part_info(self, part: Part) -> AudioInfo:
+        with _part_decoder(self.path, part, self._content.family, self._stream) as decoder:
             return decoder.info
 
     def chunks(self, start: int, stop: int) -> Iterator[Waveform]:
@@ -258,7 +258,7 @@ class _Joined:
         for part, length in zip(self._content.parts, self._lengths, strict=True):
             first, last = max(start - begin, 0), min(stop - begin, length)
             if first < last:
-                with _of_part(self.path, part, self._content.family, self._stream) as decoder:
+                with _part_decoder(self.path, part, self._content.family, self._stream) as decoder:
                     yield from decoder.chunks(first, last)
             begin += length
 
@@ -266,4 +266,4 @@ class _Joined:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing stays open."""
+        """Do nothing: no file stays open."""

@@ -10,21 +10,21 @@ from typing import BinaryIO
 __all__ = ["Extent", "cut_tags", "extent", "is_placeholder", "mp3_says_delay", "mp3_says_length", "skip_tags"]
 
 MAX_CHUNKS = 10_000
-"""Chunks of a file that are looked through; a gigabyte of zeros is no reason to wait."""
+"""Maximum number of chunks of a file that are read, so that a gigabyte of zeros does not take long."""
 
 _NEAR = 1 << 16
 _AIFF_TO_PIPE = 0x7F000000
-"""What SoX writes into an AIFF header that it cannot come back to."""
+"""Placeholder that SoX writes into an AIFF header if it cannot seek back to it."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """What a file says about its size.
+    """The size that a file declares.
 
     Args:
-        missing: bytes that it lacks of what its own header says; 0 where it is whole or cannot be told.
-        end: where by its header the file is over, in bytes; None where the header does not say.
-        patches: places and bytes of the header that say the length as it is, in place of a placeholder.
+        missing: number of bytes missing at the end according to the header; 0 if the file is complete or unknown.
+        end: position of the end of the file according to the header, in bytes; None if the header does not say.
+        patches: positions and bytes that replace placeholders in the header by the actual length.
     """
 
     missing: int = 0
@@ -33,15 +33,15 @@ class Extent:
 
 
 def extent(file: BinaryIO, size: int, family: str) -> Extent:
-    """What the header of a file says about its size.
+    """Return the size that the header of a file declares.
 
-    Looks at headers and at the last page only, whatever the file's length. FLAC and bare MPEG frames do not
-    say their size in bytes: for them the decoder meets the cut.
+    Only headers and the last page are read. FLAC and bare MPEG frames do not state their size in bytes: if they are
+    truncated, their decoder finds out.
 
     Args:
-        file: read from its start.
-        size: in bytes.
-        family: of :mod:`stemclean.audio.formats`.
+        file: the file.
+        size: size of the file in bytes.
+        family: family of :mod:`stemclean.audio.formats`.
     """
     check = _CHECKS.get(family)
     if check is None:
@@ -49,14 +49,14 @@ def extent(file: BinaryIO, size: int, family: str) -> Extent:
     file.seek(0)
     try:
         return check(file, size)
-    except (struct.error, IndexError):  # a header cut in two
+    except (struct.error, IndexError):  # the header is incomplete
         return Extent(missing=1)
 
 
 def is_placeholder(length: int, bits: int = 32) -> bool:
     """Return whether a length is a placeholder for an unknown one: 0, or close to the largest possible number.
 
-    They differ in whether the number is signed and in what they take off for the header (sox 0x7FFFF000,
+    Programs use different placeholders, signed or unsigned, with or without the size of the header (sox 0x7FFFF000,
     lame 0x7FFFFFFF, arecord 0x80000000, ffmpeg 0xFFFFFFFF).
 
     >>> [is_placeholder(length) for length in (0, 0x7FFFF000, 0x80000024, 0xFFFFFFFF, 1_000_000)]
@@ -90,23 +90,23 @@ def _wav_extent(file: BinaryIO, size: int) -> Extent:
 
 
 def _wav_data(at: int, length: int, riff: int, size: int, ds64: tuple[int, int, int] | None, order: str) -> Extent:
-    there = size - at - 8
+    available = size - at - 8
     if ds64 is not None and length == 0xFFFFFFFF:
-        place, whole, length = ds64
-        if is_placeholder(length, 64) and there:
-            return Extent(patches=((place + 8, struct.pack("<QQ", size - 8, there)),))
-        return Extent(max(0, at + 8 + length - size), end=8 + whole)
-    unknown = length > there if length else there > 0 and riff not in (size - 8, size - 9)
-    if is_placeholder(length) and unknown and there < 1 << 32:
-        return Extent(patches=((4, struct.pack(order + "I", size - 8)), (at + 4, struct.pack(order + "I", there))))
+        ds64_at, riff64, length = ds64
+        if is_placeholder(length, 64) and available:
+            return Extent(patches=((ds64_at + 8, struct.pack("<QQ", size - 8, available)),))
+        return Extent(max(0, at + 8 + length - size), end=8 + riff64)
+    unknown = length > available if length else available > 0 and riff not in (size - 8, size - 9)
+    if is_placeholder(length) and unknown and available < 1 << 32:
+        return Extent(patches=((4, struct.pack(order + "I", size - 8)), (at + 4, struct.pack(order + "I", available))))
     end = None if is_placeholder(riff) else 8 + riff + riff % 2
     return Extent(max(0, at + 8 + length - size), end=end)
 
 
 def _wave64_extent(file: BinaryIO, size: int) -> Extent:
-    """Wave64 says the size of the whole file; each chunk's length counts its own 24 bytes of header."""
+    """Read Wave64: it states the size of the whole file; the length of a chunk includes its header of 24 bytes."""
     file.seek(16)
-    (whole,) = struct.unpack("<Q", file.read(8))
+    (declared,) = struct.unpack("<Q", file.read(8))
     at = 40
     for _ in range(MAX_CHUNKS):
         if at + 24 > size:
@@ -114,13 +114,13 @@ def _wave64_extent(file: BinaryIO, size: int) -> Extent:
         file.seek(at)
         name, length = struct.unpack("<16sQ", file.read(24))
         if name[:4] == b"data":
-            if is_placeholder(length, 64) or (length == 24 and is_placeholder(whole, 64)):
+            if is_placeholder(length, 64) or (length == 24 and is_placeholder(declared, 64)):
                 return Extent(patches=((16, struct.pack("<Q", size)), (at + 16, struct.pack("<Q", size - at))))
-            return Extent(max(0, at + length - size), end=whole)
+            return Extent(max(0, at + length - size), end=declared)
         if length < 24:
             break
         at += length + -length % 8
-    return Extent(0 if is_placeholder(whole, 64) else max(0, whole - size))
+    return Extent(0 if is_placeholder(declared, 64) else max(0, declared - size))
 
 
 def _aiff_extent(file: BinaryIO, size: int) -> Extent:
@@ -135,12 +135,12 @@ def _aiff_extent(file: BinaryIO, size: int) -> Extent:
             channels, count, bits = struct.unpack(">HIH", file.read(8))
             frames, frame = (at + 10, count), channels * (-(-bits // 8))
         if name == b"SSND":
-            there = size - at - 8
-            unknown = length > there if length else there > 8 and form not in (size - 8, size - 9)
+            available = size - at - 8
+            unknown = length > available if length else available > 8 and form not in (size - 8, size - 9)
             if _is_aiff_placeholder(length) and unknown:
-                patches = [(4, struct.pack(">I", min(size - 8, 0xFFFFFFFF))), (at + 4, struct.pack(">I", there))]
+                patches = [(4, struct.pack(">I", min(size - 8, 0xFFFFFFFF))), (at + 4, struct.pack(">I", available))]
                 if frames and frame:
-                    patches.append((frames[0], struct.pack(">I", (there - 8) // frame)))
+                    patches.append((frames[0], struct.pack(">I", (available - 8) // frame)))
                 return Extent(patches=tuple(patches))
             return Extent(
                 max(0, at + 8 + length - size), end=None if _is_aiff_placeholder(form) else 8 + form + form % 2
@@ -156,9 +156,9 @@ def _is_aiff_placeholder(length: int) -> bool:
 def _au_extent(file: BinaryIO, size: int) -> Extent:
     order = "<" if file.read(4) == b"dns." else ">"
     offset, length = struct.unpack(order + "II", file.read(8))
-    there = size - offset
-    if is_placeholder(length) and there > 0 and not 0 < length <= there:
-        return Extent() if length == 0xFFFFFFFF else Extent(patches=((8, struct.pack(order + "I", there)),))
+    available = size - offset
+    if is_placeholder(length) and available > 0 and not 0 < length <= available:
+        return Extent() if length == 0xFFFFFFFF else Extent(patches=((8, struct.pack(order + "I", available)),))
     return Extent(max(0, offset + length - size), end=offset + length)
 
 
@@ -180,7 +180,7 @@ def _caf_extent(file: BinaryIO, size: int) -> Extent:
 
 
 def _tta_extent(file: BinaryIO, size: int) -> Extent:
-    """A table of the frames' lengths follows the header, from which the end is known."""
+    """Read TTA: a table of the lengths of all frames follows the header."""
     at = skip_tags(file)
     file.seek(at)
     rate, samples = struct.unpack("<10xII", file.read(18))
@@ -194,7 +194,7 @@ def _tta_extent(file: BinaryIO, size: int) -> Extent:
 
 
 def _wavpack_extent(file: BinaryIO, size: int) -> Extent:
-    """Blocks; the first of a file has the index 0."""
+    """Read WavPack: a sequence of blocks; the first block of a file has the index 0."""
     at, begun = 0, False
     while at + 32 <= size:
         file.seek(at)
@@ -209,7 +209,7 @@ def _wavpack_extent(file: BinaryIO, size: int) -> Extent:
 
 
 def _ogg_extent(file: BinaryIO, size: int) -> Extent:
-    """The last page must be whole and marked as the end of its stream (RFC 3533, header type 4)."""
+    """Read Ogg: the last page must be complete and marked as the end of its stream (RFC 3533, header type 4)."""
     file.seek(max(0, size - 65307 - 65536))  # 65307: the longest page; tags may follow it
     tail = file.read()
     at = tail.rfind(b"OggS")
@@ -223,7 +223,7 @@ def _ogg_extent(file: BinaryIO, size: int) -> Extent:
 
 
 def _mp3_extent(file: BinaryIO, size: int) -> Extent:
-    """A Xing or Info header may hold the number of bytes of the MPEG stream; without one nothing is known."""
+    """Read MP3: a Xing or Info header may state the size of the MPEG stream in bytes."""
     start, header = _xing(file)
     if header is None:
         return Extent()
@@ -236,13 +236,13 @@ def _mp3_extent(file: BinaryIO, size: int) -> Extent:
 
 
 def mp3_says_length(file: BinaryIO) -> bool:
-    """Whether an MP3 file holds its number of frames; else libsndfile guesses, and cuts off what it did not guess."""
+    """Return whether an MP3 file states its number of frames; if not, libsndfile guesses, and may cut off the end."""
     _, header = _xing(file)
     return header is not None and len(header) >= 8 and bool(header[7] & 1)
 
 
 def mp3_says_delay(file: BinaryIO) -> bool:
-    """Whether an MP3 file says how many samples its encoder put before the sound (LAME's tag, behind Xing's)."""
+    """Return whether an MP3 file states the delay of its encoder (in LAME's tag, after the Xing header)."""
     _, header = _xing(file)
     if header is None or len(header) < 144:
         return False
@@ -252,16 +252,16 @@ def mp3_says_delay(file: BinaryIO) -> bool:
 
 
 def _xing(file: BinaryIO) -> tuple[int, bytes | None]:
-    """Where the first MPEG frame starts, and the Xing or Info header in it."""
+    """Return the position of the first MPEG frame, and the Xing or Info header in it."""
     start = skip_tags(file)
     file.seek(start)
     frame = file.read(512)
-    at = min((place for place in (frame.find(b"Xing"), frame.find(b"Info")) if place >= 0), default=-1)
+    at = min((index for index in (frame.find(b"Xing"), frame.find(b"Info")) if index >= 0), default=-1)
     return start, frame[at:] if 0 <= at < 256 else None
 
 
 def skip_tags(file: BinaryIO, at: int = 0) -> int:
-    """Where the tags (ID3, APE) that stand at a place of a file are over; the place itself where there are none."""
+    """Return the end of the tags (ID3, APE) at a position of a file; the position itself if there are none."""
     for _ in range(100):
         file.seek(at)
         head = file.read(32)
@@ -277,7 +277,7 @@ def skip_tags(file: BinaryIO, at: int = 0) -> int:
 
 
 def cut_tags(file: BinaryIO, size: int) -> int:
-    """Where the tags (ID3v1, APE) at the end of a file begin; its size where there are none."""
+    """Return the start of the tags (ID3v1, APE) at the end of a file; the size of the file if there are none."""
     for _ in range(4):
         file.seek(max(0, size - 128))
         tail = file.read(min(128, size))
@@ -314,7 +314,7 @@ def _mp4_extent(file: BinaryIO, size: int) -> Extent:
 
 
 def _matroska_extent(file: BinaryIO, size: int) -> Extent:
-    """EBML header, then one Segment whose length may be unknown (all ones; RFC 8794)."""
+    """Read Matroska: an EBML header, then one Segment whose length may be unknown (all ones; RFC 8794)."""
     file.seek(4)
     header, width = _ebml_length(file)
     file.seek(4 + width + (header or 0) + 4)
@@ -327,7 +327,7 @@ def _matroska_extent(file: BinaryIO, size: int) -> Extent:
 
 def _ebml_length(file: BinaryIO) -> tuple[int | None, int]:
     first = file.read(1)[0]
-    if first == 0:  # longer than eight bytes: no length that EBML knows
+    if first == 0:  # lengths of more than eight bytes do not exist in EBML
         return None, 1
     width = 9 - first.bit_length()
     rest = file.read(width - 1)

@@ -14,10 +14,10 @@ from stemclean.units import hz_to_cents
 __all__ = ["F0Track"]
 
 _TIME_DECIMALS = 9
-"""Decimals of a frame's time, a nanosecond: k times 0.01 s is the number that a text file holds."""
+"""Decimals of the times of frames (nanoseconds), so that k times 0.01 s is the number in a text file."""
 
 _SNAP = 1e-9
-"""Frames; a time this near to a frame is that frame's."""
+"""Distance to a frame, in frames, below which a time is rounded to that frame."""
 
 Frames = NDArray[np.float64]
 """Shape: (frame,)."""
@@ -39,7 +39,7 @@ class F0Track:
             Shape: (frame,)
 
     Raises:
-        ConfigError: lengths that differ, a value out of its range, a hop that is not above 0.
+        ConfigError: lengths differ, a value is out of range, or the hop is not above 0.
     """
 
     f0_hz: Frames
@@ -58,27 +58,27 @@ class F0Track:
 
     @classmethod
     def of(cls, f0_hz: Frames, hop: float, start: float = 0.0) -> F0Track:
-        """A track that is voiced where it has a frequency, as people annotate it."""
+        """Return a track that is voiced where it has a frequency, as in annotations."""
         f0_hz = np.asarray(f0_hz, np.float64)
         return cls(f0_hz, (f0_hz > 0).astype(np.float64), hop, start)
 
     @property
     def num_frames(self) -> int:
-        """How many frames there are."""
+        """Number of frames."""
         return len(self.f0_hz)
 
     @property
     def times(self) -> Frames:
-        """Seconds of the frames' centres, to the nanosecond. Shape: (frame,)."""
+        """Times of the centres of the frames in seconds, rounded to nanoseconds. Shape: (frame,)."""
         return np.round(self.start + self.hop * np.arange(self.num_frames), _TIME_DECIMALS)
 
     @property
     def voiced(self) -> NDArray[np.bool_]:
-        """Frames that are held for voiced. Shape: (frame,)."""
+        """Whether each frame is voiced. Shape: (frame,)."""
         return np.asarray((self.f0_hz > 0) & (self.voicing > 0))
 
     def cents(self) -> Frames:
-        """Cents above 10 Hz; 0 where there is no frequency. Shape: (frame,)."""
+        """Return the f0 in cents above 10 Hz; 0 where there is none. Shape: (frame,)."""
         return hz_to_cents(self.f0_hz)
 
     def resampled(self, hop: float, start: float = 0.0, num_frames: int | None = None) -> F0Track:
@@ -99,33 +99,33 @@ class F0Track:
         return F0Track(f0_hz, voicing, hop, start, confidence)
 
     def at(self, times: Frames) -> tuple[Frames, Frames, Frames | None]:
-        """Frequency, voicing and confidence at any times, as :meth:`resampled` has them.
+        """Return frequency, voicing and confidence at any times, computed as in :meth:`resampled`.
 
         Args:
-            times: seconds. Shape: (time,)
+            times: times in seconds. Shape: (time,)
 
         Returns:
-            Three times Shape: (time,), the last None where the track has no confidence.
+            Three arrays ``(time,)``; the confidence is None if the track has none.
         """
         if not self.num_frames:
-            nothing = np.zeros(len(times))
-            return nothing, nothing, None if self.confidence is None else nothing
-        place = (np.asarray(times, np.float64) - self.start) / self.hop  # in frames
-        whole = np.round(place)
-        place = np.where(np.abs(place - whole) < _SNAP, whole, place)
-        known = (place >= -0.5) & (place <= self.num_frames - 0.5 + _SNAP)
-        place = np.clip(place, 0, self.num_frames - 1)
-        nearest = np.ceil(place - 0.5 - _SNAP).astype(np.int64)  # of two that are equally near the earlier
-        confidence = None if self.confidence is None else self.confidence[nearest] * known
-        return self._drawn(place, nearest) * known, self.voicing[nearest] * known, confidence
+            zeros = np.zeros(len(times))
+            return zeros, zeros, None if self.confidence is None else zeros
+        positions = (np.asarray(times, np.float64) - self.start) / self.hop  # in frames
+        rounded = np.round(positions)
+        positions = np.where(np.abs(positions - rounded) < _SNAP, rounded, positions)
+        covered = (positions >= -0.5) & (positions <= self.num_frames - 0.5 + _SNAP)
+        positions = np.clip(positions, 0, self.num_frames - 1)
+        nearest = np.ceil(positions - 0.5 - _SNAP).astype(np.int64)  # if two are equally near, the earlier one
+        confidence = None if self.confidence is None else self.confidence[nearest] * covered
+        return self._interpolated(positions, nearest) * covered, self.voicing[nearest] * covered, confidence
 
-    def _drawn(self, place: Frames, nearest: NDArray[np.int64]) -> Frames:
-        """Frequencies at places between frames. Shape: (time,)."""
-        before = np.floor(place).astype(np.int64)
+    def _interpolated(self, positions: Frames, nearest: NDArray[np.int64]) -> Frames:
+        """Return the frequencies at positions between frames. Shape: (time,)."""
+        before = np.floor(positions).astype(np.int64)
         after = np.minimum(before + 1, self.num_frames - 1)
-        both = (self.f0_hz[before] > 0) & (self.f0_hz[after] > 0)
-        low, high = np.where(both, self.f0_hz[before], 1.0), np.where(both, self.f0_hz[after], 1.0)
-        return np.where(both, low * (high / low) ** (place - before), self.f0_hz[nearest])
+        has_both = (self.f0_hz[before] > 0) & (self.f0_hz[after] > 0)
+        low, high = np.where(has_both, self.f0_hz[before], 1.0), np.where(has_both, self.f0_hz[after], 1.0)
+        return np.where(has_both, low * (high / low) ** (positions - before), self.f0_hz[nearest])
 
 
 def _frames(name: str, values: Frames, num_frames: int) -> Frames:

@@ -4,9 +4,9 @@ Files are read in blocks, so that a file of three hours needs no more memory tha
 (as a stream, with the same result as for a whole file). Every fault of a file has a reason code
 (:class:`stemclean.errors.SkipReason`) and raises an :class:`stemclean.errors.AudioError`:
 
-* at once, in :func:`probe`: ``not_found``, ``no_permission``, ``empty``, ``not_audio``, ``wrong_extension``,
-  ``no_audio_stream``, ``unreadable``, and ``truncated`` where header and size disagree;
-* when met, in :func:`read` and :func:`blocks`: ``truncated``, ``non_finite``, ``unreadable``;
+* when a file is opened, in :func:`probe`: ``not_found``, ``no_permission``, ``empty``, ``not_audio``,
+  ``wrong_extension``, ``no_audio_stream``, ``unreadable``, and ``truncated`` if header and size disagree;
+* when a file is decoded, in :func:`read` and :func:`blocks`: ``truncated``, ``non_finite``, ``unreadable``;
 * at any time: ``decoder_crashed``, ``changed_while_reading``, ``unexpected_error``.
 """
 
@@ -45,13 +45,13 @@ __all__ = [
 ]
 
 DEFAULT_SUBTYPES = {"flac": "PCM_24", "wav": "PCM_24", "aiff": "PCM_24"}
-"""Sample format by family where the caller names none: 24 bits."""
+"""Default sample format of each family: 24 bits."""
 
 FIRST_ROOM = 1 << 21
-"""Samples per channel that a block has room for at first: 40 s. Longer ones grow with what is there."""
+"""Initial capacity of a block in samples per channel: 40 s. Larger blocks grow as they are filled."""
 
 RESAMPLE_MARGIN = 0.05
-"""Seconds read beyond an excerpt's edges before its rate is changed; soxr's filter is some 10 ms long."""
+"""Seconds read beyond the edges of an excerpt before resampling; soxr's filter is about 10 ms long."""
 
 
 def probe(path: str | Path, stream: int = 0) -> AudioInfo:
@@ -59,7 +59,7 @@ def probe(path: str | Path, stream: int = 0) -> AudioInfo:
 
     Args:
         path: the file.
-        stream: which audio stream of a container.
+        stream: index of the audio stream in a container.
 
     Raises:
         AudioError: the file cannot be used; ``reason`` says why.
@@ -82,25 +82,25 @@ def read(
 
     Args:
         path: the file.
-        sample_rate: rate of the result; None: the file's.
-        channels: channels of the result, as in :func:`mix_channels`; None: the file's.
-        start: seconds.
-        duration: seconds; None: to the end. What lies beyond the file's end is left out.
-        stream: which audio stream of a container.
+        sample_rate: sample rate of the result in Hz; None: that of the file.
+        channels: channels of the result, see :func:`mix_channels`; None: those of the file.
+        start: start of the excerpt in seconds.
+        duration: length of the excerpt in seconds; None: to the end. An excerpt ends at the end of the file.
+        stream: index of the audio stream in a container.
 
     Returns:
-        Shape: (channel, time), ``round(samples * sample_rate / file's rate)`` long.
+        The waveform, ``(channel, time)``, of ``round(samples * sample_rate / file's rate)`` samples.
 
     Raises:
-        AudioError: as :func:`probe`, or damage met in the excerpt.
+        AudioError: as :func:`probe`, or the excerpt is damaged.
     """
     path = Path(path)
     with steady(path), of_one_file(path), open_decoder(path, stream) as decoder:
         info = decoder.info
         rate = sample_rate or info.sample_rate
         first = min(seconds_to_samples(start, info.sample_rate), info.num_samples)
-        wanted = info.num_samples if duration is None else seconds_to_samples(duration, info.sample_rate)
-        last = min(first + wanted, info.num_samples)
+        count = info.num_samples if duration is None else seconds_to_samples(duration, info.sample_rate)
+        last = min(first + count, info.num_samples)
         unit = info.sample_rate // math.gcd(info.sample_rate, rate)  # samples that are whole samples at both rates
         margin = 0 if rate == info.sample_rate else math.ceil(RESAMPLE_MARGIN * info.sample_rate / unit) * unit
         before, after = min(margin, first // unit * unit), min(margin, info.num_samples - last)
@@ -130,16 +130,16 @@ def blocks(
 
     Args:
         path: the file.
-        sample_rate: rate of the result; None: the file's.
-        channels: channels of the result, as in :func:`mix_channels`; None: the file's.
-        block_duration: seconds.
-        stream: which audio stream of a container.
+        sample_rate: sample rate of the result in Hz; None: that of the file.
+        channels: channels of the result, see :func:`mix_channels`; None: those of the file.
+        block_duration: length of a block in seconds.
+        stream: index of the audio stream in a container.
 
     Yields:
-        Shape: (channel, time).
+        Blocks ``(channel, time)``.
 
     Raises:
-        AudioError: as :func:`probe` before the first block; damage when it is met.
+        AudioError: as :func:`probe` before the first block; or a block is damaged.
     """
     path = Path(path)
     with steady(path), of_one_file(path), open_decoder(path, stream) as decoder:
@@ -152,7 +152,7 @@ def blocks(
 
 
 def resampled_length(num_samples: int, rate: int, new_rate: int) -> int:
-    """Return the number of samples of a stretch after resampling."""
+    """Return the number of samples after resampling."""
     return round(num_samples * new_rate / rate)
 
 
@@ -171,12 +171,12 @@ def resampled(pieces: Iterable[Waveform], rate: int, new_rate: int, channels: in
     """Resample a sound piece by piece; the resulting pieces have other lengths, and some are empty.
 
     Args:
-        pieces: Shape: (channel, time) each.
-        rate, new_rate: per second.
-        channels: of the pieces, any number.
+        pieces: pieces ``(channel, time)``.
+        rate, new_rate: sample rates in Hz.
+        channels: number of channels.
 
     Yields:
-        Shape: (channel, time).
+        Pieces ``(channel, time)``.
     """
     stream = soxr.ResampleStream(rate, new_rate, channels, dtype="float32")
     for piece in pieces:
@@ -185,16 +185,19 @@ def resampled(pieces: Iterable[Waveform], rate: int, new_rate: int, channels: in
 
 
 def _rechunked(pieces: Iterator[Waveform], length: int) -> Iterator[Waveform]:
-    """Blocks of one length, and a last one that may be shorter; nothing of a piece is needed when one is yielded."""
+    """Yield blocks of one length, the last of which may be shorter.
+
+    When a block is yielded, the caller may overwrite the piece that was read last.
+    """
     block, num_filled = np.empty((0, 0), np.float32), 0
     for whole_piece in pieces:
         piece, is_ours = whole_piece, False
         while piece.shape[1]:
             if num_filled == block.shape[1]:
                 block = _grown(block, len(piece), length)
-            taken = min(block.shape[1] - num_filled, piece.shape[1])
-            block[:, num_filled : num_filled + taken] = piece[:, :taken]
-            piece, num_filled = piece[:, taken:], num_filled + taken
+            count = min(block.shape[1] - num_filled, piece.shape[1])
+            block[:, num_filled : num_filled + count] = piece[:, :count]
+            piece, num_filled = piece[:, count:], num_filled + count
             if num_filled == length:
                 piece, is_ours = piece if is_ours else piece.copy(), True
                 yield block
@@ -204,7 +207,7 @@ def _rechunked(pieces: Iterator[Waveform], length: int) -> Iterator[Waveform]:
 
 
 def _grown(block: Waveform, channels: int, longest: int) -> Waveform:
-    """A block with room for more samples."""
+    """Return a copy of a block with room for more samples."""
     length = block.shape[1]
     grown = np.empty((channels, min(longest, 2 * length or FIRST_ROOM)), np.float32)
     if length:
@@ -230,13 +233,13 @@ def create(path: str | Path, sample_rate: int, channels: int, *, subtype: str | 
     """Write a file incrementally and atomically: it appears when the ``with`` block ends, and not if the block fails.
 
     Args:
-        path: the ending says the format: wav, flac, ogg, aiff …; missing folders are made.
-        sample_rate: per second.
-        channels: 1 to 8 for FLAC.
-        subtype: soundfile's name of the sample format (``"PCM_16"``); None: 24 bits where the format has them.
+        path: the file; its extension determines the format (wav, flac, ogg, aiff …). Missing folders are created.
+        sample_rate: sample rate in Hz.
+        channels: number of channels, 1 to 8 for FLAC.
+        subtype: soundfile's name of the sample format (``"PCM_16"``); None: 24 bits if the format supports them.
 
     Raises:
-        ConfigError: the format cannot be written, or not like that.
+        ConfigError: the format cannot be written, or not with this sample rate, number of channels or sample format.
     """
     path = Path(path)
     family = ending_family(path) or ""
@@ -259,20 +262,20 @@ def create(path: str | Path, sample_rate: int, channels: int, *, subtype: str | 
 
 
 def _check_end(path: Path, num_samples: int) -> None:
-    """Refuse a file whose end is not there: libsndfile keeps silent where the last frames do not fit on a disk.
+    """Check that the end of a file was written: libsndfile reports no error if the last frames do not fit on the disk.
 
     Raises:
-        OSError: it is not whole.
+        OSError: the file is incomplete.
     """
     if not num_samples:
         return
     try:
         with soundfile.SoundFile(path) as file:
             file.seek(num_samples - 1)
-            whole = len(file.read(1)) == 1
+            is_complete = len(file.read(1)) == 1
     except soundfile.SoundFileError:
-        whole = False
-    if not whole:
+        is_complete = False
+    if not is_complete:
         check_room(path)
         raise OSError(errno.EIO, "its end is missing", str(path))
 
@@ -280,9 +283,9 @@ def _check_end(path: Path, num_samples: int) -> None:
 def _undated(path: Path) -> None:
     """Remove the time stamp from a WAV's ``PEAK`` chunk, so that equal audio gives equal bytes."""
     with open(path, "r+b") as file:
-        place = file.read(512).find(b"PEAK")
-        if place >= 0:
-            file.seek(place + 12)  # after name, length and version
+        index = file.read(512).find(b"PEAK")
+        if index >= 0:
+            file.seek(index + 12)  # after name, length and version
             file.write(bytes(4))
 
 
@@ -291,8 +294,8 @@ def write(path: str | Path, waveform: Waveform, sample_rate: int, *, subtype: st
 
     Args:
         path: as in :func:`create`.
-        waveform: Shape: (channel, time) or (time,), full scale ±1.
-        sample_rate: per second.
+        waveform: the waveform, ``(channel, time)`` or ``(time,)``; full scale is ±1.
+        sample_rate: sample rate in Hz.
         subtype: as in :func:`create`.
     """
     waveform = np.atleast_2d(np.asarray(waveform, np.float32))

@@ -67,7 +67,7 @@ _FAMILIES: dict[str, tuple[str, ...]] = {
     "g722": ("g722",),
     "sbc": ("sbc",),
     "aptx": ("aptx",),
-    # No decoder of ours reads these: they are looked at to be listed as passed over.
+    # No decoder reads these families; they are known so that their files are listed as skipped.
     "optimfrog": ("ofr", "ofs"),
     "lossless audio": ("la",),
     "headerless": ("pcm", "lpcm"),
@@ -77,7 +77,7 @@ _FAMILIES: dict[str, tuple[str, ...]] = {
 }
 
 ENDINGS = frozenset(f".{ending}" for endings in _FAMILIES.values() for ending in endings)
-"""Endings (lower case, with the dot) that a folder scan looks at; everything else is no audio and is passed over."""
+"""Extensions (lower case, with the dot) of audio files; a scan of a folder ignores all other files."""
 
 STREAM_ENDINGS = frozenset(
     f".{ending}"
@@ -85,13 +85,13 @@ STREAM_ENDINGS = frozenset(
     for ending in _FAMILIES[family]
     if ending not in ("aac", "adts", "opus", "spx", "wma")
 )
-"""Endings of containers, which may hold more than one stream of sound."""
+"""Extensions of containers that may hold more than one audio stream."""
 
 _DECODER_NAMES: dict[str, str] = {
     # libsndfile's names, in lower case
     "wav": "wav", "wavex": "wav", "rf64": "wav", "w64": "wav", "nist": "wav", "svx": "iff",
     "aiff": "aiff", "flac": "flac", "ogg": "ogg", "mp3": "mp3", "MPEG": "mp3", "au": "au", "caf": "caf",
-    # FFmpeg's names; one demuxer may have several, with commas between
+    # FFmpeg's names; a demuxer may have several, separated by commas
     "nistsphere": "wav", "mpeg": "mpegps",
     "mov": "mp4", "mp4": "mp4", "m4a": "mp4", "aac": "mp4", "loas": "mp4", "matroska": "matroska", "webm": "matroska",
     "asf": "wma", "wv": "wavpack", "ape": "ape", "mpc8": "mpc", "eac3": "ac3", "dtshd": "dts", "truehd": "mlp",
@@ -148,7 +148,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"RSTM", "game audio"),
     (0, b"HCA\0", "game audio"),
 )
-"""Where the bytes stand, the bytes, and whose they are."""
+"""Position, bytes and family of each signature."""
 
 _FORMS = {b"WAVE": "wav", b"AIFF": "aiff", b"AIFC": "aiff", b"8SVX": "iff", b"16SV": "iff", b"AVI ": "avi"} | {
     b"QLCM": "qcp"
@@ -159,10 +159,10 @@ _SYNCS = (
     b"ID3", b"APETAGEX",
 )  # fmt: skip
 _UNSIGNED = frozenset({"adx", "gsm", "g722", "sbc", "aptx", "mpegts", "spdif"})
-"""Families whose files may begin with anything: the ending is trusted."""
+"""Families whose files may begin with any bytes: the extension is trusted."""
 
 UNREADABLE = frozenset({"optimfrog", "lossless audio", "headerless", "audible", "video", "game audio"})
-"""Families that no decoder of ours reads."""
+"""Families that no decoder reads."""
 
 _BITS = {
     "PCM_S8": 8,
@@ -175,7 +175,7 @@ _BITS = {
     "IMA_ADPCM": 16,
     "MS_ADPCM": 16,
 }
-"""Bits of libsndfile's integer sample formats; of the logarithmic ones, near zero."""
+"""Bits of libsndfile's integer sample formats; those of logarithmic formats hold near zero."""
 
 
 def quantisation_step(subtype: str) -> float:
@@ -213,13 +213,13 @@ def has_signature(family: str) -> bool:
 def content_family(head: bytes) -> str | None:
     """Return the family of a file from its first bytes, ``"text"``, or None if they are inconclusive.
 
-    Bare frames (MPEG, AAC, AC-3, DTS, MLP) have no signature worth the name: ``"frames"`` where the bytes could be
-    some (a tag or a sync word), and the decoder must tell.
+    Bare frames (MPEG, AAC, AC-3, DTS, MLP) have no unique signature: the family is ``"frames"`` if the bytes could be a
+    frame (a tag or a sync word), and the decoder decides.
     """
     if head[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX", b"FORM") and head[8:12] in _FORMS:
         return _FORMS[head[8:12]]
-    for place, signature, family in _SIGNATURES:
-        if head.startswith(signature, place):
+    for offset, signature, family in _SIGNATURES:
+        if head.startswith(signature, offset):
             return family
     if _is_text(head):
         return "text"
@@ -233,7 +233,7 @@ def _is_text(head: bytes) -> bool:
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:  # else: a character cut at the end of what was read
+        if error.start < len(head) - 4:  # otherwise, the last character is incomplete
             return False
         text = head[: error.start].decode("utf-8")
     return all(character.isprintable() or character in "\t\r\n\f\ufeff" for character in text)

@@ -24,9 +24,9 @@ from stemclean.errors import AudioError
 __all__ = ["HIGHEST", "SpooledSound", "can_exceed", "gain_below_full_scale"]
 
 HIGHEST = 1.0 - 2.0**-15
-"""The highest value of 16-bit audio, which peaks are turned down to."""
+"""Highest value of 16-bit audio, to which peaks are attenuated."""
 ROUNDING = 2.0 / 32768
-"""How far a sample of a 16-bit file may be from what was written."""
+"""Maximum rounding error of a sample in a 16-bit file."""
 
 
 def gain_below_full_scale(peak: float) -> float:
@@ -52,7 +52,7 @@ class SpooledSound:
     """
 
     HELD = 16_000_000
-    """Bytes that wait in memory."""
+    """Maximum number of bytes that are kept in memory."""
 
     def __init__(self, folder: Path, channels: int) -> None:
         self._folder = folder
@@ -64,23 +64,23 @@ class SpooledSound:
         """Append samples. Shape: (channel, time).
 
         Raises:
-            OutputError: there is no room for them.
+            OutputError: the disk is full.
         """
         self.peak = max(self.peak, float(np.abs(waveform).max(initial=0.0)))
         with writing(self._folder):
             self._file.write(np.ascontiguousarray(waveform.T, np.float32).tobytes())  # -> (time, channel)
 
     def pour(self, path: Path, sample_rate: int, gain: float = 1.0, *, subtype: str | None = None) -> bool:
-        """Write the file; its temporary copy is gone then.
+        """Write the sound to a file and delete the temporary copy.
 
-        A WAV is written as floating-point numbers where integers would clip it.
+        A WAV file is written as float if integers would clip it.
 
         Args:
             path, sample_rate, subtype: as for :func:`stemclean.audio.files.create`.
-            gain: that all samples are multiplied by.
+            gain: factor on all samples.
 
         Returns:
-            Whether it was written as floating-point numbers for that reason.
+            Whether the file was written as float to avoid clipping.
         """
         in_float = self.peak * gain > 1.0 and ending_family(path) == "wav"
         subtype = "FLOAT" if in_float else subtype
@@ -90,17 +90,17 @@ class SpooledSound:
         return in_float
 
     def is_in(self, path: Path, gain: float = 1.0) -> bool:
-        """Whether a file of 16 bits or more holds just this sound, to rounding."""
-        wanted, held = self._blocks(), self._num_samples()
-        left = np.zeros((self._channels, 0), np.float32)
+        """Return whether a file of 16 bits or more holds exactly this sound, up to rounding."""
+        expected, num_samples = self._blocks(), self._num_samples()
+        pending = np.zeros((self._channels, 0), np.float32)
         try:
             info = files.probe(path)
-            if (info.channels, info.num_samples) != (self._channels, held):
+            if (info.channels, info.num_samples) != (self._channels, num_samples):
                 return False
             for block in files.blocks(path):
-                while left.shape[1] < block.shape[1]:
-                    left = np.concatenate([left, next(wanted)], axis=1)
-                part, left = left[:, : block.shape[1]], left[:, block.shape[1] :]
+                while pending.shape[1] < block.shape[1]:
+                    pending = np.concatenate([pending, next(expected)], axis=1)
+                part, pending = pending[:, : block.shape[1]], pending[:, block.shape[1] :]
                 if not np.allclose(block, part * np.float32(gain), rtol=0.0, atol=ROUNDING):
                     return False
         except AudioError:
@@ -108,7 +108,7 @@ class SpooledSound:
         return True
 
     def close(self) -> None:
-        """Let go of what waits."""
+        """Delete the temporary copy."""
         self._file.close()
 
     def _num_samples(self) -> int:

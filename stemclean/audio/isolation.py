@@ -42,19 +42,20 @@ from stemclean.errors import AudioError, SkipReason, visible
 __all__ = ["open_decoder"]
 
 MAX_WORKERS = min(32, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-"""Workers at a time; 0: files are decoded in this process, crashes and all."""
+"""Maximum number of workers; 0: files are decoded in this process, which a crash ends."""
 
 MEMORY = 2 << 30
-"""Bytes that a worker may have."""
+"""Maximum memory of a worker in bytes."""
 
 PATIENCE = 60.0
-"""Seconds that an answer may take, and as many more as the file has pieces of 5 MB: some must be read whole."""
+"""Maximum time in seconds for an answer of a worker, for a file of 0 bytes."""
 PATIENCE_BYTES = 5e6
+"""Bytes of a file that add a second to this time: some files must be read completely."""
 
 START_SECONDS = 60.0
 
 WORTH_A_START = 1.0
-"""Seconds that threads must have waited for workers, together, before there is one more; its start takes some 0.2 s."""
+"""Total time in seconds that threads must wait for workers before another one is started, which takes about 0.2 s."""
 
 _LOG = logging.getLogger("stemclean.audio")
 _START = (
@@ -64,7 +65,7 @@ _START = (
 
 
 def open_decoder(path: Path, stream: int = 0) -> Decoder:
-    """The decoder that reads a file, after the checks that cost no decoding.
+    """Return the decoder for a file, after the checks that need no decoding.
 
     Raises:
         AudioError: as :func:`stemclean.audio.decoders.decoder_of`; ``decoder_crashed``, ``unexpected_error``.
@@ -85,15 +86,15 @@ def _decoder_here(path: Path, stream: int) -> Decoder:
 
 
 class _NoWorkerError(Exception):
-    """No process can be started here."""
+    """No worker process can be started."""
 
 
 class _DeadError(Exception):
-    """The worker died of what it was asked; ``str`` says how."""
+    """The worker died while it handled this request; ``str`` says how."""
 
 
 class _GoneError(Exception):
-    """The worker was dead before it was asked: another one may be."""
+    """The worker had died before this request, so another worker can handle it."""
 
 
 class _Remote:
@@ -102,7 +103,7 @@ class _Remote:
     def __init__(self, path: Path, stream: int) -> None:
         self.path = path
         self._stream = stream
-        self._place = os.path.abspath(path)  # noqa: PTH100  a worker may be in another folder; links are kept
+        self._absolute_path = os.path.abspath(path)  # noqa: PTH100  a worker may have another working directory; links are kept
         self._seconds = PATIENCE
         with contextlib.suppress(OSError, ValueError):
             self._seconds += os.stat(path).st_size / PATIENCE_BYTES  # noqa: PTH116  a name may hold a NUL
@@ -121,7 +122,7 @@ class _Remote:
         return AudioInfo(**answer["info"] | {"titles": tuple(answer["info"]["titles"])})
 
     def chunks(self, start: int, stop: int) -> Iterator[Waveform]:
-        """Samples ``start`` to ``stop``; a chunk is overwritten by the next one."""
+        """Yield samples ``start`` to ``stop``; each chunk is overwritten by the next one."""
         at = start
         span: list[int] | None = [start, stop]
         while True:
@@ -144,8 +145,8 @@ class _Remote:
 
     def _ask(self, message: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
         try:
-            asked = message | {"path": self._place, "number": self._number, "slot": self._slot}
-            answer, samples = self._worker.ask(asked, self._seconds)
+            request = message | {"path": self._absolute_path, "number": self._number, "slot": self._slot}
+            answer, samples = self._worker.ask(request, self._seconds)
         except _DeadError as death:
             raise AudioError(self.path, SkipReason.DECODER_CRASHED, str(death)) from None
         if answer.get("printed"):
@@ -164,15 +165,15 @@ class _Remote:
 
 
 class _Worker:
-    """A process that decodes."""
+    """A process that decodes files."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.num_open = 0
-        self.waited = 0.0  # seconds, for it to be free
-        self._unclosed: deque[int] = deque()  # by threads that could not wait
+        self.waited = 0.0  # seconds that threads have waited for this worker
+        self._unclosed: deque[int] = deque()  # files to be closed at the next request
         self._ready = False
-        # Sums of a decoder need no threads, and each thread of OpenBLAS counts as memory.
+        # Decoders do not need the threads of OpenBLAS, each of which takes memory.
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self._printed = _file_for_prints()
         descriptor, self._shared = _shared_memory()
@@ -193,24 +194,24 @@ class _Worker:
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
-        self._to = cast("RawIOBase", self._process.stdin)
-        self._from = cast("RawIOBase", self._process.stdout)
-        _widen(self._from)
+        self._requests = cast("RawIOBase", self._process.stdin)
+        self._answers = cast("RawIOBase", self._process.stdout)
+        _widen(self._answers)
         self._poll = select.poll() if hasattr(select, "poll") else None
         if self._poll:
-            self._poll.register(self._from, select.POLLIN)
+            self._poll.register(self._answers, select.POLLIN)
 
     def is_alive(self) -> bool:
-        """Whether it can be asked."""
-        return not self._to.closed and self._process.returncode is None and self._process.poll() is None
+        """Return whether the worker is running."""
+        return not self._requests.closed and self._process.returncode is None and self._process.poll() is None
 
     def ask(self, message: dict[str, Any], seconds: float) -> tuple[dict[str, Any], np.ndarray]:
-        """Ask, and wait for the answer.
+        """Send a request and wait for the answer.
 
         Raises:
-            _DeadError: it died of it.
-            _GoneError: it was dead before.
-            _NoWorkerError: it never began.
+            _DeadError: the worker died while it handled the request.
+            _GoneError: the worker had died before.
+            _NoWorkerError: the worker could not be started.
         """
         if not self.lock.acquire(blocking=False):
             began = time.monotonic()
@@ -218,28 +219,28 @@ class _Worker:
             self.waited += time.monotonic() - began
         try:
             self._wait_until_ready()
-            self._close_waiting()  # apart, so that a crash in it is not this file's
-            if not self.is_alive():  # it died of another file, while this thread waited for its turn
-                self.let_go()
+            self._close_files()  # as a separate request, so that a crash is not attributed to this file
+            if not self.is_alive():  # another file crashed it while this thread waited
+                self.release()
                 raise _GoneError
-            return self._asked(message, seconds)
+            return self._exchange(message, seconds)
         finally:
             self.lock.release()
 
     def slot(self) -> int:
-        """A slot of the shared memory for a file; -1: none is free."""
+        """Reserve a slot of the shared memory for a file and return its index; -1 if none is free."""
         try:
             return self._slots.pop(0)
         except IndexError:
             return -1
 
-    def _asked(self, message: dict[str, Any], seconds: float) -> tuple[dict[str, Any], np.ndarray]:
+    def _exchange(self, message: dict[str, Any], seconds: float) -> tuple[dict[str, Any], np.ndarray]:
         sent = False
         try:
-            send(self._to, message | {"seconds": seconds})
+            send(self._requests, message | {"seconds": seconds})
             sent = True
             self._wait(seconds + 10)
-            answer, content = receive(self._from)
+            answer, content = receive(self._answers)
             if self._shared is not None and answer.get("shared"):
                 begin, size = message["slot"] * SLOT_VALUES * 4, math.prod(answer["shape"])
                 samples = np.frombuffer(self._shared, np.float32, size, begin)
@@ -247,40 +248,40 @@ class _Worker:
                 samples = content.view(np.float32)
             return answer, samples.reshape(answer["shape"]) if answer.get("shape") else samples
         except (EOFError, OSError):
-            cause = self._buried(seconds)
+            cause = self._cause_of_death(seconds)
             raise (_DeadError(cause) if sent else _GoneError(cause)) from None
-        except BaseException:  # interrupted: the answer will never be read
+        except BaseException:  # interrupted: nobody will read the answer
             self.kill()
             raise
 
-    def _close_waiting(self) -> None:
-        """Close in it what is not needed any more; nobody minds if it dies of that."""
+    def _close_files(self) -> None:
+        """Close files that are no longer needed; if that crashes the worker, no file fails."""
         closed = []
         while self._unclosed:
             closed.append(self._unclosed.popleft())
         self.num_open -= len(closed)
         if closed and self.is_alive():
             with contextlib.suppress(_DeadError, _GoneError):
-                self._asked({"do": "close", "path": "", "close": closed}, PATIENCE)
+                self._exchange({"do": "close", "path": "", "close": closed}, PATIENCE)
 
     def _wait_until_ready(self) -> None:
         if self._ready:
             return
         try:
             self._wait(START_SECONDS)
-            receive(self._from)
+            receive(self._answers)
         except (EOFError, OSError, ValueError) as error:
             self.kill()
             raise _NoWorkerError(f"{sys.executable} ended at once ({type(error).__name__})") from None
-        self._ready, self.waited = True, 0.0  # that was the start
+        self._ready, self.waited = True, 0.0  # waiting for the start does not count
 
     def _wait(self, seconds: float) -> None:
-        """Wait for an answer to begin. Raises EOFError where none does."""
+        """Wait until an answer begins. Raises EOFError if none begins in time."""
         if self._poll and not self._poll.poll(seconds * 1000):
             raise EOFError
 
-    def _buried(self, seconds: float) -> str:
-        """Make sure that it is dead; what it died of."""
+    def _cause_of_death(self, seconds: float) -> str:
+        """Kill the worker if it is still running, and return what it died of."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
         code = self._process.returncode
@@ -295,54 +296,54 @@ class _Worker:
         return f"the decoder ended with exit code {code}"
 
     def close(self, number: int, slot: int) -> None:
-        """Close a file in it; at once, or when it is next asked."""
+        """Close a file in the worker, at once or with its next request."""
         self._unclosed.append(number)
         if slot >= 0:
             self._slots.insert(0, slot)
-        if not self.lock.acquire(blocking=False):  # another thread asks, or this one: garbage is collected anywhere
+        if not self.lock.acquire(blocking=False):  # in use by any thread, even this one (garbage collection)
             return
         try:
             if self._ready:
-                self._close_waiting()
+                self._close_files()
         finally:
             self.lock.release()
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """Kill the worker."""
         with contextlib.suppress(OSError):
             self._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
-        self.let_go()
+        self.release()
 
-    def bury(self) -> None:
-        """Clear away what died between two questions; who is asking now does that himself."""
+    def release_if_idle(self) -> None:
+        """Release the resources of a dead worker; a thread that is waiting for its answer releases them itself."""
         if self.lock.acquire(blocking=False):
-            self.let_go()
+            self.release()
             self.lock.release()
 
     def stop(self) -> None:
-        """End it when it has nothing to do."""
+        """Let the worker finish, and kill it if it does not."""
         with contextlib.suppress(OSError):
-            self._to.close()
+            self._requests.close()
         try:
             self._process.wait(1)
         except subprocess.TimeoutExpired:
             self.kill()
-        self.let_go()
+        self.release()
 
-    def let_go(self) -> None:
-        """Close what this process holds of it."""
-        for file in (self._to, self._from, self._printed):
+    def release(self) -> None:
+        """Close the pipes and the memory that this process shares with the worker."""
+        for file in (self._requests, self._answers, self._printed):
             with contextlib.suppress(OSError):
                 file.close()
         if self._shared is not None:
-            with contextlib.suppress(BufferError):  # a chunk is still looked at
+            with contextlib.suppress(BufferError):  # a chunk is still in use
                 self._shared.close()
 
     def forget(self) -> None:
-        """It is another process's, which this one was forked from."""
-        self.let_go()
+        """Release the worker in a forked process, because it belongs to the parent."""
+        self.release()
         self._process.returncode, self._ready = 0, True
         self.lock = threading.Lock()
 
@@ -356,11 +357,11 @@ class _State:
         self.broken = False
 
     def worker(self) -> _Worker:
-        """The least busy worker; a new one where all are at work, there may be more, and it is worth its start."""
+        """Return the least busy worker. Start a new one if all are busy, there may be more, and threads have waited."""
         with self.lock:
             for worker in [worker for worker in self.workers if not worker.is_alive()]:
                 self.workers.remove(worker)
-                worker.bury()
+                worker.release_if_idle()
             idle = [worker for worker in self.workers if not worker.lock.locked()]
             waited = sum(worker.waited for worker in self.workers)
             if not self.workers or (not idle and len(self.workers) < MAX_WORKERS and waited >= WORTH_A_START):
@@ -382,19 +383,19 @@ class _State:
         self.workers = []
 
     def forget(self) -> None:
-        """Begin anew in a process that was forked; the lock may be held by a thread that is not here."""
+        """Reset in a forked process; the lock may be held by a thread that does not exist in it."""
         for worker in self.workers:
             worker.forget()
         self.lock, self.workers = threading.Lock(), []
 
 
 def _shared_memory() -> tuple[int, mmap.mmap | None]:
-    """Memory that a worker may share, and its descriptor; (-1, None) where the system has none to inherit."""
+    """Return the descriptor and the mapping of memory to share with a worker; (-1, None) if that is not possible."""
     if os.name != "posix":
         return -1, None
     try:
         descriptor = _nameless_file()
-    except OSError:  # no place for temporary files, and no memory to take for one
+    except OSError:  # neither a temporary folder nor memory for a file
         return -1, None
     try:
         os.ftruncate(descriptor, SHARED)
@@ -405,7 +406,7 @@ def _shared_memory() -> tuple[int, mmap.mmap | None]:
 
 
 def _file_for_prints() -> IO[bytes]:
-    """A file for what a worker prints; nowhere, where no file can be made."""
+    """Return a file for the output of a worker; the null device if no file can be created."""
     try:
         return os.fdopen(_nameless_file(), "r+b")
     except OSError:
@@ -413,7 +414,7 @@ def _file_for_prints() -> IO[bytes]:
 
 
 def _nameless_file() -> int:
-    """The descriptor of a file without a name, in memory where the system can."""
+    """Return the descriptor of an anonymous file, in memory if the system supports it."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("stemclean")
     with tempfile.TemporaryFile() as file:
@@ -421,21 +422,21 @@ def _nameless_file() -> int:
 
 
 def _widen(pipe: RawIOBase) -> None:
-    """Let a pipe hold a chunk, where the system can."""
+    """Enlarge the buffer of a pipe to the size of a chunk if the system supports it."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
-def _log(path: Path, printed: str) -> None:
-    """Log what a decoder printed about a file, once."""
-    for line in printed.splitlines():
+def _log(path: Path, output: str) -> None:
+    """Log the output of a decoder about a file; equal lines are logged once."""
+    for line in output.splitlines():
         text = visible(line.strip())
         if text and (path, text) not in _logged:
             if len(_logged) < 10_000:
                 _logged.add((path, text))
-            _LOG.warning("%s: %s", visible(str(path)), text)  # other programs may print our log, too
+            _LOG.warning("%s: %s", visible(str(path)), text)  # programs that use stemclean may print its log
 
 
 _logged: set[tuple[Path, str]] = set()

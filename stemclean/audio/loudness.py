@@ -21,7 +21,7 @@ __all__ = ["LoudnessMeter", "integrated_lufs", "k_weighting", "peak_dbfs", "rela
 
 ABSOLUTE_GATE_LUFS = -70.0
 SOFTEST_LU = -60.0
-"""Below the loudest block, in place of the absolute gate."""
+"""Gate relative to the loudest block, used instead of the absolute gate if it is lower."""
 RELATIVE_GATE_LU = -10.0
 STEPS_PER_SECOND = 10
 """A block begins every 100 ms."""
@@ -43,8 +43,8 @@ def integrated_lufs(sound: Sound, sample_rate: int) -> float | None:
     """Return the integrated loudness in LUFS; None if it is undefined: for silence, or sounds shorter than 0.4 s.
 
     Args:
-        sound: a waveform or its blocks; 4, 5 and 6 channels are taken as quad, 5.0 and 5.1.
-        sample_rate: per second.
+        sound: a waveform or its blocks; 4, 5 and 6 channels are treated as quad, 5.0 and 5.1.
+        sample_rate: sample rate in Hz.
     """
     meter = LoudnessMeter(sample_rate)
     for block in as_blocks(sound):
@@ -64,26 +64,26 @@ def relative_lufs(sound: Sound, sample_rate: int) -> float | None:
 
 
 def peak_dbfs(sound: Sound) -> float | None:
-    """Level of the largest sample in dB relative to full scale; None for digital silence."""
+    """Return the level of the largest sample in dB relative to full scale; None for digital silence."""
     peak = max((float(np.abs(block).max()) for block in as_blocks(sound)), default=0.0)
     return amplitude_to_db(peak) if peak > 0 else None
 
 
 class LoudnessMeter:
-    """Loudness of a sound that comes in blocks; costs one number per 100 ms."""
+    """Measures the loudness of a sound that is given in blocks; keeps one number per 100 ms."""
 
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
         self._sections = k_weighting(sample_rate)
         self._state: NDArray[np.float64] | None = None
         self._gains: NDArray[np.float64] = np.ones(0)
-        self._energies: list[float] = []  # of each whole step
-        self._open = 0.0  # energy of the step under way
+        self._energies: list[float] = []  # of each complete step
+        self._open = 0.0  # energy of the incomplete step
         self._num_samples = 0
         self._peak = 0.0
 
     def add(self, block: Waveform) -> None:
-        """Measure the samples that follow. Shape: (channel, time)."""
+        """Add the next samples. Shape: (channel, time)."""
         if not block.shape[1]:
             return
         if self._state is None:
@@ -95,16 +95,16 @@ class LoudnessMeter:
         self._add_energies(self._gains @ (weighted**2))
 
     def integrated_lufs(self) -> float | None:
-        """Loudness of what was added so far, as :func:`integrated_lufs`."""
+        """Return the loudness of all samples so far, see :func:`integrated_lufs`."""
         return _gated(self._powers(), _ABSOLUTE_GATE)
 
     def relative_lufs(self) -> float | None:
-        """The same, as :func:`relative_lufs`."""
+        """Return the loudness of all samples so far, see :func:`relative_lufs`."""
         powers = self._powers()
         return _gated(powers, min(_ABSOLUTE_GATE, powers.max(initial=0.0) * 10 ** (SOFTEST_LU / 10)))
 
     def _powers(self) -> NDArray[np.float64]:
-        """Weighted mean square of every block."""
+        """Return the weighted mean square of each block."""
         if len(self._energies) < STEPS_PER_BLOCK:
             return np.zeros(0)
         sums = np.convolve(self._energies, np.ones(STEPS_PER_BLOCK), "valid")
@@ -112,11 +112,11 @@ class LoudnessMeter:
 
     @property
     def peak(self) -> float:
-        """Largest sample of what was added so far, full scale = 1."""
+        """Largest absolute sample so far; full scale is 1."""
         return self._peak
 
     def peak_dbfs(self) -> float | None:
-        """Sample peak of what was added so far, as :func:`peak_dbfs`."""
+        """Return the sample peak so far, see :func:`peak_dbfs`."""
         return amplitude_to_db(self._peak) if self._peak > 0 else None
 
     def _add_energies(self, energy: NDArray[np.float64]) -> None:
@@ -136,7 +136,7 @@ class LoudnessMeter:
 
 
 def _gated(powers: NDArray[np.float64], least: float) -> float | None:
-    """Loudness of the blocks above an absolute and the relative gate; None where none is."""
+    """Return the loudness of the blocks above the absolute and the relative gate; None if there are none."""
     powers = powers[powers > least]
     if not len(powers):
         return None
@@ -145,9 +145,9 @@ def _gated(powers: NDArray[np.float64], least: float) -> float | None:
 
 
 def k_weighting(sample_rate: int) -> NDArray[np.float64]:
-    """The two filters of BS.1770 as second-order sections: a shelf for the head, a high-pass.
+    """Return the two filters of BS.1770, a shelf that models the head and a high-pass, as second-order sections.
 
-    Shape: (2, 6), rows ``b0 b1 b2 a0 a1 a2`` as scipy wants them.
+    Shape: (2, 6), with rows ``b0 b1 b2 a0 a1 a2`` as in scipy.
     """
     omega = math.tan(math.pi * 1681.974450955533 / sample_rate)
     high, q = 10 ** (3.999843853973347 / 20), 0.7071752369554196

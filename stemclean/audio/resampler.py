@@ -1,6 +1,6 @@
-"""Another sample rate inside a network: a fixed filter that gradients flow through.
+"""Differentiable resampling with a fixed filter, for use between two networks.
 
-Files are resampled by soxr (:mod:`stemclean.audio.files`); this is for what is between two networks.
+Files are resampled by soxr (:mod:`stemclean.audio.files`).
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ __all__ = ["Resampler"]
 ZEROS = 24
 """Zero crossings of the sinc on each side."""
 ROLLOFF = 0.945
-"""Where the filter is at half amplitude, as a share of the lower Nyquist frequency; it is flat to 0.89 of it."""
+"""Frequency at which the filter has half amplitude, relative to the lower Nyquist frequency; it is flat up to 0.89."""
 
 MOST_TAPS = 1 << 22
-"""Of all phases of the filter; rates that are in use need 650 000 at most, and 384 000 Hz to 383 999 Hz 10^11."""
+"""Maximum number of taps of all phases; common sample rates need at most 650 000, 384 000 Hz to 383 999 Hz 10^11."""
 
 
 class Resampler(nn.Module):
-    """Band-limited interpolation by a windowed sinc, one phase of it per output sample of a period (Smith, 1984).
+    """Band-limited interpolation by a windowed sinc, with one phase per output sample of a period (Smith, 1984).
 
-    The window is Hann's, the phase linear: output sample k is what the input is at ``k * old / new`` samples. Outside
-    its ends the signal is zero. There are no weights.
+    The window is a Hann window and the phase is linear: output sample k is the value of the input at ``k * old / new``
+    samples. The signal is zero outside its ends. There are no trainable weights.
 
     Args:
-        old_rate, new_rate: in Hz; their ratio in lowest terms is what counts.
+        old_rate, new_rate: sample rates in Hz; only their ratio matters.
 
     Raises:
-        ConfigError: a ratio of so large numbers that the filter would have more than :data:`MOST_TAPS`.
+        ConfigError: the filter for this ratio would have more than :data:`MOST_TAPS` taps.
     """
 
     kernel: Tensor
@@ -43,7 +43,7 @@ class Resampler(nn.Module):
         super().__init__()
         shared = math.gcd(old_rate, new_rate)
         self.old, self.new = old_rate // shared, new_rate // shared
-        cutoff = ROLLOFF * min(self.old, self.new)  # per period of the ratio; old is the input's rate
+        cutoff = ROLLOFF * min(self.old, self.new)  # per period of the ratio; self.old is the rate of the input
         self.width = math.ceil(ZEROS * self.old / cutoff)
         if self.new * (self.old + 2 * self.width) > MOST_TAPS:
             raise ConfigError(
@@ -52,18 +52,18 @@ class Resampler(nn.Module):
             )
         phases = torch.arange(self.new, dtype=torch.float64)[:, None] / self.new  # in periods, as all below
         taps = torch.arange(-self.width, self.width + self.old, dtype=torch.float64)[None] / self.old
-        place = (taps - phases) * cutoff  # in zero crossings
-        window = torch.cos(place / ZEROS * math.pi / 2).square() * (place.abs() < ZEROS)
-        kernel = torch.sinc(place) * window * (cutoff / self.old)
-        kernel = kernel / kernel.sum(1, keepdim=True)  # a constant stays what it is, at every phase
+        position = (taps - phases) * cutoff  # in zero crossings
+        window = torch.cos(position / ZEROS * math.pi / 2).square() * (position.abs() < ZEROS)
+        kernel = torch.sinc(position) * window * (cutoff / self.old)
+        kernel = kernel / kernel.sum(1, keepdim=True)  # a constant input is unchanged in each phase
         self.register_buffer("kernel", kernel[:, None].float(), persistent=False)
 
     def num_samples(self, before: int) -> int:
-        """How many samples ``before`` samples become: as many as begin within them."""
+        """Return the number of output samples for ``before`` input samples: all that begin within the input."""
         return -(-before * self.new // self.old)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """A waveform at the new rate; itself where the rates are alike.
+        """Resample a waveform; return it unchanged if the rates are equal.
 
         Shape:
             ``(..., time)`` -> ``(..., num_samples(time))``, float32.

@@ -17,65 +17,65 @@ Regions = Sequence[tuple[int, int]]
 
 
 def splice(sound: Sound, regions: Regions, num_samples: int, fade_samples: int) -> Iterator[Waveform]:
-    """The regions of a sound one after the other: sample n of the result is the n-th sample of the regions.
+    """Join the regions of a sound: sample n of the result is the n-th sample of the regions.
 
-    At a join the sound that ends goes on, and the sound that begins sets in earlier, by half a fade each: both are
-    borrowed from what was dropped, so that the length is the sum of the regions' lengths exactly. The curves have equal
-    power (sine and cosine), and equal gain (their squares) where the sum would exceed full scale. Where the result's
-    first or last sample is not its source's, it fades in or out over half a fade.
+    At each join, the first region continues for half a cross-fade into the removed sound, and the second one starts
+    half a cross-fade earlier, so that the length of the result is exactly the sum of the regions' lengths. The fades
+    have equal power (sine and cosine), or equal gain (their squares) if the sum would exceed full scale. If the first
+    or last sample of the result is not that of the sound, it fades in or out over half a cross-fade.
 
     Args:
         sound: a waveform or its blocks.
-        regions: what to keep.
+        regions: the regions to keep.
         num_samples: length of the sound.
-        fade_samples: length of a cross-fade; shorter where a region or the gap between two is shorter.
+        fade_samples: length of a cross-fade; it is shorter if a region or the gap between two regions is shorter.
 
     Yields:
-        Shape: (channel, time).
+        Blocks ``(channel, time)``.
     """
-    tape = _Tape(sound)
+    reader = _Reader(sound)
     halves = _halves(regions, fade_samples // 2)
-    ending: Waveform | None = None  # what is heard of the region before during the fade
+    ending: Waveform | None = None  # end of the previous region, for the cross-fade
     for index, (start, end) in enumerate(regions):
         before = halves[index - 1] if index else 0
         after = halves[index] if index + 1 < len(regions) else 0
         if ending is not None and before:
-            yield _joined(ending, tape.take(start - before, start + before))
+            yield _joined(ending, reader.take(start - before, start + before))
         first, last = start + before, end - after
         edge = min(fade_samples // 2, (end - start) // 2)
         if not index and start > 0 and edge:
-            yield tape.take(first, first + edge) * _rise(edge)
+            yield reader.take(first, first + edge) * _rise(edge)
             first += edge
         if index + 1 == len(regions) and end < num_samples and edge:
-            yield from tape.play(first, last - edge)
-            yield tape.take(last - edge, last) * _rise(edge)[::-1]
+            yield from reader.play(first, last - edge)
+            yield reader.take(last - edge, last) * _rise(edge)[::-1]
         else:
-            yield from tape.play(first, last)
-        ending = tape.take(last, end + after) if after else None
+            yield from reader.play(first, last)
+        ending = reader.take(last, end + after) if after else None
 
 
 def subregions(outer: Regions, inner: Regions) -> list[tuple[int, int]]:
-    """Where the parts of a spliced sound lie in its source.
+    """Map regions of a spliced sound to regions of its source.
 
     Args:
-        outer: the regions of the source that were joined.
-        inner: regions of what they were joined to.
+        outer: regions of the source that were joined.
+        inner: regions of the joined sound.
 
     Returns:
-        Regions of the source, whose samples are those of ``inner``.
+        Regions of the source with the same samples as ``inner``.
 
     >>> subregions([(10, 20), (50, 60)], [(2, 5), (8, 12)])
     [(12, 15), (18, 20), (50, 52)]
     """
-    found = []
+    mapped = []
     for start, end in inner:
         at = 0
         for outer_start, outer_end in outer:
             first, last = max(start, at), min(end, at + outer_end - outer_start)
             if first < last:
-                found.append((outer_start + first - at, outer_start + last - at))
+                mapped.append((outer_start + first - at, outer_start + last - at))
             at += outer_end - outer_start
-    return found
+    return mapped
 
 
 def _halves(regions: Regions, half: int) -> list[int]:
@@ -96,12 +96,12 @@ def _joined(ending: Waveform, beginning: Waveform) -> Waveform:
 
 
 def _rise(length: int) -> Waveform:
-    """A quarter of a sine; with its mirror image it has equal power. Shape: (length,)."""
+    """Return a quarter of a sine, which has equal power with its mirror image. Shape: (length,)."""
     return np.asarray(np.sin((np.arange(length) + 0.5) * (math.pi / 2 / max(1, length))), np.float32)
 
 
-class _Tape:
-    """A sound that is read forwards: each requested stretch begins at or after the end of the last one."""
+class _Reader:
+    """Reads a sound forwards: each requested range begins at or after the end of the previous one."""
 
     def __init__(self, sound: Iterable[Waveform] | Waveform) -> None:
         self._blocks = as_blocks(sound)

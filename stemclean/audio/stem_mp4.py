@@ -1,6 +1,6 @@
 """Native Instruments' ``.stem.mp4``: five audio streams, the mixture first, then four stems.
 
-Source: the public "Stems" format description: the names of the stems stand as JSON in the box ``moov/udta/stem``.
+Source: the public "Stems" format description. The names of the stems are stored as JSON in the box ``moov/udta/stem``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _MAX_STEMS = 1000
 
 
 def stream_titles(path: Path, num_streams: int) -> tuple[str, ...] | None:
-    """What each stream is called, "mixture" first; None for a file that is no stem.mp4.
+    """Return the name of each stream, the first of which is "mixture"; None if the file is not a stem.mp4.
 
-    A stem.mp4 without names (some tools write none) gives "" for its stems: they are not guessed from their order.
+    Some tools write no names. The names of the stems are then "", and are not guessed from their order.
     """
     stem_names = _names(path)
     if stem_names is None and not (path.name.lower().endswith(_ENDINGS) and num_streams > 1):
@@ -35,8 +35,8 @@ def stream_titles(path: Path, num_streams: int) -> tuple[str, ...] | None:
 def says_delay(path: Path, stream: int) -> bool:
     """Return whether an MP4 has an edit list that skips the encoder delay of a stream."""
     with open(path, "rb") as file:
-        whole = (0, path.stat().st_size)
-        moov = next((inner for name, inner in _boxes(file, *whole) if name == b"moov"), None)
+        file_range = (0, path.stat().st_size)
+        moov = next((inner for name, inner in _boxes(file, *file_range) if name == b"moov"), None)
         if moov is None:
             return False
         tracks = [inner for name, inner in _boxes(file, *moov) if name == b"trak"]
@@ -52,16 +52,16 @@ def _skips(file: BinaryIO, edits: tuple[int, int]) -> bool:
         return False
     wide = content[0] == 1
     entry = struct.Struct(">QqI" if wide else ">IiI")
-    rest = content[8 : len(content) - (len(content) - 8) % entry.size]
-    return any(time > 0 for _, time, _ in entry.iter_unpack(rest))
+    entries = content[8 : len(content) - (len(content) - 8) % entry.size]
+    return any(time > 0 for _, time, _ in entry.iter_unpack(entries))
 
 
 def _find(file: BinaryIO, span: tuple[int, int], *names: bytes) -> tuple[int, int] | None:
-    """Where the content of a box lies, by the names of the boxes around it."""
-    found: tuple[int, int] | None = span
+    """Return the range of the content of a box, given its path; None if there is no such box."""
+    content: tuple[int, int] | None = span
     for name in names:
-        found = next((inner for box, inner in _boxes(file, *found) if box == name), None) if found else None
-    return found
+        content = next((inner for box, inner in _boxes(file, *content) if box == name), None) if content else None
+    return content
 
 
 def _names(path: Path) -> list[str] | None:
@@ -80,7 +80,7 @@ def _names(path: Path) -> list[str] | None:
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """Boxes of an MP4 (ISO 14496-12): name, and where the content lies."""
+    """Yield the boxes of an MP4 (ISO 14496-12): name, and range of the content."""
     at = start
     for _ in range(MAX_CHUNKS):
         if at + 8 > end:

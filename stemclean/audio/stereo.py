@@ -4,14 +4,14 @@ Recording input 1 on a stereo track leaves the right channel silent; a reversed 
 negative of the left one. A listener hears mono in both cases. A model that was not trained on such sounds misjudges the
 first, and summing the channels removes the second. So models get the mono sound in both channels; no file is changed.
 
-*One-sided*: a channel lies 20 dB and more below the other. That far, a model that learned from panned sounds still
-judges as it does mono (measured: from 30 dB on it no longer does), and what the softer channel holds is too soft to
-count. *Inverted*: the channels' correlation is below -0.8, where their sum lies 10 dB below their difference; wide
-stems of records come near for moments, no longer.
+*One-sided*: a channel is at least 20 dB below the other. At this difference, a model trained on panned sounds still
+classifies them as it does mono (measured: from 30 dB on it no longer does), and the content of the softer channel is
+negligible. *Inverted*: the correlation of the channels is below -0.8, where their sum is 10 dB below their difference;
+wide stems of records reach this only for moments.
 
-Both are looked for within a second's sound, with the mean of each frame taken away, so that an offset of the converter
-is no sound; pauses say nothing, and a stretch must last for three seconds or as long as anything sounds. A note that is
-panned hard is left where it is.
+Both are detected in windows of one second, after subtracting the mean of each frame, so that a DC offset is not taken
+for sound. Pauses are ignored. A fault must last for three seconds, or as long as the stem sounds, so a note that is
+panned hard is not changed.
 """
 
 from __future__ import annotations
@@ -42,27 +42,27 @@ __all__ = [
 ]
 
 ONE_SIDED_DB = 20.0
-"""A channel this far below the other is silent."""
+"""A channel this far below the other counts as silent."""
 INVERTED = -0.8
 """Correlation of two channels below which one is the other's negative."""
 PAUSE_DB = 30.0
-"""What lies this far below the sound's own level says nothing about its channels."""
+"""Frames this far below the level of the sound are ignored."""
 WINDOW = 1.0
-"""Seconds that are looked at together."""
+"""Length of the window in which channels are compared, in seconds."""
 SHORTEST = 3.0
-"""Seconds of a stretch at least; a sound that is shorter in all counts as it is."""
+"""Minimum length of a fault in seconds, unless the sound is shorter."""
 REFERENCE_FRAMES = 10
-"""The sound's own level is that of its tenth loudest frame, as in :mod:`stemclean.audio.activity`."""
+"""The level of a sound is that of its tenth loudest frame, as in :mod:`stemclean.audio.activity`."""
 FADE = 0.01
-"""Seconds over which what is heard changes at a stretch's edges."""
+"""Length of the fade at the edges of a repaired region, in seconds."""
 
 Kind = Literal["left", "right", "inverted"]
-"""Only the left channel sounds, only the right one, or one is the other's negative."""
+"""Only the left channel sounds, only the right channel sounds, or one is the negative of the other."""
 
 
 @dataclass(frozen=True)
 class ChannelFault:
-    """A stretch in which both channels hold the same sound.
+    """A region in which both channels hold the same sound.
 
     Args:
         kind: kind of fault.
@@ -81,8 +81,8 @@ class ChannelFaults:
     """The channel faults of a stereo sound; empty if there are none.
 
     Args:
-        faults: stretches in order, apart from each other.
-        duration: of the sound, in seconds.
+        faults: faults in order; they do not touch.
+        duration: duration of the sound in seconds.
     """
 
     faults: tuple[ChannelFault, ...] = ()
@@ -93,14 +93,14 @@ class ChannelFaults:
 
 
 NO_FAULTS = ChannelFaults()
-"""Of a sound that is heard as it is."""
+"""The faults of a sound without faults."""
 
 
 class ChannelMeter:
-    """Looks at the channels of a sound that comes in blocks; costs a few numbers a frame.
+    """Measures the channels of a sound that is given in blocks; keeps a few numbers per frame.
 
     Args:
-        sample_rate: per second.
+        sample_rate: sample rate in Hz.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -110,23 +110,23 @@ class ChannelMeter:
         self._num_samples = 0
 
     def add(self, block: Waveform) -> None:
-        """Look at the samples that follow; other than two channels have no faults. Shape: (channel, time)."""
+        """Add the next samples; only sounds of two channels can have faults. Shape: (channel, time)."""
         if block.shape[0] != 2:
             return
         self._num_samples += block.shape[1]
         length = frame_samples(self._sample_rate)
-        waiting = np.concatenate([self._rest, block], axis=1) if self._rest.shape[1] else block
-        whole = waiting.shape[1] // length * length
-        self._moments.append(_moments(waiting[:, :whole].reshape(2, -1, length)))
-        self._rest = waiting[:, whole:]
+        pending = np.concatenate([self._rest, block], axis=1) if self._rest.shape[1] else block
+        num_whole = pending.shape[1] // length * length
+        self._moments.append(_moments(pending[:, :num_whole].reshape(2, -1, length)))
+        self._rest = pending[:, num_whole:]
 
     def faults(self) -> ChannelFaults:
-        """What is odd about all that was added."""
+        """Return the faults of all samples that were added."""
         moments = [*self._moments, _moments(self._rest[:, None])] if self._rest.shape[1] else self._moments
         if not moments:
             return ChannelFaults()
-        found = _faults(np.concatenate(moments, axis=2), self._num_samples / self._sample_rate)
-        return ChannelFaults(tuple(found), self._num_samples / self._sample_rate)
+        detected = _faults(np.concatenate(moments, axis=2), self._num_samples / self._sample_rate)
+        return ChannelFaults(tuple(detected), self._num_samples / self._sample_rate)
 
 
 def faults_of(path: str | Path, *, stream: int = 0) -> ChannelFaults:
@@ -158,9 +158,9 @@ def blocks(
         faults: faults of the file; None: find them, which takes another pass.
     """
     faults = faults_of(path, stream=stream) if faults is None else faults
-    read = 2 if faults else channels
+    decoded = 2 if faults else channels
     for block in mended(
-        files.blocks(path, sample_rate=sample_rate, channels=read, block_duration=block_duration, stream=stream),
+        files.blocks(path, sample_rate=sample_rate, channels=decoded, block_duration=block_duration, stream=stream),
         faults,
         sample_rate,
     ):
@@ -168,20 +168,22 @@ def blocks(
 
 
 def mended(sound: Iterable[Waveform], faults: ChannelFaults, sample_rate: int, start: int = 0) -> Iterator[Waveform]:
-    """The blocks of a sound with the mono that its channels hold in both of them, wherever they hold one.
+    """Yield the blocks of a sound with its faults repaired: both channels hold the mono sound.
 
     Args:
-        sound: Shape: (2, time) each; anything where there are no faults.
-        start: sample of the sound at which the first block begins.
+        sound: blocks ``(2, time)``; with any number of channels if there are no faults.
+        faults: faults of the sound.
+        sample_rate: sample rate in Hz.
+        start: index of the first sample of the first block.
     """
     at = start
     for block in sound:
         changed = block
         for fault, weight in _within(faults, at, block.shape[1], sample_rate):
             loud, soft = _loud_and_soft(fault)
-            meant = -changed[soft] if fault.kind == "inverted" else changed[loud]
+            repaired = -changed[soft] if fault.kind == "inverted" else changed[loud]
             changed = changed.copy()
-            changed[soft] += weight * (meant - changed[soft])
+            changed[soft] += weight * (repaired - changed[soft])
         at += block.shape[1]
         yield changed
 
@@ -190,16 +192,18 @@ def restored(sound: Iterable[Waveform], faults: ChannelFaults, sample_rate: int)
     """Undo :func:`mended` on estimates that were computed from its result: silent channels become silent again.
 
     Args:
-        sound: Shape: (..., 2, time) each.
+        sound: blocks ``(..., 2, time)``.
     """
     at = 0
     for block in sound:
         changed = block
         for fault, weight in _within(faults, at, block.shape[-1], sample_rate):
             loud, soft = _loud_and_soft(fault)
-            was = -changed[..., soft, :] if fault.kind == "inverted" else np.float32(fault.gain) * changed[..., loud, :]
+            original = (
+                -changed[..., soft, :] if fault.kind == "inverted" else np.float32(fault.gain) * changed[..., loud, :]
+            )
             changed = changed.copy()
-            changed[..., soft, :] += weight * (was - changed[..., soft, :])
+            changed[..., soft, :] += weight * (original - changed[..., soft, :])
         at += block.shape[-1]
         yield changed
 
@@ -211,7 +215,7 @@ def _loud_and_soft(fault: ChannelFault) -> tuple[int, int]:
 def _within(
     faults: ChannelFaults, at: int, length: int, sample_rate: int
 ) -> Iterator[tuple[ChannelFault, NDArray[np.float32]]]:
-    """The faults in some samples, and how far each holds at each sample, in [0, 1]."""
+    """Yield the faults within some samples, and the weight of each at each sample, in [0, 1]."""
     times = None
     for fault in faults.faults:
         if fault.start - FADE >= (at + length) / sample_rate or fault.end + FADE <= at / sample_rate:
@@ -223,20 +227,20 @@ def _within(
 
 
 def _moments(frames: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Energies and product of the channels, without their means: (2, frame, sample) -> (2, 2, frame)."""
+    """Return energies and product of the channels without their means: (2, frame, sample) -> (2, 2, frame)."""
     num = frames.shape[2]
     sums = frames.sum(axis=2, dtype=np.float64)
     products = np.empty((2, 2, frames.shape[1]))
-    for one, other in ((0, 0), (0, 1), (1, 1)):
-        product = np.einsum("fs,fs->f", frames[one], frames[other], dtype=np.float64)
-        products[one, other] = products[other, one] = product - sums[one] * sums[other] / num
+    for first, second in ((0, 0), (0, 1), (1, 1)):
+        product = np.einsum("fs,fs->f", frames[first], frames[second], dtype=np.float64)
+        products[first, second] = products[second, first] = product - sums[first] * sums[second] / num
     return products
 
 
 def _faults(moments: NDArray[np.float64], duration: float) -> Iterator[ChannelFault]:
-    """Yield the stretches in which both channels hold the same sound. Shape of the moments: (2, 2, frame)."""
+    """Yield the regions in which both channels hold the same sound. Shape of the moments: (2, 2, frame)."""
     size = round(WINDOW / FRAME_LENGTH) + 1
-    around = uniform_filter1d(moments, size, axis=2, mode="constant")  # over the window, as far as there is sound
+    around = uniform_filter1d(moments, size, axis=2, mode="constant")  # zero outside the sound
     left, right, product = np.maximum(around[0, 0], 0.0), np.maximum(around[1, 1], 0.0), around[0, 1]
     energy = np.maximum(moments[0, 0], moments[1, 1])
     rank = min(len(energy), REFERENCE_FRAMES)

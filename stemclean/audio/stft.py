@@ -1,10 +1,10 @@
 """Spectrograms; this module defines all STFT conventions of stemclean.
 
 Frame k is centred at sample ``k * hop_length``; the signal is zero outside its ends; the window is
-a periodic Hann window of ``n_fft`` samples; magnitudes are divided by the window's sum, so that a sine of amplitude A
-in the middle of a bin shows A / 2 at any ``n_fft``. A segment of ``n * hop_length`` samples has n frames: the last
-centred frame, which would sit on the segment's end, belongs to the segment that follows. Only the complex pair
-:func:`stft` and :func:`istft` keeps it, since without it the last half window could not be put together again.
+a periodic Hann window of ``n_fft`` samples. Magnitudes are divided by the window's sum, so that a sine of amplitude A
+in the middle of a bin has a magnitude of A / 2 for any ``n_fft``. A segment of ``n * hop_length`` samples has n frames:
+the frame centred on its end belongs to the next segment. Only the complex pair :func:`stft` and :func:`istft` keeps
+that frame, because the last half window cannot be reconstructed without it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def spectrogram(
         ``(..., time)`` -> ``(..., n_fft // 2 + 1, time // hop_length)``.
 
     Returns:
-        float32 >= 0, in the waveform's own amplitude unit to the given power.
+        float32 >= 0, in the amplitude unit of the waveform to the given power.
     """
     if window is None:
         window = torch.hann_window(n_fft, device=waveform.device, dtype=torch.float32)
@@ -77,7 +77,7 @@ def istft(spectrum: Tensor, *, n_fft: int, hop_length: int, num_samples: int) ->
 
 
 def mel_frequencies(n_mels: int, low_hz: float, high_hz: float) -> np.ndarray:
-    """Edges and centres of ``n_mels`` triangular bands, ``n_mels + 2`` frequencies in Hz.
+    """Return the edges and centres of ``n_mels`` triangular bands, ``n_mels + 2`` frequencies in Hz.
 
     Equally spaced on the mel scale of O'Shaughnessy (1987), 2595 log10(1 + f / 700), as in HTK.
     """
@@ -87,10 +87,10 @@ def mel_frequencies(n_mels: int, low_hz: float, high_hz: float) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int, low_hz: float, high_hz: float) -> Tensor:
-    """Triangular mel bands that sum bins to band energies.
+    """Return triangular mel bands that sum bins to band energies.
 
-    Each band has unit sum, so that a flat power spectrum has a flat mel spectrum; bands narrower than a bin take
-    the nearest bin, so that no band is empty.
+    Each band has unit sum, so that a flat power spectrum has a flat mel spectrum. Bands narrower than a bin use the
+    nearest bin, so that no band is empty.
 
     Shape:
         ``(n_mels, n_fft // 2 + 1)``, float32, rows sum to 1.
@@ -98,7 +98,7 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int, low_hz: float, hig
     edges = mel_frequencies(n_mels, low_hz, high_hz)
     bins = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
     bank = np.empty((n_mels, len(bins)), np.float32)
-    for row in range(n_mels):  # one by one: all at once would take nine times the memory of what comes back
+    for row in range(n_mels):  # in a loop, because all rows at once need nine times the memory of the result
         low, centre, high = edges[row : row + 3]
         band = np.maximum(0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
         if band.sum() < 1e-3:
@@ -109,7 +109,7 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int, low_hz: float, hig
 
 @lru_cache(maxsize=8)
 def kaldi_filterbank(sample_rate: int, n_fft: int, n_mels: int, low_hz: float, high_hz: float) -> Tensor:
-    """Mel bands as Kaldi has them: triangles that are linear on the mel scale, each with a peak of 1.
+    """Return mel bands as in Kaldi: triangles that are linear on the mel scale, each with a peak of 1.
 
     Shape:
         ``(n_mels, n_fft // 2 + 1)``, float32.

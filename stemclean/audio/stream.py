@@ -1,4 +1,4 @@
-"""An open audio stream: what its header says, and its samples in order."""
+"""Interface of decoders: an open audio stream with its properties and samples."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["AudioInfo", "Decoder"]
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says.
+    """Properties of an audio file.
 
     Args:
-        sample_rate: per second.
-        channels: of the stream that was asked for.
+        sample_rate: sample rate in Hz.
+        channels: number of channels of the selected stream.
         num_samples: samples per channel.
-        num_streams: audio streams in the file; more than one only in containers.
-        format: family of the format, as in ``"wav"``, ``"flac"``, ``"mp4"``.
-        subtype: sample format or codec, as in ``"PCM_16"``, ``"FLOAT"``, ``"aac"``.
-        titles: what each audio stream calls itself, "" where it does not.
-        delay_known: False where an encoder puts some 10 to 50 ms before the sound, and the file does not say how much.
-        plain: False where other programs may hear something else in the file, since it is several files in one, has
-            tags in front, or does not say how long it is.
+        num_streams: number of audio streams in the file; more than one only in containers.
+        format: family of the format, such as ``"wav"``, ``"flac"``, ``"mp4"``.
+        subtype: sample format or codec, such as ``"PCM_16"``, ``"FLOAT"``, ``"aac"``.
+        titles: title of each audio stream; "" if it has none.
+        delay_known: False if the encoder adds a delay of 10 to 50 ms that the file does not state.
+        plain: False if other programs may decode the file differently, because it is several files in one, begins with
+            tags, or does not state its length.
     """
 
     sample_rate: int
@@ -50,10 +50,10 @@ class Decoder(Protocol):
     info: AudioInfo
 
     def chunks(self, start: int, stop: int) -> Iterator[Waveform]:
-        """Samples ``start`` to ``stop`` in chunks of any length, each of which the next may overwrite.
+        """Yield samples ``start`` to ``stop`` in chunks of any length; each may be overwritten by the next.
 
         Raises:
-            AudioError: ``truncated`` or ``unreadable``, when the damage is met.
+            AudioError: ``truncated`` or ``unreadable``, at the position of the damage.
         """
         ...
 

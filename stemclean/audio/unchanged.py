@@ -27,9 +27,9 @@ class Stamp:
     """Properties of a file that reveal a change without reading it.
 
     Args:
-        size: bytes.
-        mtime_ns: when it was last written to.
-        inode, device: which file it is; another one may have taken its name.
+        size: size in bytes.
+        mtime_ns: time of the last modification.
+        inode, device: identity of the file, as another file may get its name.
     """
 
     size: int
@@ -41,18 +41,19 @@ class Stamp:
 def stamp(path: str | Path) -> Stamp | None:
     """Return the stamp of a file; None if it does not exist or cannot be accessed."""
     try:
-        found = os.stat(path)  # noqa: PTH116  a name may hold a NUL
+        status = os.stat(path)  # noqa: PTH116  a name may hold a NUL
     except (OSError, ValueError):
         return None
-    return Stamp(found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev)
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
 
 
 @contextmanager
 def steady(path: Path, before: Stamp | None = None) -> Iterator[None]:
-    """Read a file in here; a failure of it, and its success, do not count where it was changed meanwhile.
+    """Return a context for reading a file; neither success nor failure counts if the file changes meanwhile.
 
     Args:
-        before: of the file when it was first looked at; None: it is looked at now.
+        path: the file.
+        before: stamp of the file at its first use; None: take it now.
 
     Raises:
         AudioError: ``changed_while_reading``.
@@ -79,44 +80,45 @@ class Unchanged:
         """Context for reading a file.
 
         Args:
-            sha256: of its bytes, if that is on record; they are read for it when the run first looks at the file.
+            path: the file.
+            sha256: known checksum of the file, compared when the run first reads it; None: unknown.
 
         Raises:
-            AudioError: ``changed_while_reading``, between two looks or during this one; ``changed_since_scan``, of a
-                file that is not the one on record.
+            AudioError: ``changed_while_reading``: the file changed during this or since an earlier read of the run;
+                ``changed_since_scan``: its checksum is not the known one.
         """
-        before = self._looked_at(path, sha256)
+        before = self._checked_stamp(path, sha256)
         with steady(path, before):
             yield
 
     def sha256(self, path: Path) -> str:
-        """Of a file's bytes, which are read once as long as the file stays as it is.
+        """Return the checksum of a file, which is computed once unless the file changes.
 
         Raises:
-            AudioError: it cannot be read, or was changed meanwhile.
+            AudioError: the file cannot be read, or changed meanwhile.
         """
         before = stamp(path)
-        known = self._sha256s.get(path)
-        if known is not None and known[0] == before:
-            return known[1]
+        cached = self._sha256s.get(path)
+        if cached is not None and cached[0] == before:
+            return cached[1]
         with steady(path, before), of_one_file(path):
-            found = file_sha256(path)
+            checksum = file_sha256(path)
         if before is not None:
-            self._sha256s[path] = before, found
-        return found
+            self._sha256s[path] = before, checksum
+        return checksum
 
-    def _looked_at(self, path: Path, sha256: str | None) -> Stamp | None:
-        now, known = stamp(path), self._stamps.get(path)
-        if now is None or now == known:
+    def _checked_stamp(self, path: Path, sha256: str | None) -> Stamp | None:
+        now, used = stamp(path), self._stamps.get(path)
+        if now is None or now == used:
             return now
-        hashed = self._sha256s.get(path)
-        earlier = known or (hashed[0] if hashed else None)
+        cached = self._sha256s.get(path)
+        earlier = used or (cached[0] if cached else None)
         if sha256 is None:
             _check(path, earlier)
         elif self.sha256(path) != sha256:
             _check(path, earlier)
             raise AudioError(path, SINCE_SCAN, "its checksum is not the one on record: scan it anew")
-        self._stamps[path] = now  # if it was touched, it still is the same
+        self._stamps[path] = now  # the file may have been touched without a change of its content
         return now
 
 

@@ -23,10 +23,10 @@ BLOCK_SAMPLES = 1 << 20
 
 
 def as_blocks(sound: Sound) -> Iterator[Waveform]:
-    """Blocks of a sound, whatever form it has; a waveform may be (time,) too.
+    """Yield the blocks of a sound; a waveform may also be ``(time,)``.
 
     Yields:
-        Shape: (channel, time), never empty.
+        Blocks ``(channel, time)``, never empty.
     """
     if isinstance(sound, np.ndarray):
         waveform = np.atleast_2d(sound)
@@ -39,30 +39,30 @@ def as_blocks(sound: Sound) -> Iterator[Waveform]:
 
 
 def mix_channels(waveform: Waveform, channels: int) -> Waveform:
-    """A waveform with another number of channels.
+    """Convert a waveform to another number of channels.
 
-    Mono is copied to every channel. More channels than wanted are down-mixed: to mono by the mean; to stereo by
-    ITU-R BS.775-3 (centre and surrounds at -3 dB, no LFE) for the channel orders of WAV and FLAC with 3 to 8
-    channels, and by odd and even channels for any other number (ours). Each output channel is scaled so that full-scale
-    inputs cannot clip (ours). Verbs note it as issue ``downmixed``.
+    Mono is copied to all channels. Other waveforms are mixed down: to mono by the mean; to stereo by ITU-R BS.775-3
+    (centre and surrounds at -3 dB, no LFE) for the channel orders of WAV and FLAC with 3 to 8 channels, and by odd and
+    even channels for any other number (ours). Each output channel is scaled so that full-scale inputs cannot clip
+    (ours). Commands report this as issue ``downmixed``.
 
     Args:
-        waveform: Shape: (channel, time).
-        channels: 1, 2, or the number it has.
+        waveform: the waveform, ``(channel, time)``.
+        channels: 1, 2, or the current number of channels.
 
     Returns:
-        Shape: (channels, time); the input itself where nothing changes.
+        The waveform, ``(channels, time)``; the input itself if the number does not change.
     """
-    have = waveform.shape[0]
-    if have == channels:
+    num_channels = waveform.shape[0]
+    if num_channels == channels:
         return waveform
-    if have == 1:
+    if num_channels == 1:
         return np.repeat(waveform, channels, axis=0)
     if channels == 1:
         return np.asarray(waveform.mean(axis=0, keepdims=True), np.float32)
-    if channels != 2 or have < channels:
-        raise ConfigError(f"{have} channels cannot become {channels}", "ask for 1 or 2 channels")
-    matrix = _to_stereo(have)
+    if channels != 2 or num_channels < channels:
+        raise ConfigError(f"{num_channels} channels cannot become {channels}", "ask for 1 or 2 channels")
+    matrix = _to_stereo(num_channels)
     return np.asarray(matrix @ waveform, np.float32)
 
 
@@ -86,7 +86,7 @@ _RIGHT = {
 
 
 def _to_stereo(channels: int) -> Waveform:
-    """Shape: (2, channels)."""
+    """Return the matrix that mixes down to stereo. Shape: (2, channels)."""
     alternate = ([1.0 - index % 2 for index in range(channels)], [float(index % 2) for index in range(channels)])
     rows = (_LEFT.get(channels, alternate[0]), _RIGHT.get(channels, alternate[1]))
     matrix = np.array(rows, np.float32)

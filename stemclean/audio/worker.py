@@ -1,9 +1,9 @@
-"""The other side of :mod:`stemclean.audio.isolation`: a process that opens files and decodes them when it is asked.
+"""The worker process of :mod:`stemclean.audio.isolation`, which opens and decodes files on request.
 
-It imports neither torch nor a command line. What the decoders print goes into a file that the parent gave it as its
-standard error. It ends when the parent does, when an answer takes too long, or when a file makes it crash.
+It imports neither torch nor the command-line interface. The output of decoders goes to a file that the parent passes as
+standard error. The process ends with its parent, when an answer takes too long, or when a file crashes it.
 
-A message is a header in JSON and, of samples, their bytes: see :func:`send` and :func:`receive`.
+A message is a header in JSON, followed by the bytes of samples, if any: see :func:`send` and :func:`receive`.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from stemclean.errors import AudioError, SkipReason
 __all__ = ["receive", "send", "serve"]
 
 CHUNK_VALUES = 1 << 18
-"""Samples of all channels that are sent at once, at least: a megabyte."""
+"""Minimum number of samples of all channels per message: one megabyte."""
 
 SLOTS = 4
 SLOT_VALUES = 1 << 19
-"""A worker shares memory with its parent: slots, each of one open file, of so many samples of all channels. What fits
-goes through it, the rest through the pipe."""
+"""Size of a slot in samples of all channels. A worker shares memory with its parent, divided into slots for one open
+file each. Samples that fit are passed through a slot, others through the pipe."""
 
 SHARED = SLOTS * SLOT_VALUES * 4
-"""Bytes of it."""
+"""Size of the shared memory in bytes."""
 
 LENGTHS = struct.Struct("<II")
 MAX_PRINTED = 4096  # bytes
@@ -71,26 +71,26 @@ def _read(pipe: RawIOBase, count: int) -> np.ndarray:
     content = np.empty(count, np.uint8)
     at = 0
     while at < count:
-        got = pipe.readinto(content.data[at:])
-        if not got:
+        num_read = pipe.readinto(content.data[at:])
+        if not num_read:
             raise EOFError
-        at += got
+        at += num_read
     return content
 
 
 def serve(memory: int, shared: int, decoder_of: Callable[[Path, int], Decoder]) -> None:
-    """Answer until the parent is gone. Messages come in on standard input, and answers go out on standard output.
+    """Answer requests until the parent ends. Requests arrive on standard input, answers go to standard output.
 
     Args:
-        memory: bytes that this process may have at most, where the system can say so.
-        shared: descriptor of :data:`SHARED` bytes of memory; -1: there are none.
+        memory: maximum memory of this process in bytes, if the system supports a limit.
+        shared: descriptor of :data:`SHARED` bytes of shared memory; -1: none.
         decoder_of: :func:`stemclean.audio.decoders.decoder_of`.
     """
     commands = os.fdopen(os.dup(0), "rb", buffering=0)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    with open(os.devnull, "rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
+    with open(os.devnull, "rb") as null:
+        os.dup2(null.fileno(), 0)
     for name in ("SIGINT", "SIGHUP", "SIGTERM"):  # the parent decides when to end
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -102,13 +102,13 @@ def serve(memory: int, shared: int, decoder_of: Callable[[Path, int], Decoder]) 
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         send(answers, {"ready": os.getpid()})
         while True:
-            asked, _ = receive(commands)
-            with _at_most(asked["seconds"]):
-                header, parts = server.answer(asked)
-                shared = _put(parts, slots, asked.get("slot", -1))
+            request, _ = receive(commands)
+            with _at_most(request["seconds"]):
+                header, parts = server.answer(request)
+                shared = _put(parts, slots, request.get("slot", -1))
                 samples = np.concatenate(parts, axis=1) if parts and not shared else None
             send(answers, header | {"shared": shared, "printed": _printed()}, samples)
-    os._exit(0)  # no native library may hang at its end
+    os._exit(0)  # skip cleanup, in which native libraries may hang
 
 
 def _put(parts: list[Waveform], slots: Waveform | None, slot: int) -> bool:
@@ -118,14 +118,14 @@ def _put(parts: list[Waveform], slots: Waveform | None, slot: int) -> bool:
         return False
     begin = slot * SLOT_VALUES
     samples, at = slots[begin : begin + size].reshape(-1, length), 0
-    for part in parts:  # np.concatenate is several times as slow where channels alternate
+    for part in parts:  # np.concatenate is several times slower for interleaved channels
         samples[:, at : at + part.shape[1]] = part
         at += part.shape[1]
     return True
 
 
 def _limit(memory: int) -> None:
-    """Let a file that asks for too much memory fail, and this process be the first to go where there is none."""
+    """Limit the memory of this process, and make it the first to be killed if the system runs out of memory."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -171,7 +171,7 @@ def _printed() -> str:
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    """The C library."""
+    """Return the C library."""
     return ctypes.CDLL(None)
 
 
@@ -183,20 +183,20 @@ class _Server:
         self._open: dict[int, Decoder] = {}
         self._chunks: dict[int, Iterator[list[Waveform]]] = {}
 
-    def answer(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[Waveform]]:
-        """Do what was asked: open, go on reading, close; samples in parts that follow one another."""
-        for done in asked.get("close", ()):
-            self._close(done)
-        path = Path(asked["path"])
-        number: int = asked.get("number", -1)
+    def answer(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[Waveform]]:
+        """Handle a request to open, read or close; return the header and consecutive parts of samples."""
+        for closed in request.get("close", ()):
+            self._close(closed)
+        path = Path(request["path"])
+        number: int = request.get("number", -1)
         try:
-            if asked["do"] == "open":
-                decoder = self._decoder_of(path, asked["stream"])
+            if request["do"] == "open":
+                decoder = self._decoder_of(path, request["stream"])
                 self._open[number] = decoder
                 return {"info": dataclasses.asdict(decoder.info)}, []
-            if asked["do"] == "read":
-                if asked["span"] is not None:
-                    self._chunks[number] = _gathered(self._open[number], *asked["span"])
+            if request["do"] == "read":
+                if request["span"] is not None:
+                    self._chunks[number] = _gathered(self._open[number], *request["span"])
                 parts = next(self._chunks[number], [])
                 shape = [len(parts[0]), sum(part.shape[1] for part in parts)] if parts else None
                 return {"shape": shape}, parts
@@ -206,7 +206,7 @@ class _Server:
             return {"error": [SkipReason.DECODER_CRASHED, "it needs more memory than one file may have"]}, []
         except OSError as error:
             return {"error": [SkipReason.UNREADABLE, error.strerror or str(error)]}, []
-        except Exception as error:  # noqa: BLE001  whatever it is, it is this file's
+        except Exception as error:  # noqa: BLE001  any error is reported as one of this file
             return {"error": [SkipReason.UNEXPECTED_ERROR, f"{type(error).__name__}: {error}"]}, []
         return {}, []
 
@@ -219,21 +219,21 @@ class _Server:
 
 
 def _gathered(decoder: Decoder, start: int, stop: int) -> Iterator[list[Waveform]]:
-    """The same samples, as many chunks at a time as are worth the way; what comes before an error comes first."""
+    """Group the chunks of a decoder into larger messages; chunks before an error are sent before it is raised."""
     least = max(1, CHUNK_VALUES // decoder.info.channels)
-    waiting: list[Waveform] = []
+    group: list[Waveform] = []
     error: Exception | None = None
     chunks = decoder.chunks(start, stop)
     while True:
         try:
             chunk = next(chunks, None)
-        except Exception as failed:  # noqa: BLE001  raised below
-            chunk, error = None, failed
+        except Exception as caught:  # noqa: BLE001  raised below
+            chunk, error = None, caught
         if chunk is not None:
-            waiting.append(chunk)
-        if waiting and (chunk is None or sum(item.shape[1] for item in waiting) >= least):
-            yield waiting
-            waiting = []
+            group.append(chunk)
+        if group and (chunk is None or sum(item.shape[1] for item in group) >= least):
+            yield group
+            group = []
         if error is not None:
             raise error
         if chunk is None:

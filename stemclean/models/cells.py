@@ -51,7 +51,7 @@ class ClassesAndCells(nn.Module):
         maps = self._maps(features)
         classes = self.head(self.norm_pre(maps[-1])).float()
         cells = self.cells(maps)
-        by_class = _of_classes(cells, power)
+        by_class = _class_power(cells, power)
         levels_db = decibels(by_class.sum((2, 3)), power.sum((1, 2))[:, None])
         return torch.cat([classes, levels_db], -1), cells
 
@@ -77,7 +77,7 @@ class ClassesAndCells(nn.Module):
         def over_windows(values: Tensor) -> Tensor:
             return functional.avg_pool1d(values, finer * length, finer * hop).transpose(1, 2)
 
-        by_class = over_windows(_of_classes(self.cells(maps), power).sum(2))  # (batch, window, label)
+        by_class = over_windows(_class_power(self.cells(maps), power).sum(2))  # (batch, window, label)
         return torch.cat([classes, decibels(by_class, over_windows(power.sum(1, keepdim=True)))], -1)
 
     def _maps(self, features: Tensor) -> list[Tensor]:
@@ -102,8 +102,8 @@ class CellDecoder(nn.Module):
     def __init__(self, channels: Sequence[int], outputs: int, width: int = WIDTH) -> None:
         super().__init__()
         self.sideways = nn.ModuleList(nn.Sequential(LayerNorm2d(n), nn.Conv2d(n, width, 1)) for n in channels)
-        self.mixing = nn.ModuleList(_around(width, width) for _ in channels)
-        self.last = _around(width, outputs)
+        self.mixing = nn.ModuleList(_depthwise_block(width, width) for _ in channels)
+        self.last = _depthwise_block(width, outputs)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the logits of the shares.
@@ -121,7 +121,7 @@ class CellDecoder(nn.Module):
         return cells
 
 
-def _around(width: int, outputs: int) -> nn.Sequential:
+def _depthwise_block(width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(width, width, 3, padding=1, groups=width),
         nn.Conv2d(width, 2 * width, 1),
@@ -130,7 +130,7 @@ def _around(width: int, outputs: int) -> nn.Sequential:
     )
 
 
-def _of_classes(cells: Tensor, power: Tensor) -> Tensor:
+def _class_power(cells: Tensor, power: Tensor) -> Tensor:
     """Return the power of each class in each cell, without the share that belongs to no class."""
     return cells.float().softmax(1)[:, :-1] * power[:, None]
 

@@ -76,8 +76,8 @@ def _classes(text: str, labels: Sequence[str]) -> tuple[int | None, int]:
     """
     if text in labels:
         return labels.index(text), -1
-    for place, letter in enumerate(text):
-        main, bleed = text[:place], text[place + 1 :]
+    for index, letter in enumerate(text):
+        main, bleed = text[:index], text[index + 1 :]
         if letter == "+" and main in labels and bleed in labels and main != bleed:
             return labels.index(main), labels.index(bleed)
     return None, -1

@@ -19,8 +19,8 @@ def fades(segment: int, fade: int) -> np.ndarray:
     Shape:
         ``(segment,)`` float32 in (0, 1].
     """
-    place = np.arange(segment) + 0.5
-    weights: np.ndarray = np.minimum(1.0, np.minimum(place, segment - place) / max(fade, 1)).astype(np.float32)
+    positions = np.arange(segment) + 0.5
+    weights: np.ndarray = np.minimum(1.0, np.minimum(positions, segment - positions) / max(fade, 1)).astype(np.float32)
     return weights
 
 

@@ -38,8 +38,8 @@ def follow(model: Any, sound: Sound, *, threshold: float = THRESHOLD, device: st
         The f0 with voicing and confidence, one frame per hop of the tracker, the first at 0 s: ``num_samples // hop +
         1`` frames at the tracker's sample rate.
     """
-    place = devices.chosen(device)
-    model = model.to(place).eval()
+    torch_device = devices.chosen(device)
+    model = model.to(torch_device).eval()
     tracker = model.tracker if isinstance(model, Cascade) else model
     rate, tracker_rate = model.spec.sample_rate, tracker.spec.sample_rate
     # The smallest number of samples that corresponds to a whole number of frames, and that number of frames.
@@ -50,7 +50,7 @@ def follow(model: Any, sound: Sound, *, threshold: float = THRESHOLD, device: st
     parts = []
     for window, num_new in _windows(sound, core * unit, context * unit):
         with torch.inference_mode():
-            batch = torch.from_numpy(window)[None].to(place)
+            batch = torch.from_numpy(window)[None].to(torch_device)
             logits = model(batch)[1] if isinstance(model, Cascade) else model(batch)
             posteriors = logits[0].sigmoid().cpu().numpy()
         last = context * frames + (core * frames if num_new == core * unit else num_new * frames // unit + 1)

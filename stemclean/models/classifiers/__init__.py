@@ -1,1 +1,1 @@
-"""Which classes sound: one architecture a file."""
+"""Instrument classifiers, one architecture per file."""

@@ -1,9 +1,9 @@
 """ConvNeXt over a spectrogram: the classifier of Koo et al. 2023 (arXiv 2307.12576, section 3.1).
 
-The paper's network is timm's ``convnext_tiny`` with two input channels on the stereo linear
-magnitude spectrogram (FFT 2048, hop 512) of 2.97 s. Ours adds a log-mel front end and lets the caller
-choose the hop, the patch and the backbone, which is what makes two CPU cores enough. Ours, too, are the level heads: in
-random mixing it is known how loud each source is, so the same trunk can learn to tell.
+The paper's network is timm's ``convnext_tiny`` with two input channels on the stereo linear magnitude spectrogram (FFT
+2048, hop 512) of 2.97 s. Ours adds a log-mel front end and options for the hop, the patch and the backbone, so that two
+CPU cores are enough. The level heads are ours, too: random mixing knows the level of each source, so the same trunk can
+learn to estimate it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stemclean.models.contract import ModelSpec
 __all__ = ["ConvNeXtClassifier", "build"]
 
 POWER_FLOOR = 1e-10
-"""-100 dB: what a mel band of digital silence reads, so that the logarithm exists."""
+"""-100 dB: power of a mel band of digital silence, so that its logarithm is finite."""
 DB_OFFSET, DB_SCALE = 70.0, 20.0
 """Log-mel features are (dB + offset) / scale: music at -20 dBFS RMS spreads over about [-1.5, 2]."""
 LOWEST_HZ = 20.0
@@ -36,15 +36,15 @@ class ConvNeXtClassifier(nn.Module):
     Args:
         spec: sample rate, channels, labels and segment of the model.
         backbone: a timm model name of the ConvNeXt family.
-        n_fft: samples of the STFT window.
+        n_fft: length of the STFT window in samples.
         hop_length: samples between frames.
         n_mels: mel bands of the log-mel front end, 20 Hz to Nyquist; None or 0: linear magnitude, as in the paper.
-        patch: size (freq, frame) of the first convolution; (4, 4) is timm's own.
+        patch: size (freq, frame) of the first convolution; (4, 4) is timm's default.
         drop_path: stochastic depth rate in training.
-        level_head: tell how loud each class is as well. ``cells``: by the shares that each cell of the spectrogram has
-            in the classes, see :mod:`~stemclean.models.cells`. True: from the same averages over the window
-            as the classes; the outputs then are the logits of the classes, and after them one value per class and one
-            for everything else, whose softmax is the share of the power.
+        level_head: estimate the level of each class as well. ``cells``: from the shares of the classes in each cell of
+            the spectrogram, see :mod:`~stemclean.models.cells`. True: from the features averaged over the window; the
+            outputs then are the logits of the classes, followed by one value per class and one for everything else,
+            whose softmax is the share of the power.
         level_dbfs: see :class:`~stemclean.models.contract.Classifier`.
     """
 
@@ -89,7 +89,7 @@ class ConvNeXtClassifier(nn.Module):
     def features(self, waveform: Tensor) -> Tensor:
         """See :class:`~stemclean.models.contract.Classifier`; dB scaled to about [-2, 2], or magnitudes."""
         with torch.autocast(waveform.device.type, enabled=False):
-            if self.n_mels is None:  # times half of n_fft: torch.stft's own scale, as in the paper
+            if self.n_mels is None:  # times half of n_fft: the scale of torch.stft, as in the paper
                 return spectrogram(waveform, n_fft=self.n_fft, hop_length=self.hop_length) * (self.n_fft / 2)
             power = spectrogram(waveform, n_fft=self.n_fft, hop_length=self.hop_length, power=2)
             bank = mel_filterbank(self.spec.sample_rate, self.n_fft, self.n_mels, LOWEST_HZ, self.spec.sample_rate / 2)
@@ -127,7 +127,7 @@ class ConvNeXtClassifier(nn.Module):
         return self.level_head == "cells"
 
     def cell_power(self, features: Tensor) -> Tensor:
-        """See :class:`~stemclean.models.contract.Classifier`; a cell is what the first convolution sees as one."""
+        """See :class:`~stemclean.models.contract.Classifier`; a cell is one patch of the first convolution."""
         with torch.autocast(features.device.type, enabled=False):
             if self.n_mels is None:
                 power = features.square().mean(1)
@@ -147,28 +147,28 @@ class ConvNeXtClassifier(nn.Module):
             return None
         if self.tells_cells:
             return outputs[..., len(self.spec.labels) :]
-        shares = outputs[..., len(self.spec.labels) :].float().log_softmax(-1)  # of the power, the last one the rest's
+        shares = outputs[..., len(self.spec.labels) :].float().log_softmax(-1)  # the last one: everything else
         return shares[..., :-1] * (10 / math.log(10))
 
     def windows(self, waveform: Tensor, hop: int) -> Tensor:
         """See :class:`~stemclean.models.contract.Classifier`.
 
-        The trunk is convolutional: run once over the long spectrogram, it gives for each window what it would have
-        given for the window alone, but for the borders, where it sees the neighbouring sound instead of zeros. Each
-        window's frames are then averaged and judged by the head. ``hop`` must be a multiple of the trunk's stride.
+        The trunk is convolutional and runs once over the long spectrogram. The result equals that of each window alone,
+        except at its borders, where the trunk sees the neighbouring sound instead of zeros. The head then classifies
+        the average of each window's frames. ``hop`` must be a multiple of the trunk's stride.
         """
         if hop % self.stride:
             raise ConfigError(f"a hop of {hop} samples is no multiple of the trunk's stride, {self.stride} samples")
         features = self.features(waveform)
         if self.tells_cells:
             length, step = self.spec.segment // self.stride, hop // self.stride
-            outputs_of_windows: Tensor = self.net.windows(features, self.cell_power(features), length, step)
-            return outputs_of_windows
+            cell_outputs: Tensor = self.net.windows(features, self.cell_power(features), length, step)
+            return cell_outputs
         trunk = self.net.forward_features(features)  # (batch, channel, freq, trunk frame)
         frames = trunk.float().mean(2)  # -> (batch, channel, trunk frame)
         pooled = nn.functional.avg_pool1d(frames, self.spec.segment // self.stride, hop // self.stride)
         batch, channels, num_windows = pooled.shape
-        rows = pooled.transpose(1, 2).reshape(batch * num_windows, channels, 1, 1)  # one row a window
+        rows = pooled.transpose(1, 2).reshape(batch * num_windows, channels, 1, 1)  # one row per window
         outputs: Tensor = self.net.forward_head(rows).float()
         return outputs.reshape(batch, num_windows, -1)
 

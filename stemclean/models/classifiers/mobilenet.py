@@ -1,9 +1,9 @@
-"""MobileNetV3 over a mel spectrogram: a small trunk that may start from what AudioSet taught it.
+"""MobileNetV3 over a mel spectrogram: a small trunk that can start from weights pretrained on AudioSet.
 
-The network is MobileNetV3-Large (Howard et al. 2019, arXiv 1905.02244) at a width of 0.4, its front end that of
-EfficientAT (Schmid et al. 2023, arXiv 2211.04772), whose ``mn04_as`` (MIT) fits it tensor by tensor, see
-:func:`from_audioset`. Ours are the level head, batch norms that stay as they were learned, and squeeze-excitation over
-a window's length wherever it stands in a long recording, so that the trunk need be run only once.
+The network is MobileNetV3-Large (Howard et al. 2019, arXiv 1905.02244) with a width of 0.4; its front end is that of
+EfficientAT (Schmid et al. 2023, arXiv 2211.04772). :func:`from_audioset` converts EfficientAT's weights ``mn04_as``
+(MIT). The following is ours: the level head, batch norms with frozen statistics, and squeeze-excitation over the length
+of a window around each frame of a long recording, so that the trunk runs only once.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ BLOCKS = (
     (5, 384, 64, True, True, 1),
 )
 STEM, TRUNK, HIDDEN = 8, 384, 512
-"""Channels after the first convolution, after the last, and of the head's hidden layer."""
+"""Channels after the first and the last convolution, and of the head's hidden layer."""
 STRIDE = 32
-"""Frames, and mel bands, to a cell of the trunk."""
+"""Frames and mel bands per cell of the trunk."""
 SAMPLE_RATE, N_FFT, WINDOW, HOP, N_MELS, HIGHEST_HZ = 32000, 1024, 800, 320, 128, 15000.0
 PRE_EMPHASIS = 0.97
 POWER_FLOOR, LOG_OFFSET, LOG_SCALE = 1e-5, 4.5, 5.0
 """Features are (ln(power + floor) + offset) / scale."""
 
 
-class StillNorm(nn.Module):
-    """A batch norm in which the statistics stay as they are, while scale and shift are learned.
+class FrozenBatchNorm(nn.Module):
+    """A batch norm with frozen statistics and trainable scale and shift.
 
-    Fine-tuned on mixtures that are unlike AudioSet, and by few of them a step, statistics of batches would wander.
+    In fine-tuning, batches are small and mixtures differ from AudioSet, so the statistics of batches would drift.
     """
 
     def __init__(self, channels: int, eps: float = 1e-3) -> None:
@@ -71,11 +71,12 @@ class StillNorm(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Weighs channels by what the window as a whole holds.
+    """Weights channels by a summary of the whole window.
 
     Args:
-        channels, squeezed: widths.
-        frames: of a window. Longer inputs are squeezed around each frame, over as many.
+        channels, squeezed: number of channels, and of channels of the summary.
+        frames: number of frames in a window. For longer inputs, the summary of each frame covers this many frames
+            around it.
     """
 
     def __init__(self, channels: int, squeezed: int, frames: int) -> None:
@@ -88,7 +89,7 @@ class SqueezeExcitation(nn.Module):
         means = cells.mean(2, keepdim=True)  # -> (batch, channel, 1, frame)
         if means.shape[-1] <= self.frames:
             means = means.mean(3, keepdim=True)
-        else:  # an even number of frames, so one more, and the first and last count half
+        else:  # an odd number of frames, so that they are centred
             size = self.frames // 2 * 2 + 1
             means = functional.avg_pool2d(means, (1, size), 1, (0, size // 2), count_include_pad=False)
         weights = torch.sigmoid(self.fc2(functional.relu(self.fc1(means))))
@@ -96,60 +97,60 @@ class SqueezeExcitation(nn.Module):
 
 
 def _convolution(
-    inside: int, outside: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, activation: nn.Module | None = None
+    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, activation: nn.Module | None = None
 ) -> nn.Sequential:
     layers = [
-        nn.Conv2d(inside, outside, kernel, stride, kernel // 2, groups=groups, bias=False),
-        StillNorm(outside),
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        FrozenBatchNorm(outputs),
         *([activation] if activation else []),
     ]
     return nn.Sequential(*layers)
 
 
 class InvertedResidual(nn.Module):
-    """Expand, convolve channel by channel, squeeze and excite, project; added to the input where the shape allows."""
+    """Expansion, depthwise convolution, squeeze-excitation and projection; a skip connection if the shapes match."""
 
-    def __init__(self, inside: int, row: tuple[int, int, int, bool, bool, int], frames: int) -> None:
+    def __init__(self, inputs: int, row: tuple[int, int, int, bool, bool, int], frames: int) -> None:
         super().__init__()
-        kernel, expanded, outside, squeeze, hard, stride = row
-        self.residual = stride == 1 and inside == outside
+        kernel, expanded, outputs, squeeze, hard, stride = row
+        self.residual = stride == 1 and inputs == outputs
 
         def activation() -> nn.Module:
             return nn.Hardswish() if hard else nn.ReLU()
 
         layers: list[nn.Module] = []
-        if expanded != inside:
-            layers.append(_convolution(inside, expanded, activation=activation()))
+        if expanded != inputs:
+            layers.append(_convolution(inputs, expanded, activation=activation()))
         layers.append(_convolution(expanded, expanded, kernel, stride, groups=expanded, activation=activation()))
         if squeeze:
             layers.append(SqueezeExcitation(expanded, _divisible(expanded // 4), frames))
-        layers.append(_convolution(expanded, outside))
+        layers.append(_convolution(expanded, outputs))
         self.block = nn.Sequential(*layers)
 
     def forward(self, cells: Tensor) -> Tensor:
-        """``(batch, channel, freq, frame)`` -> the same, at the block's stride."""
+        """``(batch, channel, freq, frame)`` -> the same, with the block's stride."""
         outputs: Tensor = self.block(cells)
         return cells + outputs if self.residual else outputs
 
 
 class MobileNet(nn.Module):
-    """The network: features of a window in, outputs out.
+    """The network, from features of a window to outputs.
 
     Args:
-        outputs: how many.
-        frames: of a window.
-        dropout: before the last layer, in training.
+        outputs: number of outputs.
+        frames: number of frames in a window.
+        dropout: dropout rate before the last layer.
     """
 
     def __init__(self, outputs: int, frames: int, dropout: float = 0.2) -> None:
         super().__init__()
         layers: list[nn.Module] = [_convolution(1, STEM, 3, 2, activation=nn.Hardswish())]
-        inside, stride = STEM, 2
+        inputs, stride = STEM, 2
         for row in BLOCKS:
             stride *= row[-1]
-            layers.append(InvertedResidual(inside, row, frames // stride))
-            inside = row[2]
-        layers.append(_convolution(inside, TRUNK, activation=nn.Hardswish()))
+            layers.append(InvertedResidual(inputs, row, frames // stride))
+            inputs = row[2]
+        layers.append(_convolution(inputs, TRUNK, activation=nn.Hardswish()))
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(
             nn.Linear(TRUNK, HIDDEN), nn.Hardswish(), nn.Dropout(dropout), nn.Linear(HIDDEN, outputs)
@@ -165,14 +166,14 @@ class MobileNetClassifier(nn.Module):
     """Multi-label instrument classifier.
 
     Args:
-        spec: sample rate (32 000), channels (the trunk hears their mean), labels and segment of the model.
-        dropout: in the head, in training.
-        level_head: tell how loud each class is as well: after the logits of the classes, the outputs are one value per
+        spec: sample rate (32 000), channels (averaged before the trunk), labels and segment of the model.
+        dropout: dropout rate in the head.
+        level_head: estimate the level of each class as well: the logits of the classes are followed by one value per
             class and one for everything else, whose softmax is the share of the power.
         level_dbfs: see :class:`~stemclean.models.contract.Classifier`.
 
     Raises:
-        ConfigError: another sample rate, or a segment whose quarter is no whole number of cells.
+        ConfigError: another sample rate, or a segment that is not a multiple of four cells.
     """
 
     tells_cells = False
@@ -212,7 +213,7 @@ class MobileNetClassifier(nn.Module):
             window = functional.pad(window, (before, N_FFT - WINDOW - before))
             power = spectrogram(emphasised, n_fft=N_FFT, hop_length=HOP, power=2, window=window)
             bank = kaldi_filterbank(SAMPLE_RATE, N_FFT, N_MELS, 0.0, HIGHEST_HZ).to(power)
-            return _scaled(bank @ power * window.sum().square())  # the transform's own scale
+            return _scaled(bank @ power * window.sum().square())  # undo the normalisation of the spectrogram
 
     @property
     def frequencies(self) -> np.ndarray:
@@ -231,11 +232,11 @@ class MobileNetClassifier(nn.Module):
         return outputs.float()
 
     def outputs(self, net: nn.Module, features: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`~stemclean.models.contract.Classifier`; never called, as the model tells no cells."""
+        """See :class:`~stemclean.models.contract.Classifier`; never called, because ``tells_cells`` is False."""
         raise NotImplementedError
 
     def cell_power(self, features: Tensor) -> Tensor:
-        """See :class:`~stemclean.models.contract.Classifier`; never called, as the model tells no cells."""
+        """See :class:`~stemclean.models.contract.Classifier`; never called, because ``tells_cells`` is False."""
         raise NotImplementedError
 
     def logits(self, outputs: Tensor) -> Tensor:
@@ -246,15 +247,15 @@ class MobileNetClassifier(nn.Module):
         """See :class:`~stemclean.models.contract.Classifier`."""
         if not self.level_head:
             return None
-        shares = outputs[..., len(self.spec.labels) :].float().log_softmax(-1)  # of the power, the last one the rest's
+        shares = outputs[..., len(self.spec.labels) :].float().log_softmax(-1)  # the last one: everything else
         return shares[..., :-1] * (10 / math.log(10))
 
     def windows(self, waveform: Tensor, hop: int) -> Tensor:
         """See :class:`~stemclean.models.contract.Classifier`.
 
-        The trunk is run once over the long spectrogram. A window's cells then differ from those that it would have
-        alone in two ways: at its borders they see the neighbouring sound, and channels are weighed by the sound around
-        each frame instead of by that of the window.
+        The trunk runs once over the long spectrogram. The cells of a window then differ in two ways from those of the
+        window alone: at its borders they see the neighbouring sound, and squeeze-excitation covers the sound around
+        each frame instead of the window.
         """
         if hop % self.stride:
             raise ConfigError(f"a hop of {hop} samples is no multiple of the trunk's stride, {self.stride} samples")
@@ -266,20 +267,20 @@ class MobileNetClassifier(nn.Module):
 
 
 def from_audioset(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of EfficientAT's ``mn04_as`` under the names of :class:`MobileNet`, its 527 outputs included.
+    """Convert EfficientAT's weights ``mn04_as`` to those of :class:`MobileNet`, including its 527 outputs.
 
     Args:
-        state: name -> tensor, as in its file.
+        state: name -> tensor, as in the published file.
     """
     renamed = {}
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):
             continue
-        part = name.replace("conc_se_layers.0.", "").split(".")
-        if part[0] == "classifier":
-            part[1] = str(int(part[1]) - 2)  # the pooling and the flattening stand before it there
-        squeezes = part[-2] in {"fc1", "fc2"} and part[-1] == "weight"
-        renamed[".".join(part)] = tensor[..., None, None] if squeezes else tensor
+        parts = name.replace("conc_se_layers.0.", "").split(".")
+        if parts[0] == "classifier":
+            parts[1] = str(int(parts[1]) - 2)  # there, pooling and flattening are part of the head
+        squeezes = parts[-2] in {"fc1", "fc2"} and parts[-1] == "weight"
+        renamed[".".join(parts)] = tensor[..., None, None] if squeezes else tensor
     return renamed
 
 
@@ -287,10 +288,10 @@ def _scaled(power: Tensor) -> Tensor:
     return ((power + POWER_FLOOR).log() + LOG_OFFSET) / LOG_SCALE
 
 
-def _divisible(width: int, by: int = 8) -> int:
-    """The nearest multiple, but never a tenth below; MobileNet's own rounding."""
-    near = max(by, (width + by // 2) // by * by)
-    return near + by if near < 0.9 * width else near
+def _divisible(width: int, divisor: int = 8) -> int:
+    """Round to the nearest multiple, but never down by more than a tenth, as MobileNet does."""
+    rounded = max(divisor, (width + divisor // 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * width else rounded
 
 
 def build(spec: ModelSpec, **options: object) -> MobileNetClassifier:

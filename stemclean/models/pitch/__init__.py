@@ -1,1 +1,1 @@
-"""Pitch trackers, one architecture a file; the file's name is the architecture's."""
+"""Pitch trackers, one architecture per file; the file has the name of the architecture."""

@@ -18,18 +18,18 @@ from stemclean.models.pitch._classes import NUM_CLASSES, PRIOR_LOGIT, class_cent
 __all__ = ["Crepe", "build"]
 
 FRAME = 1024
-"""Samples of a frame, 64 ms at 16 kHz."""
+"""Length of a frame in samples, 64 ms at 16 kHz."""
 FILTERS = (32, 4, 4, 4, 8, 16)
-"""Of each layer, in multiples of the capacity."""
+"""Number of filters of each layer, in multiples of the capacity."""
 WIDTHS = (512, 64, 64, 64, 64, 64)
-"""Of each layer's filters, in samples of its input."""
+"""Width of the filters of each layer, in samples of its input."""
 FIRST_STRIDE = 4
 SILENCE = 1e-4
-"""-80 dB of full scale: the least deviation that a frame is divided by (ours), so that silence stays small."""
+"""-80 dBFS: minimum deviation that a frame is divided by (ours), so that silence is not amplified."""
 
 
 class Crepe(nn.Module):
-    """CREPE as a :class:`~stemclean.models.contract.PitchTracker`; the defaults are the paper's, but for the hop.
+    """CREPE as a :class:`~stemclean.models.contract.PitchTracker`; the defaults are the paper's, except for the hop.
 
     Args:
         spec: Sample rate, segment and the tracked class.
@@ -52,8 +52,8 @@ class Crepe(nn.Module):
                 for (inputs, outputs), width, stride in zip(pairwise(filters), WIDTHS, strides, strict=True)
             )
         )
-        left = FRAME // FIRST_STRIDE // 2 ** len(WIDTHS)
-        self.classes = nn.Linear(left * filters[-1], NUM_CLASSES)
+        num_positions = FRAME // FIRST_STRIDE // 2 ** len(WIDTHS)
+        self.classes = nn.Linear(num_positions * filters[-1], NUM_CLASSES)
         nn.init.constant_(self.classes.bias, PRIOR_LOGIT)
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -64,9 +64,9 @@ class Crepe(nn.Module):
         frames = padded.unfold(1, FRAME, self.hop)[:, :num_frames].flatten(0, 1)  # (batch * frame, sample)
         frames = frames - frames.mean(1, keepdim=True)
         deviation = (frames.square().mean(1, keepdim=True) + SILENCE**2).sqrt()
-        # Two-dimensional and channels last, which a CPU convolves faster.
+        # Two-dimensional and channels-last convolutions are faster on a CPU.
         planes = (frames / deviation)[:, None, None].contiguous(memory_format=torch.channels_last)
-        hidden = self.layers(planes)[:, :, 0]  # (batch * frame, filter, place)
+        hidden = self.layers(planes)[:, :, 0]  # (batch * frame, filter, position)
         logits: Tensor = self.classes(hidden.transpose(1, 2).flatten(1))
         return logits.float().reshape(batch, num_frames, NUM_CLASSES)
 

@@ -24,9 +24,9 @@ from stemclean.units import cents_to_hz
 __all__ = ["HarmoF0", "build"]
 
 OCTAVE = 1200 / CENTS_STEP
-"""Rows of the log-frequency axis per octave: one per pitch class, 60; the paper has 48."""
+"""Rows of the log-frequency axis per octave: 60, one per pitch class; the paper has 48."""
 POWER_FLOOR = 1e-10
-"""-100 dB of full scale."""
+"""-100 dBFS."""
 
 
 class HarmoF0(nn.Module):
@@ -87,7 +87,7 @@ class _Harmonic(nn.Module):
         self.sum = nn.Sequential(nn.Conv2d(channels * harmonics, channels, 1), nn.ReLU(), nn.BatchNorm2d(channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        """``(batch, 1, frame, row)`` -> ``(batch, channel, frame, class)``; above the last row there is nothing."""
+        """``(batch, 1, frame, row)`` -> ``(batch, channel, frame, class)``; rows above the last one are zero."""
         hidden = self.before(features)
         hidden = functional.pad(hidden, (0, max(0, self.distances[-1] + NUM_CLASSES - hidden.shape[-1])))
         harmonics = [hidden[..., distance : distance + NUM_CLASSES] for distance in self.distances]
@@ -107,17 +107,17 @@ def _octaves(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _rows(sample_rate: int, n_fft: int, harmonics: int) -> Tensor:
-    """Weights of the STFT's bins in each row: straight lines between the two bins around its frequency.
+    """Return the weights of the STFT bins in each row: linear interpolation between the two nearest bins.
 
     Shape:
-        ``(row, freq)``; the rows begin with the classes and end below half the sample rate.
+        ``(row, freq)``; the first rows are those of the classes, the last one is below half the sample rate.
     """
     count = NUM_CLASSES + round(OCTAVE * np.log2(harmonics))
-    place = cents_to_hz(CENTS_OFFSET + CENTS_STEP * np.arange(count)) * n_fft / sample_rate  # in bins
-    place = place[place < n_fft // 2]
+    positions = cents_to_hz(CENTS_OFFSET + CENTS_STEP * np.arange(count)) * n_fft / sample_rate  # in bins
+    positions = positions[positions < n_fft // 2]
     bins = np.arange(n_fft // 2 + 1)
-    weights = np.empty((len(place), len(bins)), np.float32)
-    for row, bin_ in enumerate(place):
+    weights = np.empty((len(positions), len(bins)), np.float32)
+    for row, bin_ in enumerate(positions):
         weights[row] = np.maximum(0, 1 - np.abs(bin_ - bins))
     return torch.from_numpy(weights)
 

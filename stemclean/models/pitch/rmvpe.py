@@ -1,6 +1,7 @@
-"""RMVPE (Wei, Cao, Dan, Chen 2023, arXiv 2306.15412), written from the paper; DJCM (2401.03856) is its sibling.
+"""RMVPE (Wei, Cao, Dan, Chen 2023, arXiv 2306.15412), written from the paper; DJCM (2401.03856) is a related model.
 
-A mel spectrogram, a deep U-Net that keeps its size, a bidirectional GRU along time, and one output per pitch class.
+It consists of a mel spectrogram, a deep U-Net that keeps its size, a bidirectional GRU along time, and one output per
+pitch class.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from stemclean.models.pitch._classes import NUM_CLASSES, PRIOR_LOGIT, class_cent
 __all__ = ["Rmvpe", "build"]
 
 ENERGY_FLOOR = 1e-10
-"""Power of a mel band below which it is silence: -100 dB of full scale (ours; the paper clamps magnitudes at 1e-5)."""
+"""Power below which a mel band is silent: -100 dBFS (ours; the paper clamps magnitudes at 1e-5)."""
 PLANES = 3
-"""What the U-Net gives the recurrent layer, per mel band and frame, as in the paper."""
+"""Features that the recurrent layer gets from the U-Net for each mel band and frame, as in the paper."""
 
 
 class Rmvpe(nn.Module):
-    """RMVPE as a :class:`~stemclean.models.contract.PitchTracker`; the defaults are the paper's, but for the hop.
+    """RMVPE as a :class:`~stemclean.models.contract.PitchTracker`; the defaults are the paper's, except for the hop.
 
     Args:
         spec: Sample rate, segment and the tracked class.

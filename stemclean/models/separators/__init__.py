@@ -1,1 +1,1 @@
-"""What takes a mixture apart: one architecture a file."""
+"""Source separators, one architecture per file."""

@@ -28,7 +28,8 @@ PAPER_BANDS = ((24, 2), (12, 4), (8, 12), (8, 24), (8, 48), (1, 128), (1, 129))
 """The paper's 62 bands at ``n_fft`` 2048 and 44.1 kHz: (how many, bins of each)."""
 
 ROTARY_BASE = 10_000.0
-"""Slowest turn of the rotary embedding, about one per 2 pi times this many places (Su et al. 2021)."""
+"""Base of the rotary embedding: its slowest rotation has a period of about 2 pi times this many positions (Su et al.
+2021)."""
 
 
 class BandSplitRoformer(nn.Module):
@@ -36,16 +37,17 @@ class BandSplitRoformer(nn.Module):
 
     Args:
         spec: sample rate, channels, labels and segment of the model.
-        n_fft: samples of the STFT window.
+        n_fft: length of the STFT window in samples.
         hop_length: samples between frames.
-        bands: (how many, bins of each), low to high, all bins together; None: the paper's.
-        width: of the vector of one band in one frame.
-        depth: pairs of transformers, one along time, one along bands.
-        heads: of each attention; ``width / heads`` must be even, for the rotary embedding.
-        expansion: width of the inner layer of feed-forward and mask networks, in widths.
-        dropout: in attention and feed-forward networks.
-        checkpoint_activations: in training, keep what goes into each transformer and each class's masks alone, and
-            compute what is inside them again on the way back; estimates and gradients are the same.
+        bands: pairs (number of bands, bins per band) from low to high, which must add up to all bins; None: the
+            paper's bands.
+        width: size of the vector that represents one band in one frame.
+        depth: number of pairs of transformers, one along time and one along bands.
+        heads: number of attention heads; ``width / heads`` must be even, for the rotary embedding.
+        expansion: size of the inner layer of feed-forward and mask networks, as a multiple of ``width``.
+        dropout: dropout rate in attention and feed-forward networks.
+        checkpoint_activations: in training, store only the inputs of each transformer and mask network, and recompute
+            their activations in the backward pass; estimates and gradients do not change.
     """
 
     def __init__(
@@ -92,14 +94,14 @@ class BandSplitRoformer(nn.Module):
         with torch.autocast(device, enabled=False):
             spectrum = stft(mixture, n_fft=self.n_fft, hop_length=self.hop_length)  # (batch, channel, freq, frame)
             parts = torch.view_as_real(spectrum).permute(0, 3, 2, 1, 4)  # -> (batch, frame, freq, channel, part)
-        bands_of = [parts[:, :, low:high].flatten(2) for low, high in self.edges]
-        hidden = torch.stack([split(band) for split, band in zip(self.split, bands_of, strict=True)], dim=2)
+        band_features = [parts[:, :, low:high].flatten(2) for low, high in self.edges]
+        hidden = torch.stack([split(band) for split, band in zip(self.split, band_features, strict=True)], dim=2)
         # (batch, frame, band, width)
         for time, bands in zip(self.along_time, self.along_bands, strict=True):
             hidden = self._through(time, hidden.transpose(1, 2)).transpose(1, 2)  # attends along frames, and back
             hidden = self._through(bands, hidden)
         hidden = self.norm(hidden)
-        masks = torch.stack([self._through(self._mask, of_class, hidden) for of_class in self.masks], 1)
+        masks = torch.stack([self._through(self._mask, mask_networks, hidden) for mask_networks in self.masks], 1)
         with torch.autocast(device, enabled=False):
             return istft(
                 torch.view_as_complex(masks) * spectrum[:, None],  # (batch, stem, channel, freq, frame)
@@ -111,7 +113,7 @@ class BandSplitRoformer(nn.Module):
     def _through(self, part: Callable[..., Tensor], *inputs: Any) -> Tensor:
         """Run a part of the network, with activation checkpointing if it is enabled."""
         if self.checkpoint_activations and self.training and torch.is_grad_enabled():
-            result: Tensor = checkpoint(part, *inputs, use_reentrant=False)  # drops the same again
+            result: Tensor = checkpoint(part, *inputs, use_reentrant=False)  # the dropout masks are the same again
             return result
         return part(*inputs)
 
@@ -125,7 +127,7 @@ class BandSplitRoformer(nn.Module):
 
 
 class _Norm(nn.RMSNorm):
-    """Root mean square norm (Zhang and Sennrich 2019), in float32 whatever comes in."""
+    """Root mean square norm (Zhang and Sennrich 2019), computed in float32 for inputs of any precision."""
 
     def forward(self, rows: Tensor) -> Tensor:
         """``(..., width)`` -> the same, float32."""
@@ -133,7 +135,7 @@ class _Norm(nn.RMSNorm):
 
 
 class _Transformer(nn.Module):
-    """Attention along the last axis but one, then a feed-forward network; both after a norm, around both a way."""
+    """Attention along the second-to-last axis, then a feed-forward network, each with a norm and a skip connection."""
 
     def __init__(self, width: int, heads: int, expansion: int, dropout: float) -> None:
         super().__init__()
@@ -151,26 +153,28 @@ class _Transformer(nn.Module):
         )
 
     def forward(self, rows: Tensor) -> Tensor:
-        """``(batch, row, place, width)`` -> the same."""
+        """``(batch, row, position, width)`` -> the same."""
         rows = rows + self._attend(self.attention_norm(rows))
         return rows + self.feed_forward(rows)  # type: ignore[no-any-return]
 
     def _attend(self, rows: Tensor) -> Tensor:
-        batch, num_rows, places, width = rows.shape
-        together = self.query_key_value(rows).reshape(batch * num_rows, places, 3, self.heads, width // self.heads)
-        query, key, value = together.permute(2, 0, 3, 1, 4)  # each (batch * row, head, place, width of a head)
+        batch, num_rows, positions, width = rows.shape
+        projected = self.query_key_value(rows).reshape(batch * num_rows, positions, 3, self.heads, width // self.heads)
+        query, key, value = projected.permute(2, 0, 3, 1, 4)  # each (batch * row, head, place, width of a head)
         attended = functional.scaled_dot_product_attention(
-            _turned(query), _turned(key), value, dropout_p=self.dropout if self.training else 0.0
+            _rotated(query), _rotated(key), value, dropout_p=self.dropout if self.training else 0.0
         )
-        joined = attended.transpose(1, 2).reshape(batch, num_rows, places, width)
+        joined = attended.transpose(1, 2).reshape(batch, num_rows, positions, width)
         return self.out(joined)  # type: ignore[no-any-return]
 
 
-def _turned(rows: Tensor) -> Tensor:
-    """Rotary embedding: pairs of numbers turned by an angle that grows with the place (Su et al. 2021, section 3.2).
+def _rotated(rows: Tensor) -> Tensor:
+    """Apply the rotary embedding: rotate pairs of numbers by an angle proportional to the position.
+
+    Source: Su et al. 2021, section 3.2.
 
     Shape:
-        ``(..., place, width)`` -> the same.
+        ``(..., position, width)`` -> the same.
     """
     half = rows.shape[-1] // 2
     speeds = ROTARY_BASE ** (-torch.arange(half, device=rows.device, dtype=torch.float32) / half)
@@ -181,7 +185,7 @@ def _turned(rows: Tensor) -> Tensor:
 
 
 def _mask(width: int, inner: int, outputs: int) -> nn.Sequential:
-    """The mask network of one band of one class."""
+    """Return the mask network of one band of one class."""
     return nn.Sequential(nn.Linear(width, inner), nn.Tanh(), nn.Linear(inner, 2 * outputs), nn.GLU(-1))
 
 

@@ -22,9 +22,9 @@ __all__ = ["MASKS", "SpectrogramUNet", "build"]
 
 Mask = Literal["magnitude", "complex"]
 MASKS: dict[Mask, int] = {"magnitude": 1, "complex": 3}
-"""Numbers per class and bin: a factor in [0, 1] on the magnitude; and a direction that turns the phase."""
+"""Outputs per class and bin: a factor in [0, 1] on the magnitude; for "complex" also a rotation of the phase."""
 AMPLITUDE_FLOOR = 1e-5
-"""-100 dB of full scale, added to magnitudes before their logarithm is taken."""
+"""-100 dBFS, added to magnitudes before taking their logarithm."""
 
 
 class SpectrogramUNet(nn.Module):
@@ -32,16 +32,16 @@ class SpectrogramUNet(nn.Module):
 
     Args:
         spec: sample rate, channels, labels and segment of the model.
-        n_fft: samples of the STFT window; DJCM's is 2048.
-        hop_length: samples between frames; DJCM's is 320, 20 ms.
+        n_fft: length of the STFT window in samples; 2048 in DJCM.
+        hop_length: samples between frames; 320 (20 ms) in DJCM.
         mask: a key of :data:`MASKS`.
-        fold: neighbouring bins that become planes of the U-Net's input; its first level then has so many times fewer
-            points.
-        channels, depth, blocks, inner_blocks, growth, most, time_levels: of the U-Net, see
+        fold: number of neighbouring bins that become input planes of the U-Net, which reduces the size of its first
+            level by this factor.
+        channels, depth, blocks, inner_blocks, growth, most, time_levels: size of the U-Net, see
             :class:`~stemclean.models.deep_unet.DeepUNet`.
 
     Raises:
-        ConfigError: no such mask, or bins that cannot be folded.
+        ConfigError: unknown mask, or a number of bins that ``fold`` does not divide.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SpectrogramUNet(nn.Module):
             numbers = numbers.float().unflatten(1, (len(self.spec.labels), self.spec.channels, self.parts, self.fold))
             # (batch, stem, channel, part, fold, frame, row) -> (batch, stem, channel, part, freq, frame)
             numbers = numbers.permute(0, 1, 2, 3, 6, 4, 5).flatten(4, 5)
-            numbers = functional.pad(numbers, (0, 0, 0, 1), value=-1e4)  # nothing in the highest bin
+            numbers = functional.pad(numbers, (0, 0, 0, 1), value=-1e4)  # the mask of the highest bin is 0
             return istft(
                 self._mask(numbers) * spectrum[:, None],
                 n_fft=self.n_fft,
@@ -110,7 +110,7 @@ class SpectrogramUNet(nn.Module):
         magnitude = numbers[:, :, :, 0].sigmoid()
         if self.parts == 1:
             return magnitude
-        real, imaginary = numbers[:, :, :, 1].tanh() + 1.0, numbers[:, :, :, 2].tanh()  # straight on at first
+        real, imaginary = numbers[:, :, :, 1].tanh() + 1.0, numbers[:, :, :, 2].tanh()  # no rotation at first
         length = (real.square() + imaginary.square() + 1e-8).sqrt()
         return torch.complex(magnitude * real / length, magnitude * imaginary / length)
 

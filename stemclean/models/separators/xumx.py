@@ -19,7 +19,7 @@ from stemclean.models.contract import ModelSpec
 __all__ = ["CrossNetOpenUnmix", "build"]
 
 AMPLITUDE_FLOOR = 1e-5
-"""-100 dB: the least deviation of an input bin, so that an empty bin is not blown up."""
+"""-100 dB: minimum deviation of an input bin, so that an empty bin is not amplified."""
 
 
 class CrossNetOpenUnmix(nn.Module):

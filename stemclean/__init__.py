@@ -1,7 +1,7 @@
 """Clean stem datasets for music source separation.
 
-A verb lives in the module of its name (``from stemclean.refine import refine``); what most programs need
-besides stands here. Names are imported when they are first used, so that ``import stemclean`` costs nothing.
+Each command has a function in the module of its name (``from stemclean.refine import refine``). Other names that most
+programs need are here. They are imported when first used, so that ``import stemclean`` is fast.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _HOMES = {
     "load": "layouts",
     "scan": "layouts",
 }
-"""Public name -> the module that holds it."""
+"""Public name -> its module."""
 
 _MODULES = frozenset(
     "corrupt evaluate evaluate_pitch evaluate_separation export f0 layouts manifest pseudo_label refine".split()
     + "separate train_classifier train_joint train_separator train_tracker trim".split()
 )
-"""Modules that ``import stemclean`` alone makes reachable, as ``stemclean.manifest.read(...)``."""
+"""Modules that are available after ``import stemclean``, such as ``stemclean.manifest.read(...)``."""
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604  all are strings
 

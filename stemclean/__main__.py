@@ -1,4 +1,4 @@
-"""``python -m stemclean`` is ``stemclean``."""
+"""Run stemclean as ``python -m stemclean``."""
 
 from stemclean import stopping
 
@@ -6,7 +6,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; signals are taken before the rest is imported, which takes a moment."""
+    """Run the command line; signal handlers are installed first, because importing the rest takes a moment."""
     stopping.install()
     from stemclean.cli import main as run
 

@@ -146,11 +146,11 @@ def _nothing_usable(folder: Path, skipped: Sequence[Skip]) -> ConfigError:
 def _songs(stems: Sequence[Stem], faults: Mapping[str, Fault]) -> list[dict[str, Stem]]:
     """Group the stems by song; each song maps output paths to stems."""
     songs: dict[str, dict[str, Stem]] = {}
-    taken: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for stem in stems:
         name = f"{_safe(stem.track)}/{faults[stem.id].claimed}"
-        taken[name] += 1
-        path = f"{name}_{taken[name]}.flac" if taken[name] > 1 else f"{name}.flac"
+        counts[name] += 1
+        path = f"{name}_{counts[name]}.flac" if counts[name] > 1 else f"{name}.flac"
         songs.setdefault(song_of(stem), {})[path] = stem
     return list(songs.values())
 
@@ -213,15 +213,15 @@ def _claim(destination: Path, created: Created) -> None:
     Raises:
         ConfigError: it holds the files of another run, or other files.
     """
-    found: Created | None = None
+    owner: Created | None = None
     if (destination / TRUTH).exists():
-        found = manifest.read(destination / TRUTH).created
+        owner = manifest.read(destination / TRUTH).created
     elif (destination / UNFINISHED).exists():
         with suppress(ValueError):  # not written by this verb
-            found = Created.model_validate_json((destination / UNFINISHED).read_bytes())
+            owner = Created.model_validate_json((destination / UNFINISHED).read_bytes())
     elif not destination.exists() or all(path.name[0] == "." for path in destination.iterdir()):
-        found = created
-    if found != created:
+        owner = created
+    if owner != created:
         raise ConfigError(f"{destination} holds other files", "choose a new folder, or remove this one first")
     with replacing(destination / UNFINISHED) as temporary:
         temporary.write_text(created.model_dump_json(), encoding="utf-8")

@@ -103,7 +103,7 @@ def check_room(temporary: Path, error: Exception | None = None) -> None:
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of the bytes of a file, in hex."""
+    """Return the SHA-256 of the bytes of a file, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -145,7 +145,7 @@ def hold(file: IO[bytes], *, exclusive: bool = True) -> bool:
 
 
 def short(name: str) -> str:
-    """A name that is short enough to be extended: unchanged, or its beginning and a checksum.
+    """Return a name that is short enough to be extended: unchanged, or its beginning and a checksum.
 
     >>> short("drums.wav"), len(short("x" * 255))
     ('drums.wav', 200)
@@ -158,7 +158,7 @@ def short(name: str) -> str:
 
 
 def _reserved(path: Path) -> tuple[Path, IO[bytes]]:
-    """A new, locked file next to another."""
+    """Create a new, locked file next to another."""
     while True:
         temporary = path.with_name(f".{short(path.name)}.stemclean-{secrets.token_hex(4)}.tmp")
         file = temporary.open("xb")

@@ -58,16 +58,16 @@ def json_of(text: str, *, line: int = 1, any_depth: bool = False) -> Any:
     stemclean.documents.FlawError: line 1, column 10: duplicate key "a" in an object
     """
     try:
-        document = json.loads(text, object_pairs_hook=_once, parse_int=_whole)
+        document = json.loads(text, object_pairs_hook=_unique_keys, parse_int=_integer)
         if any_depth or not _is_deep(document):
             return document
         raise RecursionError
     except json.JSONDecodeError as error:
         cut = not text[error.pos :].strip() or error.msg.startswith("Unterminated")
-        raise FlawError(_place(text, error.pos, line), f"not JSON: {error.msg}", cut=cut) from None
+        raise FlawError(_position(text, error.pos, line), f"not JSON: {error.msg}", cut=cut) from None
     except (ValueError, RecursionError):
         at, problem = next(_flaws_of_json(text), (0, "not JSON that can be read"))
-        raise FlawError(_place(text, at, line), problem) from None
+        raise FlawError(_position(text, at, line), problem) from None
 
 
 def toml_of(text: str) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def toml_of(text: str) -> dict[str, Any]:
     stemclean.documents.FlawError: b.c: a whole number of more than 64 bits
     """
     for begin, problem in _flaws_of_toml(text):  # first, since keys of thousands of parts take the parser hours
-        raise FlawError(_place(text, begin), problem)
+        raise FlawError(_position(text, begin), problem)
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -103,18 +103,18 @@ _PLAIN = (
 
 
 def _in_plain_words(message: str) -> str:
-    """A message of the parser, without Python tuples."""
+    """Return a message of the parser without Python tuples."""
     for theirs, ours in _PLAIN:
         if match := re.fullmatch(theirs, message, re.DOTALL):
             return ours.format(*(name.replace("'", "").replace(", ", ".")[:80] for name in match.groups()))
     return message
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
         raise ValueError("duplicate key")
-    return found
+    return document
 
 
 def _is_deep(document: Any) -> bool:
@@ -127,7 +127,7 @@ def _is_deep(document: Any) -> bool:
     return True
 
 
-def _whole(digits: str) -> int:
+def _integer(digits: str) -> int:
     if len(digits.lstrip("-")) > LONGEST_NUMBER:
         raise ValueError("a long number")
     return int(digits)
@@ -137,7 +137,7 @@ def _line(text: str, at: int, first: int = 1) -> int:
     return first + text.count("\n", 0, at)
 
 
-def _place(text: str, at: int, first: int = 1) -> str:
+def _position(text: str, at: int, first: int = 1) -> str:
     column = at - text.rfind("\n", 0, at)
     return f"line {_line(text, at, first)}, column {column}"
 
@@ -151,7 +151,7 @@ _TOML = re.compile(
 
 
 def _flaws_of_json(text: str) -> Iterator[tuple[int, str]]:
-    """Positions in a text at which :func:`json_of` refuses it, and the reasons."""
+    """Yield the positions in a text at which :func:`json_of` refuses it, and the reasons."""
     inside: list[set[str] | None] = []  # the keys so far of each object, none of a list
     last, at = "", 0
     for token in _JSON.finditer(text):
@@ -174,7 +174,7 @@ def _flaws_of_json(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _flaws_of_toml(text: str) -> Iterator[tuple[int, str]]:
-    """Positions in a text that the TOML parser cannot handle, and the reasons."""
+    """Yield the positions in a text that the TOML parser cannot handle, and the reasons."""
     depth = parts = 0  # nesting of brackets, and parts of the key
     for token in _TOML.finditer(text):
         word = token.group()
@@ -188,16 +188,16 @@ def _flaws_of_toml(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _unlike_toml(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names of settings whose values this parser accepts but TOML does not allow, and the reasons."""
-    waiting: list[tuple[str, Any, int]] = [("", document, 0)]
-    while waiting:
-        name, value, depth = waiting.pop()
+    """Yield the names of settings whose values this parser accepts but TOML does not allow, and the reasons."""
+    pending: list[tuple[str, Any, int]] = [("", document, 0)]
+    while pending:
+        name, value, depth = pending.pop()
         if depth > DEEPEST:
             yield name[:80] + "…", "nested too deeply"
             return
         if isinstance(value, dict):
-            waiting += [(f"{name}.{key}" if name else key, item, depth + 1) for key, item in value.items()]
+            pending += [(f"{name}.{key}" if name else key, item, depth + 1) for key, item in value.items()]
         elif isinstance(value, list):
-            waiting += [(f"{name}[{number}]", item, depth + 1) for number, item in enumerate(value)]
+            pending += [(f"{name}[{number}]", item, depth + 1) for number, item in enumerate(value)]
         elif isinstance(value, int) and not -LARGEST_OF_TOML <= value < LARGEST_OF_TOML:
             yield name, "a whole number of more than 64 bits"

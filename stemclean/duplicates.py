@@ -55,11 +55,11 @@ def groups(stems: Iterable[Stem]) -> list[list[Stem]]:
 def copies_of(held: Iterable[Stem], stems: Iterable[Stem]) -> set[str]:
     """Return the ids of the stems that have the same audio as one of ``held``, without those of ``held`` itself."""
     held, stems = list(held), list(stems)
-    own = {stem.id for stem in held}
+    held_ids = {stem.id for stem in held}
     audio = same_audio([*held, *stems])
     sounds = set(audio[: len(held)]) - {None}
-    others = zip(stems, audio[len(held) :], strict=True)
-    return {stem.id for stem, sound in others if sound in sounds and stem.id not in own}
+    candidates = zip(stems, audio[len(held) :], strict=True)
+    return {stem.id for stem, sound in candidates if sound in sounds and stem.id not in held_ids}
 
 
 def counted(stems: Iterable[Stem]) -> dict[str, int]:
@@ -69,13 +69,17 @@ def counted(stems: Iterable[Stem]) -> dict[str, int]:
         Number of ``sounds`` that occur in several stems, and of these ``stems``; number of the stems that have a copy
         ``in_song``, ``across_songs`` and ``across_splits``.
     """
-    found = groups(stems)
+    duplicates = groups(stems)
     return {
-        "sounds": len(found),
-        "stems": sum(len(group) for group in found),
-        "in_song": sum(sum(other.track == stem.track for other in group) > 1 for group in found for stem in group),
-        "across_songs": sum(any(other.track != stem.track for other in group) for group in found for stem in group),
-        "across_splits": sum(any(other.split != stem.split for other in group) for group in found for stem in group),
+        "sounds": len(duplicates),
+        "stems": sum(len(group) for group in duplicates),
+        "in_song": sum(sum(other.track == stem.track for other in group) > 1 for group in duplicates for stem in group),
+        "across_songs": sum(
+            any(other.track != stem.track for other in group) for group in duplicates for stem in group
+        ),
+        "across_splits": sum(
+            any(other.split != stem.split for other in group) for group in duplicates for stem in group
+        ),
     }
 
 
@@ -99,8 +103,8 @@ def left_out(stems: Sequence[Stem]) -> dict[str, str]:
         elif len({frozenset(stem.labels) for stem in training}) > 1:
             reasons |= {stem.id: OTHER_CLASS for stem in training}
         else:
-            kept = {stem.id for stem in first_of_each(training)}
-            reasons |= {stem.id: "duplicate_in_song" for stem in training if stem.id not in kept}
+            kept_ids = {stem.id for stem in first_of_each(training)}
+            reasons |= {stem.id: "duplicate_in_song" for stem in training if stem.id not in kept_ids}
     return reasons
 
 

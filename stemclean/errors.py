@@ -226,7 +226,7 @@ _WORDS = (
 
 
 def in_plain_words(message: str) -> str:
-    """A message of pydantic about a value, in words that follow the name of the value.
+    """Rephrase a message of pydantic about a value, to be written after the name of the value.
 
     >>> in_plain_words("Input should be greater than or equal to 0"), in_plain_words("Field required")
     ('must be 0 or more', 'is missing')
@@ -238,7 +238,7 @@ def in_plain_words(message: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""A text with control characters and invisible characters escaped.
+    r"""Escape control characters and invisible characters in a text.
 
     File names and texts in files are untrusted: they must not be able to colour, hide, reverse or break a line.
 

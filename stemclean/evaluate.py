@@ -82,10 +82,10 @@ def evaluate_labels(refined: Manifest | str | Path, truth: Manifest | str | Path
             "evaluate the output of: stemclean refine DATA -o refined.json",
         )
     labels = truth.labels
-    true = _mask([true_stem.labels for _, true_stem in pairs], labels)
-    found = _mask([refined_stem.labels for refined_stem, _ in pairs], labels)
+    true_labels = _mask([true_stem.labels for _, true_stem in pairs], labels)
+    predicted = _mask([refined_stem.labels for refined_stem, _ in pairs], labels)
     claimed = _mask([true_stem.claimed for _, true_stem in pairs], labels)
-    wrong = (true != claimed).any(1)
+    wrong = (true_labels != claimed).any(1)
     flagged = np.array([_flagged(stem) for stem, _ in pairs])
     score = np.array([1.0 - _quality(stem) for stem, _ in pairs])
     report: dict[str, Any] = {
@@ -95,14 +95,14 @@ def evaluate_labels(refined: Manifest | str | Path, truth: Manifest | str | Path
         "stems/unmatched_refined": sorted(set(by_id) - {stem.id for _, stem in pairs}),
         "stems/unmatched_truth": sorted(stem.id for stem in truth.stems if stem.id not in by_id),
     }
-    report |= _under("labels", tagging.evaluate(true, found, labels))
-    report |= _under("claims", tagging.evaluate(true, claimed, labels))
+    report |= _under("labels", tagging.evaluate(true_labels, predicted, labels))
+    report |= _under("claims", tagging.evaluate(true_labels, claimed, labels))
     report |= _under("detection", tagging.evaluate_detection(wrong, flagged, score))
     groups = _groups([true_stem for _, true_stem in pairs], wrong)
     for name, members in groups.items():
         report[f"fault/{name}/num"] = len(members)
         report[f"fault/{name}/{'flagged' if name == 'none' else 'recall'}"] = float(flagged[members].mean())
-        report[f"fault/{name}/labels_right"] = tagging.exact_match(true[members], found[members])
+        report[f"fault/{name}/labels_right"] = tagging.exact_match(true_labels[members], predicted[members])
     report |= _under("regions", _regions(pairs, labels))
     report |= _under("levels", bleed_levels(pairs))
     return report
@@ -135,15 +135,15 @@ def bleed_levels(pairs: Sequence[tuple[Stem, Stem]]) -> dict[str, Any]:
     true = np.array([level for _, _, level in bleeds])
     levels = [bleed_level(refined, truth) for refined, truth, _ in bleeds]
     estimated = np.array([np.nan if level is None else level for level in levels])
-    found = ~np.isnan(estimated)
-    errors = np.where(found, estimated, true.mean()) - true
+    is_found = ~np.isnan(estimated)
+    errors = np.where(is_found, estimated, true.mean()) - true
     from_mean = np.abs(true - true.mean())
     return {
         "bleeds": len(true),
-        "found": int(found.sum()),
-        "error_db": _mean(np.abs(errors[found])),
-        "bias_db": _mean(errors[found]),
-        "mean_error_db": _mean(from_mean[found]),
+        "found": int(is_found.sum()),
+        "error_db": _mean(np.abs(errors[is_found])),
+        "bias_db": _mean(errors[is_found]),
+        "mean_error_db": _mean(from_mean[is_found]),
         "error_all_db": _mean(np.abs(errors)),
         "mean_error_all_db": _mean(from_mean),
     }
@@ -177,11 +177,11 @@ def _regions(pairs: Sequence[tuple[Stem, Stem]], labels: Sequence[str]) -> dict[
         return {}
     parts = []
     for refined, truth in comparable:
-        true, found = (segments.activity(spans_by_label(stem), labels, truth.duration) for stem in (truth, refined))
+        true, predicted = (segments.activity(spans_by_label(stem), labels, truth.duration) for stem in (truth, refined))
         unclaimed = np.array([label not in truth.claimed for label in labels])
-        parts.append((true, found, np.broadcast_to(unclaimed, true.shape)))
-    true, found, mask = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return {"stems": len(comparable), **segments.evaluate(true, found, mask, labels)}
+        parts.append((true, predicted, np.broadcast_to(unclaimed, true.shape)))
+    true, predicted, mask = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return {"stems": len(comparable), **segments.evaluate(true, predicted, mask, labels)}
 
 
 def spans_by_label(stem: Stem) -> dict[str, list[tuple[float, float]]]:
@@ -217,8 +217,8 @@ def _groups(truth: list[Stem], wrong: np.ndarray) -> dict[str, list[int]]:
     return dict(sorted(groups.items()))
 
 
-def _manifest(given: Manifest | str | Path) -> Manifest:
-    return given if isinstance(given, Manifest) else manifest.read(given)
+def _manifest(data: Manifest | str | Path) -> Manifest:
+    return data if isinstance(data, Manifest) else manifest.read(data)
 
 
 def _mask(sets: list[list[str]], labels: list[str]) -> np.ndarray:

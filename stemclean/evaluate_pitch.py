@@ -111,9 +111,9 @@ def _check_unread(path: Path, sides: Sequence[Path], pairs: Sequence[Pair]) -> N
         raise ConfigError(f"{path} is an input and would be overwritten", "name a new file with --csv")
 
 
-def _read(label: Label, other: Label, failures: list[Failure]) -> F0Track | None:
+def _read(label: Label, partner: Label, failures: list[Failure]) -> F0Track | None:
     """Read the f0 of one side; if there is no audio beside it, the duration comes from the audio of the other side."""
-    duration = None if label.format else label.duration() or other.duration()
+    duration = None if label.format else label.duration() or partner.duration()
     try:
         return f0_labels.read(label.path, label.format, beside=f0_labels.Beside(duration, label.song))
     except LabelError as error:

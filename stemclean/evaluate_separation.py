@@ -82,16 +82,18 @@ def evaluate_separation(
         songs, failures = pair(
             layouts.load(reference, profile=profile, quiet=quiet), layouts.load(estimate, profile=profile, quiet=quiet)
         )
-        taken: set[str] = set()
-        places = [results.track_file(song.track, taken) for song in songs]
-        results.check_outputs([output / place for place in [*places, SUMMARY]])
+        used_names: set[str] = set()
+        track_files = [results.track_file(song.track, used_names) for song in songs]
+        results.check_outputs([output / track_file for track_file in [*track_files, SUMMARY]])
         evaluated, tracks = [], []
-        for (result, lost), place in zip(_measured(songs, metrics, workers, quiet=quiet), places, strict=True):
+        for (result, lost), track_file in zip(
+            _measured(songs, metrics, workers, quiet=quiet), track_files, strict=True
+        ):
             failures += lost
             if result is not None:
-                results.write_json(results.museval_document(result.song.labels, result.scores), output / place)
+                results.write_json(results.museval_document(result.song.labels, result.scores), output / track_file)
                 evaluated.append(result)
-                tracks.append({"file": place, **_track(result, metrics)})
+                tracks.append({"file": track_file, **_track(result, metrics)})
         labels = [label for label in profile.labels if any(label in result.song.labels for result in evaluated)]
         labels += sorted({label for result in evaluated for label in result.song.labels} - set(labels))
         report = {

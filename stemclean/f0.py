@@ -106,7 +106,7 @@ def find_f0(
         record = _record(output, loaded, config, resume=resume) if alone is None else None
         if record:
             record.check(songs)
-        done: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         skipped: list[Skip] = []
         sounds = Unchanged()
         for name, path in tqdm(songs.items(), "follow", unit="song", disable=True if quiet else None):
@@ -119,9 +119,9 @@ def find_f0(
                 target = output / _file(name, config.format) if record else output
                 f0_labels.write(track, target, config.format)
                 file = target.relative_to(output if record else output.parent)
-                done[name] = {"sha256": sha256, **_describe(track, file)}
+                entries[name] = {"sha256": sha256, **_describe(track, file)}
                 if record:
-                    record.add(name, done[name])
+                    record.add(name, entries[name])
             except AudioError as error:
                 skipped.append(Skip(path=path.as_posix(), reason=error.reason, detail=error.detail))
             except OSError as error:
@@ -131,7 +131,7 @@ def find_f0(
         if record:
             for skip in skipped:
                 record.skip(skip)
-        report = record.written() if record else {"songs": done, **_settings(loaded, config)}
+        report = record.written() if record else {"songs": entries, **_settings(loaded, config)}
         skips = [skip.model_dump(exclude_none=True) for skip in skipped]
         return {**report, "skipped": skips, "output": str(output), "seconds": time.monotonic() - began}
 
@@ -205,13 +205,13 @@ def _song_name(path: Path, expected: str) -> str:
 
 def _in_folder(folder: Path, expected: str) -> Iterator[tuple[str, Path]]:
     """Yield the name and the file of each song in a folder."""
-    found = audio_files(folder)
-    matching = {path for path in found if FOUR_STEMS.exact(path.stem) == expected}
+    paths = audio_files(folder)
+    matching = {path for path in paths if FOUR_STEMS.exact(path.stem) == expected}
     songs = {path.parent for path in matching}
-    for path in found:
+    for path in paths:
         inside = path.parent.relative_to(folder)
         if path in matching:
-            several = sum(other.parent == path.parent for other in matching) > 1
+            several = sum(match.parent == path.parent for match in matching) > 1
             name = inside.as_posix() if inside.parts else folder.resolve().name
             yield (inside / path.stem).as_posix() if several else name, path
         elif path.parent not in songs:

@@ -47,19 +47,19 @@ def only_writer(output: str | Path, *, folder: bool = False, also: Sequence[str 
         return
     if folder and output.exists() and not output.is_dir():
         raise ConfigError(f"{output} is a file, but must be a folder", "name a new folder")
-    place = output if folder else output.parent
-    lock = place / (".stemclean.lock" if folder else f".{short(output.name)}.stemclean.lock")
-    made = [parent for parent in (place, *place.parents) if not parent.exists()]
-    with writing(lock if place.exists() else place):
-        place.mkdir(parents=True, exist_ok=True)
+    locked_folder = output if folder else output.parent
+    lock = locked_folder / (".stemclean.lock" if folder else f".{short(output.name)}.stemclean.lock")
+    created = [parent for parent in (locked_folder, *locked_folder.parents) if not parent.exists()]
+    with writing(lock if locked_folder.exists() else locked_folder):
+        locked_folder.mkdir(parents=True, exist_ok=True)
     try:
         with _locked(lock, output), tidily():
-            sweep(place, deep=folder)
-            for other in also:
-                sweep(other, deep=True)
+            sweep(locked_folder, deep=folder)
+            for also_folder in also:
+                sweep(also_folder, deep=True)
             yield
     finally:
-        for parent in made:
+        for parent in created:
             with suppress(OSError):  # it is not empty
                 parent.rmdir()
 
@@ -127,7 +127,7 @@ def _locked(lock: Path, output: Path) -> Iterator[None]:
 
 
 def _opened(lock: Path, output: Path) -> FileIO:
-    """The lock file, locked for this process, but not for processes forked from it."""
+    """Open the lock file, locked for this process, but not for processes forked from it."""
     while True:
         file = lock.open("a+b", buffering=0)
         try:

@@ -73,7 +73,7 @@ def labelled_regions(
     for start, end in active:
         first, last = int(start / step), min(int(np.ceil(end / step)), len(present))
         for index in range(first, last):
-            held = [label for label, there in zip(labels, present[index], strict=True) if there]
+            held = [label for label, is_present in zip(labels, present[index], strict=True) if is_present]
             begin = round_seconds(max(start, index * step))
             until = round_seconds(min(end, (index + 1) * step) if index < last - 1 else end)
             if until <= begin:

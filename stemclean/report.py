@@ -31,7 +31,7 @@ NO_FAILURE = frozenset({SkipReason.MIXTURE, SkipReason.SILENT})
 
 
 def skips(skipped: Iterable[Skip]) -> dict[str, Any]:
-    """The files that were skipped.
+    """Summarise the files that were skipped.
 
     Returns:
         - ``failures``: those that *this* run could not use, each with ``path``, ``reason``, ``detail``. Recognised
@@ -53,7 +53,7 @@ def skips(skipped: Iterable[Skip]) -> dict[str, Any]:
 
 
 def describe_refined(manifest: Manifest) -> dict[str, Any]:
-    """A short summary of the result of :func:`stemclean.refine.refine`.
+    """Summarise the result of :func:`stemclean.refine.refine`.
 
     Returns:
         - ``stems``: number of stems; ``verdicts``: action -> number of stems.
@@ -90,7 +90,7 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
 
 
 def describe_completed(manifest: Manifest) -> dict[str, Any]:
-    """A short summary of the result of :func:`stemclean.pseudo_label.pseudo_label`.
+    """Summarise the result of :func:`stemclean.pseudo_label.pseudo_label`.
 
     Returns:
         - ``stems``: number of stems; ``root``, ``weights`` (``uri``, ``sha256``).
@@ -126,7 +126,7 @@ def describe_completed(manifest: Manifest) -> dict[str, Any]:
 
 
 def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
-    """A short summary of a trimmed manifest.
+    """Summarise a trimmed manifest.
 
     Returns:
         ``stems``; ``classes``: class -> number of ``stems``, seconds ``before`` and ``after``; ``silent``: paths of
@@ -153,7 +153,7 @@ def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
 
 
 def describe_exported(exported: Mapping[str, Any]) -> dict[str, Any]:
-    """A short summary of an export.
+    """Summarise an export.
 
     Args:
         exported: :meth:`stemclean.export.ExportReport.to_dict`.
@@ -166,7 +166,7 @@ def describe_exported(exported: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe_planted(truth: Manifest) -> dict[str, Any]:
-    """A short summary of the ground truth of a corrupted dataset.
+    """Summarise the ground truth of a corrupted dataset.
 
     Returns:
         ``stems``; ``faults``: kind of fault -> number of stems (``none``: unchanged); ``turned_down``: as in
@@ -181,7 +181,7 @@ def describe_planted(truth: Manifest) -> dict[str, Any]:
 
 
 def describe_training(card: Mapping[str, Any]) -> dict[str, Any]:
-    """The result of :func:`stemclean.train_classifier.train_classifier`, without history and recipe.
+    """Summarise the result of :func:`stemclean.train_classifier.train_classifier`, without history and recipe.
 
     Returns:
         ``output``, ``labels``, ``parameters``, validation ``metrics``, ``data``, ``seconds``; ``published``: the URI on

@@ -131,10 +131,10 @@ def _songs(source: Path) -> dict[str, Path]:
     if source.is_file():
         named_mixture = FOUR_STEMS.find(source.stem) == MIXTURE
         return {source.resolve().parent.name if named_mixture else source.stem: source}
-    found = audio_files(source)
-    with_mixture = {path.parent for path in found if FOUR_STEMS.find(path.stem) == MIXTURE}
+    paths = audio_files(source)
+    with_mixture = {path.parent for path in paths if FOUR_STEMS.find(path.stem) == MIXTURE}
     songs: dict[str, Path] = {}
-    for path in found:
+    for path in paths:
         if path.parent in with_mixture and FOUR_STEMS.find(path.stem) != MIXTURE:
             continue
         name = _name(path, source)
@@ -282,14 +282,14 @@ def _estimates(
 
 def _fit_length(sound: Iterator[Waveform], num_samples: int, channels: int) -> Iterator[Waveform]:
     """Cut or zero-pad a sound to a length, because resampling twice may add or lose a sample."""
-    left = num_samples
+    remaining = num_samples
     for rows in sound:
-        part = rows[:, :left]
-        left -= part.shape[1]
+        part = rows[:, :remaining]
+        remaining -= part.shape[1]
         if part.shape[1]:
             yield part
-    if left:
-        yield np.zeros((channels, left), np.float32)
+    if remaining:
+        yield np.zeros((channels, remaining), np.float32)
 
 
 def _record(folder: Path, loaded: weights.Weights, config: SeparateConfig, *, resume: bool) -> Record:

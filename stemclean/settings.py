@@ -75,11 +75,11 @@ class SettingError(ConfigError):
         self.key = key
 
     def at(self, where: str) -> SettingError:
-        """The same error with the source of the setting, a file or an option."""
+        """Return the same error with the source of the setting, a file or an option."""
         return SettingError(self.key, f"{where}: {self.message}", self.hint)
 
     def under(self, section: str) -> SettingError:
-        """The same error with all names in a section."""
+        """Return the same error with all names in a section."""
         key = f"{section}.{self.key}"
         return SettingError(key, self.message.replace(self.key, key, 1), self.hint)
 
@@ -125,26 +125,26 @@ class Settings(BaseModel):
 
     @classmethod
     def key(cls, name: str) -> str:
-        """The full name of one of its settings."""
+        """Return the full name of one of its settings."""
         return f"{cls.section}.{name}" if cls.section else name
 
     def to_dict(self, *, given: bool = False) -> dict[str, Any]:
-        """All settings, ready for JSON, or with ``given`` only those without defaulted values."""
+        """Return all settings in JSON types, or with ``given`` only those that were set explicitly."""
         return self.model_dump(exclude_unset=given)
 
     def changed(self, **values: Any) -> Self:
-        """A copy with other values, which are validated as well."""
-        kept = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self)(**{**kept, **values})
+        """Return a copy with other values, which are validated as well."""
+        explicit = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self)(**{**explicit, **values})
 
 
 def frozen(value: Any) -> Any:
-    """The value with all lists turned into tuples, nested ones as well."""
+    """Convert all lists in a value to tuples, including nested ones."""
     return tuple(frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _refused(kind: type[Settings], values: Mapping[str, Any], error: ValidationError) -> SettingError:
-    """The first error. Unknown names come first, since a value may be missing because its name is misspelt."""
+    """Return the first error. Unknown names come first, because a value may be missing due to a misspelt name."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     name = str(fault["loc"][0])
@@ -156,7 +156,7 @@ def _refused(kind: type[Settings], values: Mapping[str, Any], error: ValidationE
 
 
 def shown(value: Any) -> str:
-    """A value as written in TOML, cut to :data:`LONGEST_SHOWN` characters.
+    """Format a value as in TOML, cut to :data:`LONGEST_SHOWN` characters.
 
     >>> shown([0.9, True, "a"]), shown(10**400)
     ('[0.9, true, "a"]', 'a number of 401 digits')
@@ -180,7 +180,7 @@ def shown(value: Any) -> str:
 
 
 def _digits(number: int) -> int:
-    """Number of digits of an integer, which may be too large to be converted to text."""
+    """Return the number of digits of an integer, which may be too large to be converted to text."""
     estimate = int(abs(number).bit_length() * 0.30103)
     return estimate + 1 if abs(number) >= 10**estimate else estimate
 
@@ -193,7 +193,7 @@ def _cut(text: str) -> str:
 
 
 def allowed(kind: type[Settings], name: str) -> str:
-    """The allowed values of a field, in words that follow "it must be"."""
+    """Return the allowed values of a field, in words that follow "it must be"."""
     return _in_words(_schema(kind)["properties"][name])
 
 
@@ -366,12 +366,12 @@ _NEVER_TEXT = frozenset({"a whole number of more than 64 bits", "nested too deep
 
 
 def assignments(settings: Iterable[str | Assignment]) -> list[Assignment]:
-    """Parse each; those that are already parsed are returned unchanged."""
+    """Parse several assignments; those that are already parsed are returned unchanged."""
     return [setting if isinstance(setting, Assignment) else assignment(setting) for setting in settings]
 
 
 def merged(document: Mapping[str, Any], given: Iterable[Assignment]) -> dict[str, Any]:
-    """A copy of nested settings with some values changed; the last assignment of a key wins.
+    """Return a copy of nested settings with some values changed; the last assignment of a key wins.
 
     >>> merged({"loop": {"clip": 1.0}}, [assignment("loop.clip=0"), assignment("seed=3")])
     {'loop': {'clip': 0}, 'seed': 3}
@@ -382,13 +382,13 @@ def merged(document: Mapping[str, Any], given: Iterable[Assignment]) -> dict[str
     changed = _copied(document)
     for setting in given:
         *path, last = setting.key.split(".")
-        place = changed
+        section = changed
         for depth, part in enumerate(path, 1):
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
                 holder = ".".join(path[:depth])
                 raise SettingError(setting.key, f"no setting named {shown(setting.key)}: {holder} is a value")
-        place[last] = setting.value
+        section[last] = setting.value
     return changed
 
 

@@ -78,7 +78,7 @@ def trim(
         stems: list[Stem] = []
         skipped = list(data.skipped)
         with _Journal(destination / MANIFEST_NAME, created) as journal:
-            cutter = Cutter(data.stems, config, folder, destination, journal.known, regions_only=regions_only)
+            cutter = Cutter(data.stems, config, folder, destination, journal.earlier, regions_only=regions_only)
             for stem in tqdm(data.stems, desc="trim", unit="stem", disable=True if quiet else None):
                 try:
                     with of_one_file(folder / stem.path):
@@ -132,7 +132,7 @@ class _Journal:
         """Return whether an earlier run has the same version and settings, so that its stems can be reused."""
         return (earlier.by, earlier.config) == (self._created.by, self._created.config)
 
-    def known(self, stem_id: str) -> Stem | None:
+    def earlier(self, stem_id: str) -> Stem | None:
         """Return the stem as an earlier run has written it, if it has."""
         return self._known.get(stem_id)
 

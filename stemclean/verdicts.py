@@ -225,11 +225,11 @@ def louder_by(levels_db: Mapping[str, float], claimed: Sequence[str]) -> float |
     >>> louder_by({"drums": -1.0, "bass": -24.0, "vocals": -24.0}, ["drums"])
     -19.98...
     """
-    own, others = (
-        sum(10 ** (level / 10) for label, level in levels_db.items() if (label in claimed) is wanted)
-        for wanted in (True, False)
+    claimed_power, unclaimed_power = (
+        sum(10 ** (level / 10) for label, level in levels_db.items() if (label in claimed) is is_claimed)
+        for is_claimed in (True, False)
     )
-    return 10 * math.log10(others / own) if own and others else None
+    return 10 * math.log10(unclaimed_power / claimed_power) if claimed_power and unclaimed_power else None
 
 
 def decide(evidence: Evidence, policy: Policy) -> Decision:
@@ -247,12 +247,12 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
     own = _own(evidence.claimed, found, levels_db, evidence.scores)
     bleed_db = _bleed_db(evidence.crosstalk, own)
     loud_enough = {label for label, level in bleed_db.items() if level >= least_bleed_db(policy.max_bleed_db)}
-    together = [label for label in evidence.scores if label in found or label in loud_enough]
-    measured_db = {label: level for label, level in bleed_db.items() if label in together}
-    if set(together) <= measured_db.keys():
+    combined = [label for label in evidence.scores if label in found or label in loud_enough]
+    measured_db = {label: level for label, level in bleed_db.items() if label in combined}
+    if set(combined) <= measured_db.keys():
         measured_db = {}
     else:
-        found, levels_db = together, levels_with(together, levels_db, measured_db) if measured_db else levels_db
+        found, levels_db = combined, levels_with(combined, levels_db, measured_db) if measured_db else levels_db
         quality *= MISTAKEN if loud_enough else 1.0
     reason = _reason(evidence, policy, found, levels_db)
     if reason is VerdictReason.HELD_OUT:

@@ -125,7 +125,9 @@ def _part_decoder(path: Path, part: Part | None, family: str | None, stream: int
 
 def _check(path: Path, info: AudioInfo, ending_family: str | None) -> None:
     if ending_family and info.format != ending_family:
-        raise AudioError(path, SkipReason.WRONG_EXTENSION, f"the content is {info.format}, the ending says {ending_family}")
+        raise AudioError(
+            path, SkipReason.WRONG_EXTENSION, f"the content is {info.format}, the ending says {ending_family}"
+        )
     if info.num_samples <= 0:
         raise AudioError(path, SkipReason.EMPTY, "the file has no samples")
     if not MIN_SAMPLE_RATE <= info.sample_rate <= MAX_SAMPLE_RATE:
@@ -190,7 +192,11 @@ class _SoundFileDecoder:
             raise self._damaged(at) from None
 
     def _damaged(self, at: int) -> AudioError:
-        reason, problem = (SkipReason.UNREADABLE, "decoding failed") if self._end_is_there() else (SkipReason.TRUNCATED, "the sound ends")
+        reason, problem = (
+            (SkipReason.UNREADABLE, "decoding failed")
+            if self._end_is_there()
+            else (SkipReason.TRUNCATED, "the sound ends")
+        )
         seconds = at / self.info.sample_rate
         return AudioError(self.path, reason, f"{problem} after {seconds:.2f} s of {self.info.duration:.2f} s")
 

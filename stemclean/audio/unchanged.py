@@ -77,7 +77,7 @@ class Unchanged:
 
     @contextmanager
     def reading(self, path: Path, sha256: str | None = None) -> Iterator[None]:
-        """Context for reading a file.
+        """Return a context for reading a file.
 
         Args:
             path: the file.

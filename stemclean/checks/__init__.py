@@ -25,49 +25,49 @@ REMARKS = (
 
 
 def codes() -> dict[str, Code]:
-    """All issue codes by name. An unusable f0 file also appears as an issue, with the code of a skipped file."""
-    found = [code for check in checks().values() for code in check.codes]
-    return {code.name: code for code in sorted([*found, *REMARKS], key=lambda code: code.name)}
+    """Return all issue codes by name. An unusable f0 file is also an issue, with the code of a skipped file."""
+    all_codes = [code for check in checks().values() for code in check.codes]
+    return {code.name: code for code in sorted([*all_codes, *REMARKS], key=lambda code: code.name)}
 
 
 def of_header(info: AudioInfo) -> list[Issue]:
-    """Issues that the checks find in the header of a file."""
+    """Return the issues that the checks find in the header of a file."""
     return [issue for check in checks().values() if isinstance(check, HeaderCheck) for issue in check.of_header(info)]
 
 
 def of_sound(sound: Sound) -> list[Issue]:
-    """Issues that the checks find in the sound of a stem."""
+    """Return the issues that the checks find in the sound of a stem."""
     return [issue for check in checks().values() if isinstance(check, SoundCheck) for issue in check.of_sound(sound)]
 
 
 def after_sound(before: Sequence[Issue], sound: Sound) -> list[Issue]:
-    """The issues of a stem, with those that depend on its sound replaced."""
+    """Return the issues of a stem, with those that depend on its sound replaced."""
     names = {code.name for check in checks().values() if isinstance(check, SoundCheck) for code in check.codes}
     return with_issues(before, of_sound(sound), names)
 
 
 def among(stems: Sequence[Stem]) -> list[Stem]:
-    """The stems of a dataset, with the issues of the checks that compare stems."""
+    """Return the stems of a dataset with the issues of the checks that compare stems."""
     stems = list(stems)
     for check in checks().values():
         if not isinstance(check, DatasetCheck):
             continue
-        names, found = {code.name for code in check.codes}, check.of_dataset(stems)
+        names, issues_of = {code.name for code in check.codes}, check.of_dataset(stems)
         for index, stem in enumerate(stems):
-            issues = with_issues(stem.issues, found.get(stem.id, ()), names)
+            issues = with_issues(stem.issues, issues_of.get(stem.id, ()), names)
             if issues != stem.issues:
                 stems[index] = stem.model_copy(update={"issues": issues})
     return stems
 
 
 def with_issues(before: Iterable[Issue], now: Iterable[Issue], names: Iterable[str]) -> list[Issue]:
-    """The issues of a stem, with those of the named codes replaced."""
+    """Return the issues of a stem, with those of the named codes replaced."""
     replaced = set(names)
     return [*(issue for issue in before if issue.code not in replaced), *now]
 
 
 def table(stems: Iterable[Stem], most: int = 3) -> list[dict[str, Any]]:
-    """The issues of a dataset by code, the most severe first, then the most frequent.
+    """Return the issues of a dataset by code, the most severe first, then the most frequent.
 
     Args:
         most: maximum number of examples of each code.
@@ -76,13 +76,13 @@ def table(stems: Iterable[Stem], most: int = 3) -> list[dict[str, Any]]:
         For each code, ``code``, ``severity``, ``meaning``, ``stems`` (their number) and ``examples``: the issues with
         the highest scores, each with ``id``, ``score`` and ``detail``.
     """
-    found: dict[str, list[tuple[Stem, Issue]]] = defaultdict(list)
+    by_code: dict[str, list[tuple[Stem, Issue]]] = defaultdict(list)
     for stem in stems:
         for issue in stem.issues:
-            found[issue.code].append((stem, issue))
+            by_code[issue.code].append((stem, issue))
     codes_by_name, rows = codes(), []
     of_files = {str(reason): reason.meaning for reason in SkipReason}
-    for name, pairs in found.items():
+    for name, pairs in by_code.items():
         pairs.sort(key=lambda pair: (-pair[1].score, pair[0].id))
         examples = [{"id": stem.id, "score": issue.score, "detail": issue.detail} for stem, issue in pairs[:most]]
         meaning = codes_by_name[name].meaning if name in codes_by_name else of_files.get(name, "")

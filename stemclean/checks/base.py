@@ -41,7 +41,7 @@ class Code:
     meaning: str
 
     def issue(self, detail: str, score: float = 1.0) -> Issue:
-        """An issue of this kind.
+        """Return an issue of this kind.
 
         Args:
             detail: the evidence, in one line.
@@ -90,18 +90,18 @@ class DatasetCheck(Protocol):
     codes: tuple[Code, ...]
 
     def of_dataset(self, stems: Sequence[Stem]) -> Mapping[str, list[Issue]]:
-        """Id of a stem -> its issues. They replace all earlier issues with the codes of the check."""
+        """Return the issues of each stem by id. They replace all earlier issues with the codes of the check."""
         ...
 
 
 @cache
 def checks() -> dict[str, Any]:
-    """Every check by name, in alphabetical order."""
+    """Return all checks by name, in alphabetical order."""
     import stemclean.checks as package
 
-    found = {}
+    by_name = {}
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
         check = getattr(importlib.import_module(f"{package.__name__}.{info.name}"), "CHECK", None)
         if isinstance(check, HeaderCheck | SoundCheck | DatasetCheck):
-            found[info.name] = check
-    return found
+            by_name[info.name] = check
+    return by_name

@@ -1,4 +1,4 @@
-"""Two channels with a single sound: one channel is silent, or the negative of the other."""
+"""Report stereo files that hold mono sound: one channel is silent, or the negative of the other."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class Channels:
     codes = (ONE_SIDED, INVERTED)
 
     def of_sound(self, sound: Sound) -> list[Issue]:
-        """At most one issue of each kind; its score is the share of the time that the fault covers."""
+        """Return at most one issue of each kind; its score is the share of the time that the fault covers."""
         issues = []
         for code, kinds in ((ONE_SIDED, ("left", "right")), (INVERTED, ("inverted",))):
-            found = [fault for fault in sound.faults.faults if fault.kind in kinds]
-            if not found:
+            faults = [fault for fault in sound.faults.faults if fault.kind in kinds]
+            if not faults:
                 continue
-            sides = " or ".join(kind for kind in kinds if any(fault.kind == kind for fault in found))
+            sides = " or ".join(kind for kind in kinds if any(fault.kind == kind for fault in faults))
             fault = (
                 f"only the {sides} channel has sound"
                 if code is ONE_SIDED
                 else "one channel is the negative of the other"
             )
-            seconds, whole = sum(fault.end - fault.start for fault in found), sound.faults.duration
-            everywhere = seconds >= whole - PARTS_OF_A_SECOND
-            where = "" if everywhere else f" for {seconds:.1f} of {whole:.1f} s"
-            score = 1.0 if everywhere else round(seconds / whole, 4)
+            seconds, duration = sum(fault.end - fault.start for fault in faults), sound.faults.duration
+            everywhere = seconds >= duration - PARTS_OF_A_SECOND
+            where = "" if everywhere else f" for {seconds:.1f} of {duration:.1f} s"
+            score = 1.0 if everywhere else round(seconds / duration, 4)
             issues.append(code.issue(f"{fault}{where}: used as mono", score))
         return issues
 

@@ -1,4 +1,4 @@
-"""Stems with the same audio within a song, across songs, or across splits."""
+"""Report stems with the same audio within a song, across songs, or across splits."""
 
 from __future__ import annotations
 
@@ -23,25 +23,23 @@ class Copies:
     codes = (IN_SONG, ACROSS_SONGS, ACROSS_SPLITS)
 
     def of_dataset(self, stems: Sequence[Stem]) -> dict[str, list[Issue]]:
-        """One issue for each kind of place in which a stem has copies, with their names."""
-        found: dict[str, list[Issue]] = {}
+        """Return one issue per code for each stem with copies, which names them."""
+        issues: dict[str, list[Issue]] = {}
         for group in duplicates.groups(stems):
             for stem in group:
-                others = [other for other in group if other is not stem]
-                places = {
-                    IN_SONG: [other for other in others if other.track == stem.track],
-                    ACROSS_SONGS: [other for other in others if other.track != stem.track],
-                    ACROSS_SPLITS: [other for other in others if other.split != stem.split],
+                copies = [copy for copy in group if copy is not stem]
+                copies_by_code = {
+                    IN_SONG: [copy for copy in copies if copy.track == stem.track],
+                    ACROSS_SONGS: [copy for copy in copies if copy.track != stem.track],
+                    ACROSS_SPLITS: [copy for copy in copies if copy.split != stem.split],
                 }
-                found[stem.id] = [code.issue(_named(stem, where)) for code, where in places.items() if where]
-        return found
+                issues[stem.id] = [code.issue(_named(stem, found)) for code, found in copies_by_code.items() if found]
+        return issues
 
 
 def _named(stem: Stem, copies: Sequence[Stem]) -> str:
-    same_bytes = all((other.sha256, other.stream) == (stem.sha256, stem.stream) for other in copies)
-    names = ", ".join(
-        f"{other.id} ({', '.join(filter(None, [*other.claimed, other.split]))})" for other in copies[:SHOWN]
-    )
+    same_bytes = all((copy.sha256, copy.stream) == (stem.sha256, stem.stream) for copy in copies)
+    names = ", ".join(f"{copy.id} ({', '.join(filter(None, [*copy.claimed, copy.split]))})" for copy in copies[:SHOWN])
     relation = "the same audio as" if same_bytes else "the same sound, in a different file, as"
     return f"{relation} {names}" + (f" and {len(copies) - SHOWN} more" if len(copies) > SHOWN else "")
 

@@ -1,4 +1,4 @@
-"""Files with more than two channels."""
+"""Report files with more than two channels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Downmixed:
     codes = (DOWNMIXED,)
 
     def of_header(self, info: AudioInfo) -> list[Issue]:
-        """One issue if there are more than two channels."""
+        """Return one issue if there are more than two channels."""
         return [DOWNMIXED.issue(f"{info.channels} channels are mixed down to 2")] if info.channels > 2 else []
 
 

@@ -1,4 +1,4 @@
-"""Lossy files that do not state the delay of their encoder."""
+"""Report lossy files that do not state the delay of their encoder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class EncoderDelay:
     codes = (UNKNOWN,)
 
     def of_header(self, info: AudioInfo) -> list[Issue]:
-        """One issue if the delay is unknown."""
+        """Return one issue if the delay is unknown."""
         return [] if info.delay_known else [UNKNOWN.issue(f"{info.subtype} does not state where its sound starts")]
 
     def of_dataset(self, stems: Sequence[Stem]) -> dict[str, list[Issue]]:
-        """The same issues, except in songs whose stems all have the same format: then, the delay is the same in all."""
+        """Return these issues, except in songs whose stems all have the same format and therefore the same delay."""
         delays: dict[str, set[str]] = {}
         for stem in stems:
             delays.setdefault(stem.track, set()).add(_delay(stem))
@@ -39,7 +39,7 @@ class EncoderDelay:
 
 
 def _delay(stem: Stem) -> str:
-    """The detail of the issue about the delay of a stem, or "" if its delay is known."""
+    """Return the detail of the issue about the delay of a stem, or "" if its delay is known."""
     return next((issue.detail for issue in stem.issues if issue.code == UNKNOWN.name), "")
 
 

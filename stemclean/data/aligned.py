@@ -242,8 +242,8 @@ class AlignedMixer:
     def example(self, number: int) -> AlignedExample:
         """Return an excerpt, normalised to the loudness of the settings."""
         rng = np.random.default_rng((*self.seed, number))
-        place = int(np.searchsorted(self._steps, rng.random(), side="right"))
-        track = self.tracks[min(place, len(self.tracks) - 1)]
+        index = int(np.searchsorted(self._steps, rng.random(), side="right"))
+        track = self.tracks[min(index, len(self.tracks) - 1)]
         rate = self.pool.sample_rate
         last = max(0, track.num_samples - self.segment)
         frame = int(rng.integers(int(last / rate / self.frames.hop) + 1))
@@ -313,11 +313,13 @@ def _f0(stems: Sequence[Stem], folder: Path, *, confidences: bool) -> F0Track | 
         return None
     ((stem, f0),) = candidates
     audio = f0_labels.Beside(stem.duration, stem.track.rpartition("/")[2])
-    read = f0_labels.read(folder / f0.path, f0.format, beside=audio)
+    annotation = f0_labels.read(folder / f0.path, f0.format, beside=audio)
     if not confidences:
-        return F0Track(read.f0_hz, read.voicing, read.hop, read.start)
+        return F0Track(annotation.f0_hz, annotation.voicing, annotation.hop, annotation.start)
     if f0.annotated:
-        return read
+        return annotation
     mean = 1.0 if f0.confidence is None else f0.confidence
-    sure = np.full(read.num_frames, mean) if read.confidence is None else read.confidence
-    return F0Track(read.f0_hz, read.voicing, read.hop, read.start, np.minimum(sure, SUREST))
+    confidence = np.full(annotation.num_frames, mean) if annotation.confidence is None else annotation.confidence
+    return F0Track(
+        annotation.f0_hz, annotation.voicing, annotation.hop, annotation.start, np.minimum(confidence, SUREST)
+    )

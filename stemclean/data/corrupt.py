@@ -160,8 +160,8 @@ def bleeding_spans(
     lengths: list[float] = []
     while (missing := seconds - sum(lengths)) > 1e-6:
         length = float(np.exp(random.uniform(*np.log(RUN))))
-        rest = missing - length
-        lengths.append(missing if rest < RUN[0] else length)  # no short remainder
+        remaining = missing - length
+        lengths.append(missing if remaining < RUN[0] else length)  # no short remainder
     # Gaps between stretches have at least the minimum length of a stretch, if possible; the rest is random.
     least = min(RUN[0], (total - seconds) / (len(lengths) + 1))
     spare = total - seconds - least * (len(lengths) - 1)
@@ -207,9 +207,9 @@ def levels_among(parts: Mapping[str, Waveform]) -> dict[str, float]:
     {'drums': -1.0, 'bass': -7.0}
     """
     energies = {label: float(np.einsum("ct,ct->", part, part, dtype=np.float64)) for label, part in parts.items()}
-    whole = sum(energies.values())
+    total = sum(energies.values())
     return {
-        label: round(amplitude_to_db(math.sqrt(energy / whole)), 1) + 0.0
+        label: round(amplitude_to_db(math.sqrt(energy / total)), 1) + 0.0
         for label, energy in energies.items()
         if energy
     }
@@ -248,12 +248,12 @@ def foreign(kind: str, shape: tuple[int, int], sample_rate: int, rms: float, ran
 
 
 def _noise(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
-    """Steady noise between white and brown: a power spectrum of 1 / f ** 0..2."""
+    """Return steady noise between white and brown: a power spectrum of 1 / f ** 0..2."""
     return _coloured(shape, sample_rate, random.uniform(0.0, 2.0), random)
 
 
 def _hum(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
-    """Mains hum: 50 or 60 Hz, its harmonics up to 2 kHz falling off, a little hiss."""
+    """Return mains hum: 50 or 60 Hz, its harmonics up to 2 kHz falling off, a little hiss."""
     mains_hz = random.choice([50.0, 60.0])
     harmonics = np.arange(1, int(min(2000.0, sample_rate / 2.2) / mains_hz) + 1)
     strengths = random.uniform(0.3, 1.0, len(harmonics)) / harmonics ** random.uniform(0.7, 1.5)
@@ -266,21 +266,21 @@ def _hum(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) 
 
 
 def _wind(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
-    """Wind on a microphone: low-passed noise in gusts of seconds."""
+    """Return wind on a microphone: low-passed noise in gusts of seconds."""
     sections = butter(2, random.uniform(200.0, 700.0), fs=sample_rate, output="sos")
     rumble: NDArray[np.floating] = sosfilt(sections, _coloured(shape, sample_rate, 1.0, random))
     return rumble * _slow(shape[1], sample_rate, 0.6, random)
 
 
 def _beeps(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
-    """An alarm: one tone, on and off."""
+    """Return an alarm: one tone, on and off."""
     tone = np.sin(2 * np.pi * random.uniform(700.0, 3000.0) * np.arange(shape[1]) / sample_rate)
     period = random.uniform(0.4, 1.2)
     return np.broadcast_to(tone * _switched(shape[1], sample_rate, period, random.uniform(0.3, 0.6)), shape)
 
 
 def _telephone(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
-    """Ringing tone of 440 + 480 Hz or 425 Hz, 1 to 2 s every 3 to 5 s, over line noise of 300 to 3400 Hz."""
+    """Return a ringing tone of 440 + 480 Hz or 425 Hz, 1 to 2 s every 3 to 5 s, over line noise of 300 to 3400 Hz."""
     time = np.arange(shape[1]) / sample_rate
     pair = (440.0, 480.0) if random.random() < 0.5 else (425.0, 425.0)
     ring = sum(np.sin(2 * np.pi * hz * time) for hz in pair)
@@ -291,7 +291,7 @@ def _telephone(shape: tuple[int, int], sample_rate: int, random: np.random.Gener
 
 
 def _crowd(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
-    """A room full of people: many noises in the bands of speech, each swelling at the rate of syllables."""
+    """Return the sound of a crowd: many noises in the bands of speech, each modulated at the rate of syllables."""
     crowd = np.zeros(shape)
     for _ in range(12):
         centre_hz = random.uniform(250.0, min(3000.0, sample_rate / 3))
@@ -316,7 +316,7 @@ FOREIGN: dict[str, Callable[[tuple[int, int], int, np.random.Generator], NDArray
 def _coloured(
     shape: tuple[int, int], sample_rate: int, slope: float, random: np.random.Generator
 ) -> NDArray[np.floating]:
-    """Noise with a power spectrum of ``1 / f ** slope`` above 20 Hz, flat below."""
+    """Return noise with a power spectrum of ``1 / f ** slope`` above 20 Hz, flat below."""
     spectrum = np.fft.rfft(random.standard_normal(shape))  # (channel, time) -> (channel, freq)
     frequencies_hz = np.fft.rfftfreq(shape[1], 1 / sample_rate)
     return np.fft.irfft(spectrum * np.maximum(frequencies_hz, 20.0) ** (-slope / 2), shape[1])

@@ -35,17 +35,17 @@ def cut(track: F0Track, regions: Sequence[tuple[float, float]]) -> F0Track:
     num_frames = max(0, int(np.floor((joins[-1] - first) / track.hop + 1e-9)) + 1)
     times = first + track.hop * np.arange(num_frames, dtype=np.float64)
     region = np.clip(np.searchsorted(joins, times, side="right") - 1, 0, max(0, len(starts) - 1))
-    places = times - joins[region] + starts[region] if len(starts) else times
-    known = _is_known(track, places)  # contiguous, because regions are in order
-    f0_hz, voicing, confidence = track.at(places[known])
-    start = first + track.hop * float(np.argmax(known)) if known.any() else first
+    source_times = times - joins[region] + starts[region] if len(starts) else times
+    covered = _is_known(track, source_times)  # contiguous, because regions are in order
+    f0_hz, voicing, confidence = track.at(source_times[covered])
+    start = first + track.hop * float(np.argmax(covered)) if covered.any() else first
     return F0Track(f0_hz, voicing, track.hop, round(start, 9), confidence)
 
 
 def _is_known(track: F0Track, times: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return at which times a track has a value, voiced or not. Shape: (time,)."""
-    sure = F0Track(track.f0_hz, track.voicing, track.hop, track.start, np.ones(track.num_frames)).at(times)[2]
-    return np.asarray(sure) > 0
+    coverage = F0Track(track.f0_hz, track.voicing, track.hop, track.start, np.ones(track.num_frames)).at(times)[2]
+    return np.asarray(coverage) > 0
 
 
 def cut_file(stem: Stem, folder: Path, regions: Sequence[tuple[float, float]], destination: Path, target: str) -> F0:

@@ -215,15 +215,15 @@ class Cutter:
     def _with_f0(self, stem: Stem, cut: Stem, regions: Sequence[tuple[float, float]]) -> Stem:
         """Add the trimmed f0 to a trimmed stem, or an issue if the f0 cannot be read."""
         if stem.f0 is None:
-            kept = {key: value for key, value in cut.extra.items() if key != F0_CUT_FROM}
-            return cut.model_copy(update={"extra": kept})
+            extra_without_f0 = {key: value for key, value in cut.extra.items() if key != F0_CUT_FROM}
+            return cut.model_copy(update={"extra": extra_without_f0})
         extra = {**cut.extra, F0_CUT_FROM: _f0_sha256(stem)}
         target = PurePosixPath(cut.path).with_suffix(".f0.csv").as_posix()
         try:
             f0 = cut_file(stem, self._folder, regions, self._destination, target)
         except LabelError as error:
-            lost = Issue(code=error.reason, detail=f"{stem.f0.path}: {error.detail}")
-            return cut.model_copy(update={"f0": None, "extra": extra, "issues": [*cut.issues, lost]})
+            issue = Issue(code=error.reason, detail=f"{stem.f0.path}: {error.detail}")
+            return cut.model_copy(update={"f0": None, "extra": extra, "issues": [*cut.issues, issue]})
         return cut.model_copy(update={"f0": f0, "extra": extra})
 
     def _target(self, stem: Stem, path: Path) -> str:

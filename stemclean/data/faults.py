@@ -97,9 +97,9 @@ def plan(
 
 def _donors(stem: Stem, song: Sequence[Stem], levels: Mapping[str, Level]) -> list[Stem]:
     return [
-        other
-        for other in song
-        if not set(other.labels) & set(stem.labels) and levels[other.id].share_within(stem.duration) >= DONOR_SHARE
+        donor
+        for donor in song
+        if not set(donor.labels) & set(stem.labels) and levels[donor.id].share_within(stem.duration) >= DONOR_SHARE
     ]
 
 

@@ -178,11 +178,11 @@ class RandomMixer:
 
     def _example(self, mixture: np.ndarray, sources: Sequence[_Source], rng: np.random.Generator) -> Example:
         """Build the example of a mixture from its sources."""
-        whole = sum(source.power for source in sources)
+        total = sum(source.power for source in sources)
         shares = dict.fromkeys(self.labels, 0.0)
         for labels, power, _ in sources:
             for label in labels:
-                shares[label] += power / whole if len(labels) == 1 and whole else np.nan
+                shares[label] += power / total if len(labels) == 1 and total else np.nan
         present = {label for source in sources for label in source.labels}
         target = np.array([label in present for label in self.labels], np.float32)
         powers = np.array([shares[label] if label in present else np.nan for label in self.labels], np.float32)
@@ -204,10 +204,10 @@ class RandomMixer:
         """Draw a song of several classes; returns its stems by class."""
         stem = self._mixed[int(rng.integers(len(self._mixed)))]
         by_label: dict[str, list[PooledStem]] = {}
-        for other in self._by_song[stem.track]:
-            for label in other.labels:
+        for member in self._by_song[stem.track]:
+            for label in member.labels:
                 if label in self._odds:
-                    by_label.setdefault(label, []).append(other)
+                    by_label.setdefault(label, []).append(member)
         return by_label
 
     def _draw_labels(self, rng: np.random.Generator, song: Mapping[str, object] | None = None) -> list[str]:
@@ -228,11 +228,11 @@ class RandomMixer:
         block = number // REUSE_AMONG
         if block != self._block:
             self._block, self._shelf = block, {}
-        place = int(rng.integers(self._shared_segments))
-        if (label, place) not in self._shelf:
-            own = self.rng(block, self.labels.index(label), place)
-            self._shelf[label, place] = self._fresh(self._by_label[label], own, self._odds[label])
-        return self._shelf[label, place]
+        index = int(rng.integers(self._shared_segments))
+        if (label, index) not in self._shelf:
+            segment_rng = self.rng(block, self.labels.index(label), index)
+            self._shelf[label, index] = self._fresh(self._by_label[label], segment_rng, self._odds[label])
+        return self._shelf[label, index]
 
     @property
     def _shared_segments(self) -> int:
@@ -287,9 +287,9 @@ def _faster(waveform: np.ndarray, speed: float, num_samples: int) -> np.ndarray:
     Shape:
         ``(channel, time)``, at least ``speed * num_samples + 1`` long -> ``(channel, num_samples)``.
     """
-    place = np.arange(num_samples) * speed
-    before = place.astype(np.int64)
-    after_share = (place - before).astype(np.float32)
+    positions = np.arange(num_samples) * speed
+    before = positions.astype(np.int64)
+    after_share = (positions - before).astype(np.float32)
     first = waveform[:, before]
     faster: np.ndarray = first + (waveform[:, before + 1] - first) * after_share
     return faster

@@ -167,8 +167,8 @@ class Planter:
     def _reading(self, stem: Stem, fault: Fault) -> Iterator[None]:
         """Check that a stem and its donor do not change while they are read in this context."""
         with ExitStack() as stack:
-            for source in (stem, *([fault.donor] if fault.donor else [])):
-                stack.enter_context(self.sources.reading(self.folder / source.path, source.sha256))
+            for file_stem in (stem, *([fault.donor] if fault.donor else [])):
+                stack.enter_context(self.sources.reading(self.folder / file_stem.path, file_stem.sha256))
             yield
 
 

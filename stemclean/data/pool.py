@@ -107,7 +107,7 @@ class StemPool:
         cache = Path(cache)
         key = _key(manifest, folder, sample_rate, channels, silence_floor_dbfs, in_time)
         plan = Decoding(sample_rate, channels, SongLevels(manifest.stems, folder, silence_floor_dbfs), in_time)
-        while (found := pool_cache.find(cache, key, channels)) is None:
+        while (cached := pool_cache.find(cache, key, channels)) is None:
             pool_cache.decode(
                 cache,
                 key,
@@ -117,22 +117,22 @@ class StemPool:
                 workers=workers,
                 quiet=quiet,
             )
-        index, audio = found
+        index, audio = cached
         if limit_gb is not None:
             pool_cache.prune(cache, limit_gb)
         if not index["stems"]:
             raise ConfigError(f"none of the {len(manifest.stems)} stems in {folder} could be decoded", _first(index))
-        places = {place["id"]: place for place in index["stems"]}
+        entries = {entry["id"]: entry for entry in index["stems"]}
         stems = [
             PooledStem(
                 stem.id,
                 stem.track,
                 tuple(stem.labels),
                 weight=stem.sampling_weight,
-                **{field: places[stem.id][field] for field in ("start", "num_samples", "rms", "scale")},
+                **{field: entries[stem.id][field] for field in ("start", "num_samples", "rms", "scale")},
             )
             for stem in manifest.stems
-            if stem.id in places
+            if stem.id in entries
         ]
         return cls(stems, audio, sample_rate, [Skip(**skip) for skip in index["skipped"]])
 

@@ -62,8 +62,8 @@ class Decoding:
     in_time: Collection[str] = ()
 
 
-class _Place(BaseModel):
-    """The position of a stem in a pool."""
+class _Entry(BaseModel):
+    """The entry of a stem in the index of a pool."""
 
     id: str
     start: int = Field(ge=0)
@@ -75,7 +75,7 @@ class _Place(BaseModel):
 class _Index(BaseModel):
     """The index of a pool."""
 
-    stems: list[_Place]
+    stems: list[_Entry]
     skipped: list[dict[str, str]]
 
 
@@ -102,15 +102,15 @@ def find(folder: Path, key: str, channels: int) -> tuple[dict[str, Any], np.ndar
         index = _Index.model_validate_json(index_path.read_bytes()).model_dump()
         with audio_path.open("rb") as file:
             hold(file, exclusive=False)  # the mapping inherits it
-            total = sum(place["num_samples"] for place in index["stems"])
+            total = sum(entry["num_samples"] for entry in index["stems"])
             status = os.fstat(file.fileno())
-            if status.st_nlink == 0 or status.st_size != total * channels * 2:  # removed just now, or cut off
+            if status.st_nlink == 0 or status.st_size != total * channels * 2:  # just removed, or truncated
                 return None
             audio = np.memmap(file, np.int16, "r", shape=(total, channels)) if total else np.zeros((0, channels), "i2")
     except (FileNotFoundError, ValidationError):
         return None
-    with suppress(OSError):  # a cache that is shared may be read only
-        os.utime(index_path)  # its last use
+    with suppress(OSError):  # a shared cache may be read-only
+        os.utime(index_path)  # record the last use
     return index, audio
 
 
@@ -140,10 +140,10 @@ def decode(
     """
     sweep(folder)
     audio_path, index_path = _paths(folder, key)
-    places: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
     at = 0
-    if not quiet and not sys.stderr.isatty():  # where no bar is seen
+    if not quiet and not sys.stderr.isatty():  # no progress bar
         tqdm.write(f"decoding {len(stems)} stems into {folder}", file=sys.stderr)
     try:
         with replacing(audio_path) as temporary, temporary.open("wb") as out:
@@ -154,14 +154,14 @@ def decode(
                     continue
                 with result.spool:
                     num_samples, rms = result.pour(out, plan)
-                place = {"id": stem.id, "start": at, "num_samples": num_samples, "rms": rms, "scale": result.scale}
-                places.append(place)
+                entry = {"id": stem.id, "start": at, "num_samples": num_samples, "rms": rms, "scale": result.scale}
+                entries.append(entry)
                 at += num_samples
         with replacing(index_path) as temporary:
-            temporary.write_text(json.dumps({"stems": places, "skipped": skipped}), encoding="utf-8")
+            temporary.write_text(json.dumps({"stems": entries, "skipped": skipped}), encoding="utf-8")
     except OutputError as error:
-        held = f" after {at * plan.channels * 2 / 1e9:.1f} GB of decoded audio" if error.errno in FULL else ""
-        raise ConfigError(f"{error.message}{held}", f"make room, or {ELSEWHERE}") from None
+        progress = f" after {at * plan.channels * 2 / 1e9:.1f} GB of decoded audio" if error.errno in FULL else ""
+        raise ConfigError(f"{error.message}{progress}", f"make room, or {ELSEWHERE}") from None
 
 
 def prune(folder: Path, limit_gb: float) -> list[str]:
@@ -214,30 +214,30 @@ def _in_order(
 ) -> Iterator[tuple[Stem, _Decoded | AudioError]]:
     """Yield decoded stems in the order of the manifest; only a few are decoded in advance."""
     threads = ThreadPoolExecutor(workers)
-    waiting: list[Future[_Decoded | AudioError]] = []
+    pending: list[Future[_Decoded | AudioError]] = []
     upcoming = iter(stems)
     try:
         for stem in stems:
-            for ahead in islice(upcoming, 2 * workers + 1 - len(waiting)):
-                waiting.append(threads.submit(_decode, ahead, source, spools, plan))
-            yield stem, waiting.pop(0).result()
+            for ahead in islice(upcoming, 2 * workers + 1 - len(pending)):
+                pending.append(threads.submit(_decode, ahead, source, spools, plan))
+            yield stem, pending.pop(0).result()
     finally:
         threads.shutdown(cancel_futures=True)
-        for job in waiting:  # of a run that was stopped
-            if not job.cancelled() and job.exception() is None and isinstance(left := job.result(), _Decoded):
-                left.spool.close()
+        for job in pending:  # if the run was stopped
+            if not job.cancelled() and job.exception() is None and isinstance(unused := job.result(), _Decoded):
+                unused.spool.close()
 
 
 @dataclass
 class _Decoded:
-    """A whole stem, waiting for its turn, and what of it is to be kept.
+    """A decoded stem that waits to be written, and the regions to keep.
 
     Args:
-        spool: ``(time, channel)`` float32.
-        channels: of the spool.
-        regions: what is kept, in samples.
-        faults: of the channels.
-        scale: see :class:`stemclean.data.pool.PooledStem`.
+        spool: The samples. Shape: (time, channel) float32
+        channels: Number of channels of the spool.
+        regions: Regions to keep, in samples.
+        faults: Faults of the channels.
+        scale: See :class:`stemclean.data.pool.PooledStem`.
     """
 
     spool: IO[bytes]
@@ -247,7 +247,11 @@ class _Decoded:
     scale: float
 
     def pour(self, out: IO[bytes], plan: Decoding) -> tuple[int, float]:
-        """Append the kept regions to the pool's file as 16 bits; their samples and their RMS, full scale = 1."""
+        """Append the kept regions to the file of the pool as 16-bit integers.
+
+        Returns:
+            (number of samples, RMS), where full scale is 1.
+        """
         num_samples, energy = 0, 0.0
         for start, end in self.regions:
             for block in mended(self._pieces(start, end, plan), self.faults, plan.sample_rate, start):
@@ -270,14 +274,14 @@ class _Decoded:
 def _decode(stem: Stem, source: Path, spools: Path, plan: Decoding) -> _Decoded | AudioError:
     """Decode a stem and find its active regions; returns an error if it cannot be used."""
     path, rate = source / stem.path, plan.sample_rate
-    spool = tempfile.SpooledTemporaryFile(HELD_IN_MEMORY, dir=str(spools))  # noqa: SIM115  closed by who takes it
+    spool = tempfile.SpooledTemporaryFile(HELD_IN_MEMORY, dir=str(spools))  # noqa: SIM115  closed by the caller
     try:
-        as_it_is = stem.id in plan.in_time or files.probe(path, stem.stream).channels < 2
-        channels = plan.channels if as_it_is else 2
+        unrepaired = stem.id in plan.in_time or files.probe(path, stem.stream).channels < 2
+        channels = plan.channels if unrepaired else 2
         meter = ChannelMeter(rate)
         blocks = files.blocks(path, sample_rate=rate, channels=channels, block_duration=BLOCK, stream=stem.stream)
         with of_one_file(path):
-            measured = levels(_taped(blocks, spool, None if as_it_is else meter), rate)
+            measured = levels(_taped(blocks, spool, None if unrepaired else meter), rate)
         regions = _kept(stem, measured, plan)
         if not regions:
             raise AudioError(path, SkipReason.SILENT, "nothing in it is loud enough to be used")
@@ -296,12 +300,12 @@ def _kept(stem: Stem, measured: Levels, plan: Decoding) -> list[tuple[int, int]]
     """Return the regions of a stem that go into the pool, in samples."""
     rate, num_samples = plan.sample_rate, measured.num_samples
     if stem.source is not None:  # trimmed already: the file is its active regions
-        found = [(0, num_samples)]
+        regions = [(0, num_samples)]
     elif stem.active is not None:
-        found = [(seconds_to_samples(a, rate), seconds_to_samples(b, rate)) for a, b in stem.active]
+        regions = [(seconds_to_samples(a, rate), seconds_to_samples(b, rate)) for a, b in stem.active]
     else:
-        found = plan.songs.regions(stem, measured)
-    return [(start, min(end, num_samples)) for start, end in found if start < min(end, num_samples)]
+        regions = plan.songs.regions(stem, measured)
+    return [(start, min(end, num_samples)) for start, end in regions if start < min(end, num_samples)]
 
 
 def _taped(blocks: Iterator[Waveform], spool: IO[bytes], meter: ChannelMeter | None) -> Iterator[Waveform]:

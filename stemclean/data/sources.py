@@ -209,19 +209,19 @@ class SourceMixer:
     def _fill(self, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw sources into their rows; returns ``rows``."""
         rows = np.arange(len(self.labels))
-        behind = len(self.labels)  # the background's row
+        background_row = len(self.labels)  # last row
         shared: tuple[str, ...] = ()
         if self._multi.stems and rng.random() < self.config.multi_label_probability:
             stem = self._multi.draw(rng)
             shared = stem.labels
-            asked = [self.labels.index(label) for label in shared if label in self.labels]
-            row = min(asked) if len(asked) == len(shared) else behind
-            rows[asked] = row
+            shared_rows = [self.labels.index(label) for label in shared if label in self.labels]
+            row = min(shared_rows) if len(shared_rows) == len(shared) else background_row
+            rows[shared_rows] = row
             targets[row] += self._source(stem, rng)
-        for place, (label, drawn) in enumerate(zip((*self.labels, *self.background), self._single, strict=True)):
+        for index, (label, drawn) in enumerate(zip((*self.labels, *self.background), self._single, strict=True)):
             absent = rng.random() < self.config.absent_chance
             if label not in shared and drawn.stems and not absent:
-                targets[min(place, behind)] += self._source(drawn.draw(rng), rng)
+                targets[min(index, background_row)] += self._source(drawn.draw(rng), rng)
         return rows
 
     def _leaves_a_target(self, stem: PooledStem) -> bool:
@@ -266,8 +266,8 @@ class _Drawn:
         self._steps = np.cumsum(odds) / odds.sum() if len(odds) else odds
 
     def draw(self, rng: np.random.Generator) -> PooledStem:
-        place = int(np.searchsorted(self._steps, rng.random(), side="right"))
-        return self.stems[min(place, len(self.stems) - 1)]
+        index = int(np.searchsorted(self._steps, rng.random(), side="right"))
+        return self.stems[min(index, len(self.stems) - 1)]
 
 
 def loudness_gain(loudness_lufs: float | None, wanted_lufs: float | None) -> float:
@@ -297,8 +297,8 @@ def _runs(stem: Stem, sample_rate: int, num_samples: int) -> list[tuple[int, int
 
     The pool holds the active regions one after the other; a trimmed file is in the pool as a whole.
     """
-    whole = [(0.0, stem.duration)]
-    spans = whole if stem.source is not None or stem.active is None else stem.active
+    whole_stem = [(0.0, stem.duration)]
+    spans = whole_stem if stem.source is not None or stem.active is None else stem.active
     kept = [(seconds_to_samples(start, sample_rate), seconds_to_samples(end, sample_rate)) for start, end in spans]
     before = np.cumsum([0, *(end - start for start, end in kept)])
     runs: list[tuple[int, int, tuple[str, ...]]] = []

@@ -92,18 +92,18 @@ def _labels(path: Path, failures: list[Failure], *, estimated: bool = False) -> 
     """Return song -> f0 file on one side."""
     if not path.exists():
         raise ConfigError(f"no such file or folder: {path}", "give an f0 file, a folder of f0 files, or a manifest")
-    inside = next((path / name for name in layouts.MANIFEST_NAMES if (path / name).is_file()), path)
-    if inside.is_file():
-        if not _is_manifest(inside):
-            whole = PurePosixPath(path.resolve().parent.name, path.name)  # f0.pv has the name of its folder
-            song = path.stem if f0_files.called(path) else _song(whole)
+    source = next((path / name for name in layouts.MANIFEST_NAMES if (path / name).is_file()), path)
+    if source.is_file():
+        if not _is_manifest(source):
+            relative = PurePosixPath(path.resolve().parent.name, path.name)  # f0.pv has the name of its folder
+            song = path.stem if f0_files.called(path) else _song(relative)
             return {song: Label(path, sound=f0_files.sound_of(path, FOUR_STEMS), song=song)}
-        found = _of_manifest(inside, estimated=estimated)
+        labels = _manifest_labels(source, estimated=estimated)
     else:
-        found = _of_folder(path, failures)
-    if not found:
+        labels = _folder_labels(path, failures)
+    if not labels:
         raise ConfigError(f"{path}: no f0 in it", "f0 files have names like f0.pv, SONG.pv or SONG.f0.csv")
-    return found
+    return labels
 
 
 def _is_manifest(path: Path) -> bool:
@@ -119,7 +119,7 @@ def _is_manifest(path: Path) -> bool:
     return isinstance(document, dict) and ("schema" in document or "stems" in document)
 
 
-def _of_manifest(path: Path, *, estimated: bool) -> dict[str, Label]:
+def _manifest_labels(path: Path, *, estimated: bool) -> dict[str, Label]:
     data = manifest.read(path)
     folder = data.folder(path)
     stems = [(stem, stem.f0) for stem in as_on_disk(data.stems, folder) if stem.f0]
@@ -134,18 +134,18 @@ def _of_manifest(path: Path, *, estimated: bool) -> dict[str, Label]:
     }
 
 
-def _of_folder(folder: Path, failures: list[Failure]) -> dict[str, Label]:
+def _folder_labels(folder: Path, failures: list[Failure]) -> dict[str, Label]:
     paths = sorted(path for path in folder.rglob("*") if f0_files.may_be(path) and path.is_file())
     marked = [path for path in paths if f0_files.says_so(path)]
-    found: dict[str, Label] = {}
+    labels: dict[str, Label] = {}
     for path in marked or paths:
         song = _song(PurePosixPath(path.relative_to(folder).as_posix()))
-        if song in found:
-            detail = f"{song} is read from {found[song].path}"
+        if song in labels:
+            detail = f"{song} is read from {labels[song].path}"
             failures.append(failure(path.as_posix(), "extra_file", detail))
         else:
-            found[song] = Label(path, sound=f0_files.sound_of(path, FOUR_STEMS), song=_last(song))
-    return found
+            labels[song] = Label(path, sound=f0_files.sound_of(path, FOUR_STEMS), song=_last(song))
+    return labels
 
 
 def _last(song: str) -> str:

@@ -144,8 +144,8 @@ def pair(reference: tuple[Manifest, Path], estimate: tuple[Manifest, Path]) -> t
     failures = [*_skipped(*reference), *_skipped(*estimate)]
     references, estimates = _by_track(*reference, failures), _by_track(*estimate, failures)
     names = pair_names(list(references), list(estimates))
-    for found, (manifest, folder) in ((references, reference), (estimates, estimate)):
-        if not found:
+    for songs_of_side, (manifest, folder) in ((references, reference), (estimates, estimate)):
+        if not songs_of_side:
             raise _nothing_usable(manifest, folder, failures)
     if not names:
         raise ConfigError(
@@ -164,8 +164,8 @@ def pair(reference: tuple[Manifest, Path], estimate: tuple[Manifest, Path]) -> t
         failures += [failure(f"{track}/{label}", "missing_estimate") for label in true if label not in estimated]
         extra = (source for label, source in estimated.items() if label not in true)
         failures += [failure(source.files[0][0].as_posix(), "extra_estimate") for source in extra]
-        both = [label for label in true if label in estimated]
-        song = Song(track, {label: true[label] for label in both}, {label: estimated[label] for label in both})
+        common = [label for label in true if label in estimated]
+        song = Song(track, {label: true[label] for label in common}, {label: estimated[label] for label in common})
         song = _consistent(song, failures)
         if song.labels:
             songs.append(song)
@@ -175,15 +175,15 @@ def pair(reference: tuple[Manifest, Path], estimate: tuple[Manifest, Path]) -> t
 
 def _nothing_usable(manifest: Manifest, folder: Path, failures: Sequence[Failure]) -> ConfigError:
     """Return the error for a side without usable files, with the first reasons."""
-    inside = [failed for failed in failures if Path(failed["path"]).is_relative_to(folder)]
-    inside += [
+    relevant = [failed for failed in failures if Path(failed["path"]).is_relative_to(folder)]
+    relevant += [
         failure((folder / skip.path).as_posix(), skip.reason, skip.detail)
         for skip in manifest.skipped
         if skip.reason in NO_FAILURE
     ]
     reasons = [
         f"{failed['path']}: {failed['reason']}" + (f" ({failed['detail']})" if failed["detail"] else "")
-        for failed in inside[:MAX_NAMED]
+        for failed in relevant[:MAX_NAMED]
     ]
     classes = f"files are matched to these classes: {', '.join(manifest.labels)}"
     return ConfigError(f"{folder}: no file in it can be used", "\n".join([*reasons, classes]))
@@ -205,15 +205,15 @@ def _by_track(manifest: Manifest, folder: Path, failures: list[Failure]) -> dict
             f"{folder}: a folder of classes does not say which files belong to one song",
             "give a folder of songs: SONG/vocals.wav, SONG/bass.wav …",
         )
-    found: dict[str, list[Stem]] = defaultdict(list)
+    stems_of: dict[str, list[Stem]] = defaultdict(list)
     for stem in manifest.stems:
         if stem.source is not None:
             failures.append(failure((folder / stem.path).as_posix(), "trimmed"))
         elif not stem.labels:
             failures.append(failure((folder / stem.path).as_posix(), "no_class"))
         else:
-            found[stem.track].append(stem)
-    return dict(found)
+            stems_of[stem.track].append(stem)
+    return dict(stems_of)
 
 
 def pair_names(references: Sequence[str], estimates: Sequence[str]) -> dict[str, str]:
@@ -228,10 +228,10 @@ def pair_names(references: Sequence[str], estimates: Sequence[str]) -> dict[str,
 
 
 def _by_last_part(names: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+    full_names: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        found[PurePosixPath(name).name].append(name)
-    return found
+        full_names[PurePosixPath(name).name].append(name)
+    return full_names
 
 
 def _sources(
@@ -243,21 +243,21 @@ def _sources(
         if len(stem.labels) > 1:
             unusable |= set(stem.labels)
             failures.append(failure((folder / stem.path).as_posix(), "several_classes", ", ".join(stem.labels)))
-    found = {}
+    sources = {}
     for label in labels:
         members = duplicates.first_of_each(stem for stem in stems if stem.labels == [label])  # a copy adds nothing
         exact = [stem for stem in members if PurePosixPath(stem.path).stem.casefold() == label.casefold()]
         if len(exact) == 1:
             detail = f"{label} is read from {exact[0].path}"
-            others = (stem for stem in members if stem is not exact[0])
-            failures += [failure((folder / stem.path).as_posix(), "extra_file", detail) for stem in others]
+            unused = (stem for stem in members if stem is not exact[0])
+            failures += [failure((folder / stem.path).as_posix(), "extra_file", detail) for stem in unused]
             members = exact
         elif len(members) > 1 and not several:
             failures += [failure((folder / stem.path).as_posix(), "several_files", label) for stem in members]
             continue
         if label in unusable or not members:
             continue
-        found[label] = Source(
+        sources[label] = Source(
             tuple((folder / stem.path, stem.stream) for stem in members),
             members[0].sample_rate,
             max(stem.channels for stem in members),
@@ -266,8 +266,8 @@ def _sources(
         rates = {stem.sample_rate for stem in members}
         if len(rates) > 1:
             failures.append(failure(members[0].path, "sample_rate_differs", f"{label} has parts of {_hz(rates)}"))
-            del found[label]
-    return found
+            del sources[label]
+    return sources
 
 
 def _consistent(song: Song, failures: list[Failure]) -> Song:

@@ -96,7 +96,7 @@ def museval_document(labels: Sequence[str], scores: Scores) -> dict[str, Any]:
     return {"targets": targets, "stemclean_version": stemclean.__version__}
 
 
-def track_file(track: str, taken: set[str]) -> str:
+def track_file(track: str, used: set[str]) -> str:
     """Return the path of a song's file below the output folder: below the song's split, or below ``test``.
 
     museval's stores read only the folder ``test``.
@@ -109,10 +109,10 @@ def track_file(track: str, taken: set[str]) -> str:
         parts = ["test", *parts]
     name = "/".join(parts)
     unique, number = name, 1
-    while unique.casefold() in taken:
+    while unique.casefold() in used:
         number += 1
         unique = f"{name} ({number})"
-    taken.add(unique.casefold())
+    used.add(unique.casefold())
     return f"{unique}.json"
 
 
@@ -123,12 +123,12 @@ def write_json(document: Mapping[str, Any], path: Path) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def write_csv(found: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
+def write_csv(table: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
     """Write rows to CSV; undefined values are empty cells."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(found)
+        writer.writerows(table)
 
 
 def check_outputs(
@@ -171,14 +171,14 @@ def check_parquet() -> None:
         ) from None
 
 
-def write_parquet(found: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
+def write_parquet(table: Sequence[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
     """Write rows to Parquet; undefined values are null."""
     check_parquet()
     arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     kinds = [(name, arrow.string() if name in ("track", "class") else arrow.float64()) for name in columns]
     with replacing(path) as temporary:
         parquet.write_table(
-            arrow.Table.from_pylist([dict(row) for row in found], schema=arrow.schema(kinds)), temporary
+            arrow.Table.from_pylist([dict(row) for row in table], schema=arrow.schema(kinds)), temporary
         )
 
 

@@ -54,8 +54,8 @@ def _stretches(song: Song, window: int) -> separation.Stretches:
     def stretches() -> Iterator[tuple[separation.Audio, separation.Audio]]:
         readers = [_read(side[label], song, step) for side in sides for label in song.labels]
         for blocks in zip(*readers, strict=True):
-            both = np.stack(blocks)  # (reference and estimate, channel, time)
-            yield both[: len(song.labels)], both[len(song.labels) :]
+            joined = np.stack(blocks)  # (reference and estimate, channel, time)
+            yield joined[: len(song.labels)], joined[len(song.labels) :]
 
     return stretches
 

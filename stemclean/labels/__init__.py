@@ -101,7 +101,11 @@ class Profile:
 def _profile(name: str, aliases: Mapping[str, str | Mapping[str, str]]) -> Profile:
     texts = {label: [words] if isinstance(words, str) else list(words.values()) for label, words in aliases.items()}
     return Profile(
-        name, {label: frozenset(entry for text in found for entry in listed(text)) for label, found in texts.items()}
+        name,
+        {
+            label: frozenset(entry for text in texts_of_label for entry in listed(text))
+            for label, texts_of_label in texts.items()
+        },
     )
 
 
@@ -163,11 +167,11 @@ def scanned_for(labels: Sequence[str] | None) -> Profile:
         return KARAOKE
     beyond = [label for label in wanted if label not in FOUR_STEMS.labels]
     aliases = {label: _words_of(label) for label in (*wanted, *FOUR_STEMS.labels)}
-    taken = {entry for label in beyond for entry in (label, *aliases[label])}
+    reassigned = {entry for label in beyond for entry in (label, *aliases[label])}
     named = {word for label in beyond for word in phrase(label)}
     for label in FOUR_STEMS.labels:
-        left = (entry for entry in aliases[label] if entry not in taken)
-        aliases[label] = frozenset(entry for entry in left if label != "other" or not named & set(phrase(entry)))
+        remaining = (entry for entry in aliases[label] if entry not in reassigned)
+        aliases[label] = frozenset(entry for entry in remaining if label != "other" or not named & set(phrase(entry)))
     return Profile(",".join(wanted), aliases)
 
 

@@ -88,4 +88,4 @@ def spans(name: str) -> list[tuple[int, int]]:
     >>> [("Song_bs_roformer_ep_317"[a:b]) for a, b in spans("Song_bs_roformer_ep_317")]
     ['bs_roformer_ep_317']
     """
-    return [found.span() for found in _ALL.finditer(name)] if _HINT.search(name) else []
+    return [match.span() for match in _ALL.finditer(name)] if _HINT.search(name) else []

@@ -30,13 +30,13 @@ MIXTURE = "mixture"
 
 _GENERIC = lists.WHOLE
 _FOREIGN = "\0"
-"""Before the name of a class that nobody asked for."""
+"""Prefix of the name of a class that is not in the profile."""
 _SHORT = "abbreviation"
-"""The instrument of words that tell a class where they stand alone."""
+"""The instrument of abbreviations, which mean a class only if they are the only meaningful word."""
 MOST_KEPT = 100_000
-"""Words whose parts are remembered: datasets repeat them."""
+"""Maximum number of cached words with their parts, because names in datasets repeat words."""
 _GAP = "\0"
-"""In the place of what is unknown in a word of a script without spaces."""
+"""Placeholder for unknown text in a word of a script without spaces."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Reading:
         exact: whether it has only words of classes, numbers, and words such as "stems" or "clean".
         start: position of the first word that decided; the length of the name if there is none.
         starts: positions of all words that mean something.
-        apart: whether the deciding words are a part of their own, as in "Song_drums", not among words of a title.
+        apart: whether the deciding words form a separate part, as in "Song_drums", not among words of a title.
         at_end: whether only numbers and takes follow the deciding words.
     """
 
@@ -69,19 +69,19 @@ class Reading:
 
     @property
     def tells(self) -> bool:
-        """Whether it says anything of what is in the file."""
+        """Whether it says anything about the content of the file."""
         return self.label is not None or bool(self.named) or bool(self.absent) or self.partial
 
 
 class _Meaning(NamedTuple):
-    """What a phrase means.
+    """Meaning of a phrase.
 
     Args:
-        kind: ``class``, ``rest``, ``mixture``, ``before``, ``after`` or ``both`` (where a negation stands), ``leak``,
-            ``version``, ``neutral``, ``connector``, ``number``, ``unknown``, or ``none``: known, and of no use.
+        kind: ``class``, ``rest``, ``mixture``, ``before``, ``after`` or ``both`` (position of a negation), ``leak``,
+            ``version``, ``neutral``, ``connector``, ``number``, ``unknown``, or ``none``: known, but ignored.
         label: the class.
-        instrument: of the class.
-        weak: whether it gives way to other classes.
+        instrument: instrument of the class.
+        weak: whether other classes take precedence.
     """
 
     kind: str
@@ -103,7 +103,7 @@ class _Item:
         self.kind = self.meaning.kind
 
     def means(self, meaning: _Meaning) -> None:
-        """Take another meaning."""
+        """Set another meaning."""
         self.meaning, self.kind = meaning, meaning.kind
 
     @property
@@ -124,7 +124,7 @@ class Reader:
     """Reads names for some classes.
 
     Args:
-        aliases: class -> the words that mean it, besides its own name.
+        aliases: class -> its synonyms, besides its name.
     """
 
     aliases: Mapping[str, Collection[str]]
@@ -135,32 +135,32 @@ class Reader:
 
     @cached_property
     def rest(self) -> str | None:
-        """The class that holds all that another one does not; None where there are not just two, one of them such."""
-        known = {"other", "residual", *lists.REST}
-        found = [label for label in self.labels if plain(label) in known]
-        return found[0] if len(self.labels) == 2 and len(found) == 1 else None
+        """The class of everything else in a profile of two classes; None in other profiles."""
+        names_of_rest = {"other", "residual", *lists.REST}
+        rest = [label for label in self.labels if plain(label) in names_of_rest]
+        return rest[0] if len(self.labels) == 2 and len(rest) == 1 else None
 
     def read(self, name: str, without: Collection[int] = ()) -> Reading:
-        """What a name says.
+        """Read a name.
 
         Args:
-            name: without its ending.
-            without: where words start that are a title.
+            name: name of a file without its extension.
+            without: start positions of words that belong to a title.
         """
         name = unicodedata.normalize("NFC", name)
         items = self._items(name, without)
         _negate(items)
-        reading = self._of_bracket(items)
+        reading = self._read_brackets(items)
         if reading is not None:
             return replace(reading, apart=True, at_end=True)
-        reading = self._of_all(items, len(name))
+        reading = self._read_items(items, len(name))
         return replace(reading, apart=_apart(items, reading), at_end=_at_end(items))
 
     # --- from phrases to meanings
 
     @cached_property
     def _phrases(self) -> dict[tuple[str, ...], _Meaning]:
-        found: dict[tuple[str, ...], _Meaning] = {}
+        meanings: dict[tuple[str, ...], _Meaning] = {}
         plain_kinds = {
             "neutral": [*lists.NEUTRAL, *lists.NUMBERED],
             "connector": lists.CONNECTORS,
@@ -174,39 +174,39 @@ class Reader:
         }
         for kind, entries in plain_kinds.items():
             for entry in entries:
-                found[phrase(entry)] = _Meaning(kind)
-        known = {  # all of it, also words of classes that nobody asked for: a name with one of them is not clear
+                meanings[phrase(entry)] = _Meaning(kind)
+        known_words = {  # also words of classes that are not in the profile, because a name with one of them is unclear
             entry: _Meaning("class", label, instrument, phrase(entry) in _WEAK)
             for label, instruments in lists.FOUR_STEMS.items()
             for instrument, text in instruments.items()
             for entry in ([label] if instrument == _GENERIC else []) + list(lists.listed(text))
         }
-        own = {word for label in self.labels if label not in lists.FOUR_STEMS for word in phrase(label)}
-        for entry, meaning in known.items():
-            if meaning.label not in self.labels and not own & set(phrase(entry)):
-                _put(found, entry, meaning._replace(label=_FOREIGN + meaning.label))
+        profile_words = {word for label in self.labels if label not in lists.FOUR_STEMS for word in phrase(label)}
+        for entry, meaning in known_words.items():
+            if meaning.label not in self.labels and not profile_words & set(phrase(entry)):
+                _put(meanings, entry, meaning._replace(label=_FOREIGN + meaning.label))
         for label, entries in self.aliases.items():
             for entry in (label, *entries):
-                listed_meaning = known.get(entry)
+                listed_meaning = known_words.get(entry)
                 instrument = listed_meaning.instrument if listed_meaning else _GENERIC
                 weak = phrase(entry) in _WEAK and entry != label
-                _put(found, entry, _Meaning("class", label, instrument, weak), over=True)
+                _put(meanings, entry, _Meaning("class", label, instrument, weak), over=True)
         for entry in lists.AMBIGUOUS:
-            if phrase(entry) not in found or found[phrase(entry)].kind != "class" or " " in entry:
-                found[phrase(entry)] = _Meaning("none")
-        return found
+            if phrase(entry) not in meanings or meanings[phrase(entry)].kind != "class" or " " in entry:
+                meanings[phrase(entry)] = _Meaning("none")
+        return meanings
 
     @cached_property
     def _longest(self) -> dict[str, int]:
-        """Words of the longest phrase that begins with a word."""
-        found: dict[str, int] = {}
+        """Number of words of the longest phrase that begins with each word."""
+        longest: dict[str, int] = {}
         for key in self._phrases:
-            found[key[0]] = max(found.get(key[0], 0), len(key))
-        return found
+            longest[key[0]] = max(longest.get(key[0], 0), len(key))
+        return longest
 
     @cached_property
     def _parts(self) -> dict[str, _Meaning]:
-        """Words that a run of letters may be cut into."""
+        """Words that a run of letters may be divided into."""
         kinds = {"class", "rest", "mixture"}
         single = {key[0]: meaning for key, meaning in self._phrases.items() if len(key) == 1}
         return {
@@ -247,16 +247,16 @@ class Reader:
         return self._abbreviated(items)
 
     def _cut_up(self, word: Word) -> list[Word]:
-        """A word that is no known one as the known ones that it is made of."""
+        """Divide an unknown word into known words."""
         if (word.text,) in self._phrases or len(word.text) < 3 or word.text.isdigit():
             return [word]
         key = word.text, word.raw
-        known = self._made_of.get(key)
-        if known is None:  # the parts do not depend on where the word stands
-            known = [(part.text, part.raw) for part in self._parts_of(word)]
+        parts = self._made_of.get(key)
+        if parts is None:  # the parts do not depend on the position of the word
+            parts = [(part.text, part.raw) for part in self._parts_of(word)]
             if len(self._made_of) < MOST_KEPT:
-                self._made_of[key] = known
-        return [word._replace(text=text, raw=raw) for text, raw in known]
+                self._made_of[key] = parts
+        return [word._replace(text=text, raw=raw) for text, raw in parts]
 
     @cached_property
     def _made_of(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
@@ -266,30 +266,33 @@ class Reader:
         together = written_together(word.text)
         parts = cut_glued(word.text, self._parts, self._longest_part, sided=word.raw.isupper())
         if parts and not together:
-            telling = (self._parts.get(part) for part in parts)
-            if not any(one and one.kind in ("class", "mixture") and not one.weak for one in telling):
+            meanings = (self._parts.get(part) for part in parts)
+            if not any(item and item.kind in ("class", "mixture") and not item.weak for item in meanings):
                 parts = []
         if not parts and together:
             parts = [*scattered(word.text, self._parts, self._longest_part), _GAP]
         if not parts and len(split := cut_acronym(word)) > 1:
-            return [part for one in split for part in self._cut_up(one)]
+            return [part for item in split for part in self._cut_up(item)]
         return [word._replace(text=part) for part in parts] or [word]
 
     def _abbreviated(self, items: list[_Item]) -> list[_Item]:
-        """Words that tell a class where they stand alone."""
-        said = [item for item in items if item.kind not in ("number", "neutral") or item.text in lists.ABBREVIATIONS]
-        if len(said) != 1 or (label := lists.ABBREVIATIONS.get(said[0].text)) is None:
+        """Interpret abbreviations that are the only meaningful word of a name."""
+        meaningful = [
+            item for item in items if item.kind not in ("number", "neutral") or item.text in lists.ABBREVIATIONS
+        ]
+        if len(meaningful) != 1 or (label := lists.ABBREVIATIONS.get(meaningful[0].text)) is None:
             return items
         label = label if label in self.labels else _FOREIGN + label
-        said[0].means(_Meaning("class", label, _SHORT))
+        meaningful[0].means(_Meaning("class", label, _SHORT))
         return items
 
-    # --- from meanings to what the name says
+    # --- from meanings to a reading
 
-    def _of_bracket(self, items: Sequence[_Item]) -> Reading | None:
-        """What a pair of brackets says that holds a class and nothing else: before a model's name, or behind a title.
+    def _read_brackets(self, items: Sequence[_Item]) -> Reading | None:
+        """Read a pair of brackets that contains a class alone, as before the name of a model or after a title.
 
-        None: there is no such pair, or what stands outside is a class and nothing else too.
+        Returns:
+            The reading; None if there is no such pair, or if the text outside it is another class alone.
         """
         numbers = sorted({word.bracket for item in items for word in item.words} - {0})
         if not numbers:
@@ -297,18 +300,18 @@ class Reader:
         readings = []
         for number in numbers:
             inside = [item for item in items if all(word.bracket == number for word in item.words)]
-            reading = self._of_all(inside, 0)
+            reading = self._read_items(inside, 0)
             if reading.pure and (reading.label is not None or reading.partial):
                 readings.append(reading)
-        outside = self._of_all([item for item in items if item.words[0].bracket == 0], 0)
-        if not readings or len({(one.label, one.partial) for one in readings}) > 1:
+        outside = self._read_items([item for item in items if item.words[0].bracket == 0], 0)
+        if not readings or len({(result.label, result.partial) for result in readings}) > 1:
             return None
         if outside.pure and outside.tells and outside.label != readings[0].label:
             return None
         starts = tuple(item.start for item in items if item.kind not in _SILENT)
         return replace(readings[0], pure=outside.pure, exact=outside.exact and readings[0].exact, starts=starts)
 
-    def _of_all(self, items: Sequence[_Item], length: int) -> Reading:
+    def _read_items(self, items: Sequence[_Item], length: int) -> Reading:
         phrases = _Phrases(self.labels, items, length)
         if phrases.negated:
             return self._without(phrases)
@@ -318,28 +321,28 @@ class Reader:
             return self._mixed(phrases, mixed[-1])
         rest = any(item.kind == "rest" for item in items)
         if decisive is not None and (len(phrases.present) > 1 or rest or mixed):
-            known = None if decisive.startswith(_FOREIGN) else decisive
-            return phrases.says(known, phrases.last[0].start)
+            label = None if decisive.startswith(_FOREIGN) else decisive
+            return phrases.says(label, phrases.last[0].start)
         if rest:
             if self.rest is not None and self._only_rest(phrases.present):
                 return phrases.says(self.rest)
             return replace(phrases.says(None), named=phrases.known, partial=not phrases.present)
-        if len(phrases.present) == 1 and phrases.known and not _numbered_behind_a_title(items):
+        if len(phrases.present) == 1 and phrases.known and not _is_numbered_title(items):
             return phrases.says(phrases.present[0])
         if self.rest in phrases.present and self._only_rest(phrases.present):
             return phrases.says(self.rest)
         return replace(phrases.says(None), named=phrases.known)
 
     def _only_rest(self, present: Sequence[str]) -> bool:
-        """Whether there is nothing but the class that holds the rest, and classes that nobody asked for."""
+        """Return whether there are only the class of everything else, and classes that are not in the profile."""
         return all(label == self.rest or label.startswith(_FOREIGN) for label in present)
 
     def _without(self, phrases: _Phrases) -> Reading:
-        """A name that says what is not in the file."""
+        """Read a name that says what is not in the file."""
         present, absent = phrases.present, phrases.absent
-        whole = all(item.meaning.instrument == _GENERIC for item in phrases.there)
-        parts = all(item.meaning.instrument != _GENERIC for item in phrases.negated)
-        if present == absent and len(phrases.known) == 1 and present[0] != "other" and whole and parts:
+        all_generic = all(item.meaning.instrument == _GENERIC for item in phrases.classes)
+        all_specific = all(item.meaning.instrument != _GENERIC for item in phrases.negated)
+        if present == absent and len(phrases.known) == 1 and present[0] != "other" and all_generic and all_specific:
             return phrases.says(present[0])  # "drums without kick" are drums
         if self.rest is not None:
             others = tuple(label for label in self.labels if label != self.rest)
@@ -347,28 +350,28 @@ class Reader:
                 return phrases.says(self.rest)
             if self.rest in absent or any(item.kind == "rest" for item in phrases.negated):
                 return phrases.says(others[0])
-        gone = tuple(label.lstrip(_FOREIGN) for label in absent)
-        return replace(phrases.says(None), absent=gone, partial=True)
+        absent_labels = tuple(label.lstrip(_FOREIGN) for label in absent)
+        return replace(phrases.says(None), absent=absent_labels, partial=True)
 
     def _mixed(self, phrases: _Phrases, mixed: _Item) -> Reading:
-        """A name that ends in "mix"."""
+        """Read a name that ends in "mix"."""
         beside = [item for item in phrases.items if item.part == mixed.part and item is not mixed]
         if any(item.kind == "rest" for item in beside):
             return replace(phrases.says(None), partial=True)
         has_rest = any(item.kind == "rest" for item in phrases.items)
         if len(phrases.known) == len(phrases.present) == 1 and phrases.pure and not has_rest:
             return phrases.says(phrases.present[0])
-        here = _strong(item for item in beside if item.kind == "class")
+        classes = _strong(item for item in beside if item.kind == "class")
         titled = any(item.kind in _UNKNOWN for item in beside)
-        if not here or (titled and phrases.items[phrases.items.index(mixed) - 1] not in here):
+        if not classes or (titled and phrases.items[phrases.items.index(mixed) - 1] not in classes):
             return phrases.says(MIXTURE, mixed.start)
-        labels = {item.meaning.label for item in here}
+        labels = {item.meaning.label for item in classes}
         if titled or len(labels) > 1 or not labels <= set(self.labels) - {"vocals"}:
             return phrases.says(None)  # a "Vocal Mix" may be a whole song
-        return phrases.says(labels.pop(), here[0].start)
+        return phrases.says(labels.pop(), classes[0].start)
 
     def _decisive(self, items: Sequence[_Item], last: Sequence[_Item]) -> str | None:
-        """The class that the last part of a name is, where what stands before may be a title."""
+        """Return the class of the last part of a name if the text before it may be a title; otherwise None."""
         labels = {item.meaning.label for item in _strong(item for item in last if item.kind == "class")}
         if len(labels) != 1 or any(item.kind not in {"class", *_SILENT} - {"unknown"} for item in last):
             return None
@@ -379,20 +382,20 @@ class Reader:
         for part in parts:
             inside = [item for item in items if item.part == part]
             if not any(item.kind in _UNKNOWN for item in inside):
-                own = {item.meaning.label for item in inside if item.kind == "class"}
-                if own != labels:
+                part_labels = {item.meaning.label for item in inside if item.kind == "class"}
+                if part_labels != labels:
                     return None
         return labels.pop()
 
 
 class _Phrases:
-    """The phrases of a name, and what they say together."""
+    """The phrases of a name, and their combined meaning."""
 
     def __init__(self, labels: Sequence[str], items: Sequence[_Item], length: int) -> None:
         self.labels, self.items = labels, items
         self.negated = [item for item in items if item.negated]
-        self.there = _strong(item for item in items if item.kind == "class" and not item.negated)
-        self.present = self._ordered(item.meaning.label for item in self.there)
+        self.classes = _strong(item for item in items if item.kind == "class" and not item.negated)
+        self.present = self._ordered(item.meaning.label for item in self.classes)
         self.known = tuple(label for label in self.present if label in labels)
         self.absent = self._ordered(item.meaning.label for item in self.negated if item.kind == "class")
         self.pure = not any(item.kind in _UNKNOWN for item in items)
@@ -403,11 +406,11 @@ class _Phrases:
         self._length = length
 
     def _ordered(self, labels: Iterable[str]) -> tuple[str, ...]:
-        found = set(labels)
-        return tuple(label for label in self.labels if label in found) + tuple(sorted(found - set(self.labels)))
+        unique = set(labels)
+        return tuple(label for label in self.labels if label in unique) + tuple(sorted(unique - set(self.labels)))
 
     def says(self, label: str | None, start: int | None = None) -> Reading:
-        """A reading with a label."""
+        """Return a reading with a label."""
         if start is None:
             start = self._starts[0] if self._starts else self._length
         named = () if label is None else (label,)
@@ -426,18 +429,18 @@ def phrase(entry: str) -> tuple[str, ...]:
     return tuple(word.text for word in cut(unicodedata.normalize("NFC", entry)))
 
 
-def _put(found: dict[tuple[str, ...], _Meaning], entry: str, meaning: _Meaning, *, over: bool = False) -> None:
+def _put(meanings: dict[tuple[str, ...], _Meaning], entry: str, meaning: _Meaning, *, over: bool = False) -> None:
     """Store a phrase, and its plural unless that is listed itself."""
     key = phrase(entry)
     if not key:
         return
-    if over or key not in found or found[key].kind != "class":
-        found[key] = meaning
+    if over or key not in meanings or meanings[key].kind != "class":
+        meanings[key] = meaning
     last = key[-1]
     if len(last) > 2 and last.isascii() and last.isalpha() and last[-1] not in "sxz":
         plural = (*key[:-1], last + "s")
-        if plural not in found or (over and found[plural].label.startswith(_FOREIGN)):
-            found[plural] = meaning._replace(weak=meaning.weak)
+        if plural not in meanings or (over and meanings[plural].label.startswith(_FOREIGN)):
+            meanings[plural] = meaning._replace(weak=meaning.weak)
 
 
 def _strong(items: Iterable[_Item]) -> list[_Item]:
@@ -464,7 +467,7 @@ def _negate(items: Sequence[_Item]) -> None:
 
 
 def _negate_following(items: Sequence[_Item], at: int) -> bool:
-    """Negate what follows, up to the end of a list with "and"; whether there was anything."""
+    """Negate the following classes, up to the end of a list with "and"; return whether there were any."""
     after = _nearest(items, range(at + 1, len(items)))
     if after is None or (after > at + 1 and items[at + 1].kind == "number"):
         return after is not None and items[after].negated
@@ -481,7 +484,7 @@ def _negate_following(items: Sequence[_Item], at: int) -> bool:
 
 
 def _chain(items: Sequence[_Item], at: int, step: int) -> None:
-    """Negate what is joined to a negated class by "and"."""
+    """Negate the classes joined to a negated class by "and"."""
     while 0 <= at + 2 * step < len(items) and items[at + step].kind == "connector":
         at += 2 * step
         if items[at].kind not in ("class", "rest"):
@@ -490,7 +493,7 @@ def _chain(items: Sequence[_Item], at: int, step: int) -> None:
 
 
 def _nearest(items: Sequence[_Item], order: Iterable[int]) -> int | None:
-    """The next class or rest in an order; None where anything but neutral words stands before it."""
+    """Return the index of the next class or rest in an order; None if there are other than neutral words before it."""
     for at in order:
         if items[at].kind in ("class", "rest"):
             return at
@@ -504,18 +507,18 @@ def _is_other(item: _Item) -> bool:
 
 
 def _hyphened(items: Sequence[_Item], at: int) -> bool:
-    """Whether a word hangs on the one before, as in "drum-free"."""
+    """Return whether a word is joined to the previous one, as in "drum-free"."""
     return at > 0 and items[at].start - items[at - 1].words[-1].end <= 1 and items[at].part == items[at - 1].part
 
 
 def _ends(items: Sequence[_Item], item: _Item) -> bool:
     """Return whether no meaningful item follows."""
     behind = items[items.index(item) + 1 :]
-    return all(one.kind in ("number", "neutral", "unknown", "connector") for one in behind)
+    return all(other.kind in ("number", "neutral", "unknown", "connector") for other in behind)
 
 
 def _apart(items: Sequence[_Item], reading: Reading) -> bool:
-    """Whether a part of a name tells and holds no unknown word: the last one, or any where a class is left out."""
+    """Return whether a meaningful part has no unknown word: the last part, or any if a class is negated."""
     parts = {item.part for item in items if item.kind not in _SILENT or item.negates}
     last = {item.part for item in _last_part(items)}
     parts = parts if reading.partial else parts & last
@@ -523,19 +526,19 @@ def _apart(items: Sequence[_Item], reading: Reading) -> bool:
 
 
 def _at_end(items: Sequence[_Item]) -> bool:
-    """Whether the last word that is more than a number or a take tells something."""
-    said = [item for item in items if item.negates or item.kind not in ("number", "neutral")]
-    return bool(said) and (said[-1].negates or said[-1].kind not in _SILENT)
+    """Return whether the last word that is neither a number nor neutral is meaningful."""
+    relevant = [item for item in items if item.negates or item.kind not in ("number", "neutral")]
+    return bool(relevant) and (relevant[-1].negates or relevant[-1].kind not in _SILENT)
 
 
 def _last_part(items: Sequence[_Item]) -> list[_Item]:
-    """The items of the last part of a name that holds more than numbers and neutral words."""
-    said = [item.part for item in items if item.kind not in ("number", "neutral")]
-    return [item for item in items if said and item.part == said[-1]]
+    """Return the items of the last part of a name that has more than numbers and neutral words."""
+    relevant_parts = [item.part for item in items if item.kind not in ("number", "neutral")]
+    return [item for item in items if relevant_parts and item.part == relevant_parts[-1]]
 
 
-def _numbered_behind_a_title(items: Sequence[_Item]) -> bool:
-    """Whether a name ends as "Piano Man_STEM_02" does: told by a number, and what stands before is a title."""
+def _is_numbered_title(items: Sequence[_Item]) -> bool:
+    """Return whether a name is a title followed by a number, as in "Piano Man_STEM_02"."""
     at = len(items) - 1
     while at >= 0 and items[at].kind == "number":
         at -= 1

@@ -93,7 +93,7 @@ def _cut_run(run: str) -> tuple[tuple[str, int, int, str], ...]:
     """Split a run of letters and digits into words: plain text, start, end and original spelling of each."""
     if _WRITTEN_TOGETHER.search(run) or run.isdigit() or len(run) == 1:
         return ((plain(run), 0, len(run), run),)
-    cuts = [0, *(found.start() for found in _CASE.finditer(run)), len(run)]
+    cuts = [0, *(match.start() for match in _CASE.finditer(run)), len(run)]
     return tuple((plain(run[i:j]), i, j, run[i:j]) for i, j in pairwise(cuts))
 
 

@@ -1,8 +1,8 @@
-"""The words that people write into names of files, by class and instrument; a page to read and to add to.
+"""Words in names of files, by class and instrument. Extend these lists for more synonyms.
 
-Words stand in lower case, without accents, with semicolons or line ends between them. A phrase is matched word by word,
+Entries are in lower case, without accents, separated by semicolons or line breaks. A phrase is matched word by word,
 however the words are joined (``lead vox``, ``Lead_Vox``, ``LeadVox``, ``LEADVOX``), and the longest phrase wins: "bass
-clarinet" is no bass. A plural with an *s* needs no entry. What is in no list is an unknown word, and tells nothing.
+clarinet" is not a bass. Plurals with an *s* need no entry. Words that are in no list are unknown.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """The entries of a list with semicolons between."""
+    """Return the entries of a list separated by semicolons or line breaks."""
     return tuple(" ".join(part.split()) for part in re.split(r"[;\n]", text) if part.strip())
 
 
@@ -306,7 +306,7 @@ WEAK: frozenset[str] = frozenset(
             mallets; crash; ride; splash; chime; chimes; canto; voices; dialog; dialogue; cassa; percussion; perc"""
     )
 )
-"""Words that give way to every other word of a class: "lead" alone is a synth, "Lead Vox" is a voice."""
+"""Words over which all other words of a class take precedence: "Room" alone is drums, "Guitar Room" is a guitar."""
 
 ABBREVIATIONS: dict[str, str] = {
     "dr": "drums",
@@ -321,7 +321,7 @@ ABBREVIATIONS: dict[str, str] = {
     "key": "other",
     "fl": "other",
 }
-"""Words that tell a class only where nothing else stands beside them but numbers and words that tell nothing."""
+"""Words that mean a class only if they are the only words besides numbers and neutral words."""
 
 AMBIGUOUS: tuple[str, ...] = listed(
     """vox pad; vocal pad; voice pad; choir pad; synth vox; synth voice; synth choir; choir synth; vox synth
@@ -331,7 +331,7 @@ AMBIGUOUS: tuple[str, ...] = listed(
             sub boom; sub hit; sub impact; bass drop; voice of; sound of music; rock band
             vl vc"""
 )
-"""Phrases whose words mean classes, and which themselves tell none."""
+"""Phrases that mean no class, although their words do."""
 
 MIXTURE: tuple[str, ...] = listed(
     """mixture; mix; full mix; fullmix; mixdown; mix down; mixed; master; mastered; mastering; unmastered
@@ -340,7 +340,7 @@ MIXTURE: tuple[str, ...] = listed(
             mischung; mixage; missaggio; master bus; mix bus; mixbus; 2 bus; 2bus; ミックス; マスター; 混音
             ミックスダウン; original mix; 完成"""
 )
-"""Words of a file that holds the whole song."""
+"""Words for a file that contains the whole song."""
 
 REST: tuple[str, ...] = listed(
     """instrumental; instrumentals; instrum; instru; instr; inst; instrument; instruments; karaoke
@@ -352,10 +352,10 @@ REST: tuple[str, ...] = listed(
             伴奏; 反주; 반주; минус; минусовка; инструментал; musik; musica; musique; オフボーカル; drumless track
             mr track; instrumentale"""
 )
-"""Words of a file that holds the song without something, mostly without the voice."""
+"""Words for a file that contains the song without something, mostly without the vocals."""
 
 NOT_ALONE: frozenset[str] = frozenset(listed("backing; band; rest"))
-"""Words of :data:`REST` that mean it only where a class of that meaning is wanted."""
+"""Words of :data:`REST` that have this meaning only if the profile has a class of everything else."""
 
 NEGATED_BEFORE: tuple[str, ...] = listed(
     """no; non; not; without; w o; wo; wout; minus; less; sans; ohne; sin; senza; sem; zonder; utan; uden; uten
@@ -365,7 +365,7 @@ NEGATED_BEFORE: tuple[str, ...] = listed(
             subtract; subtracted; off; tout sauf; alles ausser; todo menos; tutto tranne; tudo menos; sauf; ausser
             menos; tranne; salvo; 无; 無; 去; nicht; minus the; cancelled; cancel; suppressed; absent; w out"""
 )
-"""Words after which a class is named that is not in the file."""
+"""Negations before a class: the class after them is not in the file."""
 
 NEGATED_AFTER: tuple[str, ...] = listed(
     """removed; muted; off; less; free; minus; excluded; subtracted; deleted; cancelled; suppressed; out of mix
@@ -373,13 +373,13 @@ NEGATED_AFTER: tuple[str, ...] = listed(
             removido; retiree; supprimee; rimossa; ausgeblendet; missing; stripped; turned off; switched off
             not included; 抜き; なし; 無し; ぬき; レス; カット; 消音; 제거; off vocal"""
 )
-"""Words before which a class is named that is not in the file."""
+"""Negations after a class: the class before them is not in the file."""
 
 TECHNIQUES: frozenset[str] = frozenset(listed("muted; mute"))
-"""Negations that are a way to play before an instrument of the class ``other``: "Muted Trumpet", "Palm Muted Gtr"."""
+"""Negations that are playing techniques of an instrument of the class ``other``: "Muted Trumpet", "Palm Muted Gtr"."""
 
 LEAKED: frozenset[str] = frozenset(listed("bleed; bleeding; spill; crosstalk; leak; leakage; trigger input"))
-"""Words before which a class is named that only leaks into the file."""
+"""Words after a class that only bleeds into the file."""
 
 VERSIONS: frozenset[str] = frozenset(listed("version; cover; edition; session; sessions; concerto; sonata; lesson"))
 """Words that make the class before them part of a title: "Song (Piano Version)"."""
@@ -389,7 +389,7 @@ CONNECTORS: frozenset[str] = frozenset(listed("and; or; n; und; oder; et; y; e; 
 NUMBERED: frozenset[str] = frozenset(
     listed("stem; stems; track; tracks; trk; raw; audio; part; file; channel; chan; ch; take")
 )
-"""Words that, with a number behind and alone in their part of a name, say that the file is told by its number."""
+"""Words that, followed by a number and alone in their part of a name, mark a file that is named by its number."""
 
 OF_FOLDERS: frozenset[str] = frozenset(
     listed(
@@ -397,7 +397,7 @@ OF_FOLDERS: frozenset[str] = frozenset(
             all; track; tracks; and"""
     )
 )
-"""Words that may stand beside a class in the name of a folder that speaks for its files; more would be a title."""
+"""Words allowed beside a class in the name of a folder that gives its files their class; other words are a title."""
 
 NEUTRAL: tuple[str, ...] = listed(
     """stem; stems; track; tracks; trk; sample; samples; loop; loops; audio; wav; wave; aif; aiff; flac; mp3
@@ -430,7 +430,7 @@ NEUTRAL: tuple[str, ...] = listed(
             izquierda; gauche; droite; sinistra; destra; principal; akustisch; elektrisch; acustica; electrica
             elettrica; acoustique; electrique; electro; trap; hip hop; rock; funk; jazz"""
 )
-"""Words that tell nothing and are no title either: microphones, sides, takes, treatments, parts of a song."""
+"""Words that mean no class and are not part of a title: microphones, sides, takes, processing, parts of a song."""
 
 GLUED: frozenset[str] = frozenset(
     listed(
@@ -442,4 +442,4 @@ GLUED: frozenset[str] = frozenset(
             no; non; minus; less; removed; without; part; take; side; full"""
     )
 )
-"""Words that may be glued to one of a class, besides other words of classes: ``KICKIN``, ``BASSDI``, ``NOVOX``."""
+"""Words that may be joined to a word of a class without a separator: ``KICKIN``, ``BASSDI``, ``NOVOX``."""

@@ -11,10 +11,10 @@ from stemclean.manifest import Stem
 __all__ = ["as_on_disk", "otherwise_written"]
 
 
-def otherwise_written(place: Path) -> Path | None:
+def otherwise_written(path: Path) -> Path | None:
     """Return the file with the same name in another Unicode form; None if there is none."""
-    folder = Path(place.anchor)
-    for part in place.parts[1 if place.anchor else 0 :]:
+    folder = Path(path.anchor)
+    for part in path.parts[1 if path.anchor else 0 :]:
         if (folder / part).exists():
             folder = folder / part
             continue
@@ -40,13 +40,13 @@ def as_on_disk(stems: Sequence[Stem], folder: Path) -> list[Stem]:
         if path.isascii() or (folder / path).exists():
             return path
         match = otherwise_written(folder / path)
-        found = match.relative_to(folder).as_posix() if match and match.is_relative_to(folder) else path
-        return path if found in named else found
+        actual = match.relative_to(folder).as_posix() if match and match.is_relative_to(folder) else path
+        return path if actual in named else actual
 
     def corrected(stem: Stem) -> Stem:
         path, f0 = written(stem.path), stem.f0
-        if f0 is not None and (beside := written(f0.path)) != f0.path:
-            stem = stem.model_copy(update={"f0": f0.model_copy(update={"path": beside})})
+        if f0 is not None and (f0_path := written(f0.path)) != f0.path:
+            stem = stem.model_copy(update={"f0": f0.model_copy(update={"path": f0_path})})
         return stem if path == stem.path else stem.model_copy(update={"path": path})
 
     return [corrected(stem) for stem in stems]

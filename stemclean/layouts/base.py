@@ -149,13 +149,13 @@ def layouts() -> dict[str, Reader | Writer]:
     """Return all layouts by name, in alphabetical order."""
     import stemclean.layouts as package
 
-    found: dict[str, Reader | Writer] = {}
+    by_name: dict[str, Reader | Writer] = {}
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
         module = importlib.import_module(f"{package.__name__}.{info.name}")
         layout = getattr(module, "LAYOUT", None)
         if isinstance(layout, Reader | Writer):
-            found[info.name] = layout
-    return found
+            by_name[info.name] = layout
+    return by_name
 
 
 def reader_for(path: Path, profile: Profile) -> Reader:

@@ -24,7 +24,7 @@ class ClassFolders:
     priority = 50
 
     def can_read(self, path: Path, profile: Profile) -> bool:
-        """Whether at least half of the folders below are classes; looks at names only."""
+        """Return whether at least half of the folders in ``path`` are classes; reads only names."""
         if not path.is_dir():
             return False
         claims = _claims(path, audio_files(path), profile)
@@ -32,15 +32,15 @@ class ClassFolders:
         return classes > 0 and sum(claim is not None for claim in claims.values()) * 2 >= len(claims)
 
     def read(self, path: Path, profile: Profile) -> Iterator[Found]:
-        """The files, class by class."""
+        """Yield the files class by class."""
         files = audio_files(path)
         claims = _claims(path, files, profile)
-        own = readings(by_folder(files), path, profile)
-        said = {file: _mixtures(file, path, profile) or claims.get(_top(file, path)) for file in files}
-        found = settled(said, own, profile)
+        own_readings = readings(by_folder(files), path, profile)
+        claim_of = {file: _mixtures(file, path, profile) or claims.get(_top(file, path)) for file in files}
+        resolved = settled(claim_of, own_readings, profile)
         songs = {folder for folder, claim in claims.items() if claim is None and profile.exact(folder.name)}
         for file in files:
-            reading, detail = found[file]
+            reading, detail = resolved[file]
             below = file.relative_to(path).parts[1:-1]
             song = song_in(names(file), reading.label, profile)
             track = _top(file, path).name if _top(file, path) in songs else "/".join((*below, song))
@@ -48,7 +48,7 @@ class ClassFolders:
 
 
 def _claims(path: Path, files: list[Path], profile: Profile) -> dict[Path, Reading | None]:
-    """Folder in ``path`` -> what it says of its files."""
+    """Return what the name of each folder in ``path`` says about its files."""
     in_folder: dict[Path, list[Path]] = defaultdict(list)
     for file in files:
         if file.parent != path:
@@ -57,7 +57,7 @@ def _claims(path: Path, files: list[Path], profile: Profile) -> dict[Path, Readi
 
 
 def _mixtures(file: Path, path: Path, profile: Profile) -> Reading | None:
-    """What a folder inside that of the class says, where it holds mixtures: ``vocals/instrumental/song1.wav``."""
+    """Return the reading of a folder of mixtures inside that of a class: ``vocals/instrumental/song1.wav``."""
     below = [profile.read(name) for name in file.relative_to(path).parts[1:-1]]
     return next((reading for reading in below if reading.exact and (reading.partial or reading.label == MIXTURE)), None)
 

@@ -1,12 +1,12 @@
-"""Files whose own names contradict the class of the folder that they lie in: ``vocals/song_no_vocals.wav``.
+"""Resolve contradictions between the name of a file and the class of its folder: ``vocals/song_no_vocals.wav``.
 
-The folder speaks, with two exceptions:
+The folder decides, with two exceptions:
 
-* A name that says that the file is a mixture, or lacks a class, is believed.
-* A name that is another class and nothing else in its last part (``drums/song_bass.wav``) leaves the file without a
-  class: nobody can tell which of the two is right. A kind of the folder's class (``bass/synth.wav``) is no other class.
+* If the name says that the file is a mixture, or that a class is missing, the name decides.
+* If the last part of the name consists of another class alone (``drums/song_bass.wav``), the file gets no class,
+  because either may be wrong. A kind of the folder's class (``bass/synth.wav``) is not another class.
 
-Words of a title are neither (``vocals/Drums of War.wav``): those among unknown words, and names that lie in folders of
+Titles do not count (``vocals/Drums of War.wav``): classes among unknown words, and names that occur in folders of
 several classes (``drums/Guitar.wav`` and ``vocals/Guitar.wav``).
 """
 
@@ -26,36 +26,39 @@ __all__ = ["names_another", "settled"]
 def settled(
     claim_of: Mapping[Path, Reading | None], own: Mapping[Path, Reading], profile: Profile
 ) -> dict[Path, tuple[Reading, str]]:
-    """What name and folder of each file say together, and why that is no class, where the two contradict each other.
+    """Combine the readings of file and folder; if they contradict each other, return the reason as well.
 
     Args:
-        claim_of: file -> what its folder says; None: nothing.
-        own: file -> what its name says where its folder says nothing.
+        claim_of: file -> reading of its folder; None: the folder says nothing.
+        own: file -> reading of its name, used if its folder says nothing.
         profile: the classes.
+
+    Returns:
+        File -> (reading, reason why it gives no class, or "").
     """
     titles = _titles((path, claim.label) for path, claim in claim_of.items() if claim is not None)
-    found: dict[Path, tuple[Reading, str]] = {}
+    resolved: dict[Path, tuple[Reading, str]] = {}
     for path, claim in claim_of.items():
         if claim is None:
-            found[path] = own[path], ""
+            resolved[path] = own[path], ""
             continue
         name = names(path)
         reading = profile.read(name)
-        beside = titles[_words(name)] - {claim.label, reading.label}
+        other_labels = titles[_words(name)] - {claim.label, reading.label}
         if claim.label in (None, MIXTURE):
-            found[path] = claim, ""
-        elif _is_mixture(reading, claim, shared=bool(beside)):
-            found[path] = reading, ""
-        elif not beside and names_another(name, claim, profile):
+            resolved[path] = claim, ""
+        elif _is_mixture(reading, claim, shared=bool(other_labels)):
+            resolved[path] = reading, ""
+        elif not other_labels and names_another(name, claim, profile):
             detail = f'"{name}" says {reading.label}, and its folder says {claim.label}: correct one of the two'
-            found[path] = Reading(), detail
+            resolved[path] = Reading(), detail
         else:
-            found[path] = claim, ""
-    return found
+            resolved[path] = claim, ""
+    return resolved
 
 
 def names_another(name: str, claim: Reading, profile: Profile) -> bool:
-    """Whether a name is another class in its last part, and nothing else there.
+    """Return whether the last part of a name consists of another class alone.
 
     >>> from stemclean.labels import FOUR_STEMS
     >>> drums = FOUR_STEMS.read("drums")
@@ -71,7 +74,7 @@ def names_another(name: str, claim: Reading, profile: Profile) -> bool:
 
 
 def _is_mixture(reading: Reading, claim: Reading, *, shared: bool) -> bool:
-    """Whether a name says that a class is missing, or that it is the whole song, and is no title."""
+    """Return whether a name that is not a title says that a class is missing, or that the file is the whole song."""
     if reading.label == MIXTURE:
         return reading.exact or not shared
     if not reading.partial:
@@ -81,11 +84,11 @@ def _is_mixture(reading: Reading, claim: Reading, *, shared: bool) -> bool:
 
 
 def _titles(claims: Iterable[tuple[Path, str | None]]) -> defaultdict[tuple[str, ...], set[str | None]]:
-    """The words of names, numbers aside -> the classes of the folders that such files lie in."""
-    found: defaultdict[tuple[str, ...], set[str | None]] = defaultdict(set)
+    """Return the classes of the folders that contain files with the same words, ignoring numbers."""
+    labels_of: defaultdict[tuple[str, ...], set[str | None]] = defaultdict(set)
     for path, label in claims:
-        found[_words(names(path))].add(label)
-    return found
+        labels_of[_words(names(path))].add(label)
+    return labels_of
 
 
 def _words(name: str) -> tuple[str, ...]:

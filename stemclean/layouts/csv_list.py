@@ -1,10 +1,10 @@
-"""A list of files, ``instrum,path`` a line, as separator trainers read it; the files may lie anywhere.
+"""Read a list of files with the columns ``instrum,path``, as used to train separators; the files may be anywhere.
 
 The header names the columns: ``instrum`` (or instrument, label, labels, class, stem) and ``path`` (or file, filename,
-audio); also ``track`` (or song) and ``split``, if there are such. Comma, semicolon, tabulator or bar between them.
-Relative paths are relative to the list's folder, else to the working directory. Backslashes are read as slashes where
-no file is called so, and accents may be written in either form (NFC, NFD). A line that is broken is refused with its
-number, also one whose quote is not closed: no cell goes over several lines.
+audio); optionally ``track`` (or song) and ``split``. The delimiter is a comma, a semicolon, a tab or a vertical bar.
+Relative paths are relative to the folder of the list, or else to the working directory. Backslashes are read as slashes
+if there is no such file, and accents may have either Unicode form (NFC, NFD). Broken lines are refused with their
+numbers, also those with an unclosed quote: a cell must not span several lines.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class CsvList:
     priority = 10
 
     def can_read(self, path: Path, profile: Profile) -> bool:
-        """A file that ends in .csv or .tsv."""
+        """Return whether the path is a file with the extension .csv or .tsv."""
         return path.is_file() and path.suffix.lower() in (".csv", ".tsv")
 
     def read(self, path: Path, profile: Profile) -> Iterator[Found]:
@@ -57,14 +57,14 @@ class CsvList:
         for row in rows:
             by_file.setdefault(Path(os.path.realpath(row.file)), []).append(row)
         for same in by_file.values():
-            first = _found(same[0], profile)
-            other = next((row for row in same if row.content(profile) != same[0].content(profile)), None)
-            if other is None:
+            first = _found_file(same[0], profile)
+            conflict = next((row for row in same if row.content(profile) != same[0].content(profile)), None)
+            if conflict is None:
                 yield first
-                yield from (replace(_found(row, profile), refused=_repeated(row, same[0])) for row in same[1:])
+                yield from (replace(_found_file(row, profile), refused=_repeated(row, same[0])) for row in same[1:])
             else:
-                both = " and ".join(f"{row.line} says {row.readable()}" for row in (same[0], other))
-                yield replace(first, label=None, reading=None, refused=(SkipReason.CONFLICTING_ROWS, both))
+                claims = " and ".join(f"{row.line} says {row.readable()}" for row in (same[0], conflict))
+                yield replace(first, label=None, reading=None, refused=(SkipReason.CONFLICTING_ROWS, claims))
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ class _Row:
         )
 
 
-def _found(row: _Row, profile: Profile) -> Found:
-    cell = row.cells["label"]
-    reading = profile.read(cell)
-    detail = "" if reading.label else f'{row.line} says "{cell}", which {unclear(cell, profile)}'
+def _found_file(row: _Row, profile: Profile) -> Found:
+    label_cell = row.cells["label"]
+    reading = profile.read(label_cell)
+    detail = "" if reading.label else f'{row.line} says "{label_cell}", which {unclear(label_cell, profile)}'
     if reading.label and _is_windows_path(row.cells["path"]) and not row.file.exists():
         detail = f"{row.line} has the Windows path {row.cells['path']}; write the path that this machine uses"
     return Found(row.file, reading.label, row.cells.get("track") or None, row.split, detail, reading=reading)
@@ -120,7 +120,7 @@ def _rows(path: Path) -> Iterator[_Row]:
         if columns is None:
             columns, width = _columns(path, cells, line), len(cells)
             continue
-        named = {key: cells[at] if at < len(cells) else "" for key, at in columns.items()}
+        named = {key: cells[index] if index < len(cells) else "" for key, index in columns.items()}
         wrong = _wrong(cells, named, width, path.parent)
         if wrong:
             broken.append(f"{line}: {wrong}")
@@ -215,17 +215,17 @@ def _columns(path: Path, header: Sequence[str], line: str) -> dict[str, int]:
     for name in {word for words in _COLUMNS.values() for word in words}:
         if lower.count(name) > 1:
             raise ConfigError(f'{path}: {line}: {lower.count(name)} columns are called "{name}"', "keep one of them")
-    names = {name.lower(): at for at, name in reversed(list(enumerate(header)))}
-    found = {}
+    names = {name.lower(): index for index, name in reversed(list(enumerate(header)))}
+    column_of = {}
     for key, words in _COLUMNS.items():
         column = next((names[word] for word in words if word in names), None)
         if column is not None:
-            found[key] = column
+            column_of[key] = column
     for key in ("label", "path"):
-        if key not in found:
+        if key not in column_of:
             hint = 'the first line should be "instrum,path"'
             raise ConfigError(f"{path}: no column for the {key}: {', '.join(header) or 'the file is empty'}", hint)
-    return found
+    return column_of
 
 
 def _resolve(path: Path, cell: str) -> Path:

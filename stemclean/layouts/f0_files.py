@@ -53,21 +53,21 @@ def with_f0(found: Sequence[Found], profile: Profile) -> tuple[list[Found], list
     for item in found:
         in_folder[item.path.parent].append(item)
     label_of: dict[Path, Path] = {}
-    lost: list[LabelError] = []
+    unused: list[LabelError] = []
     for folder, items in in_folder.items():
         for label, name in _labels(folder):
             owner = _owner(name, items, profile)
             if owner is None:
                 detail = "its folder does not have exactly one file of vocals, or of the mixture, that it fits"
-                lost.append(LabelError(label, SkipReason.F0_WITHOUT_STEM, detail))
+                unused.append(LabelError(label, SkipReason.F0_WITHOUT_STEM, detail))
             elif owner.label not in (SUNG, MIXTURE, None):
                 continue
             elif owner.path in label_of:
                 detail = f"{owner.path.name} already has {label_of[owner.path].name}"
-                lost.append(LabelError(label, SkipReason.F0_AMBIGUOUS, detail))
+                unused.append(LabelError(label, SkipReason.F0_AMBIGUOUS, detail))
             else:
                 label_of[owner.path] = label
-    return [replace(item, f0=label_of.get(item.path)) for item in found], lost
+    return [replace(item, f0=label_of.get(item.path)) for item in found], unused
 
 
 def fitting(path: Path, duration: float, song: str) -> tuple[F0Track, str]:
@@ -144,10 +144,12 @@ def _owner(name: str, items: Sequence[Found], profile: Profile) -> Found | None:
         return same_name[0]
     song = name if profile.find(name) != SUNG else profile.before(name)
     if same_name:
-        of_song = [item for item in items if item.track == same_name[0].track]
+        candidates = [item for item in items if item.track == same_name[0].track]
     elif song:
-        of_song = [item for item in items if (item.track or "").rpartition("/")[2].casefold() == song.casefold()]
+        candidates = [item for item in items if (item.track or "").rpartition("/")[2].casefold() == song.casefold()]
     else:
-        of_song = list(items)
-    owners = [item for item in of_song if item.label == SUNG] or [item for item in of_song if item.label == MIXTURE]
+        candidates = list(items)
+    owners = [item for item in candidates if item.label == SUNG] or [
+        item for item in candidates if item.label == MIXTURE
+    ]
     return owners[0] if len(owners) == 1 else None

@@ -34,14 +34,14 @@ def no_audio(path: Path) -> ConfigError:
 def found_to_manifest(path: Path, profile: Profile, root: Path | None, *, quiet: bool) -> Manifest:
     """Scan a folder or a list; see :func:`stemclean.layouts.scan`."""
     reader = reader_for(path, profile)
-    found = list(reader.read(path, profile))
-    if not found:
+    files_found = list(reader.read(path, profile))
+    if not files_found:
         raise no_audio(path)
     if path.is_dir() and root is None:
         root = path
     else:
-        found = [replace(item, path=Path(os.path.abspath(item.path))) for item in found]  # noqa: PTH100 - keeps links
-        root = Path(os.path.abspath(root)) if root else _root_of_list(path, found)  # noqa: PTH100
+        files_found = [replace(item, path=Path(os.path.abspath(item.path))) for item in files_found]  # noqa: PTH100 - keeps links
+        root = Path(os.path.abspath(root)) if root else _root_of_list(path, files_found)  # noqa: PTH100
     inputs = [] if path.is_dir() else [Input(path=path.as_posix(), sha256=file_sha256(path))]
     created = Created(
         by=f"stemclean {__version__}",
@@ -49,9 +49,9 @@ def found_to_manifest(path: Path, profile: Profile, root: Path | None, *, quiet:
         config={"layout": reader.name, "profile": profile.name},
         inputs=inputs,
     )
-    found, lost = with_f0(_with_tracks(found, root, profile), profile)
-    stems, skipped = _look_into(found, root, profile, quiet=quiet)
-    skipped = sorted([*skipped, *(_lost(label, root) for label in lost)], key=_by_path)
+    files_found, unused = with_f0(_with_tracks(files_found, root, profile), profile)
+    stems, skipped = _look_into(files_found, root, profile, quiet=quiet)
+    skipped = sorted([*skipped, *(_lost(label, root) for label in unused)], key=_by_path)
     return Manifest(created=created, labels=list(profile.labels), root=root.as_posix(), stems=stems, skipped=skipped)
 
 

@@ -1,18 +1,18 @@
-"""What names say: the class of a file and the song that it belongs to.
+"""Derive the class and the song of a file from names of files and folders.
 
-Rules, none of which guesses:
+The rules never guess:
 
-* A file's class stands in the name of its folder, if that is a class and nothing else, and the files in it do not
-  mostly say otherwise (``song/vocals/lead.wav``); else in its own name (``Drums 2.flac``). A folder "Bass" that holds
-  drums and vocals is a song. What a folder says that is no class, such as "no_drums", goes for its files too. What a
-  name says against its folder is settled in :mod:`stemclean.layouts.contradictions`.
-* Words of the song's title tell nothing: those that the folders above have too (``Piano Man/Piano Man_mix.wav``), and
-  those that all files of a song share, unless they are a class and nothing else, and no file names another
-  (``Drums kick.wav`` and ``Drums snare.wav``), or all that differs are numbers and takes (``Wobble Bass 1.wav`` and
-  ``Wobble Bass 2.wav``).
-* A file's song is its folder; the folder above, where the folder is a class.
-* A folder holds several songs (``songname_drums.wav``) where the words before the class fall into groups and at
-  least half of the groups hold two classes or more. A lone "big snare" beside a "small snare" makes no two songs.
+* The class of a file is read from the name of its folder if that consists of a class alone, and most files in it do not
+  contradict it (``song/vocals/lead.wav``); otherwise from its own name (``Drums 2.flac``). A folder "Bass" that
+  contains drums and vocals is a song. A folder such as "no_drums", which is not a class, also describes its files.
+  Contradictions between a file and its folder are resolved in :mod:`stemclean.layouts.contradictions`.
+* Words of the song's title are ignored. These are words in names of folders above (``Piano Man/Piano Man_mix.wav``),
+  and words that all files of a song share. Shared words are not a title if they consist of a class alone and no file
+  names another class (``Drums kick.wav`` and ``Drums snare.wav``), or if only numbers and takes differ (``Wobble Bass
+  1.wav`` and ``Wobble Bass 2.wav``).
+* The song of a file is its folder, or the folder above if its folder is a class.
+* A folder contains several songs (``songname_drums.wav``) if the words before the class form groups, at least half of
+  which contain two classes or more. A "big snare" and a "small snare" alone are not two songs.
 """
 
 from __future__ import annotations
@@ -36,46 +36,49 @@ _JOINING = CONNECTORS | {"+", "&"}
 
 
 def folder_claims(in_folder: Mapping[Path, Sequence[Path]], profile: Profile) -> dict[Path, Reading | None]:
-    """What each folder says of the files in it; None where it says nothing.
+    """Return what the name of each folder says about its files; None if it says nothing.
 
     Args:
         in_folder: folder -> its files.
         profile: the classes.
     """
-    claims = {folder: _of_folder(folder.name, profile) for folder in in_folder}
-    beside: dict[Path, set[str | None]] = defaultdict(set)
+    claims = {folder: _folder_reading(folder.name, profile) for folder in in_folder}
+    sibling_labels: dict[Path, set[str | None]] = defaultdict(set)
     for folder, claim in claims.items():
         if claim is not None:
-            beside[folder.parent].add(claim.label)
+            sibling_labels[folder.parent].add(claim.label)
     for folder, claim in claims.items():
-        if claim is not None and _is_song(claim, in_folder[folder], profile, alone=len(beside[folder.parent]) == 1):
+        if claim is not None and _is_song(
+            claim, in_folder[folder], profile, alone=len(sibling_labels[folder.parent]) == 1
+        ):
             claims[folder] = None
     return claims
 
 
 def _is_song(claim: Reading, files: Sequence[Path], profile: Profile, *, alone: bool) -> bool:
-    """Whether a folder that is called like a class holds a song of that title: its files mostly name other classes.
+    """Return whether a folder named like a class is a song with that title: most of its files name other classes.
 
-    Beside a folder of another class, they must name two: files that all name one are in the wrong folder.
+    If there are folders of other classes beside it, its files must name two classes: files that all name one class are
+    in the wrong folder.
     """
-    others = [profile.find(names(path)) for path in files if names_another(names(path), claim, profile)]
-    return len(others) * 2 >= max(1, len(files)) and (alone or len(set(others)) > 1)
+    other_classes = [profile.find(names(path)) for path in files if names_another(names(path), claim, profile)]
+    return len(other_classes) * 2 >= max(1, len(files)) and (alone or len(set(other_classes)) > 1)
 
 
-def _of_folder(name: str, profile: Profile) -> Reading | None:
+def _folder_reading(name: str, profile: Profile) -> Reading | None:
     reading = profile.read(name)
     return reading if reading.exact and (reading.label is not None or reading.partial) else None
 
 
 def readings(in_folder: Mapping[Path, Sequence[Path]], root: Path, profile: Profile) -> dict[Path, Reading]:
-    """What the name of each file says, without the title of its song.
+    """Read the name of each file without the title of its song.
 
     Args:
         in_folder: folder -> its files.
-        root: of the dataset; folders above it are none of its songs' titles.
+        root: folder of the dataset; names of folders above it are not titles.
         profile: the classes.
     """
-    found: dict[Path, Reading] = {}
+    file_readings: dict[Path, Reading] = {}
     for folder, files in in_folder.items():
         above = _above(folder, root)
         song_of = _several_songs(files, profile)
@@ -84,24 +87,24 @@ def readings(in_folder: Mapping[Path, Sequence[Path]], root: Path, profile: Prof
             songs[song_of.get(path)].append(path)
         for song, members in songs.items():
             titles = [*above, song] if song is not None else above
-            found |= _of_song(members, titles, profile)
-    return found
+            file_readings |= _song_readings(members, titles, profile)
+    return file_readings
 
 
 def _above(folder: Path, root: Path) -> list[str]:
-    """Names of a folder and of those above it, up to the dataset's own."""
+    """Return the names of the folders from the dataset's folder down to this one."""
     if not folder.is_relative_to(root):
         return [folder.name]
     return [root.resolve().name, *folder.relative_to(root).parts]
 
 
-def _of_song(files: Sequence[Path], titles: Sequence[str], profile: Profile) -> dict[Path, Reading]:
-    """What the names of a song's files say, without its titles."""
-    cut_up = {path: cut(normal(names(path))) for path in files}
-    telling = [phrase(title) for title in titles if profile.read(title).tells and not profile.read(title).exact]
-    title_of = {path: _title(words, telling) for path, words in cut_up.items()}
+def _song_readings(files: Sequence[Path], titles: Sequence[str], profile: Profile) -> dict[Path, Reading]:
+    """Read the names of a song's files without its titles."""
+    words_of = {path: cut(normal(names(path))) for path in files}
+    relevant_titles = [phrase(title) for title in titles if profile.read(title).tells and not profile.read(title).exact]
+    title_of = {path: _title(words, relevant_titles) for path, words in words_of.items()}
     full = {path: profile.read(names(path), title_of[path]) for path in files}
-    shared = _shared(list(cut_up.values()))
+    shared = _shared(list(words_of.values()))
     if len(files) < 2 or not shared:
         return full
     common = profile.read(" ".join(shared))
@@ -110,7 +113,7 @@ def _of_song(files: Sequence[Path], titles: Sequence[str], profile: Profile) -> 
     if not common.tells or is_class or common.label == MIXTURE:
         return full
     untitled = {}
-    for path, words in cut_up.items():
+    for path, words in words_of.items():
         title = _first(words, shared)
         joined = any(word.text in _JOINING and word.start not in title for word in words)  # "Drums and Bass"
         untitled[path] = full[path] if joined else profile.read(names(path), title_of[path] | title)
@@ -118,14 +121,14 @@ def _of_song(files: Sequence[Path], titles: Sequence[str], profile: Profile) -> 
 
 
 def _numbered(full: Mapping[Path, Reading], untitled: Mapping[Path, Reading]) -> bool:
-    """Whether names say one class and nothing besides but numbers and takes: then no song's title is in them."""
+    """Return whether all names consist of the same class, numbers and takes, so that they contain no title."""
     labels = {reading.label for reading in full.values()}
-    one = len(labels) == 1 and not labels & {None, MIXTURE}
-    return one and all(reading.pure and not reading.tells and not reading.absent for reading in untitled.values())
+    is_single = len(labels) == 1 and not labels & {None, MIXTURE}
+    return is_single and all(reading.pure and not reading.tells and not reading.absent for reading in untitled.values())
 
 
 def _title(words: Sequence[Word], titles: Sequence[tuple[str, ...]]) -> frozenset[int]:
-    """Where the words of a name start that are a title, one after the other."""
+    """Return the start positions of the words in a name that form a title."""
     texts = [word.text for word in words]
     starts: set[int] = set()
     for title in titles:
@@ -136,41 +139,41 @@ def _title(words: Sequence[Word], titles: Sequence[tuple[str, ...]]) -> frozense
 
 
 def _shared(names_cut: Sequence[Sequence[Word]]) -> list[str]:
-    """Words that all names have, numbers aside, in the order of the first."""
+    """Return the words that all names contain, except for numbers, in the order of the first name."""
     counts = [Counter(word.text for word in words if not word.text.isdigit()) for words in names_cut]
-    common = reduce(lambda one, other: one & other, counts)
-    kept = []
+    common = reduce(lambda first, second: first & second, counts)
+    shared = []
     for word in names_cut[0]:
         if common[word.text] > 0:
             common[word.text] -= 1
-            kept.append(word.text)
-    return kept
+            shared.append(word.text)
+    return shared
 
 
 def _first(words: Sequence[Word], shared: Sequence[str]) -> frozenset[int]:
-    """Where the first of each of the shared words starts in a name."""
-    left = Counter(shared)
+    """Return the start position of the first occurrence of each shared word in a name."""
+    remaining = Counter(shared)
     starts = set()
     for word in words:
-        if left[word.text] > 0:
-            left[word.text] -= 1
+        if remaining[word.text] > 0:
+            remaining[word.text] -= 1
             starts.add(word.start)
     return frozenset(starts)
 
 
 def song_in(name: str, label: str | None, profile: Profile) -> str:
-    """What stands before the words of a name that mean a class; the whole name where nothing does.
+    """Return the text before the words of the class in a name; the whole name if there is none.
 
     >>> from stemclean.labels import FOUR_STEMS
     >>> song_in("Piano Man_drums", "drums", FOUR_STEMS), song_in("Piano Man", "other", FOUR_STEMS)
     ('Piano Man', 'Piano Man')
     """
-    songs = [song for song in _befores(name, profile) if song and profile.find(normal(name)[len(song) :]) == label]
+    songs = [song for song in _texts_before(name, profile) if song and profile.find(normal(name)[len(song) :]) == label]
     return max(songs, key=len, default="") or profile.before(name) or name
 
 
 def unclear(name: str, profile: Profile, reading: Reading | None = None) -> str:
-    """Why a name tells no class, to be put after the name; empty where it tells one.
+    """Return why a name gives no class, to be written after the name; empty if it gives one.
 
     >>> from stemclean.labels import FOUR_STEMS
     >>> unclear("stem 4", FOUR_STEMS), unclear("drums and bass", FOUR_STEMS)
@@ -191,18 +194,18 @@ def unclear(name: str, profile: Profile, reading: Reading | None = None) -> str:
 
 
 def by_folder(files: Iterable[Path]) -> dict[Path, list[Path]]:
-    """Folder -> the files in it."""
-    found: dict[Path, list[Path]] = defaultdict(list)
+    """Group files by their folder."""
+    in_folder: dict[Path, list[Path]] = defaultdict(list)
     for file in files:
-        found[file.parent].append(file)
-    return dict(found)
+        in_folder[file.parent].append(file)
+    return dict(in_folder)
 
 
 def tracks(paths: Iterable[Path], root: Path, profile: Profile) -> dict[Path, str]:
-    """The song of each file, as a POSIX path relative to ``root``; files in ``root`` itself take its name."""
+    """Return the song of each file, as a POSIX path relative to ``root``; for files in ``root``, its name."""
     in_folder = by_folder(paths)
     claims = folder_claims(in_folder, profile)
-    found: dict[Path, str] = {}
+    track_of: dict[Path, str] = {}
     for folder, files in in_folder.items():
         song_folder = folder.parent if folder != root and claims[folder] is not None else folder
         song = _relative(song_folder, root)
@@ -210,12 +213,12 @@ def tracks(paths: Iterable[Path], root: Path, profile: Profile) -> dict[Path, st
         for path in files:
             name = several.get(path)
             prefix = "" if song_folder == root else f"{song}/"
-            found[path] = song if name is None else prefix + name
-    return found
+            track_of[path] = song if name is None else prefix + name
+    return track_of
 
 
 def common_folder(paths: Sequence[Path]) -> Path:
-    """The deepest folder that holds all of the paths; a file system's own root where they have nothing in common."""
+    """Return the deepest folder that contains all paths; the root of the file system if they have none in common."""
     folder = paths[0].parent
     for path in paths:
         while not path.parent.is_relative_to(folder) and folder != folder.parent:
@@ -230,12 +233,12 @@ def _relative(folder: Path, root: Path) -> str:
 
 
 def _several_songs(files: Sequence[Path], profile: Profile) -> dict[Path, str]:
-    """File -> song, where a folder holds several; else nothing.
+    """Return the song of each file if a folder contains several songs; otherwise, an empty mapping.
 
-    The song is what stands before a class, before a mixture or before what is left out: of several such places, the
-    one that most files share.
+    The song is the text before a class, a mixture or a negated class. If a name has several of these, the text that
+    most files share is used.
     """
-    before = {path: _befores(names(path), profile) for path in files}
+    before = {path: _texts_before(names(path), profile) for path in files}
     times = Counter(song for songs in before.values() for song in songs)
     song_of = {
         path: max(songs, key=lambda song: (song != "", times[song], len(song)))
@@ -253,6 +256,6 @@ def _several_songs(files: Sequence[Path], profile: Profile) -> dict[Path, str]:
     return {path: song for path, song in song_of.items() if song in classes}
 
 
-def _befores(name: str, profile: Profile) -> list[str]:
-    """What stands before each word of a name that tells anything."""
+def _texts_before(name: str, profile: Profile) -> list[str]:
+    """Return the text before each meaningful word of a name."""
     return [normal(name)[:start].strip(" _-.([") for start in profile.read(name).starts]

@@ -1,12 +1,12 @@
-"""One folder a song: ``song/drums.wav``, ``artist/album/song/Drums 2.flac``, ``song/drums/0017.wav``.
+"""Read one folder per song: ``song/drums.wav``, ``artist/album/song/Drums 2.flac``, ``song/drums/0017.wav``.
 
-It is written as ``train|valid|test/song/drums.wav`` and ``mixture.wav``, the shape of MUSDB18 that Demucs and
+It is written as ``train|valid|test/song/drums.wav`` and ``mixture.wav``, the structure of MUSDB18, which Demucs and
 Open-Unmix read, too. All files of a song have the same start and length; several stems of a class are summed. A song
 that would be written differently than in an earlier run is refused.
 
-It reads any folder, so it is asked last. Also folders of ``songname_drums.wav``; see :mod:`stemclean.layouts.naming`.
-If all folders in the dataset are named after splits, and one of them is ``train``, they declare the split of their
-songs, as in MUSDB18.
+This layout can read any folder, so it is tried last. It also reads folders of ``songname_drums.wav``; see
+:mod:`stemclean.layouts.naming`. If all folders in the dataset are named after splits, and one of them is ``train``,
+they declare the split of their songs, as in MUSDB18.
 """
 
 from __future__ import annotations
@@ -45,25 +45,25 @@ class TrackFolders(Format):
     mixture: bool = True
 
     def can_read(self, path: Path, profile: Profile) -> bool:
-        """Any folder."""
+        """Return whether the path is a folder."""
         return path.is_dir()
 
     def read(self, path: Path, profile: Profile) -> Iterator[Found]:
-        """The files, song by song."""
+        """Yield the files song by song."""
         files = audio_files(path)
         in_folder = by_folder(files)
         claims = folder_claims(in_folder, profile)
-        claims[path] = None  # the dataset's own name speaks for nothing
-        own = readings(in_folder, path, profile)
+        claims[path] = None  # the name of the dataset says nothing about its files
+        own_readings = readings(in_folder, path, profile)
         song_of = tracks(files, path, profile)
         split_in = _splits(files, path)
         song_of = _without_splits(song_of, split_in)
-        found: dict[Path, tuple[Reading, str]] = {}
-        for beside in by_folder(in_folder).values():  # folders that lie in one folder
-            said = {file: claims[folder] for folder in beside for file in in_folder[folder]}
-            found |= settled(said, own, profile)
+        resolved: dict[Path, tuple[Reading, str]] = {}
+        for siblings in by_folder(in_folder).values():  # folders with the same parent
+            claim_of = {file: claims[folder] for folder in siblings for file in in_folder[folder]}
+            resolved |= settled(claim_of, own_readings, profile)
         for file in files:
-            reading, detail = found[file]
+            reading, detail = resolved[file]
             split = SPLITS[split_in[file].lower()] if file in split_in else None
             yield Found(file, reading.label, song_of[file], split, detail=detail, reading=reading)
 

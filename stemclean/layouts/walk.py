@@ -1,4 +1,4 @@
-"""Which files of a folder are looked at, in a fixed order."""
+"""List the audio files of a folder in a fixed order."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from stemclean.audio.files import ENDINGS
 
 __all__ = ["audio_files", "holds_audio", "names"]
 
-_PASSED_OVER = frozenset({"__MACOSX"})
+_IGNORED = frozenset({"__MACOSX"})
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """Every file below a folder whose ending is audio's, folder by folder, sorted by name.
+    """Return all files below a folder that have an audio extension, folder by folder, sorted by name.
 
-    Hidden files and folders and ``__MACOSX`` are passed over. Links to folders are followed after everything else,
-    each real folder once, so that a loop of links ends and the real place of a file wins. A folder that may not be read
-    stands in the list itself: it must not go unnoticed.
+    Hidden files, hidden folders and ``__MACOSX`` are ignored. Links to folders are followed last, and each real folder
+    is visited once, so that loops of links end and the real path of a file is preferred. An unreadable folder is listed
+    itself, so that it is reported.
     """
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     links: list[Path] = []
-    found = list(_walk(folder, seen, links))
+    paths = list(_walk(folder, visited, links))
     while links:
-        found += _walk(links.pop(0), seen, links)
-    return sorted(found, key=lambda path: (path.parent.as_posix(), path.name))
+        paths += _walk(links.pop(0), visited, links)
+    return sorted(paths, key=lambda path: (path.parent.as_posix(), path.name))
 
 
 def holds_audio(folder: Path) -> bool:
-    """Whether :func:`audio_files` would find anything; stops at the first."""
-    seen: set[tuple[int, int]] = set()
+    """Return whether :func:`audio_files` finds anything; stops at the first file."""
+    visited: set[tuple[int, int]] = set()
     links = [folder]
     while links:
-        if next(_walk(links.pop(0), seen, links), None) is not None:
+        if next(_walk(links.pop(0), visited, links), None) is not None:
             return True
     return False
 
 
-def _walk(folder: Path, seen: set[tuple[int, int]], links: list[Path]) -> Iterator[Path]:
+def _walk(folder: Path, visited: set[tuple[int, int]], links: list[Path]) -> Iterator[Path]:
     try:
         status = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
         yield folder
         return
-    if (status.st_dev, status.st_ino) in seen:
+    if (status.st_dev, status.st_ino) in visited:
         return
-    seen.add((status.st_dev, status.st_ino))
+    visited.add((status.st_dev, status.st_ino))
     for entry in entries:
         path = folder / entry.name
-        if entry.name.startswith(".") or entry.name in _PASSED_OVER:
+        if entry.name.startswith(".") or entry.name in _IGNORED:
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(path, seen, links)
+            yield from _walk(path, visited, links)
         elif entry.is_symlink() and path.is_dir():
             links.append(path)
         elif path.suffix.lower() in ENDINGS:
@@ -61,5 +61,5 @@ def _walk(folder: Path, seen: set[tuple[int, int]], links: list[Path]) -> Iterat
 
 
 def names(path: Path) -> str:
-    """A file's name without its endings: ``song`` for ``song.stem.mp4``."""
+    """Return the name of a file without its extensions: ``song`` for ``song.stem.mp4``."""
     return path.stem.removesuffix(".stem")

@@ -133,13 +133,13 @@ class Group:
     def prior(self, wrong: Floats, bleed: Floats, nothing: float) -> Floats:
         """Return the prior probability of each set, up to a factor, ``(set,)``; rates are ``(label,)``."""
         more = float((bleed[self.row] if self.row.any() else bleed).mean())
-        others = np.array(
+        chances = np.array(
             [[1 - more, more, 0.0]]
             + [[empty, (1 - empty) * (1 - more), (1 - empty) * more] for empty in (nothing, ONE_OF_MANY)]
         )
         inside = wrong[self.row]
-        kept = np.where(self.sets[:, self.row], 1 - inside, inside).prod(1)
-        return np.asarray(kept * others[self.lost, self.added] / self.ways)
+        claims = np.where(self.sets[:, self.row], 1 - inside, inside).prod(1)
+        return np.asarray(claims * chances[self.lost, self.added] / self.ways)
 
     def likelihood(self, evidence: Floats) -> Floats:
         """Return the likelihood of each set, up to a factor for each stem, ``(stem, set)``."""
@@ -149,9 +149,9 @@ class Group:
 
 def groups_of(claimed: Mask) -> list[Group]:
     """Group the stems by their claims."""
-    claims, which = np.unique(claimed, axis=0, return_inverse=True)
+    claims, claim_index = np.unique(claimed, axis=0, return_inverse=True)
     return [
-        Group(np.flatnonzero(which.reshape(-1) == number), row, *_sets(tuple(row.tolist())))
+        Group(np.flatnonzero(claim_index.reshape(-1) == number), row, *_sets(tuple(row.tolist())))
         for number, row in enumerate(claims)
     ]
 
@@ -163,11 +163,11 @@ def _sets(claim: tuple[bool, ...]) -> tuple[Mask, NDArray[np.integer], NDArray[n
     outside = [index for index, held in enumerate(claim) if not held]
     rows, lost, added = [], [], []
     for num_lost in range(len(inside) + 1):
-        for kept in combinations(inside, len(inside) - num_lost):
+        for kept_labels in combinations(inside, len(inside) - num_lost):
             for num_added in range(min(num_lost + 1, MOST_ADDED, len(outside)) + 1):
-                for others in combinations(outside, num_added):
-                    rows.append([index in kept or index in others for index in range(len(claim))])
-                    lost.append(0 if not num_lost else 1 if not kept else 2)
+                for added_labels in combinations(outside, num_added):
+                    rows.append([index in kept_labels or index in added_labels for index in range(len(claim))])
+                    lost.append(0 if not num_lost else 1 if not kept_labels else 2)
                     added.append(num_added)
     ways = np.array([comb(len(outside), more) for more in added], float)
     return np.array(rows, bool), np.array(lost), np.array(added), ways

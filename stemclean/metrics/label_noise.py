@@ -185,17 +185,17 @@ def adjusted(
         _Sums.of(believed, tracks, num_labels, among=among)
         for among in (~measured.known, measured.known & ~bleeding, bleeding)
     ]
-    own = _known_stems(scores, claimed, tracks, measured, believed)
-    reference_answers, own_answers = answers_of(reference, chance), answers_of(own, chance)
+    known_stems = _known_stems(scores, claimed, tracks, measured, believed)
+    reference_answers, known_answers = answers_of(reference, chance), answers_of(known_stems, chance)
     reference_tracks, track_of_reference = np.unique(reference.track, return_inverse=True)
-    own_tracks = np.searchsorted(np.unique(np.asarray(tracks)), own.track)
+    known_tracks = np.searchsorted(np.unique(np.asarray(tracks)), known_stems.track)
     totals: list[Any] = []
     rates: list[Any] = []
     for weights in track_weights(rng, sums.num_tracks, draws):
         num_reference_tracks = len(reference_tracks)
         drawn = rng.standard_exponential(num_reference_tracks) if rates else np.ones(num_reference_tracks)
         corners = pooled(*corners_of(reference_answers, reference, drawn[track_of_reference]))
-        moved = shifted(corners, *corners_of(own_answers, own, weights[own_tracks]))
+        moved = shifted(corners, *corners_of(known_answers, known_stems, weights[known_tracks]))
         unmeasured, clean, mixed = (group.weighted(weights) for group in groups)
         shares = [mixtures(unmeasured, moved), without_bleed(clean, corners), np.tile([0.0, 1.0, 0.0], (num_labels, 1))]
         counts = np.stack([unmeasured[:, 0], clean[:, 0], mixed[:, 0]])
@@ -266,9 +266,9 @@ class _Sums:
     ) -> _Sums:
         """Sum the beliefs about the claims of all stems, or only of the stems ``among``, ``(stem,)``."""
         names, track = np.unique(np.asarray(tracks), return_inverse=True)
-        ones = np.ones(len(believed.stem)) if among is None else among[believed.stem].astype(float)
+        counted = np.ones(len(believed.stem)) if among is None else among[believed.stem].astype(float)
         columns = (believed.wrong, believed.bleed, believed.nothing, believed.instead, believed.beside)
-        features = np.column_stack([ones, *columns]) * ones[:, None]
+        features = np.column_stack([counted, *columns]) * counted[:, None]
         table = np.zeros((len(names) * num_labels, features.shape[1]))
         np.add.at(table, track[believed.stem] * num_labels + believed.label, features)
         return cls(table.reshape(len(names), -1), track, num_labels)
@@ -359,11 +359,11 @@ def _estimate(
     for number, weights in enumerate(track_weights(rng, sums.num_tracks, len(rates) - 1)):
         total = shared.weighted(weights)
         instead, beside = total[:, 4 : 4 + num_labels], total[:, 4 + num_labels :]
-        of_wrong = rates[number, :, 2] / np.maximum(total[:, 1], 1e-12)
-        of_bleed = rates[number, :, 1] / np.maximum(total[:, 2], 1e-12)
-        found[number] = instead * of_wrong[:, None] + beside * of_bleed[:, None]
+        per_wrong = rates[number, :, 2] / np.maximum(total[:, 1], 1e-12)
+        per_bleed = rates[number, :, 1] / np.maximum(total[:, 2], 1e-12)
+        found[number] = instead * per_wrong[:, None] + beside * per_bleed[:, None]
         np.fill_diagonal(found[number], 1 - rates[number, :, 2])
-        nothing[number] = total[:, 3] * of_wrong
+        nothing[number] = total[:, 3] * per_wrong
     unknown = claims == 0
     return Estimate(
         claims=claims,

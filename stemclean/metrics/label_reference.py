@@ -71,13 +71,17 @@ def corners_of(answers: Floats, reference: Reference, weights: Floats) -> tuple[
     num_labels = len(answers)
     means, sizes = np.zeros((num_labels, 3, 2)), np.zeros((num_labels, 3))
     for label in range(num_labels):
-        own = reference.main == label
+        is_class = reference.main == label
         for corner, chosen in enumerate(
-            (own & (reference.bleed < 0), own & (reference.bleed >= 0), ~own & (reference.bleed != label))
+            (
+                is_class & (reference.bleed < 0),
+                is_class & (reference.bleed >= 0),
+                ~is_class & (reference.bleed != label),
+            )
         ):
             share = weights * chosen
-            for other in range(num_labels) if corner == 2 else ():
-                members = reference.main == other
+            for actual in range(num_labels) if corner == 2 else ():
+                members = reference.main == actual
                 share[members] /= max(float(share[members].sum()), 1e-12)
             if share.sum() > 0:
                 means[label, corner] = share @ answers[label] / share.sum()
@@ -100,8 +104,8 @@ def shifted(corners: Floats, means: Floats, sizes: Floats) -> Floats:
         corners: the corners.
         means, sizes: mean beliefs about these stems, and their numbers, see :func:`corners_of`.
     """
-    away = np.einsum("lco,lc->co", means - corners, sizes) / (sizes.sum(0)[:, None] + POOL)
-    return np.asarray(np.clip(corners + away, 0.0, 1.0))
+    offset = np.einsum("lco,lc->co", means - corners, sizes) / (sizes.sum(0)[:, None] + POOL)
+    return np.asarray(np.clip(corners + offset, 0.0, 1.0))
 
 
 def mixtures(total: Floats, corners: Floats) -> Floats:
@@ -132,14 +136,14 @@ def _shares(mean: Floats, corners: Floats) -> Floats:
     """
     best, smallest = np.array([1.0, 0.0, 0.0]), np.inf
     for used in ([0, 1, 2], [0, 1], [0, 2], [1, 2], [0], [1], [2]):
-        base, rest = corners[used[0]], used[1:]
-        away = (corners[rest] - base).T  # (2, other corners)
-        solved = np.linalg.lstsq(away, mean - base, rcond=None)[0] if rest else np.zeros(0)
+        base, others = corners[used[0]], used[1:]
+        edges = (corners[others] - base).T  # (2, other corners)
+        solved = np.linalg.lstsq(edges, mean - base, rcond=None)[0] if others else np.zeros(0)
         if (solved < 0).any() or solved.sum() > 1:
             continue
-        distance = float(np.sum((base + away @ solved - mean) ** 2)) if rest else float(np.sum((base - mean) ** 2))
+        distance = float(np.sum((base + edges @ solved - mean) ** 2)) if others else float(np.sum((base - mean) ** 2))
         if distance < smallest - 1e-12:
             best, smallest = np.zeros(3), distance
-            best[rest] = solved
+            best[others] = solved
             best[used[0]] = 1 - solved.sum()
     return best

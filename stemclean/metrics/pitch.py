@@ -56,8 +56,8 @@ def evaluate(reference: F0Track, estimate: F0Track) -> dict[str, float | None]:
         estimate = F0Track.of(np.zeros(reference.num_frames), reference.hop, reference.start)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mir_eval warns about unvoiced songs; here the value is None
-        found = mir_eval.melody.evaluate(reference.times, _signed(reference), estimate.times, _signed(estimate))
-    scores: dict[str, float | None] = {key: float(found[name]) for key, name in _MIR_EVAL_NAMES.items()}
+        values = mir_eval.melody.evaluate(reference.times, _signed(reference), estimate.times, _signed(estimate))
+    scores: dict[str, float | None] = {key: float(values[name]) for key, name in _MIR_EVAL_NAMES.items()}
     if not reference.voiced.any():
         scores.update(dict.fromkeys(_OF_VOICED))
     if reference.voiced.all():

@@ -82,18 +82,18 @@ class Correlator:
         num_signals = num_references + len(estimates)
         num_blocks = -(-num_samples // (NUM_BINS - LOOK_BACK))
         length = -(-num_samples // num_blocks)
-        now = self._buffers("now", (num_signals, num_blocks * length), np.float64)
-        now[:num_references, :num_samples] = references
-        now[num_references:, :num_samples] = estimates
-        now[:, num_samples:] = 0.0
+        current = self._buffers("now", (num_signals, num_blocks * length), np.float64)
+        current[:num_references, :num_samples] = references
+        current[num_references:, :num_samples] = estimates
+        current[:, num_samples:] = 0.0
         before = history[:, max(0, history.shape[1] - LOOK_BACK) :]
-        early = self._buffers("early", (num_references, LOOK_BACK + num_blocks * length), np.float64)
-        early[:, : LOOK_BACK - before.shape[1]] = 0.0
-        early[:, LOOK_BACK - before.shape[1] : LOOK_BACK] = before
-        early[:, LOOK_BACK:] = now[:num_references]
+        extended = self._buffers("early", (num_references, LOOK_BACK + num_blocks * length), np.float64)
+        extended[:, : LOOK_BACK - before.shape[1]] = 0.0
+        extended[:, LOOK_BACK - before.shape[1] : LOOK_BACK] = before
+        extended[:, LOOK_BACK:] = current[:num_references]
         # (channel, time) -> (channel, block, time), each block after the samples before it, or before zeros
-        windows = np.lib.stride_tricks.sliding_window_view(early, LOOK_BACK + length, axis=1)[:, ::length]
-        blocks = now.reshape(num_signals, num_blocks, length)
+        windows = np.lib.stride_tricks.sliding_window_view(extended, LOOK_BACK + length, axis=1)[:, ::length]
+        blocks = current.reshape(num_signals, num_blocks, length)
         bins = NUM_BINS // 2 + 1
         left = self._buffers("left", (num_references, num_blocks, bins))
         right = self._buffers("right", (num_signals, num_blocks, bins))
@@ -241,14 +241,14 @@ class Projector:
         return Energies(*totals)
 
     def _spectra(self, name: str, sound: Array) -> Spectrum:
-        """Shape: (source, channel, frame, time) -> (source * channel, frame, bin)."""
+        """Return the spectra of frames. Shape: (source, channel, frame, time) -> (source * channel, frame, bin)."""
         flat = sound.reshape(-1, *sound.shape[2:])
         spectra: Spectrum = self._buffers(name, (*flat.shape[:2], len(self._parseval)))
         np.fft.rfft(flat, self._num_bins, axis=2, out=spectra)
         return spectra
 
     def _energy(self, spectra: Spectrum) -> Array:
-        """Shape: (bin, source * channel, frame) -> (source, frame)."""
+        """Return the energies of frames. Shape: (bin, source * channel, frame) -> (source, frame)."""
         parts = np.ascontiguousarray(spectra).view(np.float64).reshape(len(spectra), -1)
         energy: Array = np.einsum("bk,bk->k", parts, parts)
         summed: Array = energy.reshape(-1, self._channels, spectra.shape[2], 2).sum(axis=(1, 3))

@@ -212,12 +212,12 @@ def fit(sound: Audio, num_samples: int) -> Audio:
 
 def sdx_sdr(reference: Audio, estimate: Audio) -> Array:
     """Return the SDR of the Sound Demixing Challenges, ``10 log10(sum s² / sum (s - e)²)``. Shape: (source,)."""
-    return measure(_whole(reference, estimate, BLOCK_SAMPLES), BLOCK_SAMPLES, ["sdx-sdr"]).song["sdx-sdr"]
+    return measure(_stretches_of(reference, estimate, BLOCK_SAMPLES), BLOCK_SAMPLES, ["sdx-sdr"]).song["sdx-sdr"]
 
 
 def si_sdr(reference: Audio, estimate: Audio) -> Array:
     """Return the scale-invariant SDR of the song; NaN if the estimate is silent. Shape: (source,)."""
-    return measure(_whole(reference, estimate, BLOCK_SAMPLES), BLOCK_SAMPLES, ["si-sdr"]).song["si-sdr"]
+    return measure(_stretches_of(reference, estimate, BLOCK_SAMPLES), BLOCK_SAMPLES, ["si-sdr"]).song["si-sdr"]
 
 
 def bss_eval(reference: Audio, estimate: Audio, window: int, threads: int = 1) -> tuple[Array, Array, Array, Array]:
@@ -238,7 +238,7 @@ def bss_eval(reference: Audio, estimate: Audio, window: int, threads: int = 1) -
     Warns:
         NotDeterminedWarning: values that are not determined are NaN.
     """
-    scores = measure(_whole(reference, estimate, window), window, ["sdr", "isr", "sir", "sar"], threads)
+    scores = measure(_stretches_of(reference, estimate, window), window, ["sdr", "isr", "sir", "sar"], threads)
     _warn(scores)
     return scores.frames["sdr"], scores.frames["isr"], scores.frames["sir"], scores.frames["sar"]
 
@@ -274,7 +274,7 @@ def evaluate(
         raise ValueError(f"{len(labels)} names for {len(reference)} sources")
     metrics = list(metrics)
     window = round(WINDOW_SECONDS * sample_rate)
-    scores = measure(_whole(reference, estimate, window), window, metrics, threads)
+    scores = measure(_stretches_of(reference, estimate, window), window, metrics, threads)
     _warn(scores)
     report: dict[str, float] = {}
     for name in metrics:
@@ -332,8 +332,8 @@ def measure(stretches: Stretches, window: int, metrics: Iterable[str], threads: 
     total, spectra = _measured_levels(stretches, window, threads, filtered=bool(filtered))
     silent = total.silent
     parts = _Parts(
-        heard=[int(source) for source in np.flatnonzero(~silent[0])],
-        judged=[int(source) for source in np.flatnonzero(~silent.any(axis=0))],
+        with_reference=[int(source) for source in np.flatnonzero(~silent[0])],
+        evaluated=[int(source) for source in np.flatnonzero(~silent.any(axis=0))],
     )
     levels = total.frames()
     usable = parts.usable(levels.silent)
@@ -350,7 +350,7 @@ def measure(stretches: Stretches, window: int, metrics: Iterable[str], threads: 
         {name: np.where(usable, frames[name], np.nan) for name in metrics if name in frames},
         {name: song[name] for name in metrics if name in song},
         silent_references=[int(source) for source in np.flatnonzero(silent[0])],
-        silent_estimates=[source for source in parts.heard if silent[1, source]],
+        silent_estimates=[source for source in parts.with_reference if silent[1, source]],
         num_samples=total.num_samples,
         not_determined={} if spectra is None else projected.not_determined,
     )
@@ -358,10 +358,10 @@ def measure(stretches: Stretches, window: int, metrics: Iterable[str], threads: 
 
 @dataclass(frozen=True)
 class _Parts:
-    """Sources in BSSEval: those whose reference is not silent, and those whose estimate is not silent either."""
+    """Sources in BSSEval: those with a reference that is not silent, and of these, those with such an estimate."""
 
-    heard: list[int]
-    judged: list[int]
+    with_reference: list[int]
+    evaluated: list[int]
 
     def usable(self, silent: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return where a value is defined: in frames in which no participating source is silent.
@@ -369,9 +369,9 @@ class _Parts:
         Shape:
             silent: ``(2, source, frame)``, reference and estimate; result: ``(source, frame)``.
         """
-        found = np.zeros(silent.shape[1:], np.bool_)
-        found[self.judged] = ~(silent[0, self.heard].any(axis=0) | silent[1, self.judged].any(axis=0))
-        return found
+        defined = np.zeros(silent.shape[1:], np.bool_)
+        defined[self.evaluated] = ~(silent[0, self.with_reference].any(axis=0) | silent[1, self.evaluated].any(axis=0))
+        return defined
 
 
 def _measured_levels(
@@ -415,29 +415,29 @@ def _projected(
         return result
     num_sources = len(levels.reference)
     channels = spectra.shape[1] // num_sources
-    references = _channels_of(parts.heard, channels)
-    estimates = _channels_of(parts.judged, channels, offset=num_sources * channels)
-    owners = [parts.heard.index(source) for source in parts.judged]
+    references = _channels_of(parts.with_reference, channels)
+    estimates = _channels_of(parts.evaluated, channels, offset=num_sources * channels)
+    owners = [parts.with_reference.index(source) for source in parts.evaluated]
     correlations = at_lags(spectra[:, references][:, :, [*references, *estimates]])
     ridges = sorted({METRICS[name].ridge for name in metrics})
-    found = [filters(correlations, owners, channels, ridge) for ridge in ridges]
-    projectors = [Projector(solution, owners, levels.window) for solution in found]
+    solutions = [filters(correlations, owners, channels, ridge) for ridge in ridges]
+    projectors = [Projector(solution, owners, levels.window) for solution in solutions]
 
     def energies(item: tuple[Audio, Audio]) -> list[Energies]:
         framed = _framed(item, parts, levels.window)
         return [projector(*framed) for projector in projectors]
 
-    whole = (item for item in stretches() if item[0].shape[2] >= levels.window)
-    by_ridge = zip(*_ordered(energies, whole, threads), strict=True)
-    for ridge, solution, pieces in zip(ridges, found, by_ridge, strict=True):
+    framed_stretches = (item for item in stretches() if item[0].shape[2] >= levels.window)
+    by_ridge = zip(*_ordered(energies, framed_stretches, threads), strict=True)
+    for ridge, solution, pieces in zip(ridges, solutions, by_ridge, strict=True):
         names = [name for name in metrics if METRICS[name].ridge == ridge]
-        for name, values in _ratios(names, pieces, levels.reference[parts.judged]).items():
+        for name, values in _ratios(names, pieces, levels.reference[parts.evaluated]).items():
             determined = solution.own_determined & (solution.every_determined or name.startswith("isr"))
-            missing = [source for source, valid in zip(parts.judged, determined, strict=True) if not valid]
+            missing = [source for source, valid in zip(parts.evaluated, determined, strict=True) if not valid]
             if missing:
                 result.not_determined[name] = missing
             result.frames[name] = np.full(levels.reference.shape, np.nan)
-            result.frames[name][parts.judged] = np.where(determined[:, None], values, np.nan)
+            result.frames[name][parts.evaluated] = np.where(determined[:, None], values, np.nan)
     return result
 
 
@@ -518,12 +518,12 @@ def _levels(reference: Audio, estimate: Audio, window: int) -> tuple[_Levels, _L
             f"reference {reference.shape} and estimate {estimate.shape} must be equal, as (source, channel, time)"
         )
     num_samples = reference.shape[2]
-    whole = num_samples // window * window
-    frames = [slice(start, start + window) for start in range(0, whole, window)]
-    rest = [slice(whole, num_samples)] if whole < num_samples else []
+    num_framed = num_samples // window * window
+    frames = [slice(start, start + window) for start in range(0, num_framed, window)]
+    rest = [slice(num_framed, num_samples)] if num_framed < num_samples else []
     return (
-        _Levels(window, whole, *_frame_levels(reference, estimate, frames)),
-        _Levels(window, num_samples - whole, *_frame_levels(reference, estimate, rest)),
+        _Levels(window, num_framed, *_frame_levels(reference, estimate, frames)),
+        _Levels(window, num_samples - num_framed, *_frame_levels(reference, estimate, rest)),
     )
 
 
@@ -559,8 +559,8 @@ def _si_sdr(reference: Array, error: Array, product: Array, estimate: Array) -> 
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         target = np.square(reference + product) / reference
-        rest = np.where(error < estimate, error - np.square(product) / reference, estimate - target)
-    return _decibels(target, np.maximum(rest, 0.0), undefined=(reference == 0) | (target == 0))
+        residual = np.where(error < estimate, error - np.square(product) / reference, estimate - target)
+    return _decibels(target, np.maximum(residual, 0.0), undefined=(reference == 0) | (target == 0))
 
 
 def _decibels(numerator: Array, denominator: Array, undefined: NDArray[np.bool_] | None = None) -> Array:
@@ -573,7 +573,7 @@ def _decibels(numerator: Array, denominator: Array, undefined: NDArray[np.bool_]
 def _framed(item: tuple[Audio, Audio], parts: _Parts, window: int) -> tuple[Array, Array]:
     """Return the frames of participating sources. Shape: (source, channel, time) -> (source, channel, frame, time)."""
     framed = []
-    for sound, sources in zip(item, (parts.heard, parts.judged), strict=True):
+    for sound, sources in zip(item, (parts.with_reference, parts.evaluated), strict=True):
         whole = sound.shape[2] // window * window
         chosen = np.asarray(sound[sources, :, :whole], np.float64)
         framed.append(chosen.reshape(*chosen.shape[:2], -1, window))
@@ -585,7 +585,7 @@ def _channels_of(sources: Iterable[int], channels: int, offset: int = 0) -> list
 
 
 def _by_channel(sound: Audio) -> Array:
-    """Shape: (source, channel, time) -> (source * channel, time)."""
+    """Join the channels of all sources. Shape: (source, channel, time) -> (source * channel, time)."""
     return np.asarray(sound, np.float64).reshape(sound.shape[0] * sound.shape[1], sound.shape[2])
 
 
@@ -599,7 +599,7 @@ def _with_history(stretches: Iterable[tuple[Audio, Audio]]) -> Iterator[tuple[Au
         history = np.concatenate([history, reference[:, :, -LOOK_BACK:]], axis=2)[:, :, -LOOK_BACK:]
 
 
-def _whole(reference: Audio, estimate: Audio, window: int) -> Stretches:
+def _stretches_of(reference: Audio, estimate: Audio, window: int) -> Stretches:
     """Divide arrays into stretches."""
     validate(reference, estimate)
     step = window * FRAMES_A_STRETCH
@@ -617,10 +617,10 @@ def _ordered(function: Callable[[T], U], items: Iterable[T], threads: int) -> It
         yield from map(function, items)
         return
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[U]] = deque()
+        pending: deque[Future[U]] = deque()
         for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(pool.submit(function, item))
+            if len(pending) > threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

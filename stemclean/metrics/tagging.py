@@ -57,7 +57,7 @@ def validate(truth: Mask, estimate: Mask) -> None:
         raise ValueError(f"truth {truth.shape} and estimate {estimate.shape} differ in shape")
 
 
-def validate_detection(wrong: Mask, other: NDArray[np.generic]) -> None:
+def validate_detection(wrong: Mask, prediction: NDArray[np.generic]) -> None:
     """Check a ground truth ``(item,)`` and flags or finite scores ``(item,)``.
 
     Raises:
@@ -65,9 +65,9 @@ def validate_detection(wrong: Mask, other: NDArray[np.generic]) -> None:
     """
     if wrong.dtype != np.bool_ or wrong.ndim != 1:
         raise ValueError(f"wrong must be a Boolean array (item,), not {wrong.dtype} {wrong.shape}")
-    if other.shape != wrong.shape:
-        raise ValueError(f"truth {wrong.shape} and estimate {other.shape} differ in shape")
-    if other.dtype.kind == "f" and not np.isfinite(other).all():
+    if prediction.shape != wrong.shape:
+        raise ValueError(f"truth {wrong.shape} and estimate {prediction.shape} differ in shape")
+    if prediction.dtype.kind == "f" and not np.isfinite(prediction).all():
         raise ValueError("a score is not finite")
 
 

@@ -83,18 +83,18 @@ def solve(correlations: Array, targets: Array, ridge: float = 0.0) -> Solution:
         numpy.linalg.LinAlgError: no ridge is sufficient, so the values cannot be correlations.
     """
     filters = np.zeros_like(targets)
-    kept = independent(correlations[0])
-    if not kept:
+    used = independent(correlations[0])
+    if not used:
         return Solution(filters, ridge, np.inf, determined=True)
-    size = np.sqrt(np.diagonal(correlations[0])[kept])
-    scaled = correlations[:, kept][:, :, kept] / np.outer(size, size)
-    wanted = targets[:, kept] / size[:, None]
+    size = np.sqrt(np.diagonal(correlations[0])[used])
+    scaled = correlations[:, used][:, :, used] / np.outer(size, size)
+    scaled_targets = targets[:, used] / size[:, None]
     for tried in (ridge, *(more for more in RIDGES if more > ridge)):
         try:
-            found, least = _solve(scaled, wanted, tried)
+            solution, least = _solve(scaled, scaled_targets, tried)
         except np.linalg.LinAlgError:
             continue
-        filters[:, kept] = found / size[:, None]
+        filters[:, used] = solution / size[:, None]
         return Solution(filters, tried, least, determined=tried == ridge and least >= DETERMINED)
     raise np.linalg.LinAlgError("not the correlations of any signals: no ridge makes them positive definite")
 
@@ -109,15 +109,15 @@ def independent(gram: Array) -> list[int]:
         gram: ``(channel, channel)``, inner products.
     """
     energy = np.diagonal(gram).copy()
-    rest = gram / np.sqrt(np.outer(np.where(energy > 0, energy, np.inf), np.where(energy > 0, energy, np.inf)))
-    kept = []
+    residual = gram / np.sqrt(np.outer(np.where(energy > 0, energy, np.inf), np.where(energy > 0, energy, np.inf)))
+    used = []
     for _ in range(len(gram)):
-        pivot = int(np.argmax(np.diagonal(rest)))
-        if not rest[pivot, pivot] > INDEPENDENT:
+        pivot = int(np.argmax(np.diagonal(residual)))
+        if not residual[pivot, pivot] > INDEPENDENT:
             break
-        kept.append(pivot)
-        rest = rest - np.outer(rest[:, pivot], rest[pivot]) / rest[pivot, pivot]
-    return sorted(kept)
+        used.append(pivot)
+        residual = residual - np.outer(residual[:, pivot], residual[pivot]) / residual[pivot, pivot]
+    return sorted(used)
 
 
 def _solve(blocks: Array, targets: Array, ridge: float) -> tuple[Array, float]:
@@ -173,15 +173,15 @@ class _Factor:
     def solve(self, targets: Array) -> Array:
         """Solve by forward and back substitution. Shape: ``(num_taps, channel, target)``, in and out."""
         width = self.width
-        rest = targets.reshape(-1, targets.shape[2]).copy()  # (tap * channel, target)
+        values = targets.reshape(-1, targets.shape[2]).copy()  # (tap * channel, target)
         for at, (row, inverse) in enumerate(zip(self.rows, self.inverses, strict=True)):
             block = slice(at * width, (at + 1) * width)
-            rest[block] = inverse.T @ rest[block]
-            rest[block.stop :] -= row[:, width:].T @ rest[block]
+            values[block] = inverse.T @ values[block]
+            values[block.stop :] -= row[:, width:].T @ values[block]
         for at in range(len(self.rows) - 1, -1, -1):
             block = slice(at * width, (at + 1) * width)
-            rest[block] = self.inverses[at] @ (rest[block] - self.rows[at][:, width:] @ rest[block.stop :])
-        return rest.reshape(targets.shape)
+            values[block] = self.inverses[at] @ (values[block] - self.rows[at][:, width:] @ values[block.stop :])
+        return values.reshape(targets.shape)
 
 
 def _step(upper: Array, lower: Array, width: int) -> tuple[Array, Array]:

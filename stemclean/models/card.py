@@ -17,7 +17,7 @@ from stemclean.models import bounds, noise_reference
 from stemclean.models.addresses import LARGEST_HEADER
 from stemclean.models.cascade import PARTS
 
-__all__ = ["FORMAT", "beside", "checked", "read"]
+__all__ = ["FORMAT", "checked", "read", "read_sidecar"]
 
 FORMAT: Final = "stemclean.weights/1"
 HINT = "fetch the weights again, or correct the card with stemclean.models.weights.write_card"
@@ -199,7 +199,7 @@ def _refused(name: str, reason: str) -> WeightsError:
     return WeightsError(f"{name}: its card is invalid: {reason}", HINT)
 
 
-def beside(path: Path, name: str) -> dict[str, Any] | None:
+def read_sidecar(path: Path, name: str) -> dict[str, Any] | None:
     """Return the card in the JSON file beside a file of weights; None if there is no stemclean card.
 
     Args:

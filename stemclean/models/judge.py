@@ -149,10 +149,10 @@ class Judgement:
         A score is the mean over the two windows in whose middle the hop lies, because a sound at the edge of a window
         raises the score of the whole window. If neither is active, it is the mean over all windows that cover the hop.
         """
-        ones = np.ones((len(self.weights), 1))
+        unit = np.ones((len(self.weights), 1))
         with np.errstate(invalid="ignore"):
-            middle = self._covering(self.windows, middle=True) / self._covering(ones, middle=True)
-            return np.asarray(np.where(np.isnan(middle), self._covering(self.windows) / self._covering(ones), middle))
+            middle = self._covering(self.windows, middle=True) / self._covering(unit, middle=True)
+            return np.asarray(np.where(np.isnan(middle), self._covering(self.windows) / self._covering(unit), middle))
 
     def levels_over_time(self) -> np.ndarray:
         """Return the level of each class at each hop in dB relative to the sound there, ``(step, label)``.

@@ -44,13 +44,13 @@ def filled(kind: str, architecture: str, options: Mapping[str, Any]) -> dict[str
 @cache
 def is_known(kind: str, architecture: str) -> bool:
     """Return whether an architecture belongs to this package."""
-    return registry.own(kind, architecture) is not None
+    return registry.package_builder(kind, architecture) is not None
 
 
 @cache
 def settings_of(kind: str, architecture: str) -> type[Settings]:
     """Return the options of an architecture of this package as a settings class."""
-    model = get_type_hints(registry.own(kind, architecture))["return"]
+    model = get_type_hints(registry.package_builder(kind, architecture))["return"]
     hints = get_type_hints(model.__init__)
     fields: dict[str, Any] = {
         name: (_bounded(name, hints[name]), parameter.default)

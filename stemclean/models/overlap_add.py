@@ -72,11 +72,11 @@ def overlap_add(
 
 def _segments(blocks: Iterable[Waveform], segment: int, hop: int) -> Iterator[tuple[Waveform, int]]:
     """Yield segments, and how many samples are final after each is added: one hop; all in the last one."""
-    waiting: Waveform | None = None
+    pending: Waveform | None = None
     for block in blocks:
-        waiting = block if waiting is None else np.concatenate([waiting, block], axis=1)
-        while waiting.shape[1] > segment:
-            yield waiting[:, :segment], hop
-            waiting = waiting[:, hop:]
-    if waiting is not None and waiting.shape[1]:
-        yield np.pad(waiting, ((0, 0), (0, segment - waiting.shape[1]))), waiting.shape[1]
+        pending = block if pending is None else np.concatenate([pending, block], axis=1)
+        while pending.shape[1] > segment:
+            yield pending[:, :segment], hop
+            pending = pending[:, hop:]
+    if pending is not None and pending.shape[1]:
+        yield np.pad(pending, ((0, 0), (0, segment - pending.shape[1]))), pending.shape[1]

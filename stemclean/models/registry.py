@@ -19,7 +19,7 @@ from stemclean.models import bounds
 from stemclean.models.contract import ModelSpec
 from stemclean.settings import frozen
 
-__all__ = ["build", "called", "check", "names", "own"]
+__all__ = ["build", "called", "check", "names", "package_builder"]
 
 
 def names(kind: str) -> list[str]:
@@ -41,7 +41,7 @@ def _builder(kind: str, name: str) -> Any:
     return importlib.import_module(f"stemclean.models.{kind}.{name}").build
 
 
-def own(kind: str, name: str) -> Callable[..., Any] | None:
+def package_builder(kind: str, name: str) -> Callable[..., Any] | None:
     """Return the build function of an architecture of this package; None for all other names."""
     return _builder(kind, name) if name in _ours(kind) - _plugged_in(kind).keys() else None
 

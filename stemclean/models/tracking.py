@@ -69,20 +69,20 @@ def _windows(sound: Sound, core: int, context: int) -> Iterator[tuple[Waveform, 
 
     These are ``core`` samples in all windows but the last, which has fewer. The sound is zero-padded at both ends.
     """
-    waiting: Waveform | None = None
+    pending: Waveform | None = None
     for block in as_blocks(sound):
-        before = np.zeros((len(block), context), np.float32) if waiting is None else waiting
-        waiting = np.concatenate([before, block], axis=1)
-        while waiting.shape[1] > core + 2 * context:
-            yield np.ascontiguousarray(waiting[:, : core + 2 * context]), core
-            waiting = waiting[:, core:]
-    if waiting is None:
+        before = np.zeros((len(block), context), np.float32) if pending is None else pending
+        pending = np.concatenate([before, block], axis=1)
+        while pending.shape[1] > core + 2 * context:
+            yield np.ascontiguousarray(pending[:, : core + 2 * context]), core
+            pending = pending[:, core:]
+    if pending is None:
         return
     while True:
-        remaining = waiting.shape[1] - context
-        window = waiting[:, : core + 2 * context]
+        remaining = pending.shape[1] - context
+        window = pending[:, : core + 2 * context]
         padded = np.pad(window, ((0, 0), (0, core + 2 * context - window.shape[1])))
         yield padded, min(remaining, core)
         if remaining < core:
             return
-        waiting = waiting[:, core:]
+        pending = pending[:, core:]

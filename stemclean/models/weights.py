@@ -129,7 +129,9 @@ def push(path: str | Path, repo: str, *, quiet: bool = False) -> str:
     card = read_card(path)
     sha256 = file_sha256(path)
     _check_sha256(path, str(path), sha256)
-    card = cards.checked({**card, **(cards.beside(path, str(path)) or {})}, str(path))  # people may have added entries
+    card = cards.checked(
+        {**card, **(cards.read_sidecar(path, str(path)) or {})}, str(path)
+    )  # people may have added entries
     files: dict[str, Path | bytes] = {
         "model.safetensors": path,
         "model.json": _card_text(card, sha256).encode(),
@@ -182,13 +184,13 @@ def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
     """
     path, name = resolve(uri)
     header, card = _header(path, name)
-    whole, prefix = card, ""
+    file_card, prefix = card, ""
     if card["kind"] == "cascades" and kind in cascade.PARTS:
         card, prefix = cascade.part_card(card, kind), f"{cascade.PARTS[kind]}."
     if card["kind"] != kind:
         raise WeightsError(f"{name}: weights of kind {card['kind']}, but {kind} are needed", "give other weights")
     with _refusing(name):
-        _check_names(header.tensors, whole)
+        _check_names(header.tensors, file_card)
         keys = _check_tensors(header.tensors, card, prefix)
     sha256 = file_sha256(path)
     _check_sha256(path, name, sha256)
@@ -270,7 +272,7 @@ def _built(card: Mapping[str, Any]) -> Any:
 
 def _check_sha256(path: Path, name: str, sha256: str) -> None:
     """Check the checksum of a file against the card beside it."""
-    stated = (cards.beside(path, name) or {}).get("sha256", sha256)
+    stated = (cards.read_sidecar(path, name) or {}).get("sha256", sha256)
     if stated != sha256:
         raise WeightsError(
             f"{name}: checksum mismatch: the file has {sha256[:12]}…, its card says {stated[:12]}…",
@@ -318,14 +320,14 @@ def start_from(start: Weights, model: nn.Module, architecture: str, options: Map
 
 def _differences(start: Weights, model: nn.Module, architecture: str, options: Mapping[str, Any]) -> list[str]:
     """Return the reasons why weights cannot initialise a model; empty if they can."""
-    wanted = _settings(model, architecture, options)
+    needed = _settings(model, architecture, options)
     stored = _settings(start.model, start.card["architecture"], start.card["options"])
-    if wanted["architecture"] != stored["architecture"]:
-        wanted, stored = ({"architecture": settings["architecture"]} for settings in (wanted, stored))
+    if needed["architecture"] != stored["architecture"]:
+        needed, stored = ({"architecture": settings["architecture"]} for settings in (needed, stored))
     differences = [
-        f"{key} is {stored.get(key)} in the weights and {wanted.get(key)} in the model"
-        for key in wanted | stored
-        if wanted.get(key) != stored.get(key)
+        f"{key} is {stored.get(key)} in the weights and {needed.get(key)} in the model"
+        for key in needed | stored
+        if needed.get(key) != stored.get(key)
     ]
     if differences:
         return differences

@@ -209,7 +209,7 @@ class ClassifyTask:
                 self._validation.append(self.batch(mixer, numbers, disguise=False)[:3])
         device = next(model.parameters()).device
         outputs = torch.cat([self._outputs(model, batch[0].to(device))[0].cpu() for batch in self._validation])
-        target, levels_db = (torch.cat([batch[place] for batch in self._validation]) for place in (1, 2))
+        target, levels_db = (torch.cat([batch[column] for batch in self._validation]) for column in (1, 2))
         logits, predicted_db = self.model.logits(outputs), self.model.levels_db(outputs)
         probabilities = torch.sigmoid(logits)
         f1 = multilabel_f1(probabilities > 0.5, target)

@@ -445,11 +445,11 @@ def _moving(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
 
 def _schedule(step: int, config: LoopConfig) -> float:
     """Return the factor on the learning rate: linear warm-up, plateau, cosine decay."""
-    done = step / config.steps
-    if done < config.warmup:
+    progress = step / config.steps
+    if progress < config.warmup:
         return (step + 1) / (config.steps * config.warmup + 1)
-    if done > 1 - config.decay:
-        return 0.5 + 0.5 * math.cos(math.pi * (done - 1 + config.decay) / config.decay)
+    if progress > 1 - config.decay:
+        return 0.5 + 0.5 * math.cos(math.pi * (progress - 1 + config.decay) / config.decay)
     return 1.0
 
 

@@ -166,10 +166,10 @@ def everyones(rows: Tensor) -> tuple[Tensor, slice]:
     distributed.all_reduce(counts)
     start = int(counts[: state.process_index].sum())
     mine = slice(start, start + len(rows))
-    whole = rows.new_zeros((int(counts.sum()), *rows.shape[1:]))
-    whole[mine] = rows
-    distributed.all_reduce(whole)  # a row is zero in all processes but one, so NaN and infinity survive the sum
-    return whole, mine
+    gathered = rows.new_zeros((int(counts.sum()), *rows.shape[1:]))
+    gathered[mine] = rows
+    distributed.all_reduce(gathered)  # a row is zero in all processes but one, so NaN and infinity survive the sum
+    return gathered, mine
 
 
 def from_first(value: Any) -> Any:

@@ -279,8 +279,8 @@ def sum_of_rows(estimates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         ``(batch, label, channel, time)`` -> ``(batch, row, channel, time)`` and ``(batch, row)``.
     """
     num_rows = rows.shape[1]
-    places = functional.one_hot(rows, num_rows + 1)[..., :num_rows]  # (batch, label, row)
-    return torch.einsum("blr,blct->brct", places.to(estimates), estimates), places.any(1)
+    membership = functional.one_hot(rows, num_rows + 1)[..., :num_rows]  # (batch, label, row)
+    return torch.einsum("blr,blct->brct", membership.to(estimates), estimates), membership.any(1)
 
 
 def _sums(num_rows: int) -> Tensor:

@@ -25,8 +25,8 @@ def leaked(stems: Sequence[Stem], held_out: Collection[str]) -> set[str]:
         stems: All stems.
         held_out: The validation tracks; declared test and validation stems are held out in any case.
     """
-    kept = [stem for stem in stems if stem.track in held_out or stem.held_out]
-    return duplicates.copies_of(kept, stems)
+    held_out_stems = [stem for stem in stems if stem.track in held_out or stem.held_out]
+    return duplicates.copies_of(held_out_stems, stems)
 
 
 def split_tracks(stems: Sequence[Stem], *, share: float, seed: int) -> tuple[set[str], set[str]]:

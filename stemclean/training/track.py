@@ -159,10 +159,10 @@ def accuracies(batches: Sequence[tuple[Tensor, Tensor, Tensor]], tracker: Any) -
     for logits, f0_hz, trust in batches:
         posteriors = logits.float().sigmoid().cpu().numpy().reshape(-1, len(cents))
         estimate = decode(posteriors, cents, tracker.hop, tracker.spec.sample_rate, 0.0)
-        true_hz, sure = f0_hz.numpy().reshape(-1).astype(np.float64), trust.numpy().reshape(-1) == 1
-        close.append((np.abs(hz_to_cents(true_hz) - hz_to_cents(estimate.f0_hz)) <= TOLERANCE_CENTS)[sure])
-        voicing.append(estimate.voicing[sure])
-        truth.append(true_hz[sure] > 0)
+        true_hz, trusted = f0_hz.numpy().reshape(-1).astype(np.float64), trust.numpy().reshape(-1) == 1
+        close.append((np.abs(hz_to_cents(true_hz) - hz_to_cents(estimate.f0_hz)) <= TOLERANCE_CENTS)[trusted])
+        voicing.append(estimate.voicing[trusted])
+        truth.append(true_hz[trusted] > 0)
     correct, posterior, voiced = map(np.concatenate, (close, voicing, truth))
     figures = {"rpa": float(correct[voiced].mean())} if voiced.any() else {}
     if len(voiced):

@@ -1,9 +1,9 @@
-"""Files that say what is sung when, in the shapes of the datasets that have them: read and written, one file a format.
+"""Read and write f0 files in the formats of common datasets, one format per module.
 
-The file name is the registry: each module of this package that defines ``FORMAT`` is a format and is called like its
-file (``mir1k.py`` -> ``"mir1k"``). Which one a file has is told from what stands in it, not from its ending; what two
-formats share (a number a line) is told apart by the sound's length. Every number is checked for its unit: MIDI notes
-read as Hz would sing three octaves too low.
+The folder is the registry: each module of this package that defines ``FORMAT`` is a format with the name of its file
+(``mir1k.py`` -> ``"mir1k"``). The format of a file is detected from its content, not from its extension; formats with
+the same structure (one number per line) are distinguished by the length of the audio. The unit of all numbers is
+checked, because MIDI notes read as Hz would be three octaves too low.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from stemclean.layouts.f0_labels.base import Beside, Format, plain_table
 __all__ = ["Beside", "Format", "formats", "named", "read", "sniff", "write"]
 
 MAX_BYTES = 200_000_000
-"""More than a day of frames every 2.9 ms; what is larger is no label."""
+"""Maximum size of an f0 file in bytes: more than a day of frames every 2.9 ms."""
 
 
 @cache
 def formats() -> dict[str, Format]:
-    """Every format by name, in alphabetical order."""
+    """Return all formats by name, in alphabetical order."""
     import stemclean.layouts.f0_labels as package
 
-    found: dict[str, Format] = {}
+    by_name: dict[str, Format] = {}
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
-        known = getattr(importlib.import_module(f"{package.__name__}.{info.name}"), "FORMAT", None)
-        if isinstance(known, Format):
-            found[info.name] = known
-    return found
+        candidate = getattr(importlib.import_module(f"{package.__name__}.{info.name}"), "FORMAT", None)
+        if isinstance(candidate, Format):
+            by_name[info.name] = candidate
+    return by_name
 
 
 def named(name: str) -> Format:
-    """The format of that name.
+    """Return the format with a name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such format.
     """
     try:
         return formats()[name]
@@ -50,45 +50,45 @@ def named(name: str) -> Format:
 
 
 def read(path: str | Path, format: str | None = None, *, beside: Beside | None = None) -> F0Track:  # noqa: A002
-    """What a file says is sung.
+    """Read an f0 file.
 
     Args:
         path: the file.
-        format: its name; None: told from what stands in the file.
-        beside: what is known of the sound that the file speaks of.
+        format: name of its format; None: detect it from the content.
+        beside: properties of the audio that the file belongs to.
 
     Raises:
-        LabelError: no such file, none of the formats, a broken line, or numbers that are in another unit.
-        ConfigError: no format of that name.
+        LabelError: the file does not exist, has no known format or a broken line, or its numbers have another unit.
+        ConfigError: there is no format of that name.
     """
     path = Path(path)
     text = _text(path)
     beside = beside or Beside()
-    known = named(format) if format else _sniffed(path, text, beside)
+    reader = named(format) if format else _sniffed(path, text, beside)
     try:
-        return known.read(text, beside)
+        return reader.read(text, beside)
     except LabelError as error:
         raise LabelError(path, error.reason, error.detail, error.hint) from None
 
 
 def sniff(path: str | Path, *, beside: Beside | None = None) -> str:
-    """The name of a file's format.
+    """Return the name of the format of a file.
 
     Raises:
-        LabelError: no such file, or none of the formats.
+        LabelError: the file does not exist, or has no known format.
     """
     path = Path(path)
     return _sniffed(path, _text(path), beside or Beside()).name
 
 
 def write(track: F0Track, path: str | Path, format: str = "stemclean") -> Path:  # noqa: A002
-    """Write what is sung; the file appears whole or not at all.
+    """Write an f0 file atomically.
 
-    What a format cannot say is lost: formats with a fixed hop have the track resampled, all but ``stemclean`` leave the
-    confidence out, and ``mir_st500`` knows whole notes only.
+    Formats cannot represent everything: the track is resampled for formats with a fixed hop, only ``stemclean`` has
+    confidences, and ``mir_st500`` has only whole notes.
 
     Raises:
-        ConfigError: no format of that name.
+        ConfigError: there is no format of that name.
     """
     path = Path(path)
     text = named(format).write(track, path.stem)
@@ -98,9 +98,9 @@ def write(track: F0Track, path: str | Path, format: str = "stemclean") -> Path: 
 
 
 def _sniffed(path: Path, text: str, beside: Beside) -> Format:
-    for known in sorted(formats().values(), key=lambda known: known.priority):
-        if known.can_read(text, beside):
-            return known
+    for candidate in sorted(formats().values(), key=lambda candidate: candidate.priority):
+        if candidate.can_read(text, beside):
+            return candidate
     if not text.strip():
         raise LabelError(path, SkipReason.F0_UNREADABLE, "the file is empty")
     first = text.strip().splitlines()[0][:60]

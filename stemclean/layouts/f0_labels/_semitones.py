@@ -1,4 +1,4 @@
-"""What the ``.pv`` formats share: one MIDI note a line, fractions allowed, 0 where nothing is sung, at a fixed hop."""
+"""Common parts of ``.pv`` formats: one MIDI note per line, with fractions, at a fixed hop; 0 is unvoiced."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ __all__ = ["Semitones"]
 
 @dataclass(frozen=True)
 class Semitones:
-    """A number a line.
+    """A format with one number per line.
 
     Args:
-        name: of the format.
-        hop: seconds.
-        start: seconds; centre of the first frame.
-        clip: seconds; how long every clip of the dataset is, which tells the format where the sound's length is not
-            known; None: they differ, and any number of lines will do.
-        priority: of the format.
+        name: name of the format.
+        hop: hop in seconds.
+        start: time of the centre of the first frame in seconds.
+        clip: length of all clips of the dataset in seconds, used to detect the format if the length of the audio is
+            unknown; None: lengths differ, and any number of lines is accepted.
+        priority: priority of the format.
+        ending: extension of its files.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Semitones:
     ending: str = ".pv"
 
     def can_read(self, text: str, beside: Beside) -> bool:
-        """One number on the first line, and as many lines as fit the sound's length, or the clips of the dataset."""
+        """Return whether the first line is one number, and the number of lines matches the length of the audio."""
         first = fields(text)
         if len(first) != 1 or not unvoiced_or_number(first[0]):
             return False
@@ -42,17 +43,18 @@ class Semitones:
         return abs(len(text.split()) * self.hop - duration) <= _SLACK * duration
 
     def read(self, text: str, beside: Beside) -> F0Track:
-        """The track."""
+        """Read the track."""
         midi = columns(text, 1, None, f0=0)[:, 0]
         check_midi(midi)
         return F0Track.of(midi_to_hz(midi), self.hop, self.start)
 
     def write(self, track: F0Track, song: str) -> str:
-        """The track on the format's grid, notes with four decimals: 0.01 cent."""
-        at = track.resampled(self.hop, self.start)
-        midi = hz_to_midi(at.f0_hz * at.voiced)
+        """Write the track on the grid of the format; notes have four decimals, 0.01 cents."""
+        resampled = track.resampled(self.hop, self.start)
+        midi = hz_to_midi(resampled.f0_hz * resampled.voiced)
         return lines([short(note, 4) for note in midi])
 
 
 _SLACK = 0.2
-"""Of the sound's length: 20 and 32 ms lie further apart, and a label may end before its sound does."""
+"""Maximum relative difference of lengths: hops of 20 and 32 ms differ by more, and an f0 file may end before its audio
+does."""

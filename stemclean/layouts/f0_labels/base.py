@@ -1,4 +1,4 @@
-"""What a format of f0 labels is, and what all of them check: lines of numbers, regular times, plausible units."""
+"""The interface of f0 formats, and checks that they share: lines of numbers, regular times, plausible units."""
 
 from __future__ import annotations
 
@@ -35,36 +35,37 @@ __all__ = [
 Numbers = NDArray[np.float64]
 
 LOWEST_HZ, HIGHEST_HZ = 76.0, 8000.0
-"""No voice sings half of the time below D#2 (77.8 Hz), and MIDI notes of a voice lie half of the time below 76 (E5)."""
+"""Minimum median and maximum f0 of a voice in Hz. No voice has a median below D#2 (77.8 Hz), but the median of its MIDI
+notes is below 76 (E5)."""
 
 HIGHEST_MIDDLE_HZ = 2000.0
-"""No voice sings half of the time above B6 (1976 Hz); cents above 10 Hz reach 2000 at 32 Hz."""
+"""Maximum median f0 of a voice, about B6 (1976 Hz); cents above 10 Hz exceed 2000 from 32 Hz on."""
 
 LOWEST_MIDI, HIGHEST_MIDI = 24.0, 127.0
-"""C1 (32.7 Hz) is below every voice; 127 is the last MIDI note. Frequencies in Hz reach beyond."""
+"""Range of MIDI notes: C1 (32.7 Hz) is below all voices, 127 is the last note. Frequencies in Hz exceed it."""
 
 MAX_FRAMES = 50_000_000
 
 _GRID_TOLERANCE = 0.25
-"""Of the hop; times that a program rounded to milliseconds still lie on a grid of 2.9 ms."""
+"""Tolerance of a grid relative to the hop, so that times rounded to milliseconds fit a hop of 2.9 ms."""
 
 LONGEST_HOP = 1.0
-"""Seconds; no f0 is followed in longer steps, and milliseconds read as seconds are."""
+"""Maximum hop in seconds; a longer one means that milliseconds were read as seconds."""
 
 MILLISECONDS_FROM = 20.0
-"""Times the sound's length: a label that ends as late has its times in another unit."""
+"""If a file ends later than the audio by this factor, its times have another unit."""
 
 _SINGLE_HOP = 0.01
-"""Seconds; the hop of a track of one frame, which no file tells."""
+"""Hop in seconds of a track with a single frame, for which the file gives none."""
 
 
 @dataclass(frozen=True)
 class Beside:
-    """What is known of the sound that a label speaks of.
+    """Properties of the audio that an f0 file belongs to.
 
     Args:
-        duration: seconds; None: not known.
-        song: what the song is called, where a file speaks of many.
+        duration: duration in seconds; None: unknown.
+        song: name of the song, for files with several songs.
     """
 
     duration: float | None = None
@@ -73,39 +74,39 @@ class Beside:
 
 @runtime_checkable
 class Format(Protocol):
-    """A shape of files of f0."""
+    """A format of f0 files."""
 
     name: str
     ending: str
     priority: int
-    """Whose ``can_read`` is asked first; lowest first."""
+    """Formats are tried in the order of their priority, lowest first."""
 
     def can_read(self, text: str, beside: Beside) -> bool:
-        """Whether a file looks like this; looks at its first lines."""
+        """Return whether a text has this format."""
         ...
 
     def read(self, text: str, beside: Beside) -> F0Track:
-        """The track. Raises LabelError where a line is broken or the numbers are in another unit."""
+        """Read the track. Raises LabelError if a line is broken or the numbers have another unit."""
         ...
 
     def write(self, track: F0Track, song: str) -> str:
-        """The file's text."""
+        """Return the text of a file."""
         ...
 
 
 def broken(detail: str, hint: str = "", reason: SkipReason = SkipReason.F0_UNREADABLE) -> LabelError:
-    """An error without the file's name, which :func:`stemclean.layouts.f0_labels.read` adds."""
+    """Return an error without the name of the file, which :func:`stemclean.layouts.f0_labels.read` adds."""
     return LabelError("", reason, detail, hint)
 
 
 def fields(text: str) -> list[str]:
-    """The fields of the first line that says something, cut at a comma or at white space."""
+    """Return the fields of the first line that is neither empty nor a comment, separated by commas or white space."""
     line = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     return [part.strip() for part in (line.split(",") if "," in line else line.split())]
 
 
 def number(text: str) -> float:
-    """A number; NaN where it is none."""
+    """Parse a number; NaN if it is not valid."""
     try:
         return float(text)
     except ValueError:
@@ -113,27 +114,27 @@ def number(text: str) -> float:
 
 
 def unvoiced_or_number(text: str) -> bool:
-    """Whether a field is a number, or says that nothing is sung: ``nan``."""
+    """Return whether a field is a number, ``nan`` (unvoiced) or empty."""
     return math.isfinite(number(text)) or text.strip().lower() in ("nan", "")
 
 
 def columns(text: str, num: int, separator: str | None, *, f0: int | None = None) -> Numbers:
-    """Numbers of a table; lines without any and those that begin with ``#`` are passed over.
+    """Parse a table of numbers; empty lines and lines that begin with ``#`` are ignored.
 
     Args:
         text: the table.
-        num: how many columns to take; there may be more.
-        separator: between them; None: white space.
-        f0: the column of frequencies or notes, in which ``nan`` or nothing is 0: unvoiced, as librosa has it.
+        num: number of columns to read; there may be more.
+        separator: separator of columns; None: white space.
+        f0: index of the column of frequencies or notes, in which ``nan`` or nothing means 0 (unvoiced), as in librosa.
 
     Returns:
-        Shape: (line, column), finite.
+        Finite numbers. Shape: (line, column)
 
     Raises:
-        LabelError: no line, or one that is broken.
+        LabelError: there are no lines, or a line is broken.
     """
     rows = []
-    for at, line in enumerate(text.splitlines(), 1):
+    for line_number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         cells = line.split(separator)[:num]
@@ -141,8 +142,8 @@ def columns(text: str, num: int, separator: str | None, *, f0: int | None = None
             cells[f0] = "0"
         row = [number(cell) for cell in cells]
         if len(row) < num or not all(map(math.isfinite, row)):
-            what = "a number" if num == 1 else f"{num} numbers"
-            raise broken(f'line {at}: "{line.strip()[:60]}" is not {what}', "write one frame a line")
+            expected = "a number" if num == 1 else f"{num} numbers"
+            raise broken(f'line {line_number}: "{line.strip()[:60]}" is not {expected}', "write one frame a line")
         rows.append(row)
     if not rows:
         raise broken("the file holds no frame")
@@ -150,7 +151,7 @@ def columns(text: str, num: int, separator: str | None, *, f0: int | None = None
 
 
 CONFIDENT = "time,frequency,confidence"
-"""The header of a table of seconds, Hz and confidences, as CREPE writes it."""
+"""Header of a table of seconds, Hz and confidences, as in CREPE."""
 
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 _SECONDS = frozenset(
@@ -173,26 +174,26 @@ _OTHER_UNITS = {
 
 
 def plain_table(text: str) -> str:
-    r"""A table with commas or white space between its columns, points in its numbers, and a ``#`` for its header.
+    r"""Normalise a table to columns separated by commas or white space, decimal points, and a ``#`` as header.
 
-    Semicolons become commas; where they or white space stand between the columns, decimal commas become points.
+    Semicolons become commas; if columns are separated by semicolons or white space, decimal commas become points.
 
     Raises:
-        LabelError: a header that says that the numbers are in another unit than seconds and Hz.
+        LabelError: according to the header, the numbers have other units than seconds and Hz.
 
     >>> plain_table("time;f0\n0,01;220,5\n"), plain_table("0,01 220,5\n")
     ('#\n0.01,220.5\n', '0.01 220.5\n')
     """
     if text.lstrip()[:1] in ("{", "["):
         return text
-    said = [at for at, line in enumerate(text.splitlines()) if line.strip() and not line.startswith("#")]
-    if not said:
+    line_indices = [index for index, line in enumerate(text.splitlines()) if line.strip() and not line.startswith("#")]
+    if not line_indices:
         return text
-    first = text.splitlines()[said[0]]
+    first = text.splitlines()[line_indices[0]]
     cells = re.split(r"[,;\t]", first) if re.search(r"[,;\t]", first) else first.split()
     if ";" in first:
         text = _DECIMAL_COMMA.sub(".", text).replace(";", ",")
-    elif any(re.match(r"\s*\d+,\d+\s+-?\d+(,\d+)?", text.splitlines()[at]) for at in said[:2]):
+    elif any(re.match(r"\s*\d+,\d+\s+-?\d+(,\d+)?", text.splitlines()[index]) for index in line_indices[:2]):
         text = _DECIMAL_COMMA.sub(".", text)
     names = [re.sub(r"[\W_]+", "_", cell.lower()).strip("_") for cell in cells]
     for name in names:
@@ -201,13 +202,13 @@ def plain_table(text: str) -> str:
             raise broken(f'the column "{name}" is in {_OTHER_UNITS[name]}', hint, SkipReason.F0_WRONG_UNIT)
     if len(names) in (2, 3) and names[0] in _SECONDS and names[1] in _HZ and set(names[2:]) <= _CONFIDENCE:
         rows = text.splitlines()
-        rows[said[0]] = "#" if len(names) == 2 else CONFIDENT
-        return lines(rows)  # which keeps the numbers of the lines
+        rows[line_indices[0]] = "#" if len(names) == 2 else CONFIDENT
+        return lines(rows)  # keeps the line numbers
     return text
 
 
 def check_seconds(times: Numbers, beside: Beside) -> None:
-    """Refuse times that are no seconds: frames a second and more apart, or times far beyond the sound's end.
+    """Check that times are seconds: frames are less than a second apart, and not far beyond the end of the audio.
 
     Raises:
         LabelError: ``f0_wrong_unit``.
@@ -222,13 +223,13 @@ def check_seconds(times: Numbers, beside: Beside) -> None:
 
 
 def grid(times: Numbers) -> tuple[float, float, NDArray[np.int64]]:
-    """The regular grid that times lie on; frames that were left out, as where nothing is sung, leave gaps in it.
+    """Find the regular grid of times; frames may be missing, for example unvoiced ones.
 
     Returns:
-        Seconds of the first frame, seconds from frame to frame, and the frame of each time.
+        Time of the first frame in seconds, hop in seconds, and the frame index of each time.
 
     Raises:
-        LabelError: times that do not rise, or lie on no grid.
+        LabelError: the times do not increase, or do not fit a grid.
     """
     if times[0] < 0:
         raise broken(f"a frame at {times[0]:g} s, before the sound begins")
@@ -256,7 +257,7 @@ def grid(times: Numbers) -> tuple[float, float, NDArray[np.int64]]:
 
 
 def _shortest(hop: float, times: Numbers, frames: NDArray[np.int64]) -> float:
-    """The number of fewest decimals that explains the times as well: 0.01, not 0.009999999999."""
+    """Round a hop to the fewest decimals that fit the times equally well: 0.01, not 0.009999999999."""
     worst = max(1e-9, float(np.abs(times - (times[0] + hop * frames)).max()))
     for decimals in range(3, 10):
         rounded = round(hop, decimals)
@@ -266,7 +267,7 @@ def _shortest(hop: float, times: Numbers, frames: NDArray[np.int64]) -> float:
 
 
 def check_midi(values: Numbers) -> None:
-    """Refuse numbers that are no MIDI notes of a voice; 0 is unvoiced.
+    """Check that numbers are MIDI notes of a voice; 0 is unvoiced.
 
     Raises:
         LabelError: ``f0_wrong_unit``.
@@ -281,13 +282,13 @@ def check_midi(values: Numbers) -> None:
         hint = "write two columns, seconds and Hz, or turn the numbers into MIDI: 69 + 12 log2(Hz / 440)"
         raise broken(detail, hint, SkipReason.F0_WRONG_UNIT)
     if sung.min() < 0 or sung.max() < LOWEST_MIDI:
-        which = sung.min() if sung.min() < 0 else sung.max()
-        detail = f"read as MIDI notes, {which:g} is none that a voice sings"
+        extreme = sung.min() if sung.min() < 0 else sung.max()
+        detail = f"read as MIDI notes, {extreme:g} is none that a voice sings"
         raise broken(detail, "MIDI notes of voices lie between 24 and 108; 0 is unvoiced", SkipReason.F0_WRONG_UNIT)
 
 
 def check_hz(f0_hz: Numbers) -> None:
-    """Refuse numbers that are no frequencies of a voice; 0 is unvoiced.
+    """Check that numbers are frequencies of a voice in Hz; 0 is unvoiced.
 
     Raises:
         LabelError: ``f0_wrong_unit``.
@@ -309,19 +310,19 @@ def check_hz(f0_hz: Numbers) -> None:
 
 
 def spread(values: Numbers, frames: NDArray[np.int64]) -> Numbers:
-    """Values on every frame of the grid; 0 in the gaps. Shape: (line,) -> (frame,)."""
-    whole = np.zeros(int(frames[-1]) + 1)
-    whole[frames] = values
-    return whole
+    """Spread values over all frames of the grid, with 0 in gaps. Shape: (line,) -> (frame,)."""
+    on_grid = np.zeros(int(frames[-1]) + 1)
+    on_grid[frames] = values
+    return on_grid
 
 
 def lines(rows: Sequence[str]) -> str:
-    """Lines of a file."""
+    """Join rows to the text of a file."""
     return "".join(f"{row}\n" for row in rows)
 
 
 def short(value: float, decimals: int) -> str:
-    """A number with at most so many decimals and no zeros behind.
+    """Format a number with at most this many decimals and no trailing zeros.
 
     >>> short(440.0, 4), short(0.1 + 0.2, 9)
     ('440', '0.3')

@@ -1,7 +1,8 @@
-"""CREPE's own CSV: ``time,frequency,confidence`` with or without that header; each frame has a frequency.
+"""CSV of CREPE: ``time,frequency,confidence`` with or without that header; each frame has a frequency.
 
-Source: Kim et al., "CREPE: a convolutional representation for pitch estimation", ICASSP 2018, and its command line. A
-frame is voiced from a confidence of 0.5 on (ours; CREPE leaves it open), and the confidence is the voicing.
+Source: Kim et al., "CREPE: a convolutional representation for pitch estimation", ICASSP 2018, and its command-line
+tool. A frame is voiced if its confidence is at least 0.5 (ours; CREPE leaves it open), and its confidence is its
+voicing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from stemclean.layouts.f0_labels.base import (
 HEADER = tuple(CONFIDENT.split(","))
 
 VOICED_FROM = 0.5
-"""Confidence."""
+"""Minimum confidence of a voiced frame."""
 
 
 class Crepe:
@@ -40,30 +41,30 @@ class Crepe:
     priority = 10
 
     def can_read(self, text: str, beside: Beside) -> bool:
-        """The header; or none, and three numbers a line with a comma between, the last of them in [0, 1]."""
+        """Return whether there is the header, or lines of three numbers with commas, the last of them in [0, 1]."""
         first = fields(text)
         return _is_header(first) or (len(first) == 3 and "," in text and _holds_confidences(text))
 
     def read(self, text: str, beside: Beside) -> F0Track:
-        """An estimate: its confidence is how sure each frame is of being voiced, or of being not."""
+        """Read an estimate; its confidence is that of the voicing decision of each frame."""
         if not self.can_read(text, beside):
             raise broken(f"the first line is not {','.join(HEADER)}", "write that header")
-        rows = ["#" if _is_header(fields(row)) else row for row in text.splitlines()]  # keeps the numbers of the lines
+        rows = ["#" if _is_header(fields(row)) else row for row in text.splitlines()]  # keeps the line numbers
         table = columns(lines(rows), 3, "," if "," in "".join(rows) else None, f0=1)
         check_seconds(table[:, 0], beside)
         start, hop, frames = grid(table[:, 0])
         if (table[:, 1] < 0).any() or ((table[:, 2] < 0) | (table[:, 2] > 1)).any():
             raise broken("a frequency below 0, or a confidence outside of [0, 1]")
-        sure = spread(table[:, 2], frames)
-        voiced = sure >= VOICED_FROM
+        confidence = spread(table[:, 2], frames)
+        voiced = confidence >= VOICED_FROM
         f0_hz = spread(table[:, 1], frames)
         check_hz(f0_hz * voiced)
-        return F0Track(f0_hz, np.where(voiced, sure, 0.0), hop, start, np.maximum(sure, 1.0 - sure))
+        return F0Track(f0_hz, np.where(voiced, confidence, 0.0), hop, start, np.maximum(confidence, 1.0 - confidence))
 
     def write(self, track: F0Track, song: str) -> str:
-        """Times with nine decimals, frequencies and confidences with four; the confidence is the voicing."""
-        sure = np.where(track.voiced, np.maximum(track.voicing, VOICED_FROM), np.minimum(track.voicing, 0.49))
-        rows = zip(track.times, track.f0_hz, sure, strict=True)
+        """Write times with nine decimals, frequencies and confidences with four; the confidence is the voicing."""
+        confidence = np.where(track.voiced, np.maximum(track.voicing, VOICED_FROM), np.minimum(track.voicing, 0.49))
+        rows = zip(track.times, track.f0_hz, confidence, strict=True)
         return lines([",".join(HEADER), *(f"{short(t, 9)},{short(f0, 4)},{short(c, 4)}" for t, f0, c in rows)])
 
 
@@ -72,7 +73,7 @@ def _is_header(first: list[str]) -> bool:
 
 
 def _holds_confidences(text: str) -> bool:
-    """Whether the third column are numbers from 0 to 1, some between; whole numbers may mean anything."""
+    """Return whether the third column has numbers from 0 to 1, not only 0 and 1, which could mean anything."""
     rows = [line.split(",") for line in text.splitlines() if line.strip() and not line.startswith("#")]
     values = [number(row[2]) if len(row) == 3 else math.nan for row in rows]
     return all(0 <= value <= 1 for value in values) and any(0 < value < 1 for value in values)

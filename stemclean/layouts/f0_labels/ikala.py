@@ -1,7 +1,7 @@
-"""iKala ``.pv``: a MIDI note every 32 ms, the first centred at 16 ms; 0 is unvoiced. Every clip is 30 s long.
+"""iKala ``.pv``: a MIDI note every 32 ms, the first centred at 16 ms; 0 is unvoiced. All clips are 30 s long.
 
-Source: Chan et al., "Vocal activity informed singing voice separation with the iKala dataset", ICASSP 2015; the first
-frame's centre as mirdata's loader has it.
+Source: Chan et al., "Vocal activity informed singing voice separation with the iKala dataset", ICASSP 2015; the centre
+of the first frame is that of mirdata's loader.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""MedleyDB f0 annotation: ``time,Hz`` a line, 0 Hz or ``nan`` where nothing is sung; 256 samples at 44.1 kHz.
+"""MedleyDB f0 annotations: lines ``time,Hz``, with 0 Hz or ``nan`` for unvoiced; hop of 256 samples at 44.1 kHz.
 
-Source: Bittner et al., "MedleyDB: a multitrack dataset for annotation-intensive MIR research", ISMIR 2014. The pitch
-files that come out of Tony leave unvoiced frames out: they are put back. Any regular hop is read.
+Source: Bittner et al., "MedleyDB: a multitrack dataset for annotation-intensive MIR research", ISMIR 2014. Pitch files
+exported from Tony leave out unvoiced frames, which are inserted. Any regular hop is accepted.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class MedleyDB:
     priority = 20
 
     def can_read(self, text: str, beside: Beside) -> bool:
-        """Two numbers or more on the first line, commas between."""
+        """Return whether the first line has two numbers or more, separated by commas."""
         first = fields(text)
         return len(first) > 1 and "," in text and math.isfinite(number(first[0])) and unvoiced_or_number(first[1])
 
     def read(self, text: str, beside: Beside) -> F0Track:
-        """The track; frequencies below 0 are refused."""
+        """Read the track; frequencies below 0 are refused."""
         table = columns(text, 2, ",", f0=1)
         check_seconds(table[:, 0], beside)
         start, hop, frames = grid(table[:, 0])
@@ -48,7 +48,7 @@ class MedleyDB:
         return F0Track.of(spread(table[:, 1], frames), hop, start)
 
     def write(self, track: F0Track, song: str) -> str:
-        """Times with nine decimals, frequencies with four: 0.002 cent at 82 Hz."""
+        """Write times with nine decimals, frequencies with four (0.002 cents at 82 Hz)."""
         f0_hz = track.f0_hz * track.voiced
         return lines([f"{short(time, 9)},{f0:.4f}" for time, f0 in zip(track.times, f0_hz, strict=True)])
 

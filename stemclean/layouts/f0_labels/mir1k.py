@@ -1,7 +1,7 @@
-"""MIR-1K ``.pv``: a MIDI note every 20 ms, windows of 40 ms, so that the first is centred at 20 ms; 0 is unvoiced.
+"""MIR-1K ``.pv``: a MIDI note every 20 ms, in windows of 40 ms, so that the first is centred at 20 ms; 0 is unvoiced.
 
 Source: Hsu and Jang, "On the improvement of singing voice separation for monaural recordings using the MIR-1K dataset",
-IEEE TASLP 18 (2010). It is what a ``.pv`` is taken for where nothing speaks against it.
+IEEE TASLP 18 (2010). This is the default for ``.pv`` files that match no other format.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""MIR-ST500 notes: JSON, song -> ``[[onset, offset, MIDI note], …]`` in seconds; many songs in a file, or one.
+"""MIR-ST500 notes: JSON, song -> ``[[onset, offset, MIDI note], …]`` in seconds, with one or more songs per file.
 
 Source: Wang and Jang, "On the preparation and validation of a large-scale dataset of singing transcription", ICASSP
-2021. Notes become frames every 10 ms (ours), each with the frequency of its note: there is no vibrato in it. Frames
-become notes (ours) by hysteresis: a note lasts until the voice leaves it by more than 0.8 semitones.
+2021. Notes are converted to frames every 10 ms with the frequency of the note, without vibrato (ours). Frames are
+converted to notes with hysteresis (ours): a note ends when the pitch differs from it by more than 0.8 semitones.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from stemclean.layouts.f0_labels.base import MAX_FRAMES, Beside, broken, check_m
 from stemclean.units import hz_to_midi, midi_to_hz
 
 HOP = 0.01
-"""Seconds."""
+"""Hop in seconds."""
 
 LEAVES = 0.8
-"""Semitones; vibrato seldom reaches as far, and the next semitone lies beyond."""
+"""Distance in semitones at which a note ends: more than most vibrato, less than the next semitone."""
 
 _HINT = "write song -> [[onset in s, offset in s, MIDI note], …]"
 
@@ -35,11 +35,11 @@ class MirSt500:
     priority = 10
 
     def can_read(self, text: str, beside: Beside) -> bool:
-        """An object or a list of JSON."""
+        """Return whether the text is a JSON object or list."""
         return text.lstrip()[:1] in ("{", "[")
 
     def read(self, text: str, beside: Beside) -> F0Track:
-        """The track, from 0 s to the end of the last note."""
+        """Read the track, from 0 s to the end of the last note."""
         notes = _notes(_song(_parsed(text), beside.song))
         check_midi(notes[:, 2])
         end = float(notes[:, 1].max(initial=0.0))
@@ -51,7 +51,7 @@ class MirSt500:
         return F0Track.of(midi_to_hz(midi), HOP)
 
     def write(self, track: F0Track, song: str) -> str:
-        """One song, called like the file; whole notes, as the dataset has them."""
+        """Write one song with the name of the file, in whole MIDI notes as in the dataset."""
         midi = hz_to_midi(track.f0_hz * track.voiced)
         times = track.times
         notes: list[list[float]] = []
@@ -66,7 +66,7 @@ class MirSt500:
 
 
 def _end_of_note(midi: np.ndarray, start: int) -> int:
-    """The first frame that is no longer of the note, or the pause, that begins at ``start``."""
+    """Return the first frame after the note or pause that begins at ``start``."""
     if midi[start] <= 0:
         away = midi[start:] > 0
     else:
@@ -92,7 +92,7 @@ def _song(document: Any, name: str | None) -> Any:
 
 
 def _notes(listed: Any) -> np.ndarray:
-    """Onset, offset and MIDI note. Shape: (note, 3)."""
+    """Return onset, offset and MIDI note of each note. Shape: (note, 3)."""
     if not isinstance(listed, list):
         raise broken("the notes of a song are no list", _HINT)
     for at, note in enumerate(listed):

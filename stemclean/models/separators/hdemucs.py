@@ -488,7 +488,7 @@ def _norm(channels: int, enabled: bool) -> nn.Module:
 
 
 def _initialised(conv: Any) -> nn.Module:
-    """Rescale the initial weights of a convolution by the square root of :data:`WEIGHT_DEVIATION` over their deviation."""
+    """Rescale the initial weights of a convolution halfway, in log scale, to :data:`WEIGHT_DEVIATION`."""
     with torch.no_grad():
         factor = (WEIGHT_DEVIATION / conv.weight.std()).sqrt()
         conv.weight *= factor

@@ -69,7 +69,7 @@ class Run:
         return [pid for pid in session(self.pid) if pid != self.pid]
 
 
-def run(words: Sequence[str], place: Path, *, kill_at: int | None = None, more: str = "") -> Run:
+def run(words: Sequence[str], folder: Path, *, kill_at: int | None = None, more: str = "") -> Run:
     """Start a command.
 
     Args:
@@ -78,23 +78,23 @@ def run(words: Sequence[str], place: Path, *, kill_at: int | None = None, more: 
         kill_at: the moment before which it kills itself.
         more: Python that is run before the command.
     """
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "stderr").write_bytes(b"")
-    process = _context.Process(target=_command, args=([*map(str, words)], str(place), kill_at, more))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "stderr").write_bytes(b"")
+    process = _context.Process(target=_command, args=([*map(str, words)], str(folder), kill_at, more))
     process.start()
-    return Run(process, place)
+    return Run(process, folder)
 
 
 def session(leader: int) -> list[int]:
     """The processes of a session that live."""
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
             if entry.name.isdigit():
-                state, _, _, of = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-                if int(of) == leader and state != "Z":
-                    found.append(int(entry.name))
-    return found
+                state, _, _, session_id = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                if int(session_id) == leader and state != "Z":
+                    pids.append(int(entry.name))
+    return pids
 
 
 def left_of(runs: Sequence[Run]) -> list[int]:
@@ -108,10 +108,10 @@ def left_of(runs: Sequence[Run]) -> list[int]:
     return left
 
 
-def _command(words: list[str], place: str, kill_at: int | None, more: str) -> None:
+def _command(words: list[str], folder: str, kill_at: int | None, more: str) -> None:
     os.setsid()
-    os.chdir(place)
-    os.environ |= {"XDG_CACHE_HOME": f"{place}/cache", "TMPDIR": f"{place}/tmp"}
+    os.chdir(folder)
+    os.environ |= {"XDG_CACHE_HOME": f"{folder}/cache", "TMPDIR": f"{folder}/tmp"}
     Path("tmp").mkdir(exist_ok=True)
     for number, name in enumerate(("stdout", "stderr"), 1):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
@@ -121,7 +121,7 @@ def _command(words: list[str], place: str, kill_at: int | None, more: str) -> No
 
     torch.set_num_threads(1)
     exec(more, {})
-    moments = _Moments(place, kill_at)
+    moments = _Moments(folder, kill_at)
     sys.addaudithook(moments)
     sys.argv = ["stemclean", *words]
     try:
@@ -129,14 +129,14 @@ def _command(words: list[str], place: str, kill_at: int | None, more: str) -> No
 
         main()
     finally:
-        Path(place, "moments").write_text(str(moments.number), encoding="utf-8")
+        Path(folder, "moments").write_text(str(moments.number), encoding="utf-8")
 
 
 class _Moments:
     """Counts what a process changes below its folder, and may kill it before one of these changes."""
 
-    def __init__(self, place: str, kill_at: int | None) -> None:
-        self.places = tuple(f"{place}/{name}/" for name in ("out", "cache", "tmp"))
+    def __init__(self, folder: str, kill_at: int | None) -> None:
+        self.places = tuple(f"{folder}/{name}/" for name in ("out", "cache", "tmp"))
         self.kill_at, self.number, self.owner = kill_at, 0, os.getpid()
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:

@@ -101,10 +101,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self.fail(401)
         if self.path == "/api/repos/create":
-            asked = json.loads(sent)
-            if asked["organization"] == "closed":
+            request = json.loads(sent)
+            if request["organization"] == "closed":
                 return self.fail(403)
-            name = f"{asked['organization']}/{asked['name']}"
+            name = f"{request['organization']}/{request['name']}"
             if name in self.server.repos:
                 return self.answer({"url": f"{self.server.endpoint}/{name}"}, 409)
             self.server.repos[name] = {}
@@ -115,12 +115,14 @@ class Handler(BaseHTTPRequestHandler):
         if "/preupload/" in self.path:
             modes = {True: "lfs", False: "regular"}
             names = [file["path"] for file in json.loads(sent)["files"]]
-            told = [{"path": n, "uploadMode": modes[n.endswith(".safetensors")], "shouldIgnore": False} for n in names]
-            return self.answer({"files": told})
+            upload_modes = [
+                {"path": n, "uploadMode": modes[n.endswith(".safetensors")], "shouldIgnore": False} for n in names
+            ]
+            return self.answer({"files": upload_modes})
         if self.path.endswith("/info/lfs/objects/batch"):
             objects = json.loads(sent)["objects"]
-            for wanted in objects:
-                wanted["actions"] = {"upload": {"href": f"{self.server.endpoint}/lfs/{wanted['oid']}"}}
+            for requested in objects:
+                requested["actions"] = {"upload": {"href": f"{self.server.endpoint}/lfs/{requested['oid']}"}}
             return self.answer({"transfer": "basic", "objects": objects})
         return self.commit(sent)
 
@@ -152,8 +154,8 @@ class Handler(BaseHTTPRequestHandler):
             return b"".join(parts)
         return self.rfile.read(int(self.headers["Content-Length"]))
 
-    def answer(self, told, status=200):
-        content = json.dumps(told).encode()
+    def answer(self, document, status=200):
+        content = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))

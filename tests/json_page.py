@@ -48,14 +48,14 @@ def disagreements(command: str, report: dict[str, Any]) -> list[str]:
 
 def undocumented(command: str, report: dict[str, Any]) -> list[str]:
     """Keys of a real object that the page does not tell."""
-    known = rows(command)
-    return sorted({path for path in _places(report) if not any(row.means(path) for row in known)})
+    documented = rows(command)
+    return sorted({path for path in _places(report) if not any(row.means(path) for row in documented)})
 
 
 def missing(command: str, report: dict[str, Any]) -> list[str]:
     """Keys that the page promises and a real object lacks; of what is in an empty list nothing is promised."""
-    found = set(_places(report))
-    return [row.key for row in rows(command) if row.promised and not any(_there(row, path) for path in found)]
+    paths = set(_places(report))
+    return [row.key for row in rows(command) if row.promised and not any(_there(row, path) for path in paths)]
 
 
 def _there(row: Row, path: str) -> bool:

@@ -44,10 +44,10 @@ class Ear(torch.nn.Module):
         difference = (both - 2 * correlation) / (self.window - lags)
         mean = torch.cumsum(difference, -1) / lags.clamp(min=1)
         dips = torch.where(lags > 0, difference / (mean + 1e-9), 1.0) + 0.1 * lags / half
-        wanted = self.spec.sample_rate / torch.from_numpy(cents_to_hz(self.cents.numpy())).float()
-        low = wanted.floor().long().clamp(1, half - 2)
-        at = dips[..., low] + (wanted - low) * (dips[..., low + 1] - dips[..., low])
-        reachable = (wanted >= 8) & (wanted < half - 2) & (energy > 1e-6)
+        expected = self.spec.sample_rate / torch.from_numpy(cents_to_hz(self.cents.numpy())).float()
+        low = expected.floor().long().clamp(1, half - 2)
+        at = dips[..., low] + (expected - low) * (dips[..., low + 1] - dips[..., low])
+        reachable = (expected >= 8) & (expected < half - 2) & (energy > 1e-6)
         return torch.where(reachable, self.sharpness * (0.35 - at), -20.0)
 
 

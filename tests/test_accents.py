@@ -57,8 +57,8 @@ class TestManifests:
     def test_its_root_is_found(self, tmp_path: Path, written: str, on_disk: str) -> None:
         put(tmp_path / form(on_disk, "Café/x.wav"))
         path = manifest.write(named("x.wav", root=form(written, "Café")), tmp_path / "m.json")
-        found, folder = layouts.load(path)
-        assert (folder / found.stems[0].path).is_file()
+        data, folder = layouts.load(path)
+        assert (folder / data.stems[0].path).is_file()
 
     def test_beside_its_files_it_names_them(self, tmp_path: Path, written: str, on_disk: str) -> None:
         put(tmp_path / form(on_disk, "é.wav"))

@@ -31,8 +31,8 @@ def seconds(regions: list[tuple[int, int]]) -> list[tuple[float, float]]:
 
 
 def test_silence_is_cut_out_up_to_the_pads() -> None:
-    found = seconds(active_regions(pieces((2, 0.5), (3, 0), (2, 0.5), (2, 0)), RATE))
-    assert found == [(0.0, 2 + PAD), (5 - PAD, 7 + PAD)]
+    regions = seconds(active_regions(pieces((2, 0.5), (3, 0), (2, 0.5), (2, 0)), RATE))
+    assert regions == [(0.0, 2 + PAD), (5 - PAD, 7 + PAD)]
 
 
 def test_a_pause_shorter_than_the_gap_stays() -> None:

@@ -24,8 +24,8 @@ def test_no_other_threshold_has_a_higher_f1(drawn):
     precision, recall, _ = precision_recall_curve(truth, scores)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
     assert reached == pytest.approx(f1.max(), abs=1e-4)  # stored rounded
-    found = scores > threshold
-    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) == pytest.approx(reached, abs=1e-4)
+    predicted = scores > threshold
+    assert 2 * (predicted & truth).sum() / (predicted.sum() + truth.sum()) == pytest.approx(reached, abs=1e-4)
 
 
 def test_of_several_the_lowest_is_taken():
@@ -68,8 +68,8 @@ def test_the_sample_is_bounded_per_class_and_always_the_same():
 
     stems = [stem(n, "drums") for n in range(150)] + [stem(n + 150, "bass") for n in range(20)]
     chosen = sample(stems)
-    assert sum(one.labels == ["drums"] for one in chosen) == STEMS_PER_CLASS
-    assert sum(one.labels == ["bass"] for one in chosen) == 20
+    assert sum(item.labels == ["drums"] for item in chosen) == STEMS_PER_CLASS
+    assert sum(item.labels == ["bass"] for item in chosen) == 20
     assert sample(stems[::-1]) == chosen
     left_out = [
         stem(1, "drums", split="test"),

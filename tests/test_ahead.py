@@ -19,8 +19,8 @@ MUCH = 8 << 20
 
 
 class AwkwardError(Exception):
-    def __init__(self, one, two):
-        super().__init__(one)
+    def __init__(self, first, two):
+        super().__init__(first)
         self.two = two
 
 

@@ -143,8 +143,8 @@ class TestExcerpts:
         example = drawn.example(7)
         start, gain = place(example.targets[1, 0], band)
         assert start % 160 == 0
-        wanted = gain * np.stack([voice, band])[:, start : start + SEGMENT]
-        np.testing.assert_allclose(example.targets[:, 0], wanted, atol=gain * 2 / 32767)  # 16 bits of the pool
+        expected = gain * np.stack([voice, band])[:, start : start + SEGMENT]
+        np.testing.assert_allclose(example.targets[:, 0], expected, atol=gain * 2 / 32767)  # 16 bits of the pool
         assert example.rows.tolist() == [0, 1] and example.trust == 1
 
     def test_a_mixture_alone_stands_in_one_row_and_its_sources_are_not_known(self, songs):
@@ -159,8 +159,8 @@ class TestExcerpts:
         example = mixer(songs, tracks_of(songs)[4:]).example(1)
         start, gain = place(example.targets[:, 0].sum(0), voice + band)
         cut = slice(start, start + SEGMENT)
-        wanted = gain * np.stack([0.9 * voice[cut], band[cut] + 0.1 * voice[cut]])
-        np.testing.assert_allclose(example.targets[:, 0], wanted, atol=gain * 3 / 32767)  # 16 bits of the pool
+        expected = gain * np.stack([0.9 * voice[cut], band[cut] + 0.1 * voice[cut]])
+        np.testing.assert_allclose(example.targets[:, 0], expected, atol=gain * 3 / 32767)  # 16 bits of the pool
         assert example.trust == 0.5
 
     def test_confidences_reach_their_frames(self, songs):
@@ -171,10 +171,10 @@ class TestExcerpts:
         assert not nothing.f0_hz.any() and not nothing.f0_trust.any()
 
     def test_the_same_number_is_the_same_excerpt(self, songs):
-        one, other = mixer(songs, tracks_of(songs)), mixer(songs, tracks_of(songs))
-        first = [one.example(number) for number in range(6)]
+        mixer_a, mixer_b = mixer(songs, tracks_of(songs)), mixer(songs, tracks_of(songs))
+        first = [mixer_a.example(number) for number in range(6)]
         for number in (5, 2, 0):
-            again = other.example(number)
+            again = mixer_b.example(number)
             assert np.array_equal(again.targets, first[number].targets)
             assert np.array_equal(again.f0_hz, first[number].f0_hz)
 

@@ -60,8 +60,8 @@ def test_containers_come_back_at_their_place(
 ) -> None:
     """A click train keeps its places: the codec's own delay is taken out."""
     sound = np.zeros((2, rate), np.float32)
-    for place in (10_000, 21_000, 35_000):
-        sound[:, place : place + 200] = 0.5 * np.hanning(200)
+    for start in (10_000, 21_000, 35_000):
+        sound[:, start : start + 200] = 0.5 * np.hanning(200)
     path = encode(tmp_path / f"a{ending}", [sound], rate, codec)
     info = files.probe(path)
     # A container may be wrong about its length by the tolerance that the reader documents.
@@ -338,13 +338,13 @@ class TestBrokenFiles:
 
     def test_a_pipe_does_not_hang(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "a.wav")
-        found: list[str] = []
+        reasons: list[str] = []
         thread = threading.Thread(
-            target=lambda: found.append(reason(lambda: files.probe(tmp_path / "a.wav"))), daemon=True
+            target=lambda: reasons.append(reason(lambda: files.probe(tmp_path / "a.wav"))), daemon=True
         )
         thread.start()
         thread.join(10)
-        assert found == ["unreadable"]
+        assert reasons == ["unreadable"]
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())

@@ -72,10 +72,10 @@ REFINED = dataset(
 
 def test_stretches_are_matched_with_short_pauses_filled() -> None:
     pairs = [pair for pair in regions.matched(REFINED, TRUTH) if pair[1].extra["fault"]]
-    told = regions.stretches(pairs)
-    assert (told["stretches"], told["found"]) == (2, 1)
-    assert (told["start"], told["end"], told["border"]) == (-1.0, 2.0, 1.5)
-    assert (told["within_1"], told["within_2"]) == (0.5, 1.0)
+    report = regions.stretches(pairs)
+    assert (report["stretches"], report["found"]) == (2, 1)
+    assert (report["start"], report["end"], report["border"]) == (-1.0, 2.0, 1.5)
+    assert (report["within_1"], report["within_2"]) == (0.5, 1.0)
     assert regions.stretches(pairs, (0.0, 5.0))["stretches"] == 1
     assert regions.stretches([])["border"] is None
 
@@ -86,9 +86,9 @@ def test_what_is_nowhere_and_placed_all_the_same_is_counted() -> None:
 
 
 def test_what_a_verdict_alone_says_is_every_class_throughout() -> None:
-    told = regions.scores(regions.everywhere(REFINED), TRUTH)
-    assert told["recall/unclaimed"] == 1.0
-    assert told["precision/unclaimed"] == pytest.approx(14 / 120)
+    report = regions.scores(regions.everywhere(REFINED), TRUTH)
+    assert report["recall/unclaimed"] == 1.0
+    assert report["precision/unclaimed"] == pytest.approx(14 / 120)
 
 
 class StandIn:
@@ -100,7 +100,7 @@ class StandIn:
 
 def test_both_sections_of_the_page_are_written_from_the_results() -> None:
     every = levels.errors(FOUND)
-    told = {
+    results = {
         "all": every, "real": every, "bands": levels.by(FOUND, lambda b: levels.band(b.true_db)),
         "label": {"drums": every}, "limits": {"-10": levels.limited(FOUND, -10.0)}, "weights": WEIGHTS,
         "config": {"bleed": 0.6, "bleed_db": [-25.0, 0.0], "seeds": 5}, "bleeds": [asdict(bleed) for bleed in FOUND],
@@ -109,7 +109,7 @@ def test_both_sections_of_the_page_are_written_from_the_results() -> None:
         "weights": WEIGHTS,
         "config": {"bleed": 0.6, "bleed_db": [-25.0, 0.0], "bleed_share": [0.1, 0.6], "seeds": 2},
     }
-    text = "\n\n".join(page.parts({"levels": told, "regions": timed}.get))  # type: ignore[arg-type]
+    text = "\n\n".join(page.parts({"levels": results, "regions": timed}.get))  # type: ignore[arg-type]
     assert "Goal: 3 dB from -25 to 0 dB: reached (1.5 dB; level head on all bleed: 2.3 dB)." in " ".join(text.split())
     assert "| -25 to -20 | 1 | 0 of 1 (0 %) | – | – | – | 6.0 | +6.0 | 0.0 |" in text
     assert "| -10 | 2 of 2 (100 %) | 1 of 1 (100 %) |" in text
@@ -127,10 +127,10 @@ def test_means_leave_out_what_a_draw_does_not_know() -> None:
 
 
 @pytest.mark.parametrize(
-    ("off", "said"),
+    ("off", "expected_text"),
     [((1.0, 1.0), "clearly beats"), ((9.0, 9.0), "is worse than"), ((1.0, 8.0), "**does not clearly beat**")],
 )
-def test_levels_are_compared_with_their_mean_song_by_song(off, said):
+def test_levels_are_compared_with_their_mean_song_by_song(off, expected_text):
     """Levels from -20 to 0 dB, 5 dB from their mean on average; told off up and down, by so much in each song."""
     bleeds = []
     for n in range(80):
@@ -138,5 +138,5 @@ def test_levels_are_compared_with_their_mean_song_by_song(off, said):
         error = off[song % 2] * (1 if n % 16 < 8 else -1)
         bleeds.append({"track": f"song{song}", "true_db": true, "head_db": true + error})
     text = page.against_a_constant(bleeds)
-    assert said in text
+    assert expected_text in text
     assert f"The median of its absolute errors is {sum(off) / 2:.1f} dB." in text

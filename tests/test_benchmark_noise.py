@@ -23,7 +23,7 @@ LABELS = ["vocals", "bass", "drums", "other"]
 CARD: dict[str, Any] = {"spec": {"labels": LABELS}, "calibration": {"vocals": {}}, "recipe": {"calibration": {}}}
 
 
-def told(held: list[str], seed: int) -> dict[str, float]:
+def scores_of(held: list[str], seed: int) -> dict[str, float]:
     rng = np.random.default_rng(seed)
     return {
         label: round(float(rng.uniform(0.97, 0.99) if label in held else rng.uniform(0.002, 0.02)), 4)
@@ -34,7 +34,7 @@ def told(held: list[str], seed: int) -> dict[str, float]:
 def stem(number: int, claimed: str, held: list[str]) -> Stem:
     return Stem(
         id=f"{number}", track=f"song{number // 4}", path=f"{number}.flac", sha256=f"{number}", sample_rate=100,
-        channels=1, num_samples=3000, claimed=[claimed], labels=held, scores=told(held, number),
+        channels=1, num_samples=3000, claimed=[claimed], labels=held, scores=scores_of(held, number),
     )  # fmt: skip
 
 
@@ -64,9 +64,9 @@ def test_every_estimator_counts_swaps_that_nobody_could_miss(name: str) -> None:
             warnings.simplefilter("ignore")
             pytest.importorskip("cleanlab", reason="cleanlab comes with the extra dev")
     for rate in (0.0, 0.4):
-        found = noise_estimate.ESTIMATORS[name](draw(rate))["wrong"]
+        wrong = noise_estimate.ESTIMATORS[name](draw(rate))["wrong"]
         # Scores of 0.97 to 0.99 and 0.002 to 0.02: even their plain mean is off by 0.03 at most.
-        assert (found["rate"] if isinstance(found, dict) else found) == pytest.approx(rate, abs=0.03)
+        assert (wrong["rate"] if isinstance(wrong, dict) else wrong) == pytest.approx(rate, abs=0.03)
 
 
 def test_refines_estimate_is_what_refine_writes_in_a_summary() -> None:
@@ -77,8 +77,8 @@ def test_refines_estimate_is_what_refine_writes_in_a_summary() -> None:
 def test_errors_and_coverage_are_counted() -> None:
     rates = {"wrong": {"rate": 0.3, "low": 0.25, "high": 0.5}, "bleed": {"rate": 0.0, "low": 0.0, "high": 0.1}}
     true = {"wrong": 0.2, "bleed": 0.1, "classes": {"bass": {"wrong": 0.25, "bleed": 0.2}}}
-    one = noise_estimate.compared({**rates, "classes": {"bass": rates}}, true)
-    report = noise_estimate.pooled([one, one])
+    compared = noise_estimate.compared({**rates, "classes": {"bass": rates}}, true)
+    report = noise_estimate.pooled([compared, compared])
     assert report["wrong"] == {
         "true": 0.2, "mean_error": 0.1, "sd": 0.0, "absolute_error": 0.1, "class_absolute_error": 0.05,
         "within_aim": 0.0, "coverage": 0.0, "class_coverage": 1.0, "width": 0.25, "class_width": 0.25,
@@ -96,14 +96,14 @@ def test_halves_share_no_track_and_their_reference_hears_nothing_of_them() -> No
         np.full(80, -1), np.array([each.track for each in CLEAN]),
     )  # fmt: skip
     donors = [f"song{(number // 4 + 1) % 20}" for number in range(80)]  # of each the next song's
-    known = Known(reference, donors)
+    known_stems = Known(reference, donors)
     planted = draw(0.2)
-    first, second = noise_estimate.halves(planted.stems, planted.truth, known, CARD, seed=0)
+    first, second = noise_estimate.halves(planted.stems, planted.truth, known_stems, CARD, seed=0)
     tracks = [{each.track for each in half.stems} for half in (first, second)]
     assert not tracks[0] & tracks[1] and len(tracks[0] | tracks[1]) == 20
-    left = known.without(tracks[0])
-    assert len(left) and not set(left.track) & tracks[0]
-    kept = {donors[index] for index, each in enumerate(CLEAN) if each.track in set(left.track)}
+    remaining = known_stems.without(tracks[0])
+    assert len(remaining) and not set(remaining.track) & tracks[0]
+    kept = {donors[index] for index, each in enumerate(CLEAN) if each.track in set(remaining.track)}
     assert not kept & tracks[0]
 
 
@@ -148,13 +148,13 @@ def test_the_pages_show_each_case_and_what_is_missing() -> None:
     for page in (noise_page, ranking_page):
         assert "Not measured yet" in page.parts(lambda name: {})[-1]
     planted = draw(0.2)
-    told_ = {
+    scores = {
         name: noise_estimate.pooled([noise_estimate.compared(estimator(planted), planted.rates())])
         for name, estimator in noise_estimate.ESTIMATORS.items()
         if name != "confident_learning"
     }
     weights = {"uri": "file:x", "sha256": "0" * 64}
-    result = {"weights": weights, "reference": False, "config": {"aim": 0.05}, "cases": {"swapped/0.2": told_}}
+    result = {"weights": weights, "reference": False, "config": {"aim": 0.05}, "cases": {"swapped/0.2": scores}}
     ranks = {group: {"mean": 0.5, "sd": 0.1} for group in ("swapped", "bleed", "both")}
     config = {"seeds": 5, "mislabel": 0.2, "bleed": 0.2, "bleed_db": [-20, 0]}
     ranked = {"weights": weights, "config": config, "ranked": {"label_quality": ranks, "minimum": ranks}}

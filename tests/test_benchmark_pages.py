@@ -58,7 +58,7 @@ def test_no_line_ends_within_code_links_and_numbers(phrase: str) -> None:
 def test_the_overview_links_to_every_page() -> None:
     text = page.render()[overview.PATH]
     linked = set(re.findall(r"\(benchmarks/([\w-]+\.md)", text))
-    assert linked == {Path(one.PATH).name for one in overview.PAGES}
+    assert linked == {Path(module.PATH).name for module in overview.PAGES}
 
 
 def test_the_overview_counts_failures_of_damaged_inputs() -> None:

@@ -48,7 +48,7 @@ def test_a_backbone_is_a_name_of_the_family(backbone: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "options", "told"),
+    ("kind", "name", "options", "message"),
     [
         ("classifiers", "convnext", {"n_fft": 1 << 30}, r"options\.n_fft is 1073741824"),
         ("classifiers", "convnext", {"patch": [4, 10**12]}, r"options\.patch\[1\] is 1000000000000"),
@@ -65,9 +65,11 @@ def test_a_backbone_is_a_name_of_the_family(backbone: object) -> None:
         ("pitch", "rmvpe", {"hidden": {"a": 1}}, r"options\.hidden is "),
     ],
 )
-def test_options_are_bounded_before_memory_is_taken(kind: str, name: str, options: dict[str, Any], told: str) -> None:
+def test_options_are_bounded_before_memory_is_taken(
+    kind: str, name: str, options: dict[str, Any], message: str
+) -> None:
     spec = SPEC if kind == "pitch" else ModelSpec(44100, 2, ("bass", "drums"), 131072)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         registry.build(kind, name, spec, options)
 
 
@@ -163,7 +165,7 @@ def test_so_are_the_frames_of_a_segment(kind: str, name: str, segment: int, opti
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "message"),
     [
         ("xumx", {"hop_length": "a"}, "hop_length must be a whole number"),
         ("xumx", {"hop_length": [512]}, "hop_length must be a whole number"),
@@ -174,8 +176,10 @@ def test_so_are_the_frames_of_a_segment(kind: str, name: str, segment: int, opti
         ("unet", {"time_levels": "x"}, "time_levels"),
     ],
 )
-def test_options_are_of_the_types_that_the_architecture_declares(name: str, options: dict[str, Any], told: str) -> None:
+def test_options_are_of_the_types_that_the_architecture_declares(
+    name: str, options: dict[str, Any], message: str
+) -> None:
     """Else the model is built, and fails with an error of another library when it hears something."""
     spec = ModelSpec(16000, 2, ("vocals", "drums"), 16000)
-    with pytest.raises(ConfigError, match=rf"^options\.{told}|cannot be built"):
+    with pytest.raises(ConfigError, match=rf"^options\.{message}|cannot be built"):
         registry.build("separators", name, spec, options)

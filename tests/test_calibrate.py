@@ -43,8 +43,8 @@ def test_a_timid_model_comes_out_confident():
     ]
     pool = StemPool(stems, audio.astype(np.int16), RATE)
     fitted, _ = calibrate(Timid(), pool, CalibrationConfig(excerpts=80, segments=3), seed=0, quiet=True)
-    said = 1 / (1 + np.exp(-np.array([[-0.4, -0.4], [0.4, 0.4]])))
-    low, high = fitted.of_windows(said)
+    scores = 1 / (1 + np.exp(-np.array([[-0.4, -0.4], [0.4, 0.4]])))
+    low, high = fitted.of_windows(scores)
     assert (low < 0.1).all() and (high > 0.9).all()
     again, _ = calibrate(Timid(), pool, CalibrationConfig(excerpts=80, segments=3), seed=0, quiet=True)
     assert np.array_equal(again.slope, fitted.slope)

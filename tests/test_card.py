@@ -88,7 +88,7 @@ def test_a_key_that_cannot_be_meant_is_refused_by_name(key: str, value: object) 
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"separator": None}, r"options\.separator: must be"),
         ({"tracker": {**PART, "options": []}}, r"options\.tracker\.options: must be an object"),
@@ -97,11 +97,11 @@ def test_a_key_that_cannot_be_meant_is_refused_by_name(key: str, value: object) 
         ({"third": PART}, r"options\.third: "),
     ],
 )
-def test_a_cascade_has_two_parts(change: dict[str, Any], told: str) -> None:
+def test_a_cascade_has_two_parts(change: dict[str, Any], message: str) -> None:
     card = {"format": cards.FORMAT, "kind": "cascades", **PART, "options": {"separator": PART, "tracker": PART}}
     assert cards.checked(card, "x") is card
     assert "crepe" in render(card, "hub:org/mine")
-    with pytest.raises(WeightsError, match=f"its card is invalid: {told}"):
+    with pytest.raises(WeightsError, match=f"its card is invalid: {message}"):
         cards.checked({**card, "options": {**card["options"], **change}}, "x")
 
 

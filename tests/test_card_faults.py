@@ -90,8 +90,8 @@ def test_a_command_says_which_weights_and_what_in_them(tmp_path: Path) -> None:
     theirs.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
     (tmp_path / "song").mkdir()
     soundfile.write(tmp_path / "song" / "drums.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 8000), 8000)
-    done = CliRunner().invoke(
+    result = CliRunner().invoke(
         app, ["refine", str(tmp_path / "song"), "-o", str(tmp_path / "out.json"), "--weights", str(theirs)]
     )
-    assert done.exit_code == 2
-    assert "file:theirs.safetensors: its card is invalid: reference.stems[3] must begin with" in done.stderr
+    assert result.exit_code == 2
+    assert "file:theirs.safetensors: its card is invalid: reference.stems[3] must begin with" in result.stderr

@@ -55,16 +55,16 @@ def test_every_pair_learns_in_one_step_from_the_pitch_alone(separator, tracker):
 def test_rates_and_channels_are_bridged():
     """What the tracker hears is the mean of the voice's channels at its own rate."""
     model = pitch_models.cascade("xumx", "rmvpe", sample_rate=16000, segment=8000).eval()
-    heard = []
-    model.tracker.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
+    tracker_inputs = []
+    model.tracker.register_forward_pre_hook(lambda _, inputs: tracker_inputs.append(inputs[0]))
     time = torch.arange(8000) / 16000
     voice = torch.sin(2 * torch.pi * 440 * time)
     with torch.inference_mode():
         model.track(torch.stack([1.5 * voice, 0.5 * voice])[None])
-    wanted = torch.sin(2 * torch.pi * 440 * torch.arange(4000) / 8000)
-    assert heard[0].shape == (1, 1, 4000)
+    expected = torch.sin(2 * torch.pi * 440 * torch.arange(4000) / 8000)
+    assert tracker_inputs[0].shape == (1, 1, 4000)
     # -70 dB: the filter's ripple, away from the ends.
-    torch.testing.assert_close(heard[0][0, 0, 200:-200], wanted[200:-200], atol=3e-4, rtol=0)
+    torch.testing.assert_close(tracker_inputs[0][0, 0, 200:-200], expected[200:-200], atol=3e-4, rtol=0)
 
 
 def test_a_tracker_of_a_class_that_is_not_separated_is_refused():
@@ -92,8 +92,8 @@ class TestWeights:
         model, path = saved
         loaded = weights.load(path, kind="cascades").model
         with torch.inference_mode():
-            for one, other in zip(loaded(sound()), model(sound()), strict=True):
-                torch.testing.assert_close(one, other, rtol=0, atol=0)  # float32: bit by bit
+            for first, second in zip(loaded(sound()), model(sound()), strict=True):
+                torch.testing.assert_close(first, second, rtol=0, atol=0)  # float32: bit by bit
 
     def test_its_parts_can_be_had_alone(self, saved):
         model, path = saved

@@ -71,8 +71,8 @@ def broken_off(songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def train(kind: str, *, seed: int = 0) -> Path:
         save, written = checkpoints.save, []
 
-        def save_and_stop(path: Path, *told: Any) -> None:
-            save(path, *told)
+        def save_and_stop(path: Path, *arguments: Any) -> None:
+            save(path, *arguments)
             written.append(path)
             if len(written) == OFF:
                 raise KeyboardInterrupt
@@ -89,13 +89,13 @@ def broken_off(songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(scope="module")
 def undisturbed(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, bytes]]:
     """What a run writes that nothing happens to."""
-    folder, known = tmp_path_factory.mktemp("undisturbed"), {}
+    folder, results = tmp_path_factory.mktemp("undisturbed"), {}
 
     def written(kind: str) -> dict[str, bytes]:
-        if kind not in known:
+        if kind not in results:
             KINDS[kind](songs, folder / kind / "w.safetensors", cache=folder / "cache")
-            known[kind] = files(folder / kind)
-        return known[kind]
+            results[kind] = files(folder / kind)
+        return results[kind]
 
     return written
 
@@ -166,9 +166,9 @@ def test_where_both_are_damaged_it_begins_anew(
         damage(path)
     capsys.readouterr()
     KINDS[kind](songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
-    told = capsys.readouterr().err.splitlines()
-    assert [" renamed to " in line for line in told] == [True, True, False]
-    assert told[-1] == "warning: training restarts from the beginning"
+    lines = capsys.readouterr().err.splitlines()
+    assert [" renamed to " in line for line in lines] == [True, True, False]
+    assert lines[-1] == "warning: training restarts from the beginning"
     assert files(tmp_path) == undisturbed(kind)
 
 
@@ -192,12 +192,12 @@ def test_another_runs_is_not_gone_on_from(
     """Its shapes fit, and its checksum is right."""
     other, last = broken_off("separators", seed=1), broken_off("separators")
     assert other != last
-    for path, one in zip(checkpoints.newest_first(last), checkpoints.newest_first(other), strict=True):
-        shutil.move(one, path)
+    for path, new_path in zip(checkpoints.newest_first(last), checkpoints.newest_first(other), strict=True):
+        shutil.move(new_path, path)
     capsys.readouterr()
     small_separator(songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
-    told = capsys.readouterr().err.splitlines()
-    assert [line.endswith(": it belongs to another run") for line in told] == [True, True, False]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.endswith(": it belongs to another run") for line in lines] == [True, True, False]
     assert files(tmp_path) == undisturbed("separators")
 
 
@@ -213,8 +213,8 @@ def test_what_another_version_wrote_leaves_no_trace(
         checkpoints.save(path, state, run)
     capsys.readouterr()
     small_cascade(songs, tmp_path / "w.safetensors", cache=tmp_path / "cache")
-    told = capsys.readouterr().err.splitlines()
-    assert [line.endswith(": another version of stemclean wrote it") for line in told] == [True, True, False]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.endswith(": another version of stemclean wrote it") for line in lines] == [True, True, False]
     assert files(tmp_path) == undisturbed("cascades")
 
 

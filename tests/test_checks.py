@@ -99,7 +99,7 @@ def test_refine_shows_them(tmp_path: Path) -> None:
     assert ["duplicate", "across", "songs", "warning", "2", "one/bass:"] in [row[:6] for row in rows]
     report = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
     assert {row["code"]: row["stems"] for row in report["issues"]} == {"duplicate_across_songs": 2, "one_sided": 2}
-    read = {one.id: one for one in manifest.read(tmp_path / "refined.json").stems}
+    read = {stem_.id: stem_ for stem_ in manifest.read(tmp_path / "refined.json").stems}
     assert {issue.severity for issue in read["two/bass"].issues} == {"warning"}
     again, _ = layouts.load(tmp_path / "refined.json", quiet=True)
-    assert [one.issues for one in again.stems] == [one.issues for one in read.values()]
+    assert [stem_.issues for stem_ in again.stems] == [stem_.issues for stem_ in read.values()]

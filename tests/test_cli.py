@@ -127,8 +127,8 @@ class TestHelp:
             f"codes = [CliRunner().invoke(app, [*name.split(), '--help']).exit_code for name in ['', *{names!r}]]\n"
             f"print(codes, sorted({HEAVY!r} & set(sys.modules)))"
         )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        assert done.stdout.split("] ") == [f"[{', '.join(['0'] * (len(names) + 1))}", "[]\n"]
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert result.stdout.split("] ") == [f"[{', '.join(['0'] * (len(names) + 1))}", "[]\n"]
 
     def test_help_comes_in_a_blink(self) -> None:
         # Processor time of the quickest of three: wall time is that of whatever else the machine does.
@@ -141,7 +141,7 @@ class TestHelp:
             subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
             for _ in range(3)
         ]
-        assert min(float(done.stdout) for done in runs) < 0.4
+        assert min(float(process.stdout) for process in runs) < 0.4
 
     @pytest.mark.parametrize("words", commands(), ids=" ".join)
     def test_ends_with_an_example_that_parses(self, words: tuple[str, ...]) -> None:
@@ -195,8 +195,8 @@ class TestExitCodes:
         self, refining: Callable[..., Mock], kinds: str, left: list[int], code: int
     ) -> None:
         refining(judged(stems=[judged().stems[index] for index in left]))
-        asked = " ".join(f"--fail-on {kind}" for kind in kinds.split(","))
-        assert run(f"refine stems {asked}").exit_code == code
+        options = " ".join(f"--fail-on {kind}" for kind in kinds.split(","))
+        assert run(f"refine stems {options}").exit_code == code
 
     def test_findings_hide_no_failure(self, refining: Callable[..., Mock]) -> None:
         refining(judged(skipped=[Skip(path="song/bass.wav", reason="truncated")]))
@@ -210,7 +210,7 @@ class TestExitCodes:
         assert result.stderr == 'error: no weights named "x"\n  known: atto\n  or: --weights hub:ORG/REPO\n'
 
     @pytest.mark.parametrize(
-        ("command", "told"),
+        ("command", "message"),
         [
             ("refin stems", "No such command 'refin'. Did you mean 'refine'?"),
             ("refine", "Missing argument 'DATA'"),
@@ -222,11 +222,11 @@ class TestExitCodes:
             ("trim a b --first-db loud", "Invalid value for '--first-db': must be a number"),
         ],
     )
-    def test_usage(self, command: str, told: str) -> None:
+    def test_usage(self, command: str, message: str) -> None:
         result = run(command)
         assert (result.exit_code, result.stdout) == (2, "")
         assert result.stderr.startswith("error: ")
-        assert told in result.stderr.splitlines()[0]
+        assert message in result.stderr.splitlines()[0]
         assert result.stderr.splitlines()[-1].startswith("  help: stemclean")
 
     def test_a_path_that_cannot_be_written(self, refining: Callable[..., Mock]) -> None:
@@ -243,21 +243,21 @@ class TestExitCodes:
         refining(judged(skipped=skipped))
         result = run("refine stems")
         assert result.exit_code == 3
-        told = result.stderr.splitlines()
-        start = told.index("skipped 2 files that could not be used")
-        assert told[start + 1 : start + 3] == [
+        lines = result.stderr.splitlines()
+        start = lines.index("skipped 2 files that could not be used")
+        assert lines[start + 1 : start + 3] == [
             "  song/a.wav: truncated (ends at 2 s of 5 s)",
             "  song/stem 4.wav: class_unknown",
         ]
-        assert told[start + 3].startswith("  to give a file a class, ")
+        assert lines[start + 3].startswith("  to give a file a class, ")
         assert run("refine stems -q").stderr == "skipped 2 files that could not be used\n"
 
     def test_a_long_list_of_failures_is_cut_and_says_so(self, refining: Callable[..., Mock]) -> None:
         skipped = [Skip(path=f"{number}.wav", reason="empty") for number in range(_shared.ROWS + 7)]
         refining(judged(skipped=skipped))
-        told = run("refine stems").stderr.splitlines()
-        assert told[-1] == "  and 7 more; --json lists all"
-        assert told[-2] == f"  {_shared.ROWS - 1}.wav: empty"
+        lines = run("refine stems").stderr.splitlines()
+        assert lines[-1] == "  and 7 more; --json lists all"
+        assert lines[-2] == f"  {_shared.ROWS - 1}.wav: empty"
         assert len(json.loads(run("refine stems --json -q").stdout)["failures"]) == _shared.ROWS + 7
 
     def test_what_an_earlier_run_passed_over_is_no_failure_of_this_one(self, refining: Callable[..., Mock]) -> None:
@@ -289,9 +289,9 @@ class TestExitCodes:
         assert (result.exit_code, result.stdout) == (70, "")
         assert result.stderr.startswith("error: ZeroDivisionError: oh\n  this is a bug in stemclean")
         assert "Traceback" not in result.stderr
-        told = run("--debug refine stems").stderr
-        assert told.startswith("Traceback")
-        assert "ZeroDivisionError: oh" in told
+        stderr = run("--debug refine stems").stderr
+        assert stderr.startswith("Traceback")
+        assert "ZeroDivisionError: oh" in stderr
 
 
 class TestRefine:
@@ -338,12 +338,12 @@ class TestRefine:
         refining(judged(skipped=[Skip(path="a.wav", reason="empty"), Skip(path="mix.wav", reason="mixture")]))
         result = run("refine stems --json")
         report = json.loads(result.stdout)
-        assert [(found["id"], found["action"]) for found in report["findings"]] == [
+        assert [(finding["id"], finding["action"]) for finding in report["findings"]] == [
             ("song/vocals", "relabel"),
             ("song/drums_2", "mixed"),
             ("song/vocals_2", "drop"),
         ]
-        assert [found["id"] for found in report["held_out"]] == ["song/vocals_3"]
+        assert [finding["id"] for finding in report["held_out"]] == ["song/vocals_3"]
         assert report["verdicts"] == {"keep": 2, "relabel": 1, "mixed": 1, "drop": 1}
         assert report["failures"] == [{"path": "a.wav", "reason": "empty", "detail": ""}]
         assert (report["mixtures"], report["output"], result.exit_code) == (1, "refined.json", 3)
@@ -365,8 +365,8 @@ class TestRefine:
         verb = create_autospec(refine.refine_self, return_value=judged())
         monkeypatch.setattr(refine, "refine_self", verb)
         assert run("refine stems --self --rounds 3 --recipe mine.toml --workdir w").exit_code == 0
-        given = {name: verb.call_args.kwargs[name] for name in ("rounds", "recipe", "workdir")}
-        assert given == {"rounds": 3, "recipe": "mine.toml", "workdir": Path("w")}
+        passed = {name: verb.call_args.kwargs[name] for name in ("rounds", "recipe", "workdir")}
+        assert passed == {"rounds": 3, "recipe": "mine.toml", "workdir": Path("w")}
 
 
 class TestExport:
@@ -493,11 +493,11 @@ class TestTrainClassifier:
     def test_published_weights_are_used_by_their_address(self, training: Mock) -> None:
         training.return_value["published"] = "hub:org/mine@abc"
         result = run("train-classifier stems -o w.safetensors --push-to-hub org/mine --license MIT --keep-checkpoint")
-        given = training.call_args.kwargs
+        passed = training.call_args.kwargs
         assert (
-            given["push_to_hub"] == "org/mine"
-            and given["card"] == {"license": "MIT"}
-            and given["running"].keep_checkpoint
+            passed["push_to_hub"] == "org/mine"
+            and passed["card"] == {"license": "MIT"}
+            and passed["running"].keep_checkpoint
         )
         assert result.stderr.splitlines()[-2:] == [
             "published as hub:org/mine@abc",
@@ -516,12 +516,12 @@ class TestEval:
         truth[1] = truth[1].model_copy(update={"labels": ["drums"], "extra": {"fault": "swapped"}})
         refined_path = manifest.write(judged(), tmp_path / "refined.json")
         truth_path = manifest.write(judged(stems=truth), tmp_path / "truth.json")
-        asked = f"eval labels {shlex.quote(str(refined_path))} --truth {shlex.quote(str(truth_path))}"
-        result = run(asked)
+        command = f"eval labels {shlex.quote(str(refined_path))} --truth {shlex.quote(str(truth_path))}"
+        result = run(command)
         lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
         assert result.exit_code == 0
         assert {"wrong stems 1 of 5", "recall 1.000", "precision 0.333", "swapped 1 1.000 1.000"} <= lines
-        assert json.loads(run(f"{asked} --json").stdout) == evaluate.evaluate_labels(refined_path, truth_path)
+        assert json.loads(run(f"{command} --json").stdout) == evaluate.evaluate_labels(refined_path, truth_path)
 
 
 class TestLibrary:
@@ -531,13 +531,13 @@ class TestLibrary:
 
     def test_importing_the_package_imports_nothing_else(self) -> None:
         program = "import sys, stemclean; print([m for m in sys.modules if m.startswith('stemclean.')])"
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        assert done.stdout == "[]\n"
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert result.stdout == "[]\n"
 
     def test_a_verbs_name_is_its_module_in_any_order(self) -> None:
         program = "import stemclean; from stemclean.refine import refine; print(stemclean.refine.refine is refine)"
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        assert done.stdout == "True\n"
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert result.stdout == "True\n"
 
     def test_an_unknown_name_is_an_attribute_error(self) -> None:
         with pytest.raises(AttributeError, match="no attribute 'nothing'"):

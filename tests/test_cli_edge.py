@@ -42,22 +42,22 @@ def closed() -> int:
 class TestClosedPipes:
     @pytest.mark.parametrize("words", ["--help", "--version", "trim --help"])
     def test_help_ends_like_any_program(self, closed: int, words: str) -> None:
-        done = subprocess.run([*OURS, *words.split()], stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
-        assert (done.returncode, done.stderr) == (_shared.CLOSED_PIPE, "")
+        result = subprocess.run([*OURS, *words.split()], stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+        assert (result.returncode, result.stderr) == (_shared.CLOSED_PIPE, "")
 
     @pytest.mark.parametrize("options", [[], ["--json"]])
     def test_so_does_a_run_whose_work_is_done(
         self, closed: int, tmp_path: Path, one_song: Path, options: list[str]
     ) -> None:
         command = [*OURS, "trim", str(one_song), str(tmp_path / "out"), *options]
-        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
-        assert (done.returncode, done.stderr) == (_shared.CLOSED_PIPE, "")
+        result = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+        assert (result.returncode, result.stderr) == (_shared.CLOSED_PIPE, "")
         assert (tmp_path / "out" / "manifest.json").is_file()
 
     @pytest.mark.parametrize("words", ["trim nothing out", "nonsense"])
     def test_nobody_reads_the_errors(self, closed: int, words: str) -> None:
-        done = subprocess.run([*OURS, *words.split()], stdout=subprocess.PIPE, stderr=closed, text=True, check=False)
-        assert (done.returncode, done.stdout) == (_shared.CLOSED_PIPE, "")
+        result = subprocess.run([*OURS, *words.split()], stdout=subprocess.PIPE, stderr=closed, text=True, check=False)
+        assert (result.returncode, result.stdout) == (_shared.CLOSED_PIPE, "")
 
     def test_a_pipe_that_broke_elsewhere_is_told(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         program = (
@@ -65,9 +65,9 @@ class TestClosedPipes:
             "def broken(path): raise BrokenPipeError(32, 'Broken pipe')\n"
             "layouts.check = broken; sys.argv = ['stemclean', 'trim', 'a', 'b']; main()"
         )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-        assert done.returncode == _shared.BUG
-        assert done.stderr.startswith("error: BrokenPipeError")
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert result.returncode == _shared.BUG
+        assert result.stderr.startswith("error: BrokenPipeError")
 
 
 class TestCodePages:
@@ -87,15 +87,15 @@ class TestCodePages:
         )
 
     def test_json_is_json_in_any_of_them(self, tmp_path: Path, song: Path) -> None:
-        done = self.run("trim", song, tmp_path / "out", "--json")
-        assert done.returncode == _shared.FAILED_INPUTS
-        assert [failure["path"] for failure in json.loads(done.stdout)["failures"]] == ["歌/drums.wav"]
-        assert r"  \u6b4c/drums.wav: not_audio" in done.stderr
+        result = self.run("trim", song, tmp_path / "out", "--json")
+        assert result.returncode == _shared.FAILED_INPUTS
+        assert [failure["path"] for failure in json.loads(result.stdout)["failures"]] == ["歌/drums.wav"]
+        assert r"  \u6b4c/drums.wav: not_audio" in result.stderr
 
     def test_a_table_shows_what_it_can(self, tmp_path: Path, song: Path) -> None:
-        done = self.run("trim", song, tmp_path / "歌")
-        assert done.returncode == _shared.FAILED_INPUTS
-        assert done.stdout.startswith("Trimmed")
+        result = self.run("trim", song, tmp_path / "歌")
+        assert result.returncode == _shared.FAILED_INPUTS
+        assert result.stdout.startswith("Trimmed")
 
 
 class _Terminal(io.StringIO):
@@ -149,14 +149,16 @@ class TestBeforeTorch:
         (tmp_path / "empty").mkdir()
         program = (
             "import json, sys; from typer.testing import CliRunner; from stemclean.cli import app\n"
-            "def told(command):\n"
+            "def outcome(command):\n"
             "    result = CliRunner().invoke(app, command.split(), prog_name='stemclean')\n"
             "    return result.exit_code, result.stderr.splitlines()[0], 'torch' in sys.modules\n"
-            f"print(json.dumps({{command: told(command) for command in {list(self.REFUSALS)!r}}}))"
+            f"print(json.dumps({{command: outcome(command) for command in {list(self.REFUSALS)!r}}}))"
         )
-        done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-        expected = {command: [2, f"error: {told}", False] for command, told in self.REFUSALS.items()}
-        assert json.loads(done.stdout) == expected
+        result = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        expected = {command: [2, f"error: {message}", False] for command, message in self.REFUSALS.items()}
+        assert json.loads(result.stdout) == expected
 
 
 class TestPaths:
@@ -231,20 +233,20 @@ class TestHostileNames:
         out = tmp_path / "out\nerror: forged"
         command = [verb, str(tmp_path / "stems"), str(out)]
         command += {"export": ["--to", "zfturbo", "--allow-empty"], "trim": [], "corrupt": []}[verb]
-        done = CliRunner().invoke(app, command, prog_name="stemclean", env={"NO_COLOR": "1"})
-        assert done.exit_code in (0, 3), done.stderr
-        assert not any(line.lstrip().startswith("error: forged") for line in done.stderr.splitlines())
-        assert r"out\nerror: forged" in done.stderr
+        result = CliRunner().invoke(app, command, prog_name="stemclean", env={"NO_COLOR": "1"})
+        assert result.exit_code in (0, 3), result.stderr
+        assert not any(line.lstrip().startswith("error: forged") for line in result.stderr.splitlines())
+        assert r"out\nerror: forged" in result.stderr
 
     def test_a_run_over_such_files_forges_no_line(self, tmp_path: Path, one_song: Path) -> None:
         (one_song / "song 1" / "bass\nerror: forged\x1b[2J.wav").write_text("no sound")
         command = [*OURS, "trim", str(one_song), str(tmp_path / "out")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == _shared.FAILED_INPUTS
-        told = done.stdout + done.stderr
-        assert r"bass\nerror: forged\x1b[2J.wav" in told
-        assert "\x1b" not in told
-        assert not any(line.startswith("error") for line in told.splitlines())
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == _shared.FAILED_INPUTS
+        stderr = result.stdout + result.stderr
+        assert r"bass\nerror: forged\x1b[2J.wav" in stderr
+        assert "\x1b" not in stderr
+        assert not any(line.startswith("error") for line in stderr.splitlines())
 
 
 class TestStreams:
@@ -259,20 +261,22 @@ class TestStreams:
     def test_the_work_is_done_where_nobody_can_be_told(self, tmp_path: Path, one_song: Path, closed: str) -> None:
         if "full" in closed and not Path("/dev/full").exists():
             pytest.skip("no /dev/full here")
-        done = self.run(f"trim {{stems}} {{out}} {closed}", stems=one_song, out=tmp_path / "out")
-        assert done.returncode == 0
+        result = self.run(f"trim {{stems}} {{out}} {closed}", stems=one_song, out=tmp_path / "out")
+        assert result.returncode == 0
         assert (tmp_path / "out" / "manifest.json").is_file()
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
     def test_data_that_cannot_be_written_is_an_error(self, tmp_path: Path, one_song: Path) -> None:
-        done = self.run("trim {stems} {out} --json > /dev/full", stems=one_song, out=tmp_path / "out")
-        assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: stdout: the disk is full")
+        result = self.run("trim {stems} {out} --json > /dev/full", stems=one_song, out=tmp_path / "out")
+        assert (result.returncode, result.stderr.splitlines()[0]) == (2, "error: stdout: the disk is full")
 
     def test_a_full_disk_without_a_name_is_no_bug(self, capsys: pytest.CaptureFixture[str]) -> None:
         """As that of shared memory, or of a file that has no name any more."""
         assert _shared._explain(OSError(errno.ENOSPC, "No space left on device")) == _shared.USAGE
-        told = capsys.readouterr().err
-        assert told.startswith("error: temporary files (TMPDIR) or shared memory (/dev/shm): the disk is full\n  make")
+        stderr = capsys.readouterr().err
+        assert stderr.startswith(
+            "error: temporary files (TMPDIR) or shared memory (/dev/shm): the disk is full\n  make"
+        )
 
     def test_no_folder_for_temporary_files_is_told(self, tmp_path: Path) -> None:
         """torch asks for one as it builds some models; a system that is read-only has none."""
@@ -287,9 +291,9 @@ class TestStreams:
             "except OSError as error: sys.exit(_shared._explain(error))"
         )
         own = {name: value for name, value in os.environ.items() if not name.startswith(("TORCH", "TRITON"))}
-        done = subprocess.run([sys.executable, "-c", program], env=own, capture_output=True, text=True, check=False)
+        result = subprocess.run([sys.executable, "-c", program], env=own, capture_output=True, text=True, check=False)
         expected = "error: no folder for temporary files is writable\n  set TMPDIR to a writable folder\n"
-        assert (done.returncode, done.stderr) == (2, expected)
+        assert (result.returncode, result.stderr) == (2, expected)
 
     def test_no_home_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def nowhere() -> Path:

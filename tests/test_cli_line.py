@@ -69,9 +69,9 @@ def test_from_stems_to_a_training_set(line: Path) -> None:
     before = {path: path.read_bytes() for path in stems.rglob("*") if path.is_file()}
 
     # code 3: the text file is told of, and the rest of the run is whole
-    told = run("corrupt", stems, planted, "--mislabel", "0.25", "--bleed", "0.1", "--seed", "1", code=3)
-    assert told["faults"] == {"bleed": 1, "none": 8, "silent_in_source": 1, "swapped": 3}
-    assert [(failure["path"], failure["reason"]) for failure in told["failures"]] == [
+    result = run("corrupt", stems, planted, "--mislabel", "0.25", "--bleed", "0.1", "--seed", "1", code=3)
+    assert result["faults"] == {"bleed": 1, "none": 8, "silent_in_source": 1, "swapped": 3}
+    assert [(failure["path"], failure["reason"]) for failure in result["failures"]] == [
         ("song 0/bass DI.wav", "not_audio")
     ]
 

@@ -54,20 +54,20 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Mock:
 
 
 def test_every_option_reaches_the_verb(verb: Mock) -> None:
-    told = run(
+    result = run(
         "refine stems --self --rounds 3 --folds 4 --retrain-on all --min-single-share 0.1 --recipe paper --workdir w "
         "--set loop.examples=64 --set seed=2 --threshold adaptive --claimed-threshold 0.99"
     )
-    assert told.exit_code == 0, told.stderr
-    given = verb.call_args.kwargs
-    assert {name: given[name] for name in ("rounds", "folds", "retrain_on", "min_single_share", "recipe")} == {
+    assert result.exit_code == 0, result.stderr
+    passed = verb.call_args.kwargs
+    assert {name: passed[name] for name in ("rounds", "folds", "retrain_on", "min_single_share", "recipe")} == {
         "rounds": 3,
         "folds": 4,
         "retrain_on": "all",
         "min_single_share": 0.1,
         "recipe": "paper",
     }
-    assert given["overrides"] == ["loop.examples=64", "seed=2"] and given["workdir"] == Path("w")
+    assert passed["overrides"] == ["loop.examples=64", "seed=2"] and passed["workdir"] == Path("w")
     config = verb.call_args.args[2]
     assert (config.threshold, config.claimed_threshold) == ("adaptive", 0.99)
 
@@ -79,7 +79,7 @@ def test_what_is_not_typed_is_the_verbs_choice(verb: Mock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ("--folds 2", "Invalid value for --folds: it requires --self"),
         ("--retrain-on all", "Invalid value for --retrain-on: it requires --self"),
@@ -97,10 +97,10 @@ def test_what_is_not_typed_is_the_verbs_choice(verb: Mock) -> None:
         ("--threshold 0.2", "a claim would count against its class"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(verb: Mock, options: str, told: str) -> None:
+def test_what_makes_no_sense_is_refused_by_name(verb: Mock, options: str, message: str) -> None:
     result = run(f"refine stems {options}")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert told in result.stderr.splitlines()[0]
+    assert message in result.stderr.splitlines()[0]
     assert not verb.called
 
 

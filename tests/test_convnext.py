@@ -41,8 +41,8 @@ def test_every_recipe_builds_a_classifier(name):
     with torch.inference_mode():
         outputs = model(torch.randn(1, 2, model.spec.segment))
         assert model.logits(outputs).shape == (1, 4)
-        told = model.levels_db(outputs)
-        assert (told is not None) == bool(recipe.options.get("level_head"))
+        levels_db = model.levels_db(outputs)
+        assert (levels_db is not None) == bool(recipe.options.get("level_head"))
 
 
 def test_windows_of_one_segment_are_the_segment():
@@ -100,10 +100,10 @@ def test_a_decoder_that_gives_every_cell_to_its_class_tells_the_level():
     cells[:, 1, :middle] = cells[:, 2, middle:] = 20.0
     model.net.cells.forward = lambda maps: cells
     with torch.inference_mode():
-        told = model.levels_db(model(waveform.expand(1, 2, -1)))[0].numpy()
-    assert told[1] == pytest.approx(10 * math.log10(1 / 1.25), abs=0.3)
-    assert told[2] == pytest.approx(10 * math.log10(0.25 / 1.25), abs=0.6)
-    assert told[0] < -50 and told[3] < -50
+        levels_db = model.levels_db(model(waveform.expand(1, 2, -1)))[0].numpy()
+    assert levels_db[1] == pytest.approx(10 * math.log10(1 / 1.25), abs=0.3)
+    assert levels_db[2] == pytest.approx(10 * math.log10(0.25 / 1.25), abs=0.6)
+    assert levels_db[0] < -50 and levels_db[3] < -50
 
 
 def test_amplify_is_what_a_gain_does_to_the_features():

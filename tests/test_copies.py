@@ -32,8 +32,8 @@ def coded(sound: np.ndarray, format_: str, subtype: str, rate: int = RATE) -> np
     file = io.BytesIO()
     soundfile.write(file, soxr.resample(sound.T, RATE, rate), rate, format=format_, subtype=subtype)
     file.seek(0)
-    heard, _ = soundfile.read(file, dtype="float32", always_2d=True)
-    return np.ascontiguousarray(soxr.resample(heard, rate, RATE).T)
+    audio, _ = soundfile.read(file, dtype="float32", always_2d=True)
+    return np.ascontiguousarray(soxr.resample(audio, rate, RATE).T)
 
 
 def fingerprint(sound: np.ndarray, block: int = 30_000) -> str | None:
@@ -43,11 +43,11 @@ def fingerprint(sound: np.ndarray, block: int = 30_000) -> str | None:
     return taking.fingerprint()
 
 
-def same(one: np.ndarray, other: np.ndarray) -> bool:
+def same(first: np.ndarray, second: np.ndarray) -> bool:
     """As refine asks: near by fingerprint, and equal by waveform."""
-    near = copies.alike([fingerprint(one) or "", fingerprint(other) or ""])
-    heard = [soxr.resample(sound.T, RATE, copies.SAMPLE_RATE).T.astype(np.float32) for sound in (one, other)]
-    return bool(near) and copies.same([heard[0]], [heard[1]])
+    near = copies.alike([fingerprint(first) or "", fingerprint(second) or ""])
+    sounds = [soxr.resample(sound.T, RATE, copies.SAMPLE_RATE).T.astype(np.float32) for sound in (first, second)]
+    return bool(near) and copies.same([sounds[0]], [sounds[1]])
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +84,12 @@ def test_a_copy_is_the_same_sound(takes: dict[str, np.ndarray], name: str, chang
 
 
 def test_takes_and_classes_are_other_sounds(takes: dict[str, np.ndarray]) -> None:
-    heard = {
+    sounds = {
         name: [soxr.resample(sound.T, RATE, copies.SAMPLE_RATE).T.astype(np.float32)] for name, sound in takes.items()
     }
     names = list(takes)
-    pairs = [(one, other) for place, one in enumerate(names) for other in names[place + 1 :]]
-    assert [pair for pair in pairs if copies.same(heard[pair[0]], heard[pair[1]])] == []
+    pairs = [(first, second) for index, first in enumerate(names) for second in names[index + 1 :]]
+    assert [pair for pair in pairs if copies.same(sounds[pair[0]], sounds[pair[1]])] == []
 
 
 def test_a_mix_is_another_sound(takes: dict[str, np.ndarray]) -> None:
@@ -158,14 +158,14 @@ def songs(tmp_path_factory: pytest.TempPathFactory, takes: dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def told(songs: Path) -> Result:
+def refine_result(songs: Path) -> Result:
     """What ``stemclean refine`` says of them."""
     return CliRunner().invoke(app, ["refine", str(songs / "list.csv"), "-o", str(songs / "refined.json"), "--json"])
 
 
 @pytest.fixture(scope="module")
-def refined(songs: Path, told: Result) -> Manifest:
-    assert told.exit_code == 0
+def refined(songs: Path, refine_result: Result) -> Manifest:
+    assert refine_result.exit_code == 0
     return manifests.read(songs / "refined.json")
 
 
@@ -194,8 +194,8 @@ def test_refine_reports_copies_in_other_formats(refined: Manifest) -> None:
 
 
 def test_no_copy_is_bleed_of_another(refined: Manifest) -> None:
-    heard = {(stem.id, bleed.stem) for stem in refined.stems for bleed in stem.crosstalk or []}
-    assert not {pair for pair in heard if {one[2:7] for one in pair} == {"drums"}}
+    bleeds = {(stem.id, bleed.stem) for stem in refined.stems for bleed in stem.crosstalk or []}
+    assert not {pair for pair in bleeds if {name[2:7] for name in pair} == {"drums"}}
 
 
 def test_copies_keep_out_of_training_and_export(refined: Manifest, songs: Path, tmp_path: Path) -> None:
@@ -226,11 +226,11 @@ def test_what_was_found_survives_the_manifest(refined: Manifest, songs: Path) ->
     ]
 
 
-def test_the_command_tells_of_copies(told: Result) -> None:
-    assert json.loads(told.stdout)["duplicates"] == {
+def test_the_command_tells_of_copies(refine_result: Result) -> None:
+    assert json.loads(refine_result.stdout)["duplicates"] == {
         "sounds": 4, "stems": 8, "in_song": 4, "across_songs": 4, "across_splits": 2,
     }  # fmt: skip
-    assert "4 sounds occur in 8 stems (4 in one song, 4 across songs, 2 across splits)" in told.stderr
+    assert "4 sounds occur in 8 stems (4 in one song, 4 across songs, 2 across splits)" in refine_result.stderr
 
 
 def stem(track: str, sound: str, split: str | None = None, **changes: object) -> Stem:
@@ -250,10 +250,10 @@ def stem(track: str, sound: str, split: str | None = None, **changes: object) ->
 def test_what_validates_has_no_copy_among_what_trains() -> None:
     stems = [stem(f"song {number}", f"{number % 4}") for number in range(8)]
     training, validating = split_tracks(stems, share=0.25, seed=0)
-    held = {one.sha256 for one in stems if one.track in validating}
+    held = {item.sha256 for item in stems if item.track in validating}
     lost = leaked(stems, validating)
     assert lost
-    assert not [one for one in stems if one.track in training and one.id not in lost and one.sha256 in held]
+    assert not [item for item in stems if item.track in training and item.id not in lost and item.sha256 in held]
     assert leaked([stem("a", "1", "test"), stem("b", "1"), stem("c", "2")], set()) == {"b/x"}
     sounds = [stem("a", "1", same_sound="a/x"), stem("b", "2", same_sound="a/x"), stem("c", "2")]
     assert leaked(sounds, {"a"}) == {"b/x", "c/x"}  # by sound, and then by bytes

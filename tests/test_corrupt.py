@@ -62,21 +62,21 @@ def test_the_truth_says_what_is_in_every_file(tmp_path: Path) -> None:
     }  # fmt: skip
     for stem in truth.stems:
         song = int(stem.extra["from"][4])
-        heard = files.read(tmp_path / "noisy" / stem.path)
-        found = {label: strength(heard, hz + song) for label, hz in TONES_HZ.items()}
+        audio = files.read(tmp_path / "noisy" / stem.path)
+        strengths = {label: strength(audio, hz + song) for label, hz in TONES_HZ.items()}
         fault = stem.extra["fault"]
         if fault in (None, "swapped"):
-            assert [label for label, peak in found.items() if peak > 0.1] == stem.labels
+            assert [label for label, peak in strengths.items() if peak > 0.1] == stem.labels
             assert (stem.labels == stem.claimed) == (fault is None)
         elif fault == "bleed":
             bleed = stem.extra["bleed"]
             assert set(stem.labels) == {*stem.claimed, bleed["label"]}
             # Tones of equal level: the ratio of their peaks is the level. 0.1 dB: 16 bits and leakage between bins.
-            ratio_db = amplitude_to_db(found[bleed["label"]] / found[stem.claimed[0]])
+            ratio_db = amplitude_to_db(strengths[bleed["label"]] / strengths[stem.claimed[0]])
             assert ratio_db == pytest.approx(bleed["level_db"], abs=0.1)
         else:
             assert stem.labels == []
-            assert max(found.values()) < (0.001 if fault == "silence" else 0.1)
+            assert max(strengths.values()) < (0.001 if fault == "silence" else 0.1)
 
 
 def test_a_bleed_is_the_donor_at_its_level_added_to_the_stem_sample_by_sample(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_bleed_that_comes_and_goes_is_where_the_truth_says(tmp_path: Path) -> 
     bleeds = [stem for stem in truth.stems if stem.extra["fault"] == "bleed"]
     assert len(bleeds) == 2
     for stem in bleeds:
-        bleed, heard = stem.extra["bleed"], files.read(tmp_path / "noisy" / stem.path)
+        bleed, audio = stem.extra["bleed"], files.read(tmp_path / "noisy" / stem.path)
         assert 0.2 <= bleed["share"] <= 0.5
         assert (stem.regions[0].start, stem.regions[-1].end) == (0.0, 60.0)  # the stem sounds throughout
         with_it = [region for region in stem.regions if bleed["label"] in region.labels]
@@ -111,7 +111,7 @@ def test_a_bleed_that_comes_and_goes_is_where_the_truth_says(tmp_path: Path) -> 
         for region in stem.regions:
             # whole tenths of a second within the fades: whole periods of every tone here
             first, last = np.ceil(region.start * 10 + 1) / 10, np.floor(region.end * 10 - 1) / 10
-            piece = heard[:, round(first * RATE) : round(last * RATE)]
+            piece = audio[:, round(first * RATE) : round(last * RATE)]
             ratio = strength(piece, TONES_HZ[bleed["label"]]) / strength(piece, TONES_HZ[stem.claimed[0]])
             if region in with_it:
                 assert set(region.labels) == set(stem.labels)
@@ -209,14 +209,14 @@ def test_a_song_is_turned_down_as_a_whole(tmp_path: Path) -> None:
     truth = corrupt(tmp_path / "clean", tmp_path / "noisy", CorruptConfig(mislabel=0, bleed=0), quiet=True)
     for stem in truth.stems:
         gain = (1 - 2**-15) / 2 if stem.track == "loud" else 0.4
-        wanted = gain * tone(TONES_HZ[stem.claimed[0]], peak=2.0 if stem.claimed == ["vocals"] else 0.3)
-        assert np.abs(files.read(tmp_path / "noisy" / stem.path) - wanted).max() < 2 / 32768
+        expected = gain * tone(TONES_HZ[stem.claimed[0]], peak=2.0 if stem.claimed == ["vocals"] else 0.3)
+        assert np.abs(files.read(tmp_path / "noisy" / stem.path) - expected).max() < 2 / 32768
         assert [issue.code for issue in stem.issues] == (["turned_down"] if stem.track == "loud" else [])
         assert stem.extra.get("gain_db") == (-6.021 if stem.track == "loud" else None)
     assert describe_planted(truth)["turned_down"] == {"loud": -6.021}
     words = ["corrupt", tmp_path / "clean", tmp_path / "noisy", "--mislabel", "0", "--bleed", "0"]
-    told = CliRunner().invoke(app, list(map(str, words)))
-    assert (told.exit_code, "turned down to avoid clipping: loud (-6.021 dB)" in told.stderr) == (0, True)
+    result = CliRunner().invoke(app, list(map(str, words)))
+    assert (result.exit_code, "turned down to avoid clipping: loud (-6.021 dB)" in result.stderr) == (0, True)
     assert corrupt(tmp_path / "clean", tmp_path / "noisy", CorruptConfig(mislabel=0, bleed=0), quiet=True) == truth
 
 
@@ -230,8 +230,8 @@ def test_a_bleed_that_would_clip_turns_its_song_down(tmp_path: Path) -> None:
     gain = 10 ** (whole.extra["gain_db"] / 20)
     assert whole.extra["gain_db"] == bleeding.extra["gain_db"] < -4
     assert np.abs(files.read(tmp_path / "noisy" / bleeding.path)).max() == pytest.approx(1 - 2**-15, abs=2 / 32768)
-    heard = files.read(tmp_path / "noisy" / whole.path)
-    assert strength(heard, TONES_HZ[whole.claimed[0]]) == pytest.approx(0.9 * gain, rel=1e-3)
+    audio = files.read(tmp_path / "noisy" / whole.path)
+    assert strength(audio, TONES_HZ[whole.claimed[0]]) == pytest.approx(0.9 * gain, rel=1e-3)
 
 
 def test_a_file_that_breaks_while_it_is_written_costs_its_stem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,13 +250,13 @@ def test_a_file_that_breaks_while_it_is_written_costs_its_stem(tmp_path: Path, m
 
     monkeypatch.setattr(_module, "_measure", then_gone)
     truth = corrupt(source, tmp_path / "noisy", CorruptConfig(mislabel=0, bleed=0.25), quiet=True)
-    told = {skip.path.removesuffix(".flac"): (skip.reason, skip.detail) for skip in truth.skipped}
-    assert told.keys() >= lost
-    assert {reason for reason, _ in told.values()} == {"not_found"}
-    assert told[stem.extra["from"]][1].startswith(f"{donor}.flac, its bleed: ")
-    assert {stem.extra["from"] for stem in truth.stems} == {stem.extra["from"] for stem in whole.stems} - told.keys()
-    same = {one.path: one.sha256 for one in whole.stems}
-    assert all(one.sha256 == same[one.path] for one in truth.stems)
+    reasons = {skip.path.removesuffix(".flac"): (skip.reason, skip.detail) for skip in truth.skipped}
+    assert reasons.keys() >= lost
+    assert {reason for reason, _ in reasons.values()} == {"not_found"}
+    assert reasons[stem.extra["from"]][1].startswith(f"{donor}.flac, its bleed: ")
+    assert {stem.extra["from"] for stem in truth.stems} == {stem.extra["from"] for stem in whole.stems} - reasons.keys()
+    same = {written.path: written.sha256 for written in whole.stems}
+    assert all(written.sha256 == same[written.path] for written in truth.stems)
 
 
 def test_a_manifest_that_names_a_file_which_is_gone(tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_a_dataset_without_a_usable_stem_is_refused_with_the_reasons(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"mislabel": 1.2}, "mislabel is 1.2; it must be a number from 0 to 1"),
         ({"mislabel": 0.7, "bleed": 0.4}, "add up to 1.1"),
@@ -318,6 +318,6 @@ def test_a_dataset_without_a_usable_stem_is_refused_with_the_reasons(tmp_path: P
         ({"bleed_share": (0.0, 0.2)}, r"bleed_share is \[0.0, 0.2\]; it must be two numbers above 0 and at most 1"),
     ],
 )
-def test_shares_that_cannot_be_meant_are_refused(settings: dict[str, object], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_shares_that_cannot_be_meant_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         CorruptConfig(**settings)  # type: ignore[arg-type]

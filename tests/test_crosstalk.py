@@ -19,12 +19,12 @@ def blocks(sound: np.ndarray, block: float = BLOCK) -> Callable[[], Iterator[np.
     return lambda: iter([sound[:, start : start + step] for start in range(0, sound.shape[1], step)])
 
 
-def heard(*sounds: np.ndarray) -> list[Crosstalk]:
+def measured_bleeds(*sounds: np.ndarray) -> list[Crosstalk]:
     return measure([blocks(sound) for sound in sounds], RATE)
 
 
-def pairs(told: list[Crosstalk]) -> list[tuple[int, int]]:
-    return [(one.source, one.into) for one in told]
+def pairs(bleeds: list[Crosstalk]) -> list[tuple[int, int]]:
+    return [(bleed.source, bleed.into) for bleed in bleeds]
 
 
 def relative_db(part: np.ndarray, whole: np.ndarray) -> float:
@@ -44,7 +44,7 @@ def at_level(source: np.ndarray, host: np.ndarray, level_db: float) -> np.ndarra
 
 
 def test_stems_that_share_nothing_are_let_be(band):
-    assert heard(*band.values()) == []
+    assert measured_bleeds(*band.values()) == []
 
 
 @pytest.mark.parametrize(("level_db", "within_db"), [(-12.0, 1.5), (-3.0, 1.0)])
@@ -52,17 +52,17 @@ def test_stems_that_share_nothing_are_let_be(band):
 def test_a_bleed_is_told_with_its_level_and_direction(band, source, host, level_db, within_db):
     bleed = at_level(band[source], band[host], level_db)
     stem = band[host] + bleed
-    [told] = heard(stem, band[source])
-    assert (told.source, told.into) == (1, 0)
-    assert told.delay == pytest.approx(0.0, abs=2 / RATE)
-    assert told.level_db == pytest.approx(relative_db(bleed, stem), abs=within_db)
+    [measured] = measured_bleeds(stem, band[source])
+    assert (measured.source, measured.into) == (1, 0)
+    assert measured.delay == pytest.approx(0.0, abs=2 / RATE)
+    assert measured.level_db == pytest.approx(relative_db(bleed, stem), abs=within_db)
 
 
 def test_a_soft_bleed_is_told(band):
     bleed = at_level(band["drums"], band["voice"], -33.0)
-    [told] = heard(band["voice"] + bleed, band["drums"])
-    assert (told.source, told.into) == (1, 0)
-    assert told.level_db == pytest.approx(relative_db(bleed, band["voice"] + bleed), abs=2.5)
+    [measured] = measured_bleeds(band["voice"] + bleed, band["drums"])
+    assert (measured.source, measured.into) == (1, 0)
+    assert measured.level_db == pytest.approx(relative_db(bleed, band["voice"] + bleed), abs=2.5)
 
 
 def test_a_late_dull_and_turned_over_bleed_is_told_too(band):
@@ -70,20 +70,20 @@ def test_a_late_dull_and_turned_over_bleed_is_told_too(band):
     dull = np.apply_along_axis(np.convolve, 1, band["drums"], [0.5, 0.5], "same")
     bleed = -at_level(np.roll(dull, late, axis=1).astype(np.float32), band["voice"], -18.0)
     stem = band["voice"] + bleed
-    [told] = heard(band["drums"], stem)
-    assert (told.source, told.into) == (0, 1)
-    assert told.delay == pytest.approx(late / RATE, abs=3 / RATE)
-    assert told.level_db == pytest.approx(relative_db(bleed, stem), abs=2.0)
+    [measured] = measured_bleeds(band["drums"], stem)
+    assert (measured.source, measured.into) == (0, 1)
+    assert measured.delay == pytest.approx(late / RATE, abs=3 / RATE)
+    assert measured.level_db == pytest.approx(relative_db(bleed, stem), abs=2.0)
 
 
 def test_a_bleed_that_comes_and_goes_has_the_power_of_where_it_is(band):
     bleed = at_level(band["drums"], band["voice"], -12.0)
     bleed[:, : round(11.0 * RATE)] = 0.0
     stem = band["voice"] + bleed
-    [told] = heard(stem, band["drums"])
-    assert (told.source, told.into) == (1, 0)
-    assert told.level_db == pytest.approx(relative_db(bleed, stem), abs=1.5)
-    [(start, end, level_db)] = told.spans
+    [measured] = measured_bleeds(stem, band["drums"])
+    assert (measured.source, measured.into) == (1, 0)
+    assert measured.level_db == pytest.approx(relative_db(bleed, stem), abs=1.5)
+    [(start, end, level_db)] = measured.spans
     assert (start, end) == (pytest.approx(11.0, abs=BLOCK), SECONDS)
     second = round(12.0 * RATE)
     assert level_db == pytest.approx(relative_db(bleed[:, second:], stem[:, second:]), abs=1.5)
@@ -92,8 +92,10 @@ def test_a_bleed_that_comes_and_goes_has_the_power_of_where_it_is(band):
 def test_two_stems_that_bleed_into_each_other_are_both_told(band):
     drums, voice = band["drums"], band["voice"]
     into_voice, into_drums = at_level(drums, voice, -14.0), at_level(voice, drums, -18.0)
-    told = {(one.source, one.into): one.level_db for one in heard(voice + into_voice, drums + into_drums)}
-    assert told == {
+    levels_db = {
+        (bleed.source, bleed.into): bleed.level_db for bleed in measured_bleeds(voice + into_voice, drums + into_drums)
+    }
+    assert levels_db == {
         (1, 0): pytest.approx(relative_db(into_voice, voice + into_voice), abs=3.0),
         (0, 1): pytest.approx(relative_db(into_drums, drums + into_drums), abs=3.0),
     }
@@ -103,20 +105,20 @@ def test_what_bleeds_into_a_source_is_not_taken_along(band):
     """The voice holds clean drums, and the drums hold the bass: there is no bass in the voice."""
     drums = band["drums"] + at_level(band["bass"], band["drums"], -6.0)
     voice = band["voice"] + at_level(band["drums"], band["voice"], -6.0)
-    assert pairs(heard(voice, drums, band["bass"])) == [(1, 0), (2, 1)]
+    assert pairs(measured_bleeds(voice, drums, band["bass"])) == [(1, 0), (2, 1)]
 
 
 def test_one_recording_twice_is_no_bleed(band):
-    assert heard(band["drums"], 0.5 * band["drums"]) == []
+    assert measured_bleeds(band["drums"], 0.5 * band["drums"]) == []
 
 
 def test_a_recording_that_is_there_twice_hides_no_bleed(band):
     bleed = at_level(band["drums"], band["voice"], -12.0)
     stem = band["voice"] + bleed
     for twin in (band["drums"], 0.5 * band["drums"]):
-        [told] = heard(stem, band["drums"], twin)
-        assert (told.source, told.into) == (1, 0)
-        assert told.level_db == pytest.approx(relative_db(bleed, stem), abs=1.5)
+        [measured] = measured_bleeds(stem, band["drums"], twin)
+        assert (measured.source, measured.into) == (1, 0)
+        assert measured.level_db == pytest.approx(relative_db(bleed, stem), abs=1.5)
 
 
 def notes(seed: int, *keys: int) -> np.ndarray:
@@ -136,27 +138,27 @@ def notes(seed: int, *keys: int) -> np.ndarray:
     "keys", [(60, 62, 64, 65), (48, 50, 52, 53), (64, 60, 67, 62)], ids=["unison", "octave", "scale"]
 )
 def test_parts_that_play_together_are_no_bleed(keys):
-    assert heard(notes(1, 60, 62, 64, 65), notes(2, *keys)) == []
+    assert measured_bleeds(notes(1, 60, 62, 64, 65), notes(2, *keys)) == []
 
 
 def test_an_offset_is_no_bleed(band):
-    assert heard(*(sound + np.float32(0.03) for sound in band.values())) == []
+    assert measured_bleeds(*(sound + np.float32(0.03) for sound in band.values())) == []
 
 
 def test_what_else_is_in_the_song_does_not_matter(band):
     """A bleed is as loud whether the bass beside it is loud or soft."""
     stem = 0.01 * (band["voice"] + at_level(band["drums"], band["voice"], -18.0))
-    alone = heard(stem, 0.01 * band["drums"])[0].level_db
-    told = [one for one in heard(stem, 0.01 * band["drums"], band["bass"]) if one.into == 0]
-    assert [one.source for one in told] == [1]
-    assert told[0].level_db == pytest.approx(alone, abs=0.3)
+    alone = measured_bleeds(stem, 0.01 * band["drums"])[0].level_db
+    measured = [item for item in measured_bleeds(stem, 0.01 * band["drums"], band["bass"]) if item.into == 0]
+    assert [item.source for item in measured] == [1]
+    assert measured[0].level_db == pytest.approx(alone, abs=0.3)
 
 
 def test_a_stem_that_ends_early_and_one_that_is_silent_harm_nothing(band):
     short = band["drums"][:, : round(15.3 * RATE)]
     bleed = at_level(band["drums"], band["voice"], -10.0)
     bleed[:, short.shape[1] :] = 0.0
-    told = heard(band["voice"] + bleed, short, np.zeros_like(short))
-    assert pairs(told) == [(1, 0)]
-    assert heard(np.zeros((2, 100), np.float32), np.zeros((2, 100), np.float32)) == []
-    assert heard() == []
+    measured = measured_bleeds(band["voice"] + bleed, short, np.zeros_like(short))
+    assert pairs(measured) == [(1, 0)]
+    assert measured_bleeds(np.zeros((2, 100), np.float32), np.zeros((2, 100), np.float32)) == []
+    assert measured_bleeds() == []

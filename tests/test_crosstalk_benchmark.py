@@ -46,18 +46,18 @@ class TestPlanting:
 
     def test_in_a_chain_the_third_stem_holds_nothing_of_the_first(self, noises):
         song = crosstalk.plant(noises, "chain", np.random.default_rng(1))
-        (one, into), (first, same) = song.levels_db
-        assert same == one and song.through == (first, into)
+        (source_index, into), (first, same) = song.levels_db
+        assert same == source_index and song.through == (first, into)
         added = song.stems[into] - noises[into]
-        source, absent = (crosstalk.fitted(noises[k], added.shape[1]) for k in (one, first))
-        heard, not_heard = (abs(np.corrcoef(added.ravel(), sound.ravel())[0, 1]) for sound in (source, absent))
-        assert heard > 0.9 and not_heard < 0.02  # the last is chance: 0.001 for 700 000 samples
+        source, absent = (crosstalk.fitted(noises[k], added.shape[1]) for k in (source_index, first))
+        present, not_present = (abs(np.corrcoef(added.ravel(), sound.ravel())[0, 1]) for sound in (source, absent))
+        assert present > 0.9 and not_present < 0.02  # the last is chance: 0.001 for 700 000 samples
 
     def test_what_comes_and_goes_does_both(self):
         sound = np.ones((2, 20 * RATE), np.float32)
         for seed in range(5):
-            heard = crosstalk.comes_and_goes(sound, np.random.default_rng(seed)).mean()
-            assert 3 / 20 <= heard < 1
+            share = crosstalk.comes_and_goes(sound, np.random.default_rng(seed)).mean()
+            assert 3 / 20 <= share < 1
 
     def test_what_a_mask_lets_through_is_known_and_the_parts_make_the_mixture(self, noises):
         sounds = [noises[0], 0.3 * noises[2] / 0.02 * 0.1, np.zeros_like(noises[0])]
@@ -85,13 +85,13 @@ class TestCounting:
     def test_told_pairs_are_sorted_by_what_they_are(self):
         song = crosstalk.Song([], {(1, 0): -10.0, (2, 1): -20.0}, (2, 0))
         pairs = {(1, 0): -12.0, (0, 1): -30.0, (2, 0): -25.0, (3, 2): -33.0, (3, 1): -20.0}
-        told = [Crosstalk(source, into, level, 0.0) for (source, into), level in pairs.items()]
-        against = crosstalk.held_against(song, told, [(3, 1)], LABELS)
+        reported = [Crosstalk(source, into, level, 0.0) for (source, into), level in pairs.items()]
+        against = crosstalk.held_against(song, reported, [(3, 1)], LABELS)
         assert against["bleeds"] == [
             {"from": "bass", "into": "vocals", "level_db": -10.0, "told_db": -12.0},
             {"from": "drums", "into": "bass", "level_db": -20.0, "told_db": None},
         ]
-        assert [one["kind"] for one in against["more"]] == ["wrong_way", "through", "other"]
+        assert [item["kind"] for item in against["more"]] == ["wrong_way", "through", "other"]
         report = crosstalk.tally([against, {"bleeds": [], "more": []}])
         assert (report["songs"], report["wrong_way"], report["through"], report["other"]) == (2, 1, 1, 1)
         assert report["all"] == {"bleeds": 2, "found": 1, "error_db": 2.0, "bias_db": -2.0, "worst_db": 2.0}
@@ -114,7 +114,7 @@ class TestCounting:
         refined = [stem("a", crosstalk=[loud]), stem("b", crosstalk=[soft]), drums]
         refined += [stem("d", crosstalk=[]), stem("e", scores={})]
         judge = weights.load("bundled:atto.v2")
-        told = crosstalk.told_shares(dataset(refined), dataset(truth), judge)
+        report = crosstalk.told_shares(dataset(refined), dataset(truth), judge)
         counts = {
             "stems": 4,
             "planted": {"wrong": 0.0, "bleed": 0.5},
@@ -122,8 +122,8 @@ class TestCounting:
             "bleeds_measured": 1,
             "others_measured": 0,
         }
-        assert {name: told[name] for name in counts} == counts
-        assert told["compared"]["all"]["bleed"]["rate"] == 0.25
+        assert {name: report[name] for name in counts} == counts
+        assert report["compared"]["all"]["bleed"]["rate"] == 0.25
 
     def test_the_answers_are_those_of_refine_with_fewer_songs_compared(self):
         judge = weights.load("bundled:atto.v2")
@@ -135,13 +135,13 @@ class TestCounting:
             )
             for n in range(40)
         ]
-        told = crosstalk.told_shares(dataset(stems), dataset(stems), judge)["compared"]
-        told = {name: answer["bleed"] for name, answer in told.items()}
-        assert told["all"]["rate"] == 0.25 and told["all"]["low"] < 0.25 < told["all"]["high"]
-        assert told["none"]["rate"] < 0.05  # the scores say nothing of drums
-        assert 0.05 < told["half"]["rate"] < 0.2
+        answers = crosstalk.told_shares(dataset(stems), dataset(stems), judge)["compared"]
+        answers = {name: answer["bleed"] for name, answer in answers.items()}
+        assert answers["all"]["rate"] == 0.25 and answers["all"]["low"] < 0.25 < answers["all"]["high"]
+        assert answers["none"]["rate"] < 0.05  # the scores say nothing of drums
+        assert 0.05 < answers["half"]["rate"] < 0.2
         other = crosstalk.told_shares(dataset(stems), dataset(stems), judge, seed=1)["compared"]["half"]
-        assert other["bleed"] != told["half"]
+        assert other["bleed"] != answers["half"]
 
     def test_the_greatest_error_keeps_its_sign(self):
         answers = [{"rate": rate, "low": rate, "high": 0.41} for rate in (0.42, 0.33)]
@@ -149,9 +149,9 @@ class TestCounting:
             {"planted": {"bleed": 0.4}, "compared": {name: {"bleed": answer} for name in crosstalk.COMPARED}}
             for answer in answers
         ]
-        told = crosstalk.errors(draws, "bleed")
-        assert told["half"] == {"rate": 0.375, "error": -0.025, "worst": -0.07, "inside": 1}
-        assert told["draws"] == 2
+        report = crosstalk.errors(draws, "bleed")
+        assert report["half"] == {"rate": 0.375, "error": -0.025, "worst": -0.07, "inside": 1}
+        assert report["draws"] == 2
 
     def test_faults_found_are_told_draw_by_draw_and_without_the_rest(self):
         truth = dataset([stem("a", bleed=True), stem("b")])
@@ -206,16 +206,16 @@ def tallied(error_db: float | None, **changes: int) -> dict[str, Any]:
     return {"songs": 9, "all": counts, "bands": bands, "wrong_way": 0, "through": 0, "other": 0} | changes
 
 
-def varied(told: list[dict[str, Any]], **variants: dict[str, Any]) -> dict[str, Any]:
+def varied(songs: list[dict[str, Any]], **variants: dict[str, Any]) -> dict[str, Any]:
     config = {"levels_db": [-35.0, 0.0], "both_ways_db": [-30.0, -3.0], "lowest_db": -40.0}
-    return {"config": config, "clean": {"songs": 9, "pairs": 80, "told": told}, "variants": variants}
+    return {"config": config, "clean": {"songs": 9, "pairs": 80, "told": songs}, "variants": variants}
 
 
 def rate(compared: float, alone: float, planted: float = 0.2) -> dict[str, Any]:
-    told: dict[str, Any] = {"draws": 1, "planted": planted}
+    report: dict[str, Any] = {"draws": 1, "planted": planted}
     for name, value in (("all", compared), ("half", alone), ("none", alone)):
-        told[name] = {"rate": value, "error": value - planted, "worst": value - planted, "inside": 1}
-    return told
+        report[name] = {"rate": value, "error": value - planted, "worst": value - planted, "inside": 1}
+    return report
 
 
 def shared(**rates: dict[str, Any]) -> dict[str, Any]:
@@ -250,8 +250,8 @@ class TestPage:
     def test_nothing_is_claimed_of_what_was_not_measured(self):
         text = shown(page.parts(lambda name: {}))
         assert "Not measured yet: `python -m benchmarks.crosstalk`." in text
-        one = shown(page.parts({"crosstalk": {"speed": SPEED}}.get))
-        assert one.count("Not measured yet") == 3 and "--only variants`" in one
+        only_speed = shown(page.parts({"crosstalk": {"speed": SPEED}}.get))
+        assert only_speed.count("Not measured yet") == 3 and "--only variants`" in only_speed
 
     def test_every_part_is_written_from_what_the_script_reports(self):
         variants = {name: tallied(1.0) for name in (*crosstalk.CHANGES, crosstalk.MASKED)}
@@ -281,7 +281,7 @@ class TestPage:
         assert set(page.SECTIONS) == set(crosstalk.SECTIONS)
 
     @pytest.mark.parametrize(
-        ("error_db", "said"),
+        ("error_db", "expected_text"),
         [
             (1.2, "all songs: reached (1.2 dB), better than a constant (5.0 dB); real"),
             (3.1, "all songs: **not reached** (3.1 dB), better than a constant"),
@@ -289,10 +289,10 @@ class TestPage:
             (None, "not measured, as no bleed was found"),
         ],
     )
-    def test_the_goal_for_levels_depends_on_the_figures(self, error_db, said):
+    def test_the_goal_for_levels_depends_on_the_figures(self, error_db, expected_text):
         kinds = {kind: {"measured": found((0.9, 0.9), error_db, 1.0)} for kind in ("all", "real")}
         text = page.goal_of_levels(kinds)
-        assert said in text
+        assert expected_text in text
         assert error_db is None or f"real songs: {'' if error_db < 3 else '**not '}reached" in text
 
     def test_what_falls_is_said_to_fall(self):
@@ -300,7 +300,7 @@ class TestPage:
         assert "F1 **falls** by 0.05 (0 of 2 draws improve)" in page.compared(worse)
 
     @pytest.mark.parametrize(
-        ("variants", "said"),
+        ("variants", "expected_text"),
         [
             ({"copy": tallied(1.0)}, "is reached for every variant"),
             (
@@ -310,12 +310,12 @@ class TestPage:
             ({"room": tallied(None)}, "not measured, as no bleed was found"),
         ],
     )
-    def test_the_goal_of_variants_is_told_by_the_figures(self, variants, said):
-        assert said in page.goal_of_variants(variants)
+    def test_the_goal_of_variants_is_told_by_the_figures(self, variants, expected_text):
+        assert expected_text in page.goal_of_variants(variants)
 
     def test_bleed_reported_in_the_original_songs_is_listed(self):
-        one = {"song": "x", "from": "drums", "into": "bass", "level_db": -31.26, "delay": 0.0021}
-        text = shown(page.variant_parts(varied([one], chain=tallied(1.0, through=2))))
+        bleed = {"song": "x", "from": "drums", "into": "bass", "level_db": -31.26, "delay": 0.0021}
+        text = shown(page.variant_parts(varied([bleed], chain=tallied(1.0, through=2))))
         assert "with 80 ordered pairs of stems, bleed is reported in 1." in text
         assert "| `x` | drums | bass | -31.3 | 2.1 |" in text
         assert "**reported in 2 of 9 (22 %)** songs" in text
@@ -323,12 +323,12 @@ class TestPage:
         assert "no bleed is reported" in none and "reported in none of 9 songs" in none
 
     @pytest.mark.parametrize(
-        ("measured", "said"),
+        ("measured", "expected_text"),
         [(0.25, "reached (largest error of a draw +5.0, "), (0.14, "**not reached** (largest error of a draw -6.0, ")],
     )
-    def test_the_goal_for_shares_depends_on_the_worst_draw(self, measured, said):
+    def test_the_goal_for_shares_depends_on_the_worst_draw(self, measured, expected_text):
         text = shown(page.noise_parts(shared(**{"0.2": rate(measured, 0.2), "0": rate(0.0, 0.0, 0.0)})))
-        assert f"Goal: 5 points in every draw. All compared: {said}" in text
+        assert f"Goal: 5 points in every draw. All compared: {expected_text}" in text
         assert (
             "measured in 3 of 4 (75 %) of the stems in which it was planted, and in 1 of 6 (17 %) of the others" in text
         )

@@ -22,16 +22,16 @@ def test_the_classes_are_crepes():
 def test_a_blurred_target_is_decoded_to_its_own_f0():
     """The mean around the peak finds what lies between two classes; 1 cent, as the bell is cut lopsidedly."""
     f0_hz = np.array([0.0, 100.0, 220.5, 441.3, 1234.5])
-    found = decode(targets(f0_hz, CENTS, blur=True), CENTS, 320, 16000)
-    assert (found.f0_hz > 0).tolist() == [False, True, True, True, True]
-    assert hz_to_cents(found.f0_hz[1:]) == pytest.approx(hz_to_cents(f0_hz[1:]), abs=1.0)
-    assert found.hop == 0.02 and found.start == 0
+    decoded = decode(targets(f0_hz, CENTS, blur=True), CENTS, 320, 16000)
+    assert (decoded.f0_hz > 0).tolist() == [False, True, True, True, True]
+    assert hz_to_cents(decoded.f0_hz[1:]) == pytest.approx(hz_to_cents(f0_hz[1:]), abs=1.0)
+    assert decoded.hop == 0.02 and decoded.start == 0
 
 
 def test_one_class_alone_is_within_half_a_class():
     f0_hz = cents_to_hz(np.linspace(CENTS[0] - 9.9, CENTS[-1] + 9.9, 1000))
-    found = decode(targets(f0_hz, CENTS), CENTS, 160, 16000)
-    assert np.abs(hz_to_cents(found.f0_hz) - hz_to_cents(f0_hz)).max() <= 10 + 1e-6
+    decoded = decode(targets(f0_hz, CENTS), CENTS, 160, 16000)
+    assert np.abs(hz_to_cents(decoded.f0_hz) - hz_to_cents(f0_hz)).max() <= 10 + 1e-6
 
 
 def test_what_lies_outside_the_classes_has_no_target():
@@ -43,10 +43,10 @@ def test_what_lies_outside_the_classes_has_no_target():
 def test_threshold_voicing_and_confidence():
     posteriors = np.zeros((3, 360))
     posteriors[0, 100], posteriors[1, 100], posteriors[2, 100] = 0.9, 0.4, 0.5
-    found = decode(posteriors, CENTS, 320, 16000, start=1.0)
-    assert found.voiced.tolist() == [True, False, True]
-    assert found.voicing.tolist() == [0.9, 0.4, 0.5] and found.confidence.tolist() == [0.9, 0.6, 0.5]
-    assert found.f0_hz[[0, 2]] == pytest.approx(cents_to_hz(CENTS[[100, 100]])) and found.times.tolist() == [
+    decoded = decode(posteriors, CENTS, 320, 16000, start=1.0)
+    assert decoded.voiced.tolist() == [True, False, True]
+    assert decoded.voicing.tolist() == [0.9, 0.4, 0.5] and decoded.confidence.tolist() == [0.9, 0.6, 0.5]
+    assert decoded.f0_hz[[0, 2]] == pytest.approx(cents_to_hz(CENTS[[100, 100]])) and decoded.times.tolist() == [
         1.0,
         1.02,
         1.04,

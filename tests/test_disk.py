@@ -42,18 +42,18 @@ def test_a_failed_block_leaves_what_was_there(tmp_path):
 def test_a_reader_never_meets_half_a_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("0" * 50_000)
-    done = threading.Event()
+    finished = threading.Event()
 
     def write():
         for digit in "123456789" * 5:
             with replacing(path) as temporary, temporary.open("w") as file:
                 for _ in range(50):
                     file.write(digit * 1000)
-        done.set()
+        finished.set()
 
     thread = threading.Thread(target=write)
     thread.start()
-    while not done.is_set():
+    while not finished.is_set():
         text = path.read_text()
         assert len(text) == 50_000 and set(text) == {text[0]}
     thread.join()
@@ -102,8 +102,8 @@ def test_a_disk_that_takes_no_more_is_told_by_whatever_library_writes(tmp_path, 
         "except OutputError as error: print(error.message)"
     )
     path = tmp_path / "a.json"
-    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"{path}: the file would exceed the maximum file size")
+    result = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith(f"{path}: the file would exceed the maximum file size")
     assert not list(tmp_path.iterdir())
 
 

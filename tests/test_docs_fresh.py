@@ -122,9 +122,9 @@ def test_readme_names_every_page_and_folder_that_it_links_to() -> None:
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:
-    done = subprocess.run([str(ROOT / ".ci" / "run"), "--print"], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ['python -m pip install -e ".[dev,docs]"', "python -m pytest"]
-    assert done.stdout in (ROOT / "README.md").read_text(encoding="utf-8")
+    result = subprocess.run([str(ROOT / ".ci" / "run"), "--print"], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines() == ['python -m pip install -e ".[dev,docs]"', "python -m pytest"]
+    assert result.stdout in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_readme_shows_what_its_first_command_finds(tmp_path: Path) -> None:
@@ -144,8 +144,8 @@ def test_readme_shows_what_its_first_command_finds(tmp_path: Path) -> None:
         "-o",
         str(tmp_path / "r.json"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    report = json.loads(done.stdout)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    report = json.loads(result.stdout)
     shown = [line.split() for line in block["old"].splitlines()]
     for finding in report["findings"]:
         rows = [row for row in shown if row and row[0] == finding["id"]]

@@ -33,7 +33,7 @@ def test_so_is_toml(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('{\n "a": 1,\n "b": {"c": 1, "d": 2, "c": 3}\n}', 'line 3, column 24: duplicate key "c" in an object'),
         ('[{"a": {"b": 1}, "x": "a: {["}, {"a": 1, "a": 2}]', 'line 1, column 42: duplicate key "a"'),
@@ -50,10 +50,10 @@ def test_so_is_toml(path: Path) -> None:
         ("", "line 1, column 1: not JSON: Expecting value"),
     ],
 )
-def test_a_flaw_of_json_has_a_place(text: str, told: str) -> None:
+def test_a_flaw_of_json_has_a_place(text: str, message: str) -> None:
     with pytest.raises(FlawError) as caught:
         json_of(text)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
 
 
 def test_a_line_of_a_file_is_told_with_its_number() -> None:
@@ -69,7 +69,7 @@ def test_what_was_cut_off_looks_like_it(text: str, cut: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a = 1\nb = 2\na = 3\n", "line 3, column 6: not TOML: duplicate key"),
         ("[a.b]\nc = 1\n[a.b]\n", "line 3, column 5: not TOML: duplicate table [a.b]"),
@@ -84,10 +84,10 @@ def test_what_was_cut_off_looks_like_it(text: str, cut: bool) -> None:
         ("a = ", "line 1: not TOML: Invalid value"),
     ],
 )
-def test_so_has_one_of_toml(text: str, told: str) -> None:
+def test_so_has_one_of_toml(text: str, message: str) -> None:
     with pytest.raises(FlawError) as caught:
         toml_of(text)
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 def test_what_only_looks_too_deep_or_too_long_is_read() -> None:

@@ -58,11 +58,11 @@ def remarks(stem: Stem) -> dict[str, str]:
 
 
 def test_every_remark_names_the_other(listed: Path) -> None:
-    found = {stem.id: remarks(stem) for stem in layouts.scan(listed).stems}
-    assert found["a/drums"] == {"duplicate_in_song": "the same audio as a/drums 2 (drums, train)"}
-    told = "the same audio as b/vocals take 7 (vocals, test)"
-    assert found["a/vocals"] == {"duplicate_across_songs": told, "duplicate_across_splits": told}
-    assert found["b/pad"] == {"duplicate_across_songs": "the same audio as a/bass (bass, train)"}
+    manifest = {stem.id: remarks(stem) for stem in layouts.scan(listed).stems}
+    assert manifest["a/drums"] == {"duplicate_in_song": "the same audio as a/drums 2 (drums, train)"}
+    detail = "the same audio as b/vocals take 7 (vocals, test)"
+    assert manifest["a/vocals"] == {"duplicate_across_songs": detail, "duplicate_across_splits": detail}
+    assert manifest["b/pad"] == {"duplicate_across_songs": "the same audio as a/bass (bass, train)"}
     assert {code.name for code in copies.CHECK.codes} == ISSUES
 
 
@@ -70,9 +70,9 @@ def test_a_manifest_is_looked_at_anew(listed: Path, tmp_path: Path) -> None:
     scanned = layouts.scan(listed)
     alone = scanned.with_stems([stem for stem in scanned.stems if stem.id != "a/drums 2"], root=".")
     manifests.write(alone, tmp_path / "m.json")
-    found = {stem.id: remarks(stem) for stem in layouts.load(tmp_path / "m.json")[0].stems}
-    assert found["a/drums"] == {}
-    assert set(found["a/vocals"]) == {"duplicate_across_songs", "duplicate_across_splits"}
+    manifest = {stem.id: remarks(stem) for stem in layouts.load(tmp_path / "m.json")[0].stems}
+    assert manifest["a/drums"] == {}
+    assert set(manifest["a/vocals"]) == {"duplicate_across_songs", "duplicate_across_splits"}
 
 
 def test_silence_is_no_duplicate(listed: Path) -> None:

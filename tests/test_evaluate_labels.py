@@ -134,7 +134,7 @@ def test_paths_do_as_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refined", "said", "next_step"),
+    ("refined", "message", "next_step"),
     [
         (dataset(stem("x/right", "bass", ["bass"], judged(KEEP, 1.0))), "no stem in common", "refine the folder"),
         (dataset(), "no stem in common", "no stems"),
@@ -142,8 +142,8 @@ def test_paths_do_as_well(tmp_path: Path) -> None:
         (dataset(labels=["vocals"]), "the classes differ", "same classes"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_with_the_next_step(refined: Manifest, said: str, next_step: str) -> None:
-    with pytest.raises(ConfigError, match=said) as caught:
+def test_what_cannot_be_compared_is_refused_with_the_next_step(refined: Manifest, message: str, next_step: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
         evaluate_labels(refined, TRUTH)
     assert next_step in caught.value.hint
 
@@ -221,10 +221,12 @@ def test_the_command_shows_them_as_tables(tmp_path: Path) -> None:
     held = {"bass": -1.0, "drums": -7.0}
     right = timed("a", "bass", (0.0, 6.0, ["bass"]), (6.0, 9.0, ["bass", "drums"]), verdict=judged(MIXED, 0.1))
     truth = dataset(right.model_copy(update={"levels_db": held, "extra": bleed(-6.0)}))
-    told = dataset(right.model_copy(update={"levels_db": held | {"drums": -9.0}}))
-    paths = [str(manifest.write(data, tmp_path / name)) for name, data in (("r.json", told), ("t.json", truth))]
-    asked = ["eval", "labels", paths[0], "--truth", paths[1]]
-    result = CliRunner().invoke(app, asked, prog_name="stemclean", env={"NO_COLOR": "1"})
+    refined_dataset = dataset(right.model_copy(update={"levels_db": held | {"drums": -9.0}}))
+    paths = [
+        str(manifest.write(data, tmp_path / name)) for name, data in (("r.json", refined_dataset), ("t.json", truth))
+    ]
+    command = ["eval", "labels", paths[0], "--truth", paths[1]]
+    result = CliRunner().invoke(app, command, prog_name="stemclean", env={"NO_COLOR": "1"})
     lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
     assert {"Regions, by second", "drums 1.000 1.000 1.000", "unclaimed 1.000 1.000 1.000"} <= lines
     assert {"Level of the bleed, dB", "found 1 2.0 0.0", "all 1 2.0 0.0"} <= lines

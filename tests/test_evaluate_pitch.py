@@ -50,7 +50,7 @@ def sung(seed: int, hop: float = 0.01, start: float = 0.0, seconds: float = 3.0)
     return F0Track.of(f0_hz, hop, start)
 
 
-def heard(true: F0Track, seed: int, hop: float, start: float) -> F0Track:
+def noisy_estimate(true: F0Track, seed: int, hop: float, start: float) -> F0Track:
     """What a tracker makes of it: some cents off, octaves and whole phrases wrong, guesses where it hears no voice."""
     rng = np.random.default_rng(seed)
     track = true.resampled(hop, start)
@@ -80,7 +80,7 @@ class TestMirEval:
         true = sung(seed, *first)
         paths = tmp_path / "ref.txt", tmp_path / "est.txt"
         f0_labels.write(true, paths[0], "mir_eval")
-        f0_labels.write(heard(true, seed, *second), paths[1], "mir_eval")
+        f0_labels.write(noisy_estimate(true, seed, *second), paths[1], "mir_eval")
         (track,) = evaluate_pitch(*paths, quiet=True)["tracks"]
         theirs = of_mir_eval(*paths)
         for key, name in THEIRS.items():
@@ -90,12 +90,12 @@ class TestMirEval:
         """Ten frames, the first six voiced: two right, one an octave off, one a fifth off, one missed with the right
         guess, one missed without; of the four unvoiced one is held for voiced."""
         true = F0Track.of(np.array([220.0] * 6 + [0.0] * 4), 0.01)
-        found = F0Track(
+        estimate = F0Track(
             np.array([220.0, 223.0, 440.0, 330.0, 220.0, 0, 0, 0, 110.0, 0]),
             np.array([1.0, 1, 1, 1, 0, 0, 0, 0, 1, 0]),
             0.01,
         )
-        scores = pitch.evaluate(true, found)
+        scores = pitch.evaluate(true, estimate)
         assert scores["raw_pitch_accuracy"] == pytest.approx(3 / 6)
         assert scores["raw_chroma_accuracy"] == pytest.approx(4 / 6)
         assert scores["voicing_recall"] == pytest.approx(4 / 6)
@@ -133,15 +133,15 @@ class TestMirEval:
 @pytest.fixture
 def songs(tmp_path: Path) -> tuple[Path, Path]:
     """Three songs with labels of MIR-1K's kind, and estimates in our own."""
-    true, found = tmp_path / "true", tmp_path / "found"
+    true, estimated = tmp_path / "true", tmp_path / "found"
     for number in range(3):
         label = sung(number, 0.02, 0.02)
         f0_labels.write(label, true / f"song {number}" / "f0.pv", "mir1k")
-        f0_labels.write(heard(label, number, 0.01, 0.0), found / f"song {number}.f0.csv")
+        f0_labels.write(noisy_estimate(label, number, 0.01, 0.0), estimated / f"song {number}.f0.csv")
         time = np.arange(round(3.1 * 8000)) / 8000
         tone = 0.3 * np.sin(2 * np.pi * np.cumsum(np.interp(time, label.times, label.f0_hz)) / 8000)
         soundfile.write(true / f"song {number}" / "vocals.wav", tone, 8000)
-    return true, found
+    return true, estimated
 
 
 class TestPairing:
@@ -286,8 +286,8 @@ class TestPicture:
     def test_another_song_another_sound_and_none(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
         sound = songs[0] / "song 0" / "vocals.wav"
-        asked = evaluate_pitch(*songs, plot=tmp_path / "a.png", track="song 1", audio=sound, quiet=True)
-        assert asked["plot"]["track"] == "song 1" and asked["plot"]["audio"] == str(sound)
+        report = evaluate_pitch(*songs, plot=tmp_path / "a.png", track="song 1", audio=sound, quiet=True)
+        assert report["plot"]["track"] == "song 1" and report["plot"]["audio"] == str(sound)
         bare = evaluate_pitch(songs[1], songs[1], plot=tmp_path / "b.png", quiet=True)
         assert bare["plot"]["audio"] is None
         again = tmp_path / "c.png"
@@ -298,12 +298,12 @@ class TestPicture:
         pytest.importorskip("matplotlib")
         (tmp_path / "song.wav").write_text("no wave")
         words = ["--plot", tmp_path / "a.png", "--audio", tmp_path / "song.wav", "--json"]
-        told = CliRunner().invoke(app, ["eval", "pitch", *map(str, [*songs, *words])])
-        assert told.exit_code == 3
-        report = json.loads(told.stdout)
+        result = CliRunner().invoke(app, ["eval", "pitch", *map(str, [*songs, *words])])
+        assert result.exit_code == 3
+        report = json.loads(result.stdout)
         assert report["plot"]["audio"] is None and (tmp_path / "a.png").stat().st_size > 10_000
         assert [(Path(f["path"]).name, f["reason"]) for f in report["failures"]] == [("song.wav", "not_audio")]
-        assert "no spectrogram: there is no readable audio file" in told.stderr
+        assert "no spectrogram: there is no readable audio file" in result.stderr
 
     def test_what_another_run_writes_is_left_to_it(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
@@ -337,17 +337,17 @@ class TestCommand:
         return lambda *words: CliRunner().invoke(app, ["eval", "pitch", *map(str, words)])
 
     def test_tables_for_people(self, songs: tuple[Path, Path], run: Ask) -> None:
-        told = run(*songs)
-        assert told.exit_code == 0, told.stderr
-        assert "Pitch (3 songs)" in told.stdout
-        assert all(word in told.stdout for word in ("RPA", "RCA", "OA", "VR", "VFA", "song 2", "mean"))
+        result = run(*songs)
+        assert result.exit_code == 0, result.stderr
+        assert "Pitch (3 songs)" in result.stdout
+        assert all(word in result.stdout for word in ("RPA", "RCA", "OA", "VR", "VFA", "song 2", "mean"))
 
     def test_one_object_for_programs(self, songs: tuple[Path, Path], run: Ask, tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
         (songs[1] / "song 0.f0.csv").unlink()
-        told = run(*songs, "--json", "--quiet", "--csv", tmp_path / "a.csv", "--plot", tmp_path / "a.png")
-        assert told.exit_code == 3
-        report = json.loads(told.stdout)
+        result = run(*songs, "--json", "--quiet", "--csv", tmp_path / "a.csv", "--plot", tmp_path / "a.png")
+        assert result.exit_code == 3
+        report = json.loads(result.stdout)
         assert json_page.disagreements("eval pitch", report) == []
         lines = (tmp_path / "a.csv").read_text().splitlines()
         assert lines[0] == "track," + ",".join(pitch.METRICS)
@@ -356,17 +356,17 @@ class TestCommand:
     def test_songs_without_a_voice_are_told(self, run: Ask, tmp_path: Path) -> None:
         f0_labels.write(F0Track.of(np.zeros(50), 0.01), tmp_path / "a.csv")
         f0_labels.write(sung(0), tmp_path / "b.csv")
-        told = run(tmp_path / "a.csv", tmp_path / "b.csv")
-        assert told.exit_code == 0
-        assert "1 reference has no voiced frame" in told.stderr
-        assert "–" in told.stdout
+        result = run(tmp_path / "a.csv", tmp_path / "b.csv")
+        assert result.exit_code == 0
+        assert "1 reference has no voiced frame" in result.stderr
+        assert "–" in result.stdout
 
 
 def test_real_clips_against_mir_eval(tmp_path: Path, mir1k: Path) -> None:
     for number, clip in enumerate(sorted(mir1k.iterdir())[::60]):
         true = f0_labels.read(clip / "f0.pv")
         f0_labels.write(true, tmp_path / "ref.txt", "mir_eval")
-        f0_labels.write(heard(true, number, 0.01, 0.0), tmp_path / "est.txt", "mir_eval")
+        f0_labels.write(noisy_estimate(true, number, 0.01, 0.0), tmp_path / "est.txt", "mir_eval")
         (track,) = evaluate_pitch(clip / "f0.pv", tmp_path / "est.txt", quiet=True)["tracks"]
         theirs = of_mir_eval(tmp_path / "ref.txt", tmp_path / "est.txt")
         for key, name in THEIRS.items():

@@ -78,9 +78,9 @@ def out(tmp_path: Path) -> Path:
 
 
 def reasons(report: dict[str, Any]) -> set[str]:
-    found = {failure["reason"] for failure in report["failures"]}
-    assert found <= {*REASONS, *SkipReason}
-    return found
+    codes = {failure["reason"] for failure in report["failures"]}
+    assert codes <= {*REASONS, *SkipReason}
+    return codes
 
 
 def pairs(references: Path, estimates: Path, song: str = "song 1") -> tuple[np.ndarray, np.ndarray]:
@@ -130,10 +130,10 @@ class TestFigures:
         reference, estimate = (sound[[1, 0]] for sound in pairs(references, estimates))  # LIKE begins with drums, bass
         expected = separation.bss_eval(reference.astype(np.float32), estimate.astype(np.float32), RATE)
         for name, values in zip(("sdr", "isr", "sir", "sar"), expected, strict=True):
-            found = report["tracks"][0]["scores"][f"bsseval_v4_{name}_db"]
+            scores = report["tracks"][0]["scores"][f"bsseval_v4_{name}_db"]
             medians = separation.over_frames(values)
             # The same numbers through files of single precision; five decimals.
-            assert [found["bass"], found["drums"]] == pytest.approx(medians.tolist(), abs=1e-4)
+            assert [scores["bass"], scores["drums"]] == pytest.approx(medians.tolist(), abs=1e-4)
 
 
 class TestMuseval:
@@ -265,17 +265,17 @@ class TestWhatIsListed:
     def test_silence(self, references: Path, estimates: Path, out: Path) -> None:
         write(references / "song 1" / "bass.wav", np.zeros((2, 20000)))
         write(estimates / "song 2" / "drums.wav", np.zeros((2, 20000)))
-        done = run(f"eval separation {references} {estimates} -o {out} --metrics sdr,sdx-sdr --json")
-        report = json.loads(done.stdout)
-        assert done.exit_code == 0
+        result = run(f"eval separation {references} {estimates} -o {out} --metrics sdr,sdx-sdr --json")
+        report = json.loads(result.stdout)
+        assert result.exit_code == 0
         assert json_page.disagreements("eval separation", report) == []
         assert report["tracks"][0]["silent_references"] == ["bass"]
         assert report["tracks"][1]["silent_estimates"] == ["drums"]
         assert report["tracks"][0]["scores"]["bsseval_v4_sdr_db"]["bass"] is None
         assert report["tracks"][0]["scores"]["bsseval_v4_sdr_db"]["vocals"] is not None
         assert report["tracks"][1]["scores"]["sdx23_sdr_db"]["drums"] == 0.0
-        assert "song 1: the reference of bass is silent" in done.stderr
-        assert "song 2: the estimate of drums is silent" in done.stderr
+        assert "song 1: the reference of bass is silent" in result.stderr
+        assert "song 2: the estimate of drums is silent" in result.stderr
 
     def test_references_that_are_empty_in_a_band(self, tmp_path: Path, out: Path) -> None:
         """As of a lossy file: half of the spectrum holds nothing at all."""
@@ -286,9 +286,9 @@ class TestWhatIsListed:
             write(tmp_path / "reference" / "song" / f"{label}.wav", stem)
             write(tmp_path / "estimate" / "song" / f"{label}.wav", stem + 0.01 * rng.standard_normal(stem.shape))
         command = f"eval separation {tmp_path / 'reference'} {tmp_path / 'estimate'} -o {out}"
-        done = run(f"{command} --metrics sdr,sir,sir-reg --json")
-        report = json.loads(done.stdout)
-        assert done.exit_code == 0
+        result = run(f"{command} --metrics sdr,sir,sir-reg --json")
+        report = json.loads(result.stdout)
+        assert result.exit_code == 0
         assert json_page.disagreements("eval separation", report) == []
         assert report["not_determined"] == {"bsseval_v4_sir_db": {"vocals": 1, "drums": 1}}
         assert report["tracks"][0]["not_determined"] == {"bsseval_v4_sir_db": ["vocals", "drums"]}
@@ -364,11 +364,13 @@ class TestPairing:
     def test_classes_of_any_profile(self, references: Path, estimates: Path, out: Path) -> None:
         for folder in (references, estimates):
             (folder / "song 1" / "other.wav").rename(folder / "song 1" / "guitar.wav")
-        done = run(f"eval separation {references} {estimates} -o {out} --metrics sdr --classes guitar,vocals --json -q")
-        report = json.loads(done.stdout)
+        result = run(
+            f"eval separation {references} {estimates} -o {out} --metrics sdr --classes guitar,vocals --json -q"
+        )
+        report = json.loads(result.stdout)
         assert list(report["scores"]["bsseval_v4_sdr_db"]) == ["average", "guitar", "vocals"]
         assert [track["classes"] for track in report["tracks"]] == [["guitar", "vocals"], ["vocals"]]
-        assert (done.exit_code, report["failures"]) == (0, [])  # drums and bass were not asked for
+        assert (result.exit_code, report["failures"]) == (0, [])  # drums and bass were not asked for
 
     @pytest.mark.parametrize(
         ("track", "file"), [("a/../b", "test/a/b.json"), ("/etc/x", "test/etc/x.json"), ("..", "test/track.json")]
@@ -400,17 +402,17 @@ class TestRefused:
             evaluate_separation(tmp_path / "classes", tmp_path / "classes", out, quiet=True)
 
     @pytest.mark.parametrize(
-        ("options", "told"),
+        ("options", "message"),
         [
             ("--metrics sdr,nsdr", 'no metric named "nsdr"'),
             ("--metrics ,", "no metric is named"),
             ("--classes ,", "no classes"),
         ],
     )
-    def test_options(self, references: Path, estimates: Path, options: str, told: str) -> None:
-        done = run(f"eval separation {references} {estimates} {options}")
-        assert done.exit_code == 2
-        assert told in done.stderr
+    def test_options(self, references: Path, estimates: Path, options: str, message: str) -> None:
+        result = run(f"eval separation {references} {estimates} {options}")
+        assert result.exit_code == 2
+        assert message in result.stderr
 
     def test_a_file_in_the_place_of_the_folder(self, references: Path, estimates: Path, out: Path) -> None:
         out.write_text("")
@@ -437,10 +439,10 @@ def test_every_reason_is_documented() -> None:
 class TestCommand:
     def test_tables_csv_and_exit_code(self, references: Path, estimates: Path, out: Path) -> None:
         (estimates / "song 2" / "bass.wav").unlink()
-        done = run(f"eval separation {references} {estimates} -o {out} --metrics sdr,sdx-sdr --csv {out}.csv")
-        assert done.exit_code == 3
-        assert "song 2/bass: missing_estimate" in done.stderr
-        lines = [line.split() for line in done.stdout.splitlines()]
+        result = run(f"eval separation {references} {estimates} -o {out} --metrics sdr,sdx-sdr --csv {out}.csv")
+        assert result.exit_code == 3
+        assert "song 2/bass: missing_estimate" in result.stderr
+        lines = [line.split() for line in result.stdout.splitlines()]
         assert lines[0] == ["Separation,", "dB", "(2", "songs)"]
         assert lines[1] == ["metric", "vocals", "bass", "drums", "other", "average"]
         summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
@@ -463,7 +465,7 @@ class TestCommand:
 
     def test_the_object_is_documented(self, references: Path, estimates: Path, out: Path) -> None:
         (estimates / "song 2" / "bass.wav").unlink()
-        done = run(f"eval separation {references} {estimates} -o {out} --metrics sdr,si-sdr --json -q")
-        report = json.loads(done.stdout)
+        result = run(f"eval separation {references} {estimates} -o {out} --metrics sdr,si-sdr --json -q")
+        report = json.loads(result.stdout)
         assert json_page.undocumented("eval separation", report) == []
         assert json_page.missing("eval separation", report) == []

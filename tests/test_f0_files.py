@@ -39,13 +39,13 @@ def voice(seconds: float = SECONDS) -> F0Track:
     return F0Track.of(midi_to_hz(60 + 4 * np.sin(time)) * (time % 0.7 < 0.5), 0.01)
 
 
-def f0_of(found: Manifest) -> dict[str, str]:
-    return {stem.path: stem.f0.path for stem in found.stems if stem.f0}
+def f0_of(data: Manifest) -> dict[str, str]:
+    return {stem.path: stem.f0.path for stem in data.stems if stem.f0}
 
 
-def skips(found: Manifest) -> dict[str, str]:
-    assert all(skip.reason in {*SkipReason} for skip in found.skipped)
-    return {skip.path: skip.reason for skip in found.skipped}
+def skips(data: Manifest) -> dict[str, str]:
+    assert all(skip.reason in {*SkipReason} for skip in data.skipped)
+    return {skip.path: skip.reason for skip in data.skipped}
 
 
 class TestFinding:
@@ -55,10 +55,10 @@ class TestFinding:
     )
     def test_a_label_beside_the_vocals_is_theirs(self, tmp_path: Path, name: str) -> None:
         put(tmp_path, "a/vocals.wav", "a/accompaniment.wav", "b/vocals.wav", "b/accompaniment.wav", f"a/{name}")
-        found = layouts.scan(tmp_path, profile=KARAOKE)
-        assert f0_of(found) == {"a/vocals.wav": f"a/{name}"}
-        assert found.skipped == []
-        (stem,) = (stem for stem in found.stems if stem.f0)
+        data = layouts.scan(tmp_path, profile=KARAOKE)
+        assert f0_of(data) == {"a/vocals.wav": f"a/{name}"}
+        assert data.skipped == []
+        (stem,) = (stem for stem in data.stems if stem.f0)
         assert stem.f0 is not None and stem.f0.annotated and stem.f0.confidence is None
         assert stem.f0.sha256 == manifest.file_sha256(tmp_path / stem.f0.path)
         track = f0_labels.read(tmp_path / stem.f0.path, stem.f0.format, beside=Beside(stem.duration))
@@ -70,9 +70,9 @@ class TestFinding:
 
     def test_folders_of_classes_have_labels_beside_the_sounds(self, tmp_path: Path) -> None:
         put(tmp_path, "vocals/one.wav", "vocals/two.wav", "drums/one.wav", "drums/two.wav", "vocals/two.pv")
-        found = layouts.scan(tmp_path)
-        assert found.created.config["layout"] == "class_folders"
-        assert f0_of(found) == {"vocals/two.wav": "vocals/two.pv"}
+        data = layouts.scan(tmp_path)
+        assert data.created.config["layout"] == "class_folders"
+        assert f0_of(data) == {"vocals/two.wav": "vocals/two.pv"}
 
     def test_a_list_finds_labels_too(self, tmp_path: Path) -> None:
         put(tmp_path, "x/take 7.wav", "x/take 8.wav", "x/take 7.f0.csv")
@@ -90,42 +90,42 @@ class TestFinding:
         both = json.dumps({"17": [[0.5, 1.0, 60]], "18": [[0.0, 0.2, 64]]})
         for song in ("17", "18"):
             (tmp_path / song / "notes.json").write_text(both)
-        found = layouts.scan(tmp_path)
-        assert len(f0_of(found)) == 2 and not found.skipped
+        data = layouts.scan(tmp_path)
+        assert len(f0_of(data)) == 2 and not data.skipped
 
     def test_other_stems_have_none(self, tmp_path: Path) -> None:
         put(tmp_path, "a/vocals.wav", "a/bass.wav", "a/bass.f0.csv", "a/bass.pv")
-        found = layouts.scan(tmp_path)
-        assert f0_of(found) == {} and found.skipped == []
+        data = layouts.scan(tmp_path)
+        assert f0_of(data) == {} and data.skipped == []
 
     def test_what_says_how_sure_it_is_is_an_estimate(self, tmp_path: Path) -> None:
         put(tmp_path, "a/vocals.wav", "b/vocals.wav", "b/f0.csv")
-        known = voice()
-        sure = np.where(known.voiced, 0.9, 0.7)
-        f0_labels.write(F0Track(known.f0_hz, sure, known.hop, 0.0, sure), tmp_path / "a/vocals.f0.csv")
-        guessed, told = (stem.f0 for stem in layouts.scan(tmp_path).stems)
-        assert guessed is not None and told is not None
+        annotation = voice()
+        sure = np.where(annotation.voiced, 0.9, 0.7)
+        f0_labels.write(F0Track(annotation.f0_hz, sure, annotation.hop, 0.0, sure), tmp_path / "a/vocals.f0.csv")
+        guessed, annotated = (stem.f0 for stem in layouts.scan(tmp_path).stems)
+        assert guessed is not None and annotated is not None
         assert (guessed.by, guessed.confidence) == ("estimate", pytest.approx(sure.mean(), abs=1e-4))
-        assert not guessed.annotated and told.annotated
+        assert not guessed.annotated and annotated.annotated
 
 
 class TestMixtures:
     @pytest.mark.parametrize("name", ["f0.pv", "mixture.f0.csv", "a.pv"])
     def test_a_mixture_with_f0_and_no_vocals_is_a_stem_of_every_class(self, tmp_path: Path, name: str) -> None:
         put(tmp_path, "a/mixture.wav", f"a/{name}", "b/mixture.wav")
-        found = layouts.scan(tmp_path, profile=KARAOKE)
-        (stem,) = found.stems
+        data = layouts.scan(tmp_path, profile=KARAOKE)
+        (stem,) = data.stems
         assert (stem.id, stem.track) == ("a/mixture", "a")
         assert stem.claimed == stem.labels == ["vocals", "accompaniment"]
         assert stem.f0 is not None and stem.f0.path == f"a/{name}"
-        assert skips(found) == {"b/mixture.wav": "mixture"}
-        assert manifest.read(manifest.write(found, tmp_path / "m.json")).stems == [stem]
+        assert skips(data) == {"b/mixture.wav": "mixture"}
+        assert manifest.read(manifest.write(data, tmp_path / "m.json")).stems == [stem]
 
     def test_where_there_are_vocals_they_are_what_is_sung(self, tmp_path: Path) -> None:
         put(tmp_path, "a/mixture.wav", "a/vocals.wav", "a/mixture.pv")
-        found = layouts.scan(tmp_path, profile=KARAOKE)
-        assert f0_of(found) == {"a/vocals.wav": "a/mixture.pv"}
-        assert skips(found) == {"a/mixture.wav": "mixture"}
+        data = layouts.scan(tmp_path, profile=KARAOKE)
+        assert f0_of(data) == {"a/vocals.wav": "a/mixture.pv"}
+        assert skips(data) == {"a/mixture.wav": "mixture"}
 
     def test_a_mixture_with_a_broken_label_is_a_mixture(self, tmp_path: Path) -> None:
         put(tmp_path, "a/mixture.wav", "b/vocals.wav")
@@ -146,31 +146,31 @@ class TestBroken:
     def test_it_costs_itself_alone(self, tmp_path: Path, text: str, reason: str, says: str) -> None:
         put(tmp_path, "a/vocals.wav", "a/drums.wav", "b/vocals.wav", "b/f0.pv")
         (tmp_path / "a/f0.pv").write_text(text)
-        found = layouts.scan(tmp_path)
-        assert len(found.stems) == 3
-        assert f0_of(found) == {"b/vocals.wav": "b/f0.pv"}
-        (skip,) = found.skipped
+        data = layouts.scan(tmp_path)
+        assert len(data.stems) == 3
+        assert f0_of(data) == {"b/vocals.wav": "b/f0.pv"}
+        (skip,) = data.skipped
         assert (skip.path, skip.reason) == ("a/f0.pv", reason)
         assert says in skip.detail
 
     def test_labels_that_belong_nowhere_are_told(self, tmp_path: Path) -> None:
         put(tmp_path, "a/lead vox.wav", "a/backing vox.wav", "a/f0.pv", "b/vocals.wav", "b/f0.csv", "b/vocals.pv")
-        found = layouts.scan(tmp_path)
-        assert skips(found) == {"a/f0.pv": "f0_without_stem", "b/vocals.pv": "f0_ambiguous"}
-        assert f0_of(found) == {"b/vocals.wav": "b/f0.csv"}
+        data = layouts.scan(tmp_path)
+        assert skips(data) == {"a/f0.pv": "f0_without_stem", "b/vocals.pv": "f0_ambiguous"}
+        assert f0_of(data) == {"b/vocals.wav": "b/f0.csv"}
 
     def test_other_texts_are_no_labels(self, tmp_path: Path) -> None:
         put(tmp_path, "a/vocals.wav", "a/drums.wav")
         for name in ("vocals.csv", "lyrics.txt", "a.json", "info.json", "pitchfork.txt", ".f0.csv", "notes.txt"):
             (tmp_path / "a" / name).write_text("nothing to read here")
-        found = layouts.scan(tmp_path)
-        assert len(found.stems) == 2 and f0_of(found) == {} and found.skipped == []
+        data = layouts.scan(tmp_path)
+        assert len(data.stems) == 2 and f0_of(data) == {} and data.skipped == []
 
 
 def test_real_clips_have_their_f0(tmp_path: Path, mir1k: Path) -> None:
     for clip in sorted(mir1k.iterdir())[::50]:
         (tmp_path / clip.name).symlink_to(clip)
-    found = layouts.scan(tmp_path, profile=KARAOKE, quiet=True)
-    assert found.skipped == []
-    assert {stem.claimed[0]: stem.f0 is not None for stem in found.stems} == {"vocals": True, "accompaniment": False}
-    assert {stem.f0.format for stem in found.stems if stem.f0} == {"mir1k"}
+    data = layouts.scan(tmp_path, profile=KARAOKE, quiet=True)
+    assert data.skipped == []
+    assert {stem.claimed[0]: stem.f0 is not None for stem in data.stems} == {"vocals": True, "accompaniment": False}
+    assert {stem.f0.format for stem in data.stems if stem.f0} == {"mir1k"}

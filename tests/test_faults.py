@@ -66,10 +66,10 @@ def test_no_level_is_defined_against_silence() -> None:
 def test_a_bleed_that_comes_and_goes_is_heard_in_its_spans_alone_and_as_loud_there() -> None:
     stem, donor, spans = tone(440, 20.0), tone(1000, 20.0, peak=0.7), [(2.0, 5.2), (12.0, 16.0)]
     added = sound.bleed(stem, donor, RATE, -6.0, spans)
-    heard = np.zeros(added.shape[1], bool)
+    audible = np.zeros(added.shape[1], bool)
     for start, end in spans:
-        heard[round(start * RATE) : round(end * RATE)] = True
-    assert not added[:, ~heard].any()
+        audible[round(start * RATE) : round(end * RATE)] = True
+    assert not added[:, ~audible].any()
     steady = added[:, 3 * RATE : 5 * RATE]
     level_db = amplitude_to_db(float(np.sqrt(np.mean(steady**2)) / np.sqrt(np.mean(stem**2))))
     assert level_db == pytest.approx(-6.0, abs=0.01)  # float32
@@ -90,8 +90,8 @@ def test_spans_lie_where_the_donor_sounds_and_are_as_long_as_asked(cuts: list[fl
     assert all(any(a <= start < end <= b + 1e-6 for a, b in sounding) for start, end in spans)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
     crumbs = 2 * sound.FADE * len(sounding)  # pieces that are all fade are left out, at most one an edge of a pause
-    wanted = min(1.0, share) * total
-    assert wanted - 2 * crumbs - 1e-6 <= sum(end - start for start, end in spans) <= wanted + 1e-6
+    expected = min(1.0, share) * total
+    assert expected - 2 * crumbs - 1e-6 <= sum(end - start for start, end in spans) <= expected + 1e-6
 
 
 def test_stretches_last_from_a_few_seconds_to_half_a_minute_and_do_not_touch() -> None:
@@ -105,9 +105,9 @@ def test_stretches_last_from_a_few_seconds_to_half_a_minute_and_do_not_touch() -
 
 def test_levels_of_parts_are_shares_of_the_power() -> None:
     half = np.concatenate([tone(1000, 2.0, peak=0.1), np.zeros((2, 2 * RATE), np.float32)], axis=1)
-    found = sound.levels_among({"bass": tone(440, 4.0, peak=0.2), "drums": half, "vocals": np.zeros_like(half)})
+    levels_db = sound.levels_among({"bass": tone(440, 4.0, peak=0.2), "drums": half, "vocals": np.zeros_like(half)})
     # powers 0.02, and 0.005 half of the time: 8/9 and 1/9
-    assert found == {"bass": round(10 * np.log10(8 / 9), 1), "drums": round(10 * np.log10(1 / 9), 1)}
+    assert levels_db == {"bass": round(10 * np.log10(8 / 9), 1), "drums": round(10 * np.log10(1 / 9), 1)}
     assert sound.levels_among({}) == {}
 
 
@@ -170,17 +170,17 @@ def test_exactly_as_many_stems_are_mislabelled_as_were_asked_for(
     num_songs: int, classes: list[str], share: float, seed: int
 ) -> None:
     stems = pool(num_songs, classes)
-    wanted = round(share * len(stems))
-    faults = deal(stems, seed, mislabel=wanted)
+    expected = round(share * len(stems))
+    faults = deal(stems, seed, mislabel=expected)
     wrong = [stem for stem in stems if faults[stem.id].claimed != stem.claimed[0]]
-    assert len(wrong) == wanted
+    assert len(wrong) == expected
     assert {stem.id for stem in wrong} == {name for name, fault in faults.items() if fault.kinds == ["swapped"]}
 
 
-@pytest.mark.parametrize("wanted", [2, 3, 4, 5, 7, 12, 13])
-def test_claims_are_exchanged_within_the_song(wanted: int) -> None:
+@pytest.mark.parametrize("expected", [2, 3, 4, 5, 7, 12, 13])
+def test_claims_are_exchanged_within_the_song(expected: int) -> None:
     stems = pool(5, LABELS)
-    faults = deal(stems, mislabel=wanted)
+    faults = deal(stems, mislabel=expected)
     for song in {stem.track for stem in stems}:
         names = [stem.id for stem in stems if stem.track == song]
         assert sorted(faults[name].claimed for name in names) == sorted(LABELS)  # each name still occurs once
@@ -223,12 +223,12 @@ GOLDEN = {
 def test_what_a_seed_plants_without_bleed_share_stays_what_it_was() -> None:
     """Drawn by the version before the option existed: an optional draw may not move the others."""
     dealt = deal(pool(2, LABELS), 7, mislabel=2, bleed=2, silence=1)
-    told = {
+    faults = {
         name: (fault.claimed, *fault.kinds, fault.donor.id if fault.donor else None, fault.level_db)
         for name, fault in dealt.items()
         if fault.kinds
     }
-    assert told == GOLDEN
+    assert faults == GOLDEN
 
 
 def test_a_share_is_drawn_between_the_two_given() -> None:

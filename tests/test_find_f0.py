@@ -33,9 +33,9 @@ def saved(tmp_path, monkeypatch):
 
 
 def accuracy(true: F0Track, path: Path) -> float:
-    found = pitch.evaluate(true, f0_labels.read(path))["overall_accuracy"]
-    assert found is not None
-    return found
+    overall = pitch.evaluate(true, f0_labels.read(path))["overall_accuracy"]
+    assert overall is not None
+    return overall
 
 
 class TestFinding:
@@ -43,16 +43,16 @@ class TestFinding:
     def test_a_voice_of_any_rate_is_followed(self, tmp_path, saved, rate, channels):
         true = sung.melody(4.0)
         path = sung.put_voice(tmp_path / "take.wav", true, rate, channels)
-        done = find_f0([path], tmp_path / "take.f0.csv", weights_uri=saved("pitch"), quiet=True)
+        result = find_f0([path], tmp_path / "take.f0.csv", weights_uri=saved("pitch"), quiet=True)
         assert accuracy(true, tmp_path / "take.f0.csv") > WELL
-        found = f0_labels.read(tmp_path / "take.f0.csv")
-        assert (found.hop, found.start, found.num_frames) == (0.01, 0.0, 401)
-        assert found.confidence is not None
-        assert done["config"] == {"format": "stemclean", "threshold": 0.5, "vocals": False}
-        entry = done["songs"]["take"]
+        track = f0_labels.read(tmp_path / "take.f0.csv")
+        assert (track.hop, track.start, track.num_frames) == (0.01, 0.0, 401)
+        assert track.confidence is not None
+        assert result["config"] == {"format": "stemclean", "threshold": 0.5, "vocals": False}
+        entry = result["songs"]["take"]
         assert (entry["file"], entry["num_frames"], entry["hop"]) == ("take.f0.csv", 401, 0.01)
-        assert entry["num_voiced"] == found.voiced.sum()
-        assert entry["confidence"] == pytest.approx(found.confidence.mean(), abs=1e-4)
+        assert entry["num_voiced"] == track.voiced.sum()
+        assert entry["confidence"] == pytest.approx(track.confidence.mean(), abs=1e-4)
 
     def test_a_voice_in_a_mixture_is_separated_first(self, tmp_path, saved):
         true = sung.melody(4.0, seed=1)
@@ -97,10 +97,10 @@ class TestFinding:
     def test_every_format_is_written(self, tmp_path, saved, name):
         true = sung.melody(3.0)
         path = sung.put_voice(tmp_path / "in" / "take.wav", true)
-        done = find_f0(
+        result = find_f0(
             [tmp_path / "in"], tmp_path / "out", weights_uri=saved("pitch"), config=F0Config(format=name), quiet=True
         )
-        file = tmp_path / "out" / done["songs"]["take"]["file"]
+        file = tmp_path / "out" / result["songs"]["take"]["file"]
         assert f0_labels.sniff(file, beside=f0_labels.Beside(3.0)) == name
         assert evaluate_pitch(tmp_path / "out", tmp_path / "out", quiet=True)["num_tracks"] == 1
         assert path.exists()
@@ -115,8 +115,8 @@ class TestFolders:
             f0_labels.write(true, tmp_path / "in" / name / "f0.csv")
         sung.put_mixture(tmp_path / "in" / "three.wav", sung.melody(2.0, 3))
         for kind in ("pitch", "cascades"):
-            done = find_f0([tmp_path / "in"], tmp_path / kind, weights_uri=saved(kind), quiet=True)
-            assert sorted(done["songs"]) == ["one", "three", "two"]
+            result = find_f0([tmp_path / "in"], tmp_path / kind, weights_uri=saved(kind), quiet=True)
+            assert sorted(result["songs"]) == ["one", "three", "two"]
             report = evaluate_pitch(tmp_path / "in", tmp_path / kind, quiet=True)
             assert [track["track"] for track in report["tracks"]] == ["one", "two"]
             assert report["scores"]["overall_accuracy"] > WELL
@@ -165,9 +165,9 @@ class TestFolders:
         sung.put_voice(tmp_path / "in" / "a.wav", sung.melody(1.0))
         (tmp_path / "in" / "b.wav").write_bytes(b"no sound")
         soundfile.write(tmp_path / "in" / "c.wav", np.zeros((0, 1)), 8000)
-        done = find_f0([tmp_path / "in"], tmp_path / "out", weights_uri=saved("pitch"), quiet=True)
-        assert list(done["songs"]) == ["a"]
-        assert {Path(skip["path"]).name: skip["reason"] for skip in done["skipped"]} == {
+        result = find_f0([tmp_path / "in"], tmp_path / "out", weights_uri=saved("pitch"), quiet=True)
+        assert list(result["songs"]) == ["a"]
+        assert {Path(skip["path"]).name: skip["reason"] for skip in result["skipped"]} == {
             "b.wav": "not_audio",
             "c.wav": "empty",
         }
@@ -202,13 +202,13 @@ class TestCommand:
         def run(*words):
             return CliRunner().invoke(app, ["f0", *map(str, words)])
 
-        told = run(tmp_path / "in", "-o", tmp_path / "out", "--weights", uri, "--json", "-q")
-        assert told.exit_code == 3, told.stderr
-        assert json_page.disagreements("f0", json.loads(told.stdout)) == []
-        told = run(tmp_path / "in" / "a.wav", "-o", tmp_path / "a.f0.csv", "--weights", uri)
-        assert told.exit_code == 0 and "Estimated f0" in told.stdout and "0:01" in told.stdout
-        assert f"wrote {tmp_path / 'a.f0.csv'}" in told.stderr
-        told = run(tmp_path / "in" / "b.wav", "-o", tmp_path / "b.f0.csv", "--weights", uri)
-        assert told.exit_code == 3 and "wrote" not in told.stderr
-        told = run(tmp_path / "in" / "a.wav", "-o", tmp_path / "a.csv", "--weights", tmp_path / "none.safetensors")
-        assert told.exit_code == 2 and "none.safetensors" in told.stderr
+        result = run(tmp_path / "in", "-o", tmp_path / "out", "--weights", uri, "--json", "-q")
+        assert result.exit_code == 3, result.stderr
+        assert json_page.disagreements("f0", json.loads(result.stdout)) == []
+        result = run(tmp_path / "in" / "a.wav", "-o", tmp_path / "a.f0.csv", "--weights", uri)
+        assert result.exit_code == 0 and "Estimated f0" in result.stdout and "0:01" in result.stdout
+        assert f"wrote {tmp_path / 'a.f0.csv'}" in result.stderr
+        result = run(tmp_path / "in" / "b.wav", "-o", tmp_path / "b.f0.csv", "--weights", uri)
+        assert result.exit_code == 3 and "wrote" not in result.stderr
+        result = run(tmp_path / "in" / "a.wav", "-o", tmp_path / "a.csv", "--weights", tmp_path / "none.safetensors")
+        assert result.exit_code == 2 and "none.safetensors" in result.stderr

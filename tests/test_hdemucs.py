@@ -35,10 +35,10 @@ def torchaudios():
     try:
         from torchaudio.models import HDemucs
     except (ImportError, OSError, RuntimeError):
-        found = importlib.util.find_spec("torchaudio")
-        if found is None:
+        module_spec = importlib.util.find_spec("torchaudio")
+        if module_spec is None:
             pytest.skip("torchaudio is not installed")
-        path = Path(found.submodule_search_locations[0]) / "models" / "_hdemucs.py"
+        path = Path(module_spec.submodule_search_locations[0]) / "models" / "_hdemucs.py"
         spec = importlib.util.spec_from_file_location("torchaudio_hdemucs", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -76,8 +76,8 @@ class TestTorchaudios:
     @staticmethod
     def assert_equal(ours, theirs, mixture):
         with torch.inference_mode():
-            wanted = theirs.eval()(mixture)
-            torch.testing.assert_close(ours.eval()(mixture), wanted, atol=1e-4 * float(wanted.std()), rtol=0)
+            expected = theirs.eval()(mixture)
+            torch.testing.assert_close(ours.eval()(mixture), expected, atol=1e-4 * float(expected.std()), rtol=0)
 
     @pytest.mark.parametrize(
         ("options", "time"),
@@ -108,13 +108,13 @@ class TestTorchaudios:
         ours, theirs = twins(**SMALL)
         for model in (ours, theirs):
             model.train()(sound(1, 2, 30000)).square().sum().backward()
-        wanted = hdemucs.from_torchaudio(
+        expected = hdemucs.from_torchaudio(
             {name: weight.grad for name, weight in theirs.named_parameters() if weight.grad is not None}
         )
         for name, weight in ours.named_parameters():
-            tolerance = 1e-3 * float(wanted[name].square().mean().sqrt())  # sums over all frames and bins
+            tolerance = 1e-3 * float(expected[name].square().mean().sqrt())  # sums over all frames and bins
             torch.testing.assert_close(
-                weight.grad, wanted[name], atol=tolerance, rtol=1e-3, msg=lambda m, n=name: n + m
+                weight.grad, expected[name], atol=tolerance, rtol=1e-3, msg=lambda m, n=name: n + m
             )
 
     def test_what_it_has_and_ours_has_not_changes_nothing(self):
@@ -179,7 +179,7 @@ class TestCheckpointing:
             estimates = model(sound(2, 2, 44100))
         own = {p.untyped_storage().data_ptr() for p in model.parameters()}
         estimates.square().sum().backward()
-        nbytes = sum(size for place, size in kept.items() if place not in own)
+        nbytes = sum(size for pointer, size in kept.items() if pointer not in own)
         return estimates.detach(), {name: p.grad for name, p in model.named_parameters()}, nbytes
 
     def test_estimates_and_gradients_are_the_same_and_little_is_kept(self):
@@ -251,8 +251,8 @@ class TestParts:
             for bias in (attention.out.bias, attention.content.bias):
                 bias.zero_()
             hidden = torch.randn(1, 8, 5)
-            heard = attention(hidden) - hidden
-        torch.testing.assert_close(heard, (hidden.sum(-1, keepdim=True) - hidden) / 4)
+            change = attention(hidden) - hidden
+        torch.testing.assert_close(change, (hidden.sum(-1, keepdim=True) - hidden) / 4)
 
     def test_attention_weakens_with_the_distance(self):
         """The score is minus 1 + 2 + 3 + 4 halves of the sigmoid, over the root of four, a frame."""
@@ -272,11 +272,11 @@ class TestParts:
             attention.out.bias.zero_()
             hidden = torch.zeros(1, 8, 9)
             hidden[..., 0] = 1.0
-            heard = (attention(hidden) - hidden)[0, 0]
+            change = (attention(hidden) - hidden)[0, 0]
         slope = (1 + 2 + 3 + 4) * 0.25 / 2
-        place = torch.arange(9.0)
-        scores = torch.exp(-slope * (place[:, None] - place).abs()).fill_diagonal_(math.exp(-100))
-        torch.testing.assert_close(heard, (scores / scores.sum(1, keepdim=True))[:, 0], atol=1e-6, rtol=1e-4)
+        positions = torch.arange(9.0)
+        scores = torch.exp(-slope * (positions[:, None] - positions).abs()).fill_diagonal_(math.exp(-100))
+        torch.testing.assert_close(change, (scores / scores.sum(1, keepdim=True))[:, 0], atol=1e-6, rtol=1e-4)
 
     def test_every_row_of_the_spectrogram_has_its_own_embedding(self):
         model = built(**SMALL)

@@ -30,22 +30,22 @@ for verb, *words in json.loads(sys.argv[1]):
     try:
         if verb == "load":
             loaded = weights.load(*words)
-            told = {"uri": loaded.uri, "sha256": loaded.sha256, "labels": loaded.model.spec.labels}
+            answer = {"uri": loaded.uri, "sha256": loaded.sha256, "labels": loaded.model.spec.labels}
         elif verb == "push":
-            told = {"uri": weights.push(*words)}
+            answer = {"uri": weights.push(*words)}
         else:
             os.environ[words[0]] = words[1]
-            told = {}
+            answer = {}
     except StemcleanError as error:
-        told = {"refused": error.message, "hint": error.hint}
-    print(json.dumps({**told, "seconds": time.monotonic() - began}))
+        answer = {"refused": error.message, "hint": error.hint}
+    print(json.dumps({**answer, "seconds": time.monotonic() - began}))
 """
 
 
 def run(jobs, endpoint, home, **environment):
     """Do things in a process of their own, as the hub's library reads its settings at import; what each came to."""
     command = [sys.executable, "-c", DRIVER, json.dumps(jobs)]
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         env=fake_hub.environment(endpoint, home, **environment),
         capture_output=True,
@@ -53,9 +53,9 @@ def run(jobs, endpoint, home, **environment):
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr  # no word of the library's own
-    return [SimpleNamespace(**json.loads(line)) for line in done.stdout.splitlines()]
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr  # no word of the library's own
+    return [SimpleNamespace(**json.loads(line)) for line in result.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +135,10 @@ def test_from_the_hub_and_then_from_the_cache(hub, online, mine):
     ],
 )
 def test_what_cannot_be_had_or_done_is_refused_in_one_line(online, job, refused):
-    told = online[job]
-    assert told.refused.startswith(refused) and "\n" not in told.refused
+    error = online[job]
+    assert error.refused.startswith(refused) and "\n" not in error.refused
     if job in ("no right", "not logged in"):
-        assert "hf auth login" in told.hint and "HF_TOKEN" in told.hint
+        assert "hf auth login" in error.hint and "HF_TOKEN" in error.hint
 
 
 def test_what_is_published_comes_back(hub, online, mine):
@@ -165,7 +165,7 @@ def test_without_a_network_the_cache_is_enough_and_without_both_it_is_said_at_on
 
 
 def test_offline_mode_asks_nobody(hub, online, home, mine):
-    asked = len(hub.asked)
+    num_requests = len(hub.asked)
     jobs = [["load", online["pushed"].uri], ["load", "hub:org/mine"], ["load", "hub:org/cold"]]
     jobs += [["load", "hub:org/exchanged"], ["push", str(mine), "org/mine"]]
     pinned, moving, cold, exchanged, push = run(jobs, hub.endpoint, home, HF_HUB_OFFLINE="1")
@@ -173,7 +173,7 @@ def test_offline_mode_asks_nobody(hub, online, home, mine):
     assert cold.refused == "hub:org/cold: offline, and the file is not in the cache"
     assert "checksum mismatch" in exchanged.refused  # its card was cached with it
     assert push.refused == "hub:org/mine: HF_HUB_OFFLINE is set"
-    assert len(hub.asked) == asked
+    assert len(hub.asked) == num_requests
 
 
 def test_what_would_fail_after_the_training_fails_before_it(monkeypatch, tmp_path):

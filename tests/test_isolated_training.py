@@ -29,12 +29,12 @@ from stemclean.cli import main
 
 isolation._START = Path(sys.argv[1]).read_text()
 rank = os.environ["RANK"]
-told = Path(sys.argv[2])
+exit_folder = Path(sys.argv[2])
 sys.argv = ["stemclean", *sys.argv[3:]]
 try:
     main()
 except SystemExit as ended:
-    (told / f"exit{rank}").write_text(str(ended.code))
+    (exit_folder / f"exit{rank}").write_text(str(ended.code))
 """
 KILLERS = {"song1/abort vocals.wav", "song2/later vocals.wav"}
 """At the first look, and in the midst of the sound."""
@@ -64,12 +64,12 @@ def training(verb: str, folder: Path, *more: str) -> subprocess.Popen[str]:
 
 def alive(folder: Path) -> list[str]:
     """Command lines of all processes that were started for a folder."""
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
             if entry.name.isdigit() and f"XDG_CACHE_HOME={folder}/".encode() in (entry / "environ").read_bytes():
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found
+                pids.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return pids
 
 
 def soon_alive(folder: Path) -> list[str]:

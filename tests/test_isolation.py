@@ -111,8 +111,8 @@ class TestOneFile:
         assert (reason, detail) == ("decoder_crashed", "the decoder gave no answer within 1 s")
 
     def test_what_nobody_foresaw_has_a_name(self, tmp_path: Path) -> None:
-        found = failure(sound_at(tmp_path / "bug.wav"))
-        assert found == ("unexpected_error", "ValueError: negative shift count")
+        error = failure(sound_at(tmp_path / "bug.wav"))
+        assert error == ("unexpected_error", "ValueError: negative shift count")
 
     def test_other_files_go_on_where_they_were(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(isolation, "MAX_WORKERS", 1)
@@ -133,7 +133,7 @@ class TestOneFile:
         bad = [sound_at(tmp_path / name) for name in ("crash.wav", "later.wav")]
         right = {path: soundfile.read(path, dtype="float32", always_2d=True)[0].T for path in good}
 
-        def heard(path: Path) -> str:
+        def read_blocks(path: Path) -> str:
             try:
                 whole = np.concatenate(list(files.blocks(path, block_duration=9)), axis=1)
             except AudioError as error:
@@ -144,21 +144,21 @@ class TestOneFile:
         expected = ["decoder_crashed" if path in bad else "right" for path in paths]
         with ThreadPoolExecutor(8) as threads:
             for _ in range(5):
-                assert list(threads.map(heard, paths)) == expected
+                assert list(threads.map(read_blocks, paths)) == expected
 
     def test_a_crash_while_closing_is_nobody_elses(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(isolation, "MAX_WORKERS", 1)
         path = sound_at(tmp_path / "closing.wav")
         with ThreadPoolExecutor(4) as threads:
-            heard = list(threads.map(files.read, [path, sound_at(tmp_path / "good.flac", 20)] * 4))
-        assert [waveform.shape[1] for waveform in heard] == [RATE, 20 * RATE] * 4
+            waveforms = list(threads.map(files.read, [path, sound_at(tmp_path / "good.flac", 20)] * 4))
+        assert [waveform.shape[1] for waveform in waveforms] == [RATE, 20 * RATE] * 4
 
     def test_a_worker_that_somebody_killed_is_replaced(self, tmp_path: Path) -> None:
         path = sound_at(tmp_path / "good.wav")
         files.probe(path)
-        for one in isolation._state.workers:
-            os.kill(one._process.pid, signal.SIGKILL)
-            one._process.wait()
+        for process in isolation._state.workers:
+            os.kill(process._process.pid, signal.SIGKILL)
+            process._process.wait()
         assert files.probe(path).num_samples == RATE
 
     def test_what_decoders_print_is_logged_once_with_the_file(
@@ -174,9 +174,9 @@ class TestOneFile:
 
     def test_a_name_begins_no_line_and_colours_none(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         files.read(sound_at(tmp_path / "song\nerror: forged" / "chatty \x1b[31m.wav"))
-        told = [record.getMessage() for record in caplog.records]
-        assert told and all(line.isprintable() for line in told)
-        assert told[0].endswith(r"song\nerror: forged/chatty \x1b[31m.wav: to stdout \x1b[31m")
+        messages = [record.getMessage() for record in caplog.records]
+        assert messages and all(line.isprintable() for line in messages)
+        assert messages[0].endswith(r"song\nerror: forged/chatty \x1b[31m.wav: to stdout \x1b[31m")
 
     def test_a_run_goes_on(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for name in ("crash drums", "bass", "bug vocals"):
@@ -200,10 +200,10 @@ def test_what_decoders_print_is_a_remark(tmp_path: Path, options: list[str], exp
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2] + bytes(600) + content[len(content) // 2 + 600 :])
     command = [sys.executable, "-m", "stemclean", "trim", path.parent, tmp_path / "out", "--json", *options]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert told.returncode in (0, 3)
-    assert json.loads(told.stdout)["output"]
-    lines = [line for line in told.stderr.splitlines() if "mpg123" in line or "Note" in line or "Illegal" in line]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode in (0, 3)
+    assert json.loads(result.stdout)["output"]
+    lines = [line for line in result.stderr.splitlines() if "mpg123" in line or "Note" in line or "Illegal" in line]
     assert bool(lines) is expected
     assert all(line.startswith(str(path)) for line in lines)
 
@@ -220,8 +220,8 @@ def test_any_line_of_the_log_is_escaped(capsys: pytest.CaptureFixture[str], monk
 def test_many_threads_read_what_one_reads(tmp_path: Path) -> None:
     paths = [sound_at(tmp_path / f"{'x' * length}.flac", 5) for length in range(1, 9)]
     with ThreadPoolExecutor(8) as threads:
-        heard = list(threads.map(files.read, paths))
-    for path, waveform in zip(paths, heard, strict=True):
+        waveforms = list(threads.map(files.read, paths))
+    for path, waveform in zip(paths, waveforms, strict=True):
         with decoders.decoder_of(path) as decoder:
             assert np.array_equal(waveform, np.concatenate(list(decoder.chunks(0, decoder.info.num_samples)), axis=1))
 
@@ -232,10 +232,10 @@ def test_more_files_than_a_worker_has_slots_are_read_side_by_side(
     monkeypatch.setattr(isolation, "_state", isolation._State())
     paths = [sound_at(tmp_path / f"{'x' * length}.flac", 8) for length in range(1, 8)]
     together = zip(*(files.blocks(path, block_duration=0.7) for path in paths), strict=True)
-    heard = [np.concatenate(parts, axis=1) for parts in zip(*together, strict=True)]
+    waveforms = [np.concatenate(parts, axis=1) for parts in zip(*together, strict=True)]
     (alone,) = isolation._state.workers
     assert len(paths) > SLOTS == len(alone._slots)
-    assert all(np.array_equal(waveform, files.read(path)) for path, waveform in zip(paths, heard, strict=True))
+    assert all(np.array_equal(waveform, files.read(path)) for path, waveform in zip(paths, waveforms, strict=True))
     isolation._state.stop()
 
 
@@ -245,9 +245,9 @@ def test_what_does_not_fit_into_a_slot_is_read_all_the_same(tmp_path: Path) -> N
     chunks = [noise[:, :RATE], noise[:, RATE:]]
     assert not worker._put(chunks, np.zeros(SLOT_VALUES, np.float32), -1)
     assert not worker._put([np.zeros((2, SLOT_VALUES), np.float32)], np.zeros(SLOT_VALUES, np.float32), 0)
-    place = np.zeros(2 * SLOT_VALUES, np.float32)
-    assert worker._put([chunk.T.copy().T for chunk in chunks], place, 1)
-    assert np.array_equal(place[SLOT_VALUES : SLOT_VALUES + noise.size].reshape(2, -1), noise)
+    memory = np.zeros(2 * SLOT_VALUES, np.float32)
+    assert worker._put([chunk.T.copy().T for chunk in chunks], memory, 1)
+    assert np.array_equal(memory[SLOT_VALUES : SLOT_VALUES + noise.size].reshape(2, -1), noise)
     assert np.array_equal(files.read(path), noise)
 
 
@@ -354,12 +354,12 @@ def test_where_no_file_can_be_made_files_are_still_read_by_workers(tmp_path: Pat
         "print(files.read(sys.argv[1]).shape, len(isolation._state.workers))"
     )
     path = sound_at(tmp_path / "good.flac", 5)
-    told = subprocess.run([sys.executable, "-c", script, path], check=True, capture_output=True, text=True)
-    assert (told.stdout, told.stderr) == (f"(2, {5 * RATE}) 1\n", "")
+    result = subprocess.run([sys.executable, "-c", script, path], check=True, capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == (f"(2, {5 * RATE}) 1\n", "")
 
 
 def test_a_worker_imports_no_torch() -> None:
     imports = "import sys; from stemclean.audio import decoders, worker"
     script = f"{imports}; print('torch' in sys.modules, 'typer' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert told.stdout.split() == ["False", "False"]
+    result = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert result.stdout.split() == ["False", "False"]

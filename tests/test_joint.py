@@ -73,15 +73,15 @@ def tensors(path, kind="cascades"):
 
 def batch(task, **changes):
     names = ("sources", "rows", "trust", "f0_hz", "f0_trust", "first")
-    given = dict(zip(names, next(task.batches(0, 0)), strict=True)) | changes
-    return tuple(given[name] for name in names)
+    fields = dict(zip(names, next(task.batches(0, 0)), strict=True)) | changes
+    return tuple(fields[name] for name in names)
 
 
 def task_of(mixer, name="uniform", sep_weight=1.0, **fields):
     model = pitch_models.cascade("unet", "rmvpe", sample_rate=8000, channels=1, segment=8000)
-    given = {"batch_size": 5, "workers": 0, "validation_examples": 3, **fields}
+    settings = {"batch_size": 5, "workers": 0, "validation_examples": 3, **fields}
     config = JointConfig(weighting=name, sep_weight=sep_weight)
-    return JointTask(model, mixer, mixer, LossConfig(), PitchLoss(), config, weighting.build(name, 2), **given)
+    return JointTask(model, mixer, mixer, LossConfig(), PitchLoss(), config, weighting.build(name, 2), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +101,15 @@ class TestPitchLoss:
         rng = torch.Generator().manual_seed(0)
         logits, cents = torch.randn(2, 3, 360, generator=rng), pitch_models.tracker("rmvpe").cents
         f0_hz = torch.tensor([[100.0, 0.0, 440.0], [0.0, 0.0, 220.0]])
-        wanted = torch.from_numpy(targets(f0_hz.numpy(), cents.numpy()))
+        expected = torch.from_numpy(targets(f0_hz.numpy(), cents.numpy()))
         trust = torch.tensor([[1.0, 1.0, 1.0], [0.5, 0.0, 0.25]])
         for positive in (1.0, 10.0):
             frames = functional.binary_cross_entropy_with_logits(
-                logits, wanted, pos_weight=torch.tensor(positive), reduction="none"
+                logits, expected, pos_weight=torch.tensor(positive), reduction="none"
             ).mean(-1)
             by_hand = [frames[0].mean(), (0.5 * frames[1, 0] + 0.25 * frames[1, 2]) / 0.75]
-            found = PitchLoss(positive)(logits, f0_hz, trust, cents)
-            torch.testing.assert_close(found, torch.stack(by_hand))
+            loss = PitchLoss(positive)(logits, f0_hz, trust, cents)
+            torch.testing.assert_close(loss, torch.stack(by_hand))
 
     def test_frames_that_nobody_knows_cost_nothing(self):
         logits = torch.randn(1, 4, 360, requires_grad=True)
@@ -121,8 +121,8 @@ class TestPitchLoss:
 class TestTask:
     def test_the_loss_is_the_weighted_sum_of_both(self, mixer):
         task = task_of(mixer, sep_weight=1.4)
-        given = batch(task)
-        losses = {name: loss.detach() for name, loss in task.losses(task.model, given).items()}
+        examples = batch(task)
+        losses = {name: loss.detach() for name, loss in task.losses(task.model, examples).items()}
         assert float(losses["loss"]) == pytest.approx(
             1.4 * float(losses["separation"]) + 0.6 * float(losses["pitch"]), rel=1e-4
         )
@@ -153,13 +153,13 @@ class TestTask:
         trust = torch.tensor([1.0, 0.5, 0.25, 1.0, 0.0])
         estimates = task.model(sources.sum(1))[0]
         placed = torch.zeros_like(estimates).scatter_add_(1, rows[:, :, None, None].expand_as(estimates), estimates)
-        there = torch.zeros_like(rows).scatter_(1, rows, 1)
-        items = ((placed - sources).abs().mean((2, 3)) * there).sum(1) / 2
+        has_label = torch.zeros_like(rows).scatter_(1, rows, 1)
+        items = ((placed - sources).abs().mean((2, 3)) * has_label).sum(1) / 2
         for config, weights_of in ((True, trust), (False, (trust > 0).float())):
             task.config = JointConfig(weighting="uniform", sep_weight=2.0, confidences=config)
-            found = float(task.losses(task.model, batch(task, trust=trust))["loss"].detach())
-            wanted = 2 * float((items.detach() * weights_of / weights_of.mean()).mean())
-            assert found == pytest.approx(wanted, rel=1e-3)
+            loss = float(task.losses(task.model, batch(task, trust=trust))["loss"].detach())
+            expected = 2 * float((items.detach() * weights_of / weights_of.mean()).mean())
+            assert loss == pytest.approx(expected, rel=1e-3)
 
     def test_sums_of_sources_weigh_no_more_than_sources(self):
         """With loss.combination the mean is over all that is compared: 3 classes and their 3 sums of two."""
@@ -178,16 +178,16 @@ class TestTask:
         )
         rng = torch.Generator().manual_seed(0)
         sources, rows = 0.1 * torch.randn(2, 3, 1, 8000, generator=rng), torch.arange(3).repeat(2, 1)
-        told = {}
-        hook = model.register_forward_hook(lambda *given: told.update(estimates=given[2][0].detach()))
-        given = (sources, rows, torch.ones(2), torch.zeros(2, 101), torch.ones(2, 101), torch.arange(2))
-        found = float(task.losses(model, given)["separation"].detach())
+        losses_by_kind = {}
+        hook = model.register_forward_hook(lambda *examples: losses_by_kind.update(estimates=examples[2][0].detach()))
+        examples = (sources, rows, torch.ones(2), torch.zeros(2, 101), torch.ones(2, 101), torch.arange(2))
+        loss_value = float(task.losses(model, examples)["separation"].detach())
         hook.remove()
-        items, there = joint_module.item_losses(
-            loss, told["estimates"], sources, sources.sum(1), torch.ones(2, 3, dtype=torch.bool)
+        items, counted = joint_module.item_losses(
+            loss, losses_by_kind["estimates"], sources, sources.sum(1), torch.ones(2, 3, dtype=torch.bool)
         )
-        assert there.all() and items.shape[1] == 6
-        assert found == pytest.approx(float(items.mean()), rel=1e-4)
+        assert counted.all() and items.shape[1] == 6
+        assert loss_value == pytest.approx(float(items.mean()), rel=1e-4)
 
     def test_the_reference_pass_leaves_no_trace(self, mixer):
         """dwhs listens to the reference voice: running statistics and what is drawn are as without it."""
@@ -203,7 +203,9 @@ class TestTask:
         seen = []
         task = task_of(mixer, "dwhs")
         task.model.tracker.dropout.p = 0.0
-        monkeypatch.setattr(task.weighting, "weights", lambda told: seen.append(told) or (told.pitch, told.pitch))
+        monkeypatch.setattr(
+            task.weighting, "weights", lambda losses: seen.append(losses) or (losses.pitch, losses.pitch)
+        )
         sources, rows, trust, f0_hz, f0_trust, first = batch(task)
         task.losses(task.model, (sources, rows, trust, f0_hz, f0_trust, first))
         with joint_module.still_norms(task.model.tracker), torch.no_grad():
@@ -224,8 +226,8 @@ class TestTask:
     def test_batches_depend_on_the_step_alone(self, mixer):
         whole = [next(task_of(mixer).batches(0, start)) for start in range(3)]
         stream = task_of(mixer, workers=1).batches(0, 0)
-        for given in whole:
-            assert all(torch.equal(a, b) for a, b in zip(given, next(stream), strict=True))
+        for step_batch in whole:
+            assert all(torch.equal(a, b) for a, b in zip(step_batch, next(stream), strict=True))
 
 
 class TestAccuracies:
@@ -235,12 +237,14 @@ class TestAccuracies:
         rng = np.random.default_rng(0)
         model = pitch_models.tracker("rmvpe")
         truth = rng.choice([0.0, 150.0, 200.0, 330.0], 400)
-        heard = np.where(rng.random(400) < 0.3, truth * 2, truth)
-        posteriors = targets(np.where(heard > 0, heard, 100.0), model.cents.numpy()) * rng.uniform(0.1, 0.9, (400, 1))
+        estimated = np.where(rng.random(400) < 0.3, truth * 2, truth)
+        posteriors = targets(np.where(estimated > 0, estimated, 100.0), model.cents.numpy()) * rng.uniform(
+            0.1, 0.9, (400, 1)
+        )
         logits = torch.from_numpy(np.log(posteriors.clip(1e-6) / (1 - posteriors.clip(1e-6)))).float()
         figures = track.accuracies([(logits[None], torch.from_numpy(truth[None]).float(), torch.ones(1, 400))], model)
         voiced = posteriors.max(1) >= figures["threshold"] - 1e-6
-        estimate = np.where(heard > 0, heard, 100.0) * np.where(voiced, 1, -1)
+        estimate = np.where(estimated > 0, estimated, 100.0) * np.where(voiced, 1, -1)
         time = 0.01 * np.arange(400)
         theirs = mir_eval.melody.evaluate(time, truth, time, estimate)
         assert figures["rpa"] == pytest.approx(theirs["Raw Pitch Accuracy"], abs=1e-9)
@@ -248,8 +252,8 @@ class TestAccuracies:
 
     def test_frames_of_little_trust_are_not_judged(self):
         model = pitch_models.tracker("rmvpe")
-        given = (torch.zeros(1, 3, 360), torch.full((1, 3), 100.0), torch.tensor([[0.9, 0.0, 0.5]]))
-        assert track.accuracies([given], model) == {}
+        batch_ = (torch.zeros(1, 3, 360), torch.full((1, 3), 100.0), torch.tensor([[0.9, 0.0, 0.5]]))
+        assert track.accuracies([batch_], model) == {}
 
 
 class TestRun:
@@ -274,32 +278,32 @@ class TestRun:
         train_joint(songs, path, overrides=QUICK, running=running(tmp_path))
         _, voice, band = aligned_songs.song(3)
         soundfile.write(tmp_path / "song.wav", voice + band, 8000)
-        done = separate(tmp_path / "song.wav", tmp_path / "out", weights_uri=path, quiet=True)
-        heard, rate = soundfile.read(tmp_path / "out" / "song" / "vocals.wav")
-        assert rate == 8000 and len(heard) == len(voice) and heard.any()
-        assert done["weights"]["uri"] == "file:cascade.safetensors"
+        result = separate(tmp_path / "song.wav", tmp_path / "out", weights_uri=path, quiet=True)
+        audio, rate = soundfile.read(tmp_path / "out" / "song" / "vocals.wav")
+        assert rate == 8000 and len(audio) == len(voice) and audio.any()
+        assert result["weights"]["uri"] == "file:cascade.safetensors"
 
     def test_a_killed_run_ends_where_an_unbroken_one_does(self, songs, tmp_path, monkeypatch):
         """Bit by bit, the state of dwa (of passes of two or three steps) and what is dropped included."""
-        given = [*QUICK, "joint.weighting=dwa", "loop.examples=48", "tracker.options.dropout=0.5"]
-        whole = train_joint(songs, tmp_path / "whole.safetensors", overrides=given, running=running(tmp_path))
+        settings = [*QUICK, "joint.weighting=dwa", "loop.examples=48", "tracker.options.dropout=0.5"]
+        whole = train_joint(songs, tmp_path / "whole.safetensors", overrides=settings, running=running(tmp_path))
         real, count = JointTask.losses, iter(range(100))
 
-        def dying(self, model, given, totals=None):
+        def dying(self, model, settings, totals=None):
             if next(count) == 7:
                 raise KeyboardInterrupt
-            return real(self, model, given, totals)
+            return real(self, model, settings, totals)
 
         monkeypatch.setattr(JointTask, "losses", dying)
         with pytest.raises(KeyboardInterrupt):
-            train_joint(songs, tmp_path / "broken.safetensors", overrides=given, running=running(tmp_path))
+            train_joint(songs, tmp_path / "broken.safetensors", overrides=settings, running=running(tmp_path))
         torch.rand(5)  # whatever happened since
-        broken = train_joint(songs, tmp_path / "broken.safetensors", overrides=given, running=running(tmp_path))
+        broken = train_joint(songs, tmp_path / "broken.safetensors", overrides=settings, running=running(tmp_path))
         assert broken["history"] == whole["history"]
-        one, other = tensors(tmp_path / "whole.safetensors"), tensors(tmp_path / "broken.safetensors")
-        assert all(torch.equal(one[key], other[key]) for key in one)
+        first, second = tensors(tmp_path / "whole.safetensors"), tensors(tmp_path / "broken.safetensors")
+        assert all(torch.equal(first[key], second[key]) for key in first)
         assert not list(tmp_path.glob("*.checkpoint"))
-        again = train_joint(songs, tmp_path / "broken.safetensors", overrides=given, running=running(tmp_path))
+        again = train_joint(songs, tmp_path / "broken.safetensors", overrides=settings, running=running(tmp_path))
         assert again["seconds"] == 0 and again["metrics"] == whole["metrics"]
 
     def test_parts_start_from_weights_of_their_own(self, songs, tmp_path):
@@ -314,11 +318,11 @@ class TestRun:
             start=Start(first, tracker_path),
             running=running(tmp_path),
         )
-        found = weights.load(joined, kind="cascades").model
-        for part, path, kind in ((found.separator, first, "separators"), (found.tracker, tracker_path, "pitch")):
-            wanted = weights.load(path, kind=kind).model
-            for (name, one), other in zip(part.named_parameters(), wanted.parameters(), strict=True):
-                torch.testing.assert_close(one, other, atol=1e-6, rtol=0, msg=name)
+        cascade = weights.load(joined, kind="cascades").model
+        for part, path, kind in ((cascade.separator, first, "separators"), (cascade.tracker, tracker_path, "pitch")):
+            expected = weights.load(path, kind=kind).model
+            for (name, parameter), other in zip(part.named_parameters(), expected.parameters(), strict=True):
+                torch.testing.assert_close(parameter, other, atol=1e-6, rtol=0, msg=name)
         assert card["init_separator"]["uri"] == "file:first.safetensors"
         assert card["init_tracker"]["uri"] == "file:tracker.safetensors"
 
@@ -389,9 +393,9 @@ class TestRecipes:
     def test_joint_settings(self):
         both = partial(read_joint, "unet-vocals-small", "rmvpe")
         assert both().config == JointConfig(weighting="uniform", sep_weight=1.0, confidences=True)
-        given = ["joint.weighting=dwa", "joint.sep_weight=0.4", "joint.confidences=false"]
-        given += ["tracker.blur=false", "seed=3"]
-        read = both(given)
+        settings = ["joint.weighting=dwa", "joint.sep_weight=0.4", "joint.confidences=false"]
+        settings += ["tracker.blur=false", "seed=3"]
+        read = both(settings)
         assert read.config == JointConfig(weighting="dwa", sep_weight=0.4, confidences=False)
         assert (read.tracker.blur, read.tracker.seed, read.separator.seed) == (False, 0, 3)
 
@@ -402,10 +406,10 @@ class TestCommands:
 
     def test_joint(self, songs, tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        given = [word for text in QUICK if "examples=24" not in text for word in ("--set", text)]
+        options = [word for text in QUICK if "examples=24" not in text for word in ("--set", text)]
         result = self.run(
             "train-separator", songs, "-o", tmp_path / "a.safetensors", "--joint=rmvpe", "--weighting=uniform",
-            "--sep-weight=1.2", "--examples=8", "--workers=0", "--json", "-q", *given,
+            "--sep-weight=1.2", "--examples=8", "--workers=0", "--json", "-q", *options,
         )  # fmt: skip
         assert result.exit_code == 0, result.output
         report = json.loads(result.stdout)
@@ -415,10 +419,10 @@ class TestCommands:
 
     def test_tracker(self, songs, tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        given = [word for text in QUICK_TRACKER if "examples=24" not in text for word in ("--set", text)]
+        options = [word for text in QUICK_TRACKER if "examples=24" not in text for word in ("--set", text)]
         result = self.run(
             "train-tracker", songs, "-o", tmp_path / "a.safetensors", "--examples=8", "--workers=0", "--json", "-q",
-            *given,
+            *options,
         )  # fmt: skip
         assert result.exit_code == 0, result.output
         assert json_page.disagreements("train-tracker", json.loads(result.stdout)) == []
@@ -441,12 +445,12 @@ class TestClasses:
         """Songs of vocals and other, and one of a mixture alone, all with f0."""
         for number in range(4):
             f0_hz, voice, band = aligned_songs.song(number, seconds=2)
-            place = tmp_path / "songs" / f"song{number}"
-            place.mkdir(parents=True)
+            song_folder = tmp_path / "songs" / f"song{number}"
+            song_folder.mkdir(parents=True)
             parts = {"vocals": voice, "other": band} if number < 3 else {"mixture": voice + band}
             for name, sound in parts.items():
-                soundfile.write(place / f"{name}.wav", sound, 8000)
-            f0_labels.write(F0Track.of(f0_hz, aligned_songs.HOP), place / "f0.csv", "stemclean")
+                soundfile.write(song_folder / f"{name}.wav", sound, 8000)
+            f0_labels.write(F0Track.of(f0_hz, aligned_songs.HOP), song_folder / "f0.csv", "stemclean")
         return tmp_path / "songs"
 
     @pytest.mark.parametrize("labels", [None, ["vocals", "other"]])
@@ -466,13 +470,13 @@ class TestClasses:
         four = scan(folder, quiet=True)
         path = manifest.write(four, folder / "songs.json")
         overrides = [text.replace("=24", "=4") if "loop.examples" in text else text for text in QUICK]
-        given = {"labels": ["vocals", "other"], "overrides": overrides, "running": running(tmp_path)}
-        card = train_joint(path, tmp_path / "a.safetensors", **given)
+        options = {"labels": ["vocals", "other"], "overrides": overrides, "running": running(tmp_path)}
+        card = train_joint(path, tmp_path / "a.safetensors", **options)
         assert [(s["path"], s["reason"]) for s in card["skipped"]] == [("song3/mixture.wav", "mixture")]
 
     def test_one_class_and_mixtures_are_told_by_all_that_mixtures_hold(self, songs):
-        known, _ = load(songs, quiet=True)
-        kept = known.with_stems([stem for stem in known.stems if stem.labels != ["other"]])
+        data, _ = load(songs, quiet=True)
+        kept = data.with_stems([stem for stem in data.stems if stem.labels != ["other"]])
         assert _classes(kept, None, None) == ("vocals", "other")
 
 

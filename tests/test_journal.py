@@ -65,7 +65,7 @@ def test_a_damaged_line_is_set_aside_and_the_others_count(tmp_path, capsys):
     output = tmp_path / "refined.json"
     path = killed(output, stem("a"), stem("b"), stem("c"))
     lines = path.read_bytes().splitlines(keepends=True)
-    told = json.loads(lines[1])["told"]
+    document = json.loads(lines[1])["told"]
     damaged = [
         b'{"key": "1", "stem": {"id": 3}}\n',
         b"\xff\xfe\n",
@@ -74,9 +74,9 @@ def test_a_damaged_line_is_set_aside_and_the_others_count(tmp_path, capsys):
         lines[1][:50] + b"\n",
         lines[1].replace(b'"drums"', b'"drumz"'),  # which can still be read
         lines[1].replace(b"44100", b"44101"),
-        json.dumps(told).encode() + b"\n",
-        journals.sealed({**told, "stem": {"id": "b"}}).encode(),
-        journals.sealed([told]).encode(),
+        json.dumps(document).encode() + b"\n",
+        journals.sealed({**document, "stem": {"id": "b"}}).encode(),
+        journals.sealed([document]).encode(),
     ]
     path.write_bytes(b"".join([lines[0], *damaged, lines[2]]))
     with Journal(output, 1) as journal:

@@ -43,22 +43,22 @@ def write(path, seconds, silent=()):
 
 def test_silent_windows_have_no_weight_and_no_say(tmp_path, model):
     path = write(tmp_path / "a.wav", 20, silent=[(6, 14)])
-    heard = Judge(model)(Judge(model).recording(path, 20.0))
-    starts = np.arange(len(heard.weights)) * HOP / RATE
+    judgement = Judge(model)(Judge(model).recording(path, 20.0))
+    starts = np.arange(len(judgement.weights)) * HOP / RATE
     inside = (starts >= 6.5) & (starts + SEGMENT / RATE <= 13.5)
-    assert inside.any() and not heard.weights[inside].any()
-    assert heard.weights[0] == pytest.approx(SEGMENT / RATE)
-    loud = heard.weights > 0
-    assert np.allclose(heard.mean(), np.average(heard.windows[loud], axis=0, weights=heard.weights[loud]))
-    over_time = heard.over_time()
+    assert inside.any() and not judgement.weights[inside].any()
+    assert judgement.weights[0] == pytest.approx(SEGMENT / RATE)
+    loud = judgement.weights > 0
+    assert np.allclose(judgement.mean(), np.average(judgement.windows[loud], axis=0, weights=judgement.weights[loud]))
+    over_time = judgement.over_time()
     assert np.isnan(over_time[int(10 * RATE / HOP)]).all() and np.isfinite(over_time[0]).all()
-    assert -30 < heard.loudness_lufs < -10 and -10 < heard.peak_dbfs < 0
+    assert -30 < judgement.loudness_lufs < -10 and -10 < judgement.peak_dbfs < 0
 
 
 def test_silence_is_no_sound(tmp_path, model):
-    heard = Judge(model)(Judge(model).recording(write(tmp_path / "a.wav", 4, silent=[(0, 4)]), 4.0))
-    assert not heard.weights.any() and not heard.mean().any()
-    assert heard.loudness_lufs is None and heard.peak_dbfs is None
+    judgement = Judge(model)(Judge(model).recording(write(tmp_path / "a.wav", 4, silent=[(0, 4)]), 4.0))
+    assert not judgement.weights.any() and not judgement.mean().any()
+    assert judgement.loudness_lufs is None and judgement.peak_dbfs is None
 
 
 @pytest.mark.parametrize("plain", [True, False])
@@ -68,14 +68,14 @@ def test_joined_sound_is_judged_as_a_file_without_the_silence_is(tmp_path, model
     sound, _ = soundfile.read(path)
     soundfile.write(tmp_path / "b.wav", np.concatenate([sound[: 6 * RATE], sound[14 * RATE :]]), RATE, subtype="PCM_16")
     judge, active = Judge(model), [(0.0, 6.0), (14.0, 20.0)]
-    heard = judge(judge.recording(path, 20.0), active=active, plain=plain, joined=True)
+    judgement = judge(judge.recording(path, 20.0), active=active, plain=plain, joined=True)
     alone = judge(judge.recording(tmp_path / "b.wav", 12.0), active=[(0.0, 12.0)], plain=plain, joined=True)
-    assert heard.windows == pytest.approx(alone.windows, abs=1e-6)
-    whole = np.arange(len(heard.windows)) * HOP + SEGMENT <= 12 * RATE
-    assert heard.weights == pytest.approx(np.where(whole, SEGMENT / RATE, 0)) and whole.sum() == 13
-    assert heard.mean() == pytest.approx(heard.windows[whole].mean(0))
-    assert heard.active == [(0, 6 * RATE), (14 * RATE, 20 * RATE)] and heard.num_samples == 20 * RATE
-    over_time, steps = heard.over_time(), (np.arange(27) * HOP + HOP // 2) / RATE
+    assert judgement.windows == pytest.approx(alone.windows, abs=1e-6)
+    whole = np.arange(len(judgement.windows)) * HOP + SEGMENT <= 12 * RATE
+    assert judgement.weights == pytest.approx(np.where(whole, SEGMENT / RATE, 0)) and whole.sum() == 13
+    assert judgement.mean() == pytest.approx(judgement.windows[whole].mean(0))
+    assert judgement.active == [(0, 6 * RATE), (14 * RATE, 20 * RATE)] and judgement.num_samples == 20 * RATE
+    over_time, steps = judgement.over_time(), (np.arange(27) * HOP + HOP // 2) / RATE
     silent = (steps >= 6) & (steps < 14)
     assert len(over_time) == 27 and np.isnan(over_time[silent]).all() and silent.sum() == 11
     assert over_time[:8] == pytest.approx(alone.over_time()[:8])  # the middles of these lie before 6 s
@@ -86,18 +86,18 @@ def test_joined_sound_is_judged_as_a_file_without_the_silence_is(tmp_path, model
 @pytest.mark.parametrize("seconds", [0.2, 1.0, 2.9])
 def test_joined_sound_shorter_than_a_window_is_one_window(tmp_path, model, seconds):
     judge = Judge(model)
-    heard = judge(judge.recording(write(tmp_path / "a.wav", 5), 5.0), active=[(1.0, 1.0 + seconds)], joined=True)
-    assert heard.weights[0] == pytest.approx(seconds, abs=1e-4) and not heard.weights[1:].any()
-    assert heard.mean() == pytest.approx(heard.windows[0])
+    judgement = judge(judge.recording(write(tmp_path / "a.wav", 5), 5.0), active=[(1.0, 1.0 + seconds)], joined=True)
+    assert judgement.weights[0] == pytest.approx(seconds, abs=1e-4) and not judgement.weights[1:].any()
+    assert judgement.mean() == pytest.approx(judgement.windows[0])
 
 
 @pytest.mark.parametrize("seconds", [0.2, 1.0, 2.9, 3.1, 7.0])
 def test_any_length_is_judged(tmp_path, model, seconds):
     path = write(tmp_path / "a.wav", seconds)
     for plain in (False, True):
-        heard = Judge(model)(Judge(model).recording(path, seconds), plain=plain)
-        assert len(heard.windows) == count_windows(round(seconds * RATE), HOP) >= 1
-        assert np.isfinite(heard.mean()).all() and heard.weights.any()
+        judgement = Judge(model)(Judge(model).recording(path, seconds), plain=plain)
+        assert len(judgement.windows) == count_windows(round(seconds * RATE), HOP) >= 1
+        assert np.isfinite(judgement.mean()).all() and judgement.weights.any()
 
 
 def test_the_level_of_the_file_does_not_matter(tmp_path, model):
@@ -139,8 +139,8 @@ def test_active_seconds_are_what_counting_gives(cuts, num_samples):
 def test_single_hits_far_apart_are_no_silence(tmp_path, model):
     """A hit of 0.1 s every five seconds fills no window by a quarter, and is loud all the same."""
     silent = [(5 * hit + 0.1, 5 * hit + 5.0) for hit in range(4)]
-    heard = Judge(model)(Judge(model).recording(write(tmp_path / "a.wav", 20, silent=silent), 20.0))
-    assert heard.weights.any() and (heard.weights < 0.25 * SEGMENT / RATE).all()
+    judgement = Judge(model)(Judge(model).recording(write(tmp_path / "a.wav", 20, silent=silent), 20.0))
+    assert judgement.weights.any() and (judgement.weights < 0.25 * SEGMENT / RATE).all()
 
 
 def test_a_moment_is_scored_by_the_windows_in_whose_middle_it_lies():
@@ -148,23 +148,23 @@ def test_a_moment_is_scored_by_the_windows_in_whose_middle_it_lies():
     windows = np.array([[0.0], [0.0], [0.9], [0.9], [0.9], [0.9]])
     weights = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
     nothing = np.full((6, 1), np.nan)
-    heard = judging.Judgement(
+    judgement = judging.Judgement(
         windows, nothing, np.ones(6), weights, [(0, 9 * HOP)], RATE, HOP, SEGMENT, 9 * HOP, None, None
     )
     # step 3 lies in the middle of windows 1 and 2; steps 0 and 6 of none that is active; steps 7 and 8 are not heard
     expected = [0.0, 0.0, 0.0, 0.45, 0.9, 0.9, 0.9, np.nan, np.nan]
-    assert heard.over_time()[:, 0] == pytest.approx(expected, nan_ok=True)
+    assert judgement.over_time()[:, 0] == pytest.approx(expected, nan_ok=True)
 
 
 def test_levels_of_a_stem_are_those_of_its_windows_by_their_power():
     """A class at -10 dB in a loud window and at -40 dB in a soft one has -10 dB less the soft one's small part."""
     windows = np.array([[1.0, 1.0], [1.0, 0.0]])
     levels = np.array([[0.0, -10.0], [0.0, -40.0]])
-    heard = judging.Judgement(
+    judgement = judging.Judgement(
         windows, levels, np.array([0.9, 0.1]), np.ones(2), [(0, 5 * HOP)], RATE, HOP, SEGMENT, 5 * HOP, None, None
     )
-    assert heard.stem_levels() == pytest.approx([0.0, 10 * np.log10(0.09)], abs=0.01)
-    over_time = heard.levels_over_time()
+    assert judgement.stem_levels() == pytest.approx([0.0, 10 * np.log10(0.09)], abs=0.01)
+    over_time = judgement.levels_over_time()
     assert over_time.shape == (5, 2)
     assert over_time[0] == pytest.approx([0.0, -10.0])  # the first window alone
     assert over_time[1] == pytest.approx([0.0, 10 * np.log10(0.09)], abs=0.01)  # both
@@ -177,11 +177,11 @@ def test_a_level_of_what_is_there_if_at_all_counts_by_its_score(tells_cells):
     model = SimpleNamespace(
         tells_cells=tells_cells, logits=lambda outputs: outputs[..., :1], levels_db=lambda outputs: outputs[..., 1:]
     )
-    told = judging.levels_of(model, torch.tensor([[0.0, -10.0]]))
-    assert float(told) == pytest.approx(-10 if tells_cells else -13.01, abs=0.01)
+    levels_db = judging.levels_of(model, torch.tensor([[0.0, -10.0]]))
+    assert float(levels_db) == pytest.approx(-10 if tells_cells else -13.01, abs=0.01)
 
 
 def test_without_a_level_head_there_are_no_levels(tmp_path, model):
-    heard = Judge(model)(Judge(model).recording(write(tmp_path / "a.wav", 5), 5.0))
-    assert np.isnan(heard.stem_levels()).all() and np.isnan(heard.levels_over_time()).all()
-    assert np.allclose(10 * np.log10(heard.power[:2]), -20, atol=0.2)  # white noise at 0.1 RMS
+    judgement = Judge(model)(Judge(model).recording(write(tmp_path / "a.wav", 5), 5.0))
+    assert np.isnan(judgement.stem_levels()).all() and np.isnan(judgement.levels_over_time()).all()
+    assert np.allclose(10 * np.log10(judgement.power[:2]), -20, atol=0.2)  # white noise at 0.1 RMS

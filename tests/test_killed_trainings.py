@@ -31,12 +31,12 @@ def words_of(job: list[str]) -> list[str]:
     return [part for word in job for part in (["--set", word] if "=" in word and word[0] != "-" else [word])]
 
 
-def tree(place: Path) -> dict[str, bytes | None]:
+def tree(folder: Path) -> dict[str, bytes | None]:
     """All that a run leaves; of the cache, whose entries say when they were used, the names."""
     return {
-        path.relative_to(place).as_posix(): None if part == "cache" else path.read_bytes()
+        path.relative_to(folder).as_posix(): None if part == "cache" else path.read_bytes()
         for part in ("out", "cache", "tmp")
-        for path in sorted((place / part).rglob("*"))
+        for path in sorted((folder / part).rglob("*"))
         if path.is_file()
     }
 
@@ -49,14 +49,14 @@ def test_nobody_can_tell(verb: str, tmp_path: Path) -> None:
     whole = cli_process.run(words_of(JOBS[verb]), tmp_path / "undisturbed")
     assert whole.ended() == 0, whole.stderr
     rng = random.Random(f"killed {verb}")
-    runs, place, moments = [whole], tmp_path / "killed", whole.moments
+    runs, folder, moments = [whole], tmp_path / "killed", whole.moments
     for _ in range(KILLS):
         moment = rng.randrange(moments * 2 // 3)
-        runs.append(cli_process.run(words_of(JOBS[verb]), place, kill_at=moment))
+        runs.append(cli_process.run(words_of(JOBS[verb]), folder, kill_at=moment))
         assert runs[-1].ended() == -9, (moment, runs[-1].stderr)
         moments -= moment  # it has that many at least
-    runs.append(cli_process.run(words_of(JOBS[verb]), place))
+    runs.append(cli_process.run(words_of(JOBS[verb]), folder))
     assert runs[-1].ended() == 0, runs[-1].stderr
     assert "warning" not in runs[-1].stderr
-    assert tree(place) == tree(whole.place)
+    assert tree(folder) == tree(whole.place)
     assert cli_process.left_of(runs) == []

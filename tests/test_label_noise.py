@@ -21,7 +21,7 @@ K = 4
 CHANCE = 0.5
 
 
-def heard(truth: np.ndarray, rng: np.random.Generator, *, faint: np.ndarray | None = None) -> np.ndarray:
+def noisy_scores(truth: np.ndarray, rng: np.random.Generator, *, faint: np.ndarray | None = None) -> np.ndarray:
     """Calibrated scores at even chances: normal log odds of mean m and variance 2 m are their own likelihood ratio.
 
     With m = 8 one class in fifty is on the wrong side of 0.5. Where ``faint``, a class is as good as not heard.
@@ -44,14 +44,14 @@ def planted(
     return held, truth, np.arange(num_stems) // per_track
 
 
-def known(num_stems: int, seed: int, *, unheard: float = 0.0) -> Reference:
+def known_stems_reference(num_stems: int, seed: int, *, unheard: float = 0.0) -> Reference:
     """Stems of known classes, every other one with bleed; a share of the bleeds is as good as not heard."""
     rng = np.random.default_rng(seed)
     main = np.arange(num_stems) % K
     bleed = np.where(np.arange(num_stems) // K % 2 == 0, (main + 2) % K, -1)
     truth = np.eye(K, dtype=bool)[main] | ((np.arange(K) == bleed[:, None]) & (bleed[:, None] >= 0))
     faint = (np.arange(K) == bleed[:, None]) & (rng.random((num_stems, 1)) < unheard)
-    return Reference(heard(truth, rng, faint=faint), main, bleed, np.arange(num_stems) // 2)
+    return Reference(noisy_scores(truth, rng, faint=faint), main, bleed, np.arange(num_stems) // 2)
 
 
 def by_enumeration(scores: list[float], claimed: list[bool], chance: float) -> dict[tuple[int, ...], float]:
@@ -89,23 +89,27 @@ def test_beliefs_are_bayes_rule_written_out(scores, claimed, chance):
     mine = np.array(scores)[None], np.array(claimed)[None]
     own = tuple(k for k, held in enumerate(claimed) if held)
     assert as_claimed(*mine, chance)[0] == pytest.approx(sets[own], abs=1e-9)
-    what = beliefs(*mine, chance)
-    for row, label in enumerate(what.label):
+    computed = beliefs(*mine, chance)
+    for row, label in enumerate(computed.label):
         absent = {held: p for held, p in sets.items() if label not in held}
-        there = {held: p for held, p in sets.items() if label in held and set(held) - set(own)}
-        assert what.wrong[row] == pytest.approx(sum(absent.values()), abs=1e-9)
-        assert what.bleed[row] == pytest.approx(sum(there.values()), abs=1e-9)
-        assert what.nothing[row] == pytest.approx(sets[()], abs=1e-9)
+        with_bleed = {held: p for held, p in sets.items() if label in held and set(held) - set(own)}
+        assert computed.wrong[row] == pytest.approx(sum(absent.values()), abs=1e-9)
+        assert computed.bleed[row] == pytest.approx(sum(with_bleed.values()), abs=1e-9)
+        assert computed.nothing[row] == pytest.approx(sets[()], abs=1e-9)
         for other in set(range(4)) - set(own):
-            assert what.instead[row, other] == pytest.approx(sum(p for h, p in absent.items() if other in h), abs=1e-9)
-            assert what.beside[row, other] == pytest.approx(sum(p for h, p in there.items() if other in h), abs=1e-9)
+            assert computed.instead[row, other] == pytest.approx(
+                sum(p for h, p in absent.items() if other in h), abs=1e-9
+            )
+            assert computed.beside[row, other] == pytest.approx(
+                sum(p for h, p in with_bleed.items() if other in h), abs=1e-9
+            )
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.4, 0.6])
 def test_planted_swaps_are_counted(rate):
     claimed, truth, tracks = planted(800, rate)
-    scores = heard(truth, np.random.default_rng(1))
-    reference = known(400, 2)
+    scores = noisy_scores(truth, np.random.default_rng(1))
+    reference = known_stems_reference(400, 2)
     for estimate in (
         prior_shift(scores, claimed, tracks, chance=CHANCE, draws=0),
         adjusted(scores, claimed, tracks, reference, chance=CHANCE, draws=0),
@@ -127,7 +131,7 @@ def test_scores_that_are_too_timid_mislead_their_mean_and_not_the_adjusted_rates
     def timid(scores: np.ndarray) -> np.ndarray:
         return expit(0.1 * logit(np.clip(scores, 1e-9, 1 - 1e-9)))
 
-    scores, plain = timid(heard(truth, np.random.default_rng(1))), known(400, 2)
+    scores, plain = timid(noisy_scores(truth, np.random.default_rng(1))), known_stems_reference(400, 2)
     reference = Reference(timid(plain.scores), plain.main, plain.bleed, plain.track)
     assert (1 - scores[claimed]).mean() > 0.3  # the mean of calibrated probabilities, had they been calibrated
     estimate = adjusted(scores, claimed, tracks, reference, chance=CHANCE, draws=0)
@@ -138,9 +142,11 @@ def test_bleed_that_is_not_heard_is_counted_by_what_is_known_of_the_classifier()
     claimed, truth, tracks = planted(800, 0.0, 0.4)
     rng = np.random.default_rng(3)
     unheard = (truth & ~claimed) & (rng.random((800, 1)) < 0.5)
-    scores = heard(truth, rng, faint=unheard)
+    scores = noisy_scores(truth, rng, faint=unheard)
     # 160 heard of 320, and 100 of 200 in the reference: +-4 points each for one standard deviation, of a rate of 40
-    with_reference = adjusted(scores, claimed, tracks, known(400, 4, unheard=0.5), chance=CHANCE, draws=0)
+    with_reference = adjusted(
+        scores, claimed, tracks, known_stems_reference(400, 4, unheard=0.5), chance=CHANCE, draws=0
+    )
     assert with_reference.all_bleed[0] == pytest.approx(0.4, abs=0.08)
     assert with_reference.all_wrong[0] < 0.02
     assert prior_shift(scores, claimed, tracks, chance=CHANCE, draws=0).all_bleed[0] < 0.25
@@ -151,7 +157,7 @@ def test_a_stem_may_claim_several_classes_and_lose_one():
     claimed = np.tile([False, True, True, False], (400, 1))
     truth = claimed.copy()
     truth[:120, 2] = False
-    estimate = prior_shift(heard(truth, rng), claimed, np.arange(400), chance=CHANCE, draws=0)
+    estimate = prior_shift(noisy_scores(truth, rng), claimed, np.arange(400), chance=CHANCE, draws=0)
     assert estimate.wrong[1:3, 0] == pytest.approx([0.0, 0.3], abs=0.04)  # one stem in fifty is heard wrong, both ways
     assert np.isnan(estimate.wrong[[0, 3]]).all() and estimate.claims.tolist() == [0, 400, 400, 0]
     assert np.nanmax(estimate.found[2, [0, 3], 0]) < 0.02  # nothing else is there
@@ -163,7 +169,7 @@ def test_cleanlab_counts_alike_where_the_classes_are_easily_told():
         warnings.simplefilter("ignore")  # of what cleanlab imports
         count = pytest.importorskip("cleanlab.count", reason="cleanlab comes with the extra dev")
     claimed, truth, tracks = planted(800, 0.2)
-    scores = heard(truth, np.random.default_rng(1))
+    scores = noisy_scores(truth, np.random.default_rng(1))
     joint = count.estimate_joint(claimed.argmax(1), scores / scores.sum(1, keepdims=True))
     # Both hear the same stems; confident learning leaves out those below its thresholds, a few in a hundred.
     assert 1 - np.trace(joint) == pytest.approx(
@@ -191,7 +197,7 @@ def test_stems_of_one_track_are_no_independent_draws():
     tracks = np.arange(240) // 12
     truth = claimed.copy()
     truth[tracks < 5] = np.roll(claimed[tracks < 5], 1, axis=1)
-    scores = heard(truth, np.random.default_rng(6))
+    scores = noisy_scores(truth, np.random.default_rng(6))
     lumped = prior_shift(scores, claimed, tracks, chance=CHANCE, draws=100).all_wrong
     spread = prior_shift(scores, claimed, np.arange(240), chance=CHANCE, draws=100).all_wrong
     assert lumped[0] == pytest.approx(spread[0], abs=1e-9)
@@ -200,9 +206,11 @@ def test_stems_of_one_track_are_no_independent_draws():
 
 def test_a_small_reference_makes_wide_intervals():
     claimed, truth, tracks = planted(1200, 0.2)
-    scores = heard(truth, np.random.default_rng(1))
+    scores = noisy_scores(truth, np.random.default_rng(1))
     small, large = (
-        adjusted(scores, claimed, tracks, known(size, 2, unheard=0.5), chance=CHANCE, draws=100).all_bleed
+        adjusted(
+            scores, claimed, tracks, known_stems_reference(size, 2, unheard=0.5), chance=CHANCE, draws=100
+        ).all_bleed
         for size in (16, 400)
     )
     assert np.ptp(small[1:]) > np.ptp(large[1:])
@@ -213,8 +221,8 @@ def test_a_small_reference_makes_wide_intervals():
 def test_names_and_order_decide_nothing(order, seed):
     """Classes in another order give the same rates in that order, and stems in another order the same rates."""
     claimed, truth, tracks = planted(60, 0.3, 0.2, seed=seed)
-    scores = heard(truth, np.random.default_rng(seed))
-    reference = known(40, seed)
+    scores = noisy_scores(truth, np.random.default_rng(seed))
+    reference = known_stems_reference(40, seed)
     shuffled = np.random.default_rng(seed).permutation(60)
     position = np.argsort(order)
     moved = Reference(
@@ -235,7 +243,7 @@ def test_names_and_order_decide_nothing(order, seed):
 
 
 @pytest.mark.parametrize(
-    ("scores", "claimed", "tracks", "said"),
+    ("scores", "claimed", "tracks", "message"),
     [
         ([[0.5, 0.5]], [[True, False], [True, False]], ["a"], "shape"),
         ([[0.5, 0.5]], [[True, False]], ["a", "b"], "shape"),
@@ -244,8 +252,8 @@ def test_names_and_order_decide_nothing(order, seed):
         ([[0.5, np.nan]], [[True, False]], ["a"], "not numbers"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(scores, claimed, tracks, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_cannot_be_meant_is_refused(scores, claimed, tracks, message):
+    with pytest.raises(ValueError, match=message):
         prior_shift(np.array(scores), np.array(claimed), tracks, chance=CHANCE)
 
 
@@ -254,12 +262,12 @@ def loud_and_soft(rate: float, loud: float) -> tuple[np.ndarray, ...]:
     claimed, truth, tracks = planted(800, 0.1, rate)
     rng = np.random.default_rng(5)
     faint = truth & ~claimed & np.roll(claimed, 2, axis=1) & (rng.random((800, 1)) >= loud)
-    return claimed, truth, tracks, heard(truth, rng, faint=faint)
+    return claimed, truth, tracks, noisy_scores(truth, rng, faint=faint)
 
 
-def measured_in(claimed: np.ndarray, truth: np.ndarray, known: np.ndarray) -> Measured:
-    there = (truth & claimed).any(1)
-    return Measured(known, truth & ~claimed & (known & there)[:, None])
+def measured_in(claimed: np.ndarray, truth: np.ndarray, has_measurement: np.ndarray) -> Measured:
+    claim_present = (truth & claimed).any(1)
+    return Measured(has_measurement, truth & ~claimed & (has_measurement & claim_present)[:, None])
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 0.6])
@@ -268,7 +276,7 @@ def test_measured_bleed_is_counted_and_not_estimated(rate, with_reference):
     claimed, truth, tracks, scores = loud_and_soft(rate, 0.2)
     measured = measured_in(claimed, truth, np.ones(800, bool))
     if with_reference:
-        estimate = adjusted(scores, claimed, tracks, known(400, 2), chance=CHANCE, measured=measured)
+        estimate = adjusted(scores, claimed, tracks, known_stems_reference(400, 2), chance=CHANCE, measured=measured)
     else:
         estimate = prior_shift(scores, claimed, tracks, chance=CHANCE, measured=measured)
     assert estimate.all_bleed[0] == pytest.approx(measured.beside.any(1).mean(), abs=0.005)
@@ -283,7 +291,7 @@ def test_measured_bleed_is_counted_and_not_estimated(rate, with_reference):
 
 def test_measured_stems_tell_what_the_classifier_makes_of_bleed_in_the_others():
     claimed, truth, tracks, scores = loud_and_soft(0.4, 0.9)
-    reference = known(400, 2, unheard=0.6)  # made of softer bleed than this dataset has
+    reference = known_stems_reference(400, 2, unheard=0.6)  # made of softer bleed than this dataset has
     some = tracks % 2 == 0
     measured = measured_in(claimed, truth, some)
     bleeds = ((truth & claimed).any(1) & (truth & ~claimed).any(1)).mean()
@@ -299,17 +307,21 @@ def test_what_stands_alone_is_estimated_from_itself_and_not_from_the_measured():
     claimed, truth, tracks = planted(800, 0.0, 1.0)
     compared = np.arange(800) < 400
     truth[compared] = claimed[compared]
-    scores = heard(truth, np.random.default_rng(7))
+    scores = noisy_scores(truth, np.random.default_rng(7))
     measured = measured_in(claimed, truth, compared)
-    estimate = adjusted(scores, claimed, tracks, known(400, 2), chance=CHANCE, draws=0, measured=measured)
+    estimate = adjusted(
+        scores, claimed, tracks, known_stems_reference(400, 2), chance=CHANCE, draws=0, measured=measured
+    )
     assert estimate.all_bleed[0] == pytest.approx(0.5, abs=0.04)
 
 
 def test_what_was_measured_beside_a_claim_proves_it_whatever_the_scores_say():
     claimed, _, tracks = planted(80, 0.0)
-    scores = heard(np.roll(claimed, 1, axis=1), np.random.default_rng(3))  # every claim sounds wrong
+    scores = noisy_scores(np.roll(claimed, 1, axis=1), np.random.default_rng(3))  # every claim sounds wrong
     measured = Measured(np.ones(80, bool), np.roll(claimed, 2, axis=1))
-    estimate = adjusted(scores, claimed, tracks, known(80, 2), chance=CHANCE, draws=0, measured=measured)
+    estimate = adjusted(
+        scores, claimed, tracks, known_stems_reference(80, 2), chance=CHANCE, draws=0, measured=measured
+    )
     assert (estimate.all_wrong[0], estimate.all_bleed[0]) == (0.0, 1.0)
 
 
@@ -319,9 +331,9 @@ def test_wrong_claims_are_told_from_bleed_the_better_for_what_was_measured(rate)
     claimed, truth, tracks = planted(800, rate, 0.3)
     rng = np.random.default_rng(9)
     lost = claimed & (truth & ~claimed).any(1)[:, None] & (rng.random((800, 1)) < 0.5)  # the bleed drowns the claim
-    scores = heard(truth & ~lost, rng)
+    scores = noisy_scores(truth & ~lost, rng)
     measured = measured_in(claimed, truth, np.ones(800, bool))
-    reference = known(400, 2)
+    reference = known_stems_reference(400, 2)
     alone = adjusted(scores, claimed, tracks, reference, chance=CHANCE, draws=0)
     knowing = adjusted(scores, claimed, tracks, reference, chance=CHANCE, draws=0, measured=measured)
     assert abs(alone.all_wrong[0] - rate) > 0.1
@@ -336,8 +348,10 @@ def test_measured_stems_whose_claim_sounds_wrong_are_no_reference():
     truth[compared & swapped] = np.roll(claimed, 1, axis=1)[compared & swapped]
     truth[~compared & swapped] |= np.roll(claimed, 2, axis=1)[~compared & swapped]
     measured = measured_in(claimed, truth, compared)
-    scores = heard(truth, rng)
-    estimate = adjusted(scores, claimed, tracks, known(400, 2), chance=CHANCE, draws=0, measured=measured)
+    scores = noisy_scores(truth, rng)
+    estimate = adjusted(
+        scores, claimed, tracks, known_stems_reference(400, 2), chance=CHANCE, draws=0, measured=measured
+    )
     assert estimate.all_bleed[0] == pytest.approx(0.25, abs=0.03)
     assert estimate.all_wrong[0] == pytest.approx(0.25, abs=0.03)
 
@@ -345,24 +359,24 @@ def test_measured_stems_whose_claim_sounds_wrong_are_no_reference():
 def test_a_stem_that_lost_its_claim_and_two_bleeds_at_once_can_be_measured():
     claimed, _, tracks = planted(80, 0.0)
     truth = claimed | np.roll(claimed, 1, axis=1) | np.roll(claimed, 2, axis=1)  # two bleeds each
-    scores = heard(truth, np.random.default_rng(3))
+    scores = noisy_scores(truth, np.random.default_rng(3))
     measured = Measured(np.ones(80, bool), truth & ~claimed)
     for estimate in (
         prior_shift(scores, claimed, tracks, chance=CHANCE, draws=0, measured=measured),
-        adjusted(scores, claimed, tracks, known(80, 2), chance=CHANCE, draws=0, measured=measured),
+        adjusted(scores, claimed, tracks, known_stems_reference(80, 2), chance=CHANCE, draws=0, measured=measured),
     ):
         assert estimate.all_bleed[0] > 0.9 and estimate.all_wrong[0] < 0.1
     lost = Measured(np.ones(80, bool), np.zeros_like(claimed))
-    scores = heard(np.roll(claimed, 1, axis=1), np.random.default_rng(3))
+    scores = noisy_scores(np.roll(claimed, 1, axis=1), np.random.default_rng(3))
     assert prior_shift(scores, claimed, tracks, chance=CHANCE, draws=0, measured=lost).all_wrong[0] > 0.9
 
 
 @pytest.mark.parametrize(
-    ("known_stems", "classes", "said"),
+    ("known_stems", "classes", "message"),
     [(3, K, "do not fit"), (4, 2, "do not fit"), (4, K, "several claims")],
 )
-def test_what_cannot_have_been_measured_is_refused(known_stems, classes, said):
+def test_what_cannot_have_been_measured_is_refused(known_stems, classes, message):
     claimed = np.tile([False, True, True, False], (4, 1))
     measured = Measured(np.ones(known_stems, bool), np.zeros((known_stems, classes), bool))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         prior_shift(np.full((4, K), 0.5), claimed, np.arange(4), chance=CHANCE, measured=measured)

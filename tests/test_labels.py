@@ -119,13 +119,13 @@ SHORT = {"vocals": "v", "bass": "b", "drums": "d", "other": "o", MIXTURE: "m", N
 def judged(name: str) -> tuple[int, list[str], list[str]]:
     """Of a list of names as people write them: how many there are, which are told wrongly, which are missed."""
     lines = (Path(__file__).parent / "names" / name).read_text(encoding="utf-8").splitlines()
-    told = [
+    results = [
         (stem, expected.split("|"), SHORT[FOUR_STEMS.find(stem)])
         for stem, expected in (line.split("\t") for line in lines if not line.startswith("#"))
     ]
-    wrong = [stem for stem, expected, found in told if found not in expected and found in "vbdo"]
-    missed = [stem for stem, expected, found in told if found not in expected and found not in "vbdo"]
-    return len(told), wrong, missed
+    wrong = [stem for stem, expected, label in results if label not in expected and label in "vbdo"]
+    missed = [stem for stem, expected, label in results if label not in expected and label not in "vbdo"]
+    return len(results), wrong, missed
 
 
 @pytest.mark.parametrize("name", ["known.tsv", "held_out.tsv", "multitracks.tsv"])

@@ -13,9 +13,11 @@ def test_levels_keep_the_power_and_learn_the_line():
     planted = rng.uniform(-25, 0, 200)
     fitted = fit_levels(0.5 * planted - 3 + rng.normal(0, 0.1, 200), planted)
     assert fitted.slope == pytest.approx(2, abs=0.02) and fitted.intercept == pytest.approx(6, abs=0.2)
-    told = np.where(np.arange(200) % 5 == 0, rng.uniform(1, 40, 200), 0.8 * planted - 3)  # a fifth taken for the stem
-    told[np.arange(200) % 10 == 1] = -50.0  # and a tenth is not heard at all
-    bent = fit_levels(told, planted)
+    predicted = np.where(
+        np.arange(200) % 5 == 0, rng.uniform(1, 40, 200), 0.8 * planted - 3
+    )  # a fifth taken for the stem
+    predicted[np.arange(200) % 10 == 1] = -50.0  # and a tenth is not heard at all
+    bent = fit_levels(predicted, planted)
     assert bent.slope == pytest.approx(1.25, abs=0.01) and bent.intercept == pytest.approx(3.75, abs=0.1)
     assert bent(np.array([0.0, -50.0]))[1] == pytest.approx(bent(np.array([0.0, -30.0]))[1], abs=0.1)
     assert LevelCalibration(**bent.to_card()).lowest_db == -30
@@ -31,5 +33,5 @@ def test_levels_keep_the_power_and_learn_the_line():
 def test_few_bleeds_teach_nothing_and_neither_does_one_answer():
     assert fit_levels(np.zeros(3), np.full(3, -9.0)) == LevelCalibration()
     planted = np.linspace(-20, 0, 50)
-    for said in (-60.0, -10.0, 5.0):
-        assert fit_levels(np.full(50, said), planted) == LevelCalibration()
+    for level_db in (-60.0, -10.0, 5.0):
+        assert fit_levels(np.full(50, level_db), planted) == LevelCalibration()

@@ -118,14 +118,14 @@ def test_batch_norms_of_averaged_weights_are_measured(tmp_path):
         torch.manual_seed(0)
         return nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
 
-    task, found = Scaled(), {}
+    task, statistics = Scaled(), {}
     for kind in (Scaled, Silent):
         fitted, _ = fit(kind(), normed(), CONFIG, tmp_path / f"{kind.__name__}.checkpoint", quiet=True)
         outputs = [fitted[0](x).detach() for (x, _), _ in zip(task.batches(0, 0), range(norms.BATCHES), strict=False)]
-        wanted = float(torch.stack([one.var() for one in outputs]).mean())
-        found[kind] = float(fitted[1].running_var) / wanted
+        expected = float(torch.stack([one.var() for one in outputs]).mean())
+        statistics[kind] = float(fitted[1].running_var) / expected
     # a mean of the same 24 variances
-    assert found[Scaled] == pytest.approx(1, rel=1e-4)
+    assert statistics[Scaled] == pytest.approx(1, rel=1e-4)
     # 16 numbers a batch, ten of which count: the variance is known to a few parts in a hundred at best
-    assert abs(found[Silent] - 1) > 1e-3
+    assert abs(statistics[Silent] - 1) > 1e-3
     assert fitted[1].momentum == 0.1

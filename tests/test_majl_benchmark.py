@@ -102,7 +102,7 @@ def test_figures_are_those_of_the_definitions(clips, tmp_path):
             return torch.stack([0.75 * mixture, 0.25 * mixture], 1)
 
     model.separator = Shares()
-    found = measuring.measure(model, manifest, root, loudness_lufs=-20.0, threshold=0.5)
+    figures = measuring.measure(model, manifest, root, loudness_lufs=-20.0, threshold=0.5)
     ratios, gains, lengths = [], [], []
     for number in range(1, 4):
         voice, band = (
@@ -112,18 +112,20 @@ def test_figures_are_those_of_the_definitions(clips, tmp_path):
         ratios.append(10 * np.log10((voice**2).sum() / ((0.75 * mixture - voice) ** 2).sum()))
         gains.append(ratios[-1] - 10 * np.log10((voice**2).sum() / (band**2).sum()))
         lengths.append(len(voice))
-    assert found["clips"] == 3 and found["sdr"] == pytest.approx(np.mean(ratios), abs=1e-3)  # 24 bits, five decimals
-    assert found["gnsdr"] == pytest.approx(np.average(gains, weights=lengths), abs=1e-3)
-    assert 0 <= found["rpa"] <= found["rca"] <= 1 and 0 <= found["oa"] <= 1
+    assert figures["clips"] == 3 and figures["sdr"] == pytest.approx(
+        np.mean(ratios), abs=1e-3
+    )  # 24 bits, five decimals
+    assert figures["gnsdr"] == pytest.approx(np.average(gains, weights=lengths), abs=1e-3)
+    assert 0 <= figures["rpa"] <= figures["rca"] <= 1 and 0 <= figures["oa"] <= 1
 
 
 def test_rows_are_done_once_and_seed_by_seed(tmp_path):
-    given = majl.parsed(["songs", str(tmp_path / "out.json"), "--seeds", "2", "--rows", "pipeline", "majl"])
-    done = {"pair": "unet+rmvpe", "split": "singer", "seed": 0, "row": "pipeline"}
-    settings = majl.settings_of(given)
+    arguments = majl.parsed(["songs", str(tmp_path / "out.json"), "--seeds", "2", "--rows", "pipeline", "majl"])
+    finished = {"pair": "unet+rmvpe", "split": "singer", "seed": 0, "row": "pipeline"}
+    settings = majl.settings_of(arguments)
     runs = Runs(tmp_path / "out.json", settings)
-    runs.add(done)
-    left = [(run["seed"], run["row"]) for run in runs.missing(majl.wanted(given))]
+    runs.add(finished)
+    left = [(run["seed"], run["row"]) for run in runs.missing(majl.wanted(arguments))]
     assert left == [(0, "majl"), (1, "pipeline"), (1, "majl")]
     with pytest.raises(SystemExit, match=r"other settings \(examples\)"):
         Runs(tmp_path / "out.json", {**settings, "examples": 7})
@@ -133,16 +135,16 @@ def test_rows_are_done_once_and_seed_by_seed(tmp_path):
     changed = {**settings, "recipes": {pair: {} for pair in settings["recipes"]}}
     with pytest.raises(SystemExit, match=r"other settings \(recipe of unet\+rmvpe\)"):
         Runs(tmp_path / "out.json", changed)
-    assert isinstance(given, argparse.Namespace) and given.rows == ["pipeline", "majl"]
+    assert isinstance(arguments, argparse.Namespace) and arguments.rows == ["pipeline", "majl"]
 
 
 def test_settings_hold_the_recipes(tmp_path):
     """A recipe that changes between two runs of the same command line is told apart."""
     words = ["songs", str(tmp_path / "out.json")]
     pairs = ("unet+rmvpe", "unet+crepe")
-    one, other = (majl.settings_of(majl.parsed([*words, "--pair", pair]))["recipes"][pair] for pair in pairs)
-    assert one["recipe"] == other["recipe"] and one["tracker_recipe"]["architecture"] == "rmvpe"
-    assert one["tracker_recipe"] != other["tracker_recipe"]
+    first, second = (majl.settings_of(majl.parsed([*words, "--pair", pair]))["recipes"][pair] for pair in pairs)
+    assert first["recipe"] == second["recipe"] and first["tracker_recipe"]["architecture"] == "rmvpe"
+    assert first["tracker_recipe"] != second["tracker_recipe"]
 
 
 def test_a_separator_is_found_again_for_the_same_recipes_and_clips_alone(clips, tmp_path):
@@ -168,9 +170,9 @@ def test_loud_mixtures_are_not_clipped(clips, tmp_path):
     loudest = 0.0
     for stem in mixtures:
         parts = [soundfile.read(clips / stem.track / f"{part}.wav")[0] for part in ("vocals", "accompaniment")]
-        heard, summed = soundfile.read(root / stem.path)[0], sum(parts)
+        audio, summed = soundfile.read(root / stem.path)[0], sum(parts)
         loudest = max(loudest, np.abs(summed).max())
-        np.testing.assert_allclose(heard, summed / max(1.0, np.abs(summed).max()), atol=2**-22)  # 24 bits
+        np.testing.assert_allclose(audio, summed / max(1.0, np.abs(summed).max()), atol=2**-22)  # 24 bits
     assert loudest > 1
 
 

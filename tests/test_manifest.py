@@ -22,7 +22,7 @@ ENDINGS = ["m.json", "m.jsonl", "m.jsonl.gz"]
 
 
 def stem(**changes: Any) -> Stem:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": "song/drums",
         "track": "song",
         "path": "song/drums.flac",
@@ -32,7 +32,7 @@ def stem(**changes: Any) -> Stem:
         "claimed": ["drums"],
         "labels": ["drums"],
     }
-    return Stem(**{**given, **changes})
+    return Stem(**{**fields, **changes})
 
 
 def dataset(*stems: Stem, **changes: Any) -> Manifest:
@@ -135,8 +135,8 @@ class TestRoundTrip:
     def test_levels_have_one_decimal_and_are_left_out_where_there_are_none(self, tmp_path: Path) -> None:
         quiet = Region(start=0.0, end=1.0, labels=["drums"], levels_db={"drums": -0.04, "bass": -12.3456})
         plain = Region(start=1.0, end=2.0, labels=[])
-        told = stem(levels_db={"bass": -20.06}, regions=[quiet, plain])
-        path = manifest.write(dataset(told, stem(id="b")), tmp_path / "m.json")
+        original = stem(levels_db={"bass": -20.06}, regions=[quiet, plain])
+        path = manifest.write(dataset(original, stem(id="b")), tmp_path / "m.json")
         first, second = json.loads(path.read_text())["stems"]
         assert first["levels_db"] == {"bass": -20.1}
         assert first["regions"][0]["levels_db"] == {"drums": 0.0, "bass": -12.3}
@@ -297,8 +297,8 @@ class TestWriting:
     def test_the_root_is_relative_to_the_manifest(self, tmp_path: Path) -> None:
         root = manifest.relative_root(tmp_path / "data" / "stems", tmp_path / "out" / "m.json")
         assert root == "../data/stems"
-        found = dataset(root=root).folder(tmp_path / "out" / "m.json")
-        assert found.resolve() == (tmp_path / "data" / "stems").resolve()
+        folder = dataset(root=root).folder(tmp_path / "out" / "m.json")
+        assert folder.resolve() == (tmp_path / "data" / "stems").resolve()
         assert dataset(root="data").folder(None) == Path("data")
 
     def test_with_stems_is_a_copy(self) -> None:
@@ -308,10 +308,10 @@ class TestWriting:
 
 
 def test_nan_is_refused_where_nothing_has_a_type_too(tmp_path: Path) -> None:
-    given = document()
-    given["stems"][0]["extra"] = {"levels": [1.0, float("nan")]}
-    assert refusal(tmp_path, given).endswith("m.json: stems[0].extra.levels[1]: must be a finite number")
-    (tmp_path / "m.jsonl").write_text(f"{json.dumps({**given, 'stems': []})}\n{json.dumps(given['stems'][0])}\n")
+    data = document()
+    data["stems"][0]["extra"] = {"levels": [1.0, float("nan")]}
+    assert refusal(tmp_path, data).endswith("m.json: stems[0].extra.levels[1]: must be a finite number")
+    (tmp_path / "m.jsonl").write_text(f"{json.dumps({**data, 'stems': []})}\n{json.dumps(data['stems'][0])}\n")
     with pytest.raises(ManifestError, match=r"line 2\.extra\.levels\[1\]: must be a finite number"):
         list(manifest.iter_stems(tmp_path / "m.jsonl"))
     assert "summary.x: must" in refusal(tmp_path, json.dumps(document(summary={"x": 0})).replace(": 0}", ": 1e999}"))
@@ -358,8 +358,8 @@ def test_a_sampling_weight_is_written_where_it_is_not_one(tmp_path: Path) -> Non
         stems=[stem(id="a", labels=["drums"]), stem(id="b", labels=["drums"], sampling_weight=0.3)],
     )  # fmt: skip
     path = manifest.write(data, tmp_path / "m.json")
-    assert [one.get("sampling_weight") for one in json.loads(path.read_text())["stems"]] == [None, 0.3]
-    assert [one.sampling_weight for one in manifest.read(path).stems] == [1.0, 0.3]
+    assert [item.get("sampling_weight") for item in json.loads(path.read_text())["stems"]] == [None, 0.3]
+    assert [item.sampling_weight for item in manifest.read(path).stems] == [1.0, 0.3]
 
 
 @pytest.mark.parametrize(("name", "better"), [("r.json.gz", "r.jsonl.gz"), ("r.gz", "r.jsonl.gz"), ("r.txt", "r.json")])

@@ -109,13 +109,13 @@ def learned(task, model, batch, size):
 def test_gradients_are_those_of_the_whole_batch(made, size):
     """Seven examples in parts of 1, 2, 3 and 6, so that the last part is another one than the rest."""
     task, model, batch = made()
-    whole, told = learned(task, model, batch, 0)
+    whole, whole_losses = learned(task, model, batch, 0)
     parts, in_parts = learned(task, model, batch, size)
     assert whole.keys() == parts.keys()
     largest = max(float(gradient.abs().max()) for gradient in whole.values())
     for name, gradient in whole.items():
         torch.testing.assert_close(parts[name], gradient, atol=TOLERANCE * largest, rtol=1e-4, msg=name)
-    for name, figure in told.items():
+    for name, figure in whole_losses.items():
         assert float(in_parts[name]) == pytest.approx(float(figure), rel=1e-4), name
 
 
@@ -128,8 +128,8 @@ def test_a_batch_is_as_large_as_it_was_to_what_is_learned(tmp_path):
         task.validate = lambda model: {"score": 0.0}
         settings = config(size, learning_rate=1e-3, precision="no", eps=1e-3)
         fitted[size], _ = fit(task, model, settings, tmp_path / f"{size}.checkpoint", quiet=True)
-    for one, other in zip(fitted[0].parameters(), fitted[3].parameters(), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    for first, second in zip(fitted[0].parameters(), fitted[3].parameters(), strict=True):
+        torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def pool() -> StemPool:
     return StemPool(stems, np.concatenate(pieces).astype(np.int16), RATE)
 
 
-def heard(waveform: np.ndarray) -> list[bool]:
+def present_classes(waveform: np.ndarray) -> list[bool]:
     spectrum = np.abs(np.fft.rfft(waveform.mean(0) * np.hanning(waveform.shape[1])))
     bins = [round(hz * waveform.shape[1] / RATE) for hz in TONES.values()]
     powers = [spectrum[b - 1 : b + 2].max() for b in bins]
@@ -44,7 +44,7 @@ def test_target_is_the_union_of_what_sounds(pool):
     targets = []
     for number in range(200):
         waveform, target, *_ = mixer.example(number)
-        assert heard(waveform) == list(target > 0.5)
+        assert present_classes(waveform) == list(target > 0.5)
         targets.append(target)
     assert np.sum(targets, axis=1).min() >= 1  # the empty draw is rejected
     assert np.mean(targets) == pytest.approx(0.55, abs=0.08)  # 0.533 by chance 0.5, more by the stem of two classes
@@ -76,8 +76,8 @@ def test_an_example_depends_on_its_number_alone(pool, reuse):
     once = {number: mixer().example(number) for number in numbers}
     again = mixer()
     for number in reversed(numbers):
-        for one, other in zip(once[number], again.example(number), strict=True):
-            assert other is one is None or np.array_equal(one, other, equal_nan=True)
+        for first, second in zip(once[number], again.example(number), strict=True):
+            assert second is first is None or np.array_equal(first, second, equal_nan=True)
     assert len({example.waveform.tobytes() for example in once.values()}) == len(numbers)
 
 
@@ -186,16 +186,16 @@ def test_sources_of_one_song_and_of_many(pool):
     def heard_songs(chance):
         config = MixingConfig(**QUIET, same_song_chance=chance, quiet_chance=0.0, reuse=1)
         mixer = RandomMixer(songs, list(TONES), config, SEGMENT, seed=3)
-        found = []
+        present = []
         for number in range(40):
             spectrum = np.abs(np.fft.rfft(mixer.example(number).waveform.mean(0) * np.hanning(SEGMENT)))
 
             def sounds(hz, spectrum=spectrum):
-                place = round(hz * SEGMENT / RATE)
-                return spectrum[place - 1 : place + 2].max() > 0.05 * spectrum.max()
+                bin_ = round(hz * SEGMENT / RATE)
+                return spectrum[bin_ - 1 : bin_ + 2].max() > 0.05 * spectrum.max()
 
-            found.append([any(sounds(hz * shift) for hz in TONES.values()) for shift in (1.0, 1.2)])
-        return np.array(found)
+            present.append([any(sounds(hz * shift) for hz in TONES.values()) for shift in (1.0, 1.2)])
+        return np.array(present)
 
     together = heard_songs(1.0)
     assert (together.sum(1) == 1).all() and together.any(0).all()

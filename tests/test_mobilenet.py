@@ -40,14 +40,14 @@ def test_the_published_network_is_this_one():
     net = MobileNet(527, frames=10_000).eval()
     net.load_state_dict(from_audioset(load_file(TRUNK / "mn04_as.safetensors")))
     check = np.load(TRUNK / "mn04_check.npz")
-    cells, found = torch.from_numpy(check["mel"]), {}
+    cells, outputs = torch.from_numpy(check["mel"]), {}
     with torch.no_grad():
         logits = net(cells)
-        for place, layer in enumerate(net.features):
+        for index, layer in enumerate(net.features):
             cells = layer(cells)
-            found[place] = cells.mean((2, 3)).numpy()
-    for place, name in ((5, "block5_mean"), (11, "block11_mean"), (16, "last_mean")):
-        np.testing.assert_allclose(found[place], check[name], atol=1e-4)
+            outputs[index] = cells.mean((2, 3)).numpy()
+    for index, name in ((5, "block5_mean"), (11, "block11_mean"), (16, "last_mean")):
+        np.testing.assert_allclose(outputs[index], check[name], atol=1e-4)
     np.testing.assert_allclose(logits.numpy(), check["logits"], atol=1e-4)
 
 

@@ -46,22 +46,25 @@ def printed(shown: list[Any]) -> str:
 
 
 def test_the_summary_holds_every_key_that_the_page_explains():
-    told = summary(dataset(40, 8), [Skip(path="x", reason="empty")], LABELS, [CARD])
+    report = summary(dataset(40, 8), [Skip(path="x", reason="empty")], LABELS, [CARD])
     documented = " ".join(f"`{key}` {meaning}" for key, meaning in (*KEYS.items(), *module.KEYS.items()))
-    found = {*told, *told["noise"], *told["noise"]["classes"]["bass"], *told["noise"]["wrong"]}
-    assert {key for key in found if f"`{key}`" not in documented} == set()
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert set(told["noise"]["classes"]) == {"bass", "drums"}  # what nobody claims has no rate
+    keys = {*report, *report["noise"], *report["noise"]["classes"]["bass"], *report["noise"]["wrong"]}
+    assert {key for key in keys if f"`{key}`" not in documented} == set()
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert set(report["noise"]["classes"]) == {"bass", "drums"}  # what nobody claims has no rate
 
 
 def test_swaps_show_as_wrong_claims_and_as_a_confusion():
-    told = noise(dataset(40, 8), LABELS, [CARD])
-    assert told["method"] == "prior_shift" and (told["stems"], told["tracks"]) == (40, 10)
+    estimate = noise(dataset(40, 8), LABELS, [CARD])
+    assert estimate["method"] == "prior_shift" and (estimate["stems"], estimate["tracks"]) == (40, 10)
     # Scores of 0.98 and 0.02 leave no doubt about any of the 8 stems in 40.
-    assert abs(told["wrong"]["rate"] - 0.2) < 0.02 and told["bleed"]["rate"] < 0.02
-    assert told["wrong"]["low"] < 0.2 < told["wrong"]["high"]
-    assert abs(told["classes"]["bass"]["found"]["drums"]["rate"] - 0.2) < 0.03
-    assert told["confusion"]["claimed"] != told["confusion"]["found"] and abs(told["confusion"]["stems"] - 4) < 1
+    assert abs(estimate["wrong"]["rate"] - 0.2) < 0.02 and estimate["bleed"]["rate"] < 0.02
+    assert estimate["wrong"]["low"] < 0.2 < estimate["wrong"]["high"]
+    assert abs(estimate["classes"]["bass"]["found"]["drums"]["rate"] - 0.2) < 0.03
+    assert (
+        estimate["confusion"]["claimed"] != estimate["confusion"]["found"]
+        and abs(estimate["confusion"]["stems"] - 4) < 1
+    )
 
 
 def test_silence_says_nothing_and_a_dataset_of_silence_has_no_noise():
@@ -73,76 +76,80 @@ def test_silence_says_nothing_and_a_dataset_of_silence_has_no_noise():
 
 
 def test_nothing_wrong_is_no_confusion_and_few_tracks_are_said_to_be_few():
-    told = noise(dataset(20, 0), LABELS, [CARD])
-    assert told["confusion"] is None and told["wrong"]["rate"] < 0.02
-    assert told["wrong"]["high"] > 0.1  # five tracks
-    text = printed(noise_tables(told))
+    estimate = noise(dataset(20, 0), LABELS, [CARD])
+    assert estimate["confusion"] is None and estimate["wrong"]["rate"] < 0.02
+    assert estimate["wrong"]["high"] > 0.1  # five tracks
+    text = printed(noise_tables(estimate))
     assert "fewer than 30 tracks of bass, drums: rely on the intervals" in text
     assert "most common" not in text and "95 % intervals" in text
 
 
 def test_the_table_has_a_line_a_class_in_whole_percents():
     rate = {"rate": 0.123, "low": 0.034, "high": 0.251}
-    told = {
+    report = {
         "method": "adjusted", "level": 0.95, "stems": 90, "tracks": 60, "wrong": rate, "bleed": rate,
         "classes": {"bass": {"claims": 50, "tracks": 40, "wrong": rate, "bleed": {**rate, "rate": 0.06}},
                     "drums": {"claims": 40, "tracks": 40, "wrong": rate, "bleed": rate}},
         "confusion": {"claimed": "bass", "found": "other", "stems": 5.2},
     }  # fmt: skip
-    text = printed(noise_tables(told))
+    text = printed(noise_tables(report))
     lines = [line.split() for line in text.splitlines() if "12 (3–25)" in line]
     assert [line[:2] for line in lines] == [["bass", "50"], ["drums", "40"], ["all", "90"]]
     assert "6 (3–25)" in text and "most common: other in about 5 of the 50 stems that claim bass" in text
     assert "fewer than" not in text and "no reference" not in text
-    assert "no reference" in printed(noise_tables({**told, "method": "prior_shift"}))
+    assert "no reference" in printed(noise_tables({**report, "method": "prior_shift"}))
 
 
 def test_stems_count_by_what_was_measured_in_them_and_the_remark_says_in_how_many():
     vocals = [Crosstalk(stem="x", label="vocals", level_db=-9.0, delay=0.0)]
     stems = [stem(n, "bass", ["bass"], crosstalk=vocals if n % 4 == 0 else []) for n in range(80)]
-    told = noise(stems, LABELS, [CARD])
-    assert told is not None and told["bleed"]["rate"] == told["measured"]["bleed"]["rate"] == 0.25  # scores say nothing
-    assert told["classes"]["bass"]["found"]["vocals"]["rate"] == 0.25
-    text = printed(noise_tables(told))
+    estimate = noise(stems, LABELS, [CARD])
+    assert (
+        estimate is not None and estimate["bleed"]["rate"] == estimate["measured"]["bleed"]["rate"] == 0.25
+    )  # scores say nothing
+    assert estimate["classes"]["bass"]["found"]["vocals"]["rate"] == 0.25
+    text = printed(noise_tables(estimate))
     assert "80 stems were compared with others of their song; bleed was measured in 25 (" in text
     assert "do not detect is not included" not in text
 
-    half = [one if n < 40 else one.model_copy(update={"crosstalk": None}) for n, one in enumerate(stems)]
-    told = noise(half, LABELS, [CARD])
-    assert told is not None and 0.1 < told["bleed"]["rate"] < 0.2
-    text = printed(noise_tables(told))
+    half = [item if n < 40 else item.model_copy(update={"crosstalk": None}) for n, item in enumerate(stems)]
+    estimate = noise(half, LABELS, [CARD])
+    assert estimate is not None and 0.1 < estimate["bleed"]["rate"] < 0.2
+    text = printed(noise_tables(estimate))
     assert "40 stems were compared with others of their song; bleed was measured in 25 (" in text
     assert "do not detect is not included" in text
 
     swapped = [stem(n, "bass", ["drums"], crosstalk=vocals) for n in range(8)]
-    told = noise([*stems, *swapped], LABELS, [CARD])
-    assert told is not None and told["bleed"]["rate"] == 0.227  # 20 of 88: what is all wrong holds no bleed beside it
+    estimate = noise([*stems, *swapped], LABELS, [CARD])
+    assert (
+        estimate is not None and estimate["bleed"]["rate"] == 0.227
+    )  # 20 of 88: what is all wrong holds no bleed beside it
 
 
 def test_what_no_stem_of_the_song_could_have_brought_is_not_known():
     """Every other stem holds vocals, of which the song has no stem; that nothing was measured proves nothing."""
     both = [stem(n, ["bass", "drums"][n % 2], [["bass"], ["drums", "vocals"]][n % 2], crosstalk=[]) for n in range(80)]
-    told = noise(both, LABELS, [CARD])
-    assert told is not None and told["classes"]["drums"]["bleed"]["rate"] > 0.8
-    assert told["classes"]["bass"]["bleed"]["rate"] < 0.05
+    estimate = noise(both, LABELS, [CARD])
+    assert estimate is not None and estimate["classes"]["drums"]["bleed"]["rate"] > 0.8
+    assert estimate["classes"]["bass"]["bleed"]["rate"] < 0.05
     with_vocals = [
         one.model_copy(update={"claimed": ["vocals"], "labels": ["vocals"]}) if n % 4 == 0 else one
         for n, one in enumerate(both)
     ]
-    told = noise(with_vocals, LABELS, [CARD])
-    assert told is not None and told["classes"]["drums"]["bleed"]["rate"] < 0.05  # it would have been measured
+    estimate = noise(with_vocals, LABELS, [CARD])
+    assert estimate is not None and estimate["classes"]["drums"]["bleed"]["rate"] < 0.05  # it would have been measured
 
     two = [stem(n, "bass", ["bass"], crosstalk=[]) for n in range(40)]
     two = [one.model_copy(update={"claimed": ["bass", "drums"]}) for one in two]
-    told = noise(two, LABELS, [CARD])
-    assert told is not None and told["classes"]["drums"]["wrong"]["rate"] > 0.8
+    estimate = noise(two, LABELS, [CARD])
+    assert estimate is not None and estimate["classes"]["drums"]["wrong"]["rate"] > 0.8
 
     nameless = [Crosstalk(stem="x", label=None, level_db=-9.0, delay=0.0)]
-    for bleed, known in ((nameless, False), ([], True)):
+    for bleed, is_known in ((nameless, False), ([], True)):
         stems = [stem(n, "bass", ["bass"], crosstalk=bleed) for n in range(40)]
         doubtful = [one.model_copy(update={"scores": {**one.scores, "vocals": 0.85}}) for one in stems]
-        told = noise(doubtful, LABELS, [CARD])
-        assert told is not None and (told["bleed"]["rate"] == 0.0) is known
+        estimate = noise(doubtful, LABELS, [CARD])
+        assert estimate is not None and (estimate["bleed"]["rate"] == 0.0) is is_known
 
 
 def test_a_reference_comes_back_from_its_card_and_is_used():
@@ -156,8 +163,8 @@ def test_a_reference_comes_back_from_its_card_and_is_used():
     assert back is not None
     assert np.array_equal(back.scores, scores) and np.array_equal(back.main, main) and np.array_equal(back.bleed, bleed)
     assert len(np.unique(back.track)) == len(np.unique(reference.track))
-    told = noise(dataset(40, 8), LABELS, [card])
-    assert told["method"] == "adjusted" and abs(told["wrong"]["rate"] - 0.2) < 0.05  # 80 known stems
+    estimate = noise(dataset(40, 8), LABELS, [card])
+    assert estimate["method"] == "adjusted" and abs(estimate["wrong"]["rate"] - 0.2) < 0.05  # 80 known stems
     assert reference_of_card(card, LABELS[::-1]) is None
 
 
@@ -170,7 +177,7 @@ def test_names_of_classes_may_hold_spaces_and_a_plus():
 
 
 @pytest.mark.parametrize(
-    ("told", "wrong"),
+    ("message", "wrong"),
     [
         (7, "reference must be an object"),
         ({"labels": list(LABELS), "stems": [["vocals 1 .5"]]}, r"reference\.stems must be a list of texts"),
@@ -195,9 +202,9 @@ def test_names_of_classes_may_hold_spaces_and_a_plus():
         ),
     ],
 )
-def test_a_broken_reference_is_refused(told: object, wrong: str) -> None:
+def test_a_broken_reference_is_refused(message: object, wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
-        reference_of_card({"reference": told}, LABELS)
+        reference_of_card({"reference": message}, LABELS)
 
 
 def test_the_chance_of_a_class_is_that_of_the_calibration_or_of_the_mixtures():

@@ -69,9 +69,9 @@ def test_refine_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(Judge, "__call__", judged)
     refine(tmp_path / "song", tmp_path / "refined.json", running=QUIET)
-    told = manifest.read(tmp_path / "refined.json")
-    assert [(skip.path, skip.reason, skip.detail) for skip in told.skipped if skip.path == names[0]] == [
+    refined = manifest.read(tmp_path / "refined.json")
+    assert [(skip.path, skip.reason, skip.detail) for skip in refined.skipped if skip.path == names[0]] == [
         (names[0], "unexpected_error", "IndexError: what nobody foresaw")
     ]
-    assert len(told.stems) + len(told.skipped) == len(names)
-    assert told.stems
+    assert len(refined.stems) + len(refined.skipped) == len(names)
+    assert refined.stems

@@ -57,15 +57,18 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Ste
 @pytest.mark.parametrize("shape", SHAPES)
 def test_real_stems_are_judged_as_their_mono(plain: tuple[Path, dict[str, Stem]], shape: str, tmp_path: Path) -> None:
     mono, expected = plain
-    found = judged(shaped(mono, tmp_path / shape, SHAPES[shape]), tmp_path / "refined.json")
-    assert found.keys() == expected.keys()
+    judged_stem = judged(shaped(mono, tmp_path / shape, SHAPES[shape]), tmp_path / "refined.json")
+    assert judged_stem.keys() == expected.keys()
     assert {stem.verdict.action for stem in expected.values() if stem.verdict} == {"keep", "relabel", "mixed", "drop"}
-    for name, stem in found.items():
-        wanted = expected[name]
-        assert (stem.verdict.action, stem.verdict.reason) == (wanted.verdict.action, wanted.verdict.reason), name
-        assert (stem.labels, stem.found) == (wanted.labels, wanted.found)
-        assert stem.scores == pytest.approx(wanted.scores, abs=0.02)
-        assert [bleed.stem for bleed in stem.crosstalk or []] == [bleed.stem for bleed in wanted.crosstalk or []]
+    for name, stem in judged_stem.items():
+        expected_stem = expected[name]
+        assert (stem.verdict.action, stem.verdict.reason) == (
+            expected_stem.verdict.action,
+            expected_stem.verdict.reason,
+        ), name
+        assert (stem.labels, stem.found) == (expected_stem.labels, expected_stem.found)
+        assert stem.scores == pytest.approx(expected_stem.scores, abs=0.02)
+        assert [bleed.stem for bleed in stem.crosstalk or []] == [bleed.stem for bleed in expected_stem.crosstalk or []]
         codes = [issue.code for issue in stem.issues]
         assert (CODES[shape] in codes) == bool(stem.scores), name  # silence has no side
 
@@ -79,10 +82,10 @@ def test_bleed_from_and_into_them_is_measured(shape: str, who: str, tmp_path: Pa
         sound, _ = soundfile.read(path, always_2d=True)
         gains = SHAPES[shape] if path.stem == who else [1.0]
         soundfile.write(path, np.outer(sound[:, 0], gains), RATE, subtype="PCM_24")
-    found = judged(data, tmp_path / "refined.json")
-    [bleed] = found["song/vocals"].crosstalk
+    judged_stem = judged(data, tmp_path / "refined.json")
+    [bleed] = judged_stem["song/vocals"].crosstalk
     assert (bleed.stem, bleed.level_db) == ("song/drums", pytest.approx(-15.1, abs=1.5))
-    assert found["song/drums"].crosstalk == [] and found["song/bass"].crosstalk == []
+    assert judged_stem["song/drums"].crosstalk == [] and judged_stem["song/bass"].crosstalk == []
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -95,6 +98,6 @@ def test_a_voice_is_followed_as_its_mono(shape: str, tmp_path: Path, monkeypatch
     soundfile.write(tmp_path / "shaped.wav", np.outer(sound, SHAPES[shape]), rate, subtype="PCM_24")
     for name in ("mono", "shaped"):
         find_f0([tmp_path / f"{name}.wav"], tmp_path / f"{name}.f0.csv", weights_uri=uri, quiet=True)
-    wanted, found = (f0_labels.read(tmp_path / f"{name}.f0.csv") for name in ("mono", "shaped"))
-    np.testing.assert_array_equal(found.voiced, wanted.voiced)
-    np.testing.assert_allclose(found.f0_hz, wanted.f0_hz, rtol=1e-3)
+    expected, actual = (f0_labels.read(tmp_path / f"{name}.f0.csv") for name in ("mono", "shaped"))
+    np.testing.assert_array_equal(actual.voiced, expected.voiced)
+    np.testing.assert_allclose(actual.f0_hz, expected.f0_hz, rtol=1e-3)

@@ -57,7 +57,7 @@ def whole(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Callable[...,
     return lambda sound: made(tmp_path / f"made{ending}", sound, codec), ending
 
 
-def heard(path: Path) -> np.ndarray:
+def read_all(path: Path) -> np.ndarray:
     return np.concatenate(list(files.blocks(path)), axis=1)
 
 
@@ -69,17 +69,17 @@ def test_files_put_together_are_read_to_their_end(tmp_path: Path, whole: tuple[C
         path.write_bytes(content)
     together = tmp_path / f"together{ending}"
     together.write_bytes(first + second + first)
-    apart = [heard(path) for path in (alone[0], alone[1], alone[0])]
-    one = heard(together)
-    assert files.probe(together).num_samples == one.shape[1]
+    apart = [read_all(path) for path in (alone[0], alone[1], alone[0])]
+    waveform = read_all(together)
+    assert files.probe(together).num_samples == waveform.shape[1]
     # Bare frames are one stream, in which a frame begins as the one before it ended.
     bare = ending in (".aac", ".mp2", ".ac3")
-    assert abs(one.shape[1] - sum(sound.shape[1] for sound in apart)) <= (4096 if bare else 0)
+    assert abs(waveform.shape[1] - sum(sound.shape[1] for sound in apart)) <= (4096 if bare else 0)
     if not bare:
-        assert np.array_equal(one, np.concatenate(apart, axis=1))
+        assert np.array_equal(waveform, np.concatenate(apart, axis=1))
         middle = files.read(together, start=1.0, duration=1.5)
         at = round(files.probe(together).sample_rate)
-        assert np.array_equal(middle, one[:, at : at + middle.shape[1]])
+        assert np.array_equal(middle, waveform[:, at : at + middle.shape[1]])
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_files_of_other_channels_put_together_are_refused(
     path = tmp_path / f"together{ending}"
     path.write_bytes(make(noise(1.0)) + make(noise(1.0, channels=1)))
     with pytest.raises(AudioError, match=r"several files in one|number of channels changes") as caught:
-        heard(path)
+        read_all(path)
     assert caught.value.reason == "unreadable"
 
 
@@ -114,7 +114,7 @@ def test_mp3_put_together_with_and_without_a_xing_header(tmp_path: Path) -> None
     for order in ((with_header, without), (without, with_header), (without, without), (with_header, with_header)):
         path = tmp_path / "together.mp3"
         path.write_bytes(b"".join(order))
-        assert heard(path).shape[1] == pytest.approx(2 * RATE, abs=4 * 1152)  # a frame of padding at each end
+        assert read_all(path).shape[1] == pytest.approx(2 * RATE, abs=4 * 1152)  # a frame of padding at each end
 
 
 def id3(length: int) -> bytes:
@@ -144,7 +144,7 @@ def test_tags_hide_nothing_and_are_no_sound(
     content = make(noise(1.0))
     plain.write_bytes(content)
     tagged.write_bytes(before + content + after)
-    assert np.array_equal(heard(tagged), heard(plain))
+    assert np.array_equal(read_all(tagged), read_all(plain))
 
 
 PLACEHOLDERS = [0, 0x7FFFF000, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x80000000, 0xFFFFFFFF - 36, 0xFFFFF000, 0xFFFFFFFF]
@@ -224,7 +224,7 @@ def test_mp3_in_wav(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     made(path, noise(2.0), "libmp3lame")
     assert path.read_bytes()[20:22] == b"\x55\x00"
-    assert heard(path).shape[1] == pytest.approx(2 * RATE, abs=3 * 1152)
+    assert read_all(path).shape[1] == pytest.approx(2 * RATE, abs=3 * 1152)
 
 
 def with_layout(path: Path, layout: str, sound: np.ndarray) -> bytes:
@@ -289,7 +289,7 @@ def test_more_sound_than_the_header_says_is_not_cut_off(tmp_path: Path) -> None:
     path.write_bytes(content[:at] + struct.pack(">I", RATE) + content[at + 4 :])
     assert LENGTH_TOLERANCE < 2.0
     with pytest.raises(AudioError, match="more sound than the header says"):
-        heard(path)
+        read_all(path)
 
 
 @pytest.mark.parametrize("ending", [".mp2", ".tta", ".ac3", ".eac3", ".wv", ".mka", ".mov", ".3gp", ".ra"])

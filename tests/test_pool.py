@@ -111,11 +111,11 @@ def test_blocks_give_the_bytes_that_the_whole_file_gives(dataset, tmp_path, monk
     monkeypatch.setattr(pool_cache, "BLOCK", 0.7)
     monkeypatch.setattr(pool_cache, "HELD_IN_MEMORY", 50_000)  # so that stems wait on disk for their turn
     manifest, folder = layouts.load(dataset)
-    found, declared, trimmed, other = manifest.stems[:4]
+    detected, declared, trimmed, other = manifest.stems[:4]
     declared = declared.model_copy(update={"active": [(0.25, 0.5), (0.9, 2.1), (5.5, 99.0)]})
     source = Source(path="x.wav", sha256="0" * 64, sample_rate=RATE, num_samples=RATE * 9)
     trimmed = trimmed.model_copy(update={"source": source, "active": [(1.0, 7.0)]})
-    stems = [found, declared, trimmed, other]
+    stems = [detected, declared, trimmed, other]
     for rate in (RATE, 16000):
         pool = StemPool.build(
             manifest.with_stems(stems), folder, sample_rate=rate, cache=tmp_path / str(rate), quiet=True
@@ -127,8 +127,8 @@ def test_blocks_give_the_bytes_that_the_whole_file_gives(dataset, tmp_path, monk
                 regions = [(round(start * rate), round(end * rate)) for start, end in declared.active]
             kept = np.concatenate([whole[:, start:end] for start, end in regions], axis=1)
             expected = np.rint(kept * np.float32(32767 / pooled.scale)).astype(np.int16).T
-            got = pool.audio[pooled.start : pooled.start + pooled.num_samples]
-            assert got.shape == expected.shape and got.tobytes() == expected.tobytes()
+            stored = pool.audio[pooled.start : pooled.start + pooled.num_samples]
+            assert stored.shape == expected.shape and stored.tobytes() == expected.tobytes()
             assert pooled.rms == pytest.approx(
                 np.sqrt(np.mean(np.square(expected * (pooled.scale / 32767)))), rel=1e-9
             )  # same numbers

@@ -25,10 +25,10 @@ class Half(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.spec = ModelSpec(RATE, 1, ("vocals", "other"), 4000)
-        self.heard = []
+        self.inputs = []
 
     def forward(self, mixture):
-        self.heard.append(mixture)
+        self.inputs.append(mixture)
         return torch.stack([0.5 * mixture, 0.5 * mixture], 1)
 
 
@@ -39,10 +39,10 @@ class OneNote(torch.nn.Module):
         super().__init__()
         self.spec, self.hop = ModelSpec(RATE, 1, ("vocals",), 4000), HOP
         self.register_buffer("cents", class_cents(), persistent=False)
-        self.logit, self.heard = float(np.log(posterior / (1 - posterior))), []
+        self.logit, self.inputs = float(np.log(posterior / (1 - posterior))), []
 
     def forward(self, waveform):
-        self.heard.append(waveform)
+        self.inputs.append(waveform)
         logits = torch.full((len(waveform), waveform.shape[-1] // HOP + 1, 360), -30.0)
         logits[..., 120] = self.logit
         return logits
@@ -59,9 +59,9 @@ def loaded(model, **card):
 class TestF0:
     def test_confidence_is_the_posterior_at_the_decision(self):
         for posterior, voiced, sure in ((0.8, True, 0.8), (0.3, False, 0.7)):
-            found = pseudo_f0(loaded(OneNote(posterior)), noise(), device="cpu")
-            assert found.voiced.all() == voiced == found.voiced.any()
-            assert found.confidence == pytest.approx(sure, abs=1e-6) and found.num_frames == 201
+            track = pseudo_f0(loaded(OneNote(posterior)), noise(), device="cpu")
+            assert track.voiced.all() == voiced == track.voiced.any()
+            assert track.confidence == pytest.approx(sure, abs=1e-6) and track.num_frames == 201
 
     def test_the_card_says_from_which_posterior_on_a_frame_is_voiced(self):
         weights = loaded(OneNote(0.3), threshold=0.25)
@@ -72,24 +72,26 @@ class TestF0:
         for level in (0.01, 0.3):
             model = OneNote()
             pseudo_f0(loaded(model), noise(level=level), device="cpu")
-            heard = model.heard[0][0].numpy()[:, RATE : 3 * RATE]  # the core of the window, after its context
-            assert integrated_lufs(heard, RATE) == pytest.approx(-20, abs=0.3)  # 0.4 s blocks of noise
+            model_input = model.inputs[0][0].numpy()[:, RATE : 3 * RATE]  # the core of the window, after its context
+            assert integrated_lufs(model_input, RATE) == pytest.approx(-20, abs=0.3)  # 0.4 s blocks of noise
 
 
 class TestVocals:
     def test_the_estimate_has_the_mixtures_level(self):
         model = Cascade(Half(), OneNote())
-        known = F0Track.of(np.full(201, NOTE), 0.01)
+        f0 = F0Track.of(np.full(201, NOTE), 0.01)
         for level in (0.01, 0.3):
             mixture = noise(level=level)
-            found, confidence = pseudo_vocals(loaded(model), mixture, known, device="cpu")
-            np.testing.assert_allclose(found, 0.5 * mixture, atol=1e-5 * level)  # one gain and its inverse in float32
+            estimate, confidence = pseudo_vocals(loaded(model), mixture, f0, device="cpu")
+            np.testing.assert_allclose(
+                estimate, 0.5 * mixture, atol=1e-5 * level
+            )  # one gain and its inverse in float32
             assert confidence == 1.0
 
     def test_confidence_is_the_share_of_sung_frames_that_are_recovered(self):
         f0_hz = np.where(np.arange(201) < 50, 0.0, np.where(np.arange(201) < 100, NOTE, 1.5 * NOTE))
-        known = F0Track.of(f0_hz, 0.01)
-        _, confidence = pseudo_vocals(loaded(Cascade(Half(), OneNote())), noise(), known, device="cpu")
+        f0 = F0Track.of(f0_hz, 0.01)
+        _, confidence = pseudo_vocals(loaded(Cascade(Half(), OneNote())), noise(), f0, device="cpu")
         assert confidence == pytest.approx(50 / 151)
 
 
@@ -98,13 +100,13 @@ class TestAgreement:
         mir_eval = pytest.importorskip("mir_eval")
         rng = np.random.default_rng(1)
         truth = rng.choice([0.0, 150.0, 220.0], 300)
-        heard = np.where(truth > 0, truth, 100.0) * 2 ** (rng.uniform(-100, 100, 300) / 1200)
-        known, found = F0Track.of(truth, 0.01), F0Track.of(heard, 0.01)
+        estimated_hz = np.where(truth > 0, truth, 100.0) * 2 ** (rng.uniform(-100, 100, 300) / 1200)
+        reference, estimate = F0Track.of(truth, 0.01), F0Track.of(estimated_hz, 0.01)
         voicing = (truth > 0).astype(float)
-        cents, cents_heard = (1200 * np.log2(np.where(f > 0, f, 10.0) / 10) for f in (truth, heard))
+        cents, cents_heard = (1200 * np.log2(np.where(f > 0, f, 10.0) / 10) for f in (truth, estimated_hz))
         theirs = mir_eval.melody.raw_pitch_accuracy(voicing, cents, np.ones(300), cents_heard)
-        assert agreement(known, found, np.ones(300, bool)) == pytest.approx(theirs, abs=1e-9)
+        assert agreement(reference, estimate, np.ones(300, bool)) == pytest.approx(theirs, abs=1e-9)
 
     def test_where_nothing_is_sung_unvoiced_frames_are_right(self):
-        silent, found = F0Track.of(np.zeros(100), 0.01), F0Track.of(np.full(100, 200.0), 0.01)
-        assert agreement(silent, found, np.arange(100) < 25) == 0.75
+        silent, sung = F0Track.of(np.zeros(100), 0.01), F0Track.of(np.full(100, 200.0), 0.01)
+        assert agreement(silent, sung, np.arange(100) < 25) == 0.75

@@ -43,7 +43,7 @@ class Tones(nn.Module):
     def __init__(self, spec):
         super().__init__()
         self.spec, self.net = spec, Bins()
-        self.heard = []
+        self.shapes = []
 
     def features(self, waveform):
         window = torch.hann_window(2048)
@@ -54,7 +54,7 @@ class Tones(nn.Module):
         return features
 
     def forward(self, waveform):
-        self.heard.append(tuple(waveform.shape))
+        self.shapes.append(tuple(waveform.shape))
         return self.net(self.features(waveform))
 
     def logits(self, outputs):
@@ -77,7 +77,7 @@ class Bins(nn.Module):
     def forward(self, features):
         power = features.square().mean((1, 3))
         bins = [slice(int((hz - 60) / RATE * 2048), int((hz + 90) / RATE * 2048) + 1) for hz in HZ.values()]
-        shares = torch.stack([power[:, place].sum(-1) for place in bins], -1) / power.sum(-1, keepdim=True).clamp_min(
+        shares = torch.stack([power[:, bins_].sum(-1) for bins_ in bins], -1) / power.sum(-1, keepdim=True).clamp_min(
             1e-9
         )
         return 40 * (shares - 0.2).clamp(-0.2, 0.2) + 0 * self.weight
@@ -112,8 +112,8 @@ def stems(tmp_path_factory):
     sounding = (time < 4) | (time >= 6)
     for number in range(5):
         for label, hz in HZ.items():
-            heard = HZ[{"bass": "drums", "drums": "bass"}.get(label, label)] if number == 4 else hz
-            sound = 0.1 * np.sin(2 * np.pi * (heard + number) * time) * sounding
+            actual_hz = HZ[{"bass": "drums", "drums": "bass"}.get(label, label)] if number == 4 else hz
+            sound = 0.1 * np.sin(2 * np.pi * (actual_hz + number) * time) * sounding
             if (number, label) == (0, "vocals"):
                 sound *= 0.2
                 sound[RATE // 2] = 1.0
@@ -129,13 +129,13 @@ def run(*words):
 @pytest.fixture(scope="module")
 def refined(stems, toy):
     """What the command makes of them."""
-    place = stems.parent
-    words = ["refine", stems, "-o", place / "out.json", "--self", "--as-published", "-q"]
+    folder = stems.parent
+    words = ["refine", stems, "-o", folder / "out.json", "--self", "--as-published", "-q"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
-        told = run(*words, *(word for setting in SHORT for word in ("--set", setting)))
-    assert told.exit_code == 0, told.stderr
-    return manifest.read(place / "out.json")
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        result = run(*words, *(word for setting in SHORT for word in ("--set", setting)))
+    assert result.exit_code == 0, result.stderr
+    return manifest.read(folder / "out.json")
 
 
 def test_the_header_says_what_the_paper_says(refined):
@@ -153,11 +153,11 @@ def test_the_header_says_what_the_paper_says(refined):
         "joined": True,
         "calibrated": False,
     }
-    asked = header["self"]
-    assert {key: asked[key] for key in ("rounds", "folds", "retrain_on", "min_single_share")} == {
+    settings = header["self"]
+    assert {key: settings[key] for key in ("rounds", "folds", "retrain_on", "min_single_share")} == {
         "rounds": 2, "folds": 1, "retrain_on": "single", "min_single_share": 0.0,
     }  # fmt: skip
-    recipe, paper = asked["recipe"], json.loads(json.dumps(read("paper").to_dict()))
+    recipe, paper = settings["recipe"], json.loads(json.dumps(read("paper").to_dict()))
     opened = {"loop", "validation_share", "validation_examples"}
     assert {k: v for k, v in recipe.items() if k not in opened} == {k: v for k, v in paper.items() if k not in opened}
     assert recipe["loop"]["examples"] == 16
@@ -167,9 +167,9 @@ def test_a_dataset_refines_itself(refined, toy):
     wrong = {stem.id: stem.labels for stem in refined.stems if stem.labels != stem.claimed}
     assert wrong == {"song4/bass": ["drums"], "song4/drums": ["bass"]}
     assert all(stem.crosstalk is None for stem in refined.stems)
-    for told in refined.summary["rounds"]:
-        assert {(one["stems"], one["filled_up"]) for one in told["trains_next"].values()} == {(5, 0)}
-    assert {shape[1:] for model in toy for shape in model.heard} == {(2, SEGMENT)}  # nothing but whole windows
+    for round_ in refined.summary["rounds"]:
+        assert {(counts["stems"], counts["filled_up"]) for counts in round_["trains_next"].values()} == {(5, 0)}
+    assert {shape[1:] for model in toy for shape in model.shapes} == {(2, SEGMENT)}  # nothing but whole windows
 
 
 def test_a_score_is_the_mean_of_the_whole_windows_of_what_is_left(stems, refined):
@@ -178,27 +178,27 @@ def test_a_score_is_the_mean_of_the_whole_windows_of_what_is_left(stems, refined
         sound = soundfile.read(stems / f"{name}.wav", dtype="float32", always_2d=True)[0].T
         regions = active_regions(sound, RATE, detector="peak")
         assert stem.active == [pytest.approx((start / RATE, end / RATE), abs=1e-5) for start, end in regions]
-        left = torch.from_numpy(np.concatenate([sound[:, start:end] for start, end in regions], 1))
-        left = nn.functional.pad(left, (0, max(0, SEGMENT - left.shape[1])))  # shorter than a window: one window
-        windows = left.unfold(-1, SEGMENT, SEGMENT // 4).transpose(0, 1)
+        joined = torch.from_numpy(np.concatenate([sound[:, start:end] for start, end in regions], 1))
+        joined = nn.functional.pad(joined, (0, max(0, SEGMENT - joined.shape[1])))  # shorter than a window: one window
+        windows = joined.unfold(-1, SEGMENT, SEGMENT // 4).transpose(0, 1)
         spec = read("paper").spec
-        wanted = dict(zip(HZ, torch.sigmoid(Tones(spec)(windows)).mean(0).tolist(), strict=True))
-        assert stem.scores == pytest.approx(wanted, abs=1e-4)  # four decimals
+        expected = dict(zip(HZ, torch.sigmoid(Tones(spec)(windows)).mean(0).tolist(), strict=True))
+        assert stem.scores == pytest.approx(expected, abs=1e-4)  # four decimals
 
 
 def test_weights_that_exist_are_used_as_the_paper_uses_its_own(tmp_path):
     """Their calibration is left aside, and with it what their card knows of calibrated scores."""
     example = Path(__file__).resolve().parents[1] / "examples" / "noisy_band"
-    found = refine(example, tmp_path / "out.json", PUBLISHED, running=QUIET)
-    assert found.created.config == PUBLISHED.to_dict()
-    assert found.summary["noise"]["method"] == "prior_shift"
+    published = refine(example, tmp_path / "out.json", PUBLISHED, running=QUIET)
+    assert published.created.config == PUBLISHED.to_dict()
+    assert published.summary["noise"]["method"] == "prior_shift"
     usual = refine(example, tmp_path / "usual.json", running=QUIET)
-    lithium, other = (next(s for s in one.stems if s.id == "lithium/drums") for one in (found, usual))
+    lithium, other = (next(s for s in data.stems if s.id == "lithium/drums") for data in (published, usual))
     assert set(lithium.labels) <= set(other.labels) and lithium.scores != other.scores
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ("--threshold 0.5", "--threshold: it contradicts --as-published, which has 0.9"),
         ("--threshold adaptive", "--threshold: it contradicts --as-published, which has 0.9"),
@@ -216,10 +216,10 @@ def test_weights_that_exist_are_used_as_the_paper_uses_its_own(tmp_path):
         ("--pitch bundled:x", "--as-published: it cannot be combined with --pitch"),
     ],
 )
-def test_what_contradicts_it_is_refused_by_name(stems, tmp_path, options, told):
+def test_what_contradicts_it_is_refused_by_name(stems, tmp_path, options, message):
     result = run("refine", stems, "-o", tmp_path / "out.json", "--as-published", *options.split())
     assert (result.exit_code, result.stdout) == (2, ""), result.stderr
-    assert told in result.stderr.splitlines()[0]
+    assert message in result.stderr.splitlines()[0]
     assert not (tmp_path / "out.json").exists()
 
 
@@ -249,9 +249,9 @@ def test_a_round_that_leaves_nothing_to_train_on_says_so(refined, stems):
 
 
 def test_trim_has_the_papers_detector(stems, tmp_path):
-    told = run("trim", stems, tmp_path / "trimmed", "--detector", "peak", "--regions-only", "-q")
-    assert told.exit_code == 0, told.stderr
-    found = manifest.read(tmp_path / "trimmed" / "manifest.json")
-    assert found.created.config["detector"] == "peak"
-    (clicked,) = [stem for stem in found.stems if stem.id == "song0/vocals"]
+    result = run("trim", stems, tmp_path / "trimmed", "--detector", "peak", "--regions-only", "-q")
+    assert result.exit_code == 0, result.stderr
+    trimmed = manifest.read(tmp_path / "trimmed" / "manifest.json")
+    assert trimmed.created.config["detector"] == "peak"
+    (clicked,) = [stem for stem in trimmed.stems if stem.id == "song0/vocals"]
     assert clicked.active == [(0.4, 0.65)]  # the frame of the click, and 0.1 s on either side

@@ -63,9 +63,9 @@ WRITTEN = {
 
 def line(kind, *more, output=None):
     command, *settings = JOBS[kind]
-    given = [text if text.startswith("--") else f"--set={text}" for text in [*settings, "loop.examples=8"]]
+    options = [text if text.startswith("--") else f"--set={text}" for text in [*settings, "loop.examples=8"]]
     every = ["stemclean", command, "songs.json", f"--output={output or kind}.safetensors", "--workers=0", "--quiet"]
-    return shlex.join([*every, *given, *more])
+    return shlex.join([*every, *options, *more])
 
 
 def used(page):
@@ -95,10 +95,10 @@ def published(tmp_path_factory):
 
         def run(steps):
             command = [sys.executable, "-c", SCRIPT, json.dumps(steps)]
-            told = subprocess.run(
+            result = subprocess.run(
                 command, cwd=folder, env=settings, capture_output=True, text=True, timeout=600, check=False
             )
-            assert told.returncode == 0, told.stderr
+            assert result.returncode == 0, result.stderr
 
         run([line(kind, f"--push-to-hub=org/{kind}", "--license=CC-BY-4.0") for kind in JOBS])
         steps = [line(kind, f"--init=hub:org/{kind}", output=f"on_{kind}") for kind in JOBS]
@@ -128,8 +128,8 @@ def test_a_finished_run_is_pushed_with_another_licence_and_not_trained_again(pub
     first, second = (json.loads(hub.repos[f"{org}/{kind}"]["main"]["model.json"]) for org in ("org", "second"))
     assert (first["license"], second["license"]) == ("CC-BY-4.0", "MIT")
     assert first["history"] == second["history"] and not list(folder.glob(f"{kind}.*.checkpoint"))
-    one, other = (hub.repos[f"{org}/{kind}"]["main"]["model.safetensors"] for org in ("org", "second"))
-    assert all(torch.equal(tensor, load(other)[name]) for name, tensor in load(one).items())
+    pushed, pushed_again = (hub.repos[f"{org}/{kind}"]["main"]["model.safetensors"] for org in ("org", "second"))
+    assert all(torch.equal(tensor, load(pushed_again)[name]) for name, tensor in load(pushed).items())
 
 
 FACTS = {
@@ -167,13 +167,13 @@ FALSE = {
 def test_the_page_is_true_of_its_kind(published, kind):
     _, hub = published
     page = page_of(hub, kind)
-    said = " ".join(page.split())
+    text = " ".join(page.split())
     header, body = page.removeprefix("---\n").split("\n---\n")
     assert "license: cc-by-4.0" in header and "library_name: stemclean" in header
     for fact in FACTS[kind]:
-        assert fact in said, fact
+        assert fact in text, fact
     for word in FALSE[kind]:
-        assert word not in said, word
+        assert word not in text, word
     card = json.loads(hub.repos[f"org/{kind}"]["main"]["model.json"])
     assert f"| parameters | {card['parameters']:,} |" in body.splitlines()
     assert f"| tracks: train | {card['data']['tracks']['train']} |" in body.splitlines()
@@ -205,7 +205,7 @@ def test_what_would_fail_afterwards_fails_before_anything_is_read(kind, repo, to
     aligned_songs.write(tmp_path, ("full",))
     words = shlex.split(line(kind, f"--push-to-hub={repo}"))[1:]
     words[1:3] = [str(tmp_path), f"--output={tmp_path / 'w.safetensors'}"]
-    told = CliRunner().invoke(app, words, prog_name="stemclean")
+    result = CliRunner().invoke(app, words, prog_name="stemclean")
     why = "you are not logged in to the hub" if token is None else '"mine" is not a hub repository'
-    assert told.exit_code == 2 and why in told.stderr
+    assert result.exit_code == 2 and why in result.stderr
     assert not (tmp_path / "w.safetensors").exists()

@@ -161,8 +161,8 @@ def test_a_manifest_of_fewer_classes_than_the_weights_know(tmp_path):
     few = [stem for stem in scanned.stems if stem.id in ("sodium/drums", "rubidium/bass")]
     source = tmp_path / "in.json"
     root = manifest.relative_root(folder, source)
-    given = scanned.with_stems(few, labels=["drums", "bass"], root=root, summary={"mine": 1})
-    manifest.write(given.model_copy(update={"licence": "CC0"}), source)
+    data = scanned.with_stems(few, labels=["drums", "bass"], root=root, summary={"mine": 1})
+    manifest.write(data.model_copy(update={"licence": "CC0"}), source)
     result = refine(source, tmp_path / "out.json", running=QUIET)
     assert manifest.read(tmp_path / "out.json").labels == result.labels == ["drums", "bass", "vocals", "other"]
     assert result.model_extra == {"licence": "CC0"}  # keys that this version does not know survive

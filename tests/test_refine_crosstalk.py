@@ -53,39 +53,39 @@ def bled(label: str | None, level_db: float, source: str = "song/x") -> Crosstal
 
 def test_a_measured_bleed_is_a_class_of_the_stem():
     stem = judged("drums", "drums", crosstalk=[bled("vocals", -20.0)])
-    told = with_crosstalk(stem, Policy())
-    assert told.labels == ["vocals", "drums"]
-    assert told.levels_db == {"vocals": -20.0, "drums": 0.0}
-    assert (told.verdict.action, told.verdict.reason) == ("mixed", "unclaimed_class_present")
-    assert told.verdict.label_quality == pytest.approx(MISTAKEN * label_quality(stem.scores, ["drums"]))
-    assert told.scores == stem.scores
+    refined = with_crosstalk(stem, Policy())
+    assert refined.labels == ["vocals", "drums"]
+    assert refined.levels_db == {"vocals": -20.0, "drums": 0.0}
+    assert (refined.verdict.action, refined.verdict.reason) == ("mixed", "unclaimed_class_present")
+    assert refined.verdict.label_quality == pytest.approx(MISTAKEN * label_quality(stem.scores, ["drums"]))
+    assert refined.scores == stem.scores
 
 
 def test_what_is_measured_goes_before_what_was_guessed():
     stem = judged("drums", "drums", "vocals", "drums", "other", crosstalk=[bled("vocals", -10.0)])
     stem = stem.model_copy(update={"levels_db": {"vocals": -2.0, "drums": -5.0, "other": -15.0}})
-    told = with_crosstalk(stem, Policy())
-    assert told.levels_db["vocals"] == -10.0
-    assert told.levels_db["drums"] - told.levels_db["other"] == pytest.approx(10.0, abs=0.11)
-    assert sum(10 ** (level / 10) for level in told.levels_db.values()) == pytest.approx(1.0, abs=0.02)
+    refined = with_crosstalk(stem, Policy())
+    assert refined.levels_db["vocals"] == -10.0
+    assert refined.levels_db["drums"] - refined.levels_db["other"] == pytest.approx(10.0, abs=0.11)
+    assert sum(10 ** (level / 10) for level in refined.levels_db.values()) == pytest.approx(1.0, abs=0.02)
 
 
 def test_regions_say_where_a_bleed_was_measured():
-    here = bled("vocals", -20.0).model_copy(update={"spans": [Span(start=2.0, end=4.0, level_db=-10.0)]})
+    bleed = bled("vocals", -20.0).model_copy(update={"spans": [Span(start=2.0, end=4.0, level_db=-10.0)]})
     regions = [Region(start=0.0, end=3.0, labels=["drums"]), Region(start=5.0, end=9.0, labels=["drums"])]
-    told = with_crosstalk(judged("drums", "drums", crosstalk=[here], regions=regions), Policy())
-    assert [(one.start, one.end, one.labels) for one in told.regions] == [
+    refined = with_crosstalk(judged("drums", "drums", crosstalk=[bleed], regions=regions), Policy())
+    assert [(region.start, region.end, region.labels) for region in refined.regions] == [
         (0.0, 2.0, ["drums"]), (2.0, 3.0, ["vocals", "drums"]), (5.0, 9.0, ["drums"]),
     ]  # fmt: skip
-    assert told.regions[1].levels_db == {"vocals": -10.0, "drums": -0.5}
+    assert refined.regions[1].levels_db == {"vocals": -10.0, "drums": -0.5}
 
 
 def test_an_end_beside_another_makes_no_region_of_its_own():
     spans = [Span(start=0.0, end=2.9999999, level_db=-10.0), Span(start=2.9999999, end=6.0, level_db=-12.0)]
-    here = bled("vocals", -11.0).model_copy(update={"spans": spans})
+    bleed = bled("vocals", -11.0).model_copy(update={"spans": spans})
     regions = [Region(start=0.0, end=3.000004, labels=["drums"]), Region(start=3.000004, end=6.0, labels=["drums"])]
-    told = with_crosstalk(judged("drums", "drums", crosstalk=[here], regions=regions), Policy())
-    assert [(one.start, one.end, one.labels) for one in told.regions] == [
+    refined = with_crosstalk(judged("drums", "drums", crosstalk=[bleed], regions=regions), Policy())
+    assert [(region.start, region.end, region.labels) for region in refined.regions] == [
         (0.0, 3.000004, ["vocals", "drums"]), (3.000004, 6.0, ["vocals", "drums"]),
     ]  # fmt: skip
 
@@ -96,11 +96,11 @@ def test_two_sources_of_a_class_add_up():
 
 
 @pytest.mark.parametrize(
-    "here", [[], [bled("drums", -8.0)], [bled(None, -8.0)], [bled("vocals", -33.0)]],
+    "crosstalk_", [[], [bled("drums", -8.0)], [bled(None, -8.0)], [bled("vocals", -33.0)]],
     ids=["none", "its own class", "no clear class", "too soft"],
 )  # fmt: skip
-def test_what_changes_no_label(here):
-    stem = judged("drums", "drums", crosstalk=here)
+def test_what_changes_no_label(crosstalk_):
+    stem = judged("drums", "drums", crosstalk=crosstalk_)
     assert with_crosstalk(stem, Policy()) == stem
 
 
@@ -115,9 +115,9 @@ def test_a_limit_decides_what_is_tolerated():
 
 def test_held_out_stems_keep_their_labels():
     stem = judged("drums", "drums", reason="held_out", split="test", crosstalk=[bled("vocals", -8.0)])
-    told = with_crosstalk(stem, Policy())
-    assert (told.labels, told.verdict.action, told.verdict.reason) == (["drums"], "keep", "held_out")
-    assert told.verdict.label_quality < 0.02
+    refined = with_crosstalk(stem, Policy())
+    assert (refined.labels, refined.verdict.action, refined.verdict.reason) == (["drums"], "keep", "held_out")
+    assert refined.verdict.label_quality < 0.02
 
 
 def test_weights_without_a_level_head_get_levels_of_what_is_measured():
@@ -163,9 +163,9 @@ def compared(data: Path, output: Path, *, kill: bool = False) -> dict[str, Stem]
     ]
     with ThreadPoolExecutor(1) as threads:
         journal = Journal(output, 1)
-        found, _lost = measured(stems, folder, journal, threads, Unchanged(), quiet=True)
+        results, _lost = measured(stems, folder, journal, threads, Unchanged(), quiet=True)
         journal.__exit__(KeyboardInterrupt if kill else None, None, None)
-    return {stem.id: stem for stem in found}
+    return {stem.id: stem for stem in results}
 
 
 def test_a_song_is_measured_and_found_again_after_a_kill(tmp_path, sounds, monkeypatch):
@@ -184,10 +184,10 @@ def test_no_stem_is_bleed_of_its_own_copy(tmp_path, sounds):
     data = song(tmp_path / "data", sounds)
     shutil.copy(data / "song" / "vocals.wav", data / "song" / "vocals 2.wav")
     shutil.copy(data / "song" / "drums.wav", data / "song" / "drums 2.wav")
-    found = compared(data, tmp_path / "refined.json")
+    stems = compared(data, tmp_path / "refined.json")
     for name in ("vocals", "vocals 2"):
-        assert [one.label for one in found[f"song/{name}"].crosstalk] == ["drums"]  # once, as it was measured
-    assert found["song/drums"].crosstalk == found["song/drums 2"].crosstalk == []
+        assert [bleed.label for bleed in stems[f"song/{name}"].crosstalk] == ["drums"]  # once, as it was measured
+    assert stems["song/drums"].crosstalk == stems["song/drums 2"].crosstalk == []
 
 
 def test_trimmed_stems_are_laid_out_again(tmp_path, sounds):
@@ -201,8 +201,8 @@ def test_trimmed_stems_are_laid_out_again(tmp_path, sounds):
     soundfile.write(vocals, held + 0.5 * sound, rate)
     trimmed = trim(data, tmp_path / "trimmed", quiet=True)
     assert any(stem.num_samples < stem.source.num_samples for stem in trimmed.stems if stem.source)
-    found = compared(tmp_path / "trimmed" / "manifest.json", tmp_path / "refined.json")
-    [bass] = [one for one in found["song/vocals"].crosstalk if one.stem == "song/bass"]
+    stems = compared(tmp_path / "trimmed" / "manifest.json", tmp_path / "refined.json")
+    [bass] = [bleed for bleed in stems["song/vocals"].crosstalk if bleed.stem == "song/bass"]
     assert bass.spans[0].start == pytest.approx(5.0, abs=crosstalk.crosstalk.BLOCK)
 
 
@@ -211,15 +211,15 @@ def test_spans_of_a_song_are_times_of_a_trimmed_file():
     source = Source(path="long.wav", sample_rate=RATE, num_samples=30 * RATE)
     stem = judged("drums", "drums", source=source, active=[(10.0, 14.0), (20.0, 26.0)])
     placed = crosstalk._within([(8.0, 12.0, -10.0), (14.0, 20.0, -11.0), (22.0, 30.0, -12.0)], stem)
-    assert [(one.start, one.end, one.level_db) for one in placed] == [(0.0, 2.0, -10.0), (6.0, 10.0, -12.0)]
+    assert [(span.start, span.end, span.level_db) for span in placed] == [(0.0, 2.0, -10.0), (6.0, 10.0, -12.0)]
 
 
 def test_a_stem_alone_and_one_that_cannot_be_read_are_left(tmp_path, sounds):
     data = song(tmp_path / "data", sounds)
     (data / "alone").mkdir()
     (data / "song" / "drums.wav").rename(data / "alone" / "drums.wav")
-    found = compared(data, tmp_path / "refined.json")
-    assert found["alone/drums"].crosstalk is None and found["song/bass"].crosstalk == []
+    by_id = compared(data, tmp_path / "refined.json")
+    assert by_id["alone/drums"].crosstalk is None and by_id["song/bass"].crosstalk == []
     source, folder = layouts.load(data, quiet=True)
     stems = [stem.model_copy(update={"scores": SILENT}) for stem in source.stems if stem.track == "song"]
     (data / "song" / "bass.wav").unlink()
@@ -235,7 +235,7 @@ def test_refine_measures_unless_it_is_told_not_to(tmp_path, sounds):
     result = CliRunner().invoke(app, ["refine", str(data), "-o", str(output), "--json", "--quiet"])
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
-    vocals = next(one for one in report["findings"] if one["id"] == "song/vocals")
+    vocals = next(finding for finding in report["findings"] if finding["id"] == "song/vocals")
     assert vocals["measured_db"].keys() == {"drums"} and "drums" in vocals["found"]
     assert report["noise"]["measured"]["stems"] == 3
     read = {stem.id: stem for stem in manifest.read(output).stems}
@@ -249,9 +249,9 @@ def test_the_share_that_is_certain_is_told_with_its_interval():
     stems = [judged(str(n), "drums", crosstalk=[bled("vocals", -10.0)] if n < 2 else []) for n in range(8)]
     stems = [stem.model_copy(update={"track": stem.id}) for stem in stems]
     alone = judged("alone", "drums")
-    told = noise([*stems, alone], LABELS, [{}])["measured"]
-    assert (told["stems"], told["tracks"], told["bleed"]["rate"]) == (8, 8, 0.25)
-    assert 0 < told["bleed"]["low"] < 0.2 and 0.35 < told["bleed"]["high"] < 0.8
+    estimate = noise([*stems, alone], LABELS, [{}])["measured"]
+    assert (estimate["stems"], estimate["tracks"], estimate["bleed"]["rate"]) == (8, 8, 0.25)
+    assert 0 < estimate["bleed"]["low"] < 0.2 and 0.35 < estimate["bleed"]["high"] < 0.8
     assert bleeding_classes(stems[0]) == {"vocals": -10.0}
 
 
@@ -265,8 +265,8 @@ def test_a_round_takes_over_what_the_one_before_has_measured(tmp_path, sounds):
 
     judged_once = [stem.model_copy(update={"crosstalk": [bled("drums", -9.0)]}) for stem in source.stems[1:]]
     manifest.write(source.with_stems(judged_once), rounds(RefineConfig()).manifest_path(1))
-    known = [stem.crosstalk for stem in rounds(RefineConfig())._with_crosstalk(2).stems]
-    assert known == [None, *(stem.crosstalk for stem in judged_once)]
+    measured_before = [stem.crosstalk for stem in rounds(RefineConfig())._with_crosstalk(2).stems]
+    assert measured_before == [None, *(stem.crosstalk for stem in judged_once)]
     assert (
         rounds(RefineConfig())._with_crosstalk(1) == rounds(RefineConfig(crosstalk=False))._with_crosstalk(2) == source
     )
@@ -276,8 +276,8 @@ def test_silent_stems_that_were_judged_are_not_compared(tmp_path, sounds):
     data = song(tmp_path / "data", sounds)
     source, folder = layouts.load(data, quiet=True)
     silent = Verdict(action="drop", reason="silent", label_quality=0.0)
-    heard = [stem.model_copy(update={"scores": dict.fromkeys(LABELS, 0.5)}) for stem in source.stems[1:]]
-    stems = [source.stems[0].model_copy(update={"verdict": silent}), *heard]
+    judged_stems = [stem.model_copy(update={"scores": dict.fromkeys(LABELS, 0.5)}) for stem in source.stems[1:]]
+    stems = [source.stems[0].model_copy(update={"verdict": silent}), *judged_stems]
     with ThreadPoolExecutor(1) as threads, Journal(tmp_path / "o.json", 1) as journal:
-        found, _lost = measured(stems, folder, journal, threads, Unchanged(), quiet=True)
-    assert found[0].crosstalk is None and all(stem.crosstalk is not None for stem in found[1:])
+        results, _lost = measured(stems, folder, journal, threads, Unchanged(), quiet=True)
+    assert results[0].crosstalk is None and all(stem.crosstalk is not None for stem in results[1:])

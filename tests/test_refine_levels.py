@@ -37,7 +37,7 @@ def stem(claimed: str, **changes: Any) -> Stem:
     )  # fmt: skip
 
 
-def heard(scores: np.ndarray, levels_db: np.ndarray) -> Judgement:
+def judgement_of(scores: np.ndarray, levels_db: np.ndarray) -> Judgement:
     """A recording of 20 s, a window of four seconds at each second, all as loud."""
     windows = np.broadcast_to(scores, (17, 4)).astype(np.float64)
     levels = np.broadcast_to(levels_db, (17, 4)).astype(np.float64)
@@ -47,59 +47,59 @@ def heard(scores: np.ndarray, levels_db: np.ndarray) -> Judgement:
     )  # fmt: skip
 
 
-def judged(what: Stem, judgement: Judgement, **config: Any) -> Stem:
+def judged(stem_: Stem, judgement: Judgement, **config: Any) -> Stem:
     settings = RefineConfig(**config)
     scores = dict(zip(LABELS, PLAIN(judgement.pooled()).tolist(), strict=True))
-    return _with_verdict(what, judgement, scores, PLAIN, settings, settings.policy(0.5))
+    return _with_verdict(stem_, judgement, scores, PLAIN, settings, settings.policy(0.5))
 
 
-BLEEDING = heard(np.array([0.99, 0.01, 0.999, 0.01]), np.array([-22.0, -40.0, -0.03, -40.0]))
+BLEEDING = judgement_of(np.array([0.99, 0.01, 0.999, 0.01]), np.array([-22.0, -40.0, -0.03, -40.0]))
 
 
 def test_levels_of_what_is_found_stand_in_the_manifest() -> None:
-    found = judged(stem("drums"), BLEEDING)
-    assert found.labels == ["vocals", "drums"]
-    assert found.levels_db == {"vocals": -22.0, "drums": 0.0}
-    (region,) = found.regions
+    judged_stem = judged(stem("drums"), BLEEDING)
+    assert judged_stem.labels == ["vocals", "drums"]
+    assert judged_stem.levels_db == {"vocals": -22.0, "drums": 0.0}
+    (region,) = judged_stem.regions
     assert (region.labels, region.levels_db) == (["vocals", "drums"], {"vocals": -22.0, "drums": 0.0})
-    assert found.verdict is not None and found.verdict.action == "mixed"
+    assert judged_stem.verdict is not None and judged_stem.verdict.action == "mixed"
 
 
 @pytest.mark.parametrize(("limit", "reason"), [(-20.0, "bleed_tolerated"), (-25.0, "unclaimed_class_present")])
 def test_soft_bleed_is_kept_and_stays_visible(limit: float, reason: str) -> None:
-    found = judged(stem("drums"), BLEEDING, max_bleed_db=limit)
-    assert found.verdict is not None and found.verdict.reason == reason
-    assert found.verdict.action == ("keep" if reason == "bleed_tolerated" else "mixed")
-    assert found.labels == (["drums"] if reason == "bleed_tolerated" else ["vocals", "drums"])
-    assert found.scores["vocals"] > 0.9 and found.levels_db["vocals"] == -22.0
-    assert found.regions[0].labels == ["vocals", "drums"]
+    judged_stem = judged(stem("drums"), BLEEDING, max_bleed_db=limit)
+    assert judged_stem.verdict is not None and judged_stem.verdict.reason == reason
+    assert judged_stem.verdict.action == ("keep" if reason == "bleed_tolerated" else "mixed")
+    assert judged_stem.labels == (["drums"] if reason == "bleed_tolerated" else ["vocals", "drums"])
+    assert judged_stem.scores["vocals"] > 0.9 and judged_stem.levels_db["vocals"] == -22.0
+    assert judged_stem.regions[0].labels == ["vocals", "drums"]
 
 
 def test_a_limit_relabels_no_stem_that_is_held_out() -> None:
-    found = judged(stem("drums", split="test"), BLEEDING, max_bleed_db=-20.0)
-    assert found.verdict is not None and found.verdict.reason == "held_out"
-    assert (found.labels, found.levels_db["vocals"]) == (["drums"], -22.0)
+    judged_stem = judged(stem("drums", split="test"), BLEEDING, max_bleed_db=-20.0)
+    assert judged_stem.verdict is not None and judged_stem.verdict.reason == "held_out"
+    assert (judged_stem.labels, judged_stem.levels_db["vocals"]) == (["drums"], -22.0)
 
 
 def test_what_sounds_for_a_while_is_placed_though_the_stem_as_a_whole_is_as_claimed() -> None:
     scores = np.tile([0.01, 0.01, 0.999, 0.01], (17, 1))
     scores[8:11, 0] = 0.99
-    found = judged(stem("drums"), heard(scores, np.full(4, np.nan)))
-    assert found.labels == ["drums"] and found.levels_db == {}
-    assert [(r.start, r.end, r.labels) for r in found.regions] == [
+    judged_stem = judged(stem("drums"), judgement_of(scores, np.full(4, np.nan)))
+    assert judged_stem.labels == ["drums"] and judged_stem.levels_db == {}
+    assert [(r.start, r.end, r.labels) for r in judged_stem.regions] == [
         (0.0, 9.0, ["drums"]),
         # three windows of 4 s at 8, 9 and 10 s: the seconds in the middle of them, and half of those beside
         (9.0, 13.0, ["vocals", "drums"]),
         (13.0, 20.0, ["drums"]),
     ]
-    assert all(region.levels_db == {} for region in found.regions)
+    assert all(region.levels_db == {} for region in judged_stem.regions)
 
 
 def test_a_claim_that_was_not_found_is_placed_no_earlier_than_any_class() -> None:
     scores = np.tile([0.01, 0.999, 0.05, 0.01], (17, 1))
     scores[8:11, 2] = 0.6  # above the threshold of a claimed class, below that of any other
-    found = judged(stem("drums"), heard(scores, np.full(4, np.nan)))
-    assert [(r.start, r.end, r.labels) for r in found.regions] == [(0.0, 20.0, ["bass"])]
+    judged_stem = judged(stem("drums"), judgement_of(scores, np.full(4, np.nan)))
+    assert [(r.start, r.end, r.labels) for r in judged_stem.regions] == [(0.0, 20.0, ["bass"])]
 
 
 def weights(level_head: bool) -> Weights:
@@ -134,9 +134,9 @@ def test_the_command_takes_a_limit_and_tells_what_is_missing(tmp_path: Path, mak
     for level_head in (True, False):
         made = weights(level_head)
         path = store.save(tmp_path / f"{level_head}.safetensors", made.model, made.card)
-        asked = ["refine", str(data), "-o", str(tmp_path / f"refined {level_head}.json"), "--weights", str(path)]
-        asked += ["--max-bleed-db", "-25", "-q"]
-        answers[level_head] = CliRunner().invoke(app, asked, prog_name="stemclean", env={"NO_COLOR": "1"})
+        command = ["refine", str(data), "-o", str(tmp_path / f"refined {level_head}.json"), "--weights", str(path)]
+        command += ["--max-bleed-db", "-25", "-q"]
+        answers[level_head] = CliRunner().invoke(app, command, prog_name="stemclean", env={"NO_COLOR": "1"})
     assert answers[True].exit_code == 0
     assert manifest.read(tmp_path / "refined True.json").created.config["max_bleed_db"] == -25.0
     assert answers[False].exit_code == 2

@@ -72,9 +72,9 @@ class TestCompleting:
         data, tracks = songs
         before = bytes_of(data)
         output = tmp_path / "stage1.json"
-        done = pseudo_label(data, output, weights_uri=saved("cascades"), running=QUIET)
+        result = pseudo_label(data, output, weights_uri=saved("cascades"), running=QUIET)
         assert bytes_of(data) == before
-        assert manifest.read(output).root == "." and done.skipped == []
+        assert manifest.read(output).root == "." and result.skipped == []
         stems = by_id(manifest.read(output))
         assert sorted(stems) == [
             "f0/mixture",
@@ -86,19 +86,19 @@ class TestCompleting:
             "wrong/mixture",
             "wrong/mixture.vocals",
         ]
-        known = stems["full/vocals"].f0
-        assert known.annotated and known.path == "data/full/f0.pv"
-        found = stems["stems/vocals"].f0
-        assert (found.path, found.format) == ("stage1.f0/stems/vocals.f0.csv", "stemclean")
-        assert found.by == "file:cascades.safetensors" and not found.annotated
-        assert found.sha256 == manifest.file_sha256(tmp_path / found.path)
-        heard = f0_labels.read(tmp_path / found.path)
-        assert pitch.evaluate(tracks["stems"], heard)["overall_accuracy"] > WELL
-        assert found.confidence == pytest.approx(heard.confidence.mean(), abs=1e-4)
-        assert done.summary["annotated"] == 3
-        assert done.summary["pseudo_f0"] == {"stems": 1, "seconds": 3.0, "confidence": found.confidence}
-        assert done.summary["pseudo_vocals"]["stems"] == 2
-        assert done.summary["left"] == done.summary["unsung"] == 0
+        annotated = stems["full/vocals"].f0
+        assert annotated.annotated and annotated.path == "data/full/f0.pv"
+        pseudo_f0 = stems["stems/vocals"].f0
+        assert (pseudo_f0.path, pseudo_f0.format) == ("stage1.f0/stems/vocals.f0.csv", "stemclean")
+        assert pseudo_f0.by == "file:cascades.safetensors" and not pseudo_f0.annotated
+        assert pseudo_f0.sha256 == manifest.file_sha256(tmp_path / pseudo_f0.path)
+        f0 = f0_labels.read(tmp_path / pseudo_f0.path)
+        assert pitch.evaluate(tracks["stems"], f0)["overall_accuracy"] > WELL
+        assert pseudo_f0.confidence == pytest.approx(f0.confidence.mean(), abs=1e-4)
+        assert result.summary["annotated"] == 3
+        assert result.summary["pseudo_f0"] == {"stems": 1, "seconds": 3.0, "confidence": pseudo_f0.confidence}
+        assert result.summary["pseudo_vocals"]["stems"] == 2
+        assert result.summary["left"] == result.summary["unsung"] == 0
 
     def test_the_voice_is_the_mixtures_and_its_confidence_tells_whether_it_sings_what_it_should(
         self, tmp_path, saved, songs
@@ -128,16 +128,16 @@ class TestCompleting:
         f0_labels.write(track, path.with_name("f0.csv"))
         mixture = files.read(path)
         assert np.abs(mixture[1]).max() > 1.05
-        done = pseudo_label(path.parents[1], tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
-        (stem,) = (stem for stem in done.stems if stem.estimated)
+        result = pseudo_label(path.parents[1], tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
+        (stem,) = (stem for stem in result.stems if stem.estimated)
         assert [issue.code for issue in stem.issues] == ["kept_in_float"]
         assert stem.path == "out.vocals/song/mixture.vocals.wav"
         assert soundfile.info(tmp_path / stem.path).subtype == "FLOAT"
         assert np.abs(files.read(tmp_path / stem.path) - mixture[1]).max() < 1e-5
-        assert describe_completed(done)["kept_in_float"] == [stem.path]
+        assert describe_completed(result)["kept_in_float"] == [stem.path]
         words = ["refine", path.parents[1], "-o", tmp_path / "out.json", "--pitch", saved("cascades")]
-        told = CliRunner().invoke(app, list(map(str, words)))
-        assert f"written in float, since they exceed full scale: {stem.path}" in told.stderr
+        completed = CliRunner().invoke(app, list(map(str, words)))
+        assert f"written in float, since they exceed full scale: {stem.path}" in completed.stderr
 
     def test_frames_that_are_wrong_are_trusted_less(self, tmp_path, saved, songs):
         """A voice under noise for a second: the tracker is less sure there (0.80 to 0.99 in the mean)."""
@@ -147,9 +147,9 @@ class TestCompleting:
         noisy[8000:16000] += 0.08 * np.random.default_rng(0).standard_normal(8000)
         soundfile.write(data / "stems" / "vocals.wav", noisy, sung.RATE)
         stems = by_id(pseudo_label(data, tmp_path / "out.json", weights_uri=saved("pitch"), running=QUIET))
-        heard = f0_labels.read(tmp_path / stems["stems/vocals"].f0.path)
-        loud = (heard.times > 1.05) & (heard.times < 1.95)
-        assert heard.confidence[loud].mean() < heard.confidence[~loud].mean() - 0.1
+        f0 = f0_labels.read(tmp_path / stems["stems/vocals"].f0.path)
+        loud = (f0.times > 1.05) & (f0.times < 1.95)
+        assert f0.confidence[loud].mean() < f0.confidence[~loud].mean() - 0.1
 
     def test_a_voice_beside_one_whose_f0_is_known_gets_none(self, tmp_path, saved, songs):
         """Two voices with an f0 each would leave the song without one."""
@@ -157,15 +157,15 @@ class TestCompleting:
         (data / "full" / "vocals.wav").rename(data / "full" / "lead_vocals.wav")
         (data / "full" / "f0.pv").rename(data / "full" / "lead_vocals.pv")
         sung.put_voice(data / "full" / "backing_vocals.wav", tracks["stems"])
-        done = pseudo_label(data, tmp_path / "out.json", weights_uri=saved("pitch"), running=QUIET)
-        stems = by_id(done)
+        result = pseudo_label(data, tmp_path / "out.json", weights_uri=saved("pitch"), running=QUIET)
+        stems = by_id(result)
         assert stems["full/lead_vocals"].f0.annotated and stems["full/backing_vocals"].f0 is None
-        assert done.summary["pseudo_f0"]["stems"] == 1
+        assert result.summary["pseudo_f0"]["stems"] == 1
 
     def test_a_tracker_alone_leaves_mixtures_as_they_are(self, tmp_path, saved, songs):
-        done = pseudo_label(songs[0], tmp_path / "out.json", weights_uri=saved("pitch"), running=QUIET)
-        assert not any(stem.estimated for stem in done.stems)
-        assert done.summary["left"] == 2 and done.summary["pseudo_f0"]["stems"] == 1
+        result = pseudo_label(songs[0], tmp_path / "out.json", weights_uri=saved("pitch"), running=QUIET)
+        assert not any(stem.estimated for stem in result.stems)
+        assert result.summary["left"] == 2 and result.summary["pseudo_f0"]["stems"] == 1
         assert not (tmp_path / "out.vocals").exists()
 
     def test_what_must_not_be_touched_is_not(self, tmp_path, saved, songs):
@@ -173,9 +173,9 @@ class TestCompleting:
         splits = {"stems/vocals": "validation", "f0/mixture": "test"}
         held = [stem.model_copy(update={"split": splits.get(stem.id)}) for stem in source.stems]
         path = manifest.write(source.with_stems(held, root="data"), tmp_path / "held.json")
-        done = pseudo_label(path, tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
-        assert by_id(done)["stems/vocals"].f0 is None
-        assert [stem.id for stem in done.stems if stem.estimated] == ["wrong/mixture.vocals"]
+        result = pseudo_label(path, tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
+        assert by_id(result)["stems/vocals"].f0 is None
+        assert [stem.id for stem in result.stems if stem.estimated] == ["wrong/mixture.vocals"]
 
     def test_a_second_run_makes_its_own_and_keeps_what_came_with_the_data(self, tmp_path, saved, songs):
         first = pseudo_label(songs[0], tmp_path / "one.json", weights_uri=saved("cascades"), running=QUIET)
@@ -188,8 +188,8 @@ class TestCompleting:
         assert by_id(second)["f0/mixture.vocals"].estimated.by == "file:new.safetensors"
 
     def test_the_second_stage_learns_from_all_of_it(self, tmp_path, saved, songs):
-        done = pseudo_label(songs[0], tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
-        data = whole_songs(done)
+        result = pseudo_label(songs[0], tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
+        data = whole_songs(result)
         pool = StemPool.build(data, tmp_path, sample_rate=sung.RATE, channels=1, cache=tmp_path / "pool", quiet=True)
         tracks = {track.name: track for track in aligned_tracks(data, tmp_path, pool, sung.LABELS, "vocals")}
         kinds = {name: track.kind for name, track in tracks.items()}
@@ -239,12 +239,12 @@ class TestRunning:
         )
         (data / "stems" / "vocals.wav").write_bytes(b"no sound")
         (data / "f0" / "f0.csv").write_text("la la la")
-        done = pseudo_label(source, tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
-        assert {skip.path: skip.reason for skip in done.skipped} == {
+        result = pseudo_label(source, tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
+        assert {skip.path: skip.reason for skip in result.skipped} == {
             "data/stems/vocals.wav": "changed_since_scan",
             "data/f0/f0.csv": "f0_unreadable",
         }
-        assert sorted(by_id(done)) == [
+        assert sorted(by_id(result)) == [
             "full/accompaniment",
             "full/vocals",
             "stems/accompaniment",
@@ -273,16 +273,16 @@ class TestSidecars:
         sidecars = Sidecars(tmp_path / "x.json", tmp_path / "data")
         places = [sidecars.place("f0", name, ".csv") for name in ("../../a", "/etc/a", "a:b", "a*b", "a_b", "..")]
         assert len(set(places)) == len(places)
-        for place in places:
-            assert place.resolve().is_relative_to(tmp_path / "x.f0")
+        for path in places:
+            assert path.resolve().is_relative_to(tmp_path / "x.f0")
 
     def test_paths_are_named_from_the_root(self, tmp_path, songs):
-        found = layouts.scan(songs[0], profile=KARAOKE, quiet=True)
-        moved = Sidecars(tmp_path / "x.json", songs[0]).moved(found)
+        data = layouts.scan(songs[0], profile=KARAOKE, quiet=True)
+        moved = Sidecars(tmp_path / "x.json", songs[0]).moved(data)
         for stem in moved.stems:
             assert (tmp_path / stem.path).is_file()
             assert stem.f0 is None or (tmp_path / stem.f0.path).is_file()
-        assert [stem.id for stem in moved.stems] == [stem.id for stem in found.stems]
+        assert [stem.id for stem in moved.stems] == [stem.id for stem in data.stems]
 
     def test_nothing_in_common_is_refused(self):
         with pytest.raises(ConfigError, match="have no common folder"):
@@ -296,9 +296,9 @@ class TestCommand:
     def test_one_object_for_programs_and_tables_for_people(self, tmp_path, saved, songs):
         uri = saved("cascades")
         (songs[0] / "full" / "f0.pv").write_text("la la la")
-        told = self.run(songs[0], "-o", tmp_path / "a.json", "--pitch", uri, "--json", "-q")
-        assert told.exit_code == 3, told.stderr
-        report = json.loads(told.stdout)
+        result = self.run(songs[0], "-o", tmp_path / "a.json", "--pitch", uri, "--json", "-q")
+        assert result.exit_code == 3, result.stderr
+        report = json.loads(result.stdout)
         assert json_page.disagreements("refine --pitch", report) == []
         assert report["pseudo"][0] == {
             "id": "wrong/mixture.vocals",
@@ -307,19 +307,19 @@ class TestCommand:
             "confidence": report["pseudo"][0]["confidence"],
         }
         (songs[0] / "full" / "f0.pv").unlink()
-        told = self.run(songs[0], "-o", tmp_path / "b.json", "--pitch", uri)
-        assert told.exit_code == 0, told.stderr
-        assert "Pseudo labels" in told.stdout and "Lowest confidence" in told.stdout
+        result = self.run(songs[0], "-o", tmp_path / "b.json", "--pitch", uri)
+        assert result.exit_code == 0, result.stderr
+        assert "Pseudo labels" in result.stdout and "Lowest confidence" in result.stdout
         soundfile.write(songs[0] / "stems" / "vocals.wav", np.zeros(8000), sung.RATE)
-        told = self.run(songs[0], "-o", tmp_path / "c.json", "--pitch", saved("pitch"))
-        assert "in 1 of 2 voices, the tracker found no voiced frame" in told.stderr
-        assert "2 mixtures with an f0 were not separated" in told.stderr
+        result = self.run(songs[0], "-o", tmp_path / "c.json", "--pitch", saved("pitch"))
+        assert "in 1 of 2 voices, the tracker found no voiced frame" in result.stderr
+        assert "2 mixtures with an f0 were not separated" in result.stderr
 
     @pytest.mark.parametrize(
         "words",
         [["--self"], ["--weights", "x"], ["--folds", "3"], ["--threshold", "0.9"], ["--set", "a=1"], ["--windows"]],
     )
     def test_what_is_for_labels_has_no_meaning_with_it(self, tmp_path, saved, songs, words):
-        told = self.run(songs[0], "-o", tmp_path / "a.json", "--pitch", saved("pitch"), *words)
-        assert told.exit_code == 2
-        assert f"{words[0]}: it cannot be combined with --pitch" in told.stderr.replace("'", "")
+        result = self.run(songs[0], "-o", tmp_path / "a.json", "--pitch", saved("pitch"), *words)
+        assert result.exit_code == 2
+        assert f"{words[0]}: it cannot be combined with --pitch" in result.stderr.replace("'", "")

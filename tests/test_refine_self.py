@@ -130,7 +130,7 @@ def toy():
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def workspace(tmp_path_factory):
     """A folder with ``stems``: eight songs; in the last one bass and drums are swapped."""
     folder, rng = tmp_path_factory.mktemp("self"), np.random.default_rng(0)
     time = np.arange(3 * RATE) / RATE
@@ -145,18 +145,18 @@ def place(tmp_path_factory):
     return folder
 
 
-def run(place, name, data=None, config=CONFIG, resume=True, **more):
+def run(workspace, name, data=None, config=CONFIG, resume=True, **more):
     """Refine into a folder of its own, so that equal runs give equal bytes."""
-    output = place / name / "refined.json"
-    running = Running(cache=place / "cache", workers=1, resume=resume, quiet=True)
-    refined = refine_self(data or place / "stems", output, config, recipe=TINY, running=running, **more)
+    output = workspace / name / "refined.json"
+    running = Running(cache=workspace / "cache", workers=1, resume=resume, quiet=True)
+    refined = refine_self(data or workspace / "stems", output, config, recipe=TINY, running=running, **more)
     return refined, output
 
 
 @pytest.fixture(scope="module")
-def whole(place):
+def whole(workspace):
     """Two rounds without a break."""
-    return run(place, "whole")
+    return run(workspace, "whole")
 
 
 def interrupted(*_, **__):
@@ -191,85 +191,85 @@ class TestRounds:
         assert refined.created.model.uri == "file:round2.safetensors"
         for path, written in ((output, refined), (output.parent / "refined.work" / "round1.manifest.json", first)):
             assert (path.parent / written.root / written.stems[0].path).exists()
-        asked = refined.created.config["self"]
-        assert (asked["rounds"], asked["folds"], asked["retrain_on"], asked["min_single_share"]) == (
+        settings = refined.created.config["self"]
+        assert (settings["rounds"], settings["folds"], settings["retrain_on"], settings["min_single_share"]) == (
             2,
             1,
             "single",
             0.2,
         )
-        assert asked["recipe"]["name"] == "tiny" and refined.created.config["threshold"] == 0.7
+        assert settings["recipe"]["name"] == "tiny" and refined.created.config["threshold"] == 0.7
 
     def test_the_report_tells_what_each_round_changed(self, whole):
         refined, output = whole
         first = manifest.read(output.parent / "refined.work" / "round1.manifest.json")
-        told = describe_refined(refined)["rounds"]
-        assert told == manifest.read(output).summary["rounds"] and told[:1] == first.summary["rounds"]
-        assert told[0]["trained_on"] == [{"bass": 8, "drums": 8, "vocals": 8}]  # the claims as they are
+        rounds = describe_refined(refined)["rounds"]
+        assert rounds == manifest.read(output).summary["rounds"] and rounds[:1] == first.summary["rounds"]
+        assert rounds[0]["trained_on"] == [{"bass": 8, "drums": 8, "vocals": 8}]  # the claims as they are
         changes = sum(set(stem.labels) != set(stem.claimed) for stem in first.stems)
-        assert told[0]["labels_changed"] == changes > 0
+        assert rounds[0]["labels_changed"] == changes > 0
         pairs = list(zip(first.stems, refined.stems, strict=True))
-        assert told[1]["labels_changed"] == sum(set(old.labels) != set(new.labels) for old, new in pairs)
-        assert told[1]["trained_on"] == [{label: told[0]["trains_next"][label]["stems"] for label in MADE}]
-        assert told[1]["trains_next"]["bass"] == {"stems": 8, "found": 8, "filled_up": 0, "claimed": 8}
+        assert rounds[1]["labels_changed"] == sum(set(old.labels) != set(new.labels) for old, new in pairs)
+        assert rounds[1]["trained_on"] == [{label: rounds[0]["trains_next"][label]["stems"] for label in MADE}]
+        assert rounds[1]["trains_next"]["bass"] == {"stems": 8, "found": 8, "filled_up": 0, "claimed": 8}
 
-    def test_a_finished_run_does_nothing_again_and_more_rounds_go_on_from_it(self, place, whole, monkeypatch):
+    def test_a_finished_run_does_nothing_again_and_more_rounds_go_on_from_it(self, workspace, whole, monkeypatch):
         before = whole[1].read_bytes()
         loop, looks = Counting(training_run.fit), Counting(listening._judged_or_skipped)
         monkeypatch.setattr(training_run, "fit", loop)
         monkeypatch.setattr(listening, "_judged_or_skipped", looks)
-        run(place, "whole")
+        run(workspace, "whole")
         assert (len(loop.calls), len(looks.calls)) == (0, 0)
         assert whole[1].read_bytes() == before
-        longer, _ = run(place, "longer", rounds=3, workdir=place / "whole" / "refined.work")
+        longer, _ = run(workspace, "longer", rounds=3, workdir=workspace / "whole" / "refined.work")
         assert (len(loop.calls), len(looks.calls)) == (1, 24)
-        assert [told["round"] for told in longer.summary["rounds"]] == [1, 2, 3]
+        assert [round_["round"] for round_ in longer.summary["rounds"]] == [1, 2, 3]
         assert longer.summary["rounds"][:2] == whole[0].summary["rounds"]
-        for path in (place / "whole" / "refined.work").glob("round3.*"):
+        for path in (workspace / "whole" / "refined.work").glob("round3.*"):
             path.unlink()
 
-    @pytest.mark.parametrize(("what", "at"), [("training", 1), ("judging", 5), ("judging", 24 + 5)])
+    @pytest.mark.parametrize(("step", "at"), [("training", 1), ("judging", 5), ("judging", 24 + 5)])
     def test_a_run_that_is_killed_goes_on_in_any_step_and_ends_in_the_same_bytes(
-        self, place, whole, monkeypatch, what, at
+        self, workspace, whole, monkeypatch, step, at
     ):
-        name = f"killed {what} {at}"
-        module, function = (rounds, "fit_classifier") if what == "training" else (listening, "_judged_or_skipped")
+        name = f"killed {step} {at}"
+        module, function = (rounds, "fit_classifier") if step == "training" else (listening, "_judged_or_skipped")
         plain = getattr(module, function)
         monkeypatch.setattr(module, function, Counting(plain, at))
         with pytest.raises(KeyboardInterrupt):
-            run(place, name)
-        assert not (place / name / "refined.json").exists()
+            run(workspace, name)
+        assert not (workspace / name / "refined.json").exists()
         rest = Counting(plain)
         monkeypatch.setattr(module, function, rest)
-        _, output = run(place, name)
+        _, output = run(workspace, name)
         assert output.read_bytes() == whole[1].read_bytes()
-        assert len(rest.calls) == (2 if what == "training" else 48 - at)  # the first training is only looked at
+        assert len(rest.calls) == (2 if step == "training" else 48 - at)  # the first training is only looked at
         left = {path.name for path in (output.parent / "refined.work").iterdir()}
         assert not {name for name in left if "partial" in name or "checkpoint" in name}
 
-    def test_no_resume_starts_afresh(self, place, whole, monkeypatch):
+    def test_no_resume_starts_afresh(self, workspace, whole, monkeypatch):
         looks = Counting(listening._judged_or_skipped)
         monkeypatch.setattr(listening, "_judged_or_skipped", looks)
-        _, output = run(place, "whole", resume=False)
+        _, output = run(workspace, "whole", resume=False)
         assert len(looks.calls) == 48 and output.read_bytes() == whole[1].read_bytes()  # all is seeded
 
-    def test_other_data_are_not_taken_for_the_same(self, place, whole, tmp_path, monkeypatch):
+    def test_other_data_are_not_taken_for_the_same(self, workspace, whole, tmp_path, monkeypatch):
         """A label that changes in the source changes what is trained, though files and settings are the same."""
-        source, folder = layouts.load(place / "stems", quiet=True)
+        source, folder = layouts.load(workspace / "stems", quiet=True)
         stems = [s.model_copy(update={"labels": ["vocals"]}) if s.id == "song0/bass" else s for s in source.stems]
         data = tmp_path / "other.json"
         manifest.write(source.with_stems(stems, root=manifest.relative_root(folder, data)), data)
         loop = Counting(training_run.fit)
         monkeypatch.setattr(training_run, "fit", loop)
-        refined, _ = run(place, "other", data=data, rounds=1, workdir=place / "whole" / "refined.work")
+        refined, _ = run(workspace, "other", data=data, rounds=1, workdir=workspace / "whole" / "refined.work")
         assert len(loop.calls) == 1
         assert refined.summary["rounds"][0]["trained_on"] == [{"bass": 7, "drums": 8, "vocals": 9}]
 
 
 @pytest.fixture(scope="module")
-def folded(place):
+def folded(workspace):
     """Three folds; song 0 is declared a test song, and its bass is called drums."""
-    source, folder = layouts.load(place / "stems", quiet=True)
+    source, folder = layouts.load(workspace / "stems", quiet=True)
     stems = [
         stem.model_copy(
             update={"split": "test"} | ({"claimed": ["drums"], "labels": ["drums"]} if stem.id == "song0/bass" else {})
@@ -278,18 +278,18 @@ def folded(place):
         else stem
         for stem in source.stems
     ]
-    data = place / "declared.json"
+    data = workspace / "declared.json"
     manifest.write(source.with_stems(stems, root=manifest.relative_root(folder, data)), data)
     fits = Counting(rounds.fit_classifier)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rounds, "fit_classifier", fits)
-        refined, output = run(place, "folded", data=data, folds=3)
+        refined, output = run(workspace, "folded", data=data, folds=3)
     trained = {path.name: {stem.track for stem in training.stems} for training, _, path, *_ in fits.calls}
     return refined, output, data, trained
 
 
 class TestFolds:
-    def test_each_stem_is_judged_by_the_model_that_never_saw_its_song(self, place, folded, tmp_path):
+    def test_each_stem_is_judged_by_the_model_that_never_saw_its_song(self, workspace, folded, tmp_path):
         refined, output, data, trained = folded
         assert sorted(trained) == [f"round{n}.fold{k}.safetensors" for n in (1, 2) for k in (1, 2, 3)]
         judged = set()
@@ -317,7 +317,7 @@ class TestFolds:
         assert {stem.id: stem.claimed for stem in test}["song0/bass"] == ["drums"]
         assert all(stem.scores for stem in test)  # reported on all the same
 
-    def test_the_fault_is_found_and_the_run_goes_on_fold_by_fold(self, place, folded, monkeypatch):
+    def test_the_fault_is_found_and_the_run_goes_on_fold_by_fold(self, workspace, folded, monkeypatch):
         refined, output, data, _ = folded
         wrong = {stem.id: stem.labels for stem in refined.stems if stem.verdict.action != "keep"}
         assert wrong == {"song7/bass": ["drums"], "song7/drums": ["bass"]}
@@ -326,50 +326,52 @@ class TestFolds:
         plain = rounds.fit_classifier
         monkeypatch.setattr(rounds, "fit_classifier", Counting(plain, 4))  # in the second fold of round 2
         with pytest.raises(KeyboardInterrupt):
-            run(place, "folded again", data=data, folds=3)
+            run(workspace, "folded again", data=data, folds=3)
         monkeypatch.setattr(rounds, "fit_classifier", plain)
         loop = Counting(training_run.fit)
         monkeypatch.setattr(training_run, "fit", loop)
-        _, again = run(place, "folded again", data=data, folds=3)
+        _, again = run(workspace, "folded again", data=data, folds=3)
         assert len(loop.calls) == 2 and again.read_bytes() == output.read_bytes()
 
 
 class TestAblations:
-    def test_adaptive_thresholds_are_found_on_the_validating_tracks(self, place, monkeypatch):
+    def test_adaptive_thresholds_are_found_on_the_validating_tracks(self, workspace, monkeypatch):
         adaptive = CONFIG.changed(threshold="adaptive")
-        refined, output = run(place, "adaptive", config=adaptive, rounds=1)
-        found = refined.created.config["threshold"]
-        told = describe_refined(refined)["thresholds"]
-        assert set(found) == {"bass", "drums", "vocals"} and found == told["threshold"]
+        refined, output = run(workspace, "adaptive", config=adaptive, rounds=1)
+        thresholds = refined.created.config["threshold"]
+        reported = describe_refined(refined)["thresholds"]
+        assert set(thresholds) == {"bass", "drums", "vocals"} and thresholds == reported["threshold"]
         assert refined.created.config["self"]["threshold"] == "adaptive"
-        assert told["stems"] == 6  # two of eight songs validate
+        assert reported["stems"] == 6  # two of eight songs validate
         for stem in refined.stems:
             above = {
                 label
                 for label, score in stem.scores.items()
-                if score > (min(found[label], 0.3) if label in stem.claimed else found[label])
+                if score > (min(thresholds[label], 0.3) if label in stem.claimed else thresholds[label])
             }
             assert set(stem.labels) == above
         looks = Counting(listening._judged_or_skipped)
         monkeypatch.setattr(listening, "_judged_or_skipped", looks)
         before = output.read_bytes()
-        run(place, "adaptive", config=adaptive, rounds=1)
+        run(workspace, "adaptive", config=adaptive, rounds=1)
         assert not looks.calls and output.read_bytes() == before
-        given = refine(
-            place / "stems", place / "given.json", adaptive, weights_uri=str(weights_of(output)), running=QUIET
+        refined_again = refine(
+            workspace / "stems", workspace / "given.json", adaptive, weights_uri=str(weights_of(output)), running=QUIET
         )
-        assert given.summary["thresholds"]["stems"] == 24  # of weights that are given, any stem may serve
+        assert (
+            refined_again.summary["thresholds"]["stems"] == 24
+        )  # of weights that are refined_again, any stem may serve
 
-    def test_with_folds_all_tracks_serve_to_find_thresholds(self, place):
-        refined, _ = run(place, "adaptive folds", config=CONFIG.changed(threshold="adaptive"), rounds=1, folds=2)
+    def test_with_folds_all_tracks_serve_to_find_thresholds(self, workspace):
+        refined, _ = run(workspace, "adaptive folds", config=CONFIG.changed(threshold="adaptive"), rounds=1, folds=2)
         assert refined.summary["thresholds"]["stems"] == 24
 
-    def test_all_stems_retrain_with_what_was_found_in_them(self, place):
+    def test_all_stems_retrain_with_what_was_found_in_them(self, workspace):
         """At a threshold this low most stems come out with several classes; single keeps few of them."""
         low = RefineConfig(threshold=0.04, claimed_threshold=0.04)
         counts = {}
         for choice in ("single", "all"):
-            refined, _ = run(place, choice, config=low, retrain_on=choice, min_single_share=0.0, rounds=1)
+            refined, _ = run(workspace, choice, config=low, retrain_on=choice, min_single_share=0.0, rounds=1)
             labels = [stem.labels for stem in refined.stems if stem.labels]
             left = [held for held in labels if len(held) == 1 or choice == "all"]
             counts[choice] = {label: sum(label in held for held in left) for label in MADE}
@@ -377,17 +379,17 @@ class TestAblations:
             assert {label: trains[label]["stems"] for label in MADE} == counts[choice]
         assert sum(counts["all"].values()) > sum(counts["single"].values())
 
-    def test_settings_change_a_recipe_that_is_given_as_one(self, place):
-        refined, _ = run(place, "set", rounds=1, overrides=["loop.examples=64", "seed=3"])
+    def test_settings_change_a_recipe_that_is_given_as_one(self, workspace):
+        refined, _ = run(workspace, "set", rounds=1, overrides=["loop.examples=64", "seed=3"])
         recipe = refined.created.config["self"]["recipe"]
         assert (recipe["loop"]["examples"], recipe["seed"], recipe["loop"]["batch_size"]) == (64, 3, 32)
         with pytest.raises(ConfigError, match=r'no setting named "loop\.exampels"'):
-            run(place, "set", overrides=["loop.exampels=64"])
+            run(workspace, "set", overrides=["loop.exampels=64"])
 
-    def test_too_many_folds_are_refused_before_anything_is_trained(self, place, monkeypatch):
+    def test_too_many_folds_are_refused_before_anything_is_trained(self, workspace, monkeypatch):
         monkeypatch.setattr(rounds, "fit_classifier", interrupted)
         with pytest.raises(ConfigError, match=r"8 track.s. cannot be split into 9 folds"):
-            run(place, "many", folds=9)
+            run(workspace, "many", folds=9)
 
 
 def weights_of(output):

@@ -84,8 +84,8 @@ def test_an_overlay_says_at_every_moment_what_its_spans_say(
 ) -> None:
     regions = overlay({"bass": bass, "drums": drums})
     for moment in np.arange(0.05, 125, 0.1):  # between the tenths that spans begin and end at
-        told = [region.labels for region in regions if region.start < moment < region.end]
+        labels_there = [region.labels for region in regions if region.start < moment < region.end]
         held = [name for name, spans in (("bass", bass), ("drums", drums)) if any(a < moment < b for a, b in spans)]
-        assert told == ([held] if held else [])
+        assert labels_there == ([held] if held else [])
     for before, after in itertools.pairwise(regions):
         assert before.end < after.start or before.labels != after.labels

@@ -75,8 +75,8 @@ def test_a_result_goes_on_where_it_was_and_not_with_other_settings(tmp_path: Pat
 
 
 def test_no_process_of_a_command_is_left(tmp_path: Path) -> None:
-    done = watching.run(["--version"], tmp_path, {}, 60.0)
-    assert (done.exit_code, done.orphans, done.hung) == (0, 0, False) and done.stdout.startswith("stemclean ")
+    result = watching.run(["--version"], tmp_path, {}, 60.0)
+    assert (result.exit_code, result.orphans, result.hung) == (0, 0, False) and result.stdout.startswith("stemclean ")
 
 
 def test_pieces_of_a_part_do_not_depend_on_one_another(tmp_path: Path) -> None:
@@ -97,20 +97,20 @@ def test_pieces_of_a_part_do_not_depend_on_one_another(tmp_path: Path) -> None:
     assert results.Result(tmp_path / "r.json", "kills", settings, "trim").done == [0]
     assert results.Result(tmp_path / "r.json", "kills", {**settings, "seed": 1}, "trim").done == []
     assert results.Result(tmp_path / "r.json", "kills", settings, "refine").done == []
-    told = "\n".join(page.parts(lambda name: whole if name == "robustness" else {}))
-    assert "| runs that were killed and resumed | 4 |" in told and told.count("| 0 0 2 0 0 |") == 2
+    text = "\n".join(page.parts(lambda name: whole if name == "robustness" else {}))
+    assert "| runs that were killed and resumed | 4 |" in text and text.count("| 0 0 2 0 0 |") == 2
     assert (
-        "| `other_bytes` |" in told
-        and "Damaged audio files, each read by `trim` and by `refine`. Not measured yet" in told
+        "| `other_bytes` |" in text
+        and "Damaged audio files, each read by `trim` and by `refine`. Not measured yet" in text
     )
 
 
 def test_kills_are_spread_evenly() -> None:
     """Of 3000 uniform shares, a fifth has 600 with a deviation of 22."""
-    every = [one for number in range(600) for one in kills.plan(0, number, "trim")]
+    every = [kill for number in range(600) for kill in kills.plan(0, number, "trim")]
     fifths = Counter(int(share * kills.FIFTHS) for _, share, _ in every)
     assert all(abs(fifths[fifth] - 600) < 4 * 22 for fifth in range(kills.FIFTHS))
-    ways = Counter(which for which, _, _ in every)
+    ways = Counter(signal_ for signal_, _, _ in every)
     assert ways.keys() == {signal.SIGKILL, *kills.SIGNALS} and ways[signal.SIGKILL] > 2000
     for number in range(5):
         chain = kills.plan(0, number, "trim")
@@ -142,7 +142,7 @@ def test_a_worker_may_take_a_moment_to_notice(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("which", "code", "stderr", "failures"),
+    ("sent_signal", "code", "stderr", "failures"),
     [
         (signal.SIGKILL, -9, "", []),
         (signal.SIGKILL, 2, "error: no such file", ["exit_code"]),
@@ -152,6 +152,8 @@ def test_a_worker_may_take_a_moment_to_notice(tmp_path: Path, monkeypatch: pytes
         (signal.SIGHUP, 70, "", ["foreign_exception", "unsaid"]),
     ],
 )
-def test_how_a_killed_run_ends_is_judged(which: signal.Signals, code: int, stderr: str, failures: list[str]) -> None:
-    done = watching.Ended(code, "", stderr, 1.0, 1.0, 100, hung=False, orphans=0)
-    assert kills.judged(which, done, works=True) == failures
+def test_how_a_killed_run_ends_is_judged(
+    sent_signal: signal.Signals, code: int, stderr: str, failures: list[str]
+) -> None:
+    process = watching.Ended(code, "", stderr, 1.0, 1.0, 100, hung=False, orphans=0)
+    assert kills.judged(sent_signal, process, works=True) == failures

@@ -164,18 +164,18 @@ def test_the_books_of_a_round_add_up(seed):
     stems = some_stems(seed)
     rng = np.random.default_rng(seed + 1)
     labels = [[label for label in LABELS if rng.random() < 0.3] for _ in stems]
-    before = dataset([one.model_copy(update={"labels": held}) for one, held in zip(stems, labels, strict=True)])
+    before = dataset([stem_.model_copy(update={"labels": held}) for stem_, held in zip(stems, labels, strict=True)])
     after = dataset(stems)
     jury = SimpleNamespace(labels=LABELS, models=lambda: [Model(uri="file:w", sha256="0")])
-    told = bookkeeping(1, before, after, [before], jury, SelfConfig())
+    book = bookkeeping(1, before, after, [before], jury, SelfConfig())
     for label in LABELS:
-        had, has = (sum(label in stem.labels for stem in one.stems) for one in (before, after))
-        assert had + told["added"][label] - told["removed"][label] == has
-        counts = told["trains_next"][label]
+        had, has = (sum(label in stem.labels for stem in stem_.stems) for stem_ in (before, after))
+        assert had + book["added"][label] - book["removed"][label] == has
+        counts = book["trains_next"][label]
         assert counts["stems"] == counts["found"] + counts["filled_up"]
-    changes = sum(told["added"].values()) + sum(told["removed"].values())
-    assert max([0, *told["added"].values(), *told["removed"].values()]) <= told["labels_changed"] <= changes
-    assert told["labels_changed"] <= len(stems)
+    changes = sum(book["added"].values()) + sum(book["removed"].values())
+    assert max([0, *book["added"].values(), *book["removed"].values()]) <= book["labels_changed"] <= changes
+    assert book["labels_changed"] <= len(stems)
 
 
 @quick
@@ -199,19 +199,19 @@ def test_no_model_is_trained_on_a_song_that_it_judges(seed, folds):
         shared = of(dataset(stems), SelfConfig(folds=folds))
     except ConfigError:
         assume(False)
-    labels = [one.labels for one in some_stems(seed + 1)]
-    later = [one.model_copy(update={"labels": held}) for one, held in zip(stems, labels, strict=False)]
+    labels = [stem_.labels for stem_ in some_stems(seed + 1)]
+    later = [stem_.model_copy(update={"labels": held}) for stem_, held in zip(stems, labels, strict=False)]
     for refined in (None, dataset(later)):
         sets = shared.training_sets(refined)
         assert len(sets) == folds
         for fold, training in enumerate(sets):
-            trained = {one.track for one in training.stems}
+            trained = {stem_.track for stem_ in training.stems}
             assert not trained & {track for track, where in shared.fold_of.items() if where == fold}
-            assert "test" not in {one.split for one in training.stems}
-    first = [{one.id for one in training.stems} for training in shared.training_sets(None)]
-    for one in stems:  # each usable stem trains all models but the one of its fold
-        wanted = folds - (one.track in shared.fold_of) if one.split != "test" and one.labels else 0
-        assert sum(one.id in ids for ids in first) == wanted
+            assert "test" not in {stem_.split for stem_ in training.stems}
+    first = [{stem_.id for stem_ in training.stems} for training in shared.training_sets(None)]
+    for stem_ in stems:  # each usable stem trains all models but the one of its fold
+        expected = folds - (stem_.track in shared.fold_of) if stem_.split != "test" and stem_.labels else 0
+        assert sum(stem_.id in ids for ids in first) == expected
 
 
 def test_folds_share_each_class_out():
@@ -232,7 +232,7 @@ def test_folds_that_cannot_be_meant_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"rounds": 0}, "rounds is 0; it must be a whole number from 1 to 1 000"),
         ({"folds": 0}, "folds is 0; it must be a whole number from 1 to 1 000"),
@@ -240,8 +240,8 @@ def test_folds_that_cannot_be_meant_are_refused():
         ({"min_single_share": 1.5}, "min_single_share is 1.5; it must be a number from 0 to 1"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(wrong, told):
-    with pytest.raises(ConfigError, match=told):
+def test_what_cannot_be_meant_is_refused(wrong, message):
+    with pytest.raises(ConfigError, match=message):
         SelfConfig(**wrong)
 
 

@@ -120,13 +120,13 @@ def test_training_sets_are_held_against_the_truth():
 def test_finished_runs_are_not_done_again(tmp_path):
     task = next(command.tasks("a", 1))
     run = {"name": "noisy", "seed": 0, "noise": task.noise.to_dict()}
-    for done, left in (
+    for finished, left in (
         (run, ["clean", "refined1", "refined2"]),
         (run | {"seed": 1}, list(command.ROUNDS)),
         (run | {"noise": CLEAN.to_dict()}, list(command.ROUNDS)),
     ):
         runs = Runs(tmp_path / f"{len(list(tmp_path.iterdir()))}.json", {})
-        runs.add(done | {"right": 0.5})
+        runs.add(finished | {"right": 0.5})
         assert [missing["name"] for missing in runs.missing(task.runs())] == left
 
 
@@ -142,12 +142,12 @@ def test_the_sweep_plants_one_fault_at_a_time_and_has_a_clean_run():
 
 
 def test_the_command_names_what_differs_from_the_default():
-    given = command.parsed(["SET", "HELD", "out/self_refining.json", "--songs", "7", "--set", "loss=bce"])
-    told = command.command_of(given)
-    assert told.endswith("--songs 7 --set loss=bce")
-    assert "--mixes" not in told
-    again = told.split()[3:]
-    assert command.command_of(command.parsed(again)) == told
+    arguments = command.parsed(["SET", "HELD", "out/self_refining.json", "--songs", "7", "--set", "loss=bce"])
+    command_line = command.command_of(arguments)
+    assert command_line.endswith("--songs 7 --set loss=bce")
+    assert "--mixes" not in command_line
+    again = command_line.split()[3:]
+    assert command.command_of(command.parsed(again)) == command_line
 
 
 def test_the_page_prints_a_command_for_each_part_that_ran():
@@ -182,9 +182,9 @@ def classified(accuracy: float, recall: float) -> dict:
 def run(name: str, seed: int, accuracy: float, recall: float, right: float, noise: tuple = (0.15, 0.15)) -> dict:
     labels = {"exact_match": right, **{f"{metric}/average": right for metric in page.METRICS}}
     by_class = {label: {"stems": 100, "right": right} for label in LABELS}
-    given = {"as_trained": labels}
+    labels_by_rule = {"as_trained": labels}
     if name.startswith("refined"):
-        given |= {"default": labels, "paper": labels, "0.5": labels, "auc": {"average": 0.9}}
+        labels_by_rule |= {"default": labels, "paper": labels, "0.5": labels, "auc": {"average": 0.9}}
     jitter = 0.001 * seed
     figures = classified(accuracy + jitter, recall + jitter)
     return {
@@ -192,7 +192,7 @@ def run(name: str, seed: int, accuracy: float, recall: float, right: float, nois
         "seed": seed,
         "noise": {"mislabel": noise[0], "bleed": noise[1]},
         "training": [{"stems": 400, "right": right, "by_class": by_class}],
-        "given": given,
+        "given": labels_by_rule,
         "stems": {"all": figures, "real": figures},
         "mixes": copy.deepcopy(figures),
         "found": {"default": labels, "auc": {"average": 0.95}},
@@ -215,77 +215,77 @@ def result(refined: tuple[float, float, float], seeds: int = 3) -> dict:
     }
 
 
-def findings(given: dict) -> list[str]:
-    return page.findings(page.runs_of(given, page.half_and_half), LABELS)
+def findings(result_: dict) -> list[str]:
+    return page.findings(page.runs_of(result_, page.half_and_half), LABELS)
 
 
 def test_the_page_says_yes_when_it_is():
-    told = " ".join(findings(result((0.895, 0.8, 0.9))))
-    assert told.count(": reached;") == 4  # accuracy and recall, stems and mixes
-    assert "not reached" not in told
-    assert "gives more stems exactly the right labels: +20.0 ± 0.0 points." in told
+    text = " ".join(findings(result((0.895, 0.8, 0.9))))
+    assert text.count(": reached;") == 4  # accuracy and recall, stems and mixes
+    assert "not reached" not in text
+    assert "gives more stems exactly the right labels: +20.0 ± 0.0 points." in text
 
 
 def test_the_page_says_no_when_it_is_not():
-    told = " ".join(findings(result((0.78, 0.6, 0.65))))
-    assert told.count("**not reached**") == 4
-    assert "**no more** stems exactly the right labels" in told
-    assert "**no cleaner**" in told
-    assert "labels: -5.0 ± 0.0 points." in told  # clearly worse: no word of the spread
+    text = " ".join(findings(result((0.78, 0.6, 0.65))))
+    assert text.count("**not reached**") == 4
+    assert "**no more** stems exactly the right labels" in text
+    assert "**no cleaner**" in text
+    assert "labels: -5.0 ± 0.0 points." in text  # clearly worse: no word of the spread
 
 
 def test_the_page_says_when_nothing_was_learned():
     weak = result((0.9, 0.8, 0.9))
-    for one in weak["runs"]:
-        one["stems"]["all"]["guessing"] = 0.88
-    told = findings(weak)
-    assert " ".join(told).count("**undecided**") == 2  # both aims on single stems, whatever the numbers
-    assert "**not learned enough**" in told[0]
-    assert "single stems" in told[0]
-    assert "not learned enough" not in " ".join(told[1:])  # the mixes are another matter
+    for run_ in weak["runs"]:
+        run_["stems"]["all"]["guessing"] = 0.88
+    text = findings(weak)
+    assert " ".join(text).count("**undecided**") == 2  # both aims on single stems, whatever the numbers
+    assert "**not learned enough**" in text[0]
+    assert "single stems" in text[0]
+    assert "not learned enough" not in " ".join(text[1:])  # the mixes are another matter
 
 
 def test_the_page_doubts_what_the_seeds_do_not_agree_on():
-    given = result((0.895, 0.71, 0.9))
-    for one in given["runs"]:
-        if one["name"] == "refined1":
-            for figures in (one["stems"]["all"], one["mixes"]):
-                figures["0.9"] = figures["0.9"] | {"recall/average": 0.71 + (-0.3, 0.0, 0.3)[one["seed"]]}
-    told = [line for line in findings(given) if "recall" in line]
-    assert len(told) == 2
-    assert all("(not significant)" in line for line in told)
+    results = result((0.895, 0.71, 0.9))
+    for run_ in results["runs"]:
+        if run_["name"] == "refined1":
+            for figures in (run_["stems"]["all"], run_["mixes"]):
+                figures["0.9"] = figures["0.9"] | {"recall/average": 0.71 + (-0.3, 0.0, 0.3)[run_["seed"]]}
+    text = [line for line in findings(results) if "recall" in line]
+    assert len(text) == 2
+    assert all("(not significant)" in line for line in text)
     alone = findings(result((0.895, 0.8, 0.9), seeds=1))
     assert any("(one seed)" in line for line in alone)
 
 
 def test_classes_that_die_out_are_named():
-    given = result((0.895, 0.8, 0.9))
-    for one in given["runs"]:
-        if one["name"] == "refined1":
-            one["training"][0]["by_class"]["bass"]["stems"] = 20
-    assert any("left** for the second training of bass (20 %)." in line for line in findings(given))
+    results = result((0.895, 0.8, 0.9))
+    for run_ in results["runs"]:
+        if run_["name"] == "refined1":
+            run_["training"][0]["by_class"]["bass"]["stems"] = 20
+    assert any("left** for the second training of bass (20 %)." in line for line in findings(results))
 
 
 @pytest.mark.parametrize(("worst", "upto"), [(0.4, 0.2), (0.6, 0.4), (0.1, 0.0)])
 def test_the_sweep_holds_up_to_the_first_gap(worst, upto):
     """Refined is within a point of clean below ``worst``, not there, and again above: luck does not count."""
-    given = result((0.9, 0.8, 0.9))
-    given["runs"] += [run("clean", 0, 0.9, 0.85, 1.0, (0.0, 0.0))]
+    results = result((0.9, 0.8, 0.9))
+    results["runs"] += [run("clean", 0, 0.9, 0.85, 1.0, (0.0, 0.0))]
     for share in (0.1, 0.2, 0.4, 0.6):
         accuracy = 0.8 if share == worst else 0.895
-        given["runs"] += [run("noisy", 0, 0.7, 0.6, 1 - share, (share, 0.0))]
-        given["runs"] += [run("refined1", 0, accuracy, 0.8, 0.9, (share, 0.0))]
-    by_share = page.sweep_of(given, "mislabel")
-    told = page.sweep_verdict(by_share, by_share[0.0]["clean"])
-    assert (f"reached up to {upto:.0%}".replace("%", " %") if upto else "reached at no share") in told
-    assert ("**not reached**" in told) == (upto < page.GOAL_NOISE)
+        results["runs"] += [run("noisy", 0, 0.7, 0.6, 1 - share, (share, 0.0))]
+        results["runs"] += [run("refined1", 0, accuracy, 0.8, 0.9, (share, 0.0))]
+    by_share = page.sweep_of(results, "mislabel")
+    verdict = page.sweep_verdict(by_share, by_share[0.0]["clean"])
+    assert (f"reached up to {upto:.0%}".replace("%", " %") if upto else "reached at no share") in verdict
+    assert ("**not reached**" in verdict) == (upto < page.GOAL_NOISE)
 
 
 def test_what_is_not_measured_is_not_shown():
     assert "Not measured yet" in page.parts(lambda name: {})[1]
     assert plots.draw(lambda name: {}) == []
     partly = result((0.9, 0.8, 0.9))
-    partly["runs"] = [one for one in partly["runs"] if one["name"] == "clean"]
+    partly["runs"] = [run_ for run_ in partly["runs"] if run_["name"] == "clean"]
     text = "\n\n".join(page.section(partly))  # killed after the first run
     assert "refined once |" not in text
     assert "nan" not in text
@@ -294,11 +294,11 @@ def test_what_is_not_measured_is_not_shown():
 
 def test_longer_trainings_stand_beside_the_short_ones():
     def swapped(refined, examples):
-        given = result((0.9, 0.8, 0.9))
-        given["settings"]["recipe"]["loop"] = {"examples": examples}
-        given["runs"] = [run("clean", 0, 0.9, 0.85, 1.0, (0.0, 0.0)), run("noisy", 0, 0.7, 0.6, 0.8, (0.2, 0.0))]
-        given["runs"] += [run("refined1", 0, refined, 0.8, 0.9, (0.2, 0.0))]
-        return given
+        results = result((0.9, 0.8, 0.9))
+        results["settings"]["recipe"]["loop"] = {"examples": examples}
+        results["runs"] = [run("clean", 0, 0.9, 0.85, 1.0, (0.0, 0.0)), run("noisy", 0, 0.7, 0.6, 0.8, (0.2, 0.0))]
+        results["runs"] += [run("refined1", 0, refined, 0.8, 0.9, (0.2, 0.0))]
+        return results
 
     text = "\n".join(page.section(swapped(0.87, 1000), swapped(0.895, 3000)))
     assert (
@@ -318,9 +318,9 @@ def test_longer_trainings_stand_beside_the_short_ones():
 
 
 def test_rounds_with_measured_bleed_stand_beside_the_others_of_the_same_seeds():
-    given = result((0.87, 0.8, 0.9))
-    given["runs"] += [run("crosstalk1", seed, 0.89, 0.75, 0.95) for seed in (0, 1)]
-    text = "\n".join(page.section(given))
+    results = result((0.87, 0.8, 0.9))
+    results["runs"] += [run("crosstalk1", seed, 0.89, 0.75, 0.95) for seed in (0, 1)]
+    text = "\n".join(page.section(results))
     assert "Refined once, with measured bleed minus without: exactly right labels +5.0 ± 0.0 points; " in text
     assert "accuracy on single stems +2.0 ± 0.0 points; recall on single stems -5.0 ± 0.0 points; " in text
     assert "| refined once, bleed measured | 2 | 0.950 ± 0.000 | 400 ± 0 | 0.950 ± 0.000 |" in text
@@ -331,13 +331,13 @@ def test_rounds_with_measured_bleed_stand_beside_the_others_of_the_same_seeds():
 
 def test_the_whole_section_has_every_table_and_plot(tmp_path):
     pytest.importorskip("matplotlib", reason="plots are drawn where matplotlib is")
-    given = result((0.895, 0.8, 0.9), seeds=2)
-    given["runs"] += [run("clean", 0, 0.9, 0.85, 1.0, (0.0, 0.0))]
+    results = result((0.895, 0.8, 0.9), seeds=2)
+    results["runs"] += [run("clean", 0, 0.9, 0.85, 1.0, (0.0, 0.0))]
     for share in (0.1, 0.4):
         for pair in ((share, 0.0), (0.0, share)):
-            given["runs"] += [run("noisy", 0, 0.7, 0.6, 0.9, pair), run("refined1", 0, 0.895, 0.8, 0.9, pair)]
-    given["runs"] += [run(name, 0, 0.8, 0.8, 0.8) for name in ("refined3", "folds3-1", "folds3-2")]
-    text = "\n\n".join(page.section(given))
+            results["runs"] += [run("noisy", 0, 0.7, 0.6, 0.9, pair), run("refined1", 0, 0.895, 0.8, 0.9, pair)]
+    results["runs"] += [run(name, 0, 0.8, 0.8, 0.8) for name in ("refined3", "folds3-1", "folds3-2")]
+    text = "\n\n".join(page.section(results))
     for title in (
         "With 30 % of the stems faulty",
         "Do the labels get better?",
@@ -347,11 +347,11 @@ def test_the_whole_section_has_every_table_and_plot(tmp_path):
     ):
         assert f"## {title}" in text
     assert re.findall("--part (.)", text) == ["a", "b", "c", "d"]
-    written = plots.plots(given, tmp_path)
+    written = plots.plots(results, tmp_path)
     assert {path.name for path in written} == set(plots.PLOTS.values())
     assert all(f"assets/{path.name}" in text for path in written)
     before = [path.read_bytes() for path in written]
-    assert [path.read_bytes() for path in plots.plots(copy.deepcopy(given), tmp_path)] == before
+    assert [path.read_bytes() for path in plots.plots(copy.deepcopy(results), tmp_path)] == before
     for block in text.split("\n\n"):
         widths = {line.count("|") for line in block.splitlines() if line.startswith("|")}
         assert len(widths) <= 1, block

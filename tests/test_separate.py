@@ -69,8 +69,8 @@ def song(path, seconds=3.1, rate=RATE, channels=2, seed=0, level=0.1):
 
 def test_it_is_transparent_across_the_borders_of_segments(tmp_path, echo):
     sound = song(tmp_path / "My Song.wav")
-    done = separate(tmp_path / "My Song.wav", tmp_path / "out", weights_uri=echo(), quiet=True)
-    assert list(done["songs"]) == ["My Song"] and done["songs"]["My Song"]["num_samples"] == 24800
+    result = separate(tmp_path / "My Song.wav", tmp_path / "out", weights_uri=echo(), quiet=True)
+    assert list(result["songs"]) == ["My Song"] and result["songs"]["My Song"]["num_samples"] == 24800
     for label, share in zip(LABELS, (0.25, 0.75), strict=True):
         estimate, rate = soundfile.read(tmp_path / "out" / "My Song" / f"{label}.wav")
         assert rate == RATE
@@ -81,17 +81,17 @@ def test_it_is_transparent_across_the_borders_of_segments(tmp_path, echo):
 def test_the_model_hears_its_loudness_and_the_estimates_have_the_songs(tmp_path, echo):
     sound = song(tmp_path / "a.wav", level=0.02)
     separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=echo(), quiet=True)
-    heard = torch.cat([segment[0] for segment in HEARD], -1).numpy()
-    assert integrated_lufs(heard, RATE) == pytest.approx(-14.0, abs=0.3)  # segments overlap, so not to the digit
+    model_input = torch.cat([segment[0] for segment in HEARD], -1).numpy()
+    assert integrated_lufs(model_input, RATE) == pytest.approx(-14.0, abs=0.3)  # segments overlap, so not to the digit
     assert integrated_lufs(sound, RATE) < -30
     estimate, _ = soundfile.read(tmp_path / "out" / "a" / "rest.wav")
     np.testing.assert_allclose(estimate.T, 0.75 * sound, atol=3e-7)  # as above
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize(("rate", "heard"), [(RATE, 1), (RATE, 2), (11025, 2), (6000, 2)])
-def test_rate_channels_and_length_are_the_songs(tmp_path, echo, rate, heard, channels):
-    sound = song(tmp_path / "a.wav", seconds=2.0371, rate=rate, channels=heard)
+@pytest.mark.parametrize(("rate", "model_rate"), [(RATE, 1), (RATE, 2), (11025, 2), (6000, 2)])
+def test_rate_channels_and_length_are_the_songs(tmp_path, echo, rate, model_rate, channels):
+    sound = song(tmp_path / "a.wav", seconds=2.0371, rate=rate, channels=model_rate)
     separate(
         tmp_path / "a.wav",
         tmp_path / "out",
@@ -99,8 +99,8 @@ def test_rate_channels_and_length_are_the_songs(tmp_path, echo, rate, heard, cha
         config=SeparateConfig(format="flac"),
         quiet=True,
     )
-    estimate, got = soundfile.read(tmp_path / "out" / "a" / "rest.flac", always_2d=True)
-    assert (got, estimate.shape) == (rate, sound.T.shape)
+    estimate, written_rate = soundfile.read(tmp_path / "out" / "a" / "rest.flac", always_2d=True)
+    assert (written_rate, estimate.shape) == (rate, sound.T.shape)
     # Rates changed twice: ripples of soxr's filter in the passband, and its ends, where sound begins and stops.
     inside = slice(None) if rate == RATE else slice(200, -200)
     tolerance = 1e-6 if rate == RATE else 1e-3 * np.abs(sound).max()
@@ -111,8 +111,8 @@ def test_silence_and_the_very_short_come_through(tmp_path, echo):
     soundfile.write(tmp_path / "silent.wav", np.zeros((5000, 2)), RATE)
     soundfile.write(tmp_path / "short.wav", np.full((10, 2), 0.5), RATE)
     for name, length in (("silent", 5000), ("short", 10)):
-        done = separate(tmp_path / f"{name}.wav", tmp_path / name, weights_uri=echo(), quiet=True)
-        assert done["songs"][name]["loudness_lufs"] is None
+        result = separate(tmp_path / f"{name}.wav", tmp_path / name, weights_uri=echo(), quiet=True)
+        assert result["songs"][name]["loudness_lufs"] is None
         assert len(soundfile.read(tmp_path / name / name / "rest.wav")[0]) == length
 
 
@@ -122,12 +122,12 @@ def test_a_folder_of_musdb_shape_gives_one(tmp_path, echo):
         song(tmp_path / "in" / "test" / f"song {number}" / "vocals.wav", seconds=0.6)
     song(tmp_path / "in" / "plain.wav", seconds=0.6)
     (tmp_path / "in" / "broken.wav").write_bytes(b"RIFF1234WAVEnothing")
-    done = separate(tmp_path / "in", tmp_path / "out", weights_uri=echo(), quiet=True)
-    assert list(done["songs"]) == ["plain", "test/song 1", "test/song 2"]
+    result = separate(tmp_path / "in", tmp_path / "out", weights_uri=echo(), quiet=True)
+    assert list(result["songs"]) == ["plain", "test/song 1", "test/song 2"]
     written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.wav"))
-    assert written == [f"{name}/{label}.wav" for name in done["songs"] for label in sorted(LABELS)]
-    assert [skip["path"] for skip in done["skipped"]] == ["broken.wav"]
-    assert json.loads((tmp_path / "out" / "separated.json").read_text())["songs"] == done["songs"]
+    assert written == [f"{name}/{label}.wav" for name in result["songs"] for label in sorted(LABELS)]
+    assert [skip["path"] for skip in result["skipped"]] == ["broken.wav"]
+    assert json.loads((tmp_path / "out" / "separated.json").read_text())["songs"] == result["songs"]
 
 
 def test_what_is_done_is_not_done_again_unless_something_changed(tmp_path, echo):
@@ -165,14 +165,14 @@ def test_nothing_is_clipped(tmp_path, echo, format_):
     loud = Echo(ModelSpec(RATE, 2, LABELS, 4096))
     loud.shares.data[:] = torch.tensor([0.5, 2.0])
     weights.save(uri, loud, weights.load(uri, kind="separators").card)
-    done = separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=uri, config=SeparateConfig(format=format_))
-    told = done["songs"]["a"]
-    gain = 10 ** (told["gain_db"] / 20)
-    assert told["in_float"] == (["rest"] if format_ == "wav" else [])
+    result = separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=uri, config=SeparateConfig(format=format_))
+    entry = result["songs"]["a"]
+    gain = 10 ** (entry["gain_db"] / 20)
+    assert entry["in_float"] == (["rest"] if format_ == "wav" else [])
     assert (gain == 1) == (format_ == "wav")
     for label, share in zip(LABELS, (0.5, 2.0), strict=True):
-        heard = files.read(tmp_path / "out" / "a" / f"{label}.{format_}")
-        assert heard == pytest.approx(gain * share * sound, abs=2e-4)  # gain_db has three decimals
+        audio = files.read(tmp_path / "out" / "a" / f"{label}.{format_}")
+        assert audio == pytest.approx(gain * share * sound, abs=2e-4)  # gain_db has three decimals
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -193,9 +193,9 @@ def test_channels_that_hold_one_sound_are_heard_as_one(tmp_path, echo, kind):
     sound = song(tmp_path / "a.wav", channels=1)
     both = np.concatenate([sound, (0.0 if kind == "left" else -1.0) * sound])
     soundfile.write(tmp_path / "a.wav", both.T, RATE, subtype="PCM_24")
-    done = separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=echo(), quiet=True)
-    assert all(torch.allclose(heard[:, 0], heard[:, 1], atol=1e-6) for heard in HEARD)
-    assert done["songs"]["a"]["issues"] == ["one_sided" if kind == "left" else "polarity_inverted"]
+    result = separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=echo(), quiet=True)
+    assert all(torch.allclose(segment[:, 0], segment[:, 1], atol=1e-6) for segment in HEARD)
+    assert result["songs"]["a"]["issues"] == ["one_sided" if kind == "left" else "polarity_inverted"]
     assert files.read(tmp_path / "out" / "a" / "rest.wav") == pytest.approx(0.75 * both, abs=1e-5)
 
 

@@ -35,9 +35,9 @@ def pool():
 def task(loss=None, workers=0, **fields):
     ways = (SourceMixing(), SourceMixing(multi_label_probability=0.0))
     mixers = [SourceMixer(pool(), LABELS, config, 600, seed=(n,)) for n, config in enumerate(ways)]
-    given = {"batch_size": 3, "examples": 300, "validation_examples": 5, **fields}
+    settings = {"batch_size": 3, "examples": 300, "validation_examples": 5, **fields}
     model = SimpleNamespace(spec=SPEC)
-    return SeparateTask(model, *mixers, loss or LossConfig(), workers=workers, **given)
+    return SeparateTask(model, *mixers, loss or LossConfig(), workers=workers, **settings)
 
 
 class Fixed(nn.Module):
@@ -76,21 +76,21 @@ class TestLosses:
         """torch.stft as it comes, squared differences of magnitudes, mean over everything."""
         estimates, targets = sounds(0), sounds(1)
         window = torch.hann_window(64)
-        heard, wanted = (
+        estimated, expected = (
             torch.stft(s.reshape(-1, 600), 64, 16, window=window, pad_mode="constant", return_complex=True).abs()
             for s in (estimates, targets)
         )
-        got = loss_of(LossConfig(kind="magnitude", n_fft=64, hop_length=16), estimates, targets)
-        assert got == pytest.approx(float((heard - wanted).square().mean()), rel=1e-4)  # float32 sums
+        loss = loss_of(LossConfig(kind="magnitude", n_fft=64, hop_length=16), estimates, targets)
+        assert loss == pytest.approx(float((estimated - expected).square().mean()), rel=1e-4)  # float32 sums
 
     def test_a_shared_source_is_compared_with_the_sum_of_its_classes(self):
         estimates, targets = sounds(0), sounds(1)
         rows = torch.tensor([[0, 1, 1, 3], [0, 1, 2, 3], [0, 1, 2, 3]])
         targets[0, 2] = 0  # bass and drums stand together in row 1
-        wanted = (estimates - targets).abs().mean((2, 3))
-        wanted[0, 1] = (estimates[0, 1] + estimates[0, 2] - targets[0, 1]).abs().mean()
-        wanted[0, 2] = 0  # drums alone are not known
-        assert loss_of(LossConfig(), estimates, targets, rows) == pytest.approx(float(wanted.sum() / 12), rel=1e-5)
+        expected = (estimates - targets).abs().mean((2, 3))
+        expected[0, 1] = (estimates[0, 1] + estimates[0, 2] - targets[0, 1]).abs().mean()
+        expected[0, 2] = 0  # drums alone are not known
+        assert loss_of(LossConfig(), estimates, targets, rows) == pytest.approx(float(expected.sum() / 12), rel=1e-5)
 
     def test_a_perfect_sum_costs_nothing_however_it_is_split(self):
         targets = sounds(1)
@@ -105,8 +105,8 @@ class TestLosses:
 
     def test_sums_of_rows(self):
         estimates = sounds(0, 1)
-        summed, there = sum_of_rows(estimates, torch.tensor([[3, 1, 1, 3]]))
-        assert there.tolist() == [[False, True, False, True]]
+        summed, counted = sum_of_rows(estimates, torch.tensor([[3, 1, 1, 3]]))
+        assert counted.tolist() == [[False, True, False, True]]
         torch.testing.assert_close(summed[:, 3], estimates[:, 0] + estimates[:, 3])
         torch.testing.assert_close(summed[:, 1], estimates[:, 1] + estimates[:, 2])
 
@@ -114,14 +114,14 @@ class TestLosses:
         """A fifth row; where a class is in it (third example), nothing is known of that class."""
         estimates, targets = sounds(0), torch.cat([sounds(1), sounds(2)[:, :1]], 1)
         rows = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 3], [0, 4, 2, 3]])
-        wanted = (estimates - targets[:, :4]).abs().mean((2, 3))
-        wanted[2, 1] = 0
-        given = []
+        expected = (estimates - targets[:, :4]).abs().mean((2, 3))
+        expected[2, 1] = 0
+        model_inputs = []
         model = Fixed(estimates)
-        model.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+        model.register_forward_pre_hook(lambda _, inputs: model_inputs.append(inputs[0]))
         loss = task().losses(model, (targets, rows, FIRST))["loss"]
-        assert float(loss.detach()) == pytest.approx(float(wanted.sum() / 12), rel=1e-5)
-        torch.testing.assert_close(given[0], targets.sum(1))
+        assert float(loss.detach()) == pytest.approx(float(expected.sum() / 12), rel=1e-5)
+        torch.testing.assert_close(model_inputs[0], targets.sum(1))
         for config in (LossConfig(kind="mse", combination=True), LossConfig(multi_domain=10.0, robust="masked")):
             perfect = targets[:, :4].clone()
             perfect[2, 1] = torch.nan_to_num(estimates[2, 1])  # whatever it says of that class changes nothing
@@ -178,10 +178,10 @@ class TestRobust:
         targets = torch.zeros(3, 4, 2, 600)
         estimates = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1, 1).expand(3, 4, 2, 600)
         rows = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 1, 3]])
-        told = task(LossConfig(robust="masked")).losses(Fixed(estimates), (targets, rows, FIRST))
+        losses = task(LossConfig(robust="masked")).losses(Fixed(estimates), (targets, rows, FIRST))
         # Of drums, two are known; the larger goes. Of all others one of three goes, 6 of bass and drums together.
-        assert float(told["loss"].detach()) == pytest.approx((3 * (1 + 2) + 1) / 12)
-        assert float(told["kept"]) == pytest.approx(7 / 11)
+        assert float(losses["loss"].detach()) == pytest.approx((3 * (1 + 2) + 1) / 12)
+        assert float(losses["kept"]) == pytest.approx(7 / 11)
 
     def test_one_example_alone_is_never_dropped(self):
         estimates, targets = sounds(0, 1), sounds(1, 1)
@@ -190,7 +190,14 @@ class TestRobust:
 
     def test_the_schedule(self):
         truncated = LossConfig(robust="truncated")
-        assert [truncated.quantile(done) for done in (0.0, 0.5, 0.6, 0.7, 0.8, 1.0)] == [0.7, 0.7, 0.5, 0.5, 0.3, 0.3]
+        assert [truncated.quantile(progress) for progress in (0.0, 0.5, 0.6, 0.7, 0.8, 1.0)] == [
+            0.7,
+            0.7,
+            0.5,
+            0.5,
+            0.3,
+            0.3,
+        ]
         assert LossConfig(robust="masked").quantile(0.3) == 0.95
         assert LossConfig().quantile(0.9) == 1.0
         late = LossConfig(keep=((0.5, 0.8),))
@@ -220,8 +227,8 @@ class TestBatches:
 
         whole = steps(4)
         for again in (steps(4, workers=2), whole[:2] + steps(2, start=2)):
-            for one, other in zip(whole, again, strict=True):
-                assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+            for first, second in zip(whole, again, strict=True):
+                assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
     def test_processes_share_out_the_examples_of_one(self):
         """However many there are, together they see what one sees, whether or not the batch divides."""
@@ -271,10 +278,10 @@ class Halves(nn.Module):
 
 
 def test_validation_is_the_sdr():
-    done = task()
+    separate_task = task()
     with torch.inference_mode():
-        figures = done.validate(Halves())
-    examples = [done.validation.example(number).targets for number in range(5)]
+        figures = separate_task.validate(Halves())
+    examples = [separate_task.validation.example(number).targets for number in range(5)]
     for row, label in enumerate(LABELS):
         ratios = [10 * np.log10((t[row] ** 2).sum() / ((t.sum(0) / 4 - t[row]) ** 2).sum()) for t in examples]
         assert figures[f"sdr_db/{label}"] == pytest.approx(np.median(ratios), abs=1e-4)  # float32 sums

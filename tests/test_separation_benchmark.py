@@ -57,8 +57,8 @@ def write_songs(folder, names, seconds=6.0):
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    place = tmp_path_factory.mktemp("planted")
-    return Planted(write_songs(place / "songs", [f"song{n}" for n in range(6)]), place / "work", HALF_AND_HALF, 1)
+    folder = tmp_path_factory.mktemp("planted")
+    return Planted(write_songs(folder / "songs", [f"song{n}" for n in range(6)]), folder / "work", HALF_AND_HALF, 1)
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +71,8 @@ def heldout(tmp_path_factory):
     return folder
 
 
-def labelling(planted, given=None):
-    return Labelling(planted, classifier_recipe("small", 64), given)
+def labelling(planted, refined=None):
+    return Labelling(planted, classifier_recipe("small", 64), refined)
 
 
 def test_seeds_of_a_part_come_one_after_the_other():
@@ -135,15 +135,15 @@ def test_scores_are_averaged_as_the_verb_does(heldout, tmp_path):
 
 
 def test_the_truth_is_right_and_the_claims_are_not(planted):
-    told = labelling(planted)
-    assert told.classifier("claimed") is None
-    assert told.classifier("refined2") == {"recipe": "small", "examples": 64}
-    assert told.quality("true")["labels"]["exact_match"] == 1.0
-    claims = told.quality("claimed")
+    labels = labelling(planted)
+    assert labels.classifier("claimed") is None
+    assert labels.classifier("refined2") == {"recipe": "small", "examples": 64}
+    assert labels.quality("true")["labels"]["exact_match"] == 1.0
+    claims = labels.quality("claimed")
     # 3 of 18 stems are swapped, 3 hold a second one (15 % of 18 is 2.7)
     assert claims["labels"]["exact_match"] == pytest.approx(12 / 18, abs=1e-5)
     assert claims["alone"]["stems"] == 18
-    assert told.quality("true")["alone"]["stems"] == 15
+    assert labels.quality("true")["alone"]["stems"] == 15
 
 
 def test_rounds_of_other_sounds_are_refused(planted, tmp_path):
@@ -223,35 +223,35 @@ def result(**averages: float):
 
 
 def test_the_page_says_how_much_of_the_gap_is_closed():
-    told = "\n".join(page.section(result(clean=4.0, noisy=2.0, refined2=3.5, masked=2.5)))
-    assert "which closes 75 % of the gap to true labels (by seed: 75 %, 75 %, 75 %). Goal, 64 %: reached" in told
-    assert "is better than claims with masked loss: reached, +1.00 ± 0.00 dB" in told
-    assert "--part a" in told
+    text = "\n".join(page.section(result(clean=4.0, noisy=2.0, refined2=3.5, masked=2.5)))
+    assert "which closes 75 % of the gap to true labels (by seed: 75 %, 75 %, 75 %). Goal, 64 %: reached" in text
+    assert "is better than claims with masked loss: reached, +1.00 ± 0.00 dB" in text
+    assert "--part a" in text
 
 
 def test_the_page_shows_how_labels_were_made():
-    given = command.parsed(["SET", "HELDOUT", "out.json"])
-    given.refined = {0: "x.work"}
-    lines = page.commands({**result(clean=4.0), "command": command.command_of(given)}).splitlines()
+    arguments = command.parsed(["SET", "HELDOUT", "out.json"])
+    arguments.refined = {0: "x.work"}
+    lines = page.commands({**result(clean=4.0), "command": command.command_of(arguments)}).splitlines()
     assert [line.split()[-1] for line in lines] == ["FOLDER", "REFINED.json", "a", "benchmarks.page"]
     assert "--plant-only" in lines[0]
     assert "--refined 0=REFINED.work" in lines[2]
 
 
 def test_the_page_can_say_no():
-    told = "\n".join(page.section(result(clean=4.0, noisy=2.0, refined2=2.2, masked=2.5)))
-    assert "10 % of the gap" in told
-    assert "Goal, 64 %: **not reached**" in told
-    assert "is better than claims with masked loss: **not reached**, -0.30 ± 0.00 dB" in told
+    text = "\n".join(page.section(result(clean=4.0, noisy=2.0, refined2=2.2, masked=2.5)))
+    assert "10 % of the gap" in text
+    assert "Goal, 64 %: **not reached**" in text
+    assert "is better than claims with masked loss: **not reached**, -0.30 ± 0.00 dB" in text
 
 
 def test_without_a_gap_nothing_is_decided():
-    told = "\n".join(page.section(result(clean=2.0, noisy=2.1, refined2=2.2)))
-    assert "there is **no gap** to close" in told
-    assert "Goal, 64 %" not in told
+    text = "\n".join(page.section(result(clean=2.0, noisy=2.1, refined2=2.2)))
+    assert "there is **no gap** to close" in text
+    assert "Goal, 64 %" not in text
     unsure = result(clean=2.0, noisy=1.9, refined2=2.0)
-    for seed, (one, average) in enumerate(zip(unsure["runs"], (1.0, 3.0, 2.0), strict=False)):
-        unsure["runs"][seed] = run("clean", one["seed"], average)
+    for seed, (entry, average) in enumerate(zip(unsure["runs"], (1.0, 3.0, 2.0), strict=False)):
+        unsure["runs"][seed] = run("clean", entry["seed"], average)
     assert "Goal, 64 %: **undecided**" in "\n".join(page.section(unsure))
 
 
@@ -272,25 +272,25 @@ def test_rows_are_asked_for_by_name(capsys):
 
 def several(**averages: float):
     made = result(**averages)
-    for one in made["runs"]:
-        one["data"] = {"hours": {"vocals": 0.5, "drums": 0.25}, "hours_of_several": 0.1}
-        if one["name"] in page.SEVERAL["refined"]:
-            one["classifier"] = {"recipe": "small", "examples": 1024}
+    for run in made["runs"]:
+        run["data"] = {"hours": {"vocals": 0.5, "drums": 0.25}, "hours_of_several": 0.1}
+        if run["name"] in page.SEVERAL["refined"]:
+            run["classifier"] = {"recipe": "small", "examples": 1024}
     return {**made, "command": "python -m benchmarks.separation SET HELDOUT OUT.json --seeds 3 --row whole"}
 
 
 def test_stems_of_several_classes_are_compared_on_labels_of_one_kind():
-    told = page.stems_section(several(**{"clean": 4.0, "true-whole": 4.5, "refined2": 3.0, "single": 2.0}))
-    page_text = "\n\n".join(told)
+    text = page.stems_section(several(**{"clean": 4.0, "true-whole": 4.5, "refined2": 3.0, "single": 2.0}))
+    page_text = "\n\n".join(text)
     of_true, of_refined = page_text.split("### On refined labels")
     assert "as a whole, as in the paper, compared with cutting: +0.50 ± 0.00 dB" in of_true
     assert "left out, compared with cutting: -1.00 ± 0.00 dB" in of_refined
     assert "classifiers trained on 1 024 mixtures. Of the 9 stems that are trained on, 70 % have exactly" in of_refined
-    command = told[-1].splitlines()[3]
+    command = text[-1].splitlines()[3]
     assert command.endswith("--part a --part d --part e --row clean --row true-whole --row refined2 --row single")
     assert " FEW HELDOUT OUT.json --seeds 3 --part" in command
 
 
 def test_labels_that_were_not_tried_are_not_shown():
-    told = "\n".join(page.stems_section(several(**{"clean": 4.0, "true-whole": 4.5})))
-    assert "On true labels" in told and "On refined labels" not in told
+    text = "\n".join(page.stems_section(several(**{"clean": 4.0, "true-whole": 4.5})))
+    assert "On true labels" in text and "On refined labels" not in text

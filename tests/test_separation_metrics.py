@@ -221,10 +221,10 @@ class TestDefinitions:
         estimate = reference + level * other
         scale = (estimate * reference).sum() / np.square(reference).sum()
         by_hand = 10 * np.log10(np.square(scale * reference).sum() / np.square(estimate - scale * reference).sum())
-        found = separation.si_sdr(reference, gain * estimate)
+        values = separation.si_sdr(reference, gain * estimate)
         # What is left of the estimate is a small difference: at a level of -60 dB, six of its digits go,
         # and three more with a gain of 1e-3, which the estimate has from its difference from the reference.
-        np.testing.assert_allclose(found, by_hand, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(values, by_hand, rtol=0, atol=1e-5)
 
     def test_silence(self, noise: np.ndarray) -> None:
         reference, estimate = noise.copy(), noise + 0.1
@@ -255,8 +255,8 @@ class TestStretches:
 
     def test_threads_give_the_same_bits(self) -> None:
         reference, estimate = music(1)
-        one, four = (separation.bss_eval(reference, estimate, RATE // 4, threads) for threads in (1, 4))
-        for a, b in zip(one, four, strict=True):
+        single, four = (separation.bss_eval(reference, estimate, RATE // 4, threads) for threads in (1, 4))
+        for a, b in zip(single, four, strict=True):
             np.testing.assert_array_equal(a, b)
 
     def test_single_precision_is_computed_in_double(self) -> None:
@@ -328,11 +328,11 @@ class TestEmptyBands:
         """Or there would be nothing to mark."""
         reference, estimate = (sound.transpose(0, 2, 1) for sound in band_limited)
         options = {"window": self.RATE, "hop": self.RATE}
-        there = museval().metrics.bss_eval(reference, estimate, **options)
+        forwards = museval().metrics.bss_eval(reference, estimate, **options)
         back = museval().metrics.bss_eval(reference[::-1], estimate[::-1], **options)
         apart = [
-            np.abs(np.median(one, axis=1) - np.median(other[::-1], axis=1)).max()
-            for one, other in zip(there[:4], back[:4], strict=True)
+            np.abs(np.median(first, axis=1) - np.median(second[::-1], axis=1)).max()
+            for first, second in zip(forwards[:4], back[:4], strict=True)
         ]
         assert apart[0] < 1e-9
         assert max(apart[2:]) > 1.0

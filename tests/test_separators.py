@@ -12,7 +12,7 @@ from stemclean.errors import ConfigError
 from stemclean.models import registry, weights
 from stemclean.models.contract import ModelSpec, Separator
 from stemclean.models.deep_unet import DeepUNet
-from stemclean.models.separators.band_split import PAPER_BANDS, _turned
+from stemclean.models.separators.band_split import PAPER_BANDS, _rotated
 
 FOUR = ("vocals", "bass", "drums", "other")
 TINY = {
@@ -195,7 +195,7 @@ class TestBandSplit:
     def test_a_rotary_product_depends_on_the_distance_alone(self):
         """Section 3.2 of Su et al. 2021: <turn(q, m), turn(k, n)> is a function of m - n."""
         query, key = torch.randn(2, 8, generator=torch.Generator().manual_seed(0)).double()
-        rows = _turned(query.expand(12, 8).double()), _turned(key.expand(12, 8).double())
+        rows = _rotated(query.expand(12, 8).double()), _rotated(key.expand(12, 8).double())
         products = rows[0] @ rows[1].T  # (place of the query, place of the key)
         for shift in (-3, 0, 5):
             diagonal = products.diagonal(shift)
@@ -210,7 +210,7 @@ class TestBandSplit:
 
     def test_what_is_computed_again_on_the_way_back_is_the_same(self):
         """With checkpoint_activations: estimates, what is dropped, gradients; far less is kept for the way back."""
-        found = {}
+        results = {}
         for again in (False, True):
             model, kept = tiny("band_split", depth=2, dropout=0.2, checkpoint_activations=again).train(), {}
             own = {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -224,9 +224,9 @@ class TestBandSplit:
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
                 estimates = model(mixture())
             estimates.square().sum().backward()
-            nbytes = sum(size for place, size in kept.items() if place not in own)
-            found[again] = estimates.detach(), {name: p.grad for name, p in model.named_parameters()}, nbytes
-        (plain, gradients, much), (same, others, little) = found[False], found[True]
+            nbytes = sum(size for pointer, size in kept.items() if pointer not in own)
+            results[again] = estimates.detach(), {name: p.grad for name, p in model.named_parameters()}, nbytes
+        (plain, gradients, much), (same, others, little) = results[False], results[True]
         assert torch.equal(plain, same)
         assert all(torch.equal(gradients[name], others[name]) for name in gradients)
         assert little < much / 4
@@ -267,11 +267,11 @@ class TestSpectrogramUNet:
         model.unet, model.masks = torch.nn.Identity(), torch.nn.Identity()
         sound = mixture(1, 1, 4096)
         spectrum = stft(sound, n_fft=128, hop_length=32)
-        wanted = (spectrum.abs() + 1e-5).log().sigmoid() * spectrum
-        wanted[:, :, -1] = 0
-        wanted = istft(wanted, n_fft=128, hop_length=32, num_samples=4096)
+        expected = (spectrum.abs() + 1e-5).log().sigmoid() * spectrum
+        expected[:, :, -1] = 0
+        expected = istft(expected, n_fft=128, hop_length=32, num_samples=4096)
         with torch.inference_mode():
-            torch.testing.assert_close(model(sound)[:, 0], wanted, atol=1e-5, rtol=1e-3)
+            torch.testing.assert_close(model(sound)[:, 0], expected, atol=1e-5, rtol=1e-3)
 
     def test_wrong_masks_and_folds_are_refused(self):
         with pytest.raises(ConfigError, match='no mask named "soft"'):

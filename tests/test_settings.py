@@ -82,11 +82,11 @@ def at(document, key):
     return document
 
 
-def is_taken(value, given):
+def is_taken(value, raw):
     """Whether what stands in a recipe is what was given: lists as tuples, whole numbers as they are."""
-    if isinstance(given, list):
-        return tuple(value) == tuple(given)
-    return value == given and isinstance(value, bool) == isinstance(given, bool)
+    if isinstance(raw, list):
+        return tuple(value) == tuple(raw)
+    return value == raw and isinstance(value, bool) == isinstance(raw, bool)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -95,14 +95,14 @@ def test_nonsense_at_any_key_of_any_recipe_is_refused_in_one_line(name, monkeypa
     monkeypatch.setattr(registry, "check", lambda *_: None)  # what it says of options that do not go together
     for key in keys_of(name):
         for text in NONSENSE:
-            given = f"{key}={text}"
-            line = refused(lambda given=given: RECIPES[name](name, [given]))
+            override = f"{key}={text}"
+            line = refused(lambda override=override: RECIPES[name](name, [override]))
             if line is None:
-                recipe, value = RECIPES[name](name, [given]), assignment(given).value
-                assert isinstance(value, dict) or is_taken(at(recipe.to_dict(), key), value), given
+                recipe, value = RECIPES[name](name, [override]), assignment(override).value
+                assert isinstance(value, dict) or is_taken(at(recipe.to_dict(), key), value), override
             else:
-                assert re.match(rf"--set: .*{key.partition('.')[0]}.*", line) and "\n" not in line, (given, line)
-                assert len(line) < 400, (given, line)
+                assert re.match(rf"--set: .*{key.partition('.')[0]}.*", line) and "\n" not in line, (override, line)
+                assert len(line) < 400, (override, line)
 
 
 @pytest.mark.parametrize("kind", VERBS)
@@ -119,13 +119,13 @@ def test_nonsense_in_any_setting_of_a_verb_is_refused_by_name(kind):
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_nonsense_in_any_option_of_a_format_is_refused_by_name(name):
-    known = list(type(base.writer(name)).model_fields) if isinstance(base.writer(name), Settings) else []
+    names = list(type(base.writer(name)).model_fields) if isinstance(base.writer(name), Settings) else []
     values = [assignment(f"x={text}").value for text in NONSENSE if not re.match(r"1000|\[{900}", text)]
-    for key in (*known, "quiet", "sample_rate", "name", "self", "to", "section", "layout"):
+    for key in (*names, "quiet", "sample_rate", "name", "self", "to", "section", "layout"):
         for value in values:
             line = refused(lambda key=key, value=value: base.writer(name, {key: value}))
             if line is None:
-                assert key in known and getattr(base.writer(name, {key: value}), key) == value
+                assert key in names and getattr(base.writer(name, {key: value}), key) == value
             else:
                 assert key in line and "\n" not in line, line
 
@@ -135,20 +135,20 @@ def test_nonsense_in_any_option_of_a_format_is_refused_by_name(name):
     "text", ["x", "=", "quiet=true", "sample_rate=8000", "destination=x", "a.b=3", "x=" + "9" * 99]
 )
 def test_what_a_format_does_not_have_ends_with_2(name, text, tmp_path):
-    done = CliRunner().invoke(app, ["export", str(BAND), str(tmp_path / "o"), "--to", name, "--set", text])
-    assert (done.exit_code, done.stderr.splitlines()[0][:12]) == (2, "error: --set"), done.stderr
+    result = CliRunner().invoke(app, ["export", str(BAND), str(tmp_path / "o"), "--to", name, "--set", text])
+    assert (result.exit_code, result.stderr.splitlines()[0][:12]) == (2, "error: --set"), result.stderr
 
 
 def test_the_line_says_what_is_allowed(tmp_path):
     words = ["export", str(BAND), str(tmp_path / "out"), "--to", "zfturbo", "--set", "chunk_size=abc"]
-    done = CliRunner().invoke(app, words)
-    assert done.exit_code == 2
-    told = 'error: --set: chunk_size is "abc"; it must be a whole number from 1 to 2 147 483 648'
-    assert " ".join(done.stderr.split()) == told
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    message = 'error: --set: chunk_size is "abc"; it must be a whole number from 1 to 2 147 483 648'
+    assert " ".join(result.stderr.split()) == message
 
 
 @pytest.mark.parametrize(
-    ("verb", "more", "told"),
+    ("verb", "more", "message"),
     [
         ("train-classifier", ["--loss", "banana"], '--loss: loss is "banana"; it must be "l1", "bce" or "gce"'),
         ("train-classifier", ["--seed", "-1"], "--seed: seed is -1; it must be a whole number of at least 0 and below"),
@@ -174,10 +174,10 @@ def test_the_line_says_what_is_allowed(tmp_path):
         ),
     ],
 )
-def test_commands_name_the_option(verb, more, told, tmp_path):
+def test_commands_name_the_option(verb, more, message, tmp_path):
     output = tmp_path / ("out.json" if verb == "refine" else "out.safetensors")
-    done = CliRunner().invoke(app, [verb, str(BAND), "-o", str(output), *more])
-    assert done.exit_code == 2 and f"error: {told}" in " ".join(done.stderr.split()), done.stderr
+    result = CliRunner().invoke(app, [verb, str(BAND), "-o", str(output), *more])
+    assert result.exit_code == 2 and f"error: {message}" in " ".join(result.stderr.split()), result.stderr
 
 
 SOURCE = Path(stemclean.__file__).parent
@@ -252,8 +252,8 @@ def test_a_setting_that_would_do_nothing_is_refused(reader, name, overrides, key
 )
 def test_what_the_file_says_may_be_made_idle_by_an_option(reader, name, overrides):
     read_so = reader(name, overrides)
-    for one in map(assignment, overrides):
-        assert at(read_so.to_dict(), one.key) == one.value
+    for override in map(assignment, overrides):
+        assert at(read_so.to_dict(), override.key) == override.value
 
 
 def small(folder, name, **changes):
@@ -297,7 +297,7 @@ def test_a_file_may_not_hold_a_setting_that_does_nothing_in_joint_training(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("reader", "name", "override", "told"),
+    ("reader", "name", "override", "message"),
     [
         (read, "small", "options.hop_length=1000", "stride"),
         (read, "small", "options.backbone=convnext_none", "cannot be built"),
@@ -306,16 +306,16 @@ def test_a_file_may_not_hold_a_setting_that_does_nothing_in_joint_training(tmp_p
         (read_separator, "band-split-paper", "options.width=8192", "parameters or more"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused_before_data_are_read(reader, name, override, told, tmp_path):
-    with pytest.raises(ConfigError, match=rf"^--set: .*{told}"):
+def test_options_that_do_not_go_together_are_refused_before_data_are_read(reader, name, override, message, tmp_path):
+    with pytest.raises(ConfigError, match=rf"^--set: .*{message}"):
         reader(name, [override])
     key, _, value = override.partition("=")
     mine = tmp_path / "mine.toml"
     text = (SOURCE / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     table = re.sub(rf"\n{key.rpartition('.')[2]} = .*", "", text)
-    given = value if value.isdigit() else f'"{value}"'
-    mine.write_text(table.replace("[options]", f"[options]\n{key.rpartition('.')[2]} = {given}"), encoding="utf-8")
-    with pytest.raises(ConfigError, match=rf"^{mine}: .*{told}"):
+    toml = value if value.isdigit() else f'"{value}"'
+    mine.write_text(table.replace("[options]", f"[options]\n{key.rpartition('.')[2]} = {toml}"), encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"^{mine}: .*{message}"):
         reader(mine)
 
 
@@ -323,9 +323,9 @@ def test_options_are_those_of_the_model():
     """Names, types and defaults are its own arguments'; every architecture of the package is checked at reading."""
     for kind in ("classifiers", "separators", "pitch"):
         for architecture in registry.names(kind):
-            known = options.settings_of(kind, architecture)
-            defaults = {name: field.default for name, field in known.model_fields.items()}
-            assert len(defaults) > 2 and known(**{k: v for k, v in defaults.items() if v is not None}), architecture
+            settings = options.settings_of(kind, architecture)
+            defaults = {name: field.default for name, field in settings.model_fields.items()}
+            assert len(defaults) > 2 and settings(**{k: v for k, v in defaults.items() if v is not None}), architecture
 
 
 def test_settings_are_frozen_equal_by_value_and_survive_a_process():
@@ -340,8 +340,8 @@ def test_settings_are_frozen_equal_by_value_and_survive_a_process():
 
 
 def test_values_are_shown_as_they_are_written():
-    told = {shown(value) for value in (True, None, "a\nb", [1, (2.5,)], {"a": 1}, math.nan, 10**400, -(10**5000))}
-    assert told == {
+    texts = {shown(value) for value in (True, None, "a\nb", [1, (2.5,)], {"a": 1}, math.nan, 10**400, -(10**5000))}
+    assert texts == {
         "true", "none", '"a\\nb"', "[1, [2.5]]", "{a = 1}", "nan", "a number of 401 digits", "a number of 5001 digits",
     }  # fmt: skip
     assert len(shown("x" * 1000)) == len(shown([1] * 1000)) == 80

@@ -55,14 +55,14 @@ def regions(*spans):
 class TestTrusted:
     def test_labels_that_count(self):
         drop = Verdict(action="drop", reason="no_class", label_quality=0.0)
-        given = manifest(
+        data = manifest(
             stem("good", ["drums"]),
             stem("relabelled", ["bass"], claimed=["drums"]),
             stem("dropped", [], claimed=["drums"], verdict=drop),
             stem("test", ["drums"], split="test"),
         )
-        assert [s.id for s in trusted(given).stems] == ["good", "relabelled"]
-        claimed = trusted(given, use_claimed=True)
+        assert [s.id for s in trusted(data).stems] == ["good", "relabelled"]
+        claimed = trusted(data, use_claimed=True)
         assert {s.id: s.labels for s in claimed.stems} == {
             "good": ["drums"],
             "relabelled": ["drums"],
@@ -71,16 +71,16 @@ class TestTrusted:
 
     def test_a_stem_with_regions_alone_sounds_where_they_are(self):
         spans = regions((1, 3, ["drums"]), (3, 4, ["drums", "bass"]), (6, 7, ["bass"]))
-        (found,) = trusted(manifest(stem("a", ["drums", "bass"], regions=spans))).stems
-        assert found.active == [(1, 4), (6, 7)]
+        (trusted_stem,) = trusted(manifest(stem("a", ["drums", "bass"], regions=spans))).stems
+        assert trusted_stem.active == [(1, 4), (6, 7)]
 
 
 class TestRegions:
     def test_a_stem_that_bleeds_for_a_while_is_single_elsewhere(self):
         spans = regions((0, 4, ["drums"]), (4, 6, ["drums", "vocals"]), (6, 10, ["drums"]))
-        one = stem("a", ["drums", "vocals"], regions=spans, active=[(0.0, 10.0)])
+        bleeding = stem("a", ["drums", "vocals"], regions=spans, active=[(0.0, 10.0)])
         sound = np.repeat(np.arange(10) * 100, RATE)  # its value tells the second
-        pieces = cut_to_regions(pool(("a", one.labels, sound)), manifest(one)).stems
+        pieces = cut_to_regions(pool(("a", bleeding.labels, sound)), manifest(bleeding)).stems
         assert [(p.labels, p.start, p.num_samples) for p in pieces] == [
             (("drums",), 0, 4000),
             (("drums", "vocals"), 4000, 2000),
@@ -91,8 +91,8 @@ class TestRegions:
     def test_times_of_the_file_become_places_in_the_pool(self):
         """Silence from 2 to 5 s is not in the pool; what stands at 6 s in the file stands at 3 s there."""
         spans = regions((0, 2, ["drums"]), (5, 6, ["drums"]), (6, 9, ["bass"]))
-        one = stem("a", ["drums", "bass"], regions=spans, active=[(0.0, 2.0), (5.0, 9.0)])
-        pieces = cut_to_regions(pool(("a", one.labels, np.arange(6000))), manifest(one)).stems
+        mixed = stem("a", ["drums", "bass"], regions=spans, active=[(0.0, 2.0), (5.0, 9.0)])
+        pieces = cut_to_regions(pool(("a", mixed.labels, np.arange(6000))), manifest(mixed)).stems
         assert [(p.labels, p.start, p.num_samples) for p in pieces] == [
             (("drums",), 0, 3000),  # across the gap
             (("bass",), 3000, 3000),
@@ -101,8 +101,8 @@ class TestRegions:
     def test_a_trimmed_file_is_cut_on_its_own_time(self):
         origin = Source(path="long.wav", sample_rate=RATE, num_samples=60 * RATE)
         spans = regions((0, 4, ["drums"]), (4, 10, ["bass", "drums"]))
-        one = stem("a", ["drums", "bass"], regions=spans, source=origin, active=[(20.0, 30.0)])
-        pieces = cut_to_regions(pool(("a", one.labels, np.arange(10000))), manifest(one)).stems
+        trimmed = stem("a", ["drums", "bass"], regions=spans, source=origin, active=[(20.0, 30.0)])
+        pieces = cut_to_regions(pool(("a", trimmed.labels, np.arange(10000))), manifest(trimmed)).stems
         assert [(p.labels, p.start, p.num_samples) for p in pieces] == [
             (("drums",), 0, 4000),
             (("drums", "bass"), 4000, 6000),
@@ -125,7 +125,7 @@ class TestRegions:
         spans = regions((0, 4, ["drums"]), (4, 10, ["drums", "bass"]))
         mixed, single = stem("a", ["bass", "drums"], regions=spans, active=[(0.0, 10.0)]), stem("b", ["bass"])
         both = pool(("a", mixed.labels, np.arange(10000)), ("b", single.labels, np.arange(10000)))
-        given = {
+        pieces_by_setting = {
             mixing: [(p.id, p.labels, p.num_samples) for p in pieces(both, manifest(mixed, single), mixing).stems]
             for mixing in (
                 SourceMixing(),
@@ -134,7 +134,7 @@ class TestRegions:
                 SourceMixing(multi_label_probability=0.0, whole_stems=True),
             )
         }
-        cut, whole, alone, alone_of_whole = given.values()
+        cut, whole, alone, alone_of_whole = pieces_by_setting.values()
         assert cut == [("a", ("drums",), 4000), ("a", ("bass", "drums"), 6000), ("b", ("bass",), 10000)]
         assert whole == [("a", ("bass", "drums"), 10000), ("b", ("bass",), 10000)]
         assert alone == alone_of_whole == [("b", ("bass",), 10000)]
@@ -146,12 +146,12 @@ class TestRegions:
         for length, labels in runs:
             spans.append((at / RATE, (at + length) / RATE, list(labels)))
             at += length
-        one = Stem(
+        mixed = Stem(
             id="x", track="x", path="x.wav", sample_rate=RATE, channels=2, num_samples=max(at, 1), claimed=["a"],
             labels=["a", "b"], regions=regions(*spans), active=[(0.0, max(at, 1) / RATE)],
         )  # fmt: skip
-        whole = Manifest(created=Created(by="test", command="test"), labels=["a", "b"], stems=[one])
-        pieces = cut_to_regions(pool(("x", one.labels, np.ones(max(at, 1)))), whole, min_piece=0.0).stems
+        whole = Manifest(created=Created(by="test", command="test"), labels=["a", "b"], stems=[mixed])
+        pieces = cut_to_regions(pool(("x", mixed.labels, np.ones(max(at, 1)))), whole, min_piece=0.0).stems
         if not spans:
             assert [p.num_samples for p in pieces] == [1]
             return
@@ -203,18 +203,18 @@ class TestMixtures:
         assert not any(len(set(mixer(four, multi_label_probability=0.0).example(n).rows)) < 4 for n in range(50))
 
     def test_the_same_number_is_the_same_mixture(self, four):
-        one, other = mixer(four), mixer(four)
-        other.example(3), other.example(9)
-        np.testing.assert_array_equal(one.example(7).targets, other.example(7).targets)
-        assert (one.example(7).targets != one.example(8).targets).any()
+        first, second = mixer(four), mixer(four)
+        second.example(3), second.example(9)
+        np.testing.assert_array_equal(first.example(7).targets, second.example(7).targets)
+        assert (first.example(7).targets != first.example(8).targets).any()
 
     def test_a_short_piece_is_placed_with_soft_ends_and_nothing_around(self):
         sounds = pool(("a", ["vocals"], np.full(2000, 10000)), ("b", ["bass"], np.full(9000, 10000)), rate=HEARD)
         sources = mixer(sounds, labels=("vocals", "bass"), multi_label_probability=0.0).example(1)
         vocals = sources.targets[0, 0] / sources.targets[1, 0].max()
-        heard = np.flatnonzero(vocals)
-        assert len(heard) == 2000 and heard[-1] - heard[0] == 1999
-        assert vocals[heard[0]] == pytest.approx(0.5 / 40, rel=0.01) and vocals[heard].max() == pytest.approx(
+        audible = np.flatnonzero(vocals)
+        assert len(audible) == 2000 and audible[-1] - audible[0] == 1999
+        assert vocals[audible[0]] == pytest.approx(0.5 / 40, rel=0.01) and vocals[audible].max() == pytest.approx(
             1.0, rel=0.01
         )
 
@@ -237,13 +237,13 @@ class TestMixtures:
             stem("whole", ["vocals", "other"]),
             stem("with_background", ["vocals", "strings"]),
         ]
-        entries = [(one.id, one.labels, rng.integers(-1000, 1000, 10000)) for one in alone]
-        entries += [(one.id, one.labels, rng.choice([-10000, 10000], 10000)) for one in several]
+        entries = [(item.id, item.labels, rng.integers(-1000, 1000, 10000)) for item in alone]
+        entries += [(item.id, item.labels, rng.choice([-10000, 10000], 10000)) for item in several]
         labels, made = [*LABELS, "strings"], Created(by="test", command="test")
-        known = Manifest(created=made, labels=labels, stems=[*alone, *several])
+        data = Manifest(created=made, labels=labels, stems=[*alone, *several])
         config = SourceMixing(multi_label_probability=0.0, whole_stems=whole, loudness_lufs=None)
         every = pool(*entries, rate=HEARD)
-        drawn = pieces(every, known, config)
+        drawn = pieces(every, data, config)
         for mixing in (config, config.plain()):
             mixtures = SourceMixer(drawn, LABELS, mixing, 2000, seed=(1,))
             targets = np.stack([mixtures.example(number).targets for number in range(100)])
@@ -287,7 +287,7 @@ def steady(*several):
     return pool(*(("+".join(g), g, np.full(9000, sum(LEVELS[label] for label in g))) for g in groups), rate=HEARD)
 
 
-def heard(drawn, number=0):
+def present(drawn, number=0):
     """What each row of a mixture too short for a loudness comes to, in the pool's integers, and the rows."""
     sources = drawn.example(number)
     levels = sources.targets[:, 0, 600] * FULL_SCALE
@@ -301,8 +301,8 @@ class TestBackground:
     def test_the_band_stays(self):
         drawn = mixer(steady(), segment=1200, labels=("vocals", "drums"))
         assert drawn.background == ("bass", "other") and drawn.alone == ["vocals", "drums"]
-        assert heard(drawn) == ([1000, 4000, 2000 + 8000], [0, 1])
-        assert heard(mixer(steady(), segment=1200)) == ([1000, 2000, 4000, 8000], [0, 1, 2, 3])  # no row for none
+        assert present(drawn) == ([1000, 4000, 2000 + 8000], [0, 1])
+        assert present(mixer(steady(), segment=1200)) == ([1000, 2000, 4000, 8000], [0, 1, 2, 3])  # no row for none
 
     @pytest.mark.parametrize(
         ("several", "levels", "rows"),
@@ -315,20 +315,20 @@ class TestBackground:
     )
     def test_stems_of_several_classes(self, several, levels, rows):
         drawn = mixer(steady(several), segment=1200, labels=("vocals", "drums"), multi_label_probability=1.0)
-        assert [heard(drawn, number) for number in range(5)] == [(levels, rows)] * 5
+        assert [present(drawn, number) for number in range(5)] == [(levels, rows)] * 5
         assert sum(levels) == sum(LEVELS.values())  # the mixture is always the whole band, each class once
 
     def test_a_stem_that_would_leave_nothing_to_learn_is_passed_over(self):
         sounds = steady(["vocals", "drums", "bass"])
         drawn = mixer(sounds, segment=1200, labels=("vocals", "drums"), multi_label_probability=1.0)
-        assert heard(drawn) == ([1000, 4000, 10000], [0, 1])
+        assert present(drawn) == ([1000, 4000, 10000], [0, 1])
         drawn = mixer(sounds, segment=1200, labels=("vocals",), multi_label_probability=1.0)
-        assert heard(drawn) == ([1000, 14000], [0])
+        assert present(drawn) == ([1000, 14000], [0])
 
     def test_validation_hears_the_band_as_well(self):
         plain = SourceMixing(gain_db=(-6.0, 6.0), absent_chance=0.5).plain()
         drawn = SourceMixer(steady(["vocals", "other"]), ("vocals", "drums"), plain, 1200, seed=(1,))
-        assert [heard(drawn, number) for number in range(5)] == [([1000, 4000, 10000], [0, 1])] * 5
+        assert [present(drawn, number) for number in range(5)] == [([1000, 4000, 10000], [0, 1])] * 5
 
     def test_the_loudness_is_that_of_the_whole_mixture(self, four):
         targets = mixer(four, labels=("vocals", "drums")).example(0).targets

@@ -28,8 +28,8 @@ def test_each_class_is_validated_on_and_trained_on():
     assert not train & validation
     assert train | validation == {s.track for s in stems}
     for label in ("vocals", "drums", "bass"):
-        of = {s.track for s in stems if label in s.labels}
-        assert of & train and of & validation
+        tracks_of_class = {s.track for s in stems if label in s.labels}
+        assert tracks_of_class & train and tracks_of_class & validation
     assert len(validation) <= 5
 
 

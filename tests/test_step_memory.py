@@ -26,12 +26,12 @@ def test_every_recipe_of_a_paper_was_measured():
 def test_it_was_measured_as_the_recipe_is_now(name):
     about = {key: value for key, value in RECIPES[name].items() if key != "configurations"}
     assert about == step_memory.described(name)
-    wanted = {step_memory.key_of(one) for one in step_memory.configurations(name)}
-    assert {step_memory.key_of(one) for one in RECIPES[name]["configurations"]} == wanted
-    for one in RECIPES[name]["configurations"]:
+    expected = {step_memory.key_of(configuration) for configuration in step_memory.configurations(name)}
+    assert {step_memory.key_of(configuration) for configuration in RECIPES[name]["configurations"]} == expected
+    for configuration in RECIPES[name]["configurations"]:
         # weights, their mean, gradients and two states of Adam, in single precision
-        assert one["fixed_gb"] > 0.9 * 20 * about["parameters"] / 1e9
-        assert one["example_gb"] > 0
+        assert configuration["fixed_gb"] > 0.9 * 20 * about["parameters"] / 1e9
+        assert configuration["example_gb"] > 0
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if "+" not in name])
@@ -40,8 +40,8 @@ def test_the_recipes_file_says_it(name):
 
 
 def test_the_page_on_training_says_it():
-    said = (results.ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    assert page.summary(RECIPES) in said
+    page_text = (results.ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    assert page.summary(RECIPES) in page_text
 
 
 def test_the_papers_hybrid_demucs_fits_a_card_of_12_gb():
@@ -49,19 +49,23 @@ def test_the_papers_hybrid_demucs_fits_a_card_of_12_gb():
     demucs = RECIPES["hdemucs-paper"]
     assert recipe.read_separator("hdemucs-paper").loop.micro_batch_size == 8
     assert page.step(demucs, "no").card in {"8 GB", "12 GB"}
-    (plain,) = [one for one in demucs["configurations"] if step_memory.key_of(one) == ("no", False)]
+    (plain,) = [
+        configuration
+        for configuration in demucs["configurations"]
+        if step_memory.key_of(configuration) == ("no", False)
+    ]
     assert plain["fixed_gb"] + 160 * plain["example_gb"] > 141
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_a_step_is_measured_in_a_process_of_its_own():
-    one, four = (step_memory.measure("crepe-small", number, "no", [], 3.0) for number in (1, 4))
+    single, four = (step_memory.measure("crepe-small", number, "no", [], 3.0) for number in (1, 4))
     parameters = step_memory.described("crepe-small")["parameters"]
-    assert 20 * parameters / 1e9 < one < four < 2.0
+    assert 20 * parameters / 1e9 < single < four < 2.0
     assert step_memory.measure("crepe-small", 4, "no", [], 0.6 * four) is None  # more than it may take
 
 
-def told(**changes):
+def description(**changes):
     about = {"depth": None, "micro_batch_size": 0, "batch_size": 8, "checkpoint_activations": None, "seconds": 2.0}
     return {**about, **changes}
 
@@ -70,19 +74,19 @@ PLAIN = {"precision": "no", "checkpoint_activations": None}
 
 
 def test_numbers_are_measured_as_far_as_they_may_fit(monkeypatch):
-    asked = []
+    requests = []
 
     def measured(name, number, precision, settings, limit_gb):
-        asked.append(number)
+        requests.append(number)
         return None if number > 3 else 1.0 + number
 
     monkeypatch.setattr(step_memory, "measure", measured)
-    found = step_memory.Measured("x", told(), PLAIN, {"measured": {"1": 2.0}}, 9.0).run()
-    assert asked == [2, 4]  # 1 is known; where 4 did not fit, 8 need not be tried
-    assert (found["fixed_gb"], found["example_gb"]) == (1.0, 1.0)
-    asked.clear()
-    step_memory.Measured("x", told(), PLAIN, {}, 4.0).run()
-    assert asked == [1, 2]  # by the line, 4 take 5 GB
+    result = step_memory.Measured("x", description(), PLAIN, {"measured": {"1": 2.0}}, 9.0).run()
+    assert requests == [2, 4]  # 1 is known; where 4 did not fit, 8 need not be tried
+    assert (result["fixed_gb"], result["example_gb"]) == (1.0, 1.0)
+    requests.clear()
+    step_memory.Measured("x", description(), PLAIN, {}, 4.0).run()
+    assert requests == [1, 2]  # by the line, 4 take 5 GB
 
 
 def test_a_large_model_is_a_line_in_its_depth(monkeypatch):
@@ -93,13 +97,13 @@ def test_a_large_model_is_a_line_in_its_depth(monkeypatch):
         return 2.0 + depth + number * (0.5 + 0.1 * depth)
 
     monkeypatch.setattr(step_memory, "measure", measured)
-    found = step_memory.Measured("band-split-paper", told(depth=12), PLAIN, {}, 9.0).run()
-    assert found["fixed_gb"] == pytest.approx(14.0)
-    assert found["example_gb"] == pytest.approx(2 * 1.7)
+    result = step_memory.Measured("band-split-paper", description(depth=12), PLAIN, {}, 9.0).run()
+    assert result["fixed_gb"] == pytest.approx(14.0)
+    assert result["example_gb"] == pytest.approx(2 * 1.7)
 
 
 def test_a_step_is_measured_or_extrapolated():
-    about = told(
+    about = description(
         divisible=True,
         configurations=[{**PLAIN, "fixed_gb": 1.0, "example_gb": 0.5, "measured": {"1": 1.52, "2": None}}],
     )

@@ -31,7 +31,7 @@ OTHER = noise(8, seed=1)
 
 
 @pytest.mark.parametrize(
-    ("soft", "what"),
+    ("soft", "kind"),
     [
         (0.0 * X, "digital silence"),
         (0.05 * X, "a faint copy, 26 dB down"),
@@ -41,12 +41,12 @@ OTHER = noise(8, seed=1)
     ],
 )
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_channel_without_sound_is_given_the_others(soft, what, side):
+def test_a_channel_without_sound_is_given_the_others(soft, kind, side):
     faults, sound = measured(*((X, soft) if side == "left" else (soft, X)))
     ((fault,),) = (faults.faults,)
-    assert (fault.kind, fault.start, fault.end) == (side, 0.0, 8.0), what
-    (heard,) = mended([sound], faults, RATE)
-    assert np.allclose(heard, [X, X], atol=1e-6), what
+    assert (fault.kind, fault.start, fault.end) == (side, 0.0, 8.0), kind
+    (repaired,) = mended([sound], faults, RATE)
+    assert np.allclose(repaired, [X, X], atol=1e-6), kind
     assert [issue.code for issue in of_sound(Sound(faults))] == ["one_sided"]
 
 
@@ -54,9 +54,9 @@ def test_a_channel_without_sound_is_given_the_others(soft, what, side):
 def test_what_cancels_is_turned_round(left, right):
     faults, sound = measured(left, right)
     assert [(fault.kind, fault.start, fault.end) for fault in faults.faults] == [("inverted", 0.0, 8.0)]
-    (heard,) = mended([sound], faults, RATE)
-    assert np.array_equal(heard[0], sound[0]) and np.allclose(heard[1], -sound[1], atol=1e-7)
-    (back,) = restored([heard], faults, RATE)
+    (repaired,) = mended([sound], faults, RATE)
+    assert np.array_equal(repaired[0], sound[0]) and np.allclose(repaired[1], -sound[1], atol=1e-7)
+    (back,) = restored([repaired], faults, RATE)
     assert np.allclose(back, sound, atol=1e-7)
     assert [issue.code for issue in of_sound(Sound(faults))] == ["polarity_inverted"]
 
@@ -88,11 +88,11 @@ def test_a_stretch_is_found_and_nothing_else_is_changed():
     assert (first.kind, first.start) == ("left", 0.0) and 5.4 <= first.end <= 8.0
     assert (second.kind, second.end) == ("right", 20.0) and 14.0 <= second.start <= 14.6
     parts = list(mended(np.split(sound, [12345, 100_000], axis=1), faults, RATE))
-    heard = np.concatenate(parts, axis=1)
-    assert np.array_equal(heard[:, 8 * RATE : 14 * RATE], sound[:, 8 * RATE : 14 * RATE])
-    assert np.allclose(heard[0, : 5 * RATE], heard[1, : 5 * RATE], atol=1e-6)
-    assert np.allclose(heard[0, 15 * RATE :], sound[1, 15 * RATE :], atol=1e-6)
-    (back,) = restored([heard], faults, RATE)
+    repaired = np.concatenate(parts, axis=1)
+    assert np.array_equal(repaired[:, 8 * RATE : 14 * RATE], sound[:, 8 * RATE : 14 * RATE])
+    assert np.allclose(repaired[0, : 5 * RATE], repaired[1, : 5 * RATE], atol=1e-6)
+    assert np.allclose(repaired[0, 15 * RATE :], sound[1, 15 * RATE :], atol=1e-6)
+    (back,) = restored([repaired], faults, RATE)
     away = np.abs(np.arange(sound.shape[1]) / RATE - second.start) > 2 * stereo.FADE
     assert np.allclose(back[:, away], sound[:, away], atol=1e-3)  # but for hiss, and for a fade amid sound
     assert "s: used as mono" in of_sound(Sound(faults))[0].detail
@@ -103,8 +103,8 @@ def test_a_down_mix_hears_what_cancels(tmp_path):
         soundfile.write(tmp_path / f"{name}.wav", np.transpose(sound), RATE, subtype="PCM_24")
     mono = files.read(tmp_path / "mono.wav")
     for name in ("inverted", "left", "mono"):
-        (heard,) = stereo.blocks(tmp_path / f"{name}.wav", sample_rate=RATE, channels=1)
-        assert np.allclose(heard, mono, atol=1e-6), name
+        (repaired,) = stereo.blocks(tmp_path / f"{name}.wav", sample_rate=RATE, channels=1)
+        assert np.allclose(repaired, mono, atol=1e-6), name
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -125,8 +125,8 @@ def test_training_hears_them_as_the_mono_that_they_are(tmp_path, channels):
     assert len(pool.stems) == 5
     for stem in pool.stems:
         gain = {"song/other": 0.01, "song/piano": 8.0}.get(stem.id, 1.0)
-        heard = pool.segment(stem, 0, stem.num_samples) / gain
-        assert heard == pytest.approx(np.tile(X, (channels, 1)), abs=2 * 0.5 / 32767)
+        segment = pool.segment(stem, 0, stem.num_samples) / gain
+        assert segment == pytest.approx(np.tile(X, (channels, 1)), abs=2 * 0.5 / 32767)
         assert stem.rms / gain == pytest.approx(0.1, rel=0.02)
     kept = StemPool.build(
         manifest,

@@ -31,35 +31,35 @@ def command(verb: str, *settings: str) -> list[str]:
     return words_of([verb, "songs", "-o", "out/w.safetensors", f"--workers={WORKERS}", *SETTINGS[verb], *settings])
 
 
-def under_way(verb: str, place: Path) -> cli_process.Run:
+def under_way(verb: str, folder: Path) -> cli_process.Run:
     """A run that has written a checkpoint."""
-    aligned_songs.write(place / "songs", ("only_stems",) * 6, {0: "validation", 1: "validation"})
-    run = cli_process.run(command(verb, *LONG), place)
+    aligned_songs.write(folder / "songs", ("only_stems",) * 6, {0: "validation", 1: "validation"})
+    run = cli_process.run(command(verb, *LONG), folder)
     until = time.monotonic() + cli_process.WAIT_SECONDS
-    while not list(place.glob("out/w.*.checkpoint")) and time.monotonic() < until:
+    while not list(folder.glob("out/w.*.checkpoint")) and time.monotonic() < until:
         time.sleep(0.02)
     return run
 
 
 def workers(run: cli_process.Run) -> list[int]:
     """The processes that mix ahead: forks of the run. A validation has some for itself, which are younger."""
-    line, found = Path(f"/proc/{run.pid}/cmdline").read_bytes(), []
+    line, pids = Path(f"/proc/{run.pid}/cmdline").read_bytes(), []
     for pid in run.workers():
         with suppress(FileNotFoundError):  # one of a validation, which is over
-            found += [pid] * (Path(f"/proc/{pid}/cmdline").read_bytes() == line)
-    return sorted(found)[:WORKERS]
+            pids += [pid] * (Path(f"/proc/{pid}/cmdline").read_bytes() == line)
+    return sorted(pids)[:WORKERS]
 
 
-def goes_on(verb: str, place: Path) -> None:
+def goes_on(verb: str, folder: Path) -> None:
     """From where its checkpoint is, four steps more, to its end."""
-    (checkpoint,) = place.glob("out/w.*.checkpoint")
+    (checkpoint,) = folder.glob("out/w.*.checkpoint")
     state = torch.load(checkpoint, weights_only=True)
     more = [*LONG, f"loop.examples={4 * (state['step'] + 4)}", "loop.validations=1"]
-    again = cli_process.run(command(verb, *more), place)
+    again = cli_process.run(command(verb, *more), folder)
     assert again.ended() == 0, again.stderr
-    history = json.loads((place / "out" / "w.json").read_text())["history"]
+    history = json.loads((folder / "out" / "w.json").read_text())["history"]
     assert len(history) == len(state["history"]) + 1 and history[-1]["step"] == state["step"] + 4
-    assert sorted(path.name for path in (place / "out").iterdir()) == ["w.json", "w.safetensors"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["w.json", "w.safetensors"]
     assert cli_process.left_of([again]) == []
 
 

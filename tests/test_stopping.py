@@ -60,9 +60,9 @@ def test_a_run_ends_tidily_and_goes_on_when_it_is_repeated(tmp_path: Path, stems
     assert run.stdout is not None
     assert run.stdout.readline() == "cutting\n"
     run.send_signal(signum)
-    _, told = run.communicate()
+    _, stderr = run.communicate()
     code, word = CODES[signum]
-    assert (run.returncode, told) == (code, f"error: {word}\n  {HINT}\n")
+    assert (run.returncode, stderr) == (code, f"error: {word}\n  {HINT}\n")
     assert sorted(path.name for path in out.rglob("*") if path.is_file()) == [
         "bass.flac",
         "manifest.json.partial.jsonl",
@@ -104,8 +104,8 @@ def test_so_it_does_while_it_loads(tmp_path: Path, stems: Path, module: str) -> 
         "from stemclean.__main__ import main; main()"
     )
     run = started(sys.executable, "-c", program, "refine", stems, "-o", tmp_path / "new" / "r.json")
-    _, told = run.communicate()
-    assert (run.returncode, told.strip()) == (143, f"error: terminated\n  {HINT}")
+    _, stderr = run.communicate()
+    assert (run.returncode, stderr.strip()) == (143, f"error: terminated\n  {HINT}")
     assert [path.name for path in tmp_path.iterdir()] == ["stems"]
 
 
@@ -124,8 +124,8 @@ def test_a_forked_worker_ends_without_a_word() -> None:
         "if not worker: os.write(here, b'!'); time.sleep(60)\n"
         "os.read(up, 1); os.kill(worker, signal.SIGTERM); print(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == (f"{-signal.SIGTERM}\n", "")
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (result.stdout, result.stderr) == (f"{-signal.SIGTERM}\n", "")
 
 
 def test_errors_that_a_signal_caused_are_not_told(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_errors_that_a_signal_caused_are_not_told(tmp_path: Path) -> None:
         "        except KeyboardInterrupt: raise RuntimeError('a worker was killed') from None\n"
         "layouts.check = check; sys.argv = ['stemclean', 'trim', 'a', 'b']; main()"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (143, f"error: terminated\n  {HINT}\n")
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (143, f"error: terminated\n  {HINT}\n")
 
 
 def test_the_code_is_the_signals() -> None:
@@ -166,5 +166,5 @@ AROUND_A_FORK = (
 
 def test_a_signal_that_arrives_around_a_fork_is_not_lost() -> None:
     """Python drops an exception that a handler raises in a callback around a fork, so the signal has to wait."""
-    done = subprocess.run([sys.executable, "-c", AROUND_A_FORK], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
+    result = subprocess.run([sys.executable, "-c", AROUND_A_FORK], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (143, "", "")

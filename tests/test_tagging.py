@@ -82,15 +82,15 @@ def test_a_ranking_is_judged_by_its_order_alone(seed: int, scale: float) -> None
 
 
 @pytest.mark.parametrize(
-    ("truth", "estimate", "said"),
+    ("truth", "estimate", "message"),
     [
         (np.zeros((2, 2)), np.zeros((2, 2), bool), "Boolean array"),
         (np.zeros(2, bool), np.zeros(2, bool), "Boolean array"),
         (np.zeros((2, 2), bool), np.zeros((3, 2), bool), "differ in shape"),
     ],
 )
-def test_other_shapes_and_types_are_refused(truth: np.ndarray, estimate: np.ndarray, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_other_shapes_and_types_are_refused(truth: np.ndarray, estimate: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         tagging.evaluate(truth, estimate, ["a", "b"])
 
 

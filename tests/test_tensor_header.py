@@ -83,7 +83,7 @@ def _many(header: Document) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (_changed(dtype="F128"), r"classes\.bias has an unsupported dtype \(F128\); known: BF16, BOOL"),
         (_changed(dtype=["F32"]), r"classes\.bias has an unsupported dtype"),
@@ -109,20 +109,20 @@ def _many(header: Document) -> None:
     ],
 )
 def test_what_the_file_does_not_bear_out_is_refused(
-    tmp_path: Path, whole: tuple[Document, bytes], change: Callable[[Document], Any], told: str
+    tmp_path: Path, whole: tuple[Document, bytes], change: Callable[[Document], Any], message: str
 ) -> None:
     header = json.loads(json.dumps(whole[0]))
     change(header)
     path = put(tmp_path / "w.safetensors", header, whole[1])
-    with pytest.raises(WeightsError, match=told) as caught:
+    with pytest.raises(WeightsError, match=message) as caught:
         weights.load(path, kind="pitch")
     assert caught.value.message.startswith("file:w.safetensors: not a valid safetensors file: ") and caught.value.hint
-    with pytest.raises(WeightsError, match=told):
+    with pytest.raises(WeightsError, match=message):
         weights.read_card(path)
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"", "it has only 0 bytes"),
         (b"\x01\0\0\0", "it has only 4 bytes"),
@@ -136,10 +136,10 @@ def test_what_the_file_does_not_bear_out_is_refused(
         ((15).to_bytes(8, "little") + b'{"a":0, "a": 0}', 'duplicate key "a"'),
     ],
 )
-def test_so_is_what_is_no_header(tmp_path: Path, data: bytes, told: str) -> None:
+def test_so_is_what_is_no_header(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "w.safetensors"
     path.write_bytes(data)
-    with pytest.raises(WeightsError, match=told):
+    with pytest.raises(WeightsError, match=message):
         weights.load(path)
 
 
@@ -229,7 +229,7 @@ def test_of_a_cascade_the_part_that_is_asked_for_is_read(tmp_path: Path, cascade
     copy = tmp_path / "both.safetensors"
     save_file(broken, copy, dict(tensor_header.read(path, "both").metadata))
     loaded = weights.load(copy, kind="pitch")
-    assert all(torch.equal(broken[f"tracker.{key}"], told) for key, told in loaded.model.state_dict().items())
+    assert all(torch.equal(broken[f"tracker.{key}"], value) for key, value in loaded.model.state_dict().items())
     with pytest.raises(WeightsError, match=r"separator\..* holds NaN or infinite values"):
         weights.load(copy, kind="separators")
     save_file(broken | {"third.weight": torch.zeros(1)}, copy, dict(tensor_header.read(path, "both").metadata))

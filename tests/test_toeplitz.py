@@ -21,8 +21,8 @@ def problem(sounds: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndar
     """What the solver is given. Shape: (tap, channel, channel), (tap, channel, 1)."""
     length = sounds.shape[1]
     among = np.stack([sounds[:, : length - tap] @ sounds[:, tap:].T for tap in range(NUM_TAPS)])
-    wanted = np.stack([sounds[:, : length - tap] @ target[tap:] for tap in range(NUM_TAPS)])
-    return among, wanted[..., None]
+    expected = np.stack([sounds[:, : length - tap] @ target[tap:] for tap in range(NUM_TAPS)])
+    return among, expected[..., None]
 
 
 def explained(sounds: np.ndarray, filters: np.ndarray) -> np.ndarray:
@@ -38,12 +38,12 @@ def rng() -> np.random.Generator:
 def test_the_dense_answer(rng: np.random.Generator, channels: int) -> None:
     sounds = signal.lfilter([1.0, 0.5], [1.0, -0.8], rng.standard_normal((channels, 600)))
     target = rng.standard_normal(600)
-    among, wanted = problem(sounds, target)
+    among, expected = problem(sounds, target)
     matrix = delayed(sounds)
-    dense = np.linalg.solve(matrix.T @ matrix, wanted.reshape(-1))
-    found = toeplitz.solve(among, wanted).filters.reshape(-1)
+    dense = np.linalg.solve(matrix.T @ matrix, expected.reshape(-1))
+    filters = toeplitz.solve(among, expected).filters.reshape(-1)
     # The condition number is a few hundred: rounding of 1e-16 grows to 1e-13.
-    np.testing.assert_allclose(found, dense, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(filters, dense, rtol=0, atol=1e-12)
 
 
 def test_filters_that_made_the_target_are_found(rng: np.random.Generator) -> None:
@@ -51,9 +51,9 @@ def test_filters_that_made_the_target_are_found(rng: np.random.Generator) -> Non
     taps = rng.standard_normal((NUM_TAPS, 3))
     target = explained(sounds, taps)  # longer than the signals: the tail is inside the model
     among, _ = problem(sounds, sounds[0])
-    wanted = (delayed(sounds).T @ target).reshape(NUM_TAPS, 3, 1)
+    expected = (delayed(sounds).T @ target).reshape(NUM_TAPS, 3, 1)
     # White signals: the condition number is near 1.
-    np.testing.assert_allclose(toeplitz.solve(among, wanted).filters[..., 0], taps, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(toeplitz.solve(among, expected).filters[..., 0], taps, rtol=0, atol=1e-12)
 
 
 def test_a_band_that_holds_nothing(rng: np.random.Generator) -> None:

@@ -96,11 +96,11 @@ class TestContract:
         model = pitch_models.tracker(name, **({} if name == "harmof0" else {"dropout": 0.0})).train()
         f0_hz = np.repeat([[150.0, 310.0, 0.0, 150.0], [310.0, 0.0, 150.0, 310.0]], 5, axis=1)
         sounds = torch.cat([harmonics(np.repeat(row, HOP), seed) for seed, row in enumerate(f0_hz)])
-        wanted = torch.from_numpy(targets(np.pad(f0_hz, ((0, 0), (0, 1))), model.cents.numpy()))
+        expected = torch.from_numpy(targets(np.pad(f0_hz, ((0, 0), (0, 1))), model.cents.numpy()))
         optimizer = torch.optim.Adam(model.parameters(), 3e-2)
         losses = []
         for _ in range(15):
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(model(sounds), wanted)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(model(sounds), expected)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -118,9 +118,9 @@ class Hummed(torch.nn.Module):
 
     def forward(self, waveform):
         self.lengths.append(waveform.shape[-1])
-        heard = torch.nn.functional.pad(waveform[:, 0], (0, 1))[:, :: self.hop]
-        logits = torch.full((*heard.shape, 360), -9.0)
-        logits[..., 100], logits[..., 200] = 36 * heard - 9, -36 * heard - 9
+        samples = torch.nn.functional.pad(waveform[:, 0], (0, 1))[:, :: self.hop]
+        logits = torch.full((*samples.shape, 360), -9.0)
+        logits[..., 100], logits[..., 200] = 36 * samples - 9, -36 * samples - 9
         return logits
 
 
@@ -131,18 +131,20 @@ class TestLongSounds:
         sound = np.repeat(rng.choice([0.5, 0.0, -0.5], round(seconds * 100) + 1), 80)[None, : round(seconds * 8000)]
         model = Hummed()
         blocks = [sound[:, at : at + 12345].astype(np.float32) for at in range(0, sound.shape[1], 12345)]
-        found = follow(model, blocks, device="cpu")
-        wanted = np.pad(sound[0], (0, 1))[::80]
-        assert found.num_frames == sound.shape[1] // 80 + 1 and found.hop == 0.01 and found.start == 0
-        assert np.array_equal(found.voiced, wanted != 0)
-        assert np.array_equal(hz_to_cents(found.f0_hz[wanted > 0]).round() == 3997, np.ones((wanted > 0).sum(), bool))
+        track = follow(model, blocks, device="cpu")
+        expected = np.pad(sound[0], (0, 1))[::80]
+        assert track.num_frames == sound.shape[1] // 80 + 1 and track.hop == 0.01 and track.start == 0
+        assert np.array_equal(track.voiced, expected != 0)
+        assert np.array_equal(
+            hz_to_cents(track.f0_hz[expected > 0]).round() == 3997, np.ones((expected > 0).sum(), bool)
+        )
         assert max(model.lengths) <= 8000 * 10  # bounded
 
     def test_a_cascade_is_followed_at_its_own_rate(self):
         """Stereo at 11 025 Hz before a tracker at 8 kHz: frames every 10 ms, as many as the length has."""
         model = pitch_models.cascade("xumx", "rmvpe", sample_rate=11025, segment=4410)
-        found = follow(model, 0.1 * np.random.default_rng(0).standard_normal((2, 110250)).astype(np.float32))
-        assert found.num_frames == 1001 and found.hop == 0.01
+        track = follow(model, 0.1 * np.random.default_rng(0).standard_normal((2, 110250)).astype(np.float32))
+        assert track.num_frames == 1001 and track.hop == 0.01
 
 
 class TestPaperSizes:

@@ -88,22 +88,22 @@ def test_it_learns_and_says_what_it_did(dataset, tmp_path):
 
 def test_a_finished_run_is_not_trained_again_but_can_be_made_longer(dataset, tmp_path, monkeypatch):
     output, short = tmp_path / "a.safetensors", [*QUICK, "loop.examples=64"]
-    given = {"running": running(tmp_path / "cache")}
+    options = {"running": running(tmp_path / "cache")}
     keeping = running(tmp_path / "cache", keep_checkpoint=True)
     first = train_classifier(dataset, output, overrides=short, running=keeping)
     assert len(list(tmp_path.glob("a.*.checkpoint"))) == 1
-    longer = train_classifier(dataset, output, overrides=QUICK, **given)
+    longer = train_classifier(dataset, output, overrides=QUICK, **options)
     assert longer["history"][0] == first["history"][0] and longer["history"][-1]["step"] == 40
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.safetensors", "cache"]  # no checkpoint
     monkeypatch.setattr("stemclean.training.run.fit", pytest.fail)
     before = output.read_bytes()
-    again = train_classifier(dataset, output, overrides=QUICK, **given)
+    again = train_classifier(dataset, output, overrides=QUICK, **options)
     assert output.read_bytes() == before and again["seconds"] == 0
     assert {key: again[key] for key in ("metrics", "history", "data")} == {
         key: longer[key] for key in ("metrics", "history", "data")
     }
-    told = train_classifier(dataset, output, overrides=QUICK, card={"license": "MIT"}, **given)
-    assert told["license"] == weights.load(output).card["license"] == "MIT"
+    card = train_classifier(dataset, output, overrides=QUICK, card={"license": "MIT"}, **options)
+    assert card["license"] == weights.load(output).card["license"] == "MIT"
     assert json.loads((tmp_path / "a.json").read_text())["sha256"] == weights.load(output).sha256
 
 
@@ -148,11 +148,11 @@ def test_a_pipe_is_told_that_stems_are_decoded(dataset, tmp_path, capsys):
 def test_it_goes_on_from_weights_that_exist(dataset, tmp_path):
     """With a learning rate of almost nothing, what comes out is what went in; and it is a run of its own."""
     options = [*QUICK, "loop.examples=32", "loop.learning_rate=1e-12", "loop.weight_decay=0.0", "seed=5"]
-    given = {"overrides": options, "running": running(tmp_path)}
-    first = train_classifier(dataset, tmp_path / "a.safetensors", **given)
-    given["overrides"] = [*options, "seed=6"]
-    other = train_classifier(dataset, tmp_path / "b.safetensors", **given)
-    tuned = train_classifier(dataset, tmp_path / "b.safetensors", init=f"file:{tmp_path}/a.safetensors", **given)
+    arguments = {"overrides": options, "running": running(tmp_path)}
+    first = train_classifier(dataset, tmp_path / "a.safetensors", **arguments)
+    arguments["overrides"] = [*options, "seed=6"]
+    other = train_classifier(dataset, tmp_path / "b.safetensors", **arguments)
+    tuned = train_classifier(dataset, tmp_path / "b.safetensors", init=f"file:{tmp_path}/a.safetensors", **arguments)
     start = weights.load(tmp_path / "a.safetensors")
     assert tuned["init"] == {"uri": "file:a.safetensors", "sha256": start.sha256, "fresh": []}
     assert "init" not in first
@@ -160,17 +160,17 @@ def test_it_goes_on_from_weights_that_exist(dataset, tmp_path):
     for name, tensor in old.items():  # 1e-3: both are stored in float16
         torch.testing.assert_close(new[name], tensor, atol=1e-3, rtol=1e-3)
     assert tuned["history"][0]["val_loss"] != other["history"][0]["val_loss"]
-    given["overrides"] = [*options, "options.n_mels=64"]
+    arguments["overrides"] = [*options, "options.n_mels=64"]
     with pytest.raises(WeightsError, match=r"options.n_mels is 32 in the weights and 64 in the model"):
-        train_classifier(dataset, tmp_path / "c.safetensors", init=tmp_path / "a.safetensors", **given)
+        train_classifier(dataset, tmp_path / "c.safetensors", init=tmp_path / "a.safetensors", **arguments)
 
 
 def test_levels_of_cells_are_learned_with_the_classes(dataset, tmp_path):
-    given = {"running": running(tmp_path / "cache")}
+    options = {"running": running(tmp_path / "cache")}
     start, output = tmp_path / "start.safetensors", tmp_path / "levels.safetensors"
-    train_classifier(dataset, start, overrides=[*QUICK, "loop.examples=64"], **given)
+    train_classifier(dataset, start, overrides=[*QUICK, "loop.examples=64"], **options)
     levels = ["options.level_head=cells", "disguised=0.3", "mixing.same_song_chance=0.5", "loop.examples=960"]
-    card = train_classifier(dataset, output, overrides=[*QUICK, *levels], init=f"file:{start}", **given)
+    card = train_classifier(dataset, output, overrides=[*QUICK, *levels], init=f"file:{start}", **options)
     assert card["metrics"]["validation"]["level_error_db"] < 3  # clicks and drones hardly share a cell
     first, last = card["history"][0], card["history"][-1]
     assert last["score"] > first["score"] and last["level_error_db"] < first["level_error_db"]
@@ -179,27 +179,27 @@ def test_levels_of_cells_are_learned_with_the_classes(dataset, tmp_path):
 
 
 def test_what_could_not_be_pushed_stays_and_is_pushed_without_training_again(dataset, tmp_path, monkeypatch):
-    output, asked = tmp_path / "a.safetensors", []
+    output, pushes = tmp_path / "a.safetensors", []
 
     def push(path, repo, *, quiet):
-        asked.append((Path(path), repo, Path(path).exists()))
-        if len(asked) == 1:
+        pushes.append((Path(path), repo, Path(path).exists()))
+        if len(pushes) == 1:
             raise WeightsError("hub:org/mine: the hub cannot be reached", "try again later")
         return "hub:org/mine@abc"
 
     monkeypatch.setattr(weights, "push", push)
-    given = {"overrides": [*QUICK, "loop.examples=32"], "running": running(tmp_path)}
+    options = {"overrides": [*QUICK, "loop.examples=32"], "running": running(tmp_path)}
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     with pytest.raises(WeightsError, match="you are not logged in"):  # before the work
-        train_classifier(dataset, output, push_to_hub="org/mine", **given)
-    assert not output.exists() and not asked
+        train_classifier(dataset, output, push_to_hub="org/mine", **options)
+    assert not output.exists() and not pushes
     monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_good")
     with pytest.raises(WeightsError, match="cannot be reached") as caught:
-        train_classifier(dataset, output, push_to_hub="org/mine", **given)
+        train_classifier(dataset, output, push_to_hub="org/mine", **options)
     assert f"the weights stay in {output}" in caught.value.hint
     monkeypatch.setattr("stemclean.training.run.fit", pytest.fail)
-    assert train_classifier(dataset, output, push_to_hub="org/mine", **given)["published"] == "hub:org/mine@abc"
-    assert asked == [(output, "org/mine", True)] * 2
+    assert train_classifier(dataset, output, push_to_hub="org/mine", **options)["published"] == "hub:org/mine@abc"
+    assert pushes == [(output, "org/mine", True)] * 2
 
 
 def test_a_worker_mixes_as_the_process_itself_does(dataset, tmp_path):
@@ -237,7 +237,7 @@ def test_a_noisy_set_heals_itself(dataset, tmp_path, monkeypatch):
     trained = refined.created.config["self"]  # every setting of the run stands in the header
     assert (trained["rounds"], trained["recipe"]["name"], trained["min_single_share"]) == (2, "small", 0.2)
     rounds = refined.summary["rounds"]
-    assert [told["round"] for told in rounds] == [1, 2]
+    assert [round_["round"] for round_ in rounds] == [1, 2]
     # Forty steps end elsewhere with another number of threads: round 1 may call a swapped stem mixed, and 2 mends it.
     assert rounds[0]["labels_changed"] == 2 >= rounds[1]["labels_changed"]
     for number in (1, 2):
@@ -255,17 +255,17 @@ def free_port():
 
 @pytest.mark.parametrize("count", [1, 33])
 def test_as_many_mixtures_validate_as_the_recipe_says(count, dataset, tmp_path, monkeypatch):
-    heard, told = [], ClassifyTask.validate
+    counts, original = [], ClassifyTask.validate
 
     def validate(self, model):
-        figures = told(self, model)
-        heard.append(sum(len(batch[0]) for batch in self._validation))
+        figures = original(self, model)
+        counts.append(sum(len(batch[0]) for batch in self._validation))
         return figures
 
     monkeypatch.setattr(ClassifyTask, "validate", validate)
     settings = [*QUICK, "loop.examples=16", "loop.validations=1", f"validation_examples={count}"]
     train_classifier(dataset, tmp_path / "a.safetensors", overrides=settings, running=running(tmp_path))
-    assert heard == [count]
+    assert counts == [count]
 
 
 def test_disguises_leave_the_targets_and_take_the_levels(tmp_path, dataset):
@@ -301,10 +301,10 @@ def test_disguises_hide_the_shares_under_their_stripes(tmp_path, dataset):
     task = ClassifyTask(model, pool, pool, recipe.mixing, masks=1, disguised=1.0, equalizer_db=6.0)
     features, _, levels_db, _, shares = task.batch(task.mixer(pool, (5,)), range(8))
     plain = replace(task, disguised=0.0)
-    known = plain.batch(plain.mixer(pool, (5,)), range(8))[4]
-    assert levels_db.isnan().all() and known.isfinite().all()
+    plain_shares = plain.batch(plain.mixer(pool, (5,)), range(8))[4]
+    assert levels_db.isnan().all() and plain_shares.isfinite().all()
     hidden = shares.isnan()
-    assert torch.equal(shares[~hidden], known[~hidden])
+    assert torch.equal(shares[~hidden], plain_shares[~hidden])
     assert 0 < hidden.float().mean() < 0.3
     cells = model.cell_power(features)
     flat = (features.amax(1).amax(1) - features.amin(1).amin(1)) < 1e-6  # frames that are one value
@@ -318,13 +318,13 @@ def test_what_cells_and_levels_cost():
     shares = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).repeat(2, 1, 1, 2)
     shares[0, :, 0, 1] = torch.nan
     power = torch.tensor([[[1.0, 1000.0]], [[1.0, 1000.0]]])
-    told = torch.zeros(2, 2, 1, 2)
-    told[:, 0, 0, 1] = 2.0  # surer of the loud cell
+    predicted = torch.zeros(2, 2, 1, 2)
+    predicted[:, 0, 0, 1] = 2.0  # surer of the loud cell
     even, sure = math.log(2), math.log1p(math.exp(-2))
     loud = 1000**0.3
     expected = (even + (even + loud * sure) / (1 + loud)) / 2
-    assert float(cell_loss(told, shares, power)) == pytest.approx(expected, rel=1e-5)
-    assert float(cell_loss(told, torch.full_like(shares, torch.nan), power)) == 0
+    assert float(cell_loss(predicted, shares, power)) == pytest.approx(expected, rel=1e-5)
+    assert float(cell_loss(predicted, torch.full_like(shares, torch.nan), power)) == 0
     levels = torch.tensor([[-1.0, -20.0, torch.nan]])
     off = torch.tensor([[-11.0, -40.0, 0.0]])  # one and two steps of 10 dB; smooth L1 takes half of its beta, 0.2, off
     assert float(level_loss(off, levels)) == pytest.approx((0.2 * 0.9 + 1.9) / 1.2)

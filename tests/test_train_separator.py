@@ -71,9 +71,9 @@ def dataset(tmp_path_factory):
 @pytest.fixture(scope="module")
 def refined(dataset):
     """As ``refine`` would have it: the two stems of the last song hold both classes, one of them not all the time."""
-    found, folder = load(dataset, quiet=True)
+    data, folder = load(dataset, quiet=True)
     stems = []
-    for stem in found.stems:
+    for stem in data.stems:
         changes = {"split": "validation"} if stem.track == "song0" else {}
         if stem.track == "song5":
             spans = [(0, 1, ["bass"]), (1, 3, ["bass", "drums"])] if stem.claimed == ["bass"] else []
@@ -81,7 +81,7 @@ def refined(dataset):
             changes = {"labels": ["bass", "drums"], "regions": regions}
         stems.append(stem.model_copy(update=changes))
     path = dataset.parent / "refined.json"
-    manifests.write(found.with_stems(stems, root=manifests.relative_root(folder, path)), path)
+    manifests.write(data.with_stems(stems, root=manifests.relative_root(folder, path)), path)
     return path
 
 
@@ -136,8 +136,8 @@ class TestRun:
         torch.rand(5)  # whatever happened since
         broken = train(refined, tmp_path / "broken.safetensors", *dropout)
         assert broken["history"] == whole["history"]
-        one, other = tensors(tmp_path / "whole.safetensors"), tensors(tmp_path / "broken.safetensors")
-        assert all(torch.equal(one[key], other[key]) for key in one)
+        first, second = tensors(tmp_path / "whole.safetensors"), tensors(tmp_path / "broken.safetensors")
+        assert all(torch.equal(first[key], second[key]) for key in first)
         assert not list(tmp_path.glob("*.checkpoint"))
 
     def test_a_finished_run_is_not_trained_again(self, refined, tmp_path):
@@ -152,9 +152,9 @@ class TestRun:
             refined, tmp_path / "b.safetensors", "loop.examples=4", "loop.learning_rate=1e-9",
             init=tmp_path / "a.safetensors",
         )  # fmt: skip
-        one, other = tensors(tmp_path / "a.safetensors"), tensors(tmp_path / "b.safetensors")
-        learnt = [key for key in one if "running" not in key and "num_batches" not in key]
-        assert all(torch.allclose(one[key], other[key], atol=1e-6) for key in learnt)  # one step of 1e-9
+        first, second = tensors(tmp_path / "a.safetensors"), tensors(tmp_path / "b.safetensors")
+        learnt = [key for key in first if "running" not in key and "num_batches" not in key]
+        assert all(torch.allclose(first[key], second[key], atol=1e-6) for key in learnt)  # one step of 1e-9
         assert card["init"]["uri"] == "file:a.safetensors"
 
     def test_robust_losses_and_the_papers_others_train(self, refined, tmp_path):
@@ -168,15 +168,15 @@ class TestRun:
 class TestData:
     def test_whole_stems_train_as_they_are_and_single_classes_alone_if_asked(self, refined, tmp_path):
         """The two stems of the last song hold both classes, but for one second of bass alone."""
-        given = {}
+        stems_of = {}
         for name, more in {
             "cut": [],
             "whole": ["mixing.whole_stems=true"],
             "alone": ["mixing.multi_label_probability=0.0"],
         }.items():
             data = train(refined, tmp_path / f"{name}.safetensors", "loop.examples=4", *more)["data"]
-            given[name] = [data["hours"]["bass"], data["hours"]["drums"], data["hours_of_several"]]
-        assert given == {
+            stems_of[name] = [data["hours"]["bass"], data["hours"]["drums"], data["hours_of_several"]]
+        assert stems_of == {
             "cut": [0.004, 0.004, 0.001],  # 16 s of bass, 15 of drums, 5 of both at once
             "whole": [0.004, 0.004, 0.002],  # 15, 15, 6
             "alone": [0.004, 0.004, 0.0],

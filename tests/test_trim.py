@@ -54,20 +54,20 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_every_kept_sample_is_its_source_s(tmp_path: Path, songs: Path) -> None:
     before = content(songs)
-    found = trim(songs, tmp_path / "trimmed", quiet=True)
+    trimmed = trim(songs, tmp_path / "trimmed", quiet=True)
     assert content(songs) == before
-    assert [stem.id for stem in found.stems] == [stem.id for stem in layouts.scan(songs).stems]
-    for stem in found.stems:
+    assert [stem.id for stem in trimmed.stems] == [stem.id for stem in layouts.scan(songs).stems]
+    for stem in trimmed.stems:
         assert stem.path == f"{stem.id}.flac"
         places = sources(stem)
-        heard = files.read(tmp_path / "trimmed" / stem.path)
-        assert heard.shape == (2, stem.num_samples) == (2, len(places))
+        audio = files.read(tmp_path / "trimmed" / stem.path)
+        assert audio.shape == (2, stem.num_samples) == (2, len(places))
         assert stem.source is not None
         assert (tmp_path / "trimmed" / stem.source.path).resolve() == (songs / f"{stem.id}.wav").resolve()
         assert stem.source.num_samples == 7 * RATE
         assert len(places) < 5 * RATE  # the pause is gone
         clear = away_from_fades(places)
-        assert np.array_equal(heard[:, clear], files.read(songs / f"{stem.id}.wav")[:, places[clear]])
+        assert np.array_equal(audio[:, clear], files.read(songs / f"{stem.id}.wav")[:, places[clear]])
         assert stem.sha256 == manifest.file_sha256(tmp_path / "trimmed" / stem.path)
         assert stem.loudness_lufs is not None
         assert stem.peak_dbfs == pytest.approx(-6.02, abs=0.02)
@@ -100,8 +100,8 @@ def test_cutting_more_from_what_was_cut_stays_traceable(tmp_path: Path, songs: P
     assert stem.source is not None and (tmp_path / "elsewhere" / "twice" / stem.source.path).resolve() == path.resolve()
     places = sources(stem)
     assert places[0] >= 3.5 * RATE
-    heard, clear = files.read(tmp_path / "elsewhere" / "twice" / stem.path), away_from_fades(places)
-    assert np.array_equal(heard[:, clear], files.read(path)[:, places[clear]])
+    audio, clear = files.read(tmp_path / "elsewhere" / "twice" / stem.path), away_from_fades(places)
+    assert np.array_equal(audio[:, clear], files.read(path)[:, places[clear]])
 
 
 def test_the_pool_of_bits_is_the_source_s(tmp_path: Path, sounds) -> None:  # type: ignore[no-untyped-def]
@@ -116,8 +116,8 @@ def test_the_pool_of_bits_is_the_source_s(tmp_path: Path, sounds) -> None:  # ty
     ]:
         soundfile.write(tmp_path / "in" / "song" / name, sound, RATE, format=kind, subtype=subtype)
     soundfile.write(tmp_path / "in" / "song" / "drums 6.wav", sound[:, 0], 48000, subtype="PCM_16")
-    found = trim(tmp_path / "in", tmp_path / "out", quiet=True)
-    written = [soundfile.info(tmp_path / "out" / stem.path) for stem in found.stems]
+    trimmed = trim(tmp_path / "in", tmp_path / "out", quiet=True)
+    written = [soundfile.info(tmp_path / "out" / stem.path) for stem in trimmed.stems]
     assert [info.subtype for info in written] == ["PCM_16", "PCM_24", "PCM_24", "PCM_24", "PCM_16", "PCM_16"]
     assert [(info.samplerate, info.channels) for info in written] == [(RATE, 2)] * 5 + [(48000, 1)]
 
@@ -130,35 +130,35 @@ def test_silent_stems_and_broken_ones_are_listed_and_the_rest_is_done(tmp_path: 
     broken = np.full((RATE, 2), np.nan)
     soundfile.write(songs / "song 2" / "drums.wav", broken, RATE, subtype="FLOAT")
     soundfile.write(songs / "song 2" / "mixture.wav", np.full((RATE, 2), 0.1), RATE)
-    found = trim(songs, tmp_path / "out", quiet=True)
-    assert {skip.path: skip.reason for skip in found.skipped} == {
+    trimmed = trim(songs, tmp_path / "out", quiet=True)
+    assert {skip.path: skip.reason for skip in trimmed.skipped} == {
         "song 1/bass.wav": "silent",
         "song 1/drums.wav": "silent",
         "song 2/bass.wav": "not_audio",
         "song 2/drums.wav": "non_finite",
         "song 2/mixture.wav": "mixture",
     }
-    assert all(skip.reason in {*SkipReason} for skip in found.skipped)
-    assert len(found.stems) == 4
+    assert all(skip.reason in {*SkipReason} for skip in trimmed.skipped)
+    assert len(trimmed.stems) == 4
     written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
-    assert written == {"manifest.json", *(stem.path for stem in found.stems)}
+    assert written == {"manifest.json", *(stem.path for stem in trimmed.stems)}
 
 
 def test_a_file_that_vanished_after_the_scan(tmp_path: Path, songs: Path) -> None:
     listed = manifest.write(layouts.scan(songs).model_copy(update={"root": "songs"}), tmp_path / "list.json")
     (songs / "song 1" / "bass.wav").unlink()
-    found = trim(listed, tmp_path / "out", quiet=True)
-    assert [(skip.path, skip.reason) for skip in found.skipped] == [("song 1/bass.wav", "not_found")]
-    assert len(found.stems) == 7
+    trimmed = trim(listed, tmp_path / "out", quiet=True)
+    assert [(skip.path, skip.reason) for skip in trimmed.skipped] == [("song 1/bass.wav", "not_found")]
+    assert len(trimmed.stems) == 7
 
 
 def test_regions_only_writes_the_manifest_alone(tmp_path: Path, songs: Path) -> None:
     whole = trim(songs, tmp_path / "whole", quiet=True)
-    found = trim(songs, tmp_path / "regions", regions_only=True, quiet=True)
+    trimmed = trim(songs, tmp_path / "regions", regions_only=True, quiet=True)
     assert [path.name for path in (tmp_path / "regions").iterdir()] == ["manifest.json"]
-    assert [stem.active for stem in found.stems] == [stem.active for stem in whole.stems]
+    assert [stem.active for stem in trimmed.stems] == [stem.active for stem in whole.stems]
     loaded, folder = layouts.load(tmp_path / "regions" / "manifest.json")
-    assert loaded == found.model_copy(update={"root": loaded.root})
+    assert loaded == trimmed.model_copy(update={"root": loaded.root})
     for stem in loaded.stems:
         assert (folder / stem.path).resolve() == (songs / f"{stem.id}.wav").resolve()
         assert (stem.source, stem.num_samples) == (None, 7 * RATE)
@@ -245,10 +245,10 @@ class TestResume:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("place", [".", "trimmed"])
-    def test_a_destination_in_the_source(self, songs: Path, place: str) -> None:
+    @pytest.mark.parametrize("destination", [".", "trimmed"])
+    def test_a_destination_in_the_source(self, songs: Path, destination: str) -> None:
         with pytest.raises(ConfigError, match="is inside the source"):
-            trim(songs, songs / place, quiet=True)
+            trim(songs, songs / destination, quiet=True)
 
     def test_a_destination_that_is_another_s(self, tmp_path: Path, songs: Path) -> None:
         (tmp_path / "out").mkdir()
@@ -273,8 +273,8 @@ class TestRefusals:
         make_dataset(tmp_path / "b", tracks=1, seconds=0.5, labels=["drums"])
         path = tmp_path / "list.csv"
         path.write_text("instrum,path\nbass,a/song 1/bass.wav\ndrums,b/song 1/drums.wav\n")
-        found = trim(path, tmp_path / "out", quiet=True)
-        assert [stem.id for stem in found.stems] == ["a/song 1/bass", "b/song 1/drums"]
+        trimmed = trim(path, tmp_path / "out", quiet=True)
+        assert [stem.id for stem in trimmed.stems] == ["a/song 1/bass", "b/song 1/drums"]
 
     def test_what_was_trimmed_of_another_source(self, tmp_path: Path, make_dataset: MakeDataset) -> None:
         for name in ("his", "hers"):
@@ -329,17 +329,17 @@ def test_streams_of_one_file_become_files(tmp_path: Path, encode: Callable[..., 
     rng = np.random.default_rng(0)
     parts = [make(2.0, rng, rate=44100) for make in (sounds.drums, sounds.bass)]
     encode(tmp_path / "in" / "Song.mka", parts, 44100, "flac", ["Drums", "Bass"])
-    found = trim(tmp_path / "in", tmp_path / "out", quiet=True)
-    assert [(stem.id, stem.path, stem.stream) for stem in found.stems] == [
+    trimmed = trim(tmp_path / "in", tmp_path / "out", quiet=True)
+    assert [(stem.id, stem.path, stem.stream) for stem in trimmed.stems] == [
         ("Song", "Song.flac", 0),
         ("Song#1", "Song#1.flac", 0),
     ]
-    assert [stem.source.stream for stem in found.stems if stem.source] == [0, 1]
-    for stem, part in zip(found.stems, parts, strict=True):
-        heard = files.read(tmp_path / "out" / stem.path)
+    assert [stem.source.stream for stem in trimmed.stems if stem.source] == [0, 1]
+    for stem, part in zip(trimmed.stems, parts, strict=True):
+        audio = files.read(tmp_path / "out" / stem.path)
         places = sources(stem)
         clear = away_from_fades(places)
-        assert np.abs(heard[:, clear] - part[:, places[clear]]).max() < 2 / 32768  # the encoder's 16 bits
+        assert np.abs(audio[:, clear] - part[:, places[clear]]).max() < 2 / 32768  # the encoder's 16 bits
 
 
 def test_more_channels_than_flac_holds(tmp_path: Path) -> None:
@@ -362,9 +362,9 @@ def test_a_song_beyond_full_scale_is_turned_down_as_a_whole(tmp_path: Path) -> N
             soundfile.write(tmp_path / "in" / song / f"{name}.wav", gain * sound, RATE, subtype="FLOAT")
     trimmed = trim(tmp_path / "in", tmp_path / "out", quiet=True)
     for stem in trimmed.stems:
-        heard, _ = soundfile.read(tmp_path / "out" / stem.path)
+        audio, _ = soundfile.read(tmp_path / "out" / stem.path)
         gain = (1 - 2**-15) / 2 if stem.track == "loud" else 0.4
-        assert np.abs(heard - gain * stems[stem.claimed[0]]).max() < 2**-21  # 24 bits
+        assert np.abs(audio - gain * stems[stem.claimed[0]]).max() < 2**-21  # 24 bits
         assert [issue.code for issue in stem.issues] == (["turned_down"] if stem.track == "loud" else [])
         assert stem.extra.get("gain_db") == (-6.021 if stem.track == "loud" else None)
     assert trim(tmp_path / "in", tmp_path / "out", quiet=True) == trimmed
@@ -384,10 +384,10 @@ def test_a_lossy_file_that_overshoots_is_not_clipped(ending: str, tmp_path: Path
     trimmed = trim(tmp_path / "in", tmp_path / "out", quiet=True)
     assert len(trimmed.stems) == 2
     for stem in trimmed.stems:
-        heard = files.read(tmp_path / "out" / stem.path)
+        audio = files.read(tmp_path / "out" / stem.path)
         assert stem.extra["gain_db"] == pytest.approx(20 * np.log10((1 - 2**-15) / peak), abs=1e-3)
         assert stem.active == [(0.0, stem.duration)]
-        np.testing.assert_allclose(heard, (1 - 2**-15) / peak * sources[stem.claimed[0]], atol=2**-14)
+        np.testing.assert_allclose(audio, (1 - 2**-15) / peak * sources[stem.claimed[0]], atol=2**-14)
 
 
 def test_a_soft_song_is_kept_and_a_silent_stem_is_not(tmp_path: Path) -> None:
@@ -416,8 +416,8 @@ def test_a_channel_without_sound_is_told(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "in" / "song" / "drums.wav", sound * [1, -1], RATE)
     stems = trim(tmp_path / "in", tmp_path / "out", quiet=True).stems
     assert [[issue.code for issue in stem.issues] for stem in stems] == [["one_sided"], ["polarity_inverted"]]
-    heard, _ = soundfile.read(tmp_path / "out" / "song" / "bass.flac")
-    assert not heard[:, 1].any()  # what is written is what was there
+    audio, _ = soundfile.read(tmp_path / "out" / "song" / "bass.flac")
+    assert not audio[:, 1].any()  # what is written is what was there
 
 
 def test_the_manifest_says_how_it_was_made(tmp_path: Path, songs: Path) -> None:

@@ -71,31 +71,31 @@ def test_what_a_label_knew_nothing_of_is_not_annotated_silence() -> None:
 def test_a_label_of_what_was_cut_away_costs_itself_alone(tmp_path: Path, songs: tuple[Path, F0Track]) -> None:
     folder = songs[0]
     f0_labels.write(F0Track.of(np.zeros(20), 0.01, 4.5), folder / "one" / "f0.csv")  # of the pause alone
-    found = trim(folder, tmp_path / "out", TrimConfig(min_gap=1.0), quiet=True)
-    (voice,) = (stem for stem in found.stems if stem.id == "one/vocals")
+    trimmed = trim(folder, tmp_path / "out", TrimConfig(min_gap=1.0), quiet=True)
+    (voice,) = (stem for stem in trimmed.stems if stem.id == "one/vocals")
     assert voice.f0 is None
     assert [issue.code for issue in voice.issues] == ["f0_wrong_length"]
 
 
 def test_the_f0_fits_the_trimmed_sound(tmp_path: Path, songs: tuple[Path, F0Track]) -> None:
     folder, true = songs
-    found = trim(folder, tmp_path / "out", TrimConfig(min_gap=1.0), quiet=True)
-    (voice,) = (stem for stem in found.stems if stem.f0)
+    trimmed = trim(folder, tmp_path / "out", TrimConfig(min_gap=1.0), quiet=True)
+    (voice,) = (stem for stem in trimmed.stems if stem.f0)
     assert voice.id == "one/vocals" and voice.duration < 7.0
     assert voice.f0 is not None and voice.f0.annotated
     assert (voice.f0.path, voice.f0.format) == ("one/vocals.f0.csv", "stemclean")
     kept = f0_labels.read(tmp_path / "out" / voice.f0.path)
     assert kept.num_frames * kept.hop == pytest.approx(voice.duration, abs=0.02)
     sound, rate = soundfile.read(tmp_path / "out" / voice.path)
-    heard = _heard(sound, rate)
-    score = pitch.evaluate(kept, heard)["raw_pitch_accuracy"]
+    followed = _followed(sound, rate)
+    score = pitch.evaluate(kept, followed)["raw_pitch_accuracy"]
     assert score is not None and score > 0.95  # what the tracker reaches on the untrimmed voice too
     assert kept.voiced.sum() == pytest.approx(true.voiced.sum(), abs=3)
     again = layouts.scan(tmp_path / "out" / "one", quiet=True)
     assert [stem.f0 is not None for stem in again.stems] == [False, True]
 
 
-def _heard(sound: np.ndarray, rate: int) -> F0Track:
+def _followed(sound: np.ndarray, rate: int) -> F0Track:
     from stemclean.models.contract import ModelSpec
     from stemclean.models.tracking import follow
 
@@ -103,10 +103,10 @@ def _heard(sound: np.ndarray, rate: int) -> F0Track:
 
 
 def test_regions_alone_leave_it_where_it_is(tmp_path: Path, songs: tuple[Path, F0Track]) -> None:
-    found = trim(songs[0], tmp_path / "out", regions_only=True, quiet=True)
-    (voice,) = (stem for stem in found.stems if stem.f0)
+    trimmed = trim(songs[0], tmp_path / "out", regions_only=True, quiet=True)
+    (voice,) = (stem for stem in trimmed.stems if stem.f0)
     assert voice.f0 is not None
-    assert (tmp_path / "out" / found.root / voice.f0.path).samefile(songs[0] / "one" / "f0.csv")
+    assert (tmp_path / "out" / trimmed.root / voice.f0.path).samefile(songs[0] / "one" / "f0.csv")
 
 
 def test_another_label_is_cut_anew_and_the_same_is_not(tmp_path: Path, songs: tuple[Path, F0Track]) -> None:
@@ -127,7 +127,7 @@ def test_a_label_that_is_gone_costs_itself_alone(tmp_path: Path, songs: tuple[Pa
     folder = songs[0]
     source = manifest.write(layouts.scan(folder, quiet=True).model_copy(update={"root": "songs"}), tmp_path / "in.json")
     (folder / "one" / "f0.csv").write_text("la la la")
-    found = trim(source, tmp_path / "out", quiet=True)
-    (voice,) = (stem for stem in found.stems if stem.id == "one/vocals")
+    trimmed = trim(source, tmp_path / "out", quiet=True)
+    (voice,) = (stem for stem in trimmed.stems if stem.id == "one/vocals")
     assert voice.f0 is None
     assert [issue.code for issue in voice.issues] == ["f0_unreadable"]

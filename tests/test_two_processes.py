@@ -70,11 +70,11 @@ torch.save([(norm.running_mean, norm.running_var) for norm in batch_norms(model)
 
 def words(kind, data, output, *, push):
     command, *settings = JOBS[kind]
-    given = [command, str(data), "-o", str(output), "--json", "--quiet", "--workers=0"]
-    given += [f"--push-to-hub=org/{kind}"] if push else []
+    command_line = [command, str(data), "-o", str(output), "--json", "--quiet", "--workers=0"]
+    command_line += [f"--push-to-hub=org/{kind}"] if push else []
     for text in [*settings, *ADAM]:
-        given += [text] if text.startswith("--") else ["--set", text]
-    return given
+        command_line += [text] if text.startswith("--") else ["--set", text]
+    return command_line
 
 
 MEASURED = {"atol": 1e-2, "rtol": 1e-2}
@@ -87,7 +87,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     songs = aligned_songs.write(folder / "songs", ("full",) * 8, {0: "validation", 1: "validation"})
     (folder / "train.py").write_text(SCRIPT)
-    told = {}
+    results = {}
     with fake_hub.serving() as hub:
         more = {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
         settings = fake_hub.environment(hub.endpoint, folder / "home", **more)
@@ -97,7 +97,7 @@ def runs(tmp_path_factory):
             jobs = {kind: words(kind, songs, own / f"{kind}.safetensors", push=many == 2) for kind in JOBS}
             start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={many}"]
             command = [*start, str(folder / "train.py"), json.dumps(jobs), str(own)]
-            told[many] = subprocess.run(
+            results[many] = subprocess.run(
                 command,
                 env=settings,
                 capture_output=True,
@@ -105,19 +105,19 @@ def runs(tmp_path_factory):
                 timeout=600,
                 check=False,
             )
-    return folder, told, hub
+    return folder, results, hub
 
 
 def test_there_were_two_and_they_ended_well(runs):
-    folder, told, _ = runs
-    assert told[2].returncode == 0, told[2].stderr
+    folder, results, _ = runs
+    assert results[2].returncode == 0, results[2].stderr
     assert [(folder / "2" / f"rank{rank}").read_text() for rank in range(2)] == ["2", "2"]
     assert [(folder / "1" / "rank0").read_text()] == ["1"]
 
 
 def test_one_of_them_tells_and_writes(runs):
-    folder, told, _ = runs
-    decoder, text, reports = json.JSONDecoder(), told[2].stdout.strip(), []
+    folder, results, _ = runs
+    decoder, text, reports = json.JSONDecoder(), results[2].stdout.strip(), []
     while text:
         report, end = decoder.raw_decode(text)
         reports.append(report)
@@ -130,13 +130,13 @@ def test_one_of_them_tells_and_writes(runs):
 
 
 def test_one_of_them_publishes(runs):
-    folder, told, hub = runs
+    folder, results, hub = runs
     commits = [line for line in hub.asked if line.startswith("POST") and "/commit/" in line]
     assert commits == [f"POST /api/models/org/{kind}/commit/main" for kind in JOBS]
     for kind in JOBS:
         written = (folder / "2" / f"{kind}.safetensors").read_bytes()
         assert hub.repos[f"org/{kind}"]["main"]["model.safetensors"] == written
-        assert f'"published": "hub:org/{kind}@' in told[2].stdout
+        assert f'"published": "hub:org/{kind}@' in results[2].stdout
 
 
 @pytest.mark.parametrize("kind", JOBS)
@@ -145,14 +145,14 @@ def test_two_learn_what_one_learns(runs, kind):
     a hundredth of what they moved by at most; those of classifiers are stored in float16, of about three digits."""
     folder, *_ = runs
     cards = [json.loads((folder / str(many) / f"{kind}.json").read_text()) for many in (1, 2)]
-    one, two = (weights.load(folder / str(many) / f"{kind}.safetensors", kind=kind) for many in (1, 2))
+    single, two = (weights.load(folder / str(many) / f"{kind}.safetensors", kind=kind) for many in (1, 2))
     assert cards[0]["run"] == cards[1]["run"]
     for alone, shared in zip(cards[0]["history"], cards[1]["history"], strict=True):
         assert alone.keys() == shared.keys()
         for name, figure in alone.items():
             assert shared[name] == pytest.approx(figure, rel=1e-2, abs=1e-2), name
     tolerance = {"atol": 1e-3, "rtol": 2e-3} if kind == "classifiers" else {"atol": 1e-4, "rtol": 1e-3}
-    for name, tensor in one.model.state_dict().items():
+    for name, tensor in single.model.state_dict().items():
         within = MEASURED if "running_" in name else tolerance
         torch.testing.assert_close(two.model.state_dict()[name], tensor, **within, msg=lambda m, n=name: f"{n}: {m}")
 

@@ -143,10 +143,10 @@ def test_refine_passes_over_a_stem_that_is_rewritten_while_it_is_judged(
     judge, bass = Judge.__call__, stem_of(song, "bass")
 
     def judged(self, recording, **options):
-        heard = judge(self, recording, **options)
+        judgement = judge(self, recording, **options)
         if Path(recording.path) == bass:
             append(bass)
-        return heard
+        return judgement
 
     monkeypatch.setattr(Judge, "__call__", judged)
     refined = refine(song, tmp_path / "refined.json", running=QUIET)

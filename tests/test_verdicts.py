@@ -24,12 +24,12 @@ from stemclean.verdicts import (
 LABELS = ["vocals", "bass", "drums", "other"]
 
 
-def evidence_of(claimed: list[str], found: list[str], **also: Any) -> Evidence:
-    return Evidence(claimed, claimed, scores={label: 0.97 if label in found else 0.02 for label in LABELS}, **also)
+def evidence_of(claimed: list[str], present: list[str], **also: Any) -> Evidence:
+    return Evidence(claimed, claimed, scores={label: 0.97 if label in present else 0.02 for label in LABELS}, **also)
 
 
 @pytest.mark.parametrize(
-    ("claimed", "found", "action", "reason"),
+    ("claimed", "present", "action", "reason"),
     [
         (["drums"], ["drums"], "keep", "as_claimed"),
         (["drums"], ["bass"], "relabel", "other_class_found"),
@@ -40,11 +40,11 @@ def evidence_of(claimed: list[str], found: list[str], **also: Any) -> Evidence:
         (["bass", "other"], ["bass"], "relabel", "other_class_found"),
     ],
 )
-def test_verdicts_by_what_was_found(claimed, found, action, reason):
-    decision = decide(evidence_of(claimed, found), Policy())
+def test_verdicts_by_what_was_found(claimed, present, action, reason):
+    decision = decide(evidence_of(claimed, present), Policy())
     assert (decision.verdict.action, decision.verdict.reason) == (action, reason)
-    assert decision.found == decision.labels == found
-    assert decision.verdict.label_quality == label_quality(evidence_of(claimed, found).scores, claimed)
+    assert decision.found == decision.labels == present
+    assert decision.verdict.label_quality == label_quality(evidence_of(claimed, present).scores, claimed)
 
 
 def test_every_reason_has_an_action_and_a_meaning():
@@ -134,9 +134,9 @@ def test_bleed_below_a_limit_is_tolerated(limit, action):
     assert decision.verdict.label_quality == decide(evidence, Policy()).verdict.label_quality
 
 
-@pytest.mark.parametrize("found", [["vocals", "other"], ["vocals"], ["drums"], []])
-def test_no_limit_makes_up_for_a_claim_that_was_not_found(found):
-    evidence = evidence_of(["drums"], found, levels_db=dict.fromkeys(LABELS, -30.0))
+@pytest.mark.parametrize("present", [["vocals", "other"], ["vocals"], ["drums"], []])
+def test_no_limit_makes_up_for_a_claim_that_was_not_found(present):
+    evidence = evidence_of(["drums"], present, levels_db=dict.fromkeys(LABELS, -30.0))
     assert decide(evidence, Policy(max_bleed_db=0.0)) == decide(evidence, Policy())
 
 

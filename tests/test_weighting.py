@@ -41,10 +41,12 @@ class TestEvery:
             assert float(torch.stack(weights).mean()) == pytest.approx(1, abs=1e-6)
 
     def test_what_has_no_label_has_no_weight(self, name):
-        known = torch.tensor([1.0, 0.0, 1.0, 0.0])
-        weights = weighting.build(name, 2).weights(batch(separation_trust=known, pitch_trust=known.flip(0)))
-        for found, trust in zip(weights, (known, known.flip(0)), strict=True):
-            assert torch.equal(found > 0, trust > 0) and float(found.mean()) == pytest.approx(1)
+        trust_values = torch.tensor([1.0, 0.0, 1.0, 0.0])
+        weights = weighting.build(name, 2).weights(
+            batch(separation_trust=trust_values, pitch_trust=trust_values.flip(0))
+        )
+        for task_weights, trust in zip(weights, (trust_values, trust_values.flip(0)), strict=True):
+            assert torch.equal(task_weights > 0, trust > 0) and float(task_weights.mean()) == pytest.approx(1)
 
     def test_a_batch_without_any_label_of_a_task_weighs_nothing_there(self, name):
         separation, pitch = weighting.build(name, 2).weights(batch(separation_trust=torch.zeros(4)))
@@ -59,8 +61,8 @@ class TestEvery:
                 state = json.loads(json.dumps(broken.state_dict()))
                 broken = weighting.build(name, 2)
                 broken.load_state_dict(state)
-            for one, other in zip(whole.weights(losses), broken.weights(losses), strict=True):
-                assert torch.equal(one, other)
+            for first, second in zip(whole.weights(losses), broken.weights(losses), strict=True):
+                assert torch.equal(first, second)
 
 
 def test_uniform_weights_are_the_confidences():
@@ -74,9 +76,9 @@ class TestHardSamples:
         unit = 0.71 / 3.2
         gap, hard = [0, 0.25 / unit, 0, 0], [0.05 / unit, 0.05 / unit, 0.3 / unit, 0.3 / unit]
         trust, both = [1, 1, 1, 0.2], [1, 1, 1, 0.04]
-        for found, hardness in zip(HardSamples().weights(batch()), (gap, hard), strict=True):
+        for task_weights, hardness in zip(HardSamples().weights(batch()), (gap, hard), strict=True):
             plain = [t * (1 + b * h) for t, b, h in zip(trust, both, hardness, strict=True)]
-            assert found.tolist() == pytest.approx([w * 4 / sum(plain) for w in plain], rel=1e-5)
+            assert task_weights.tolist() == pytest.approx([w * 4 / sum(plain) for w in plain], rel=1e-5)
 
     def test_each_kind_is_treated_as_meant(self):
         separation, pitch = HardSamples().weights(batch())
@@ -103,15 +105,15 @@ class TestHardSamples:
 class TestDynamicAverage:
     def test_the_task_that_falls_more_slowly_weighs_more(self):
         """Passes of two steps; separation halves from pass to pass, pitch stays. Equation 7 by hand, T = 2."""
-        average, found = DynamicAverage(2), []
+        average, task_weights = DynamicAverage(2), []
         trusted = batch(separation_trust=torch.ones(4), pitch_trust=torch.ones(4))
         for step in range(8):
             scale = 0.5 ** (step // 2)
             separation, pitch = average.weights(replace(trusted, separation=trusted.separation * scale))
-            found.append((float(separation.mean()), float(pitch.mean())))
-        assert found[:4] == [pytest.approx((1, 1))] * 4
+            task_weights.append((float(separation.mean()), float(pitch.mean())))
+        assert task_weights[:4] == [pytest.approx((1, 1))] * 4
         slow, fast = math.exp(1 / 2), math.exp(0.5 / 2)
-        assert found[4:] == [pytest.approx((2 * fast / (slow + fast), 2 * slow / (slow + fast)))] * 4
+        assert task_weights[4:] == [pytest.approx((2 * fast / (slow + fast), 2 * slow / (slow + fast)))] * 4
 
 
 def test_unknown_names_are_refused_and_other_packages_are_heard(monkeypatch):

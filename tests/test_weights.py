@@ -145,8 +145,8 @@ def test_a_model_without_level_rows_starts_from_one_with_them(tmp_path):
     assert fresh and all(name.startswith("net.cells.") for name in fresh)
     waveform = torch.randn(1, 2, 131072 + 3 * 32768, generator=torch.Generator().manual_seed(0)) * 0.1
     with torch.inference_mode():
-        said = weights.load(path).model.windows(waveform, 32768)
-        assert torch.equal(new.windows(waveform, 32768)[..., :4], said[..., :4])
+        outputs = weights.load(path).model.windows(waveform, 32768)
+        assert torch.equal(new.windows(waveform, 32768)[..., :4], outputs[..., :4])
 
 
 def test_a_model_that_lacks_what_the_weights_have_does_not_start_from_them(saved):
@@ -192,4 +192,4 @@ def test_a_card_that_does_not_fit_on_the_disk_leaves_the_weights_as_they_were(tm
     with pytest.raises(OutputError, match=r"w\.safetensors: the disk is full"):
         weights.write_card(path, {**weights.read_card(path), "seed": 8})
     assert (path.read_bytes(), beside.read_bytes()) == before
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["w.json", "w.safetensors"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["w.json", "w.safetensors"]

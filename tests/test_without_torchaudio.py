@@ -26,15 +26,15 @@ assert not [name for name in sys.modules if name.startswith("torchaudio.")]
 
 
 def public_modules() -> list[str]:
-    found = (module.name for module in pkgutil.walk_packages(stemclean.__path__, "stemclean."))
-    return sorted(name for name in found if not any(part.startswith("_") for part in name.split(".")))
+    names = (module.name for module in pkgutil.walk_packages(stemclean.__path__, "stemclean."))
+    return sorted(name for name in names if not any(part.startswith("_") for part in name.split(".")))
 
 
 def test_every_module_is_imported_and_hybrid_demucs_runs_without_torchaudio() -> None:
     modules = public_modules()
     assert {"stemclean.models.separators.hdemucs", "stemclean.refine", "stemclean.cli.refine"} <= set(modules)
     command = [sys.executable, "-c", PROGRAM, *modules]
-    done = subprocess.run(
+    result = subprocess.run(
         command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
-    assert (done.returncode, done.stdout.split()) == (0, ["1", "2", "2", "44100"]), done.stderr
+    assert (result.returncode, result.stdout.split()) == (0, ["1", "2", "2", "44100"]), result.stderr

@@ -43,14 +43,14 @@ def main() -> None:
         truth, estimate = spans(chance, duration), spans(chance, duration)
         metrics.evaluate(events(truth), events(estimate), evaluated_length_seconds=duration)
         recordings.append({"duration": duration, "truth": truth, "estimate": estimate})
-    said = metrics.results()
-    wise = {label: said["class_wise"][label]["f_measure"] for label in LABELS}
+    results = metrics.results()
+    wise = {label: results["class_wise"][label]["f_measure"] for label in LABELS}
     golden = {
         "by": "sed_eval 0.2.1",
         "recordings": recordings,
         "class_wise": wise,
-        "overall": said["overall"]["f_measure"],
-        "average": said["class_wise_average"]["f_measure"],
+        "overall": results["overall"]["f_measure"],
+        "average": results["class_wise_average"]["f_measure"],
     }
     path = Path(__file__).with_suffix(".json")
     path.write_text(json.dumps(golden, indent=1, sort_keys=True) + "\n")

@@ -47,25 +47,25 @@ def named(*paths: str, root: str = ".") -> Manifest:
 
 @pytest.mark.parametrize(("written", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
 class TestManifests:
-    def test_a_stem_is_found(self, tmp_path: Path, written: str, on_disk: str) -> None:
+    def test_accented_file_names_are_scanned(self, tmp_path: Path, written: str, on_disk: str) -> None:
         file = put(tmp_path / form(on_disk, "Café/Bähn/é.wav"))
         path = manifest.write(named(form(written, "Café/Bähn/é.wav")), tmp_path / "m.json")
         (stem,) = layouts.load(path)[0].stems
         assert tmp_path / stem.path == file
         assert stem.id == form(written, "Café/Bähn/é.wav")
 
-    def test_its_root_is_found(self, tmp_path: Path, written: str, on_disk: str) -> None:
+    def test_manifest_in_an_accented_folder_finds_its_root(self, tmp_path: Path, written: str, on_disk: str) -> None:
         put(tmp_path / form(on_disk, "Café/x.wav"))
         path = manifest.write(named("x.wav", root=form(written, "Café")), tmp_path / "m.json")
         data, folder = layouts.load(path)
         assert (folder / data.stems[0].path).is_file()
 
-    def test_beside_its_files_it_names_them(self, tmp_path: Path, written: str, on_disk: str) -> None:
+    def test_manifest_beside_its_stems_names_them(self, tmp_path: Path, written: str, on_disk: str) -> None:
         put(tmp_path / form(on_disk, "é.wav"))
         manifest.write(named(form(written, "é.wav")), tmp_path / "manifest.json")
         assert layouts.load(tmp_path)[0].skipped == []
 
-    def test_it_is_exported(self, tmp_path: Path, written: str, on_disk: str) -> None:
+    def test_manifest_with_accented_paths_is_exported(self, tmp_path: Path, written: str, on_disk: str) -> None:
         put(tmp_path / "in" / form(on_disk, "é.wav"))
         path = manifest.write(named(form(written, "é.wav")), tmp_path / "in" / "m.json")
         export(path, "zfturbo", tmp_path / "out", quiet=True)
@@ -73,7 +73,7 @@ class TestManifests:
         assert len(rows) == 1
         assert Path(rows[0].partition(",")[2]).is_file()
 
-    def test_it_is_trimmed(self, tmp_path: Path, written: str, on_disk: str) -> None:
+    def test_manifest_with_accented_paths_is_trimmed(self, tmp_path: Path, written: str, on_disk: str) -> None:
         put(tmp_path / "in" / form(on_disk, "é.wav"))
         path = manifest.write(named(form(written, "é.wav")), tmp_path / "in" / "m.json")
         result = CliRunner().invoke(app, ["trim", str(path), str(tmp_path / "out"), "--quiet"])
@@ -81,7 +81,7 @@ class TestManifests:
         assert len(manifest.read(tmp_path / "out" / "manifest.json").stems) == 1
 
 
-def test_two_forms_are_two_files(tmp_path: Path) -> None:
+def test_composed_and_decomposed_names_are_two_files(tmp_path: Path) -> None:
     names = [form("NFC", "é.wav"), form("NFD", "é.wav")]
     for seed, name in enumerate(names):
         put(tmp_path / name, seed)

@@ -30,7 +30,7 @@ def seconds(regions: list[tuple[int, int]]) -> list[tuple[float, float]]:
     return [(start / RATE, end / RATE) for start, end in regions]
 
 
-def test_silence_is_cut_out_up_to_the_pads() -> None:
+def test_silence_is_cut_except_for_the_pads() -> None:
     regions = seconds(active_regions(pieces((2, 0.5), (3, 0), (2, 0.5), (2, 0)), RATE))
     assert regions == [(0.0, 2 + PAD), (5 - PAD, 7 + PAD)]
 
@@ -67,7 +67,7 @@ def test_one_click_does_not_silence_a_quiet_stem() -> None:
     assert active_regions(quiet, RATE, detector="peak") == [(0, 4 * RATE)]
 
 
-def test_a_click_in_silence_is_no_sound() -> None:
+def test_a_click_in_silence_is_not_active() -> None:
     """RMS over 400 samples puts a lone sample 26 dB down; at half of the tone's peak it falls below the gate."""
     sound = pieces((2, 0.5), (4, 0), (2, 0.5))
     sound[0, 4 * RATE] = 0.2
@@ -84,13 +84,13 @@ def test_a_sound_shorter_than_a_frame_is_kept() -> None:
     assert active_regions(tone(0.01), RATE) == [(0, 80)]
 
 
-def test_one_channel_is_enough() -> None:
+def test_sound_in_one_channel_is_active() -> None:
     sound = np.concatenate([tone(2.0), 0 * tone(2.0)])
     assert active_regions(sound, RATE) == active_regions(sound[::-1], RATE) == [(0, 2 * RATE)]
 
 
 @given(cuts=st.lists(st.integers(1, 4 * RATE - 1), max_size=8))
-def test_blocks_of_any_length_measure_the_same(cuts: list[int]) -> None:
+def test_block_length_does_not_change_the_regions(cuts: list[int]) -> None:
     sound = np.random.default_rng(1).standard_normal((2, 4 * RATE - 123)).astype(np.float32)
     parts = np.split(sound, sorted(set(cuts)), axis=1)
     whole, in_parts = levels(sound, RATE), levels(iter(parts), RATE)
@@ -106,7 +106,7 @@ def test_blocks_of_any_length_measure_the_same(cuts: list[int]) -> None:
     ),
     seed=st.integers(0, 5),
 )
-def test_gating_what_was_gated_removes_nothing(parts: list[tuple[float, float]], seed: int) -> None:
+def test_gating_twice_removes_nothing_more(parts: list[tuple[float, float]], seed: int) -> None:
     rng = np.random.default_rng(seed)
     sound = np.concatenate(
         [peak * rng.standard_normal((2, round(length * RATE))) for length, peak in parts], axis=1
@@ -133,7 +133,7 @@ class TestSplice:
         parts = np.split(self.sound, range(block, 1000, block), axis=1)
         return np.concatenate(list(splice(iter(parts), regions, 1000, fade)), axis=1)
 
-    def test_all_of_it_is_itself(self) -> None:
+    def test_splicing_the_whole_file_changes_nothing(self) -> None:
         assert np.array_equal(self.joined([(0, 1000)], 20), self.sound)
 
     @pytest.mark.parametrize("block", [1, 7, 64, 1000])
@@ -147,13 +147,13 @@ class TestSplice:
             near[join - 10 : join + 10] = True
         assert np.array_equal(joined[:, ~near], expected[:, ~near])
 
-    def test_the_fades_have_equal_power_and_borrow_from_what_was_dropped(self) -> None:
+    def test_fades_have_equal_power_and_use_dropped_sound(self) -> None:
         noise = np.random.default_rng(0).standard_normal((1, 200_000)).astype(np.float32)
         joined = np.concatenate(list(splice(noise, [(0, 50_000), (100_000, 200_000)], 200_000, 20_000)), axis=1)
         # 20 000 samples of noise: the RMS is known to half a percent.
         assert np.sqrt(np.mean(joined[0, 40_000:60_000] ** 2)) == pytest.approx(1.0, abs=0.02)
 
-    def test_a_join_exceeds_full_scale_no_further_than_what_is_joined(self) -> None:
+    def test_a_join_peaks_no_higher_than_its_parts(self) -> None:
         """In equal power, the middle would be 1.41; a softer one has equal power."""
         for level, middle in ((1.0, 1.0), (0.5, 0.5 * np.sqrt(2)), (1.2, 1.2)):
             sound = np.full((1, 2000), level, np.float32)
@@ -161,7 +161,7 @@ class TestSplice:
             assert joined[800] == pytest.approx(middle, abs=1e-3)
             assert np.abs(joined).max() == pytest.approx(middle, abs=1e-3)
 
-    def test_cut_ends_fade_and_whole_ends_do_not(self) -> None:
+    def test_only_cut_ends_are_faded(self) -> None:
         ones = np.ones((1, 1000), np.float32)
         joined = np.concatenate(list(splice(ones, [(300, 700)], 1000, 20)), axis=1)[0]
         assert joined[0] < 0.1 > joined[-1]

@@ -28,7 +28,7 @@ def test_no_other_threshold_has_a_higher_f1(drawn):
     assert 2 * (predicted & truth).sum() / (predicted.sum() + truth.sum()) == pytest.approx(reached, abs=1e-4)
 
 
-def test_of_several_the_lowest_is_taken():
+def test_ties_take_the_lowest_threshold():
     truth = np.array([True, True, False, True, False])
     scores = np.array([0.9, 0.8, 0.5, 0.4, 0.1])  # F1 above 0.65 is 4/5, above 0.25 it is 6/7
     assert best_threshold(truth, scores) == (0.25, pytest.approx(6 / 7, abs=1e-4))
@@ -38,7 +38,7 @@ def test_of_several_the_lowest_is_taken():
     assert best_threshold(*tie) == (0.3, pytest.approx(2 / 3, abs=1e-4))
 
 
-def test_a_class_that_cannot_be_told_keeps_the_papers_threshold():
+def test_a_class_of_one_kind_keeps_the_papers_threshold():
     scores = np.array([0.2, 0.7])
     assert best_threshold(np.array([False, False]), scores) == (0.9, None)
     assert best_threshold(np.array([True, True]), scores) == (0.9, None)
@@ -52,7 +52,7 @@ def test_a_claim_never_asks_for_more_than_its_own_threshold():
     assert verdicts.found_labels(scores, ["drums"], config.threshold, 0.3) == ["bass", "drums"]
 
 
-def test_thresholds_that_cannot_be_meant_are_refused():
+def test_invalid_thresholds_are_refused():
     with pytest.raises(ConfigError, match=r"threshold is \{bass = 1.0\}; it must be a number above 0 and below 1, one"):
         RefineConfig(threshold={"bass": 1.0})
     with pytest.raises(ConfigError, match=r'threshold is "clever"; .* or "adaptive"'):

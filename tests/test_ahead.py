@@ -34,7 +34,7 @@ def raising(error):
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
-def test_all_comes_in_order_from_all_of_them(processes):
+def test_examples_of_all_workers_come_in_order(processes):
     stream = made_ahead(lambda number: (number, os.getpid()), 5, processes)
     made = list(islice(stream, 12))
     assert [number for number, _ in made] == list(range(5, 17))
@@ -44,12 +44,12 @@ def test_all_comes_in_order_from_all_of_them(processes):
     assert multiprocessing.active_children() == []
 
 
-def test_tensors_come_whole():
+def test_tensors_arrive_unchanged():
     for number, tensor in enumerate(islice(made_ahead(lambda number: torch.full((1000, 100), number), 0, 2), 6)):
         assert tensor.shape == (1000, 100) and bool((tensor == number).all())
 
 
-def test_tensors_lie_in_memory_as_they_did(tmp_path, monkeypatch):
+def test_tensors_keep_their_strides(tmp_path, monkeypatch):
     """The order of the axes decides how a convolution rounds; and no folder for sockets is needed."""
     monkeypatch.setenv("TMPDIR", str(tmp_path / ("long" * 50)))
     plain = torch.randn(3, 2, 5, 4)
@@ -66,7 +66,7 @@ def test_tensors_lie_in_memory_as_they_did(tmp_path, monkeypatch):
         got.add_(1)  # it can be written to
 
 
-def test_no_more_is_made_than_is_soon_needed():
+def test_workers_prepare_a_bounded_number_of_examples():
     made = multiprocessing.get_context("fork").Value("i", 0)
 
     def make(number):
@@ -81,7 +81,7 @@ def test_no_more_is_made_than_is_soon_needed():
 
 
 @pytest.mark.parametrize("killed", [0, 1])
-def test_one_that_is_killed_in_the_midst_of_a_message_is_noticed(killed):
+def test_a_worker_killed_while_sending_is_noticed(killed):
     """It waits for room in its connection then; the other one has the ends of all that was there when it began."""
     stream = made_ahead(lambda number: bytes(MUCH), 0, 2)
     next(stream)
@@ -93,7 +93,7 @@ def test_one_that_is_killed_in_the_midst_of_a_message_is_noticed(killed):
     assert multiprocessing.active_children() == []
 
 
-def test_one_that_is_killed_while_it_works_is_noticed_at_once():
+def test_a_worker_killed_while_computing_is_noticed_at_once():
     stream = made_ahead(lambda number: time.sleep(1000 * number), 0, 1)
     next(stream)
     (maker,) = multiprocessing.active_children()
@@ -102,7 +102,7 @@ def test_one_that_is_killed_while_it_works_is_noticed_at_once():
         next(stream)
 
 
-def test_what_one_that_is_gone_has_not_sent_is_missed():
+def test_missing_examples_of_a_dead_worker_raise():
     stream = made_ahead(lambda number: torch.zeros(1000), 0, 1)
     next(stream)
     time.sleep(0.5)  # the next ones are sent
@@ -113,7 +113,7 @@ def test_what_one_that_is_gone_has_not_sent_is_missed():
         list(islice(stream, 4))
 
 
-def test_errors_are_those_of_the_work():
+def test_errors_in_a_worker_are_raised_unchanged():
     with pytest.raises(StemcleanError, match="no such thing") as caught:
         list(islice(made_ahead(raising(StemcleanError("no such thing", "try another")), 0, 2), 3))
     assert caught.value.hint == "try another"
@@ -122,7 +122,7 @@ def test_errors_are_those_of_the_work():
         list(islice(made_ahead(raising(AwkwardError("one", "two")), 0, 2), 3))
 
 
-def test_ctrl_c_is_for_who_asks():
+def test_workers_ignore_ctrl_c():
     """A terminal sends it to all of them."""
     stream = made_ahead(lambda number: number, 0, 2)
     next(stream)
@@ -132,7 +132,7 @@ def test_ctrl_c_is_for_who_asks():
     stream.close()
 
 
-def test_one_that_does_not_come_to_an_end_is_ended(monkeypatch):
+def test_a_worker_that_does_not_stop_is_killed(monkeypatch):
     monkeypatch.setattr("stemclean.training.ahead.ENDS_SECONDS", 0.2)
     stream = made_ahead(lambda number: time.sleep(1000 * number), 0, 2)
     next(stream)

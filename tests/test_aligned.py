@@ -48,22 +48,22 @@ def place(excerpt, whole):
 
 
 class TestKinds:
-    def test_each_song_is_told_for_what_it_is(self, songs):
+    def test_songs_are_sorted_by_what_is_known_of_them(self, songs):
         tracks = tracks_of(songs)
         assert [track.kind for track in tracks] == ["full", "only_stems", "only_f0", "pseudo", "pseudo"]
         assert [track.trust for track in tracks] == [1.0, 1.0, 0.0, 1.0, 0.5]
         assert [track.f0 is not None for track in tracks] == [True, False, True, True, True]
 
-    def test_without_confidences_estimates_are_the_truth(self, songs):
+    def test_estimates_are_trusted_without_confidences(self, songs):
         tracks = tracks_of(songs, confidences=False)
         assert [track.kind for track in tracks][3:] == ["full", "full"] and tracks[4].trust == 1.0
 
-    def test_a_tracker_alone_hears_voices_alone(self, songs):
+    def test_a_tracker_alone_trains_on_voices_only(self, songs):
         tracks = tracks_of(songs, ["vocals"])
         assert [track.name for track in tracks] == ["song0", "song1", "song3", "song4"]
         assert all(len(track.stems) == 1 and track.whole is None for track in tracks)
 
-    def test_a_mixture_beside_all_of_its_stems_is_passed_over(self, songs):
+    def test_a_mixture_with_all_of_its_stems_is_skipped(self, songs):
         """A master is louder than its stems' sum: what it has more belongs to no class."""
         manifest, root, pool = songs
         mixture = next(stem for stem in manifest.stems if stem.id == "song2/mixture")
@@ -72,7 +72,7 @@ class TestKinds:
         (track,) = aligned_tracks(manifest.with_stems([*kept, moved]), root, pool, ["vocals", "other"], "vocals")
         assert track.whole is None and len(track.stems) == 2 and track.kind == "full"
 
-    def test_an_annotated_f0_stands_beside_estimated_ones(self, songs):
+    def test_annotated_and_estimated_f0_are_both_used(self, songs):
         """A second voice whose f0 a tracker told takes nothing from the song; two annotated ones do."""
         manifest, root, pool = songs
         kept = [stem for stem in manifest.stems if stem.track == "song0"]
@@ -83,7 +83,7 @@ class TestKinds:
         (track,) = aligned_tracks(manifest.with_stems([*kept, twice]), root, pool, ["vocals", "other"], "vocals")
         assert track.f0 is None
 
-    def test_a_stem_that_bleeds_is_a_part_and_no_mixture(self, songs):
+    def test_a_stem_with_bleed_is_not_a_mixture(self, songs):
         """Vocals in which the band was found, beside the band: their sum is the song, and neither source is known."""
         manifest, root, pool = songs
         stems = [
@@ -122,7 +122,7 @@ class TestKinds:
 
 
 class TestExcerpts:
-    def test_sound_and_f0_are_of_the_same_moment(self, songs):
+    def test_sound_and_f0_are_aligned(self, songs):
         """Where the voice sings by its f0 it is heard at this frequency, and nowhere else; 32 excerpts."""
         drawn = mixer(songs, tracks_of(songs)[:1])
         for number in range(32):
@@ -137,7 +137,7 @@ class TestExcerpts:
                     spectrum = np.abs(np.fft.rfft(near * np.hanning(400), 8000))  # 1 Hz a bin
                     assert np.argmax(spectrum[:1000]) == pytest.approx(example.f0_hz[frame], abs=4)
 
-    def test_the_mixture_is_the_sum_and_parts_keep_in_time(self, songs):
+    def test_the_mixture_is_the_sum_of_aligned_parts(self, songs):
         _, voice, band = aligned_songs.song(0)
         drawn = mixer(songs, tracks_of(songs)[:1])
         example = drawn.example(7)
@@ -147,14 +147,14 @@ class TestExcerpts:
         np.testing.assert_allclose(example.targets[:, 0], expected, atol=gain * 2 / 32767)  # 16 bits of the pool
         assert example.rows.tolist() == [0, 1] and example.trust == 1
 
-    def test_a_mixture_alone_stands_in_one_row_and_its_sources_are_not_known(self, songs):
+    def test_a_mixture_alone_has_one_row_and_unknown_sources(self, songs):
         _, voice, band = aligned_songs.song(2)
         example = mixer(songs, tracks_of(songs)[2:3]).example(1)
         assert example.rows.tolist() == [0, 0] and example.trust == 0 and not example.targets[1].any()
         assert place(example.targets[0, 0], voice + band)[0] % 160 == 0
         assert (example.f0_trust == 1).sum() >= COUNT - 1 and example.f0_hz.any()
 
-    def test_what_is_left_of_a_mixture_is_the_other_source(self, songs):
+    def test_the_residual_of_a_mixture_is_the_other_source(self, songs):
         _, voice, band = aligned_songs.song(4)
         example = mixer(songs, tracks_of(songs)[4:]).example(1)
         start, gain = place(example.targets[:, 0].sum(0), voice + band)
@@ -170,7 +170,7 @@ class TestExcerpts:
         nothing = mixer(songs, tracks_of(songs)[1:2]).example(0)
         assert not nothing.f0_hz.any() and not nothing.f0_trust.any()
 
-    def test_the_same_number_is_the_same_excerpt(self, songs):
+    def test_the_example_number_fixes_the_excerpt(self, songs):
         mixer_a, mixer_b = mixer(songs, tracks_of(songs)), mixer(songs, tracks_of(songs))
         first = [mixer_a.example(number) for number in range(6)]
         for number in (5, 2, 0):
@@ -178,7 +178,7 @@ class TestExcerpts:
             assert np.array_equal(again.targets, first[number].targets)
             assert np.array_equal(again.f0_hz, first[number].f0_hz)
 
-    def test_chance_changes_levels_and_signs_but_not_the_f0(self, songs):
+    def test_augmentation_changes_levels_and_signs_but_not_the_f0(self, songs):
         config = AlignedMixing(gain_db=(-12.0, 12.0), invert_chance=0.5)
         tracks = tracks_of(songs)[:1]
         plain, changed = (mixer(songs, tracks, config=c).example(3) for c in (AlignedMixing(), config))
@@ -198,7 +198,7 @@ class TestExcerpts:
             gains.append(20 * np.log10(np.linalg.norm(loud) / np.linalg.norm(level)))
         assert -9.01 < min(gains) < -6 and 0 < max(gains) < 3.01
 
-    def test_no_estimate_passes_for_the_truth(self, songs):
+    def test_estimates_are_not_used_for_validation(self, songs):
         """Validation judges where trust is 1."""
         assert mixer(songs, tracks_of(songs)[3:4]).example(0).f0_trust.max() < 1
         manifest, root, pool = songs
@@ -208,7 +208,7 @@ class TestExcerpts:
         (track,) = aligned_tracks(held, root, pool, ["vocals", "other"], "vocals")
         assert 0.99 < track.trust < 1 and track.kind == "pseudo"
 
-    def test_nonsense_is_refused(self, songs):
+    def test_invalid_arguments_are_refused(self, songs):
         with pytest.raises(ConfigError, match="no song has vocals"):
             mixer(songs, [])
         for wrong in ({"swap_chance": 1.5}, {"gain_db": (3.0, -3.0)}):

@@ -42,7 +42,7 @@ def reason(call: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("ending", [".wav", ".flac", ".aiff", ".caf", ".au", ".w64", ".rf64"])
-def test_lossless_formats_come_back(tmp_path: Path, sound: np.ndarray, ending: str) -> None:
+def test_lossless_formats_round_trip(tmp_path: Path, sound: np.ndarray, ending: str) -> None:
     path = tmp_path / f"a{ending}"
     kind = {".aiff": "AIFF", ".w64": "W64", ".rf64": "RF64"}.get(ending, ending[1:].upper())
     soundfile.write(path, sound.T, RATE, subtype="PCM_16", format=kind)
@@ -55,7 +55,7 @@ def test_lossless_formats_come_back(tmp_path: Path, sound: np.ndarray, ending: s
     ("ending", "codec", "rate"),
     [(".m4a", "aac", 44100), (".m4a", "alac", 44100), (".webm", "libopus", 48000), (".mka", "flac", 44100)],
 )
-def test_containers_come_back_at_their_place(
+def test_containers_keep_the_sound_in_time(
     tmp_path: Path, encode: Callable[..., Path], ending: str, codec: str, rate: int
 ) -> None:
     """A click train keeps its places: the codec's own delay is taken out."""
@@ -82,7 +82,7 @@ def test_containers_come_back_at_their_place(
         (".spdif", ".spdif", "ac3"),
     ],
 )  # fmt: skip
-def test_rare_containers_come_back_whole(
+def test_rare_containers_round_trip(
     tmp_path: Path, encode: Callable[..., Path], ending: str, written: str, codec: str
 ) -> None:
     tone = 0.3 * np.tile(np.sin(2 * np.pi * 440 * np.arange(46080) / 48000), (2, 1))
@@ -96,7 +96,7 @@ def test_rare_containers_come_back_whole(
 
 
 @pytest.mark.parametrize(("ending", "kind", "channels"), [("mogg", "OGG", 6), ("ogm", "OGG", 2), ("wve", "WVE", 1)])
-def test_other_endings_of_libsndfile(tmp_path: Path, ending: str, kind: str, channels: int) -> None:
+def test_other_libsndfile_extensions_are_read(tmp_path: Path, ending: str, kind: str, channels: int) -> None:
     path = tmp_path / f"a.{ending}"
     soundfile.write(path, np.full((8000, channels), 0.1), 8000, format=kind)
     assert (files.probe(path).channels, files.probe(path).num_samples) == (channels, 8000)
@@ -106,14 +106,16 @@ def test_other_endings_of_libsndfile(tmp_path: Path, ending: str, kind: str, cha
     ("ending", "head"), [("mxf", b"\x06\x0e+4\x02\x05\x01\x01"), ("dv", b"\x1f\x07\0\x3f"), ("swf", b"CWS\x06"),
                          ("gxf", b"\0\0\0\0\x01\xbc"), ("hca", b"HCA\0"), ("brstm", b"RSTM"), ("lpcm", b"\0\x01")]
 )  # fmt: skip
-def test_what_is_not_decoded_is_told(tmp_path: Path, ending: str, head: bytes) -> None:
+def test_undecodable_files_are_reported(tmp_path: Path, ending: str, head: bytes) -> None:
     path = tmp_path / f"a.{ending}"
     path.write_bytes(head + bytes(range(200, 256)) * 8)
     assert path.suffix in files.ENDINGS
     assert reason(lambda: files.probe(path)) == "unreadable"
 
 
-def test_each_stream_of_a_container_is_its_own(tmp_path: Path, encode: Callable[..., Path], sounds: object) -> None:
+def test_each_stream_of_a_container_is_read_separately(
+    tmp_path: Path, encode: Callable[..., Path], sounds: object
+) -> None:
     tones = [0.3 * np.tile(np.sin(2 * np.pi * hz * np.arange(44100) / 44100), (2, 1)) for hz in (200, 1000)]
     path = encode(tmp_path / "a.mka", tones, 44100, "flac", ["Drums", "Bass"])
     assert files.probe(path).num_streams == 2
@@ -123,7 +125,7 @@ def test_each_stream_of_a_container_is_its_own(tmp_path: Path, encode: Callable[
     assert reason(lambda: files.probe(path, stream=2)) == "no_audio_stream"
 
 
-def test_blocks_are_the_whole(tmp_path: Path, sound: np.ndarray) -> None:
+def test_blocks_add_up_to_the_whole_file(tmp_path: Path, sound: np.ndarray) -> None:
     path = files.write(tmp_path / "a.flac", sound, RATE)
     for rate in (None, 16000, 44100):
         parts = list(files.blocks(path, sample_rate=rate, block_duration=0.25))
@@ -133,7 +135,7 @@ def test_blocks_are_the_whole(tmp_path: Path, sound: np.ndarray) -> None:
         assert np.array_equal(np.concatenate(parts, axis=1), files.read(path, sample_rate=rate))
 
 
-def test_another_rate_is_what_soxr_makes_of_the_whole(tmp_path: Path, sound: np.ndarray) -> None:
+def test_resampling_in_blocks_equals_soxr_on_the_whole(tmp_path: Path, sound: np.ndarray) -> None:
     path = files.write(tmp_path / "a.flac", sound, RATE)
     whole = soxr.resample(files.read(path).T, RATE, 16000).T
     assert np.array_equal(files.read(path, sample_rate=16000), whole)
@@ -141,7 +143,7 @@ def test_another_rate_is_what_soxr_makes_of_the_whole(tmp_path: Path, sound: np.
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.floats(0, 2), duration=st.floats(0, 2), rate=st.sampled_from([None, 16000, 44100]))
-def test_an_excerpt_is_what_the_whole_holds_there(
+def test_an_excerpt_equals_that_part_of_the_file(
     tmp_path: Path, sound: np.ndarray, start: float, duration: float, rate: int | None
 ) -> None:
     path = tmp_path / "a.flac"
@@ -167,7 +169,7 @@ def test_an_excerpt_that_starts_on_the_new_grid_is_exact(tmp_path: Path, sound: 
     assert np.abs(excerpt - whole[:, 12800 : 12800 + 6400]).max() < 1e-6
 
 
-def test_mono_is_doubled_and_many_are_down_mixed() -> None:
+def test_mono_is_duplicated_and_many_channels_are_downmixed() -> None:
     mono = np.ones((1, 4), np.float32)
     assert np.array_equal(files.mix_channels(mono, 2), np.ones((2, 4)))
     assert np.array_equal(files.mix_channels(np.stack([mono[0], 0 * mono[0]]), 1), 0.5 * mono)
@@ -195,7 +197,7 @@ def test_the_centre_of_a_surround_file_is_on_both_sides() -> None:
     assert not files.mix_channels(bass_effects, 2).any()
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, sound: np.ndarray) -> None:
+def test_writing_a_file_is_atomic(tmp_path: Path, sound: np.ndarray) -> None:
     path = tmp_path / "deep" / "a.flac"
     with pytest.raises(RuntimeError, match="stop"), files.create(path, RATE, 2) as file:  # noqa: PT012
         file.write(sound)
@@ -206,13 +208,13 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, sound: np.ndarray) -
     assert soundfile.info(path).subtype == "PCM_24"
 
 
-def test_equal_sound_gives_equal_bytes(tmp_path: Path, sound: np.ndarray) -> None:
+def test_equal_sound_is_written_as_equal_bytes(tmp_path: Path, sound: np.ndarray) -> None:
     for ending in (".flac", ".wav"):
         first, second = (files.write(tmp_path / f"{name}{ending}", sound, RATE).read_bytes() for name in "ab")
         assert first == second
 
 
-def test_what_cannot_be_written_says_so(tmp_path: Path, sound: np.ndarray) -> None:
+def test_unwritable_sound_is_refused(tmp_path: Path, sound: np.ndarray) -> None:
     with pytest.raises(ConfigError, match=r'cannot write ".m4a"'):
         files.write(tmp_path / "a.m4a", sound, RATE)
     with pytest.raises(ConfigError, match="cannot write 9 channels"):
@@ -260,7 +262,7 @@ class TestBrokenFiles:
             pytest.skip("this user may read everything")
         assert reason(lambda: files.probe(path)) == "no_permission"
 
-    def test_no_permission_as_the_system_would_say_it(
+    def test_no_permission_reported_by_the_system(
         self, tmp_path: Path, sound: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = files.write(tmp_path / "a.wav", sound, RATE)
@@ -281,7 +283,7 @@ class TestBrokenFiles:
         path = (tmp_path / f"a{real}").rename(tmp_path / f"b{claimed}")
         assert reason(lambda: files.probe(path)) == "wrong_extension"
 
-    def test_equivalent_endings_are_fine(self, tmp_path: Path, sound: np.ndarray) -> None:
+    def test_equivalent_extensions_are_accepted(self, tmp_path: Path, sound: np.ndarray) -> None:
         wav = files.write(tmp_path / "a.wav", sound, RATE)
         for ending in (".wave", ".WAV", ".bwf"):
             assert files.probe(shutil.copy(wav, tmp_path / f"b{ending}")).format == "wav"
@@ -305,7 +307,7 @@ class TestBrokenFiles:
         path.write_bytes(data[: len(data) // 2])
         assert reason(lambda: files.probe(path)) == "truncated"
 
-    def test_damage_in_the_middle_is_not_truncation(self, tmp_path: Path) -> None:
+    def test_damage_in_the_middle_is_not_reported_as_truncation(self, tmp_path: Path) -> None:
         noise = 0.1 * np.random.default_rng(0).standard_normal((2, 400_000))
         path = files.write(tmp_path / "a.flac", noise, 44100, subtype="PCM_16")
         data = bytearray(path.read_bytes())
@@ -348,7 +350,9 @@ class TestBrokenFiles:
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
-    def test_no_damage_raises_anything_else(self, tmp_path: Path, sound: np.ndarray, data: st.DataObject) -> None:
+    def test_damaged_files_raise_only_audio_errors(
+        self, tmp_path: Path, sound: np.ndarray, data: st.DataObject
+    ) -> None:
         """Bytes overwritten anywhere: the file is read, or an AudioError says why not."""
         ending = data.draw(st.sampled_from([".wav", ".flac", ".ogg", ".aiff"]))
         source = tmp_path / f"whole{ending}"
@@ -390,7 +394,7 @@ def test_flac_of_unknown_length_is_read(tmp_path: Path, sound: np.ndarray) -> No
     assert np.abs(files.read(path) - sound).max() < SIXTEEN_BITS
 
 
-def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+def test_memory_is_independent_of_file_length(tmp_path: Path) -> None:
     """An hour of mono at 16 kHz would be 230 MB of samples; reading it in blocks may take 60 MB more than starting."""
     path = tmp_path / "long.flac"
     minute = (0.1 * np.random.default_rng(0).standard_normal((1, 16000 * 60))).astype(np.float32)
@@ -413,7 +417,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert grown < 60
 
 
-def test_long_blocks_grow_with_what_is_there(tmp_path, monkeypatch):
+def test_memory_of_long_blocks_follows_the_data(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "FIRST_ROOM", 1000)
     noise = 0.1 * np.random.default_rng(0).standard_normal((2, 300_001)).astype(np.float32)
     path = files.write(tmp_path / "x.wav", noise, 44100, subtype="FLOAT")

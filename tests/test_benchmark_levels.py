@@ -24,7 +24,7 @@ def bleed(true_db: float, told_db: float | None, head_db: float, flagged: bool =
 FOUND = [bleed(-4.0, -6.0, -5.0), bleed(-12.0, -11.0, -12.0), bleed(-20.0, None, -14.0, flagged=False)]
 
 
-def test_errors_are_counted_over_those_found_and_over_all() -> None:
+def test_errors_are_counted_over_found_bleeds_and_over_all() -> None:
     assert levels.errors(FOUND) == {
         "bleeds": 3, "found": 2,
         "error_db": 1.5, "bias_db": -0.5, "mean_error_db": 4.0,  # the mean of those found is -8 dB
@@ -33,13 +33,13 @@ def test_errors_are_counted_over_those_found_and_over_all() -> None:
     assert levels.errors([])["error_db"] is None
 
 
-def test_a_limit_keeps_what_is_told_softer_and_what_is_not_heard() -> None:
+def test_a_limit_keeps_soft_and_undetected_bleed() -> None:
     assert levels.limited(FOUND, -10.0) == {"softer": 2, "softer_kept": 2, "louder": 1, "louder_flagged": 1}
     assert levels.limited(FOUND, -5.0) == {"softer": 2, "softer_kept": 2, "louder": 1, "louder_flagged": 0}
 
 
 @pytest.mark.parametrize(("low", "high"), [(-25, -20), (-20, -15), (-5, 0)])
-def test_bands_cover_the_range_and_hold_their_upper_end(low: int, high: int) -> None:
+def test_bands_cover_the_range_and_include_their_upper_end(low: int, high: int) -> None:
     assert levels.band(float(high)) == levels.band(low + 0.01) == f"{low}..{high}"
     assert levels.band(-25.0) == "-25..-20"
 
@@ -70,7 +70,7 @@ REFINED = dataset(
 )
 
 
-def test_stretches_are_matched_with_short_pauses_filled() -> None:
+def test_spans_are_matched_with_short_pauses_filled() -> None:
     pairs = [pair for pair in regions.matched(REFINED, TRUTH) if pair[1].extra["fault"]]
     report = regions.stretches(pairs)
     assert (report["stretches"], report["found"]) == (2, 1)
@@ -80,12 +80,12 @@ def test_stretches_are_matched_with_short_pauses_filled() -> None:
     assert regions.stretches([])["border"] is None
 
 
-def test_what_is_nowhere_and_placed_all_the_same_is_counted() -> None:
+def test_false_regions_are_counted() -> None:
     pairs = [pair for pair in regions.matched(REFINED, TRUTH) if not pair[1].extra["fault"]]
     assert regions.absent(pairs) == {"stems": 1, "stems_with": 1, "share": round(6 / (3 * 60), 4)}
 
 
-def test_what_a_verdict_alone_says_is_every_class_throughout() -> None:
+def test_a_verdict_without_regions_covers_the_whole_stem() -> None:
     report = regions.scores(regions.everywhere(REFINED), TRUTH)
     assert report["recall/unclaimed"] == 1.0
     assert report["precision/unclaimed"] == pytest.approx(14 / 120)
@@ -98,7 +98,7 @@ class StandIn:
         return REFINED, TRUTH, None
 
 
-def test_both_sections_of_the_page_are_written_from_the_results() -> None:
+def test_both_page_sections_follow_from_the_results() -> None:
     every = levels.errors(FOUND)
     results = {
         "all": every, "real": every, "bands": levels.by(FOUND, lambda b: levels.band(b.true_db)),
@@ -120,7 +120,7 @@ def test_both_sections_of_the_page_are_written_from_the_results() -> None:
     assert nothing.count("Not measured yet") == 2
 
 
-def test_means_leave_out_what_a_draw_does_not_know() -> None:
+def test_means_skip_missing_values_of_a_draw() -> None:
     reports = [{"a": 1.0, "b": None}, {"a": 2.0, "b": None}]
     assert regions.mean(reports) == {"a": 1.5, "b": None}
     assert regions.spread(reports) == {"a": round(np.std([1, 2], ddof=1), 4), "b": None}
@@ -130,7 +130,7 @@ def test_means_leave_out_what_a_draw_does_not_know() -> None:
     ("off", "expected_text"),
     [((1.0, 1.0), "clearly beats"), ((9.0, 9.0), "is worse than"), ((1.0, 8.0), "**does not clearly beat**")],
 )
-def test_levels_are_compared_with_their_mean_song_by_song(off, expected_text):
+def test_levels_are_compared_with_the_mean_per_song(off, expected_text):
     """Levels from -20 to 0 dB, 5 dB from their mean on average; told off up and down, by so much in each song."""
     bleeds = []
     for n in range(80):

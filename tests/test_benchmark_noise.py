@@ -48,7 +48,7 @@ def draw(rate: float) -> Draw:
     return Draw(stems, truth, CARD)
 
 
-def test_swaps_are_planted_exactly_and_the_truth_knows_them() -> None:
+def test_swaps_are_planted_exactly_and_recorded() -> None:
     planted = draw(0.4)
     rates = planted.rates()
     assert rates["wrong"] == 0.4 and rates["bleed"] == 0.0
@@ -58,7 +58,7 @@ def test_swaps_are_planted_exactly_and_the_truth_knows_them() -> None:
 
 
 @pytest.mark.parametrize("name", list(noise_estimate.ESTIMATORS))
-def test_every_estimator_counts_swaps_that_nobody_could_miss(name: str) -> None:
+def test_every_estimator_finds_obvious_swaps(name: str) -> None:
     if name == "confident_learning":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -69,7 +69,7 @@ def test_every_estimator_counts_swaps_that_nobody_could_miss(name: str) -> None:
         assert (wrong["rate"] if isinstance(wrong, dict) else wrong) == pytest.approx(rate, abs=0.03)
 
 
-def test_refines_estimate_is_what_refine_writes_in_a_summary() -> None:
+def test_the_refine_estimate_equals_the_summary_of_refine() -> None:
     planted = draw(0.2)
     assert noise_estimate.by_refine(planted)["wrong"] == noise(planted.stems, LABELS, [CARD])["wrong"]
 
@@ -90,7 +90,7 @@ def test_errors_and_coverage_are_counted() -> None:
     assert "coverage" not in noise_estimate.pooled([plain])["wrong"] and "bleed" not in noise_estimate.pooled([plain])
 
 
-def test_halves_share_no_track_and_their_reference_hears_nothing_of_them() -> None:
+def test_halves_share_no_track_with_each_other_or_the_reference() -> None:
     reference = Reference(
         np.array([list(each.scores.values()) for each in CLEAN]), np.array([n % 4 for n in range(80)]),
         np.full(80, -1), np.array([each.track for each in CLEAN]),
@@ -107,7 +107,7 @@ def test_halves_share_no_track_and_their_reference_hears_nothing_of_them() -> No
     assert not kept & tracks[0]
 
 
-def test_bleed_of_a_reference_is_another_class_at_the_stems_length(tmp_path: Any) -> None:
+def test_reference_bleed_is_another_class_of_equal_length(tmp_path: Any) -> None:
     import soundfile
 
     rng = np.random.default_rng(0)
@@ -127,7 +127,7 @@ def test_bleed_of_a_reference_is_another_class_at_the_stems_length(tmp_path: Any
         assert -26.5 < level_db < 0.5  # -20 to 0 dB where it sounds; as short as a quarter of the stem is 6 dB less
 
 
-def test_rankings_by_construction() -> None:
+def test_rankings_match_constructed_cases() -> None:
     planted = draw(0.2)
     stems = [each.model_copy(update={"labels": held}) for each, held in zip(planted.stems, planted.truth, strict=True)]
     stems[0] = stem(500, stems[0].labels[0], [stems[0].labels[0], "bass" if stems[0].labels != ["bass"] else "drums"])
@@ -144,7 +144,7 @@ def test_rankings_by_construction() -> None:
     assert ranked["acmid_0.995"]["both"] == pytest.approx(17 / 80, abs=0.02)
 
 
-def test_the_pages_show_each_case_and_what_is_missing() -> None:
+def test_the_pages_show_every_case_and_missing_results() -> None:
     for page in (noise_page, ranking_page):
         assert "Not measured yet" in page.parts(lambda name: {})[-1]
     planted = draw(0.2)
@@ -165,7 +165,7 @@ def test_the_pages_show_each_case_and_what_is_missing() -> None:
     assert "| 20 % swapped |" in text and "0.500 ± 0.100" in text and "has no reference" in text
 
 
-def test_a_reference_travels_in_a_card() -> None:
+def test_a_reference_is_stored_in_a_model_card() -> None:
     reference = Reference(
         np.array([list(each.scores.values()) for each in CLEAN[:4]]), np.array([0, 1, 2, 3]), np.array([-1, 2, -1, 0]),
         np.array(["b", "b", "a", "c"]),

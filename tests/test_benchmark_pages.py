@@ -14,7 +14,7 @@ from benchmarks.pages.paired import Difference, decibels, difference, doubt, poi
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_every_page_can_be_written_without_any_result() -> None:
+def test_every_page_can_be_written_without_results() -> None:
     pages = page.render(lambda _: {})
     for path, text in pages.items():
         assert text.startswith("# ") and text.endswith("\n") and "nan" not in text.lower(), path
@@ -25,20 +25,20 @@ def test_every_page_can_be_written_without_any_result() -> None:
     assert named <= scripts | {path.parent.name for path in (ROOT / "benchmarks").glob("*/__main__.py")}
 
 
-def test_no_page_shows_a_number_that_is_none() -> None:
+def test_no_page_shows_none_as_a_number() -> None:
     for path, text in page.render().items():
         cells = {cell.strip() for line in text.splitlines() if line.startswith("|") for cell in line.split("|")}
         assert not cells & {"None", "nan", "True", "False"}, path
 
 
-def test_tables_are_written_in_one_place() -> None:
+def test_only_one_module_writes_tables() -> None:
     writers = [
         path for path in (ROOT / "benchmarks").rglob("*.py") if re.search(r"['\"]\| ?---|--- ?\|", path.read_text())
     ]
     assert [path.name for path in writers] == ["tables.py"]
 
 
-def test_prose_is_wrapped_and_the_rest_stays_as_it_is() -> None:
+def test_only_prose_is_wrapped() -> None:
     code = "```bash\npython -m benchmarks.page\n\nstemclean refine\n```"
     lines = f"- {'a' * 130} b"
     text = page.text_of(["# Title", "\none\ntwo " + "three " * 30, tables.table(["a"], [["b " * 80]]), code, lines])
@@ -49,7 +49,7 @@ def test_prose_is_wrapped_and_the_rest_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("phrase", ["`refine --self -o x`", "[a link of words](page.md)", "+0.44 ± 0.09 dB", "90 %"])
-def test_no_line_ends_within_code_links_and_numbers(phrase: str) -> None:
+def test_wrapping_keeps_code_links_and_numbers_whole(phrase: str) -> None:
     for before in range(95, 120):
         text = page.text_of([f"{'x' * before} {phrase} and more words after it"])
         assert phrase in text
@@ -97,5 +97,5 @@ def test_differences_are_paired_by_seed() -> None:
         ([0.02], "+2.0 points", " (one seed)"),
     ],
 )
-def test_a_difference_is_doubted_if_its_interval_holds_zero(values: list[float], shown: str, remark: str) -> None:
+def test_a_difference_is_uncertain_if_its_interval_contains_zero(values: list[float], shown: str, remark: str) -> None:
     assert (points(Difference(values)), doubt(Difference(values))) == (shown, remark)

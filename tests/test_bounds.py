@@ -32,7 +32,7 @@ def put(path: Path, tensors: dict[str, torch.Tensor], **changes: Any) -> Path:
     return path
 
 
-def test_what_is_right_is_loaded(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
+def test_valid_weights_are_loaded(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
     loaded = weights.load(put(tmp_path / "w.safetensors", tensors), kind="pitch")
     assert all(torch.equal(tensor, tensors[key]) for key, tensor in loaded.model.state_dict().items())
 
@@ -65,7 +65,7 @@ def test_a_backbone_is_a_name_of_the_family(backbone: object) -> None:
         ("pitch", "rmvpe", {"hidden": {"a": 1}}, r"options\.hidden is "),
     ],
 )
-def test_options_are_bounded_before_memory_is_taken(
+def test_options_are_checked_before_memory_is_allocated(
     kind: str, name: str, options: dict[str, Any], message: str
 ) -> None:
     spec = SPEC if kind == "pitch" else ModelSpec(44100, 2, ("bass", "drums"), 131072)
@@ -80,7 +80,9 @@ def test_options_are_bounded_before_memory_is_taken(
         {"labels": []}, {"labels": ["a", "a"]}, {"labels": [1]}, {"labels": None}, {"labels": "vocals"},
     ],
 )  # fmt: skip
-def test_so_is_the_specification(tmp_path: Path, tensors: dict[str, torch.Tensor], change: dict[str, Any]) -> None:
+def test_the_specification_is_checked_before_memory_is_allocated(
+    tmp_path: Path, tensors: dict[str, torch.Tensor], change: dict[str, Any]
+) -> None:
     path = put(tmp_path / "w.safetensors", tensors, spec={**SPEC.to_dict(), **change})
     with pytest.raises(WeightsError, match=rf"its card is invalid: spec\.{next(iter(change))} is "):
         weights.load(path, kind="pitch")
@@ -104,19 +106,19 @@ class TestTensors:
         with pytest.raises(WeightsError, match=r"classes\.bias holds NaN or infinite values"):
             weights.load(put(tmp_path / "w.safetensors", broken), kind="pitch")
 
-    def test_none_is_missing_and_none_too_many(self, tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    def test_missing_and_extra_tensors_are_refused(self, tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
         fewer = {key: tensor for key, tensor in tensors.items() if key != "classes.bias"}
         with pytest.raises(WeightsError, match=r"classes\.bias is missing"):
             weights.load(put(tmp_path / "w.safetensors", fewer), kind="pitch")
         with pytest.raises(WeightsError, match="the card's model has no more"):
             weights.load(put(tmp_path / "w.safetensors", {**tensors, "more": torch.zeros(1)}), kind="pitch")
 
-    def test_a_large_model_of_a_small_file_is_refused(self, tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    def test_a_large_model_in_a_small_file_is_refused(self, tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
         path = put(tmp_path / "w.safetensors", tensors, options={"hop": 160, "capacity": 64})  # 89 M parameters
         with pytest.raises(WeightsError, match="the card's model has"):
             weights.load(path, kind="pitch")
 
-    def test_a_header_without_end_is_refused(self, tmp_path: Path) -> None:
+    def test_an_oversized_header_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "w.safetensors"
         with path.open("wb") as file:
             file.write((bounds.LARGEST_MODEL).to_bytes(8, "little"))
@@ -128,7 +130,7 @@ class TestTensors:
         tracemalloc.stop()
 
 
-def test_a_model_of_too_many_tensors_is_not_built_to_its_end() -> None:
+def test_building_stops_at_too_many_tensors() -> None:
     """256 classes of some 60 bands each would be 61 000 tensors, and take minutes to be counted."""
     spec = ModelSpec(44100, 2, tuple(f"class {number}" for number in range(256)), 131072)
     with pytest.raises(ConfigError, match=r"would have .* parameters or more, in 8,193 tensors"):
@@ -139,7 +141,7 @@ def test_a_model_of_too_many_tensors_is_not_built_to_its_end() -> None:
     ("name", "options"),
     [("rmvpe", {"n_fft": 32_768, "n_mels": 512}), ("harmof0", {"n_fft": 32_768, "harmonics": 64})],
 )
-def test_filters_at_the_ends_of_the_bounds_take_little(name: str, options: dict[str, int]) -> None:
+def test_filters_at_the_bounds_need_little_memory(name: str, options: dict[str, int]) -> None:
     """47 MB at most come back; in double precision and all rows at once it took 380."""
     tracemalloc.start()
     with torch.device("meta"):
@@ -157,7 +159,9 @@ def test_filters_at_the_ends_of_the_bounds_take_little(name: str, options: dict[
         ("pitch", "crepe", 1 << 20, {"hop": 2}),
     ],
 )
-def test_so_are_the_frames_of_a_segment(kind: str, name: str, segment: int, options: dict[str, Any]) -> None:
+def test_the_number_of_frames_per_segment_is_bounded(
+    kind: str, name: str, segment: int, options: dict[str, Any]
+) -> None:
     """Each setting is within its bounds, and together they would take terabytes when the model is used."""
     spec = ModelSpec(16000, 1 if kind == "pitch" else 2, ("vocals",), segment)
     with pytest.raises(ConfigError, match=rf"options\.hop\w* is \d+: a segment of {segment} samples would be"):
@@ -176,9 +180,7 @@ def test_so_are_the_frames_of_a_segment(kind: str, name: str, segment: int, opti
         ("unet", {"time_levels": "x"}, "time_levels"),
     ],
 )
-def test_options_are_of_the_types_that_the_architecture_declares(
-    name: str, options: dict[str, Any], message: str
-) -> None:
+def test_options_have_the_declared_types(name: str, options: dict[str, Any], message: str) -> None:
     """Else the model is built, and fails with an error of another library when it hears something."""
     spec = ModelSpec(16000, 2, ("vocals", "drums"), 16000)
     with pytest.raises(ConfigError, match=rf"^options\.{message}|cannot be built"):

@@ -34,7 +34,7 @@ class Timid(nn.Module):
         return torch.where(outputs > 0, -2.0, -30.0)  # knows what sounds, and nothing of how loud
 
 
-def test_a_timid_model_comes_out_confident():
+def test_calibration_makes_a_timid_model_confident():
     time = np.arange(RATE * 8) / RATE
     sounds = [np.sin(2 * np.pi * hz * time) * 0.3 for hz in TONES.values()]
     audio = np.concatenate([np.stack([sound, sound], 1) for sound in sounds]) * FULL_SCALE
@@ -50,7 +50,7 @@ def test_a_timid_model_comes_out_confident():
     assert np.array_equal(again.slope, fitted.slope)
 
 
-def test_bleed_is_of_the_own_song_half_of_the_time_and_of_the_classes_asked_for():
+def test_half_of_the_bleed_comes_from_the_same_song():
     """Songs of a low and a high tone and a third class, which is not asked for; what is silent does not bleed."""
     rng = np.random.default_rng(1)
     stems = [

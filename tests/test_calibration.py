@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 from stemclean.models.calibration import Calibration, fit, pool
 
 
-def test_fitted_scores_mean_what_they_say():
+def test_fitted_scores_are_calibrated():
     rng = np.random.default_rng(0)
     truth_probability = expit(rng.normal(0, 3, (20000, 1)))
     truth = rng.random((20000, 1)) < truth_probability
@@ -29,7 +29,7 @@ def test_separable_scores_stay_finite():
     assert calibration.of_windows(np.array([[0.1], [0.9]])).round()[:, 0].tolist() == [0, 1]
 
 
-def test_what_sounds_now_and_then_is_heard_by_the_highest_quarter():
+def test_occasional_sound_is_detected_by_the_highest_quarter():
     """A class in one window of five has a low mean; the fitted map learns to listen to the highest windows instead."""
     rng = np.random.default_rng(0)
     truth = rng.random((400, 1)) < 0.5
@@ -40,14 +40,14 @@ def test_what_sounds_now_and_then_is_heard_by_the_highest_quarter():
     assert np.mean((calibration(pooled) > 0.5) == truth) > 0.95
 
 
-def test_pooling_knows_weights_and_silence():
+def test_pooling_respects_weights_and_silence():
     windows = np.array([[0.0, 1.0], [0.4, 0.5], [1.0, 0.2], [0.9, 0.9]])
     mean, high = pool(windows, np.array([1.0, 1.0, 2.0, 0.0]))
     assert np.allclose(mean, [0.6, 0.475]) and np.allclose(high, [1.0, 1.0])
     assert not pool(windows, np.zeros(4)).any()
 
 
-def test_card_round_trip_and_identity():
+def test_calibration_round_trips_through_a_card():
     calibration = Calibration(np.array([2.0, 1.0]), np.array([0.0, 0.3]), np.array([0.5, 0.0]))
     card = {"spec": {"labels": ["a", "b"]}, "calibration": calibration.to_card(["a", "b"])}
     scores = np.array([[0.3, 0.7], [0.4, 0.9]])

@@ -28,13 +28,13 @@ def bundled(request: pytest.FixtureRequest) -> dict[str, Any]:
     return weights.read_card(weights.resolve(f"bundled:{request.param}")[0])
 
 
-def test_the_bundled_cards_pass_and_are_not_changed(bundled: dict[str, Any]) -> None:
+def test_bundled_cards_are_valid_and_unchanged(bundled: dict[str, Any]) -> None:
     before = copy.deepcopy(bundled)
     assert cards.checked(bundled, "x") is bundled
     assert bundled == before
 
 
-def test_a_card_may_say_little_and_more_than_is_read() -> None:
+def test_a_card_may_be_minimal_or_have_extra_keys() -> None:
     card = {"format": cards.FORMAT, "kind": "pitch", **PART, "mood": [float("nan")], "init": {"uri": "a", "b": 1}}
     assert cards.checked(card, "x") is card
     assert threshold_of(card) == chance_of_card(card) == 0.5
@@ -75,7 +75,7 @@ WRONG: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in WRONG.items() for value in values])
-def test_a_key_that_cannot_be_meant_is_refused_by_name(key: str, value: object) -> None:
+def test_an_invalid_key_is_refused_by_name(key: str, value: object) -> None:
     card: dict[str, Any] = {"format": cards.FORMAT, "kind": "classifiers", **copy.deepcopy(PART)}
     *above, last = key.split(".")
     inner = card
@@ -105,7 +105,7 @@ def test_a_cascade_has_two_parts(change: dict[str, Any], message: str) -> None:
         cards.checked({**card, "options": {**card["options"], **change}}, "x")
 
 
-def test_what_passes_can_be_used(bundled: dict[str, Any]) -> None:
+def test_valid_cards_can_be_used_by_every_reader(bundled: dict[str, Any]) -> None:
     """Everything that reads a card, at the ends of the ranges."""
     at_its_ends = {
         **bundled, "calibration": {"vocals": {"slope": 0, "high_slope": 1e6, "intercept": -1e6}},
@@ -125,7 +125,7 @@ def test_what_passes_can_be_used(bundled: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("sha256", ["0" * 63, "G" * 64, 7, None, ["0" * 64], "0" * 64 + "\n"])
-def test_a_checksum_beside_the_file_is_one(tmp_path: Path, sha256: object) -> None:
+def test_the_checksum_in_the_card_must_be_valid(tmp_path: Path, sha256: object) -> None:
     path = tmp_path / "mine.safetensors"
     path.write_bytes(weights.resolve(weights.DEFAULT_CLASSIFIER)[0].read_bytes())
     path.with_suffix(".json").write_text(json.dumps({"format": cards.FORMAT, "sha256": sha256}))
@@ -133,7 +133,7 @@ def test_a_checksum_beside_the_file_is_one(tmp_path: Path, sha256: object) -> No
         weights.load(path)
 
 
-def test_a_damaged_card_beside_the_file_is_refused_and_anothers_is_not(tmp_path: Path) -> None:
+def test_a_damaged_card_is_refused_but_a_foreign_file_is_not(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     path.write_bytes(weights.resolve(weights.DEFAULT_CLASSIFIER)[0].read_bytes())
     path.with_suffix(".json").write_text('{"format": "stemclean.weights/1", "sha256": "12')
@@ -147,7 +147,7 @@ def test_a_damaged_card_beside_the_file_is_refused_and_anothers_is_not(tmp_path:
     weights.load(path)
 
 
-def test_what_is_pushed_has_a_card_that_can_be_meant(tmp_path: Path) -> None:
+def test_only_valid_cards_are_pushed(tmp_path: Path) -> None:
     """The card beside the file may say more; it is checked before anything is sent."""
     path = tmp_path / "mine.safetensors"
     path.write_bytes(weights.resolve(weights.DEFAULT_CLASSIFIER)[0].read_bytes())

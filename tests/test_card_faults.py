@@ -59,7 +59,7 @@ def faulty(number: int, whole: tuple[dict[str, Any], dict[str, Any], bytes]) -> 
     return data if rng.random() < 0.95 else text_damaged(rng, data)[0]
 
 
-def test_nothing_in_a_card_or_header_ends_in_another_error(
+def test_bad_cards_and_headers_raise_only_weight_errors(
     tmp_path: Path, whole: tuple[dict[str, Any], dict[str, Any], bytes]
 ) -> None:
     path = tmp_path / "pitch.safetensors"
@@ -76,7 +76,7 @@ def test_nothing_in_a_card_or_header_ends_in_another_error(
     assert min(ends.values()) > FAULTS / 10
 
 
-def test_a_command_says_which_weights_and_what_in_them(tmp_path: Path) -> None:
+def test_a_command_names_the_weights_and_the_key(tmp_path: Path) -> None:
     """Two lines on stderr, and 2."""
     path, _ = weights.resolve("bundled:atto.v4")
     data = path.read_bytes()

@@ -30,7 +30,7 @@ def parts_of(model, separator, tracker):
 
 @pytest.mark.parametrize("tracker", pitch_models.TRACKERS)
 @pytest.mark.parametrize("separator", SEPARATORS)
-def test_every_pair_learns_in_one_step_from_the_pitch_alone(separator, tracker):
+def test_every_pair_gets_gradients_from_the_pitch_loss(separator, tracker):
     """Stereo at 11 025 Hz before mono at 8 kHz: every weight of both has a gradient, and the step changes it."""
     model = pitch_models.cascade(separator, tracker, sample_rate=11025, segment=4410).train()
     mixture = sound(time=4410)
@@ -52,7 +52,7 @@ def test_every_pair_learns_in_one_step_from_the_pitch_alone(separator, tracker):
     assert sum(moved) >= 0.4 * len(moved)
 
 
-def test_rates_and_channels_are_bridged():
+def test_sample_rates_and_channels_are_converted():
     """What the tracker hears is the mean of the voice's channels at its own rate."""
     model = pitch_models.cascade("xumx", "rmvpe", sample_rate=16000, segment=8000).eval()
     tracker_inputs = []
@@ -88,14 +88,14 @@ class TestWeights:
         }
         return model, weights.save(tmp_path / "cascade.safetensors", model, card, dtype=torch.float32)
 
-    def test_it_survives_the_disk(self, saved):
+    def test_cascade_weights_round_trip(self, saved):
         model, path = saved
         loaded = weights.load(path, kind="cascades").model
         with torch.inference_mode():
             for first, second in zip(loaded(sound()), model(sound()), strict=True):
                 torch.testing.assert_close(first, second, rtol=0, atol=0)  # float32: bit by bit
 
-    def test_its_parts_can_be_had_alone(self, saved):
+    def test_cascade_parts_load_separately(self, saved):
         model, path = saved
         separator, tracker = (weights.load(path, kind=kind) for kind in ("separators", "pitch"))
         with torch.inference_mode():
@@ -105,7 +105,7 @@ class TestWeights:
         assert tracker.card["spec"]["labels"] == ["vocals"] and tracker.card["kind"] == "pitch"
         assert separator.sha256 == tracker.sha256
 
-    def test_a_part_is_no_cascade(self, saved, tmp_path):
+    def test_a_part_does_not_load_as_a_cascade(self, saved, tmp_path):
         tracker = pitch_models.tracker("rmvpe")
         card = {"kind": "pitch", "architecture": "rmvpe", "spec": tracker.spec.to_dict()}
         card["options"] = pitch_models.TINY_TRACKERS["rmvpe"]

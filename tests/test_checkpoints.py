@@ -143,7 +143,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_the_one_before_is_gone_on_from(
+def test_the_previous_checkpoint_is_resumed(
     damage: Callable[[Path], None], songs: Path, tmp_path: Path, broken_off: Any, undisturbed: Any, capsys: Any
 ) -> None:
     last = broken_off("separators")
@@ -159,7 +159,7 @@ def test_the_one_before_is_gone_on_from(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_where_both_are_damaged_it_begins_anew(
+def test_training_starts_again_if_both_checkpoints_are_damaged(
     kind: str, songs: Path, tmp_path: Path, broken_off: Any, undisturbed: Any, capsys: Any
 ) -> None:
     for path, damage in zip(checkpoints.newest_first(broken_off(kind)), (cut, emptied), strict=True):
@@ -173,7 +173,7 @@ def test_where_both_are_damaged_it_begins_anew(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_whole_ones_are_gone_on_from_without_a_word(
+def test_intact_checkpoints_resume_without_a_warning(
     kind: str, songs: Path, tmp_path: Path, broken_off: Any, undisturbed: Any, capsys: Any
 ) -> None:
     """The last one, or where it is gone, as between two renamings, the one before."""
@@ -186,7 +186,7 @@ def test_whole_ones_are_gone_on_from_without_a_word(
     assert files(tmp_path) == undisturbed(kind)
 
 
-def test_another_runs_is_not_gone_on_from(
+def test_a_checkpoint_of_another_run_is_not_resumed(
     songs: Path, tmp_path: Path, broken_off: Any, undisturbed: Any, capsys: Any
 ) -> None:
     """Its shapes fit, and its checksum is right."""
@@ -201,7 +201,7 @@ def test_another_runs_is_not_gone_on_from(
     assert files(tmp_path) == undisturbed("separators")
 
 
-def test_what_another_version_wrote_leaves_no_trace(
+def test_a_checkpoint_of_another_version_leaves_the_model_unchanged(
     songs: Path, tmp_path: Path, broken_off: Any, undisturbed: Any, capsys: Any
 ) -> None:
     """A state that is half loaded when it turns out not to fit."""
@@ -218,7 +218,7 @@ def test_what_another_version_wrote_leaves_no_trace(
     assert files(tmp_path) == undisturbed("cascades")
 
 
-def test_one_that_cannot_be_set_aside_is_named(songs: Path, tmp_path: Path, broken_off: Any) -> None:
+def test_a_checkpoint_that_cannot_be_renamed_is_reported(songs: Path, tmp_path: Path, broken_off: Any) -> None:
     last = broken_off("separators")
     emptied(last)
     (last.with_name(f"{last.name}.damaged") / "folder").mkdir(parents=True)
@@ -227,7 +227,7 @@ def test_one_that_cannot_be_set_aside_is_named(songs: Path, tmp_path: Path, brok
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_that_was_killed_while_it_finished_is_finished(
+def test_a_run_killed_while_finishing_is_completed(
     kind: str, songs: Path, tmp_path: Path, undisturbed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its weights are written, the card beside them is not, and its checkpoint lies there still."""

@@ -33,7 +33,7 @@ def stem(identity: str, *issues: Issue, **changes: object) -> Stem:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_is_a_check(name: str) -> None:
+def test_each_file_defines_one_check(name: str) -> None:
     check = checks.base.checks()[name]
     assert isinstance(check, HeaderCheck | SoundCheck | DatasetCheck)
     assert check.codes and all(isinstance(code, Code) for code in check.codes)
@@ -46,7 +46,7 @@ def test_a_file_is_a_check(name: str) -> None:
         pytest.fail(f"{issue} is found where nothing is wrong")
 
 
-def test_no_two_checks_have_a_code_in_common() -> None:
+def test_check_codes_are_unique() -> None:
     names = [code.name for check in checks.base.checks().values() for code in check.codes]
     names += [code.name for code in checks.REMARKS]
     assert len(names) == len(set(names))
@@ -54,7 +54,7 @@ def test_no_two_checks_have_a_code_in_common() -> None:
     assert all(code.meaning and code.meaning[-1] != "." for code in checks.codes().values())
 
 
-def test_a_fault_of_the_channels_scores_by_the_time_that_it_takes() -> None:
+def test_channel_faults_score_by_their_duration() -> None:
     sound = np.random.default_rng(0).normal(0, 0.1, (1, 10 * RATE)).astype(np.float32)
     both = np.repeat(sound, 2, axis=0)
     both[1, : 4 * RATE] = 0
@@ -83,7 +83,7 @@ def test_issues_are_counted_severest_first() -> None:
     assert rows[1]["meaning"] == side.meaning and rows[2]["meaning"] == SkipReason.F0_UNREADABLE.meaning
 
 
-def test_refine_shows_them(tmp_path: Path) -> None:
+def test_refine_shows_issues(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for song, name in (("one", "drums"), ("one", "bass"), ("two", "drums")):
         path = tmp_path / "data" / song / f"{name}.wav"

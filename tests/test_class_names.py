@@ -24,7 +24,7 @@ WRONG = (
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_names_as_people_give_them_pass(name: str, tmp_path: Path) -> None:
+def test_ordinary_class_names_are_accepted(name: str, tmp_path: Path) -> None:
     assert class_names.checked(name) == name
     (tmp_path / f"{name}.flac").touch()
     assert [path.stem for path in tmp_path.iterdir()] == [name]
@@ -34,7 +34,7 @@ def test_names_as_people_give_them_pass(name: str, tmp_path: Path) -> None:
 class TestRefused:
     """In a flag, a manifest, a card."""
 
-    def test_as_a_class_that_is_asked_for(self, name: str, tmp_path: Path) -> None:
+    def test_invalid_class_option(self, name: str, tmp_path: Path) -> None:
         for profile in (scanned_for, known_as):
             with pytest.raises(ConfigError, match="cannot be the name of a class: it ") as caught:
                 profile(["vocals", name])
@@ -42,14 +42,14 @@ class TestRefused:
         with pytest.raises(ConfigError, match="cannot be the name of a class"):
             train_separator(tmp_path, tmp_path / "w.safetensors", labels=["vocals", name])
 
-    def test_in_a_manifest(self, name: str, tmp_path: Path) -> None:
+    def test_invalid_class_in_a_manifest(self, name: str, tmp_path: Path) -> None:
         path = tmp_path / "m.json"
         document = {"schema": manifest.SCHEMA, "created": {"by": "", "command": ""}, "labels": ["vocals", name]}
         path.write_text(json.dumps(document))
         with pytest.raises(ManifestError, match=r"labels\[1\]|lone surrogate"):
             manifest.read(path)
 
-    def test_in_a_card(self, name: str, tmp_path: Path) -> None:
+    def test_invalid_class_in_a_card(self, name: str, tmp_path: Path) -> None:
         """``separate`` writes each class to a file of its name."""
         spec = {**ModelSpec(16000, 1, ("vocals",), 16000).to_dict(), "labels": [name]}
         options = {"hop": 160, "capacity": 1}
@@ -59,7 +59,7 @@ class TestRefused:
         with pytest.raises(WeightsError, match=r"its card is invalid: spec\.labels: .* the name of a class"):
             weights.load(path, kind="pitch")
 
-    def test_in_a_recipe_or_by_hand(self, name: str) -> None:
+    def test_invalid_class_in_a_recipe_or_an_argument(self, name: str) -> None:
         with pytest.raises(ConfigError, match=r"spec\.labels: "):
             registry.build("pitch", "crepe", ModelSpec(16000, 1, (name,), 16000), {"hop": 160, "capacity": 1})
 

@@ -130,7 +130,7 @@ class TestHelp:
         result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert result.stdout.split("] ") == [f"[{', '.join(['0'] * (len(names) + 1))}", "[]\n"]
 
-    def test_help_comes_in_a_blink(self) -> None:
+    def test_help_is_fast(self) -> None:
         # Processor time of the quickest of three: wall time is that of whatever else the machine does.
         program = (
             "import resource, subprocess, sys; subprocess.run([sys.executable, '-m', 'stemclean', '--help'],"
@@ -144,7 +144,7 @@ class TestHelp:
         assert min(float(process.stdout) for process in runs) < 0.4
 
     @pytest.mark.parametrize("words", commands(), ids=" ".join)
-    def test_ends_with_an_example_that_parses(self, words: tuple[str, ...]) -> None:
+    def test_help_ends_with_a_valid_example(self, words: tuple[str, ...]) -> None:
         lines = run(f"{' '.join(words)} --help").stdout.rstrip().splitlines()
         program, *example = shlex.split(lines[-1])
         assert lines[-2].strip() == "Example:"
@@ -153,11 +153,11 @@ class TestHelp:
         assert context.params  # parsed: every option and argument is known and complete
 
     @pytest.mark.parametrize("words", commands(), ids=" ".join)
-    def test_every_option_says_what_it_does(self, words: tuple[str, ...]) -> None:
+    def test_every_option_has_help(self, words: tuple[str, ...]) -> None:
         assert [option.name for option in commands()[words].params if not option.help] == []
 
     @pytest.mark.parametrize("words", commands(), ids=" ".join)
-    def test_every_command_can_be_quiet_and_speak_json(self, words: tuple[str, ...]) -> None:
+    def test_every_command_has_quiet_and_json(self, words: tuple[str, ...]) -> None:
         options = {name for option in commands()[words].params for name in option.opts}
         assert {"--json", "--quiet", "-q"} <= options
 
@@ -165,7 +165,7 @@ class TestHelp:
     def test_every_object_is_documented(self, words: tuple[str, ...]) -> None:
         assert json_page.rows(" ".join(words))
 
-    def test_nothing_typed_is_help(self) -> None:
+    def test_no_arguments_show_help(self) -> None:
         assert run("").stdout == run("--help").stdout
 
     def test_version(self) -> None:
@@ -173,7 +173,7 @@ class TestHelp:
 
 
 class TestExitCodes:
-    def test_done(self, refining: Callable[..., Mock]) -> None:
+    def test_success_exits_with_0(self, refining: Callable[..., Mock]) -> None:
         refining(judged())
         assert run("refine stems").exit_code == 0
 
@@ -191,7 +191,7 @@ class TestExitCodes:
             ("drop,mixed", [2], 1),
         ],
     )
-    def test_findings_count_where_they_are_asked_for(
+    def test_findings_change_the_exit_code_only_on_request(
         self, refining: Callable[..., Mock], kinds: str, left: list[int], code: int
     ) -> None:
         refining(judged(stems=[judged().stems[index] for index in left]))
@@ -203,7 +203,7 @@ class TestExitCodes:
         result = run("refine stems --fail-on any")
         assert result.exit_code == 1 and "song/bass.wav: truncated" in result.stderr
 
-    def test_our_errors_say_what_where_and_what_next(self, refining: Callable[..., Mock]) -> None:
+    def test_errors_name_the_cause_the_place_and_the_next_step(self, refining: Callable[..., Mock]) -> None:
         refining(ConfigError('no weights named "x"', "known: atto\nor: --weights hub:ORG/REPO"))
         result = run("refine stems --weights bundled:x")
         assert (result.exit_code, result.stdout) == (2, "")
@@ -222,7 +222,7 @@ class TestExitCodes:
             ("trim a b --first-db loud", "Invalid value for '--first-db': must be a number"),
         ],
     )
-    def test_usage(self, command: str, message: str) -> None:
+    def test_usage_errors_exit_with_2(self, command: str, message: str) -> None:
         result = run(command)
         assert (result.exit_code, result.stdout) == (2, "")
         assert result.stderr.startswith("error: ")
@@ -260,7 +260,7 @@ class TestExitCodes:
         assert lines[-2] == f"  {_shared.ROWS - 1}.wav: empty"
         assert len(json.loads(run("refine stems --json -q").stdout)["failures"]) == _shared.ROWS + 7
 
-    def test_what_an_earlier_run_passed_over_is_no_failure_of_this_one(self, refining: Callable[..., Mock]) -> None:
+    def test_skips_of_an_earlier_run_are_not_failures(self, refining: Callable[..., Mock]) -> None:
         skipped = [
             Skip(path="song/a.wav", reason="truncated", by="trim"),
             Skip(path="song/mixture.wav", reason="mixture", by="trim"),
@@ -274,16 +274,16 @@ class TestExitCodes:
         assert [failure["path"] for failure in json.loads(result.stdout)["failures"]] == ["song/b.wav"]
         assert result.exit_code == 3
 
-    def test_a_mixture_is_no_failure(self, refining: Callable[..., Mock]) -> None:
+    def test_skipped_mixtures_are_not_failures(self, refining: Callable[..., Mock]) -> None:
         refining(judged(skipped=[Skip(path="song/mixture.wav", reason="mixture")]))
         assert run("refine stems").exit_code == 0
 
-    def test_interrupted(self, refining: Callable[..., Mock]) -> None:
+    def test_interrupt_exits_with_130(self, refining: Callable[..., Mock]) -> None:
         refining(KeyboardInterrupt())
         result = run("refine stems")
         assert (result.exit_code, result.stderr.splitlines()[0]) == (130, "error: interrupted")
 
-    def test_a_bug_is_short_unless_asked(self, refining: Callable[..., Mock]) -> None:
+    def test_a_bug_shows_no_traceback_by_default(self, refining: Callable[..., Mock]) -> None:
         refining(ZeroDivisionError("oh"))
         result = run("refine stems")
         assert (result.exit_code, result.stdout) == (70, "")
@@ -295,7 +295,7 @@ class TestExitCodes:
 
 
 class TestRefine:
-    def test_what_is_wrong_stands_first_and_silence_last(self, refining: Callable[..., Mock]) -> None:
+    def test_problems_come_first_and_silence_last(self, refining: Callable[..., Mock]) -> None:
         refining(judged())
         lines = [" ".join(line.split()) for line in run("refine stems").stdout.splitlines()]
         assert lines[0] == "What is wrong, worst first"
@@ -308,13 +308,13 @@ class TestRefine:
         assert "5 stems: 2 keep, 1 relabel, 1 mixed, 1 drop" in lines
         assert {"vocals 3:00 1:00", "drums 2:00 1:02:00"} <= set(lines)
 
-    def test_nothing_wrong_shows_no_empty_table(self, refining: Callable[..., Mock]) -> None:
+    def test_a_clean_dataset_shows_no_empty_table(self, refining: Callable[..., Mock]) -> None:
         refining(clean())
         result = run("refine stems")
         assert "What is wrong" not in result.stdout
         assert "every stem holds what it claims" in result.stderr
 
-    def test_tells_the_next_command(self, refining: Callable[..., Mock]) -> None:
+    def test_output_names_the_next_command(self, refining: Callable[..., Mock]) -> None:
         refining(judged())
         assert run("refine stems -o out.json").stderr.splitlines() == [
             "wrote out.json",
@@ -323,7 +323,7 @@ class TestRefine:
         ]
         assert run("refine stems -q").stderr == ""
 
-    def test_no_line_of_a_pipe_is_cut(self, refining: Callable[..., Mock]) -> None:
+    def test_piped_lines_are_not_truncated(self, refining: Callable[..., Mock]) -> None:
         long = judged().stems[1].model_copy(update={"id": "x" * 300})
         refining(judged(stems=[long]))
         assert "x" * 300 in run("refine stems").stdout
@@ -334,7 +334,7 @@ class TestRefine:
         assert "and 5 more in out.json" in run("refine stems -o out.json").stdout
         assert len(json.loads(run("refine stems --json").stdout)["findings"]) == _refined.ROWS + 5
 
-    def test_json(self, refining: Callable[..., Mock]) -> None:
+    def test_json_output(self, refining: Callable[..., Mock]) -> None:
         refining(judged(skipped=[Skip(path="a.wav", reason="empty"), Skip(path="mix.wav", reason="mixture")]))
         result = run("refine stems --json")
         report = json.loads(result.stdout)
@@ -356,12 +356,12 @@ class TestRefine:
         assert (config.threshold, config.claimed_threshold, config.plain_windows) == (0.8, 0.8, True)
         assert verb.call_args.kwargs == {"weights_uri": "file:w", "running": Running(workers=3, quiet=True)}
 
-    def test_without_weights_the_verb_chooses(self, refining: Callable[..., Mock]) -> None:
+    def test_without_weights_the_default_is_used(self, refining: Callable[..., Mock]) -> None:
         verb = refining(judged())
         run("refine stems")
         assert "weights_uri" not in verb.call_args.kwargs
 
-    def test_by_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_self_passes_rounds_and_recipe(self, monkeypatch: pytest.MonkeyPatch) -> None:
         verb = create_autospec(refine.refine_self, return_value=judged())
         monkeypatch.setattr(refine, "refine_self", verb)
         assert run("refine stems --self --rounds 3 --recipe mine.toml --workdir w").exit_code == 0
@@ -386,7 +386,7 @@ class TestExport:
         monkeypatch.setattr(export, "export", verb)
         return verb
 
-    def test_hours_and_what_next(self, exporting: Mock) -> None:
+    def test_export_shows_hours_and_the_next_command(self, exporting: Mock) -> None:
         result = run("export refined.json --to zfturbo set")
         lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
         assert {"vocals 1:30:00 15:00 several classes 15:00", "drums 2:00:00 0:00"} <= lines
@@ -395,13 +395,13 @@ class TestExport:
             "in the trainer: --dataset_type 3",
         ]
 
-    def test_what_refining_won_has_a_column(self, exporting: Mock) -> None:
+    def test_recovered_hours_have_a_column(self, exporting: Mock) -> None:
         classes = {**exporting.return_value.classes, "bass": ClassHours(1.0, 0.0, {}, {"drums": 0.5})}
         exporting.return_value = dataclasses.replace(exporting.return_value, classes=classes)
         lines = {" ".join(line.split()) for line in run("export refined.json --to zfturbo set").stdout.splitlines()}
         assert {"class kept of other claims lost why lost", "bass 1:00:00 drums 30:00 0:00"} <= lines
 
-    def test_labels_that_nobody_judged_are_told_of(self, exporting: Mock) -> None:
+    def test_unjudged_labels_are_reported(self, exporting: Mock) -> None:
         exporting.return_value = dataclasses.replace(exporting.return_value, unjudged=7)
         result = run("export 'my stems' --to zfturbo set")
         assert result.exit_code == 0
@@ -413,7 +413,7 @@ class TestExport:
         assert run("export my_stems --to zfturbo set").stderr.startswith("2 of 7 stems were not judged: ")
         assert json.loads(run("export my_stems --to zfturbo set --json -q").stdout)["unjudged"] == 2
 
-    def test_what_was_passed_over_is_counted_and_what_failed_is_listed(self, exporting: Mock) -> None:
+    def test_skipped_stems_are_counted_and_failures_listed(self, exporting: Mock) -> None:
         skipped = [
             Skip(path="song/mixture.wav", reason="mixture"),
             Skip(path="song/a.wav", reason="empty", by="refine"),
@@ -484,7 +484,7 @@ class TestTrainClassifier:
             "running": Running(workers=1, resume=False),
         }
 
-    def test_tells_how_good_and_what_next(self, training: Mock) -> None:
+    def test_training_shows_scores_and_the_next_command(self, training: Mock) -> None:
         result = run("train-classifier stems -o w.safetensors")
         lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
         assert {"score 0.912", "hours of sound vocals 0.50, drums 1.25"} <= lines
@@ -510,7 +510,7 @@ class TestTrainClassifier:
 
 
 class TestEval:
-    def test_labels_of_manifests_on_disk(self, tmp_path: Path) -> None:
+    def test_manifests_on_disk_are_compared(self, tmp_path: Path) -> None:
         stems = judged().stems
         truth = [s.model_copy(update={"labels": s.claimed, "verdict": None, "scores": {}}) for s in stems]
         truth[1] = truth[1].model_copy(update={"labels": ["drums"], "extra": {"fault": "swapped"}})

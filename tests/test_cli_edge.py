@@ -41,12 +41,12 @@ def closed() -> int:
 
 class TestClosedPipes:
     @pytest.mark.parametrize("words", ["--help", "--version", "trim --help"])
-    def test_help_ends_like_any_program(self, closed: int, words: str) -> None:
+    def test_help_into_a_closed_pipe_exits_quietly(self, closed: int, words: str) -> None:
         result = subprocess.run([*OURS, *words.split()], stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
         assert (result.returncode, result.stderr) == (_shared.CLOSED_PIPE, "")
 
     @pytest.mark.parametrize("options", [[], ["--json"]])
-    def test_so_does_a_run_whose_work_is_done(
+    def test_a_finished_run_into_a_closed_pipe_exits_quietly(
         self, closed: int, tmp_path: Path, one_song: Path, options: list[str]
     ) -> None:
         command = [*OURS, "trim", str(one_song), str(tmp_path / "out"), *options]
@@ -55,11 +55,11 @@ class TestClosedPipes:
         assert (tmp_path / "out" / "manifest.json").is_file()
 
     @pytest.mark.parametrize("words", ["trim nothing out", "nonsense"])
-    def test_nobody_reads_the_errors(self, closed: int, words: str) -> None:
+    def test_a_closed_stderr_does_not_crash(self, closed: int, words: str) -> None:
         result = subprocess.run([*OURS, *words.split()], stdout=subprocess.PIPE, stderr=closed, text=True, check=False)
         assert (result.returncode, result.stdout) == (_shared.CLOSED_PIPE, "")
 
-    def test_a_pipe_that_broke_elsewhere_is_told(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_a_broken_pipe_elsewhere_is_reported(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         program = (
             "import sys; from stemclean import layouts; from stemclean.cli import main\n"
             "def broken(path): raise BrokenPipeError(32, 'Broken pipe')\n"
@@ -86,13 +86,13 @@ class TestCodePages:
             [*OURS, *map(str, words)], capture_output=True, encoding="cp1252", env=environment, check=False
         )
 
-    def test_json_is_json_in_any_of_them(self, tmp_path: Path, song: Path) -> None:
+    def test_json_is_valid_in_any_encoding(self, tmp_path: Path, song: Path) -> None:
         result = self.run("trim", song, tmp_path / "out", "--json")
         assert result.returncode == _shared.FAILED_INPUTS
         assert [failure["path"] for failure in json.loads(result.stdout)["failures"]] == ["歌/drums.wav"]
         assert r"  \u6b4c/drums.wav: not_audio" in result.stderr
 
-    def test_a_table_shows_what_it_can(self, tmp_path: Path, song: Path) -> None:
+    def test_a_table_replaces_unencodable_characters(self, tmp_path: Path, song: Path) -> None:
         result = self.run("trim", song, tmp_path / "歌")
         assert result.returncode == _shared.FAILED_INPUTS
         assert result.stdout.startswith("Trimmed")
@@ -104,7 +104,7 @@ class _Terminal(io.StringIO):
 
 
 class TestWaiting:
-    def test_a_terminal_shows_what_is_waited_for_and_forgets_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_terminal_shows_and_clears_the_loading_message(self, monkeypatch: pytest.MonkeyPatch) -> None:
         terminal = _Terminal()
         monkeypatch.setattr(sys, "stderr", terminal)
         with waiting("reading a {song} …"):
@@ -113,7 +113,7 @@ class TestWaiting:
         assert terminal.getvalue().rsplit("\r", 2)[-2].strip() == ""  # blanks over the line, then back to its start
 
     @pytest.mark.parametrize(("stream", "quiet"), [(_Terminal, True), (io.StringIO, False)])
-    def test_nothing_else_shows_anything(
+    def test_no_loading_message_without_a_terminal(
         self, monkeypatch: pytest.MonkeyPatch, stream: type[io.StringIO], quiet: bool
     ) -> None:
         shown = stream()
@@ -122,7 +122,7 @@ class TestWaiting:
             pass
         assert shown.getvalue() == ""
 
-    def test_a_dataset_that_is_not_there_ends_the_waiting(self, tmp_path: Path) -> None:
+    def test_a_missing_dataset_clears_the_loading_message(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="no such file or folder"), _shared.reading(tmp_path / "nothing"):
             pytest.fail("the verb was imported")
 
@@ -145,7 +145,7 @@ class TestBeforeTorch:
         "train-classifier stems -o w.pt": "w.pt: weights are safetensors files",
     }
 
-    def test_what_can_be_refused_at_once_is(self, tmp_path: Path, one_song: Path) -> None:
+    def test_invalid_arguments_are_refused_before_torch_is_imported(self, tmp_path: Path, one_song: Path) -> None:
         (tmp_path / "empty").mkdir()
         program = (
             "import json, sys; from typer.testing import CliRunner; from stemclean.cli import app\n"
@@ -169,7 +169,7 @@ class TestPaths:
         ]  # fmt: skip
 
     @pytest.mark.parametrize("output", ["refined.json", "results/refined.json", "results/deep/refined.json"])
-    def test_a_stem_can_be_opened_from_here(
+    def test_printed_stem_paths_open_from_the_working_directory(
         self, tmp_path: Path, one_song: Path, monkeypatch: pytest.MonkeyPatch, output: str
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -177,14 +177,16 @@ class TestPaths:
         root = os.path.relpath(one_song, Path(output).parent)
         assert _shared.place(Path(output), root, "song 1/bass.wav") == "stems/song 1/bass.wav"
 
-    def test_the_shorter_way_is_told(self, tmp_path: Path, one_song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_shorter_path_is_printed(self, tmp_path: Path, one_song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "a" / "b" / "c" / "d").mkdir(parents=True)
         monkeypatch.chdir(tmp_path / "a" / "b" / "c" / "d")
         up = "/".join([".."] * 40)  # more than any way down
         shown = _shared.place(Path("refined.json"), f"{up}{one_song}", "song 1/bass.wav")
         assert shown == str(one_song / "song 1" / "bass.wav")
 
-    def test_from_a_linked_folder_too(self, tmp_path: Path, one_song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_paths_from_a_linked_folder_open(
+        self, tmp_path: Path, one_song: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         (tmp_path / "disk" / "results").mkdir(parents=True)
         (tmp_path / "here" / "deep").mkdir(parents=True)
         monkeypatch.chdir(tmp_path / "here")
@@ -200,7 +202,7 @@ SHOWN = r"a\x1b[31mb\n\u202ec\u200bd\x07[bold]e[/bold]"
 class TestHostileNames:
     """A file may be called anything; what is shown of it is text."""
 
-    def test_tables_errors_and_lists_show_it_escaped(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_tables_errors_and_lists_escape_control_characters(self, capsys: pytest.CaptureFixture[str]) -> None:
         shown = _shared.table(f"title {HOSTILE}", f"column {HOSTILE}")
         shown.add_row(f"cell {HOSTILE}")
         _shared.data({}, [shown, "two\nlines"], as_json=False)
@@ -213,17 +215,17 @@ class TestHostileNames:
             assert line in lines
         assert [*lines][-3:] == ["second", "skipped 1 file that could not be used", f"{SHOWN}: empty ({SHOWN})"]
 
-    def test_json_holds_it_as_it_is(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_json_keeps_names_unchanged(self, capsys: pytest.CaptureFixture[str]) -> None:
         _shared.data({"path": HOSTILE}, as_json=True)
         assert json.loads(capsys.readouterr().out) == {"path": HOSTILE}
 
     @pytest.mark.parametrize("name", ["/tmp/歌　1.wav", "Ève – ça.wav", "no\N{NO-BREAK SPACE}break"])
-    def test_letters_and_spaces_of_the_world_stay(self, name: str) -> None:
+    def test_printable_unicode_is_not_escaped(self, name: str) -> None:
         assert visible(name) == name
 
     @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
     @pytest.mark.parametrize("verb", ["trim", "corrupt", "export"])
-    def test_remarks_forge_no_line(self, tmp_path: Path, make_dataset: Callable[..., Path], verb: str) -> None:
+    def test_warnings_cannot_forge_a_line(self, tmp_path: Path, make_dataset: Callable[..., Path], verb: str) -> None:
         """Neither the name of a song nor that of the output."""
         song = tmp_path / "stems" / "song\nerror: forged"
         made = make_dataset(tmp_path / "made", tracks=1, seconds=1.0, labels=["drums"])
@@ -238,7 +240,7 @@ class TestHostileNames:
         assert not any(line.lstrip().startswith("error: forged") for line in result.stderr.splitlines())
         assert r"out\nerror: forged" in result.stderr
 
-    def test_a_run_over_such_files_forges_no_line(self, tmp_path: Path, one_song: Path) -> None:
+    def test_file_names_cannot_forge_a_line(self, tmp_path: Path, one_song: Path) -> None:
         (one_song / "song 1" / "bass\nerror: forged\x1b[2J.wav").write_text("no sound")
         command = [*OURS, "trim", str(one_song), str(tmp_path / "out")]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -258,7 +260,7 @@ class TestStreams:
         return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
 
     @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-", "2>/dev/full"])
-    def test_the_work_is_done_where_nobody_can_be_told(self, tmp_path: Path, one_song: Path, closed: str) -> None:
+    def test_closed_streams_do_not_stop_the_work(self, tmp_path: Path, one_song: Path, closed: str) -> None:
         if "full" in closed and not Path("/dev/full").exists():
             pytest.skip("no /dev/full here")
         result = self.run(f"trim {{stems}} {{out}} {closed}", stems=one_song, out=tmp_path / "out")
@@ -270,7 +272,7 @@ class TestStreams:
         result = self.run("trim {stems} {out} --json > /dev/full", stems=one_song, out=tmp_path / "out")
         assert (result.returncode, result.stderr.splitlines()[0]) == (2, "error: stdout: the disk is full")
 
-    def test_a_full_disk_without_a_name_is_no_bug(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_full_disk_without_a_file_name_is_not_a_bug(self, capsys: pytest.CaptureFixture[str]) -> None:
         """As that of shared memory, or of a file that has no name any more."""
         assert _shared._explain(OSError(errno.ENOSPC, "No space left on device")) == _shared.USAGE
         stderr = capsys.readouterr().err
@@ -278,7 +280,7 @@ class TestStreams:
             "error: temporary files (TMPDIR) or shared memory (/dev/shm): the disk is full\n  make"
         )
 
-    def test_no_folder_for_temporary_files_is_told(self, tmp_path: Path) -> None:
+    def test_a_missing_temporary_folder_is_reported(self, tmp_path: Path) -> None:
         """torch asks for one as it builds some models; a system that is read-only has none."""
         program = (
             "import sys, tempfile\n"
@@ -295,7 +297,7 @@ class TestStreams:
         expected = "error: no folder for temporary files is writable\n  set TMPDIR to a writable folder\n"
         assert (result.returncode, result.stderr) == (2, expected)
 
-    def test_no_home_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_home_folder_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def nowhere() -> Path:
             raise RuntimeError("Could not determine home directory.")
 

@@ -109,7 +109,7 @@ def test_from_stems_to_a_training_set(line: Path) -> None:
     assert before == after  # nothing touches the source
 
 
-def test_a_dataset_that_is_not_there(line: Path) -> None:
+def test_a_missing_dataset_is_refused(line: Path) -> None:
     result = CliRunner().invoke(app, ["trim", str(line / "nothing"), str(line / "t")])
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: no such file or folder: {line / 'nothing'}\n  give a folder of stems")

@@ -72,7 +72,7 @@ def test_every_option_reaches_the_verb(verb: Mock) -> None:
     assert (config.threshold, config.claimed_threshold) == ("adaptive", 0.99)
 
 
-def test_what_is_not_typed_is_the_verbs_choice(verb: Mock) -> None:
+def test_omitted_options_use_the_defaults(verb: Mock) -> None:
     run("refine stems --self")
     assert verb.call_args.kwargs == {"running": Running()}
     assert (verb.call_args.args[2].threshold, verb.call_args.args[2].claimed_threshold) == (0.9, 0.3)
@@ -97,7 +97,7 @@ def test_what_is_not_typed_is_the_verbs_choice(verb: Mock) -> None:
         ("--threshold 0.2", "a claim would count against its class"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(verb: Mock, options: str, message: str) -> None:
+def test_invalid_combinations_are_refused_by_name(verb: Mock, options: str, message: str) -> None:
     result = run(f"refine stems {options}")
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr.splitlines()[0]

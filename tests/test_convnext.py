@@ -22,7 +22,7 @@ def small(**options):
     ).eval()
 
 
-def test_paper_recipe_is_the_papers_network():
+def test_the_paper_recipe_builds_the_papers_network():
     recipe = read("paper")
     spec = ModelSpec(**recipe.spec, labels=SPEC.labels)
     model = registry.build("classifiers", recipe.architecture, spec, dict(recipe.options))
@@ -51,7 +51,7 @@ def test_windows_of_one_segment_are_the_segment():
         torch.testing.assert_close(model.windows(waveform, 32768)[:, 0], model(waveform), atol=1e-4, rtol=1e-4)
 
 
-def test_windows_see_the_sound_at_their_place():
+def test_windows_see_the_sound_at_their_position():
     """A trained-free check of alignment: a loud stretch changes only the windows near it."""
     model = small()
     waveform = torch.randn(1, 2, 131072 + 11 * 32768, generator=torch.Generator().manual_seed(1)) * 0.01
@@ -73,7 +73,7 @@ def test_levels_are_shares_of_the_power():
     assert small().levels_db(torch.zeros(1, 4)) is None
 
 
-def test_levels_of_cells_add_up_and_windows_are_the_segments():
+def test_cell_levels_add_up_and_windows_equal_segments():
     model = small(level_head="cells")
     waveform = torch.randn(1, 2, 131072 + 32768, generator=torch.Generator().manual_seed(1)) * 0.1
     with torch.inference_mode():
@@ -88,7 +88,7 @@ def test_levels_of_cells_add_up_and_windows_are_the_segments():
     assert silent.isfinite().all()
 
 
-def test_a_decoder_that_gives_every_cell_to_its_class_tells_the_level():
+def test_assigning_cells_to_classes_gives_their_levels():
     """Tones at 110 Hz and 3.5 kHz, 6 dB apart; all cells below 1 kHz are one class's, the others another's."""
     model = small(level_head="cells")
     time = torch.arange(131072) / 44100
@@ -106,7 +106,7 @@ def test_a_decoder_that_gives_every_cell_to_its_class_tells_the_level():
     assert levels_db[0] < -50 and levels_db[3] < -50
 
 
-def test_amplify_is_what_a_gain_does_to_the_features():
+def test_amplify_equals_a_gain_on_the_sound():
     waveform = torch.randn(1, 2, 131072, generator=torch.Generator().manual_seed(2)) * 0.1
     for model in (small(), small(n_mels=None)):
         gains = torch.full((1, 1, len(model.frequencies), 1), -6.0)

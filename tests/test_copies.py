@@ -83,7 +83,7 @@ def test_a_copy_is_the_same_sound(takes: dict[str, np.ndarray], name: str, chang
     assert same(takes[name], CHANGES[change](takes[name]))
 
 
-def test_takes_and_classes_are_other_sounds(takes: dict[str, np.ndarray]) -> None:
+def test_other_takes_and_classes_are_not_copies(takes: dict[str, np.ndarray]) -> None:
     sounds = {
         name: [soxr.resample(sound.T, RATE, copies.SAMPLE_RATE).T.astype(np.float32)] for name, sound in takes.items()
     }
@@ -92,11 +92,11 @@ def test_takes_and_classes_are_other_sounds(takes: dict[str, np.ndarray]) -> Non
     assert [pair for pair in pairs if copies.same(sounds[pair[0]], sounds[pair[1]])] == []
 
 
-def test_a_mix_is_another_sound(takes: dict[str, np.ndarray]) -> None:
+def test_a_mix_is_not_a_copy(takes: dict[str, np.ndarray]) -> None:
     assert not same(takes["vocals 1"], takes["vocals 1"] + 0.5 * takes["other 1"])
 
 
-def test_a_note_again_is_no_copy_of_it() -> None:
+def test_a_repeated_note_is_not_a_copy() -> None:
     time = np.arange(3 * RATE) / RATE
 
     def note(seed: int) -> np.ndarray:
@@ -112,7 +112,7 @@ def test_a_note_again_is_no_copy_of_it() -> None:
     assert same(note(1), coded(note(1), "FLAC", "PCM_24"))
 
 
-def test_a_fingerprint_says_nothing_of_gain_delay_and_blocks(takes: dict[str, np.ndarray]) -> None:
+def test_fingerprints_ignore_gain_delay_and_block_size(takes: dict[str, np.ndarray]) -> None:
     sound = takes["drums 1"]
     own = fingerprint(sound)
     assert own is not None
@@ -124,7 +124,7 @@ def test_a_fingerprint_says_nothing_of_gain_delay_and_blocks(takes: dict[str, np
     assert fingerprint(np.zeros((2, RATE))) is None
 
 
-def test_near_fingerprints_are_paired_and_far_ones_are_not() -> None:
+def test_only_near_fingerprints_are_paired() -> None:
     def number(value: float) -> str:
         return np.full(16, round(value / 0.02), ">i2").tobytes().hex()
 
@@ -193,12 +193,12 @@ def test_refine_reports_copies_in_other_formats(refined: Manifest) -> None:
     assert detail == "the same sound, in a different file, as a/bass (bass, train)"
 
 
-def test_no_copy_is_bleed_of_another(refined: Manifest) -> None:
+def test_copies_are_not_reported_as_bleed(refined: Manifest) -> None:
     bleeds = {(stem.id, bleed.stem) for stem in refined.stems for bleed in stem.crosstalk or []}
     assert not {pair for pair in bleeds if {name[2:7] for name in pair} == {"drums"}}
 
 
-def test_copies_keep_out_of_training_and_export(refined: Manifest, songs: Path, tmp_path: Path) -> None:
+def test_copies_are_left_out_of_training_and_export(refined: Manifest, songs: Path, tmp_path: Path) -> None:
     believed = refined.with_stems(
         [
             stem.model_copy(update={"labels": stem.claimed, "found": stem.claimed, "verdict": None})
@@ -219,14 +219,14 @@ def test_copies_keep_out_of_training_and_export(refined: Manifest, songs: Path, 
     assert [row.partition(",")[0] for row in rows] == ["drums", "drums"]
 
 
-def test_what_was_found_survives_the_manifest(refined: Manifest, songs: Path) -> None:
+def test_copies_round_trip_through_a_manifest(refined: Manifest, songs: Path) -> None:
     again = layouts.load(songs / "refined.json")[0]
     assert [(stem.id, stem.same_sound, codes(stem)) for stem in again.stems] == [
         (stem.id, stem.same_sound, codes(stem)) for stem in refined.stems
     ]
 
 
-def test_the_command_tells_of_copies(refine_result: Result) -> None:
+def test_the_command_reports_copies(refine_result: Result) -> None:
     assert json.loads(refine_result.stdout)["duplicates"] == {
         "sounds": 4, "stems": 8, "in_song": 4, "across_songs": 4, "across_splits": 2,
     }  # fmt: skip
@@ -247,7 +247,7 @@ def stem(track: str, sound: str, split: str | None = None, **changes: object) ->
     )
 
 
-def test_what_validates_has_no_copy_among_what_trains() -> None:
+def test_validation_stems_have_no_copy_in_training() -> None:
     stems = [stem(f"song {number}", f"{number % 4}") for number in range(8)]
     training, validating = split_tracks(stems, share=0.25, seed=0)
     held = {item.sha256 for item in stems if item.track in validating}
@@ -259,11 +259,11 @@ def test_what_validates_has_no_copy_among_what_trains() -> None:
     assert leaked(sounds, {"a"}) == {"b/x", "c/x"}  # by sound, and then by bytes
 
 
-def test_silence_leaks_nothing() -> None:
+def test_silent_stems_are_not_copies_of_each_other() -> None:
     assert leaked([stem("a", "1", active=[]), stem("b", "1", active=[])], {"a"}) == set()
 
 
-def test_a_manifest_without_copies_says_nothing_of_them(tmp_path: Path) -> None:
+def test_a_manifest_without_copies_has_no_copies_key(tmp_path: Path) -> None:
     path = manifests.write(
         Manifest(created=Created(by="x", command="refine"), labels=["drums"], stems=[stem("a", "1")]),
         tmp_path / "m.json",

@@ -51,7 +51,7 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def test_the_truth_says_what_is_in_every_file(tmp_path: Path) -> None:
+def test_the_truth_describes_every_file(tmp_path: Path) -> None:
     source = write_songs(tmp_path / "clean")
     before = contents(source)
     config = CorruptConfig(mislabel=0.2, bleed=0.2, silence=0.1, foreign=0.1, seed=3)
@@ -79,7 +79,7 @@ def test_the_truth_says_what_is_in_every_file(tmp_path: Path) -> None:
             assert max(strengths.values()) < (0.001 if fault == "silence" else 0.1)
 
 
-def test_a_bleed_is_the_donor_at_its_level_added_to_the_stem_sample_by_sample(tmp_path: Path) -> None:
+def test_a_bleed_adds_the_donor_at_its_level(tmp_path: Path) -> None:
     """The arithmetic of the first version, written out: what stands in a file for a seed has not moved since."""
     source = write_songs(tmp_path / "clean", 2)
     truth = corrupt(source, tmp_path / "noisy", CorruptConfig(mislabel=0, bleed=0.5, seed=2), quiet=True)
@@ -93,7 +93,7 @@ def test_a_bleed_is_the_donor_at_its_level_added_to_the_stem_sample_by_sample(tm
     assert "bleed_share" not in truth.created.config
 
 
-def test_a_bleed_that_comes_and_goes_is_where_the_truth_says(tmp_path: Path) -> None:
+def test_intermittent_bleed_lies_in_the_spans_of_the_truth(tmp_path: Path) -> None:
     for label, hz in TONES_HZ.items():
         path = tmp_path / "clean" / "song" / f"{label}.flac"
         files.write(path, tone(hz, 60.0, channels=1), RATE, subtype="PCM_16")
@@ -128,7 +128,7 @@ def test_a_bleed_that_comes_and_goes_is_where_the_truth_says(tmp_path: Path) -> 
         assert told_db == pytest.approx(whole_db, abs=0.35)  # rounding and fades as above
 
 
-def test_the_truth_says_when_and_how_loud_of_stems_without_a_bleed_too(tmp_path: Path) -> None:
+def test_the_truth_has_regions_and_levels_of_clean_stems(tmp_path: Path) -> None:
     source = tmp_path / "clean"
     gap = np.zeros((2, 3 * RATE), np.float32)
     for label, hz in TONES_HZ.items():
@@ -148,7 +148,7 @@ def test_the_truth_says_when_and_how_loud_of_stems_without_a_bleed_too(tmp_path:
             assert stem.levels_db == {}
 
 
-def test_the_corrupted_folder_looks_like_any_other(tmp_path: Path) -> None:
+def test_the_corrupted_folder_scans_like_any_dataset(tmp_path: Path) -> None:
     truth = corrupt(write_songs(tmp_path / "clean"), tmp_path / "noisy", CorruptConfig(seed=1), quiet=True)
     (tmp_path / "noisy" / "truth.json").rename(tmp_path / "truth.json")
     seen = layouts.scan(tmp_path / "noisy", quiet=True)
@@ -159,7 +159,7 @@ def test_the_corrupted_folder_looks_like_any_other(tmp_path: Path) -> None:
     assert all(path.suffix == ".flac" for path in (tmp_path / "noisy").rglob("*") if path.is_file())
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
+def test_the_seed_determines_the_bytes(tmp_path: Path) -> None:
     source = write_songs(tmp_path / "clean", 3)
     config = CorruptConfig(foreign=0.2, silence=0.1, seed=5)
     for name in ("a", "b"):
@@ -191,7 +191,7 @@ def test_an_interrupted_run_is_completed(tmp_path: Path, monkeypatch: pytest.Mon
     assert contents(tmp_path / "halved") == contents(tmp_path / "whole")
 
 
-def test_a_finished_run_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, config = write_songs(tmp_path / "clean", 2), CorruptConfig(mislabel=1 / 3, seed=9)
     truth = corrupt(source, tmp_path / "noisy", config, quiet=True)
     before = contents(tmp_path / "noisy")
@@ -200,7 +200,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.Mon
     assert contents(tmp_path / "noisy") == before
 
 
-def test_a_song_is_turned_down_as_a_whole(tmp_path: Path) -> None:
+def test_a_song_that_clips_is_attenuated_as_a_whole(tmp_path: Path) -> None:
     """So that its stems still add up to it; the one that was soft is as much softer as the one that was loud."""
     for song, gain in (("loud", 1.0), ("calm", 0.4)):
         for label, peak in (("vocals", 2.0), ("bass", 0.3)):
@@ -220,7 +220,7 @@ def test_a_song_is_turned_down_as_a_whole(tmp_path: Path) -> None:
     assert corrupt(tmp_path / "clean", tmp_path / "noisy", CorruptConfig(mislabel=0, bleed=0), quiet=True) == truth
 
 
-def test_a_bleed_that_would_clip_turns_its_song_down(tmp_path: Path) -> None:
+def test_a_clipping_bleed_attenuates_its_song(tmp_path: Path) -> None:
     for label in ("vocals", "bass"):
         files.write(tmp_path / "clean" / "song" / f"{label}.flac", tone(TONES_HZ[label], peak=0.9), RATE)
     config = CorruptConfig(mislabel=0, bleed=0.5, bleed_db=(0.0, 0.0), seed=2)
@@ -234,7 +234,7 @@ def test_a_bleed_that_would_clip_turns_its_song_down(tmp_path: Path) -> None:
     assert strength(audio, TONES_HZ[whole.claimed[0]]) == pytest.approx(0.9 * gain, rel=1e-3)
 
 
-def test_a_file_that_breaks_while_it_is_written_costs_its_stem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_fails_while_writing_skips_its_stem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the stem that it would have bled into, whose fault could not be planted."""
     source = write_songs(tmp_path / "clean", 2)
     whole = corrupt(source, tmp_path / "whole", CorruptConfig(mislabel=0, bleed=0.25), quiet=True)
@@ -259,7 +259,7 @@ def test_a_file_that_breaks_while_it_is_written_costs_its_stem(tmp_path: Path, m
     assert all(written.sha256 == same[written.path] for written in truth.stems)
 
 
-def test_a_manifest_that_names_a_file_which_is_gone(tmp_path: Path) -> None:
+def test_a_manifest_with_a_missing_file(tmp_path: Path) -> None:
     source = write_songs(tmp_path / "clean", 2)
     data = layouts.scan(source, quiet=True)
     stems = [stem.model_copy(update={"sha256": None}) for stem in data.stems]
@@ -283,7 +283,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
         corrupt(source, source / "noisy", quiet=True)
 
 
-def test_mono_other_rates_broken_files_and_silent_stems_are_taken_as_they_come(tmp_path: Path) -> None:
+def test_mono_other_rates_broken_and_silent_stems_are_handled(tmp_path: Path) -> None:
     song = tmp_path / "clean" / "Odd Song"
     files.write(song / "vocals.wav", tone(440, channels=1), RATE)
     files.write(song / "bass.wav", tone(60, seconds=2.0), 2 * RATE)
@@ -318,6 +318,6 @@ def test_a_dataset_without_a_usable_stem_is_refused_with_the_reasons(tmp_path: P
         ({"bleed_share": (0.0, 0.2)}, r"bleed_share is \[0.0, 0.2\]; it must be two numbers above 0 and at most 1"),
     ],
 )
-def test_shares_that_cannot_be_meant_are_refused(settings: dict[str, object], message: str) -> None:
+def test_invalid_shares_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         CorruptConfig(**settings)  # type: ignore[arg-type]

@@ -43,13 +43,13 @@ def at_level(source: np.ndarray, host: np.ndarray, level_db: float) -> np.ndarra
     return source * np.float32(10 ** (level_db / 20) * np.sqrt(np.square(host).sum() / np.square(source).sum()))
 
 
-def test_stems_that_share_nothing_are_let_be(band):
+def test_unrelated_stems_have_no_bleed(band):
     assert measured_bleeds(*band.values()) == []
 
 
 @pytest.mark.parametrize(("level_db", "within_db"), [(-12.0, 1.5), (-3.0, 1.0)])
 @pytest.mark.parametrize(("source", "host"), list(permutations(("drums", "bass", "voice"), 2)))
-def test_a_bleed_is_told_with_its_level_and_direction(band, source, host, level_db, within_db):
+def test_bleed_is_found_with_its_level_and_direction(band, source, host, level_db, within_db):
     bleed = at_level(band[source], band[host], level_db)
     stem = band[host] + bleed
     [measured] = measured_bleeds(stem, band[source])
@@ -58,14 +58,14 @@ def test_a_bleed_is_told_with_its_level_and_direction(band, source, host, level_
     assert measured.level_db == pytest.approx(relative_db(bleed, stem), abs=within_db)
 
 
-def test_a_soft_bleed_is_told(band):
+def test_soft_bleed_is_found(band):
     bleed = at_level(band["drums"], band["voice"], -33.0)
     [measured] = measured_bleeds(band["voice"] + bleed, band["drums"])
     assert (measured.source, measured.into) == (1, 0)
     assert measured.level_db == pytest.approx(relative_db(bleed, band["voice"] + bleed), abs=2.5)
 
 
-def test_a_late_dull_and_turned_over_bleed_is_told_too(band):
+def test_delayed_filtered_and_inverted_bleed_is_found(band):
     late = round(0.012 * RATE)
     dull = np.apply_along_axis(np.convolve, 1, band["drums"], [0.5, 0.5], "same")
     bleed = -at_level(np.roll(dull, late, axis=1).astype(np.float32), band["voice"], -18.0)
@@ -76,7 +76,7 @@ def test_a_late_dull_and_turned_over_bleed_is_told_too(band):
     assert measured.level_db == pytest.approx(relative_db(bleed, stem), abs=2.0)
 
 
-def test_a_bleed_that_comes_and_goes_has_the_power_of_where_it_is(band):
+def test_intermittent_bleed_has_the_level_of_its_spans(band):
     bleed = at_level(band["drums"], band["voice"], -12.0)
     bleed[:, : round(11.0 * RATE)] = 0.0
     stem = band["voice"] + bleed
@@ -89,7 +89,7 @@ def test_a_bleed_that_comes_and_goes_has_the_power_of_where_it_is(band):
     assert level_db == pytest.approx(relative_db(bleed[:, second:], stem[:, second:]), abs=1.5)
 
 
-def test_two_stems_that_bleed_into_each_other_are_both_told(band):
+def test_mutual_bleed_is_found_in_both_stems(band):
     drums, voice = band["drums"], band["voice"]
     into_voice, into_drums = at_level(drums, voice, -14.0), at_level(voice, drums, -18.0)
     levels_db = {
@@ -101,18 +101,18 @@ def test_two_stems_that_bleed_into_each_other_are_both_told(band):
     }
 
 
-def test_what_bleeds_into_a_source_is_not_taken_along(band):
+def test_indirect_bleed_is_not_attributed(band):
     """The voice holds clean drums, and the drums hold the bass: there is no bass in the voice."""
     drums = band["drums"] + at_level(band["bass"], band["drums"], -6.0)
     voice = band["voice"] + at_level(band["drums"], band["voice"], -6.0)
     assert pairs(measured_bleeds(voice, drums, band["bass"])) == [(1, 0), (2, 1)]
 
 
-def test_one_recording_twice_is_no_bleed(band):
+def test_a_duplicate_recording_is_not_bleed(band):
     assert measured_bleeds(band["drums"], 0.5 * band["drums"]) == []
 
 
-def test_a_recording_that_is_there_twice_hides_no_bleed(band):
+def test_a_duplicate_recording_does_not_hide_bleed(band):
     bleed = at_level(band["drums"], band["voice"], -12.0)
     stem = band["voice"] + bleed
     for twin in (band["drums"], 0.5 * band["drums"]):
@@ -137,15 +137,15 @@ def notes(seed: int, *keys: int) -> np.ndarray:
 @pytest.mark.parametrize(
     "keys", [(60, 62, 64, 65), (48, 50, 52, 53), (64, 60, 67, 62)], ids=["unison", "octave", "scale"]
 )
-def test_parts_that_play_together_are_no_bleed(keys):
+def test_parts_in_unison_are_not_bleed(keys):
     assert measured_bleeds(notes(1, 60, 62, 64, 65), notes(2, *keys)) == []
 
 
-def test_an_offset_is_no_bleed(band):
+def test_a_dc_offset_is_not_bleed(band):
     assert measured_bleeds(*(sound + np.float32(0.03) for sound in band.values())) == []
 
 
-def test_what_else_is_in_the_song_does_not_matter(band):
+def test_other_stems_do_not_change_the_level(band):
     """A bleed is as loud whether the bass beside it is loud or soft."""
     stem = 0.01 * (band["voice"] + at_level(band["drums"], band["voice"], -18.0))
     alone = measured_bleeds(stem, 0.01 * band["drums"])[0].level_db
@@ -154,7 +154,7 @@ def test_what_else_is_in_the_song_does_not_matter(band):
     assert measured[0].level_db == pytest.approx(alone, abs=0.3)
 
 
-def test_a_stem_that_ends_early_and_one_that_is_silent_harm_nothing(band):
+def test_short_and_silent_stems_are_handled(band):
     short = band["drums"][:, : round(15.3 * RATE)]
     bleed = at_level(band["drums"], band["voice"], -10.0)
     bleed[:, short.shape[1] :] = 0.0

@@ -31,7 +31,7 @@ def noises() -> list[np.ndarray]:
 
 class TestPlanting:
     @pytest.mark.parametrize("variant", list(crosstalk.CHANGES))
-    def test_levels_are_those_of_what_was_added(self, noises, variant):
+    def test_planted_levels_are_measured_on_the_added_sound(self, noises, variant):
         song = crosstalk.plant(noises, variant, np.random.default_rng(5))
         assert len(song.levels_db) == len(crosstalk.PAIRS.get(variant, ((1, 0),)))
         hosts = {into for _, into in song.levels_db}
@@ -44,7 +44,7 @@ class TestPlanting:
                 # Single precision: a bleed of -35 dB is known to 0.001 dB.
                 assert 20 * np.log10(added) == pytest.approx(level_db, abs=1e-2)
 
-    def test_in_a_chain_the_third_stem_holds_nothing_of_the_first(self, noises):
+    def test_chains_of_bleed_are_not_passed_on(self, noises):
         song = crosstalk.plant(noises, "chain", np.random.default_rng(1))
         (source_index, into), (first, same) = song.levels_db
         assert same == source_index and song.through == (first, into)
@@ -53,13 +53,13 @@ class TestPlanting:
         present, not_present = (abs(np.corrcoef(added.ravel(), sound.ravel())[0, 1]) for sound in (source, absent))
         assert present > 0.9 and not_present < 0.02  # the last is chance: 0.001 for 700 000 samples
 
-    def test_what_comes_and_goes_does_both(self):
+    def test_intermittent_bleed_starts_and_stops(self):
         sound = np.ones((2, 20 * RATE), np.float32)
         for seed in range(5):
             share = crosstalk.comes_and_goes(sound, np.random.default_rng(seed)).mean()
             assert 3 / 20 <= share < 1
 
-    def test_what_a_mask_lets_through_is_known_and_the_parts_make_the_mixture(self, noises):
+    def test_mask_leakage_is_known_and_parts_add_up(self, noises):
         sounds = [noises[0], 0.3 * noises[2] / 0.02 * 0.1, np.zeros_like(noises[0])]
         song = crosstalk.cut_out(sounds)
         assert set(song.levels_db) == {(0, 1), (1, 0)}  # silence is in nothing
@@ -69,20 +69,20 @@ class TestPlanting:
         assert song.levels_db[0, 1] == pytest.approx(10 * np.log10(share), abs=0.5)
         assert song.levels_db[1, 0] == pytest.approx(10 * np.log10(1 - share), abs=0.5)
 
-    def test_what_comes_later_and_what_is_coded_keep_their_place_and_length(self, noises):
+    def test_delayed_and_coded_bleed_keep_position_and_length(self, noises):
         assert np.array_equal(crosstalk.later(noises[0])[:, 485:], noises[0][:, :-485])
         tone = 1.5 * np.sin(2 * np.pi * 440 * np.arange(RATE + 77) / RATE).astype(np.float32)
         back = crosstalk.coded(np.stack([tone, tone]))
         assert back.shape == (2, RATE + 77)
         assert np.abs(back - tone)[:, 2000:-2000].mean() < 0.05  # a codec of 5 % at most, and no lag
 
-    def test_songs_without_two_stems_that_sound_are_refused(self):
+    def test_songs_without_two_active_stems_are_refused(self):
         with pytest.raises(ValueError, match="no two stems sound"):
             crosstalk.plant([np.zeros((2, 1000), np.float32)] * 3, "copy", np.random.default_rng(0))
 
 
 class TestCounting:
-    def test_told_pairs_are_sorted_by_what_they_are(self):
+    def test_reported_pairs_are_classified(self):
         song = crosstalk.Song([], {(1, 0): -10.0, (2, 1): -20.0}, (2, 0))
         pairs = {(1, 0): -12.0, (0, 1): -30.0, (2, 0): -25.0, (3, 2): -33.0, (3, 1): -20.0}
         reported = [Crosstalk(source, into, level, 0.0) for (source, into), level in pairs.items()]
@@ -97,7 +97,7 @@ class TestCounting:
         assert report["all"] == {"bleeds": 2, "found": 1, "error_db": 2.0, "bias_db": -2.0, "worst_db": 2.0}
         assert report["bands"]["-25..-15"] == crosstalk.counted(against["bleeds"][1:])
 
-    def test_what_may_have_been_there_before_has_no_known_level(self):
+    def test_bleed_present_before_planting_has_no_known_level(self):
         bleeds = [
             {"from": a, "into": b, "level_db": -9.0, "told_db": -9.0} for a, b in (("bass", "drums"), ("drums", "bass"))
         ]
@@ -107,7 +107,7 @@ class TestCounting:
         }
         assert crosstalk.of_known_level(song, "copy") == {"bleeds": bleeds[1:], "more": []}
 
-    def test_shares_are_of_the_stems_that_sound(self):
+    def test_shares_count_active_stems_only(self):
         truth = [stem("a", bleed=True), stem("b", bleed=True), stem("c"), stem("d"), stem("e", scores={})]
         loud, soft = (Told(stem="b", label="drums", level_db=level, delay=0.0) for level in (-29.0, -31.0))
         drums = stem("c", crosstalk=[]).model_copy(update={"claimed": ["drums"], "labels": ["drums"]})
@@ -125,7 +125,7 @@ class TestCounting:
         assert {name: report[name] for name in counts} == counts
         assert report["compared"]["all"]["bleed"]["rate"] == 0.25
 
-    def test_the_answers_are_those_of_refine_with_fewer_songs_compared(self):
+    def test_the_benchmark_agrees_with_refine_on_fewer_songs(self):
         judge = weights.load("bundled:atto.v2")
         sure = {"scores": {label: 0.95 if label == "vocals" else 0.05 for label in LABELS}}
         drums = [Told(stem="b", label="drums", level_db=-9.0, delay=0.0)]
@@ -153,7 +153,7 @@ class TestCounting:
         assert report["half"] == {"rate": 0.375, "error": -0.025, "worst": -0.07, "inside": 1}
         assert report["draws"] == 2
 
-    def test_faults_found_are_told_draw_by_draw_and_without_the_rest(self):
+    def test_faults_are_reported_per_draw(self):
         truth = dataset([stem("a", bleed=True), stem("b")])
         blind = dataset([stem("a"), stem("b")])
         report = crosstalk.found_report([truth, blind], [truth, truth])
@@ -247,13 +247,13 @@ def shown(parts: list[str]) -> str:
 
 
 class TestPage:
-    def test_nothing_is_claimed_of_what_was_not_measured(self):
+    def test_the_page_claims_nothing_that_was_not_measured(self):
         text = shown(page.parts(lambda name: {}))
         assert "Not measured yet: `python -m benchmarks.crosstalk`." in text
         only_speed = shown(page.parts({"crosstalk": {"speed": SPEED}}.get))
         assert only_speed.count("Not measured yet") == 3 and "--only variants`" in only_speed
 
-    def test_every_part_is_written_from_what_the_script_reports(self):
+    def test_every_page_part_follows_from_the_results(self):
         variants = {name: tallied(1.0) for name in (*crosstalk.CHANGES, crosstalk.MASKED)}
         result = {
             "refine": refined(found((0.9, 0.8), 1.2, 1.0), found((0.6, 0.8), None, 0.5)),
@@ -289,13 +289,13 @@ class TestPage:
             (None, "not measured, as no bleed was found"),
         ],
     )
-    def test_the_goal_for_levels_depends_on_the_figures(self, error_db, expected_text):
+    def test_the_levels_goal_follows_from_the_figures(self, error_db, expected_text):
         kinds = {kind: {"measured": found((0.9, 0.9), error_db, 1.0)} for kind in ("all", "real")}
         text = page.goal_of_levels(kinds)
         assert expected_text in text
         assert error_db is None or f"real songs: {'' if error_db < 3 else '**not '}reached" in text
 
-    def test_what_falls_is_said_to_fall(self):
+    def test_a_falling_figure_is_described_as_falling(self):
         worse = refined(found((0.5, 0.8), 1.0, 1.0), found((0.6, 0.8), None, 0.5))["all"]
         assert "F1 **falls** by 0.05 (0 of 2 draws improve)" in page.compared(worse)
 
@@ -310,7 +310,7 @@ class TestPage:
             ({"room": tallied(None)}, "not measured, as no bleed was found"),
         ],
     )
-    def test_the_goal_of_variants_is_told_by_the_figures(self, variants, expected_text):
+    def test_the_variants_goal_follows_from_the_figures(self, variants, expected_text):
         assert expected_text in page.goal_of_variants(variants)
 
     def test_bleed_reported_in_the_original_songs_is_listed(self):
@@ -326,7 +326,7 @@ class TestPage:
         ("measured", "expected_text"),
         [(0.25, "reached (largest error of a draw +5.0, "), (0.14, "**not reached** (largest error of a draw -6.0, ")],
     )
-    def test_the_goal_for_shares_depends_on_the_worst_draw(self, measured, expected_text):
+    def test_the_shares_goal_follows_from_the_worst_draw(self, measured, expected_text):
         text = shown(page.noise_parts(shared(**{"0.2": rate(measured, 0.2), "0": rate(0.0, 0.0, 0.0)})))
         assert f"Goal: 5 points in every draw. All compared: {expected_text}" in text
         assert (

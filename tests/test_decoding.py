@@ -13,7 +13,7 @@ from stemclean.units import cents_to_hz, hz_to_cents
 CENTS = class_cents().numpy()
 
 
-def test_the_classes_are_crepes():
+def test_pitch_classes_equal_those_of_crepe():
     """360 of them, 20 cents apart, from 1997.38 cents above 10 Hz on (Kim et al. 2018): 31.7 Hz to 2006 Hz."""
     assert len(CENTS) == 360 and set(np.diff(CENTS).round(9)) == {20.0}
     assert cents_to_hz(CENTS[[0, -1]]) == pytest.approx([31.70, 2005.5], abs=0.1)
@@ -28,13 +28,13 @@ def test_a_blurred_target_is_decoded_to_its_own_f0():
     assert decoded.hop == 0.02 and decoded.start == 0
 
 
-def test_one_class_alone_is_within_half_a_class():
+def test_a_single_class_decodes_within_half_a_class():
     f0_hz = cents_to_hz(np.linspace(CENTS[0] - 9.9, CENTS[-1] + 9.9, 1000))
     decoded = decode(targets(f0_hz, CENTS), CENTS, 160, 16000)
     assert np.abs(hz_to_cents(decoded.f0_hz) - hz_to_cents(f0_hz)).max() <= 10 + 1e-6
 
 
-def test_what_lies_outside_the_classes_has_no_target():
+def test_f0_outside_the_classes_has_no_target():
     f0_hz = np.array([20.0, 31.0, 2100.0])
     assert not targets(f0_hz, CENTS).any() and not targets(f0_hz, CENTS, blur=True).any()
     assert targets(np.zeros((2, 3)), CENTS).shape == (2, 3, 360)
@@ -58,6 +58,6 @@ def test_silence_is_unvoiced_at_any_threshold():
     assert not decode(np.zeros((4, 360)), CENTS, 320, 16000, threshold=0.0).voiced.any()
 
 
-def test_float32_posteriors_of_a_network_will_do():
+def test_float32_posteriors_are_accepted():
     posteriors = torch.rand(5, 360, generator=torch.Generator().manual_seed(0)).numpy()
     assert decode(posteriors, CENTS, 320, 16000).voiced.all()

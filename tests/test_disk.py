@@ -16,7 +16,7 @@ from stemclean.disk import replacing, sweep
 from stemclean.errors import OutputError
 
 
-def test_it_appears_when_the_block_ends_and_not_before(tmp_path):
+def test_the_file_appears_when_the_block_ends(tmp_path):
     path = tmp_path / "new" / "folder" / "a.json"
     with replacing(path) as temporary:
         temporary.write_text("half")
@@ -25,7 +25,7 @@ def test_it_appears_when_the_block_ends_and_not_before(tmp_path):
     assert path.read_text() == "whole" and list(path.parent.iterdir()) == [path]
 
 
-def test_a_failed_block_leaves_what_was_there(tmp_path):
+def test_a_failed_block_keeps_the_old_file(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("old")
 
@@ -59,7 +59,7 @@ def test_a_reader_never_meets_half_a_file(tmp_path):
     thread.join()
 
 
-def test_an_error_names_the_file_that_was_meant(tmp_path):
+def test_an_error_names_the_target_file(tmp_path):
     path = tmp_path / "a.json"
     with pytest.raises(OutputError, match=re.escape(f"{path}: ")), replacing(path) as temporary:
         temporary.unlink()  # it was taken away before it could be renamed
@@ -69,13 +69,13 @@ def test_an_error_names_the_file_that_was_meant(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_where_a_file_lies_no_folder_can_be_made(tmp_path):
+def test_a_file_in_place_of_a_folder_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"a\.json: cannot be written: "), replacing(tmp_path / "file" / "a.json"):
         pytest.fail("the block ran")
 
 
-def test_a_long_name_has_room_for_its_temporary(tmp_path):
+def test_a_long_name_has_a_valid_temporary_name(tmp_path):
     path = tmp_path / ("\N{CJK UNIFIED IDEOGRAPH-6B4C}" * 85)  # 255 bytes
     with replacing(path) as temporary:
         temporary.write_text("whole")
@@ -93,7 +93,7 @@ def test_a_long_name_has_room_for_its_temporary(tmp_path):
         "soundfile.write(half, numpy.random.rand(2_000_000), 44100, format='FLAC')",
     ],
 )
-def test_a_disk_that_takes_no_more_is_told_by_whatever_library_writes(tmp_path, write):
+def test_a_full_disk_is_reported_by_every_library(tmp_path, write):
     program = (
         "import resource, sys, numpy, safetensors.torch, soundfile, torch\n"
         "from stemclean.disk import replacing; from stemclean.errors import OutputError\n"
@@ -111,7 +111,7 @@ def test_a_disk_that_takes_no_more_is_told_by_whatever_library_writes(tmp_path, 
 @pytest.mark.parametrize(
     ("name", "subtype"), [("a.wav", None), ("a.flac", "PCM_16"), ("a.flac", None), ("a.ogg", None)]
 )
-def test_sound_that_does_not_fit_to_its_last_byte_is_told(tmp_path, name, subtype):
+def test_an_incomplete_last_block_of_sound_is_reported(tmp_path, name, subtype):
     """libsndfile is silent about the last frames of compressed sound, which it writes as it closes the file."""
     program = (
         "import resource, sys, numpy\nfrom stemclean.audio import files; from stemclean.errors import OutputError\n"
@@ -140,7 +140,7 @@ class TestLeftBehind:
         "with replacing(sys.argv[1]) as half: half.write_bytes(b'half'); os.kill(os.getpid(), 9)"
     )
 
-    def test_what_a_killed_run_left_goes_and_nothing_else(self, tmp_path):
+    def test_only_leftovers_of_a_killed_run_are_removed(self, tmp_path):
         for name in ("a.json", "deep/b.flac"):
             subprocess.run([sys.executable, "-c", self.KILLED, str(tmp_path / name)], check=False)
         (tmp_path / ".c.json.tmp").write_text("somebody else's")

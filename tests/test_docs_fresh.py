@@ -64,7 +64,7 @@ def test_the_overview_of_the_benchmarks_is_short() -> None:
     assert re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == [question.title for question in overview.QUESTIONS]
 
 
-def test_no_benchmark_is_of_weights_that_do_not_ship() -> None:
+def test_benchmarks_use_only_bundled_weights() -> None:
     shipped = {f"bundled:{path.stem}" for path in (ROOT / "stemclean" / "weights").glob("*.safetensors")}
     results = "".join(path.read_text(encoding="utf-8") for path in RESULTS.glob("*.json"))
     assert set(re.findall(r'"(bundled:[\w.]+)"', results)) <= shipped
@@ -82,7 +82,7 @@ def test_every_reason_is_documented() -> None:
     assert reasons <= set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE))
 
 
-def test_the_published_schema_takes_what_we_write(tmp_path: Path) -> None:
+def test_written_manifests_match_the_published_schema(tmp_path: Path) -> None:
     schema = json.loads((ROOT / "stemclean" / "manifest.schema.json").read_text(encoding="utf-8"))
     stem = manifest.Stem(
         id="a",

@@ -22,12 +22,12 @@ values = st.recursive(
 
 
 @given(values)
-def test_json_is_read_as_the_standard_library_reads_it(value: object) -> None:
+def test_json_is_read_like_the_standard_library(value: object) -> None:
     assert json_of(json.dumps(value)) == value
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_so_is_toml(path: Path) -> None:
+def test_toml_is_read_like_the_standard_library(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert toml_of(text) == tomllib.loads(text)
 
@@ -50,19 +50,19 @@ def test_so_is_toml(path: Path) -> None:
         ("", "line 1, column 1: not JSON: Expecting value"),
     ],
 )
-def test_a_flaw_of_json_has_a_place(text: str, message: str) -> None:
+def test_a_json_error_has_a_position(text: str, message: str) -> None:
     with pytest.raises(FlawError) as caught:
         json_of(text)
     assert str(caught.value).startswith(message)
 
 
-def test_a_line_of_a_file_is_told_with_its_number() -> None:
+def test_an_error_in_a_line_has_its_number() -> None:
     with pytest.raises(FlawError, match=r'^line 412, column 9: duplicate key "a" in an object$'):
         json_of('{"a": 1,"a": 2}', line=412)
 
 
 @pytest.mark.parametrize(("text", "cut"), [('{"a": [1,', True), ('{"a": "b', True), ('{"a" 1}', False)])
-def test_what_was_cut_off_looks_like_it(text: str, cut: bool) -> None:
+def test_truncated_json_is_reported_as_truncated(text: str, cut: bool) -> None:
     with pytest.raises(FlawError) as caught:
         json_of(text)
     assert caught.value.cut is cut
@@ -84,13 +84,13 @@ def test_what_was_cut_off_looks_like_it(text: str, cut: bool) -> None:
         ("a = ", "line 1: not TOML: Invalid value"),
     ],
 )
-def test_so_has_one_of_toml(text: str, message: str) -> None:
+def test_a_toml_error_has_a_position(text: str, message: str) -> None:
     with pytest.raises(FlawError) as caught:
         toml_of(text)
     assert str(caught.value) == message
 
 
-def test_what_only_looks_too_deep_or_too_long_is_read() -> None:
+def test_brackets_and_digits_in_strings_are_not_counted() -> None:
     text = "a = '''" + "[" * 500 + "'''\nb = \"" + "1" * 500 + '"\n# ' + "[" * 500 + "\n" + "9" * 400 + " = 1\n"
     assert toml_of(text + "c = [" + ", ".join(["1.5"] * 500) + "]") == {
         "a": "[" * 500,

@@ -57,7 +57,7 @@ def remarks(stem: Stem) -> dict[str, str]:
     return {issue.code: issue.detail for issue in stem.issues if issue.code in ISSUES}
 
 
-def test_every_remark_names_the_other(listed: Path) -> None:
+def test_every_remark_names_the_other_file(listed: Path) -> None:
     manifest = {stem.id: remarks(stem) for stem in layouts.scan(listed).stems}
     assert manifest["a/drums"] == {"duplicate_in_song": "the same audio as a/drums 2 (drums, train)"}
     detail = "the same audio as b/vocals take 7 (vocals, test)"
@@ -66,7 +66,7 @@ def test_every_remark_names_the_other(listed: Path) -> None:
     assert {code.name for code in copies.CHECK.codes} == ISSUES
 
 
-def test_a_manifest_is_looked_at_anew(listed: Path, tmp_path: Path) -> None:
+def test_duplicates_of_a_manifest_are_found_again(listed: Path, tmp_path: Path) -> None:
     scanned = layouts.scan(listed)
     alone = scanned.with_stems([stem for stem in scanned.stems if stem.id != "a/drums 2"], root=".")
     manifests.write(alone, tmp_path / "m.json")
@@ -75,7 +75,7 @@ def test_a_manifest_is_looked_at_anew(listed: Path, tmp_path: Path) -> None:
     assert set(manifest["a/vocals"]) == {"duplicate_across_songs", "duplicate_across_splits"}
 
 
-def test_silence_is_no_duplicate(listed: Path) -> None:
+def test_silent_stems_are_not_duplicates(listed: Path) -> None:
     stems = [
         stem.model_copy(update={"active": []}) if stem.id in ("a/hat", "a/keys") else stem
         for stem in layouts.scan(listed).stems
@@ -84,7 +84,7 @@ def test_silence_is_no_duplicate(listed: Path) -> None:
     assert not {"a/hat", "a/keys"} & set(duplicates.left_out(stems))
 
 
-def test_what_is_used_of_them(listed: Path) -> None:
+def test_one_of_several_duplicates_is_used(listed: Path) -> None:
     stems = [stem for stem in layouts.scan(listed).stems if stem.id not in ("a/hat", "a/keys")]
     assert duplicates.left_out(stems) == {
         "a/drums 2": "duplicate_in_song",
@@ -107,7 +107,7 @@ def test_an_export_has_each_sound_once(listed: Path, tmp_path: Path) -> None:
     assert set(report.classes["bass"].why) == {"duplicate_of_another_class"}
 
 
-def test_training_hears_each_sound_once(listed: Path) -> None:
+def test_training_uses_each_sound_once(listed: Path) -> None:
     silent = {"a/hat", "a/keys"}
     kept = {stem.id for stem in trusted(layouts.scan(listed), use_claimed=True).stems} - silent
     assert kept == {"a/drums", "b/snare", "c/kit"}

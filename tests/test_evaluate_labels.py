@@ -56,7 +56,7 @@ REFINED = dataset(
 )
 
 
-def test_every_figure_of_a_known_case() -> None:
+def test_every_figure_matches_a_hand_computed_case() -> None:
     report = evaluate_labels(REFINED, TRUTH)
     assert report["stems/matched"] == 5
     assert (report["stems/wrong"], report["stems/flagged"]) == (4, 3)
@@ -89,7 +89,7 @@ def test_the_report_is_flat_json_without_nan() -> None:
     assert not any(isinstance(value, dict) for value in report.values())
 
 
-def test_labels_that_equal_the_truth_are_perfect() -> None:
+def test_labels_equal_to_the_truth_score_one() -> None:
     perfect = [
         item.model_copy(update={"verdict": judged(KEEP if item.labels == item.claimed else DROP, None)})
         for item in TRUTH.stems
@@ -102,7 +102,7 @@ def test_labels_that_equal_the_truth_are_perfect() -> None:
     }
 
 
-def test_what_is_undefined_is_null() -> None:
+def test_undefined_figures_are_null() -> None:
     good = dataset(stem("right", "vocals", ["vocals"], judged(KEEP, 0.9)))
     report = evaluate_labels(good, good)
     assert report["detection/recall"] is None
@@ -110,7 +110,7 @@ def test_what_is_undefined_is_null() -> None:
     assert report["labels/recall/average"] == 1.0
 
 
-def test_two_faults_count_in_both_kinds_and_old_faults_in_their_own() -> None:
+def test_stems_with_two_faults_count_for_both() -> None:
     truth = dataset(
         stem("both", "bass", ["drums", "other"], **{**bleed(-1.0), "fault": "swapped+bleed"}),
         stem("old", "other", ["bass", "other"]),
@@ -123,11 +123,11 @@ def test_two_faults_count_in_both_kinds_and_old_faults_in_their_own() -> None:
 @pytest.mark.parametrize(
     ("level_db", "band"), [(0.0, "-10..0_db"), (-9.99, "-10..0_db"), (-10.0, "-20..-10_db"), (3.0, "0..10_db")]
 )
-def test_a_band_holds_its_upper_end(level_db: float, band: str) -> None:
+def test_a_band_includes_its_upper_end(level_db: float, band: str) -> None:
     assert level_band(level_db) == band
 
 
-def test_paths_do_as_well(tmp_path: Path) -> None:
+def test_paths_are_accepted(tmp_path: Path) -> None:
     refined = manifest.write(REFINED, tmp_path / "refined.json")
     truth = manifest.write(TRUTH, tmp_path / "truth.jsonl")
     assert evaluate_labels(refined, truth) == evaluate_labels(REFINED, TRUTH)
@@ -142,7 +142,7 @@ def test_paths_do_as_well(tmp_path: Path) -> None:
         (dataset(labels=["vocals"]), "the classes differ", "same classes"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_with_the_next_step(refined: Manifest, message: str, next_step: str) -> None:
+def test_incomparable_manifests_are_refused_with_the_next_step(refined: Manifest, message: str, next_step: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         evaluate_labels(refined, TRUTH)
     assert next_step in caught.value.hint
@@ -157,7 +157,7 @@ def timed(name: str, claimed: str, *regions: tuple[float, float, list[str]], **c
     return stem(name, claimed, labels).model_copy(update={"regions": placed, "num_samples": 441000, **changes})
 
 
-def test_regions_are_scored_by_the_second_and_unclaimed_classes_apart() -> None:
+def test_regions_are_scored_per_second_and_unclaimed_classes_apart() -> None:
     truth = dataset(
         timed("a", "drums", (0.0, 4.0, ["drums"]), (4.0, 7.0, ["drums", "vocals"]), (7.0, 10.0, ["drums"])),
         timed("b", "bass", (0.0, 10.0, [])),  # a stem of silence
@@ -177,7 +177,7 @@ def test_regions_are_scored_by_the_second_and_unclaimed_classes_apart() -> None:
     assert report["regions/f1/bass"] is None
 
 
-def test_without_regions_or_levels_on_both_sides_nothing_is_said_of_them() -> None:
+def test_regions_and_levels_need_both_sides() -> None:
     timed_truth = dataset(timed("right", "vocals", (0.0, 1.0, ["vocals"]), levels_db={"vocals": 0.0}))
     for refined, truth in ((REFINED, TRUTH), (REFINED, timed_truth)):
         report = evaluate_labels(refined, truth)
@@ -217,7 +217,7 @@ def test_levels_are_compared_relative_to_the_class_that_is_bled_into() -> None:
     assert json.loads(json.dumps(report, allow_nan=False)) == report
 
 
-def test_the_command_shows_them_as_tables(tmp_path: Path) -> None:
+def test_the_command_shows_tables(tmp_path: Path) -> None:
     held = {"bass": -1.0, "drums": -7.0}
     right = timed("a", "bass", (0.0, 6.0, ["bass"]), (6.0, 9.0, ["bass", "drums"]), verdict=judged(MIXED, 0.1))
     truth = dataset(right.model_copy(update={"levels_db": held, "extra": bleed(-6.0)}))

@@ -74,7 +74,7 @@ grids = st.sampled_from([(0.01, 0.0), (0.02, 0.02), (256 / 44100, 0.0), (0.032, 
 class TestMirEval:
     @IN_TMP
     @given(first=grids, second=grids, seed=st.integers(0, 10_000))
-    def test_files_have_the_figures_that_mir_eval_gives_them(
+    def test_figures_equal_mir_eval(
         self, tmp_path: Path, first: tuple[float, float], second: tuple[float, float], seed: int
     ) -> None:
         true = sung(seed, *first)
@@ -86,7 +86,7 @@ class TestMirEval:
         for key, name in THEIRS.items():
             assert track["scores"][key] == pytest.approx(theirs[name], abs=SAME), key
 
-    def test_figures_known_by_hand(self) -> None:
+    def test_figures_match_hand_computed_cases(self) -> None:
         """Ten frames, the first six voiced: two right, one an octave off, one a fifth off, one missed with the right
         guess, one missed without; of the four unvoiced one is held for voiced."""
         true = F0Track.of(np.array([220.0] * 6 + [0.0] * 4), 0.01)
@@ -102,7 +102,7 @@ class TestMirEval:
         assert scores["voicing_false_alarm"] == pytest.approx(1 / 4)
         assert scores["overall_accuracy"] == pytest.approx((2 + 3) / 10)
 
-    def test_where_there_is_nothing_to_divide_by_there_is_no_figure(self) -> None:
+    def test_figures_with_a_zero_denominator_are_null(self) -> None:
         silence, voice = F0Track.of(np.zeros(50), 0.01), F0Track.of(np.full(50, 200.0), 0.01)
         of_silence = pitch.evaluate(silence, voice)
         assert [key for key, value in of_silence.items() if value is None] == [
@@ -122,7 +122,7 @@ class TestMirEval:
 
     @settings(deadline=None, max_examples=30)
     @given(seed=st.integers(0, 10_000), octaves=st.integers(-2, 2))
-    def test_octaves_change_pitch_and_not_chroma(self, seed: int, octaves: int) -> None:
+    def test_octave_errors_change_pitch_but_not_chroma(self, seed: int, octaves: int) -> None:
         true = sung(seed)
         moved = F0Track(true.f0_hz * 2.0**octaves, true.voicing, true.hop, true.start)
         scores = pitch.evaluate(true, moved)
@@ -155,12 +155,12 @@ class TestPairing:
     @pytest.mark.parametrize(
         "name", ["song 0/f0.csv", "song 0/vocals.f0.csv", "song 0/vox_pitch.csv", "x/song 0.f0.csv"]
     )
-    def test_names_that_mean_the_same_song(self, songs: tuple[Path, Path], tmp_path: Path, name: str) -> None:
+    def test_equivalent_names_are_paired(self, songs: tuple[Path, Path], tmp_path: Path, name: str) -> None:
         f0_labels.write(sung(0), tmp_path / "other" / name)
         (track,) = evaluate_pitch(songs[0], tmp_path / "other", quiet=True)["tracks"]
         assert track["track"] == "song 0"
 
-    def test_plain_names_will_do_where_nothing_says_more(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
+    def test_plain_names_are_paired_if_unambiguous(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
         for number in range(3):
             f0_labels.write(sung(number), tmp_path / "plain" / f"song {number}.txt", "mir_eval")
         assert evaluate_pitch(songs[0], tmp_path / "plain", quiet=True)["num_tracks"] == 3
@@ -184,17 +184,17 @@ class TestPairing:
         by_folder = evaluate_pitch(*songs, quiet=True)
         assert [track["scores"] for track in report["tracks"]] == [t["scores"] for t in by_folder["tracks"][:2]]
 
-    def test_single_files_are_called_like_themselves_or_their_folder(self, songs: tuple[Path, Path]) -> None:
+    def test_single_files_are_named_after_themselves_or_their_folder(self, songs: tuple[Path, Path]) -> None:
         estimate = songs[1] / "song 0.f0.csv"
         assert evaluate_pitch(songs[0] / "song 0" / "f0.pv", estimate)["tracks"][0]["track"] == "song 0"
         assert evaluate_pitch(estimate, estimate)["tracks"][0]["track"] == "song 0.f0"
 
-    def test_notes_are_no_manifest(self, tmp_path: Path) -> None:
+    def test_notes_are_not_a_manifest(self, tmp_path: Path) -> None:
         for name in ("a.json", "b.json"):
             (tmp_path / name).write_text('{"1": [[0.0, 1.0, 60], [1.2, 2.0, 64]]}')
         assert evaluate_pitch(tmp_path / "a.json", tmp_path / "b.json")["scores"]["overall_accuracy"] == 1.0
 
-    def test_notes_of_many_songs_are_told_by_the_song(self, tmp_path: Path) -> None:
+    def test_notes_files_of_many_songs_are_paired_by_song(self, tmp_path: Path) -> None:
         both = json.dumps({"17": [[0.0, 1.0, 60]], "18": [[0.0, 0.5, 64], [0.7, 1.0, 65]]})
         for side in ("true", "found"):
             for song in ("17", "18"):
@@ -205,7 +205,7 @@ class TestPairing:
         assert [track["num_voiced"] for track in report["tracks"]] == [100, 80]
         assert report["failures"] == [] and report["scores"]["overall_accuracy"] == 1.0
 
-    def test_the_sound_of_one_side_tells_the_format_of_the_other(self, tmp_path: Path) -> None:
+    def test_the_sound_of_one_side_determines_the_format_of_the_other(self, tmp_path: Path) -> None:
         """Eighteen seconds are 900 lines of MIR-1K, and 28.8 s of iKala, whose clips last 30."""
         label = sung(0, 0.02, 0.02, seconds=18.0)
         for side in ("true", "found"):
@@ -218,14 +218,14 @@ class TestPairing:
         by_manifest = evaluate_pitch(reference, tmp_path / "found", quiet=True)
         assert by_manifest["scores"]["raw_pitch_accuracy"] == 1.0
 
-    def test_what_is_read_is_not_written_over(self, songs: tuple[Path, Path]) -> None:
+    def test_inputs_are_not_overwritten(self, songs: tuple[Path, Path]) -> None:
         for path in (songs[0] / "song 0" / "f0.pv", songs[1] / "song 1.f0.csv", songs[0] / "song 2" / "vocals.wav"):
             before = path.read_bytes()
             with pytest.raises(ConfigError, match="is an input"):
                 evaluate_pitch(*songs, csv=path, quiet=True)
             assert path.read_bytes() == before
 
-    def test_what_is_missing_or_broken_is_listed(self, songs: tuple[Path, Path]) -> None:
+    def test_missing_and_broken_songs_are_listed(self, songs: tuple[Path, Path]) -> None:
         (songs[1] / "song 0.f0.csv").write_text("la la la")
         (songs[1] / "song 1.f0.csv").rename(songs[1] / "song 9.f0.csv")
         report = evaluate_pitch(*songs, quiet=True)
@@ -236,7 +236,7 @@ class TestPairing:
             ("song 9", "extra_track"),
         }
 
-    def test_what_cannot_be_meant_is_refused(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
+    def test_invalid_arguments_are_refused(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="no such file or folder"):
             evaluate_pitch(songs[0], tmp_path / "nowhere")
         (tmp_path / "empty").mkdir()
@@ -253,7 +253,7 @@ class TestPairing:
 
 class TestPicture:
     @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
-    def test_the_worst_song_is_drawn_over_its_sound(
+    def test_the_worst_song_is_plotted_over_its_spectrogram(
         self, songs: tuple[Path, Path], tmp_path: Path, ending: str
     ) -> None:
         pytest.importorskip("matplotlib")
@@ -266,9 +266,7 @@ class TestPicture:
         }
         assert (tmp_path / f"a.{ending}").stat().st_size > 10_000
 
-    def test_both_f0_and_the_spectrogram_are_where_they_should_be(
-        self, songs: tuple[Path, Path], tmp_path: Path
-    ) -> None:
+    def test_both_f0_curves_match_the_spectrogram(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
         """The tone that follows the reference is the darkest row of every column."""
         pytest.importorskip("matplotlib")
         from stemclean.evaluating.f0_plot import _spectrogram
@@ -283,7 +281,7 @@ class TestPicture:
             column = levels[:, int(label.times[frame] / seconds * levels.shape[1])]
             assert abs(30 + np.argmax(column) / 4 - midi[frame]) < 1.5  # half a bin of 7.8 Hz at 65 Hz is a semitone
 
-    def test_another_song_another_sound_and_none(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
+    def test_plot_song_and_sound_can_be_chosen(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
         sound = songs[0] / "song 0" / "vocals.wav"
         report = evaluate_pitch(*songs, plot=tmp_path / "a.png", track="song 1", audio=sound, quiet=True)
@@ -294,7 +292,7 @@ class TestPicture:
         evaluate_pitch(songs[1], songs[1], plot=again, quiet=True)
         assert again.read_bytes() == (tmp_path / "b.png").read_bytes()
 
-    def test_a_sound_that_cannot_be_read_costs_the_spectrogram(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
+    def test_an_unreadable_sound_omits_the_spectrogram(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
         (tmp_path / "song.wav").write_text("no wave")
         words = ["--plot", tmp_path / "a.png", "--audio", tmp_path / "song.wav", "--json"]
@@ -305,7 +303,7 @@ class TestPicture:
         assert [(Path(f["path"]).name, f["reason"]) for f in report["failures"]] == [("song.wav", "not_audio")]
         assert "no spectrogram: there is no readable audio file" in result.stderr
 
-    def test_what_another_run_writes_is_left_to_it(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
+    def test_outputs_being_written_by_another_run_are_refused(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
         for output in ({"csv": tmp_path / "a.csv"}, {"plot": tmp_path / "a.png"}):
             with only_writer(*output.values()), pytest.raises(ConfigError, match="another run is writing it"):
@@ -313,7 +311,7 @@ class TestPicture:
         evaluate_pitch(*songs, csv=tmp_path / "a.csv", plot=tmp_path / "a.png", quiet=True)
         assert not list(tmp_path.rglob("*.lock"))
 
-    def test_what_cannot_be_drawn_is_refused_at_once(
+    def test_an_impossible_plot_is_refused_at_once(
         self, songs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with pytest.raises(ConfigError, match=r"must end in \.png"):
@@ -336,13 +334,13 @@ class TestCommand:
     def run(self) -> Ask:
         return lambda *words: CliRunner().invoke(app, ["eval", "pitch", *map(str, words)])
 
-    def test_tables_for_people(self, songs: tuple[Path, Path], run: Ask) -> None:
+    def test_text_output_shows_tables(self, songs: tuple[Path, Path], run: Ask) -> None:
         result = run(*songs)
         assert result.exit_code == 0, result.stderr
         assert "Pitch (3 songs)" in result.stdout
         assert all(word in result.stdout for word in ("RPA", "RCA", "OA", "VR", "VFA", "song 2", "mean"))
 
-    def test_one_object_for_programs(self, songs: tuple[Path, Path], run: Ask, tmp_path: Path) -> None:
+    def test_json_output_is_one_object(self, songs: tuple[Path, Path], run: Ask, tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
         (songs[1] / "song 0.f0.csv").unlink()
         result = run(*songs, "--json", "--quiet", "--csv", tmp_path / "a.csv", "--plot", tmp_path / "a.png")
@@ -353,7 +351,7 @@ class TestCommand:
         assert lines[0] == "track," + ",".join(pitch.METRICS)
         assert [line.split(",")[0] for line in lines[1:]] == ["song 1", "song 2"]
 
-    def test_songs_without_a_voice_are_told(self, run: Ask, tmp_path: Path) -> None:
+    def test_songs_without_voiced_frames_are_reported(self, run: Ask, tmp_path: Path) -> None:
         f0_labels.write(F0Track.of(np.zeros(50), 0.01), tmp_path / "a.csv")
         f0_labels.write(sung(0), tmp_path / "b.csv")
         result = run(tmp_path / "a.csv", tmp_path / "b.csv")
@@ -362,7 +360,7 @@ class TestCommand:
         assert "–" in result.stdout
 
 
-def test_real_clips_against_mir_eval(tmp_path: Path, mir1k: Path) -> None:
+def test_real_clips_agree_with_mir_eval(tmp_path: Path, mir1k: Path) -> None:
     for number, clip in enumerate(sorted(mir1k.iterdir())[::60]):
         true = f0_labels.read(clip / "f0.pv")
         f0_labels.write(true, tmp_path / "ref.txt", "mir_eval")

@@ -89,7 +89,7 @@ def pairs(references: Path, estimates: Path, song: str = "song 1") -> tuple[np.n
 
 
 class TestFigures:
-    def test_they_are_those_of_the_arrays(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_figures_of_files_equal_those_of_arrays(self, references: Path, estimates: Path, out: Path) -> None:
         report = evaluate_separation(references, estimates, out, metrics=QUICK, quiet=True)
         songs = [
             separation.evaluate(*pairs(references, estimates, f"song {n}"), RATE, list(LIKE), QUICK) for n in (1, 2)
@@ -101,7 +101,7 @@ class TestFigures:
         assert report["tracks"][0]["scores"]["si_sdr_db"]["bass"] == pytest.approx(songs[0]["si_sdr_db/bass"], abs=1e-5)
         assert (report["num_tracks"], report["failures"]) == (2, [])
 
-    def test_medians_and_means(self, tmp_path: Path, out: Path) -> None:
+    def test_medians_and_means_are_reported(self, tmp_path: Path, out: Path) -> None:
         """Three songs of one class whose SDR is 0, 6 and 30 dB."""
         sound = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 2 * RATE))
         for song, factor in (("a", 2.0), ("b", 1.5), ("c", 1.0 + 10**-1.5)):
@@ -112,7 +112,7 @@ class TestFigures:
         assert scores["scores"]["bsseval_v4_sdr_db"]["bass"] == pytest.approx(20 * np.log10(2), abs=1e-4)
         assert scores["scores"]["sdx23_sdr_db"]["bass"] == pytest.approx((0 + 20 * np.log10(2) + 30) / 3, abs=1e-4)
 
-    def test_any_number_of_workers_gives_the_same_bytes(
+    def test_the_number_of_workers_does_not_change_the_result(
         self, references: Path, estimates: Path, tmp_path: Path
     ) -> None:
         written = []
@@ -123,7 +123,7 @@ class TestFigures:
         assert len(written[0]) == 3
         assert written[0] == written[1]
 
-    def test_all_metrics_on_disk(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_all_metrics_are_written(self, references: Path, estimates: Path, out: Path) -> None:
         report = evaluate_separation(
             references, estimates, out, profile=classes("bass,drums"), metrics=["sdr", "isr", "sir", "sar"], quiet=True
         )
@@ -137,7 +137,7 @@ class TestFigures:
 
 
 class TestMuseval:
-    def test_its_schema_and_its_stores_take_our_documents(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_museval_reads_our_documents(self, references: Path, estimates: Path, out: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what its own imports warn of
             museval = pytest.importorskip("museval")
@@ -166,7 +166,7 @@ class TestMuseval:
 
 
 class TestWhatIsListed:
-    def test_missing_and_extra(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_missing_and_extra_songs_are_listed(self, references: Path, estimates: Path, out: Path) -> None:
         whole = evaluate_separation(references, estimates, out, metrics=QUICK, quiet=True)
         (estimates / "song 1" / "bass.wav").unlink()
         (references / "song 2" / "drums.wav").unlink()
@@ -184,9 +184,7 @@ class TestWhatIsListed:
             for key in ("sdx23_sdr_db", "si_sdr_db"):
                 assert after["scores"][key].items() <= before["scores"][key].items()  # the rest is intact
 
-    def test_a_file_that_goes_wrong_half_way_costs_its_class(
-        self, references: Path, estimates: Path, out: Path
-    ) -> None:
+    def test_a_file_that_fails_midway_skips_its_class(self, references: Path, estimates: Path, out: Path) -> None:
         path = estimates / "song 1" / "bass.wav"
         broken = read(path)
         broken[:, -1] = np.nan
@@ -198,7 +196,7 @@ class TestWhatIsListed:
         assert report["tracks"][0]["classes"] == ["vocals", "drums", "other"]
         assert report["tracks"][1]["classes"] == ["vocals", "bass", "drums", "other"]
 
-    def test_a_side_without_a_file_that_can_be_used_says_why(
+    def test_a_side_without_usable_files_gives_the_reason(
         self, references: Path, estimates: Path, out: Path, tmp_path: Path
     ) -> None:
         lost = tmp_path / "lost" / "song 1"
@@ -213,7 +211,7 @@ class TestWhatIsListed:
         assert "no_vocals.wav: mixture" in caught.value.hint
         assert "matched to these classes: vocals, bass, drums, other" in caught.value.hint
 
-    def test_hints_name_the_classes_that_are_asked_for(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_hints_name_the_requested_classes(self, references: Path, estimates: Path, out: Path) -> None:
         for song in ("song 1", "song 2"):
             for folder in (references, estimates):
                 write(folder / song / "accompaniment.wav", read(estimates / song / "bass.wav"))
@@ -222,7 +220,7 @@ class TestWhatIsListed:
         assert ran.exit_code == 3
         assert "put one of vocals, accompaniment into its name" in ran.output
 
-    def test_a_song_that_cannot_be_read_at_all(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_an_unreadable_song_is_listed(self, references: Path, estimates: Path, out: Path) -> None:
         for path in (references / "song 1").glob("*.wav"):
             path.write_bytes(path.read_bytes()[:1000])
         report = evaluate_separation(references, estimates, out, metrics=QUICK, quiet=True)
@@ -250,7 +248,7 @@ class TestWhatIsListed:
         assert report["failures"] == []
 
     @pytest.mark.parametrize("kind", ["csv", "parquet"])
-    def test_a_table_that_another_run_writes_is_left_to_it(
+    def test_a_table_being_written_by_another_run_is_refused(
         self, references: Path, estimates: Path, out: Path, tmp_path: Path, kind: str
     ) -> None:
         if kind == "parquet":
@@ -262,7 +260,7 @@ class TestWhatIsListed:
         evaluate_separation(references, estimates, out, metrics=QUICK, quiet=True, **{kind: table})
         assert table.exists()
 
-    def test_silence(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_silent_stems_are_listed(self, references: Path, estimates: Path, out: Path) -> None:
         write(references / "song 1" / "bass.wav", np.zeros((2, 20000)))
         write(estimates / "song 2" / "drums.wav", np.zeros((2, 20000)))
         result = run(f"eval separation {references} {estimates} -o {out} --metrics sdr,sdx-sdr --json")
@@ -277,7 +275,7 @@ class TestWhatIsListed:
         assert "song 1: the reference of bass is silent" in result.stderr
         assert "song 2: the estimate of drums is silent" in result.stderr
 
-    def test_references_that_are_empty_in_a_band(self, tmp_path: Path, out: Path) -> None:
+    def test_references_empty_in_a_band_are_listed(self, tmp_path: Path, out: Path) -> None:
         """As of a lossy file: half of the spectrum holds nothing at all."""
         rng = np.random.default_rng(0)
         low_pass = signal.cheby2(12, 120, 0.5, output="sos")
@@ -308,7 +306,7 @@ class TestWhatIsListed:
         assert "sir: not determined (n/d) in 1 song" in shown.stderr
         assert "use --metrics sir-reg" in shown.stderr
 
-    def test_a_stem_whose_silence_was_cut_out(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_trimmed_and_multi_class_estimates_are_listed(self, references: Path, estimates: Path, out: Path) -> None:
         from stemclean import layouts
 
         data, folder = layouts.load(estimates, quiet=True)
@@ -323,7 +321,7 @@ class TestWhatIsListed:
 
 
 class TestPairing:
-    def test_the_parts_of_a_reference_are_added_up(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_parts_of_a_reference_are_summed(self, references: Path, estimates: Path, out: Path) -> None:
         whole = evaluate_separation(references, estimates, out, metrics=QUICK, quiet=True)
         path = references / "song 1" / "vocals.wav"
         part = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 12345))
@@ -338,7 +336,9 @@ class TestPairing:
             # Parts in single precision add up to the whole within 1e-7.
             assert report["tracks"][0]["scores"][key] == pytest.approx(values, abs=1e-3)
 
-    def test_the_exact_name_wins_and_nothing_is_guessed(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_the_exact_name_is_preferred_and_nothing_is_guessed(
+        self, references: Path, estimates: Path, out: Path
+    ) -> None:
         whole = evaluate_separation(references, estimates, out, metrics=QUICK, quiet=True)
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 20000))
         write(estimates / "song 1" / "backing vocals.wav", noise)
@@ -357,11 +357,11 @@ class TestPairing:
         assert [track["track"] for track in report["tracks"]] == ["test/song 1", "test/song 2"]
         assert (out / "test" / "song 1.json").is_file()
 
-    def test_two_folders_of_one_song(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_two_folders_of_one_song_are_refused(self, references: Path, estimates: Path, out: Path) -> None:
         report = evaluate_separation(references / "song 1", estimates / "song 2", out, metrics=["sdr"], quiet=True)
         assert (report["num_tracks"], report["failures"]) == (1, [])
 
-    def test_classes_of_any_profile(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_classes_of_any_profile_are_scored(self, references: Path, estimates: Path, out: Path) -> None:
         for folder in (references, estimates):
             (folder / "song 1" / "other.wav").rename(folder / "song 1" / "guitar.wav")
         result = run(
@@ -378,7 +378,7 @@ class TestPairing:
     def test_documents_stay_in_their_folder(self, track: str, file: str) -> None:
         assert track_file(track, set()) == file
 
-    def test_no_document_replaces_another(self) -> None:
+    def test_documents_do_not_overwrite_each_other(self) -> None:
         taken: set[str] = set()
         assert [track_file(name, taken) for name in ("Song", "test/Song", "song")] == [
             "test/Song.json",
@@ -388,7 +388,7 @@ class TestPairing:
 
 
 class TestRefused:
-    def test_no_song_in_common(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_sides_without_a_common_song_are_refused(self, references: Path, estimates: Path, out: Path) -> None:
         for number in (1, 2):
             (estimates / f"song {number}").rename(estimates / f"no {number}")
         with pytest.raises(ConfigError, match='named like "song 1" in the references and "no 1" in the estimates'):
@@ -409,17 +409,17 @@ class TestRefused:
             ("--classes ,", "no classes"),
         ],
     )
-    def test_options(self, references: Path, estimates: Path, options: str, message: str) -> None:
+    def test_invalid_options_are_refused(self, references: Path, estimates: Path, options: str, message: str) -> None:
         result = run(f"eval separation {references} {estimates} {options}")
         assert result.exit_code == 2
         assert message in result.stderr
 
-    def test_a_file_in_the_place_of_the_folder(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_a_file_in_place_of_the_folder_is_refused(self, references: Path, estimates: Path, out: Path) -> None:
         out.write_text("")
         with pytest.raises(ConfigError, match="this is a file"):
             evaluate_separation(references, estimates, out, quiet=True)
 
-    def test_parquet_without_pyarrow_before_any_work(
+    def test_missing_pyarrow_is_reported_before_any_work(
         self, references: Path, estimates: Path, out: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def nothing(name: str) -> None:
@@ -454,7 +454,7 @@ class TestCommand:
         assert len(rows) == 7
         assert float(rows[0]["sdx23_sdr_db"]) == summary["tracks"][0]["scores"]["sdx23_sdr_db"]["vocals"]
 
-    def test_parquet(self, references: Path, estimates: Path, out: Path) -> None:
+    def test_parquet_output(self, references: Path, estimates: Path, out: Path) -> None:
         parquet = pytest.importorskip("pyarrow.parquet")
         write(references / "song 1" / "bass.wav", np.zeros((2, 20000)))
         evaluate_separation(references, estimates, out, metrics=["sdr"], parquet=out / "x.parquet", quiet=True)

@@ -18,7 +18,7 @@ def sung(f0_hz: list[float], **grid: float) -> F0Track:
 
 
 class TestGrid:
-    def test_frames_have_the_times_that_a_text_file_holds(self) -> None:
+    def test_frame_times_equal_those_of_the_text_file(self) -> None:
         times = sung([0.0] * 1000, hop=0.01, start=0.02).times
         assert times.tolist() == [float(f"{0.02 + 0.01 * frame:.2f}") for frame in range(1000)]
 
@@ -39,12 +39,12 @@ class TestGrid:
         assert moved.f0_hz[inside] == pytest.approx(truth[inside], rel=1e-9)
         assert moved.voiced.all()
 
-    def test_no_frequency_is_drawn_across_a_pause(self) -> None:
+    def test_pauses_are_not_interpolated(self) -> None:
         finer = sung([200.0, 0.0, 400.0], hop=0.04).resampled(0.01)
         assert finer.f0_hz.tolist() == [200.0, 200.0, 200.0, 0.0, 0.0, 0.0, 0.0, 400.0, 400.0, 400.0]
         assert (finer.voicing > 0).tolist() == finer.voiced.tolist() == (finer.f0_hz > 0).tolist()
 
-    def test_nothing_is_known_outside(self) -> None:
+    def test_frames_outside_the_label_are_unknown(self) -> None:
         sure = F0Track(np.array([300.0, 300.0]), np.ones(2), 0.02, 0.1, np.ones(2))
         wide = sure.resampled(0.02, 0.06, 6)
         assert wide.f0_hz.tolist() == [0.0, 0.0, 300.0, 300.0, 0.0, 0.0]
@@ -53,13 +53,13 @@ class TestGrid:
         assert sure.resampled(0.02, 5.0, 2).f0_hz.tolist() == [0.0, 0.0]
         assert sung([]).resampled(0.01, 0.0, 3).voicing.tolist() == [0.0] * 3
 
-    def test_a_guess_for_an_unvoiced_frame_stays_one(self) -> None:
+    def test_unvoiced_guesses_stay_unvoiced(self) -> None:
         guessed = F0Track(np.array([100.0, 100.0, 100.0]), np.array([1.0, 0.0, 1.0]), 0.01)
         assert guessed.voiced.tolist() == [True, False, True]
         assert guessed.resampled(0.005).voiced.tolist() == [True, True, False, False, True]
 
 
-def test_cents_count_from_ten_hertz() -> None:
+def test_cents_are_relative_to_ten_hertz() -> None:
     assert sung([10.0, 20.0, 440.0, 0.0]).cents() == pytest.approx([0.0, 1200.0, 1200 * np.log2(44), 0.0], abs=1e-9)
 
 
@@ -73,7 +73,7 @@ def test_cents_count_from_ten_hertz() -> None:
         ({"hop": 0.0}, "a hop of 0 s"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(changes: dict[str, object], message: str) -> None:
+def test_invalid_arguments_are_refused(changes: dict[str, object], message: str) -> None:
     whole: dict[str, object] = {"f0_hz": np.array([1.0, 2.0]), "voicing": np.ones(2), "hop": 0.01}
     with pytest.raises(ConfigError, match=message):
         F0Track(**{**whole, **changes})  # type: ignore[arg-type]

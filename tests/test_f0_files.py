@@ -53,7 +53,7 @@ class TestFinding:
         "name",
         ["f0.pv", "pitch.csv", "vocals.pv", "vocals.f0.csv", "Vocals_F0.csv", "vox f0.txt", "a.f0.txt", "notes.json"],
     )
-    def test_a_label_beside_the_vocals_is_theirs(self, tmp_path: Path, name: str) -> None:
+    def test_a_label_beside_the_vocals_belongs_to_them(self, tmp_path: Path, name: str) -> None:
         put(tmp_path, "a/vocals.wav", "a/accompaniment.wav", "b/vocals.wav", "b/accompaniment.wav", f"a/{name}")
         data = layouts.scan(tmp_path, profile=KARAOKE)
         assert f0_of(data) == {"a/vocals.wav": f"a/{name}"}
@@ -64,28 +64,28 @@ class TestFinding:
         track = f0_labels.read(tmp_path / stem.f0.path, stem.f0.format, beside=Beside(stem.duration))
         assert track.voiced.sum() == pytest.approx(voice().voiced.sum() * 0.01 / track.hop, abs=3)  # edges of phrases
 
-    def test_songs_in_one_folder_have_their_own(self, tmp_path: Path) -> None:
+    def test_songs_in_one_folder_have_separate_labels(self, tmp_path: Path) -> None:
         put(tmp_path, "one_vocals.wav", "one_bass.wav", "two_vocals.wav", "two_bass.wav", "one.pv", "two_vocals.f0.csv")
         assert f0_of(layouts.scan(tmp_path)) == {"one_vocals.wav": "one.pv", "two_vocals.wav": "two_vocals.f0.csv"}
 
-    def test_folders_of_classes_have_labels_beside_the_sounds(self, tmp_path: Path) -> None:
+    def test_class_folders_have_labels_beside_the_sounds(self, tmp_path: Path) -> None:
         put(tmp_path, "vocals/one.wav", "vocals/two.wav", "drums/one.wav", "drums/two.wav", "vocals/two.pv")
         data = layouts.scan(tmp_path)
         assert data.created.config["layout"] == "class_folders"
         assert f0_of(data) == {"vocals/two.wav": "vocals/two.pv"}
 
-    def test_a_list_finds_labels_too(self, tmp_path: Path) -> None:
+    def test_a_list_finds_labels(self, tmp_path: Path) -> None:
         put(tmp_path, "x/take 7.wav", "x/take 8.wav", "x/take 7.f0.csv")
         (tmp_path / "list.csv").write_text("instrum,path\nvocals,x/take 7.wav\nbass,x/take 8.wav\n")
         assert f0_of(layouts.scan(tmp_path / "list.csv", root=tmp_path)) == {"x/take 7.wav": "x/take 7.f0.csv"}
 
-    def test_thirty_two_milliseconds_are_told_by_the_sound(self, tmp_path: Path) -> None:
+    def test_a_hop_of_32_ms_is_recognised_by_the_length(self, tmp_path: Path) -> None:
         put(tmp_path, "a/vocals.wav", "a/other.wav")
         f0_labels.write(voice(), tmp_path / "a/f0.pv", "ikala")
         (stem,) = (stem for stem in layouts.scan(tmp_path).stems if stem.f0)
         assert stem.f0 is not None and stem.f0.format == "ikala"
 
-    def test_a_song_of_many_is_told_by_its_name(self, tmp_path: Path) -> None:
+    def test_a_song_among_many_is_found_by_name(self, tmp_path: Path) -> None:
         put(tmp_path, "17/vocals.wav", "18/vocals.wav")
         both = json.dumps({"17": [[0.5, 1.0, 60]], "18": [[0.0, 0.2, 64]]})
         for song in ("17", "18"):
@@ -93,12 +93,12 @@ class TestFinding:
         data = layouts.scan(tmp_path)
         assert len(f0_of(data)) == 2 and not data.skipped
 
-    def test_other_stems_have_none(self, tmp_path: Path) -> None:
+    def test_only_vocals_have_labels(self, tmp_path: Path) -> None:
         put(tmp_path, "a/vocals.wav", "a/bass.wav", "a/bass.f0.csv", "a/bass.pv")
         data = layouts.scan(tmp_path)
         assert f0_of(data) == {} and data.skipped == []
 
-    def test_what_says_how_sure_it_is_is_an_estimate(self, tmp_path: Path) -> None:
+    def test_labels_with_confidences_are_estimates(self, tmp_path: Path) -> None:
         put(tmp_path, "a/vocals.wav", "b/vocals.wav", "b/f0.csv")
         annotation = voice()
         sure = np.where(annotation.voiced, 0.9, 0.7)
@@ -111,7 +111,7 @@ class TestFinding:
 
 class TestMixtures:
     @pytest.mark.parametrize("name", ["f0.pv", "mixture.f0.csv", "a.pv"])
-    def test_a_mixture_with_f0_and_no_vocals_is_a_stem_of_every_class(self, tmp_path: Path, name: str) -> None:
+    def test_a_mixture_with_f0_but_no_vocals_counts_as_every_class(self, tmp_path: Path, name: str) -> None:
         put(tmp_path, "a/mixture.wav", f"a/{name}", "b/mixture.wav")
         data = layouts.scan(tmp_path, profile=KARAOKE)
         (stem,) = data.stems
@@ -121,13 +121,13 @@ class TestMixtures:
         assert skips(data) == {"b/mixture.wav": "mixture"}
         assert manifest.read(manifest.write(data, tmp_path / "m.json")).stems == [stem]
 
-    def test_where_there_are_vocals_they_are_what_is_sung(self, tmp_path: Path) -> None:
+    def test_f0_belongs_to_the_vocals_if_present(self, tmp_path: Path) -> None:
         put(tmp_path, "a/mixture.wav", "a/vocals.wav", "a/mixture.pv")
         data = layouts.scan(tmp_path, profile=KARAOKE)
         assert f0_of(data) == {"a/vocals.wav": "a/mixture.pv"}
         assert skips(data) == {"a/mixture.wav": "mixture"}
 
-    def test_a_mixture_with_a_broken_label_is_a_mixture(self, tmp_path: Path) -> None:
+    def test_a_mixture_with_a_broken_label_stays_a_mixture(self, tmp_path: Path) -> None:
         put(tmp_path, "a/mixture.wav", "b/vocals.wav")
         (tmp_path / "a/f0.pv").write_text("la la la\n")
         assert skips(layouts.scan(tmp_path)) == {"a/mixture.wav": "mixture", "a/f0.pv": "f0_unreadable"}
@@ -143,7 +143,7 @@ class TestBroken:
             ("", "f0_unreadable", "the file is empty"),
         ],
     )
-    def test_it_costs_itself_alone(self, tmp_path: Path, text: str, reason: str, says: str) -> None:
+    def test_a_broken_label_does_not_affect_its_stem(self, tmp_path: Path, text: str, reason: str, says: str) -> None:
         put(tmp_path, "a/vocals.wav", "a/drums.wav", "b/vocals.wav", "b/f0.pv")
         (tmp_path / "a/f0.pv").write_text(text)
         data = layouts.scan(tmp_path)
@@ -153,13 +153,13 @@ class TestBroken:
         assert (skip.path, skip.reason) == ("a/f0.pv", reason)
         assert says in skip.detail
 
-    def test_labels_that_belong_nowhere_are_told(self, tmp_path: Path) -> None:
+    def test_unmatched_labels_are_reported(self, tmp_path: Path) -> None:
         put(tmp_path, "a/lead vox.wav", "a/backing vox.wav", "a/f0.pv", "b/vocals.wav", "b/f0.csv", "b/vocals.pv")
         data = layouts.scan(tmp_path)
         assert skips(data) == {"a/f0.pv": "f0_without_stem", "b/vocals.pv": "f0_ambiguous"}
         assert f0_of(data) == {"b/vocals.wav": "b/f0.csv"}
 
-    def test_other_texts_are_no_labels(self, tmp_path: Path) -> None:
+    def test_other_text_files_are_ignored(self, tmp_path: Path) -> None:
         put(tmp_path, "a/vocals.wav", "a/drums.wav")
         for name in ("vocals.csv", "lyrics.txt", "a.json", "info.json", "pitchfork.txt", ".f0.csv", "notes.txt"):
             (tmp_path / "a" / name).write_text("nothing to read here")
@@ -167,7 +167,7 @@ class TestBroken:
         assert len(data.stems) == 2 and f0_of(data) == {} and data.skipped == []
 
 
-def test_real_clips_have_their_f0(tmp_path: Path, mir1k: Path) -> None:
+def test_real_clips_have_f0(tmp_path: Path, mir1k: Path) -> None:
     for clip in sorted(mir1k.iterdir())[::50]:
         (tmp_path / clip.name).symlink_to(clip)
     data = layouts.scan(tmp_path, profile=KARAOKE, quiet=True)

@@ -36,7 +36,7 @@ def tracks(draw: st.DrawFn) -> F0Track:
     return F0Track(np.append(track.f0_hz[1:], 233.1), np.append(track.voicing[1:], 1.0), track.hop, track.start)
 
 
-def test_a_voiced_frame_stays_voiced_however_unsure(tmp_path: Path) -> None:
+def test_an_uncertain_voiced_frame_stays_voiced(tmp_path: Path) -> None:
     """A threshold of 0 holds posteriors below what four decimals say for voiced."""
     track = F0Track(np.array([220.0, 220.0, 220.0]), np.array([1e-6, 0.0, 0.7]), 0.01)
     read = f0_labels.read(f0_labels.write(track, tmp_path / "f0.csv"))
@@ -65,7 +65,7 @@ class TestBothWays:
 
     @IN_TMP
     @given(track=tracks(), seed=st.integers(0, 9))
-    def test_our_own_format_keeps_certainties(self, tmp_path: Path, track: F0Track, seed: int) -> None:
+    def test_our_own_format_keeps_confidences(self, tmp_path: Path, track: F0Track, seed: int) -> None:
         rng = np.random.default_rng(seed)
         sure = np.round(rng.random((2, track.num_frames)), 4)
         before = F0Track(track.f0_hz, sure[0], track.hop, track.start, sure[1])
@@ -92,7 +92,7 @@ class TestBothWays:
         lengths=st.lists(st.integers(1, 200), min_size=8, max_size=8),
         notes=st.lists(st.integers(45, 80), min_size=8, max_size=8),
     )
-    def test_notes_come_back(self, tmp_path: Path, pauses: list[int], lengths: list[int], notes: list[int]) -> None:
+    def test_notes_round_trip(self, tmp_path: Path, pauses: list[int], lengths: list[int], notes: list[int]) -> None:
         """Frames of 10 ms: notes that begin and end on them, with pauses between, are what they were."""
         at, song = 0, []
         for pause, length, note in zip(pauses, lengths, notes, strict=False):
@@ -111,7 +111,7 @@ class TestBothWays:
         path = f0_labels.write(F0Track.of(midi_to_hz(midi), 0.01), tmp_path / "a.json", "mir_st500")
         assert json.loads(path.read_text()) == {"a": [[0.0, 1.0, 60.0], [1.0, 2.0, 61.0]]}
 
-    def test_mir_eval_reads_what_we_write_for_it(self, tmp_path: Path) -> None:
+    def test_mir_eval_reads_our_files(self, tmp_path: Path) -> None:
         guess = F0Track(np.array([0.0, 220.0, 221.5, 0.0]), np.array([0.0, 1.0, 0.0, 0.0]), 0.01, 0.02)
         path = f0_labels.write(guess, tmp_path / "a.txt", "mir_eval")
         times, values = mir_eval.io.load_time_series(str(path))
@@ -123,7 +123,7 @@ class TestBothWays:
 
 
 class TestTimes:
-    def test_frames_that_were_left_out_are_unvoiced(self, tmp_path: Path) -> None:
+    def test_missing_frames_are_unvoiced(self, tmp_path: Path) -> None:
         """Tony's files name the voiced frames only; hop 256 samples at 44.1 kHz, times with nine decimals."""
         frames = np.array([4, 5, 6, 30_000, 30_001])
         lines = "".join(f"{frame * 256 / 44100:.9f},{200 + frame % 7}\n" for frame in frames)
@@ -132,7 +132,7 @@ class TestTimes:
         assert np.flatnonzero(track.voiced).tolist() == (frames - 4).tolist()
         assert track.times[frames - 4] == pytest.approx(frames * 256 / 44100, abs=2e-9)
 
-    def test_times_in_milliseconds_lie_on_a_finer_grid(self, tmp_path: Path) -> None:
+    def test_times_rounded_to_milliseconds_keep_a_finer_grid(self, tmp_path: Path) -> None:
         lines = "".join(f"{frame * 128 / 44100:.3f} 220\n" for frame in range(5000))
         track = f0_labels.read(written(tmp_path, lines))
         assert track.hop == pytest.approx(128 / 44100, abs=1e-6)  # a millisecond over 14.5 s, spread over 5000 frames
@@ -145,7 +145,7 @@ class TestTimes:
             ("0.00 220\n0.01 220\n1e12 220\n", "too many frames"),
         ],
     )
-    def test_other_times_are_refused(self, tmp_path: Path, lines: str, says: str) -> None:
+    def test_irregular_times_are_refused(self, tmp_path: Path, lines: str, says: str) -> None:
         with pytest.raises(LabelError, match=says) as caught:
             f0_labels.read(written(tmp_path, lines))
         assert caught.value.reason == "f0_unreadable"
@@ -162,25 +162,25 @@ class TestUnits:
         return caught.value
 
     @pytest.mark.parametrize("name", ["mir1k", "ikala", None])
-    def test_hz_are_no_midi_notes(self, tmp_path: Path, name: str | None) -> None:
+    def test_hz_are_not_accepted_as_midi_notes(self, tmp_path: Path, name: str | None) -> None:
         path = written(tmp_path, "".join(f"{value:.3f}\n" for value in self.HZ), "a.pv")
         assert "these look like frequencies in Hz" in self.refusal(path, name).detail
 
-    def test_hz_are_no_notes_of_a_song(self, tmp_path: Path) -> None:
+    def test_hz_are_not_accepted_as_song_notes(self, tmp_path: Path) -> None:
         path = written(tmp_path, json.dumps({"1": [[0.1, 0.5, 261.6], [0.5, 1.0, 293.7]]}))
         assert "these look like frequencies in Hz" in self.refusal(path).detail
 
     @pytest.mark.parametrize("separator", [",", " ", "\t"])
-    def test_midi_notes_are_no_hz(self, tmp_path: Path, separator: str) -> None:
+    def test_midi_notes_are_not_accepted_as_hz(self, tmp_path: Path, separator: str) -> None:
         midi = np.where(self.HZ > 0, 69 + 12 * np.log2(np.maximum(self.HZ, 1) / 440), 0)
         lines = "".join(f"{frame / 50:.2f}{separator}{note:.3f}\n" for frame, note in enumerate(midi))
         assert "these look like MIDI notes" in self.refusal(written(tmp_path, lines)).detail
 
-    def test_midi_notes_are_no_hz_in_our_own_format(self, tmp_path: Path) -> None:
+    def test_midi_notes_are_not_accepted_as_hz_in_our_format(self, tmp_path: Path) -> None:
         path = written(tmp_path, "time,f0_hz,voicing,confidence\n0,60,1,\n0.01,61,1,\n")
         assert "these look like MIDI notes" in self.refusal(path).detail
 
-    def test_a_deep_bass_and_a_high_soprano_are_what_they_are(self, tmp_path: Path) -> None:
+    def test_extreme_voices_are_accepted(self, tmp_path: Path) -> None:
         """C2 to E2 now and then, mostly above; and MIDI notes up to C6, mostly below."""
         bass = "".join(f"{frame / 100},{hz}\n" for frame, hz in enumerate([66, 70, 82, 88, 90, 91] * 20))
         assert f0_labels.read(written(tmp_path, bass)).f0_hz.max() == 91
@@ -188,11 +188,11 @@ class TestUnits:
         assert "these look like MIDI notes" in self.refusal(written(tmp_path, soprano)).detail
 
     @pytest.mark.parametrize(("lines", "says"), [("-5\n60\n", "-5 is none"), ("5.1\n5.2\n0\n", "5.2 is none")])
-    def test_what_nobody_sings_is_no_midi_note(self, tmp_path: Path, lines: str, says: str) -> None:
+    def test_values_outside_the_vocal_range_are_not_midi_notes(self, tmp_path: Path, lines: str, says: str) -> None:
         """Natural logarithms of Hz, for example, lie about 5."""
         assert says in self.refusal(written(tmp_path, lines)).detail
 
-    def test_silence_has_no_unit(self, tmp_path: Path) -> None:
+    def test_silence_is_accepted_in_any_unit(self, tmp_path: Path) -> None:
         assert not f0_labels.read(written(tmp_path, "0\n0\n0\n")).voiced.any()
         assert not f0_labels.read(written(tmp_path, "0,0\n0.01,0\n")).voiced.any()
 
@@ -217,7 +217,7 @@ class TestOtherWaysToWrite:
             "0,00\t0,0\n0,01\t220,0\n0,02\t220,5\n0,03\t221,0\n",
         ],
     )
-    def test_they_are_the_same(self, tmp_path: Path, text: str) -> None:
+    def test_equivalent_spellings_are_equal(self, tmp_path: Path, text: str) -> None:
         track = f0_labels.read(written(tmp_path, text))
         assert track.f0_hz.tolist() == list(self.HZ)
         assert (track.hop, track.start, track.confidence) == (0.01, 0.0, None)
@@ -231,7 +231,7 @@ class TestOtherWaysToWrite:
             "time\tfrequency\tconfidence\n0.00\t100.0\t0.125\n0.01\t220.0\t0.5\n0.02\t220.5\t0.9\n",
         ],
     )
-    def test_crepes_own(self, tmp_path: Path, text: str) -> None:
+    def test_crepe_output_is_read(self, tmp_path: Path, text: str) -> None:
         path = written(tmp_path, text)
         assert f0_labels.sniff(path) == "crepe"
         track = f0_labels.read(path)
@@ -239,7 +239,7 @@ class TestOtherWaysToWrite:
         assert track.voiced.tolist() == [False, True, True]
         assert track.confidence is not None and track.confidence.tolist() == [0.875, 0.5, 0.9]
 
-    def test_notes_that_are_unvoiced(self, tmp_path: Path) -> None:
+    def test_unvoiced_notes_are_read(self, tmp_path: Path) -> None:
         assert f0_labels.read(written(tmp_path, "nan\n69\n", "a.pv"), "mir1k").f0_hz.tolist() == [0.0, 440.0]
 
     @pytest.mark.parametrize(
@@ -254,12 +254,12 @@ class TestOtherWaysToWrite:
             ("time;midi\n0,01;60\n", 'the column "midi" is in MIDI notes'),
         ],
     )
-    def test_other_units_are_refused_by_name(self, tmp_path: Path, text: str, says: str) -> None:
+    def test_unknown_units_are_refused_by_name(self, tmp_path: Path, text: str, says: str) -> None:
         with pytest.raises(LabelError, match=says) as caught:
             f0_labels.read(written(tmp_path, text))
         assert caught.value.reason == "f0_wrong_unit"
 
-    def test_the_sound_tells_milliseconds(self, tmp_path: Path) -> None:
+    def test_the_sound_length_reveals_milliseconds(self, tmp_path: Path) -> None:
         path = written(tmp_path, "".join(f"{0.9 * frame:.1f},220\n" for frame in range(100)))
         with pytest.raises(LabelError, match="look like milliseconds"):
             f0_labels.read(path, beside=Beside(0.1))
@@ -267,14 +267,14 @@ class TestOtherWaysToWrite:
 
 class TestSniffing:
     @pytest.mark.parametrize(("num_frames", "duration", "name"), [(500, 10.0, "mir1k"), (500, 16.0, "ikala")])
-    def test_the_sound_tells_twenty_from_thirty_two_milliseconds(
+    def test_the_sound_length_separates_20_ms_from_32_ms(
         self, tmp_path: Path, num_frames: int, duration: float, name: str
     ) -> None:
         path = written(tmp_path, "60.5\n" * num_frames, "a.pv")
         assert f0_labels.sniff(path, beside=Beside(duration)) == name
 
     @pytest.mark.parametrize(("num_frames", "name"), [(937, "ikala"), (438, "mir1k"), (5, "mir1k")])
-    def test_without_it_the_length_of_ikalas_clips_does(self, tmp_path: Path, num_frames: int, name: str) -> None:
+    def test_without_sound_the_ikala_clip_length_decides(self, tmp_path: Path, num_frames: int, name: str) -> None:
         assert f0_labels.sniff(written(tmp_path, "60.5\n" * num_frames, "a.pv")) == name
 
     @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ class TestSniffing:
             ("# only a remark\n", "no known format"),
         ],
     )
-    def test_what_cannot_be_read_is_refused(self, tmp_path: Path, text: str, says: str) -> None:
+    def test_unreadable_labels_are_refused(self, tmp_path: Path, text: str, says: str) -> None:
         with pytest.raises(LabelError, match=says) as caught:
             f0_labels.read(written(tmp_path, text))
         assert caught.value.reason == "f0_unreadable"
@@ -310,7 +310,7 @@ class TestSniffing:
         path = written(tmp_path, '{"a": [[0, 0.5, 60]], "b": [[0, 1, 64]]}')
         assert f0_labels.read(path, beside=Beside(song="b")).num_frames == 100
 
-    def test_no_text_and_no_file(self, tmp_path: Path) -> None:
+    def test_binary_and_missing_files_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "a.pv").write_bytes(b"\xff\xfe\x00\x01")
         with pytest.raises(LabelError, match="no UTF-8 text"):
             f0_labels.read(tmp_path / "a.pv")
@@ -320,7 +320,7 @@ class TestSniffing:
             f0_labels.read(written(tmp_path, "60\n"), "mp3")
 
 
-def test_real_clips_are_read_and_written_as_they_are(tmp_path: Path, mir1k: Path) -> None:
+def test_real_clips_round_trip(tmp_path: Path, mir1k: Path) -> None:
     clips = sorted(mir1k.glob("*/f0.pv"))[::25]
     assert clips
     for clip in clips:

@@ -28,7 +28,7 @@ def tone(hz: float, seconds: float = 4.0, peak: float = 0.2, channels: int = 2) 
 # Level and bleed
 
 
-def test_a_level_is_that_of_the_part_that_plays() -> None:
+def test_a_level_is_measured_on_the_active_part() -> None:
     sparse = np.concatenate([tone(440, 4.0), np.zeros((2, 9 * RATE), np.float32)], axis=1)
     assert sound.level(sparse, RATE).rms == pytest.approx(sound.level(tone(440), RATE).rms)
     assert sound.level(sparse, RATE).active == pytest.approx(4.0)
@@ -44,7 +44,7 @@ def test_a_click_does_not_move_the_level() -> None:
 
 @given(level_db=st.floats(-40.0, 12.0), gap=st.floats(0.0, 3.0), length=st.floats(1.0, 9.0))
 @settings(max_examples=30, deadline=None)
-def test_a_bleed_has_the_level_that_was_asked_for(level_db: float, gap: float, length: float) -> None:
+def test_a_bleed_has_the_requested_level(level_db: float, gap: float, length: float) -> None:
     stem = np.concatenate([np.zeros((2, round(gap * RATE)), np.float32), tone(440)], axis=1)
     donor = tone(1000, length, peak=0.7)
     added = sound.bleed(stem, donor, RATE, level_db)
@@ -55,7 +55,7 @@ def test_a_bleed_has_the_level_that_was_asked_for(level_db: float, gap: float, l
     assert measured_db == pytest.approx(level_db, abs=0.02)
 
 
-def test_no_level_is_defined_against_silence() -> None:
+def test_a_level_against_silence_is_undefined() -> None:
     silence = np.zeros((2, RATE), np.float32)
     with pytest.raises(ValueError, match="donor is silent"):
         sound.bleed(tone(440), silence, RATE, -3.0)
@@ -63,7 +63,7 @@ def test_no_level_is_defined_against_silence() -> None:
         sound.bleed(silence, tone(440), RATE, -3.0)
 
 
-def test_a_bleed_that_comes_and_goes_is_heard_in_its_spans_alone_and_as_loud_there() -> None:
+def test_intermittent_bleed_has_its_level_within_its_spans_only() -> None:
     stem, donor, spans = tone(440, 20.0), tone(1000, 20.0, peak=0.7), [(2.0, 5.2), (12.0, 16.0)]
     added = sound.bleed(stem, donor, RATE, -6.0, spans)
     audible = np.zeros(added.shape[1], bool)
@@ -82,7 +82,7 @@ def test_a_bleed_that_comes_and_goes_is_heard_in_its_spans_alone_and_as_loud_the
     seed=st.integers(0, 99),
 )
 @settings(max_examples=100, deadline=None)
-def test_spans_lie_where_the_donor_sounds_and_are_as_long_as_asked(cuts: list[float], share: float, seed: int) -> None:
+def test_spans_lie_on_active_sound_and_have_the_requested_length(cuts: list[float], share: float, seed: int) -> None:
     cuts = sorted(cuts)
     sounding = list(zip(cuts[::2], cuts[1::2], strict=False))
     total = sum(end - start for start, end in sounding)
@@ -113,7 +113,7 @@ def test_levels_of_parts_are_shares_of_the_power() -> None:
 
 @pytest.mark.parametrize("kind", sound.FOREIGN)
 @pytest.mark.parametrize("channels", [1, 2])
-def test_foreign_sound_has_the_asked_loudness_and_changes_with_the_seed(kind: str, channels: int) -> None:
+def test_foreign_sound_has_the_requested_loudness_and_follows_the_seed(kind: str, channels: int) -> None:
     first, second = (
         sound.foreign(kind, (channels, 6 * RATE), RATE, 0.1, np.random.default_rng(seed)) for seed in (1, 2)
     )
@@ -166,7 +166,7 @@ def deal(
     seed=st.integers(0, 99),
 )
 @settings(max_examples=60, deadline=None)
-def test_exactly_as_many_stems_are_mislabelled_as_were_asked_for(
+def test_the_requested_number_of_stems_is_mislabelled(
     num_songs: int, classes: list[str], share: float, seed: int
 ) -> None:
     stems = pool(num_songs, classes)
@@ -186,7 +186,7 @@ def test_claims_are_exchanged_within_the_song(expected: int) -> None:
         assert sorted(faults[name].claimed for name in names) == sorted(LABELS)  # each name still occurs once
 
 
-def test_one_fault_a_stem_and_every_donor_of_the_same_song_and_another_class() -> None:
+def test_a_stem_has_one_fault_and_a_donor_of_its_song() -> None:
     stems = {stem.id: stem for stem in pool(5, LABELS)}
     faults = deal(list(stems.values()), mislabel=5, bleed=6, silence=4, foreign=5)
     kinds = Counter("+".join(fault.kinds) for fault in faults.values())
@@ -198,7 +198,7 @@ def test_one_fault_a_stem_and_every_donor_of_the_same_song_and_another_class() -
             assert -20.0 <= fault.level_db <= 0.0
 
 
-def test_faults_coincide_only_when_asked() -> None:
+def test_faults_coincide_only_on_request() -> None:
     faults = deal(pool(5, LABELS), coincide=True, mislabel=20, bleed=20)
     assert {"+".join(fault.kinds) for fault in faults.values()} == {"swapped+bleed"}
     with pytest.raises(ConfigError, match="mislabel: 20 stems requested, but only 0 are suitable"):
@@ -220,7 +220,7 @@ GOLDEN = {
 }
 
 
-def test_what_a_seed_plants_without_bleed_share_stays_what_it_was() -> None:
+def test_seeds_give_the_same_plan_without_bleed_share() -> None:
     """Drawn by the version before the option existed: an optional draw may not move the others."""
     dealt = deal(pool(2, LABELS), 7, mislabel=2, bleed=2, silence=1)
     faults = {
@@ -231,7 +231,7 @@ def test_what_a_seed_plants_without_bleed_share_stays_what_it_was() -> None:
     assert faults == GOLDEN
 
 
-def test_a_share_is_drawn_between_the_two_given() -> None:
+def test_a_share_is_drawn_from_its_range() -> None:
     dealt = deal(pool(5, LABELS), bleed=8, bleed_share=(0.2, 0.6))
     shares = [fault.share for fault in dealt.values() if fault.donor]
     assert len(shares) == 8 and len(set(shares)) > 4

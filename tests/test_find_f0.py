@@ -40,7 +40,7 @@ def accuracy(true: F0Track, path: Path) -> float:
 
 class TestFinding:
     @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44100, 2), (11025, 1)])
-    def test_a_voice_of_any_rate_is_followed(self, tmp_path, saved, rate, channels):
+    def test_a_voice_at_any_sample_rate_is_tracked(self, tmp_path, saved, rate, channels):
         true = sung.melody(4.0)
         path = sung.put_voice(tmp_path / "take.wav", true, rate, channels)
         result = find_f0([path], tmp_path / "take.f0.csv", weights_uri=saved("pitch"), quiet=True)
@@ -60,14 +60,14 @@ class TestFinding:
         find_f0([path], tmp_path / "a.csv", weights_uri=saved("cascades"), quiet=True)
         assert accuracy(true, tmp_path / "a.csv") > WELL
 
-    def test_of_a_cascade_the_tracker_alone_hears_voices(self, tmp_path, saved):
+    def test_a_cascade_uses_only_its_tracker_for_solo_voices(self, tmp_path, saved):
         true = sung.melody(3.0, seed=2)
         path = sung.put_voice(tmp_path / "voice.wav", true)
         find_f0([path], tmp_path / "a.csv", weights_uri=saved("cascades"), config=F0Config(vocals=True), quiet=True)
         find_f0([path], tmp_path / "b.csv", weights_uri=saved("pitch"), quiet=True)
         assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
-    def test_long_sounds_go_through_in_pieces(self, tmp_path, saved):
+    def test_long_sounds_are_processed_in_pieces(self, tmp_path, saved):
         """Twenty-five seconds, windows of ten: no seam is heard, and nothing longer than a window ever is."""
         true = sung.melody(25.0, seed=3)
         path = sung.put_voice(tmp_path / "long.wav", true)
@@ -75,7 +75,7 @@ class TestFinding:
         assert accuracy(true, tmp_path / "a.csv") > WELL
         assert len(sung.HEARD) > 2 and max(sung.HEARD) <= 12 * sung.RATE
 
-    def test_a_quiet_voice_is_heard_as_a_loud_one(self, tmp_path, saved):
+    def test_loudness_does_not_change_the_f0(self, tmp_path, saved):
         true = sung.melody(3.0)
         for name, level in (("loud", 0.5), ("quiet", 0.01)):
             soundfile.write(tmp_path / f"{name}.wav", sung.voice(true, level=level), sung.RATE, subtype="FLOAT")
@@ -107,7 +107,7 @@ class TestFinding:
 
 
 class TestFolders:
-    def test_songs_are_found_by_what_the_weights_hear(self, tmp_path, saved):
+    def test_the_kind_of_weights_selects_vocals_or_mixtures(self, tmp_path, saved):
         tracks = {"one": sung.melody(2.0, 1), "two": sung.melody(2.0, 2)}
         for name, true in tracks.items():
             sung.put_voice(tmp_path / "in" / name / "vocals.wav", true)
@@ -121,7 +121,7 @@ class TestFolders:
             assert [track["track"] for track in report["tracks"]] == ["one", "two"]
             assert report["scores"]["overall_accuracy"] > WELL
 
-    def test_what_is_done_is_not_done_again(self, tmp_path, saved):
+    def test_finished_files_are_skipped(self, tmp_path, saved):
         for name in ("a", "b"):
             sung.put_voice(tmp_path / "in" / f"{name}.wav", sung.melody(1.0, ord(name)))
         ways = {"weights_uri": saved("pitch"), "quiet": True}
@@ -138,7 +138,7 @@ class TestFolders:
         assert len(sung.HEARD) == 3
         assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
-    def test_nothing_of_others_is_overwritten(self, tmp_path, saved):
+    def test_foreign_files_are_not_overwritten(self, tmp_path, saved):
         true = sung.melody(1.0)
         sung.put_voice(tmp_path / "in" / "a.wav", true)
         f0_labels.write(true, tmp_path / "out" / "a.f0.csv")
@@ -148,7 +148,7 @@ class TestFolders:
             with pytest.raises(ConfigError, match="is inside the source"):
                 find_f0([tmp_path / "in"], output, weights_uri=saved("pitch"), quiet=True)
 
-    def test_a_sound_and_an_annotation_are_never_written_over(self, tmp_path, saved):
+    def test_sounds_and_annotations_are_never_overwritten(self, tmp_path, saved):
         true = sung.melody(1.0)
         path = sung.put_voice(tmp_path / "vocals.wav", true)
         f0_labels.write(true, tmp_path / "f0.pv", "mir1k")
@@ -161,7 +161,7 @@ class TestFolders:
         for _ in range(2):  # an estimate may be made anew
             find_f0([path], tmp_path / "new.f0.csv", weights_uri=saved("pitch"), quiet=True)
 
-    def test_one_bad_file_costs_itself_alone(self, tmp_path, saved):
+    def test_one_bad_file_does_not_stop_the_others(self, tmp_path, saved):
         sung.put_voice(tmp_path / "in" / "a.wav", sung.melody(1.0))
         (tmp_path / "in" / "b.wav").write_bytes(b"no sound")
         soundfile.write(tmp_path / "in" / "c.wav", np.zeros((0, 1)), 8000)
@@ -172,7 +172,7 @@ class TestFolders:
             "c.wav": "empty",
         }
 
-    def test_what_cannot_be_meant_is_refused(self, tmp_path, saved):
+    def test_invalid_arguments_are_refused(self, tmp_path, saved):
         path = sung.put_voice(tmp_path / "in" / "a.wav", sung.melody(1.0))
         other = sung.put_voice(tmp_path / "other" / "a.wav", sung.melody(1.0))
         with pytest.raises(WeightsError, match="weights of kind separators, but pitch are needed"):
@@ -194,7 +194,7 @@ class TestFolders:
 
 
 class TestCommand:
-    def test_one_object_for_programs_and_a_table_for_people(self, tmp_path, saved):
+    def test_json_is_one_object_and_text_is_a_table(self, tmp_path, saved):
         uri = saved("pitch")
         sung.put_voice(tmp_path / "in" / "a.wav", sung.melody(1.0))
         (tmp_path / "in" / "b.wav").write_bytes(b"no sound")

@@ -41,7 +41,7 @@ def stemclean(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.97])
-def test_trim_goes_on_when_there_is_room(
+def test_trim_resumes_when_there_is_room(
     tmp_path: Path, disk: Path, make_dataset: Callable[..., Path], share: float
 ) -> None:
     stems = make_dataset(tmp_path / "stems", tracks=1, seconds=3.0)

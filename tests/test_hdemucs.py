@@ -97,14 +97,14 @@ class TestTorchaudios:
     def test_the_same_weights_give_the_same_estimates(self, options, time):
         self.assert_equal(*twins(**options), sound(2, 2, time))
 
-    def test_of_mono_and_other_classes(self):
+    def test_mono_and_other_classes_agree_with_torchaudio(self):
         self.assert_equal(*twins(("voice", "rest"), 1, **SMALL), sound(3, 1, 30000))
 
-    def test_at_the_papers_size(self):
+    def test_the_papers_size_agrees_with_torchaudio(self):
         ours, theirs = twins()
         self.assert_equal(ours, theirs, sound(1, 2, 44100))
 
-    def test_and_the_same_gradients(self):
+    def test_gradients_agree_with_torchaudio(self):
         ours, theirs = twins(**SMALL)
         for model in (ours, theirs):
             model.train()(sound(1, 2, 30000)).square().sum().backward()
@@ -117,7 +117,7 @@ class TestTorchaudios:
                 weight.grad, expected[name], atol=tolerance, rtol=1e-3, msg=lambda m, n=name: n + m
             )
 
-    def test_what_it_has_and_ours_has_not_changes_nothing(self):
+    def test_torchaudios_unused_weights_change_nothing(self):
         """The norm that is never applied and the bias of the keys: 2 688 of 83 639 368 numbers at the paper's size."""
         with torch.device("meta"):
             theirs = torchaudios()(list(FOUR))
@@ -148,14 +148,14 @@ class TestTorchaudios:
             "time_decoders.4.norm.bias",
         ],
     )
-    def test_the_tolerance_tells_when_a_part_is_not_heard(self, part):
+    def test_the_tolerance_detects_a_missing_part(self, part):
         ours, theirs = twins(**SMALL)
         dict(ours.named_parameters())[part].detach().zero_()
         with pytest.raises(AssertionError):
             self.assert_equal(ours, theirs, sound(1, 2, 44100))
 
 
-def test_the_paper_has_83_6_million_parameters():
+def test_the_papers_size_has_83_6_million_parameters():
     with torch.device("meta"):
         model = built()
     assert sum(p.numel() for p in model.parameters()) == 83_636_680
@@ -182,14 +182,14 @@ class TestCheckpointing:
         nbytes = sum(size for pointer, size in kept.items() if pointer not in own)
         return estimates.detach(), {name: p.grad for name, p in model.named_parameters()}, nbytes
 
-    def test_estimates_and_gradients_are_the_same_and_little_is_kept(self):
+    def test_checkpointing_keeps_results_and_saves_memory(self):
         plain, gradients, much = self.trained(False)
         again, same, little = self.trained(True)
         assert torch.equal(plain, again)
         assert all(torch.equal(gradients[name], same[name]) for name in gradients)
         assert little < much / 4
 
-    def test_weights_of_one_start_the_other(self, tmp_path):
+    def test_weights_load_with_and_without_checkpointing(self, tmp_path):
         plain, again = built(**SMALL), built(**SMALL, checkpoint_activations=True)
         card = {"kind": "separators", "architecture": "hdemucs", "spec": plain.spec.to_dict(), "options": SMALL}
         weights.save(tmp_path / "plain.safetensors", plain, card, dtype=torch.float32)
@@ -200,7 +200,7 @@ class TestCheckpointing:
 class TestParts:
     @pytest.mark.parametrize("n_fft", [512, 1024])
     @pytest.mark.parametrize("time", [3000, 4096, 5001])
-    def test_a_spectrogram_goes_back_to_its_sound(self, n_fft, time):
+    def test_a_spectrogram_is_inverted(self, n_fft, time):
         """But near the ends, where windows that reach beyond them would have to help, and for the highest bin."""
         model = built(n_fft=n_fft, depth=5, channels=4, dconv_comp=1)
         waveform = nn.functional.avg_pool1d(sound(2, 2, time), 2, 1)  # nothing in the highest bin
@@ -211,7 +211,7 @@ class TestParts:
         torch.testing.assert_close(back[..., inside], waveform[..., inside], atol=1e-3, rtol=0)
 
     @pytest.mark.parametrize("time", [1, 5, 255, 383, 384, 385, 512, 700])
-    def test_sounds_too_short_to_be_mirrored(self, time):
+    def test_sounds_too_short_for_reflection_padding(self, time):
         model = built(n_fft=1024, depth=5, channels=4, dconv_comp=1).eval()
         with torch.inference_mode():
             estimates = model(sound(2, 2, time))
@@ -222,14 +222,14 @@ class TestParts:
         hann = math.sqrt(3 / 8)  # root mean square of the window; half of a bin's power is in each part
         assert float(planes.std()) == pytest.approx(0.1 * hann / math.sqrt(2), rel=0.02)
 
-    def test_pieces_of_an_lstm_come_back_in_order(self):
+    def test_lstm_pieces_are_joined_in_order(self):
         torch.manual_seed(0)
         recurrent = hdemucs._Recurrent(3)
         recurrent._run = lambda rows: rows
         rows = torch.randn(2, 731, 3)
         assert torch.equal(recurrent._in_pieces(rows), rows)
 
-    def test_an_lstm_hears_no_further_than_its_piece(self):
+    def test_an_lstm_is_limited_to_its_piece(self):
         torch.manual_seed(0)
         recurrent = hdemucs._Recurrent(4)
         before = torch.randn(1, 4, 600)
@@ -239,7 +239,7 @@ class TestParts:
             changed = (recurrent(before) != recurrent(after)).any(1)[0].nonzero()
         assert 250 <= int(changed.min()) < 400
 
-    def test_an_attention_hears_all_frames_but_its_own(self):
+    def test_attention_covers_all_frames_but_its_own(self):
         torch.manual_seed(0)
         attention = hdemucs._LocalAttention(8)
         with torch.no_grad():
@@ -299,6 +299,6 @@ class TestParts:
         ({"channels": 0}, "channels is 0"),
     ],
 )
-def test_numbers_that_make_no_network_are_refused(options, message):
+def test_invalid_sizes_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         built(**options)

@@ -114,7 +114,7 @@ def online(hub, home, mine):
     return dict(zip(jobs, run(list(jobs.values()), hub.endpoint, home), strict=True))
 
 
-def test_from_the_hub_and_then_from_the_cache(hub, online, mine):
+def test_weights_are_downloaded_once_and_then_cached(hub, online, mine):
     first = online["first"]
     assert (first.uri, first.labels) == ("hub:org/good@v1", ["vocals", "drums"])
     assert first.sha256 == online["again"].sha256 == hashlib.sha256(mine.read_bytes()).hexdigest()
@@ -134,14 +134,14 @@ def test_from_the_hub_and_then_from_the_cache(hub, online, mine):
         ("not logged in", "hub:org/mine: the hub refuses (401): "),
     ],
 )
-def test_what_cannot_be_had_or_done_is_refused_in_one_line(online, job, refused):
+def test_hub_failures_are_one_line_errors(online, job, refused):
     error = online[job]
     assert error.refused.startswith(refused) and "\n" not in error.refused
     if job in ("no right", "not logged in"):
         assert "hf auth login" in error.hint and "HF_TOKEN" in error.hint
 
 
-def test_what_is_published_comes_back(hub, online, mine):
+def test_published_weights_round_trip(hub, online, mine):
     commit = re.fullmatch(r"hub:org/mine@([0-9a-f]{40})", online["pushed"].uri)[1]
     assert online["back"].sha256 == hashlib.sha256(mine.read_bytes()).hexdigest()
     files = hub.repos["org/mine"][commit]
@@ -153,7 +153,7 @@ def test_what_is_published_comes_back(hub, online, mine):
     assert online["pushed again"].uri.startswith("hub:org/mine@")  # into the repository that is there now
 
 
-def test_without_a_network_the_cache_is_enough_and_without_both_it_is_said_at_once(hub, online, home, mine):
+def test_without_a_network_the_cache_is_used_or_an_error_raised(hub, online, home, mine):
     with socket.socket() as probe:  # a port where nobody listens
         probe.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -164,7 +164,7 @@ def test_without_a_network_the_cache_is_enough_and_without_both_it_is_said_at_on
     assert push.refused.startswith("hub:org/mine: the hub cannot be reached: ")
 
 
-def test_offline_mode_asks_nobody(hub, online, home, mine):
+def test_offline_mode_makes_no_request(hub, online, home, mine):
     num_requests = len(hub.asked)
     jobs = [["load", online["pushed"].uri], ["load", "hub:org/mine"], ["load", "hub:org/cold"]]
     jobs += [["load", "hub:org/exchanged"], ["push", str(mine), "org/mine"]]
@@ -176,7 +176,7 @@ def test_offline_mode_asks_nobody(hub, online, home, mine):
     assert len(hub.asked) == num_requests
 
 
-def test_what_would_fail_after_the_training_fails_before_it(monkeypatch, tmp_path):
+def test_push_problems_are_found_before_training(monkeypatch, tmp_path):
     wrong = ("mine", "a/b/c", "org/mine@v1", "org/", "org/mine.git", "org/a--b", "-org/mine", "org/mine.", "org/é")
     for name in (*wrong, "org/" + 93 * "a"):
         with pytest.raises(ConfigError, match="is not a hub repository"):
@@ -186,7 +186,7 @@ def test_what_would_fail_after_the_training_fails_before_it(monkeypatch, tmp_pat
         hub_client.check_publishing("org/mine")
 
 
-def test_the_page_says_what_the_card_says(mine):
+def test_the_page_agrees_with_the_card(mine):
     page = model_card.render(json.loads(mine.with_suffix(".json").read_text()), "hub:org/mine")
     header, body = page.removeprefix("---\n").split("\n---\n")
     assert "license: cc-by-4.0" in header.splitlines() and "library_name: stemclean" in header.splitlines()
@@ -205,7 +205,7 @@ def test_the_page_says_what_the_card_says(mine):
         assert line in lines
 
 
-def test_a_license_that_the_hub_does_not_know_is_another_one(mine):
+def test_an_unknown_license_is_published_as_other(mine):
     card = json.loads(mine.with_suffix(".json").read_text())
     page = model_card.render({**card, "license": "My: own"}, "hub:org/mine").splitlines()
     assert "license: other" in page and 'license_name: "My: own"' in page

@@ -91,7 +91,7 @@ def nobody_left(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("nobody_left")
 @pytest.mark.parametrize("verb", JOBS)
-def test_both_go_on(tmp_path: Path, verb: str) -> None:
+def test_both_processes_survive_crashing_files(tmp_path: Path, verb: str) -> None:
     process = training(verb, tmp_path)
     out, err = process.communicate(timeout=300)
     assert [(tmp_path / f"exit{rank}").read_text() for rank in range(2)] == ["3", "3"], err

@@ -101,20 +101,20 @@ class TestOneFile:
             ("greedy", "it needs more memory than one file may have"),
         ],
     )
-    def test_a_decoder_that_dies_costs_its_file(self, tmp_path: Path, name: str, detail: str) -> None:
+    def test_a_crashing_decoder_fails_only_its_file(self, tmp_path: Path, name: str, detail: str) -> None:
         assert failure(sound_at(tmp_path / f"{name}.wav")) == ("decoder_crashed", detail)
         assert files.read(sound_at(tmp_path / "good.wav")).shape == (2, RATE)
 
-    def test_a_decoder_that_hangs_is_ended(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_hanging_decoder_is_killed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(isolation, "PATIENCE", 0.5)
         reason, detail = failure(sound_at(tmp_path / "hang.wav"))
         assert (reason, detail) == ("decoder_crashed", "the decoder gave no answer within 1 s")
 
-    def test_what_nobody_foresaw_has_a_name(self, tmp_path: Path) -> None:
+    def test_an_unexpected_error_has_a_code(self, tmp_path: Path) -> None:
         error = failure(sound_at(tmp_path / "bug.wav"))
         assert error == ("unexpected_error", "ValueError: negative shift count")
 
-    def test_other_files_go_on_where_they_were(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_other_files_continue_after_a_crash(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(isolation, "MAX_WORKERS", 1)
         path = sound_at(tmp_path / "long.flac", 60)
         whole = files.read(path)
@@ -124,7 +124,7 @@ class TestOneFile:
         assert np.array_equal(np.concatenate([begun, *blocks], axis=1), whole)
 
     @pytest.mark.parametrize("workers", [1, 2])
-    def test_threads_at_the_same_worker_go_on_where_they_were(
+    def test_threads_of_the_same_worker_continue_after_a_crash(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
     ) -> None:
         """They wait for their turn when it dies: only the file that it was at is to blame."""
@@ -146,14 +146,14 @@ class TestOneFile:
             for _ in range(5):
                 assert list(threads.map(read_blocks, paths)) == expected
 
-    def test_a_crash_while_closing_is_nobody_elses(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_crash_while_closing_affects_no_other_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(isolation, "MAX_WORKERS", 1)
         path = sound_at(tmp_path / "closing.wav")
         with ThreadPoolExecutor(4) as threads:
             waveforms = list(threads.map(files.read, [path, sound_at(tmp_path / "good.flac", 20)] * 4))
         assert [waveform.shape[1] for waveform in waveforms] == [RATE, 20 * RATE] * 4
 
-    def test_a_worker_that_somebody_killed_is_replaced(self, tmp_path: Path) -> None:
+    def test_a_killed_worker_is_replaced(self, tmp_path: Path) -> None:
         path = sound_at(tmp_path / "good.wav")
         files.probe(path)
         for process in isolation._state.workers:
@@ -161,7 +161,7 @@ class TestOneFile:
             process._process.wait()
         assert files.probe(path).num_samples == RATE
 
-    def test_what_decoders_print_is_logged_once_with_the_file(
+    def test_decoder_output_is_logged_once_with_the_file(
         self, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
     ) -> None:
         path = sound_at(tmp_path / "chatty.wav")
@@ -172,13 +172,13 @@ class TestOneFile:
             f"{path}: {text}" for text in ("to stdout \\x1b[31m", "to stderr", "through stdio")
         ]
 
-    def test_a_name_begins_no_line_and_colours_none(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_file_names_are_escaped_in_the_log(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         files.read(sound_at(tmp_path / "song\nerror: forged" / "chatty \x1b[31m.wav"))
         messages = [record.getMessage() for record in caplog.records]
         assert messages and all(line.isprintable() for line in messages)
         assert messages[0].endswith(r"song\nerror: forged/chatty \x1b[31m.wav: to stdout \x1b[31m")
 
-    def test_a_run_goes_on(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_run_continues_after_a_crash(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for name in ("crash drums", "bass", "bug vocals"):
             sound_at(tmp_path / "song" / f"{name}.wav")
         with pytest.raises(SystemExit) as left:
@@ -192,7 +192,7 @@ class TestOneFile:
 
 
 @pytest.mark.parametrize(("options", "expected"), [([], True), (["-q"], False)])
-def test_what_decoders_print_is_a_remark(tmp_path: Path, options: list[str], expected: bool) -> None:
+def test_decoder_output_becomes_a_remark(tmp_path: Path, options: list[str], expected: bool) -> None:
     """libmpg123 prints about junk between frames; nothing of it may stand in the JSON."""
     path = tmp_path / "song" / "drums.mp3"
     path.parent.mkdir()
@@ -217,7 +217,7 @@ def test_any_line_of_the_log_is_escaped(capsys: pytest.CaptureFixture[str], monk
     assert capsys.readouterr().err == "a\\x1b[2J\\r\\nerror: b: junk\n"
 
 
-def test_many_threads_read_what_one_reads(tmp_path: Path) -> None:
+def test_many_threads_read_the_same_data_as_one(tmp_path: Path) -> None:
     paths = [sound_at(tmp_path / f"{'x' * length}.flac", 5) for length in range(1, 9)]
     with ThreadPoolExecutor(8) as threads:
         waveforms = list(threads.map(files.read, paths))
@@ -239,7 +239,7 @@ def test_more_files_than_a_worker_has_slots_are_read_side_by_side(
     isolation._state.stop()
 
 
-def test_what_does_not_fit_into_a_slot_is_read_all_the_same(tmp_path: Path) -> None:
+def test_data_larger_than_a_slot_are_read(tmp_path: Path) -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal((2, 3 * RATE)).astype(np.float32)
     path = files.write(tmp_path / "x.wav", noise, RATE, subtype="FLOAT")
     chunks = [noise[:, :RATE], noise[:, RATE:]]
@@ -265,7 +265,7 @@ def test_another_worker_is_started_when_threads_have_waited(tmp_path: Path) -> N
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_process_has_workers_of_its_own(tmp_path: Path) -> None:
+def test_a_forked_process_starts_its_own_workers(tmp_path: Path) -> None:
     path = sound_at(tmp_path / "good.flac")
     blocks = files.blocks(path, block_duration=0.25)
     first = next(blocks)  # opened before the fork, read on after it
@@ -313,7 +313,7 @@ def is_there(pid: int) -> bool:
         return False
 
 
-def test_where_no_process_can_be_started_files_are_still_read(
+def test_files_are_read_if_no_process_can_be_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(isolation, "_state", isolation._State())
@@ -344,7 +344,7 @@ def test_a_file_is_read_on_in_this_process_if_its_worker_cannot_be_replaced(
         "os.memfd_create = no_file; tempfile.TemporaryFile = no_file",
     ],
 )
-def test_where_no_file_can_be_made_files_are_still_read_by_workers(tmp_path: Path, limited: str) -> None:
+def test_workers_read_files_if_no_shared_memory_can_be_made(tmp_path: Path, limited: str) -> None:
     """A small limit of files, or a system that is read-only altogether."""
     script = (
         "import os, sys, tempfile\n"

@@ -97,7 +97,7 @@ def mixer(songs, tmp_path_factory):
 
 
 class TestPitchLoss:
-    def test_it_is_torchs_with_weights(self):
+    def test_the_pitch_loss_is_torchs_with_weights(self):
         rng = torch.Generator().manual_seed(0)
         logits, cents = torch.randn(2, 3, 360, generator=rng), pitch_models.tracker("rmvpe").cents
         f0_hz = torch.tensor([[100.0, 0.0, 440.0], [0.0, 0.0, 220.0]])
@@ -111,7 +111,7 @@ class TestPitchLoss:
             loss = PitchLoss(positive)(logits, f0_hz, trust, cents)
             torch.testing.assert_close(loss, torch.stack(by_hand))
 
-    def test_frames_that_nobody_knows_cost_nothing(self):
+    def test_unknown_frames_add_no_loss(self):
         logits = torch.randn(1, 4, 360, requires_grad=True)
         loss = PitchLoss()(logits, torch.full((1, 4), 200.0), torch.zeros(1, 4), pitch_models.tracker("rmvpe").cents)
         loss.sum().backward()
@@ -138,7 +138,7 @@ class TestTask:
         task.losses(task.model, batch(task))["loss"].backward()
         assert not any(p.grad is not None and p.grad.any() for p in task.model.tracker.parameters())
 
-    def test_what_is_not_known_teaches_nothing(self, mixer):
+    def test_unknown_sources_and_frames_give_no_gradient(self, mixer):
         """Sources of no trust: the estimates may be anything; frames of no trust: so may the logits."""
         task = task_of(mixer, sep_weight=2.0)
         plain = batch(task)
@@ -161,7 +161,7 @@ class TestTask:
             expected = 2 * float((items.detach() * weights_of / weights_of.mean()).mean())
             assert loss == pytest.approx(expected, rel=1e-3)
 
-    def test_sums_of_sources_weigh_no_more_than_sources(self):
+    def test_sums_of_sources_have_the_weight_of_one_source(self):
         """With loss.combination the mean is over all that is compared: 3 classes and their 3 sums of two."""
         separator = pitch_models.separator("unet", 8000, 1, 8000, ("vocals", "other", "drums"))
         model = Cascade(separator, pitch_models.tracker("rmvpe", segment=8000))
@@ -189,7 +189,7 @@ class TestTask:
         assert counted.all() and items.shape[1] == 6
         assert loss_value == pytest.approx(float(items.mean()), rel=1e-4)
 
-    def test_the_reference_pass_leaves_no_trace(self, mixer):
+    def test_the_reference_pass_changes_no_state(self, mixer):
         """dwhs listens to the reference voice: running statistics and what is drawn are as without it."""
         models = {}
         for name in ("uniform", "dwhs"):
@@ -214,7 +214,7 @@ class TestTask:
         assert alone.any() and torch.equal(seen[0].reference.isnan(), ~alone)
         torch.testing.assert_close(seen[0].reference[alone], clean[alone])
 
-    def test_norms_of_averaged_weights_hear_mixtures(self, mixer):
+    def test_norms_of_averaged_weights_are_measured_on_mixtures(self, mixer):
         """Both parts are measured anew before a validation: the tracker by what it hears, estimates."""
         task = task_of(mixer)
         norms = [m for m in task.model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
@@ -231,7 +231,7 @@ class TestTask:
 
 
 class TestAccuracies:
-    def test_they_are_mir_evals(self):
+    def test_accuracies_equal_mir_eval(self):
         """On frames that lie in time with one another, where mir_eval interpolates nothing."""
         mir_eval = pytest.importorskip("mir_eval")
         rng = np.random.default_rng(0)
@@ -250,14 +250,14 @@ class TestAccuracies:
         assert figures["rpa"] == pytest.approx(theirs["Raw Pitch Accuracy"], abs=1e-9)
         assert figures["oa"] == pytest.approx(theirs["Overall Accuracy"], abs=1e-9)
 
-    def test_frames_of_little_trust_are_not_judged(self):
+    def test_uncertain_frames_are_not_scored(self):
         model = pitch_models.tracker("rmvpe")
         batch_ = (torch.zeros(1, 3, 360), torch.full((1, 3), 100.0), torch.tensor([[0.9, 0.0, 0.5]]))
         assert track.accuracies([batch_], model) == {}
 
 
 class TestRun:
-    def test_it_learns_both_and_says_what_it_did(self, songs, tmp_path):
+    def test_joint_training_learns_both_and_reports(self, songs, tmp_path):
         path = tmp_path / "cascade.safetensors"
         more = ["loop.examples=160", "tracker.blur=true", "joint.weighting=dwhs", "joint.sep_weight=0.8"]
         card = train_joint(songs, path, overrides=[*QUICK, *more], running=running(tmp_path))
@@ -273,7 +273,7 @@ class TestRun:
         assert written["data"]["tracks"] == {"train": 6, "validation": 1}  # and one of the test split
         assert str(tmp_path) not in json.dumps(written)
 
-    def test_separate_takes_its_separator(self, songs, tmp_path):
+    def test_separate_accepts_joint_weights(self, songs, tmp_path):
         path = tmp_path / "cascade.safetensors"
         train_joint(songs, path, overrides=QUICK, running=running(tmp_path))
         _, voice, band = aligned_songs.song(3)
@@ -283,7 +283,7 @@ class TestRun:
         assert rate == 8000 and len(audio) == len(voice) and audio.any()
         assert result["weights"]["uri"] == "file:cascade.safetensors"
 
-    def test_a_killed_run_ends_where_an_unbroken_one_does(self, songs, tmp_path, monkeypatch):
+    def test_a_resumed_run_equals_an_uninterrupted_one(self, songs, tmp_path, monkeypatch):
         """Bit by bit, the state of dwa (of passes of two or three steps) and what is dropped included."""
         settings = [*QUICK, "joint.weighting=dwa", "loop.examples=48", "tracker.options.dropout=0.5"]
         whole = train_joint(songs, tmp_path / "whole.safetensors", overrides=settings, running=running(tmp_path))
@@ -306,7 +306,7 @@ class TestRun:
         again = train_joint(songs, tmp_path / "broken.safetensors", overrides=settings, running=running(tmp_path))
         assert again["seconds"] == 0 and again["metrics"] == whole["metrics"]
 
-    def test_parts_start_from_weights_of_their_own(self, songs, tmp_path):
+    def test_parts_start_from_separate_weights(self, songs, tmp_path):
         """A pipeline put together: separator and tracker trained apart, then joined, hardly moved."""
         tracker_path, first, joined = (tmp_path / f"{n}.safetensors" for n in ("tracker", "first", "joined"))
         train_tracker(songs, tracker_path, overrides=QUICK_TRACKER, running=running(tmp_path))
@@ -326,7 +326,7 @@ class TestRun:
         assert card["init_separator"]["uri"] == "file:first.safetensors"
         assert card["init_tracker"]["uri"] == "file:tracker.safetensors"
 
-    def test_nonsense_is_refused(self, songs, tmp_path):
+    def test_invalid_arguments_are_refused(self, songs, tmp_path):
         output = tmp_path / "a.safetensors"
         for overrides, message in (
             (["mixing.effects=mild"], '--set: mixing.effects is "mild"; it must be "none" where spec.channels is 1'),
@@ -352,7 +352,7 @@ class TestRun:
 
 
 class TestTracker:
-    def test_it_follows_a_voice_after_a_short_training(self, songs, tmp_path):
+    def test_a_short_training_tracks_a_voice(self, songs, tmp_path):
         """Three notes of one voice: within half a minute of sound most frames are right; chance is a third."""
         more = ["loop.examples=280", "loop.learning_rate=1e-2", "blur=true", "options.channels=8"]
         card = train_tracker(
@@ -386,11 +386,11 @@ class TestRecipes:
             ("spec.segment=0", "spec.segment is 0"),
         ],
     )
-    def test_frames_that_cannot_be_are_refused(self, setting, message):
+    def test_invalid_frames_are_refused(self, setting, message):
         with pytest.raises(ConfigError, match=message):
             read_tracker("rmvpe", [setting])
 
-    def test_joint_settings(self):
+    def test_joint_settings_are_read(self):
         both = partial(read_joint, "unet-vocals-small", "rmvpe")
         assert both().config == JointConfig(weighting="uniform", sep_weight=1.0, confidences=True)
         settings = ["joint.weighting=dwa", "joint.sep_weight=0.4", "joint.confidences=false"]
@@ -404,7 +404,7 @@ class TestCommands:
     def run(self, *words):
         return CliRunner().invoke(app, list(map(str, words)))
 
-    def test_joint(self, songs, tmp_path, monkeypatch):
+    def test_joint_command_trains(self, songs, tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         options = [word for text in QUICK if "examples=24" not in text for word in ("--set", text)]
         result = self.run(
@@ -417,7 +417,7 @@ class TestCommands:
         card = json.loads((tmp_path / "a.json").read_text())
         assert card["joint"]["weighting"] == "uniform" and card["joint"]["sep_weight"] == 1.2
 
-    def test_tracker(self, songs, tmp_path, monkeypatch):
+    def test_tracker_command_trains(self, songs, tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         options = [word for text in QUICK_TRACKER if "examples=24" not in text for word in ("--set", text)]
         result = self.run(
@@ -427,7 +427,7 @@ class TestCommands:
         assert result.exit_code == 0, result.output
         assert json_page.disagreements("train-tracker", json.loads(result.stdout)) == []
 
-    def test_options_of_the_other_way_are_refused(self, songs, tmp_path):
+    def test_options_of_the_other_method_are_refused(self, songs, tmp_path):
         output = tmp_path / "a.safetensors"
         for words, message in (
             (["--weighting=dwa"], "--weighting requires --joint"),
@@ -454,7 +454,7 @@ class TestClasses:
         return tmp_path / "songs"
 
     @pytest.mark.parametrize("labels", [None, ["vocals", "other"]])
-    def test_a_mixture_holds_the_classes_that_there_are(self, tmp_path, labels):
+    def test_a_mixture_contains_the_available_classes(self, tmp_path, labels):
         """Read as of four stems, a mixture holds bass and drums, of which no song has a stem."""
         overrides = [text.replace("=24", "=4") if "loop.examples" in text else text for text in QUICK]
         card = train_joint(
@@ -465,7 +465,7 @@ class TestClasses:
         assert sum(card["data"]["tracks"].values()) == 4 and card["data"]["known"] == {"full": 3, "only_f0": 1}
         assert card["skipped"] == []
 
-    def test_mixtures_of_more_than_the_classes_are_told(self, tmp_path):
+    def test_mixtures_with_other_classes_are_reported(self, tmp_path):
         folder = self.folder(tmp_path)
         four = scan(folder, quiet=True)
         path = manifest.write(four, folder / "songs.json")
@@ -474,13 +474,13 @@ class TestClasses:
         card = train_joint(path, tmp_path / "a.safetensors", **options)
         assert [(s["path"], s["reason"]) for s in card["skipped"]] == [("song3/mixture.wav", "mixture")]
 
-    def test_one_class_and_mixtures_are_told_by_all_that_mixtures_hold(self, songs):
+    def test_one_class_with_mixtures_needs_their_other_classes(self, songs):
         data, _ = load(songs, quiet=True)
         kept = data.with_stems([stem for stem in data.stems if stem.labels != ["other"]])
         assert _classes(kept, None, None) == ("vocals", "other")
 
 
-def test_a_kept_checkpoint_goes_on_in_a_longer_run(songs, tmp_path):
+def test_a_kept_checkpoint_resumes_as_a_longer_run(songs, tmp_path):
     """The key tells the run, not its length: a longer one takes up the checkpoint of the shorter."""
     path = tmp_path / "t.safetensors"
     short = train_tracker(songs, path, overrides=QUICK_TRACKER, running=running(tmp_path, keep_checkpoint=True))
@@ -502,7 +502,7 @@ def test_a_kept_checkpoint_goes_on_in_a_longer_run(songs, tmp_path):
         "tracker.validation_share=0.5",
     ],
 )
-def test_settings_that_do_nothing_are_refused(setting, tmp_path):
+def test_settings_without_effect_are_refused(setting, tmp_path):
     key = setting.partition("=")[0]
     with pytest.raises(ConfigError, match=rf"^--set: {key} is .*, but does nothing in joint training"):
         train_joint(tmp_path, tmp_path / "x.safetensors", overrides=[setting])

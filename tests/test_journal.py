@@ -32,7 +32,7 @@ def killed(output: Path, *results: Stem | Skip) -> Path:
     return journal.path
 
 
-def test_a_line_cut_in_half_spoils_no_later_one(tmp_path):
+def test_a_truncated_line_does_not_affect_later_ones(tmp_path):
     output = tmp_path / "refined.json"
     with killed(output, stem("a")).open("a") as file:
         file.write('{"key": "00ff", "stem": {"id": ')  # the power went off here
@@ -43,7 +43,7 @@ def test_a_line_cut_in_half_spoils_no_later_one(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_other_settings_and_another_stem_are_another_matter(tmp_path):
+def test_results_of_other_settings_or_stems_are_not_reused(tmp_path):
     killed(tmp_path / "o.json", stem("a"))
     with Journal(tmp_path / "o.json", 2) as journal:
         assert journal.get(stem("a")) is None
@@ -55,13 +55,13 @@ def test_other_settings_and_another_stem_are_another_matter(tmp_path):
         assert journal.get(stem("a")) is None
 
 
-def test_what_was_skipped_is_tried_again(tmp_path):
+def test_skipped_stems_are_tried_again(tmp_path):
     killed(tmp_path / "o.json", Skip(path="a.wav", reason="not_found"), stem("b"))
     with Journal(tmp_path / "o.json", 1) as journal:
         assert journal.get(stem("a")) is None and journal.get(stem("b")) == stem("b")
 
 
-def test_a_damaged_line_is_set_aside_and_the_others_count(tmp_path, capsys):
+def test_damaged_lines_are_moved_to_a_file_and_the_others_count(tmp_path, capsys):
     output = tmp_path / "refined.json"
     path = killed(output, stem("a"), stem("b"), stem("c"))
     lines = path.read_bytes().splitlines(keepends=True)

@@ -41,7 +41,7 @@ def write(path, seconds, silent=()):
     return path
 
 
-def test_silent_windows_have_no_weight_and_no_say(tmp_path, model):
+def test_silent_windows_have_no_weight(tmp_path, model):
     path = write(tmp_path / "a.wav", 20, silent=[(6, 14)])
     judgement = Judge(model)(Judge(model).recording(path, 20.0))
     starts = np.arange(len(judgement.weights)) * HOP / RATE
@@ -55,14 +55,14 @@ def test_silent_windows_have_no_weight_and_no_say(tmp_path, model):
     assert -30 < judgement.loudness_lufs < -10 and -10 < judgement.peak_dbfs < 0
 
 
-def test_silence_is_no_sound(tmp_path, model):
+def test_silence_has_no_weight_and_no_loudness(tmp_path, model):
     judgement = Judge(model)(Judge(model).recording(write(tmp_path / "a.wav", 4, silent=[(0, 4)]), 4.0))
     assert not judgement.weights.any() and not judgement.mean().any()
     assert judgement.loudness_lufs is None and judgement.peak_dbfs is None
 
 
 @pytest.mark.parametrize("plain", [True, False])
-def test_joined_sound_is_judged_as_a_file_without_the_silence_is(tmp_path, model, plain):
+def test_silence_does_not_change_the_scores(tmp_path, model, plain):
     """Whole windows alone count, and alike; what was heard stands where it stood in the file."""
     path = write(tmp_path / "a.wav", 20, silent=[(6, 14)])
     sound, _ = soundfile.read(path)
@@ -92,7 +92,7 @@ def test_joined_sound_shorter_than_a_window_is_one_window(tmp_path, model, secon
 
 
 @pytest.mark.parametrize("seconds", [0.2, 1.0, 2.9, 3.1, 7.0])
-def test_any_length_is_judged(tmp_path, model, seconds):
+def test_sound_of_any_length_is_scored(tmp_path, model, seconds):
     path = write(tmp_path / "a.wav", seconds)
     for plain in (False, True):
         judgement = Judge(model)(Judge(model).recording(path, seconds), plain=plain)
@@ -100,7 +100,7 @@ def test_any_length_is_judged(tmp_path, model, seconds):
         assert np.isfinite(judgement.mean()).all() and judgement.weights.any()
 
 
-def test_the_level_of_the_file_does_not_matter(tmp_path, model):
+def test_the_level_of_the_file_does_not_change_the_scores(tmp_path, model):
     sound, _ = soundfile.read(write(tmp_path / "a.wav", 5))
     soundfile.write(tmp_path / "b.wav", sound * 0.05, RATE, subtype="FLOAT")
     judge = Judge(model)
@@ -124,7 +124,7 @@ def test_chunks_join_without_a_seam(tmp_path, model, monkeypatch, held):
 
 @settings(deadline=None)  # a loaded machine is no error
 @given(st.lists(st.integers(0, 500), min_size=2, max_size=8, unique=True), st.integers(40, 500))
-def test_active_seconds_are_what_counting_gives(cuts, num_samples):
+def test_active_seconds_equal_a_direct_count(cuts, num_samples):
     cuts = sorted(cuts)
     regions = [(a, min(b, num_samples)) for a, b in zip(cuts[::2], cuts[1::2], strict=False) if a < min(b, num_samples)]
     sounding = np.zeros(num_samples, bool)
@@ -136,14 +136,14 @@ def test_active_seconds_are_what_counting_gives(cuts, num_samples):
     assert weights == pytest.approx(np.where(enough | ~enough.any(), counted, 0) / 10)
 
 
-def test_single_hits_far_apart_are_no_silence(tmp_path, model):
+def test_sparse_hits_are_not_silence(tmp_path, model):
     """A hit of 0.1 s every five seconds fills no window by a quarter, and is loud all the same."""
     silent = [(5 * hit + 0.1, 5 * hit + 5.0) for hit in range(4)]
     judgement = Judge(model)(Judge(model).recording(write(tmp_path / "a.wav", 20, silent=silent), 20.0))
     assert judgement.weights.any() and (judgement.weights < 0.25 * SEGMENT / RATE).all()
 
 
-def test_a_moment_is_scored_by_the_windows_in_whose_middle_it_lies():
+def test_moments_are_scored_by_the_windows_centred_on_them():
     """What sounds at the edge of a window raises the score of the whole window, and is not heard in all of it."""
     windows = np.array([[0.0], [0.0], [0.9], [0.9], [0.9], [0.9]])
     weights = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
@@ -172,7 +172,7 @@ def test_levels_of_a_stem_are_those_of_its_windows_by_their_power():
 
 
 @pytest.mark.parametrize("tells_cells", [True, False])
-def test_a_level_of_what_is_there_if_at_all_counts_by_its_score(tells_cells):
+def test_levels_are_weighted_by_score(tells_cells):
     """A class at -10 dB of which a window is half sure: -13 dB; a model of cells means what it says."""
     model = SimpleNamespace(
         tells_cells=tells_cells, logits=lambda outputs: outputs[..., :1], levels_db=lambda outputs: outputs[..., 1:]

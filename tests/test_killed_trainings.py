@@ -42,7 +42,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 
 
 @pytest.mark.parametrize("verb", JOBS)
-def test_nobody_can_tell(verb: str, tmp_path: Path) -> None:
+def test_killed_and_uninterrupted_runs_are_identical(verb: str, tmp_path: Path) -> None:
     songs = tmp_path / "undisturbed" / "songs"
     aligned_songs.write(songs, ("only_stems",) * 6, {0: "validation", 1: "validation"})
     shutil.copytree(songs, tmp_path / "killed" / "songs")  # such files say when they were written

@@ -84,7 +84,7 @@ def by_enumeration(scores: list[float], claimed: list[bool], chance: float) -> d
     st.lists(st.booleans(), min_size=4, max_size=4).filter(any),
     st.floats(0.1, 0.9),
 )
-def test_beliefs_are_bayes_rule_written_out(scores, claimed, chance):
+def test_beliefs_follow_bayes_rule(scores, claimed, chance):
     sets = by_enumeration(scores, claimed, chance)
     mine = np.array(scores)[None], np.array(claimed)[None]
     own = tuple(k for k, held in enumerate(claimed) if held)
@@ -124,7 +124,7 @@ def test_planted_swaps_are_counted(rate):
         assert estimate.nothing[:, 0].max() < 0.1 * rate + 0.01  # 0.3 of the wrong ones, before anything is heard
 
 
-def test_scores_that_are_too_timid_mislead_their_mean_and_not_the_adjusted_rates():
+def test_timid_scores_do_not_bias_the_adjusted_rates():
     """A classifier whose log odds are a tenth of what they should be: a constant 30 % of doubt."""
     claimed, truth, tracks = planted(800, 0.1)
 
@@ -138,7 +138,7 @@ def test_scores_that_are_too_timid_mislead_their_mean_and_not_the_adjusted_rates
     assert estimate.all_wrong[0] == pytest.approx(0.1, abs=0.05)  # what little the scores tell is spread over 400 stems
 
 
-def test_bleed_that_is_not_heard_is_counted_by_what_is_known_of_the_classifier():
+def test_undetected_bleed_is_counted_by_the_known_miss_rate():
     claimed, truth, tracks = planted(800, 0.0, 0.4)
     rng = np.random.default_rng(3)
     unheard = (truth & ~claimed) & (rng.random((800, 1)) < 0.5)
@@ -152,7 +152,7 @@ def test_bleed_that_is_not_heard_is_counted_by_what_is_known_of_the_classifier()
     assert prior_shift(scores, claimed, tracks, chance=CHANCE, draws=0).all_bleed[0] < 0.25
 
 
-def test_a_stem_may_claim_several_classes_and_lose_one():
+def test_a_stem_with_several_classes_may_lose_one():
     rng = np.random.default_rng(5)
     claimed = np.tile([False, True, True, False], (400, 1))
     truth = claimed.copy()
@@ -164,7 +164,7 @@ def test_a_stem_may_claim_several_classes_and_lose_one():
     assert estimate.found[2, 1, 0] == 0.0  # and what is claimed is no confusion
 
 
-def test_cleanlab_counts_alike_where_the_classes_are_easily_told():
+def test_counts_agree_with_cleanlab_on_easy_classes():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what cleanlab imports
         count = pytest.importorskip("cleanlab.count", reason="cleanlab comes with the extra dev")
@@ -178,7 +178,7 @@ def test_cleanlab_counts_alike_where_the_classes_are_easily_told():
 
 
 @pytest.mark.parametrize("num_tracks", [8, 100])
-def test_no_fault_in_a_few_tracks_is_no_proof(num_tracks):
+def test_few_tracks_without_faults_leave_a_wide_interval(num_tracks):
     claimed = np.tile([True, False], (num_tracks, 1))
     scores = np.tile([0.999, 0.001], (num_tracks, 1))
     sure = Reference(
@@ -191,7 +191,7 @@ def test_no_fault_in_a_few_tracks_is_no_proof(num_tracks):
     assert estimate.wrong[0, 2] == pytest.approx(beta.ppf(0.975, 0.5, num_tracks + 1), rel=0.2)
 
 
-def test_stems_of_one_track_are_no_independent_draws():
+def test_stems_of_one_track_are_not_independent():
     """The same stems with the faults in whole songs: as much noise, and less is known of it."""
     claimed, _, _ = planted(240, 0.0)
     tracks = np.arange(240) // 12
@@ -218,7 +218,7 @@ def test_a_small_reference_makes_wide_intervals():
 
 @settings(max_examples=8, deadline=None)
 @given(st.permutations(range(K)), st.integers(0, 100))
-def test_names_and_order_decide_nothing(order, seed):
+def test_names_and_order_do_not_change_the_estimate(order, seed):
     """Classes in another order give the same rates in that order, and stems in another order the same rates."""
     claimed, truth, tracks = planted(60, 0.3, 0.2, seed=seed)
     scores = noisy_scores(truth, np.random.default_rng(seed))
@@ -252,7 +252,7 @@ def test_names_and_order_decide_nothing(order, seed):
         ([[0.5, np.nan]], [[True, False]], ["a"], "not numbers"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(scores, claimed, tracks, message):
+def test_invalid_arguments_are_refused(scores, claimed, tracks, message):
     with pytest.raises(ValueError, match=message):
         prior_shift(np.array(scores), np.array(claimed), tracks, chance=CHANCE)
 
@@ -289,7 +289,7 @@ def test_measured_bleed_is_counted_and_not_estimated(rate, with_reference):
         assert estimate.found[label, source, 0] == pytest.approx(measured.beside[own, source].mean(), abs=0.02)
 
 
-def test_measured_stems_tell_what_the_classifier_makes_of_bleed_in_the_others():
+def test_measured_stems_calibrate_the_classifier_for_the_others():
     claimed, truth, tracks, scores = loud_and_soft(0.4, 0.9)
     reference = known_stems_reference(400, 2, unheard=0.6)  # made of softer bleed than this dataset has
     some = tracks % 2 == 0
@@ -302,7 +302,7 @@ def test_measured_stems_tell_what_the_classifier_makes_of_bleed_in_the_others():
     assert partly.all_wrong[0] == pytest.approx(0.1, abs=0.03)
 
 
-def test_what_stands_alone_is_estimated_from_itself_and_not_from_the_measured():
+def test_unmeasured_stems_are_estimated_from_themselves():
     """Half of the songs were compared and hold no bleed; the others, which were not, hold it in every stem."""
     claimed, truth, tracks = planted(800, 0.0, 1.0)
     compared = np.arange(800) < 400
@@ -315,7 +315,7 @@ def test_what_stands_alone_is_estimated_from_itself_and_not_from_the_measured():
     assert estimate.all_bleed[0] == pytest.approx(0.5, abs=0.04)
 
 
-def test_what_was_measured_beside_a_claim_proves_it_whatever_the_scores_say():
+def test_measured_claims_outweigh_scores():
     claimed, _, tracks = planted(80, 0.0)
     scores = noisy_scores(np.roll(claimed, 1, axis=1), np.random.default_rng(3))  # every claim sounds wrong
     measured = Measured(np.ones(80, bool), np.roll(claimed, 2, axis=1))
@@ -326,7 +326,7 @@ def test_what_was_measured_beside_a_claim_proves_it_whatever_the_scores_say():
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.4])
-def test_wrong_claims_are_told_from_bleed_the_better_for_what_was_measured(rate):
+def test_measurements_separate_wrong_claims_from_bleed(rate):
     """Bleed that drowns the claimed class is taken for a wrong claim; measured, it is not."""
     claimed, truth, tracks = planted(800, rate, 0.3)
     rng = np.random.default_rng(9)
@@ -340,7 +340,7 @@ def test_wrong_claims_are_told_from_bleed_the_better_for_what_was_measured(rate)
     assert knowing.all_wrong[0] == pytest.approx(rate, abs=0.03)
 
 
-def test_measured_stems_whose_claim_sounds_wrong_are_no_reference():
+def test_measured_stems_with_wrong_claims_are_not_a_reference():
     """Of what was compared a half is swapped and silent about bleed; that must not pass for how right stems sound."""
     claimed, _, tracks = planted(800, 0.0)
     rng, truth = np.random.default_rng(11), claimed.copy()
@@ -375,7 +375,7 @@ def test_a_stem_that_lost_its_claim_and_two_bleeds_at_once_can_be_measured():
     ("known_stems", "classes", "message"),
     [(3, K, "do not fit"), (4, 2, "do not fit"), (4, K, "several claims")],
 )
-def test_what_cannot_have_been_measured_is_refused(known_stems, classes, message):
+def test_invalid_measurements_are_refused(known_stems, classes, message):
     claimed = np.tile([False, True, True, False], (4, 1))
     measured = Measured(np.ones(known_stems, bool), np.zeros((known_stems, classes), bool))
     with pytest.raises(ValueError, match=message):

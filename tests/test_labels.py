@@ -56,39 +56,39 @@ from stemclean.labels import FOUR_STEMS, KARAOKE, MIXTURE, PROFILES, known_as, p
         ("My Ex_vocals", "vocals"),
     ],
 )
-def test_words_that_tell(name: str, label: str) -> None:
+def test_words_give_a_class(name: str, label: str) -> None:
     assert FOUR_STEMS.find(name) == label
 
 
 @pytest.mark.parametrize(
     "name", ["", "01", "stem 4", "take three", "song 1", "bassoonist?", "drums and bass", "vox+gtr"]
 )
-def test_none_or_two_are_not_guessed(name: str) -> None:
+def test_ambiguous_names_are_not_guessed(name: str) -> None:
     assert FOUR_STEMS.find(name) is None
 
 
 @pytest.mark.parametrize(
     ("name", "label"), [("808", None), ("TR-808", "drums"), ("808 Bass", "bass"), ("bass_808", "bass")]
 )
-def test_numbers_are_words(name: str, label: str | None) -> None:
+def test_numbers_are_separate_words(name: str, label: str | None) -> None:
     assert FOUR_STEMS.find(name) == label
 
 
-def test_a_folder_must_be_a_class_and_nothing_else() -> None:
+def test_a_folder_name_must_be_exactly_a_class() -> None:
     assert [FOUR_STEMS.exact(name) for name in ("Drums", "01_drum_loops", "Bass Stems", "vox (clean)", "mixture")] == [
         "drums", "drums", "bass", "vocals", MIXTURE,
     ]  # fmt: skip
     assert [FOUR_STEMS.exact(name) for name in ("Piano Man", "song", "drums and bass", "2024", "stems")] == [None] * 5
 
 
-def test_the_song_stands_before_the_class() -> None:
+def test_the_song_comes_before_the_class() -> None:
     assert FOUR_STEMS.before("My Song_Lead Vox 2") == "My Song"
     assert FOUR_STEMS.before("01 - Artist - Title (Drums)") == "01 - Artist - Title"
     assert FOUR_STEMS.before("kick") == ""
     assert FOUR_STEMS.before("nothing here") == "nothing here"
 
 
-def test_decomposed_names_are_the_same_names() -> None:
+def test_decomposed_names_are_equivalent() -> None:
     """macOS writes é as e and an accent of its own."""
     name = "Café_vocals"
     assert FOUR_STEMS.before(unicodedata.normalize("NFD", name)) == "Café"
@@ -96,7 +96,7 @@ def test_decomposed_names_are_the_same_names() -> None:
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_name(name: str) -> None:
+def test_any_text_is_accepted(name: str) -> None:
     assert FOUR_STEMS.find(name) in {*FOUR_STEMS.labels, MIXTURE, None}
     assert FOUR_STEMS.exact(name) in {FOUR_STEMS.find(name), None}
     FOUR_STEMS.before(name)
@@ -129,7 +129,7 @@ def judged(name: str) -> tuple[int, list[str], list[str]]:
 
 
 @pytest.mark.parametrize("name", ["known.tsv", "held_out.tsv", "multitracks.tsv"])
-def test_names_as_people_write_them(name: str) -> None:
+def test_names_of_known_datasets_are_recognised(name: str) -> None:
     """MedleyDB, MoisesDB, Cambridge-MT, DAWs, separators and other languages: 97 % are told, and none wrongly."""
     num, wrong, missed = judged(name)
     assert num >= 200
@@ -147,7 +147,7 @@ def test_names_as_people_write_them(name: str) -> None:
         "exVox", "ex vocals", "(-Drums) Song", "Song [-Vocals]",
     ],
 )  # fmt: skip
-def test_what_is_negated_is_not_claimed(name: str) -> None:
+def test_a_negated_class_is_not_claimed(name: str) -> None:
     reading = FOUR_STEMS.read(name)
     assert (reading.label, reading.partial) == (None, True)
     assert reading.absent
@@ -161,11 +161,11 @@ def test_what_is_negated_is_not_claimed(name: str) -> None:
         ("Gtr w/o FX", "other"),
     ],
 )  # fmt: skip
-def test_what_is_negated_may_be_no_class(name: str, label: str) -> None:
+def test_a_negated_word_need_not_be_a_class(name: str, label: str) -> None:
     assert FOUR_STEMS.find(name) == label
 
 
-def test_of_two_classes_the_one_without_a_voice_is_the_other() -> None:
+def test_no_vocals_is_the_accompaniment() -> None:
     assert [KARAOKE.find(name) for name in ("no_vocals", "Song_(Instrumental)_UVR-MDX-NET-Voc_FT", "music")] == [
         "accompaniment"
     ] * 3
@@ -175,14 +175,14 @@ def test_of_two_classes_the_one_without_a_voice_is_the_other() -> None:
 
 
 @pytest.mark.parametrize("name", ["UVR-MDX-NET-Voc_FT", "mel_band_roformer", "Kim_Vocal_2", "6_HP-Karaoke-UVR"])
-def test_names_of_models_are_no_classes(name: str) -> None:
+def test_model_names_are_not_classes(name: str) -> None:
     reading = FOUR_STEMS.read(name)
     assert not reading.tells
     assert FOUR_STEMS.find(f"Piano Song_(Drums)_{name}") == "drums"
     assert FOUR_STEMS.before(f"My Song_(Drums)_{name}") == "My Song"
 
 
-def test_a_mix_outranks_a_title_but_not_a_class() -> None:
+def test_mix_outranks_a_title_but_not_a_class() -> None:
     names = ("Piano Man_mixture", "Bass Nation MIX", "Drum Song - Master v2", "drum mix", "GTR MIX 2", "Vocal Bus Mix")
     assert [FOUR_STEMS.find(name) for name in names] == [MIXTURE] * 3 + ["drums", "other", "vocals"]
     assert FOUR_STEMS.find("Song_Vocal Mix") is None  # it may be the song, for the vocals
@@ -194,7 +194,7 @@ def test_a_title_before_the_class() -> None:
     assert FOUR_STEMS.find("instrumental_with_backing_vocals") is None
 
 
-def test_titles_are_taken_out() -> None:
+def test_titles_are_removed() -> None:
     name = "Piano Man drums"
     assert FOUR_STEMS.find(name) is None
     assert FOUR_STEMS.read(name, without={0, 6}).label == "drums"

@@ -30,7 +30,7 @@ def test_levels_keep_the_power_and_learn_the_line():
     assert np.isnan(LevelCalibration(0.5, -2.0)(np.full(3, np.nan))).all()
 
 
-def test_few_bleeds_teach_nothing_and_neither_does_one_answer():
+def test_too_few_bleeds_or_a_constant_answer_fit_nothing():
     assert fit_levels(np.zeros(3), np.full(3, -9.0)) == LevelCalibration()
     planted = np.linspace(-20, 0, 50)
     for level_db in (-60.0, -10.0, 5.0):

@@ -49,7 +49,7 @@ def model():
     return nn.Linear(1, 1, bias=False)
 
 
-def test_it_learns_and_the_best_comes_back(tmp_path):
+def test_training_learns_and_returns_the_best_weights(tmp_path):
     fitted, progress = fit(Line(), model(), CONFIG, tmp_path / "run.checkpoint", quiet=True)
     assert float(fitted.weight.detach()) == pytest.approx(2, abs=0.05)
     assert progress.step == 120 and len(progress.history) == 6
@@ -64,7 +64,7 @@ def test_a_clip_of_zero_turns_clipping_off(tmp_path):
     assert torch.equal(fitted.weight, huge.weight)
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
+def test_a_killed_run_resumes_from_its_checkpoint(tmp_path):
     checkpoint = tmp_path / "run.checkpoint"
     with pytest.raises(KeyboardInterrupt):
         fit(Line(stop_after=70), model(), CONFIG, checkpoint, quiet=True)
@@ -80,7 +80,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
     assert fresh.taken == 120
 
 
-def test_where_no_terminal_shows_a_bar_lines_tell_of_the_progress(tmp_path, capsys, monkeypatch):
+def test_progress_is_logged_in_lines_without_a_terminal(tmp_path, capsys, monkeypatch):
     """stdout is for data; on stderr stands a line at each validation, and one now and then."""
     fit(Line(), model(), CONFIG, tmp_path / "a.checkpoint")
     out, err = capsys.readouterr()

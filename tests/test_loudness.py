@@ -58,7 +58,7 @@ def test_five_channels_of_ebu_tech_3341() -> None:
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 96000])
-def test_other_rates_agree(rate: int) -> None:
+def test_loudness_is_independent_of_the_sample_rate(rate: int) -> None:
     assert integrated_lufs(tone(5, -20.0, rate=rate), rate) == pytest.approx(-20.0, abs=0.1)
 
 
@@ -71,7 +71,7 @@ def test_pyloudnorm_agrees(sounds) -> None:  # type: ignore[no-untyped-def]
         assert integrated_lufs(sound, 44100) == pytest.approx(second_opinion, abs=0.1)
 
 
-def test_gain_is_loudness(sounds) -> None:  # type: ignore[no-untyped-def]
+def test_a_gain_changes_loudness_by_its_decibels(sounds) -> None:  # type: ignore[no-untyped-def]
     sound = sounds.drums(4.0, np.random.default_rng(0))
     before, after = integrated_lufs(sound, 22050), integrated_lufs(0.5 * sound, 22050)
     assert before is not None
@@ -87,14 +87,14 @@ def test_silence_and_too_short_have_no_loudness() -> None:
 
 
 @pytest.mark.parametrize("block", [1000, 4801, 48000])
-def test_blocks_measure_what_the_whole_does(block: int) -> None:
+def test_blocks_give_the_loudness_of_the_whole(block: int) -> None:
     sound = np.concatenate([tone(2, -30.0), tone(2, -20.0)], axis=1)
     parts = [sound[:, start : start + block] for start in range(0, sound.shape[1], block)]
     assert integrated_lufs(iter(parts), RATE) == pytest.approx(integrated_lufs(sound, RATE), abs=1e-9)
     assert peak_dbfs(iter(parts)) == peak_dbfs(sound)
 
 
-def test_peak() -> None:
+def test_peak_is_measured() -> None:
     sound = np.zeros((2, 100), np.float32)
     assert peak_dbfs(sound) is None
     sound[1, 50] = -0.5

@@ -37,7 +37,7 @@ def clips(tmp_path):
 
 
 class TestMaterial:
-    def test_test_singers_are_nowhere_else(self, clips, tmp_path):
+    def test_test_singers_are_only_in_the_test_part(self, clips, tmp_path):
         manifest, root = material.songs(clips, tmp_path / "work", "singer")
         splits = {stem.track: stem.split for stem in manifest.stems}
         assert {split for name, split in splits.items() if name.startswith("annar")} == {"test"}
@@ -48,13 +48,13 @@ class TestMaterial:
         assert all((stem.f0 is not None) == (stem.labels == ["vocals"]) for stem in manifest.stems)
         assert not set(material.TEST_SINGERS) & set(material.VALIDATION_SINGERS)
 
-    def test_by_clip_a_fifth_is_tested_and_every_clip_has_one_part(self):
+    def test_split_by_clip_tests_a_fifth(self):
         names = [f"singer_{song}_{clip:02d}" for song in range(10) for clip in range(10)]
         parts = material.splits_of(names, "clip")
         counts = [list(parts.values()).count(part) for part in ("test", "validation", "train")]
         assert counts == [20, 7, 73] and parts == material.splits_of(names, "clip")
 
-    def test_the_djcm_split_is_used_where_its_clips_are_there(self, clips, tmp_path):
+    def test_the_djcm_split_is_used_if_its_clips_exist(self, clips, tmp_path):
         manifest, _ = material.songs(clips, tmp_path / "work", "djcm")
         test = {stem.track for stem in manifest.stems if stem.split == "test"}
         assert test == {"annar_1_01", "annar_1_02", "annar_1_03", "titon_1_01", "titon_1_02", "amy_1_03"}
@@ -62,13 +62,13 @@ class TestMaterial:
         parts = material.splits_of(["amy_1_01", "amy_1_02"], "djcm")
         assert "test" not in parts.values()
 
-    def test_without_test_clips_it_is_refused(self, clips, tmp_path):
+    def test_a_split_without_test_clips_is_refused(self, clips, tmp_path):
         for name in ("annar_1_01", "annar_1_02", "annar_1_03"):
             (clips / name).rename(tmp_path / name)
         with pytest.raises(ConfigError, match="none of the test clips of the split singer"):
             material.songs(clips, tmp_path / "work", "singer")
 
-    def test_labels_are_stripped_from_training_clips_alone(self, clips, tmp_path):
+    def test_labels_are_removed_from_training_clips_only(self, clips, tmp_path):
         manifest, root = material.songs(clips, tmp_path / "work", "singer")
         everything, full = material.stripped(manifest, root, 0)
         by_track = {}
@@ -90,7 +90,7 @@ class TestMaterial:
         }
 
 
-def test_figures_are_those_of_the_definitions(clips, tmp_path):
+def test_figures_match_their_definitions(clips, tmp_path):
     """A separator that gives a part of the mixture to each class: SDR by hand; f0 of a tracker that says one note."""
     manifest, root = material.songs(clips, tmp_path / "work", "singer")
     model = pitch_models.cascade("unet", "rmvpe", sample_rate=16000, channels=1, segment=16000)
@@ -119,7 +119,7 @@ def test_figures_are_those_of_the_definitions(clips, tmp_path):
     assert 0 <= figures["rpa"] <= figures["rca"] <= 1 and 0 <= figures["oa"] <= 1
 
 
-def test_rows_are_done_once_and_seed_by_seed(tmp_path):
+def test_rows_run_once_and_seed_by_seed(tmp_path):
     arguments = majl.parsed(["songs", str(tmp_path / "out.json"), "--seeds", "2", "--rows", "pipeline", "majl"])
     finished = {"pair": "unet+rmvpe", "split": "singer", "seed": 0, "row": "pipeline"}
     settings = majl.settings_of(arguments)
@@ -138,7 +138,7 @@ def test_rows_are_done_once_and_seed_by_seed(tmp_path):
     assert isinstance(arguments, argparse.Namespace) and arguments.rows == ["pipeline", "majl"]
 
 
-def test_settings_hold_the_recipes(tmp_path):
+def test_settings_include_the_recipes(tmp_path):
     """A recipe that changes between two runs of the same command line is told apart."""
     words = ["songs", str(tmp_path / "out.json")]
     pairs = ("unet+rmvpe", "unet+crepe")
@@ -147,7 +147,7 @@ def test_settings_hold_the_recipes(tmp_path):
     assert first["tracker_recipe"] != second["tracker_recipe"]
 
 
-def test_a_separator_is_found_again_for_the_same_recipes_and_clips_alone(clips, tmp_path):
+def test_a_separator_is_reused_only_for_the_same_recipes_and_clips(clips, tmp_path):
     """What a killed run left is taken up; what another recipe or other clips made is not."""
     words = [str(clips), str(tmp_path / "out.json")]
     names = []
@@ -176,7 +176,7 @@ def test_loud_mixtures_are_not_clipped(clips, tmp_path):
     assert loudest > 1
 
 
-def test_pairs_are_recipes():
+def test_every_pair_is_a_recipe():
     assert architectures("unet+rmvpe") == ["unet-vocals-small", "rmvpe-small"]
     assert architectures("xumx+crepe-paper") == ["xumx-small", "crepe-paper"]
 
@@ -195,17 +195,17 @@ class TestPage:
     def test_every_row_has_a_name(self):
         assert set(page.NAMES) == set(ROWS)
 
-    def test_one_seed_claims_no_more_than_was_measured(self):
+    def test_one_seed_makes_no_general_claim(self):
         text = "\n".join(page.section(self.result(1)))
         assert "SDR +1.00 dB, RPA +0.00 points" in text and "±" not in text
         assert "SDR +3.00 dB (reached), RPA +0.00 points (not reached)" in text
         assert "Not measured yet: (b) joint" in text
 
-    def test_several_seeds_have_their_spread(self):
+    def test_several_seeds_show_their_spread(self):
         text = "\n".join(page.section(self.result(3)))
         assert "5.01 ± 0.01" in text and "RPA +0.00 points (± 0.00, not significant)" in text
 
-    def test_a_goal_is_reached_only_if_the_whole_interval_says_so(self):
+    def test_a_goal_needs_the_whole_interval(self):
         """Gains of 0.1 and 2.5 dB: 1.3 in the mean, above the aim of 0.92, but three seeds could as well be below."""
         result = self.result(3)
         for run in result["runs"]:
@@ -214,13 +214,13 @@ class TestPage:
         text = "\n".join(page.section(result))
         assert "(reached on average, not for certain)" in text and "(reached)" not in text
 
-    def test_no_shared_seed_is_compared_with_nothing(self):
+    def test_rows_without_a_shared_seed_are_not_compared(self):
         result = self.result(2)
         kept = [run for run in result["runs"] if (run["row"] == "pipeline") == (run["seed"] == 0)]
         text = "\n".join(page.section({**result, "runs": kept}))
         assert "nan" not in text and "The paper gained" not in text
 
-    def test_what_is_not_measured_says_so(self):
+    def test_missing_results_are_marked(self):
         assert page.parts(lambda name: {})[-1].startswith("Not measured yet")
 
 

@@ -98,7 +98,7 @@ class TestRoundTrip:
     @pytest.mark.parametrize("name", ENDINGS)
     @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(stems=st.lists(_stems(), max_size=4, unique_by=lambda item: item.id))
-    def test_what_is_written_is_read(self, tmp_path: Path, name: str, stems: list[Stem]) -> None:
+    def test_written_manifests_are_read_back(self, tmp_path: Path, name: str, stems: list[Stem]) -> None:
         before = dataset(*stems, skipped=[Skip(path="x.wav", reason="empty")], root="../data")
         path = manifest.write(before, tmp_path / name)
         assert manifest.read(path) == before
@@ -117,14 +117,14 @@ class TestRoundTrip:
             assert again.stems[0].model_extra == {"mood": "blue"}
             assert again.created.model_extra == {"where": "here"}
 
-    def test_lines_hold_a_header_and_then_stems(self, tmp_path: Path) -> None:
+    def test_json_lines_have_a_header_and_stems(self, tmp_path: Path) -> None:
         path = manifest.write(dataset(stem(), stem(id="b")), tmp_path / "m.jsonl")
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         assert "stems" not in lines[0]
         assert lines[0]["schema"] == "stemclean.manifest/1"
         assert [line["id"] for line in lines[1:]] == ["song/drums", "b"]
 
-    def test_numbers_are_rounded_to_what_they_mean(self, tmp_path: Path) -> None:
+    def test_numbers_are_rounded_to_their_precision(self, tmp_path: Path) -> None:
         fine = stem(scores={"drums": 0.123456}, loudness_lufs=-23.14159, active=[(1 / 3, 2.0)], peak_dbfs=-0.0001)
         written = json.loads(manifest.write(dataset(fine), tmp_path / "m.json").read_text())["stems"][0]
         assert written["scores"] == {"drums": 0.1235}
@@ -132,7 +132,7 @@ class TestRoundTrip:
         assert written["active"] == [[0.333333, 2.0]]
         assert str(written["peak_dbfs"]) == "0.0"  # no "-0.0"
 
-    def test_levels_have_one_decimal_and_are_left_out_where_there_are_none(self, tmp_path: Path) -> None:
+    def test_levels_have_one_decimal_and_are_optional(self, tmp_path: Path) -> None:
         quiet = Region(start=0.0, end=1.0, labels=["drums"], levels_db={"drums": -0.04, "bass": -12.3456})
         plain = Region(start=1.0, end=2.0, labels=[])
         original = stem(levels_db={"bass": -20.06}, regions=[quiet, plain])
@@ -143,7 +143,7 @@ class TestRoundTrip:
         assert "levels_db" not in second and "levels_db" not in first["regions"][1]
         jsonschema.validate(json.loads(path.read_text()), manifest.json_schema())
 
-    def test_f0_and_estimates_are_left_out_where_there_are_none(self, tmp_path: Path) -> None:
+    def test_f0_and_estimates_are_optional(self, tmp_path: Path) -> None:
         sung = stem(f0=F0(path="a.csv", format="stemclean", by="file:w", confidence=0.123456))
         made = stem(id="b", estimated=Estimated(by="file:w", confidence=1 / 3))
         path = manifest.write(dataset(sung, made, stem(id="c")), tmp_path / "m.json")
@@ -153,24 +153,24 @@ class TestRoundTrip:
         assert "f0" not in third and "estimated" not in third
         jsonschema.validate(json.loads(path.read_text()), manifest.json_schema())
 
-    def test_keys_are_sorted_and_letters_are_letters(self, tmp_path: Path) -> None:
+    def test_keys_are_sorted_and_letters_not_escaped(self, tmp_path: Path) -> None:
         text = manifest.write(dataset(stem(track="Größe")), tmp_path / "m.json").read_text(encoding="utf-8")
         assert "Größe" in text
         keys = list(json.loads(text))
         assert keys == sorted(keys)
 
-    def test_gzip_holds_no_date(self, tmp_path: Path) -> None:
+    def test_gzip_files_have_no_date(self, tmp_path: Path) -> None:
         path = manifest.write(dataset(stem()), tmp_path / "m.jsonl.gz")
         assert path.read_bytes()[4:8] == bytes(4)
         assert gzip.decompress(path.read_bytes()).startswith(b'{"created"')
 
-    def test_it_fits_its_own_schema(self, tmp_path: Path) -> None:
+    def test_written_manifests_match_the_schema(self, tmp_path: Path) -> None:
         path = manifest.write(dataset(stem(active=[(0.0, 1.0)])), tmp_path / "m.json")
         jsonschema.validate(json.loads(path.read_text()), manifest.json_schema())
 
 
 class TestRefusals:
-    def test_the_address_of_an_end_that_is_too_late(self, tmp_path: Path) -> None:
+    def test_an_end_after_the_file_is_located(self, tmp_path: Path) -> None:
         broken = document()
         broken["stems"][0]["active"] = [[0, 41.2]]
         expected = "stems[0].active[0]: end 41.2 s is after the file's end (40 s)"
@@ -209,19 +209,19 @@ class TestRefusals:
             ({"levels_db": {"drums": None}}, "levels_db.drums: must be a number, not null"),
         ],
     )
-    def test_the_address_of_anything_else(self, tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    def test_every_error_is_located(self, tmp_path: Path, changes: dict[str, Any], says: str) -> None:
         broken = document()
         broken["stems"][0] |= changes
         message = refusal(tmp_path, broken)
         assert "stems[0]." in message
         assert says in message
 
-    def test_labels_that_are_not_declared(self, tmp_path: Path) -> None:
+    def test_undeclared_labels_are_refused(self, tmp_path: Path) -> None:
         broken = document()
         broken["stems"][0]["claimed"] = ["theremin"]
         assert 'stems[0].claimed: "theremin" is not among the labels' in refusal(tmp_path, broken)
 
-    def test_levels_of_labels_that_are_not_declared(self, tmp_path: Path) -> None:
+    def test_levels_of_undeclared_labels_are_refused(self, tmp_path: Path) -> None:
         broken = document()
         broken["stems"][0]["levels_db"] = {"theremin": -3.0}
         assert 'stems[0].levels_db: "theremin" is not among the labels' in refusal(tmp_path, broken)
@@ -229,17 +229,17 @@ class TestRefusals:
         broken["stems"][0] |= {"levels_db": {}, "regions": [region]}
         assert 'stems[0].regions[0].levels_db: "theremin" is not among' in refusal(tmp_path, broken)
 
-    def test_an_id_that_stands_twice(self, tmp_path: Path) -> None:
+    def test_a_repeated_id_is_refused(self, tmp_path: Path) -> None:
         broken = document()
         broken["stems"] *= 2
         assert 'stems[1].id: "song/drums" is also the id of stems[0]' in refusal(tmp_path, broken)
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-    def test_nan_and_infinity_are_no_numbers(self, tmp_path: Path, number: str) -> None:
+    def test_nan_and_infinity_are_refused(self, tmp_path: Path, number: str) -> None:
         text = json.dumps(document()).replace('"loudness_lufs": null', f'"loudness_lufs": {number}')
         assert re.search("is no number|must be a finite number", refusal(tmp_path, text))
 
-    def test_a_source_is_the_line_that_active_stands_on(self, tmp_path: Path) -> None:
+    def test_source_names_the_line_of_active(self, tmp_path: Path) -> None:
         fine = document()
         fine["stems"][0] |= {
             "active": [[0, 50.0]],
@@ -250,15 +250,15 @@ class TestRefusals:
         fine["stems"][0]["active"] = [[0, 50.1]]
         assert "after the source's end (50 s)" in refusal(tmp_path, fine)
 
-    def test_another_schema(self, tmp_path: Path) -> None:
+    def test_another_schema_is_refused(self, tmp_path: Path) -> None:
         assert 'unknown schema "stemclean.manifest/9"' in refusal(tmp_path, document(schema="stemclean.manifest/9"))
 
     @pytest.mark.parametrize("content", ["", "{", "[]", '"text"', "nonsense"])
     @pytest.mark.parametrize("name", ["m.json", "m.jsonl"])
-    def test_no_json_object(self, tmp_path: Path, content: str, name: str) -> None:
+    def test_other_json_values_are_refused(self, tmp_path: Path, content: str, name: str) -> None:
         assert str(tmp_path / name) in refusal(tmp_path, content, name)
 
-    def test_the_line_of_a_broken_stem(self, tmp_path: Path) -> None:
+    def test_a_broken_stem_is_reported_with_its_line(self, tmp_path: Path) -> None:
         path = manifest.write(dataset(stem(), stem(id="b")), tmp_path / "m.jsonl")
         header, first, _ = path.read_text().splitlines()
         assert "line 3" in refusal(tmp_path, f"{header}\n{first}\n{{half a", "m.jsonl")
@@ -268,25 +268,25 @@ class TestRefusals:
 
     @pytest.mark.parametrize("name", ENDINGS)
     @pytest.mark.parametrize("content", [b"\xff\xfe\x00junk", b"\x1f\x8b\x08\x00junk"])
-    def test_bytes_that_are_no_text(self, tmp_path: Path, name: str, content: bytes) -> None:
+    def test_binary_files_are_refused(self, tmp_path: Path, name: str, content: bytes) -> None:
         (tmp_path / name).write_bytes(content)
         for call in (manifest.read, lambda path: list(manifest.iter_stems(path))):
             with pytest.raises(ManifestError, match=name):
                 call(tmp_path / name)
 
-    def test_a_cut_archive(self, tmp_path: Path) -> None:
+    def test_a_truncated_archive_is_refused(self, tmp_path: Path) -> None:
         path = manifest.write(dataset(*(stem(id=str(index)) for index in range(50))), tmp_path / "m.jsonl.gz")
         path.write_bytes(path.read_bytes()[:-20])
         with pytest.raises(ManifestError, match="may be truncated"):
             manifest.read(path)
 
-    def test_no_such_file(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_reported(self, tmp_path: Path) -> None:
         with pytest.raises(ManifestError, match="No such file"):
             manifest.read(tmp_path / "nothing.json")
 
 
 class TestWriting:
-    def test_it_appears_whole_or_not_at_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_writing_is_atomic(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = manifest.write(dataset(stem()), tmp_path / "deep" / "m.json")
         before = path.read_bytes()
         monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("no space")))
@@ -307,7 +307,7 @@ class TestWriting:
         assert (len(before.stems), before.root, after.stems, after.root) == (1, ".", [], "x")
 
 
-def test_nan_is_refused_where_nothing_has_a_type_too(tmp_path: Path) -> None:
+def test_nan_is_refused_in_untyped_values(tmp_path: Path) -> None:
     data = document()
     data["stems"][0]["extra"] = {"levels": [1.0, float("nan")]}
     assert refusal(tmp_path, data).endswith("m.json: stems[0].extra.levels[1]: must be a finite number")
@@ -317,7 +317,7 @@ def test_nan_is_refused_where_nothing_has_a_type_too(tmp_path: Path) -> None:
     assert "summary.x: must" in refusal(tmp_path, json.dumps(document(summary={"x": 0})).replace(": 0}", ": 1e999}"))
 
 
-def test_root_is_found_through_links(tmp_path: Path) -> None:
+def test_the_root_is_found_through_links(tmp_path: Path) -> None:
     """As on macOS, where /tmp is a link: ".." out of a linked folder leads elsewhere than its name says."""
     (tmp_path / "home" / "stems").mkdir(parents=True)
     (tmp_path / "disk" / "deep" / "out").mkdir(parents=True)
@@ -347,12 +347,12 @@ KEEP, DROP = (
         ({"split": "test"}, {"usable", "single", "held_out"}),
     ],
 )
-def test_a_stem_says_what_may_be_done_with_it(changes: dict[str, Any], true_of_it: set[str]) -> None:
+def test_a_stem_knows_its_permitted_uses(changes: dict[str, Any], true_of_it: set[str]) -> None:
     questions = ("usable", "trainable", "single", "held_out", "dropped")
     assert {name for name in questions if getattr(stem(**{"labels": ["drums"], **changes}), name)} == true_of_it
 
 
-def test_a_sampling_weight_is_written_where_it_is_not_one(tmp_path: Path) -> None:
+def test_a_sampling_weight_is_written_unless_it_is_1(tmp_path: Path) -> None:
     data = Manifest(
         created=Created(by="test", command="scan"), labels=["drums"],
         stems=[stem(id="a", labels=["drums"]), stem(id="b", labels=["drums"], sampling_weight=0.3)],
@@ -363,7 +363,7 @@ def test_a_sampling_weight_is_written_where_it_is_not_one(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("name", "better"), [("r.json.gz", "r.jsonl.gz"), ("r.gz", "r.jsonl.gz"), ("r.txt", "r.json")])
-def test_a_name_for_a_manifest_is_proposed(tmp_path: Path, name: str, better: str) -> None:
+def test_a_manifest_name_is_suggested(tmp_path: Path, name: str, better: str) -> None:
     with pytest.raises(ManifestError) as caught:
         manifest.check_output(tmp_path / name)
     assert caught.value.hint == f"name it {tmp_path / better}"

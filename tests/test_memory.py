@@ -34,7 +34,7 @@ print(faults() - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep memory as they like")
-def test_steps_of_a_training_ask_for_no_pages_again():
+def test_training_steps_reuse_memory_pages():
     """Some 130 000 page faults without it, none with it; a tenth leaves room for what Python itself does."""
     plain, kept = (
         int(subprocess.run([sys.executable, "-c", STEPS, how], check=True, capture_output=True, text=True).stdout)

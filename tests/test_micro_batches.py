@@ -106,7 +106,7 @@ def learned(task, model, batch, size):
     ],
     ids=["classifier", "gce", "band_split", "hdemucs", "sums", "tracker"],
 )
-def test_gradients_are_those_of_the_whole_batch(made, size):
+def test_gradients_equal_those_of_the_whole_batch(made, size):
     """Seven examples in parts of 1, 2, 3 and 6, so that the last part is another one than the rest."""
     task, model, batch = made()
     whole, whole_losses = learned(task, model, batch, 0)
@@ -119,7 +119,7 @@ def test_gradients_are_those_of_the_whole_batch(made, size):
         assert float(in_parts[name]) == pytest.approx(float(figure), rel=1e-4), name
 
 
-def test_a_batch_is_as_large_as_it_was_to_what_is_learned(tmp_path):
+def test_micro_batches_do_not_change_the_result(tmp_path):
     """Ten steps, in parts and whole: the same weights, but for what ten steps make of rounding."""
     fitted = {}
     for size in (0, 3):
@@ -141,7 +141,7 @@ def test_a_batch_is_as_large_as_it_was_to_what_is_learned(tmp_path):
         (lambda: separate(keep=((0.0, 0.5),)), "loss.robust and loss.keep compare all losses of a step"),
     ],
 )
-def test_what_compares_examples_is_not_heard_in_parts(made, reason, tmp_path):
+def test_losses_that_compare_examples_refuse_micro_batches(made, reason, tmp_path):
     task, model, _ = made()
     with pytest.raises(ConfigError, match=f"loop.micro_batch_size is 3, but {reason}"):
         fit(task, model, config(3), tmp_path / "x.checkpoint", quiet=True)
@@ -150,7 +150,7 @@ def test_what_compares_examples_is_not_heard_in_parts(made, reason, tmp_path):
         fit(task, model, config(BATCH), tmp_path / "x.checkpoint", quiet=True)
 
 
-def test_joint_training_is_not_heard_in_parts(tmp_path):
+def test_joint_training_refuses_micro_batches(tmp_path):
     task = JointTask(Deaf(), None, None, LossConfig(), PitchLoss(), JointConfig(), build("dwhs", 1), BATCH)
     with pytest.raises(ConfigError, match="weights of joint training compare all examples of a step"):
         fit(task, task.model, config(3), tmp_path / "x.checkpoint", quiet=True)

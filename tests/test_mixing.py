@@ -39,7 +39,7 @@ def present_classes(waveform: np.ndarray) -> list[bool]:
     return [power > 0.01 * max(powers) for power in powers]  # -40 dB: under the quietest source drawn
 
 
-def test_target_is_the_union_of_what_sounds(pool):
+def test_the_target_is_the_union_of_active_classes(pool):
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0, level_dbfs=-20)
     targets = []
     for number in range(200):
@@ -50,13 +50,13 @@ def test_target_is_the_union_of_what_sounds(pool):
     assert np.mean(targets) == pytest.approx(0.55, abs=0.08)  # 0.533 by chance 0.5, more by the stem of two classes
 
 
-def test_mixtures_have_the_level_that_was_asked_for(pool):
+def test_mixtures_have_the_requested_level(pool):
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET, peak_db=(-3.0, 3.0)), SEGMENT, seed=1, level_dbfs=-20)
     levels = [20 * np.log10(np.sqrt(np.mean(mixer.example(number)[0] ** 2))) for number in range(50)]
     assert min(levels) > -23.01 and max(levels) < -16.99
 
 
-def test_same_seed_same_examples_and_another_seed_others(pool):
+def test_the_seed_determines_the_examples(pool):
     def first(seed):
         return RandomMixer(pool, list(TONES), MixingConfig(), SEGMENT, seed=seed).example(0)[0]
 
@@ -81,7 +81,7 @@ def test_an_example_depends_on_its_number_alone(pool, reuse):
     assert len({example.waveform.tobytes() for example in once.values()}) == len(numbers)
 
 
-def test_a_processed_segment_is_reused_as_often_as_asked(pool, monkeypatch):
+def test_a_processed_segment_is_reused_as_often_as_requested(pool, monkeypatch):
     """Over a block of numbers, on average; more rarely where the draw leaves a place out: 1 / e of them at reuse 1."""
     config = MixingConfig(**QUIET, reuse=4)
     drawn, made = [], []
@@ -94,14 +94,14 @@ def test_a_processed_segment_is_reused_as_often_as_asked(pool, monkeypatch):
     assert len(drawn) / len(made) == pytest.approx(4.2, abs=0.4)
 
 
-def test_empty_examples_hold_no_class(pool):
+def test_empty_examples_have_no_class(pool):
     waveform, target, *_ = RandomMixer(
         pool, list(TONES), MixingConfig(empty_chance=1.0), SEGMENT, seed=0, level_dbfs=-20
     ).example(0)
     assert target.sum() == 0 and np.isfinite(waveform).all() and np.abs(waveform).max() > 0.01
 
 
-def test_reuse_draws_new_company_and_new_places(pool):
+def test_reused_segments_get_new_partners_and_positions(pool):
     mixer = RandomMixer(pool, list(TONES), MixingConfig(**QUIET, reuse=8), SEGMENT, seed=0)
     examples = [mixer.example(number)[0] for number in range(40)]
     assert len({waveform.tobytes() for waveform in examples}) == 40
@@ -165,7 +165,7 @@ def test_shares_of_cells_are_those_of_the_sources(pool):
     assert RandomMixer(single, list(TONES), MixingConfig(**QUIET), SEGMENT, seed=0).example(0).shares is None
 
 
-def test_sources_of_one_song_and_of_many(pool):
+def test_mixtures_of_one_song_and_of_many(pool):
     """Two songs of the same classes at other pitches: with same_song_chance = 1 none of them ever meets the other.
 
     A third one has a single class, and is no song to draw all sources from.
@@ -221,7 +221,7 @@ def test_chains_keep_shape_and_stay_finite(name):
     assert chain is None or np.isfinite(chain(silent, 44100, rng)).all()
 
 
-def test_effects_do_what_their_names_say():
+def test_effects_match_their_names():
     """Physics of each effect alone: a compressor lowers the crest, a low-pass removes highs, imaging the side."""
     rng = np.random.default_rng(0)
     burst = (rng.standard_normal((2, 44100)) * np.repeat([0.02, 0.5], 22050)).astype(np.float32)

@@ -36,7 +36,7 @@ def music(num_samples: int) -> torch.Tensor:
 
 
 @pytest.mark.skipif(not (TRUNK / "mn04_as.safetensors").exists(), reason="EfficientAT's weights are not here")
-def test_the_published_network_is_this_one():
+def test_outputs_equal_the_published_network():
     net = MobileNet(527, frames=10_000).eval()
     net.load_state_dict(from_audioset(load_file(TRUNK / "mn04_as.safetensors")))
     check = np.load(TRUNK / "mn04_check.npz")
@@ -51,11 +51,11 @@ def test_the_published_network_is_this_one():
     np.testing.assert_allclose(logits.numpy(), check["logits"], atol=1e-4)
 
 
-def test_it_is_as_large_as_published():
+def test_the_size_equals_the_published_one():
     assert sum(parameter.numel() for parameter in MobileNet(527, frames=300).parameters()) == 983_599
 
 
-def test_mel_bands_are_kaldis():
+def test_mel_bands_equal_kaldis():
     try:
         from torchaudio.compliance import kaldi
     except (ImportError, OSError) as error:  # its native library fits few versions of torch
@@ -70,7 +70,7 @@ def test_windows_of_one_segment_are_the_segment():
         torch.testing.assert_close(model.windows(sound, SEGMENT // 4)[:, 0], model(sound), atol=1e-5, rtol=1e-4)
 
 
-def test_windows_see_the_sound_at_their_place():
+def test_windows_see_the_sound_at_their_position():
     """Half of a recording is silent: windows in it are as those of silence, the others as those of the sound."""
     model = classifier()
     sound = music(8 * SEGMENT)
@@ -85,7 +85,7 @@ def test_windows_see_the_sound_at_their_place():
     assert (windows[0] - windows[9]).abs().max() < 1e-4 * scale + 1e-5
 
 
-def test_statistics_of_norms_stay_while_it_learns():
+def test_norm_statistics_are_frozen_in_training():
     model = classifier()
     before = {name: value.clone() for name, value in model.net.named_buffers()}
     assert any(name.endswith("running_var") for name in before)
@@ -94,13 +94,13 @@ def test_statistics_of_norms_stay_while_it_learns():
     assert all(parameter.grad is not None for parameter in model.net.parameters())
 
 
-def test_amplify_is_what_a_gain_does_to_the_features():
+def test_amplify_equals_a_gain_on_the_sound():
     model, sound = classifier(), music(SEGMENT)[None]
     louder = model.features(sound * 10 ** (7 / 20))
     torch.testing.assert_close(model.amplify(model.features(sound), torch.tensor(7.0)), louder, atol=2e-2, rtol=0)
 
 
-def test_rows_of_the_features_stand_at_their_frequencies():
+def test_feature_rows_have_the_right_frequencies():
     model = classifier()
     time = torch.arange(SEGMENT) / SAMPLE_RATE
     for hz in (200.0, 1000.0, 9000.0):

@@ -45,7 +45,7 @@ def printed(shown: list[Any]) -> str:
     return console.file.getvalue()
 
 
-def test_the_summary_holds_every_key_that_the_page_explains():
+def test_the_summary_has_every_documented_key():
     report = summary(dataset(40, 8), [Skip(path="x", reason="empty")], LABELS, [CARD])
     documented = " ".join(f"`{key}` {meaning}" for key, meaning in (*KEYS.items(), *module.KEYS.items()))
     keys = {*report, *report["noise"], *report["noise"]["classes"]["bass"], *report["noise"]["wrong"]}
@@ -67,7 +67,7 @@ def test_swaps_show_as_wrong_claims_and_as_a_confusion():
     )
 
 
-def test_silence_says_nothing_and_a_dataset_of_silence_has_no_noise():
+def test_silent_stems_are_not_counted():
     silent = stem(99, "bass", [], scores={})
     assert noise([silent], LABELS, [CARD]) is None
     assert summary([silent], [], LABELS, [CARD])["noise"] is None
@@ -75,7 +75,7 @@ def test_silence_says_nothing_and_a_dataset_of_silence_has_no_noise():
     assert noise_tables(None) == []
 
 
-def test_nothing_wrong_is_no_confusion_and_few_tracks_are_said_to_be_few():
+def test_clean_data_have_no_confusion_and_few_tracks_are_noted():
     estimate = noise(dataset(20, 0), LABELS, [CARD])
     assert estimate["confusion"] is None and estimate["wrong"]["rate"] < 0.02
     assert estimate["wrong"]["high"] > 0.1  # five tracks
@@ -84,7 +84,7 @@ def test_nothing_wrong_is_no_confusion_and_few_tracks_are_said_to_be_few():
     assert "most common" not in text and "95 % intervals" in text
 
 
-def test_the_table_has_a_line_a_class_in_whole_percents():
+def test_the_table_has_a_row_per_class_in_whole_percent():
     rate = {"rate": 0.123, "low": 0.034, "high": 0.251}
     report = {
         "method": "adjusted", "level": 0.95, "stems": 90, "tracks": 60, "wrong": rate, "bleed": rate,
@@ -100,7 +100,7 @@ def test_the_table_has_a_line_a_class_in_whole_percents():
     assert "no reference" in printed(noise_tables({**report, "method": "prior_shift"}))
 
 
-def test_stems_count_by_what_was_measured_in_them_and_the_remark_says_in_how_many():
+def test_measured_stems_are_counted_and_their_number_reported():
     vocals = [Crosstalk(stem="x", label="vocals", level_db=-9.0, delay=0.0)]
     stems = [stem(n, "bass", ["bass"], crosstalk=vocals if n % 4 == 0 else []) for n in range(80)]
     estimate = noise(stems, LABELS, [CARD])
@@ -126,7 +126,7 @@ def test_stems_count_by_what_was_measured_in_them_and_the_remark_says_in_how_man
     )  # 20 of 88: what is all wrong holds no bleed beside it
 
 
-def test_what_no_stem_of_the_song_could_have_brought_is_not_known():
+def test_bleed_of_a_class_without_a_stem_is_unknown():
     """Every other stem holds vocals, of which the song has no stem; that nothing was measured proves nothing."""
     both = [stem(n, ["bass", "drums"][n % 2], [["bass"], ["drums", "vocals"]][n % 2], crosstalk=[]) for n in range(80)]
     estimate = noise(both, LABELS, [CARD])
@@ -152,7 +152,7 @@ def test_what_no_stem_of_the_song_could_have_brought_is_not_known():
         assert estimate is not None and (estimate["bleed"]["rate"] == 0.0) is is_known
 
 
-def test_a_reference_comes_back_from_its_card_and_is_used():
+def test_a_reference_round_trips_through_a_card():
     rng = np.random.default_rng(0)
     main, bleed = np.arange(80) % 4, np.where(np.arange(80) % 3 == 0, (np.arange(80) + 1) % 4, -1)
     held = (np.arange(4) == main[:, None]) | (np.arange(4) == bleed[:, None])
@@ -168,7 +168,7 @@ def test_a_reference_comes_back_from_its_card_and_is_used():
     assert reference_of_card(card, LABELS[::-1]) is None
 
 
-def test_names_of_classes_may_hold_spaces_and_a_plus():
+def test_class_names_may_contain_spaces_and_plus():
     labels = ["lead vocals", "drums+bass", "drums", "bass"]
     reference = Reference(np.eye(4)[:3] * 0.5, np.array([0, 1, 1]), np.array([-1, 2, -1]), np.array([0, 1, 1]))
     back = reference_of_card({"reference": reference_to_card(reference, labels)}, labels)
@@ -207,7 +207,7 @@ def test_a_broken_reference_is_refused(message: object, wrong: str) -> None:
         reference_of_card({"reference": message}, LABELS)
 
 
-def test_the_chance_of_a_class_is_that_of_the_calibration_or_of_the_mixtures():
+def test_class_priors_come_from_the_calibration_or_the_mixtures():
     recipe = {"mixing": {"chance": 0.4}, "calibration": {"bleed_chance": 0.4}}
     assert chance_of_card({"spec": {"labels": LABELS}, "recipe": recipe}) == 0.4
     # One class in four, and in four of ten excerpts another draw of one in four, which may be the same class.

@@ -40,7 +40,7 @@ class OutOfMemoryError(RuntimeError):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_file_is_to_blame(raised: Exception, reason: str, detail: str) -> None:
+def test_errors_of_the_file_are_caught(raised: Exception, reason: str, detail: str) -> None:
     with pytest.raises(AudioError) as caught, of_one_file(Path("a.wav")):
         raise raised
     assert (str(caught.value.path), caught.value.reason, caught.value.detail) == ("a.wav", reason, detail)
@@ -51,13 +51,13 @@ def test_the_file_is_to_blame(raised: Exception, reason: str, detail: str) -> No
     [OutOfMemoryError(), OSError(errno.ENOSPC, "No space left on device"), ConfigError("a flag"), KeyboardInterrupt()],
     ids=lambda value: type(value).__name__,
 )
-def test_the_file_is_not_to_blame(raised: BaseException) -> None:
+def test_other_errors_are_raised(raised: BaseException) -> None:
     with pytest.raises(type(raised)) as caught, of_one_file(Path("a.wav")):
         raise raised
     assert caught.value is raised
 
 
-def test_refine_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refine_continues_after_a_bad_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(EXAMPLE, tmp_path / "song")
     names = sorted(path.name for path in (tmp_path / "song").glob("*.*"))
     whole = Judge.__call__

@@ -55,7 +55,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Ste
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_real_stems_are_judged_as_their_mono(plain: tuple[Path, dict[str, Stem]], shape: str, tmp_path: Path) -> None:
+def test_one_sided_stems_are_scored_like_their_mono(
+    plain: tuple[Path, dict[str, Stem]], shape: str, tmp_path: Path
+) -> None:
     mono, expected = plain
     judged_stem = judged(shaped(mono, tmp_path / shape, SHAPES[shape]), tmp_path / "refined.json")
     assert judged_stem.keys() == expected.keys()
@@ -75,7 +77,7 @@ def test_real_stems_are_judged_as_their_mono(plain: tuple[Path, dict[str, Stem]]
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("who", ["drums", "vocals"])
-def test_bleed_from_and_into_them_is_measured(shape: str, who: str, tmp_path: Path, sounds) -> None:
+def test_bleed_of_one_sided_stems_is_measured(shape: str, who: str, tmp_path: Path, sounds) -> None:
     """One stem of a song is on one side, or inverted; the others are mono."""
     data = bleeding_song(tmp_path / "data", sounds)
     for path in (data / "song").iterdir():
@@ -89,7 +91,9 @@ def test_bleed_from_and_into_them_is_measured(shape: str, who: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_voice_is_followed_as_its_mono(shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_one_sided_voice_is_tracked_like_its_mono(
+    shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sung.register(monkeypatch)
     (tmp_path / "weights").mkdir()
     uri = sung.save_weights(tmp_path / "weights", "pitch")

@@ -36,7 +36,7 @@ def holding(output: Path, kind: str = "file", *more: str) -> subprocess.Popen[st
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_a_second_run_is_refused_until_the_first_is_gone(tmp_path: Path, kind: str) -> None:
+def test_a_second_run_is_refused_while_the_first_runs(tmp_path: Path, kind: str) -> None:
     output = tmp_path / "new" / "out"
     first = holding(output, kind)
     refused = pytest.raises(ConfigError, match=rf"another run is writing it \(process {first.pid} on ")
@@ -50,7 +50,7 @@ def test_a_second_run_is_refused_until_the_first_is_gone(tmp_path: Path, kind: s
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
-def test_workers_that_outlive_a_killed_run_hold_nothing(tmp_path: Path) -> None:
+def test_workers_of_a_killed_run_keep_no_lock(tmp_path: Path) -> None:
     first = holding(tmp_path / "out", "file", "with a worker")
     first.kill()
     first.wait()
@@ -60,7 +60,7 @@ def test_workers_that_outlive_a_killed_run_hold_nothing(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.iterdir()] == [".out.stemclean.lock"]
 
 
-def test_in_one_process_too(tmp_path: Path) -> None:
+def test_a_second_run_in_the_same_process_is_refused(tmp_path: Path) -> None:
     with only_writer(tmp_path / "a"):
         with only_writer(tmp_path / "b"):
             pass
@@ -70,13 +70,13 @@ def test_in_one_process_too(tmp_path: Path) -> None:
         pass
 
 
-def test_one_name_for_two_outputs(tmp_path: Path) -> None:
+def test_one_name_for_two_outputs_is_refused(tmp_path: Path) -> None:
     refused = pytest.raises(ConfigError, match="is given for two outputs")
     with refused, only_writer_of(tmp_path / "a", None, tmp_path / "b" / ".." / "a"):
         pytest.fail("both were written")
 
 
-def test_folders_that_were_made_for_nothing_go(tmp_path: Path) -> None:
+def test_unused_folders_are_removed(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), only_writer(tmp_path / "new" / "folder", folder=True):
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
@@ -86,7 +86,7 @@ def test_folders_that_were_made_for_nothing_go(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_of_several_processes_of_one_run_the_first_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_process_of_a_run_takes_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = holding(tmp_path / "out")
     monkeypatch.setenv("RANK", "1")
     with only_writer(tmp_path / "out"):
@@ -107,20 +107,20 @@ class TestForeignFiles:
             ("card.json", b'{"schema": "someone.else/1"}'),
         ],
     )
-    def test_refine_keeps_them(self, tmp_path: Path, name: str, content: bytes) -> None:
+    def test_refine_does_not_overwrite_foreign_files(self, tmp_path: Path, name: str, content: bytes) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ConfigError, match="already exists and contains no stemclean manifest"):
             manifest.check_output(tmp_path / name)
         assert (tmp_path / name).read_bytes() == content
 
-    def test_a_manifest_and_an_empty_file_may_go(self, tmp_path: Path) -> None:
+    def test_our_manifests_and_empty_files_may_be_overwritten(self, tmp_path: Path) -> None:
         empty = manifest.Manifest(created=manifest.Created(by="a", command="scan"), labels=["bass"])
         for name in ("a.json", "a.jsonl", "a.jsonl.gz"):
             assert manifest.check_output(manifest.write(empty, tmp_path / name)) == tmp_path / name
         (tmp_path / "touched.json").touch()
         assert manifest.check_output(tmp_path / "touched.json").exists()
 
-    def test_weights_and_their_card(self, tmp_path: Path) -> None:
+    def test_only_our_weights_and_cards_may_be_overwritten(self, tmp_path: Path) -> None:
         save_file({"a": torch.zeros(1)}, tmp_path / "theirs.safetensors")
         with pytest.raises(ConfigError, match="no weights of stemclean"):
             addresses.check_output(tmp_path / "theirs.safetensors")
@@ -131,7 +131,7 @@ class TestForeignFiles:
         weights.save(tmp_path / "ours.safetensors", torch.nn.Linear(1, 1), card)
         addresses.check_output(tmp_path / "ours.safetensors")
 
-    def test_results(self, tmp_path: Path) -> None:
+    def test_only_our_results_may_be_overwritten(self, tmp_path: Path) -> None:
         (tmp_path / "songs.csv").write_text("song,year\n")
         with pytest.raises(ConfigError, match="no table of results"):
             results.check_outputs(csv=tmp_path / "songs.csv")

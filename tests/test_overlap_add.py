@@ -41,7 +41,7 @@ def test_an_identity_like_model_is_transparent(length, segment, overlap, batch_s
     np.testing.assert_allclose(whole, np.broadcast_to(0.5 * sound, whole.shape), atol=1e-5)
 
 
-def test_neighbours_are_cross_faded():
+def test_neighbouring_segments_are_cross_faded():
     """A model that numbers its segments: where two overlap, a straight line leads from one to the next."""
     count = iter(range(100))
 
@@ -55,7 +55,7 @@ def test_neighbours_are_cross_faded():
     assert abs(out[100] - out[99]) < 0.021
 
 
-def test_no_more_is_read_than_a_batch_needs():
+def test_only_one_batch_is_read_ahead():
     taken = []
 
     def blocks():
@@ -77,6 +77,6 @@ def test_weights_are_never_zero_and_symmetric():
     assert fades(5, 0).tolist() == [1] * 5 or (fades(5, 0) > 0).all()
 
 
-def test_nonsense_is_refused():
+def test_invalid_arguments_are_refused():
     with pytest.raises(ConfigError, match="overlap is 1"):
         next(overlap_add([], halves, 10, overlap=1.0))

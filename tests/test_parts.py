@@ -61,7 +61,7 @@ def read_all(path: Path) -> np.ndarray:
     return np.concatenate(list(files.blocks(path)), axis=1)
 
 
-def test_files_put_together_are_read_to_their_end(tmp_path: Path, whole: tuple[Callable[..., bytes], str]) -> None:
+def test_concatenated_files_are_read_to_the_end(tmp_path: Path, whole: tuple[Callable[..., bytes], str]) -> None:
     make, ending = whole
     first, second = make(noise(1.3)), make(noise(0.9, seed=1))
     alone = [tmp_path / f"{number}{ending}" for number in range(2)]
@@ -86,7 +86,7 @@ def test_files_put_together_are_read_to_their_end(tmp_path: Path, whole: tuple[C
     "damage", [lambda content: content * 2, lambda content: id3(5000) + content], ids=["twice", "tag"]
 )
 @pytest.mark.parametrize("ending", [".wav", ".flac"])
-def test_what_others_would_not_read_whole_is_converted_for_them(
+def test_files_that_other_readers_cut_short_are_detected(
     tmp_path: Path, ending: str, damage: Callable[[bytes], bytes]
 ) -> None:
     path = tmp_path / f"drums{ending}"
@@ -96,7 +96,7 @@ def test_what_others_would_not_read_whole_is_converted_for_them(
     assert not reads_right(path, 0, RATE)
 
 
-def test_files_of_other_channels_put_together_are_refused(
+def test_concatenated_files_with_other_channels_are_refused(
     tmp_path: Path, whole: tuple[Callable[..., bytes], str]
 ) -> None:
     make, ending = whole
@@ -107,7 +107,7 @@ def test_files_of_other_channels_put_together_are_refused(
     assert caught.value.reason == "unreadable"
 
 
-def test_mp3_put_together_with_and_without_a_xing_header(tmp_path: Path) -> None:
+def test_concatenated_mp3_with_and_without_a_xing_header(tmp_path: Path) -> None:
     with_header = made(tmp_path / "a.mp3", noise(1.0), "libmp3lame")
     without = made(tmp_path / "b.mp3", noise(1.0), "libmp3lame", write_xing="0")
     assert b"Xing" in with_header[:4096] or b"Info" in with_header[:4096]
@@ -136,7 +136,7 @@ APE = (
     [(id3(100), b""), (id3(5_000_000), b""), (id3(9) + id3(70_000), ID3V1), (b"", APE), (APE + id3(9), APE + ID3V1)],
     ids=["small", "large", "two", "ape", "all"],
 )
-def test_tags_hide_nothing_and_are_no_sound(
+def test_tags_are_skipped_and_hide_no_sound(
     tmp_path: Path, whole: tuple[Callable[..., bytes], str], before: bytes, after: bytes
 ) -> None:
     make, ending = whole
@@ -152,7 +152,7 @@ PLACEHOLDERS = [0, 0x7FFFF000, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x80000000, 0xFFFFFF
 
 @pytest.mark.parametrize("length", PLACEHOLDERS, ids=hex)
 @pytest.mark.parametrize("order", ["<", ">"], ids=["riff", "rifx"])
-def test_a_wav_file_from_a_pipe(tmp_path: Path, length: int, order: str) -> None:
+def test_a_wav_file_written_to_a_pipe_is_read(tmp_path: Path, length: int, order: str) -> None:
     sound = (noise(1.0) * 32767).astype(f"{order}i2")
     data = np.ascontiguousarray(sound.T).tobytes()
     form = struct.pack(f"{order}IHHIIHH", 16, 1, 2, RATE, RATE * 4, 4, 16)
@@ -170,7 +170,7 @@ def test_a_wav_file_from_a_pipe(tmp_path: Path, length: int, order: str) -> None
     assert np.array_equal(files.read(path), sound.astype(np.float32) / 32768)
 
 
-def test_an_empty_wav_file_is_no_pipe(tmp_path: Path) -> None:
+def test_an_empty_wav_file_is_not_a_piped_one(tmp_path: Path) -> None:
     form = struct.pack("<IHHIIHH", 16, 1, 2, RATE, RATE * 4, 4, 16)
     behind = b"LIST" + struct.pack("<I", 4) + b"INFO"
     path = tmp_path / "a.wav"
@@ -205,7 +205,7 @@ def test_rf64_without_sizes(tmp_path: Path, sizes: tuple[int, int, int] | None) 
         (".caf", [(b"data", 4, ">q", -1)]),
     ],
 )
-def test_other_files_from_a_pipe(tmp_path: Path, ending: str, patches: list[tuple]) -> None:
+def test_other_files_written_to_a_pipe_are_read(tmp_path: Path, ending: str, patches: list[tuple]) -> None:
     path = tmp_path / f"a{ending}"
     content = bytearray(made(path, noise(1.0)))
     whole = files.read(path)
@@ -216,7 +216,7 @@ def test_other_files_from_a_pipe(tmp_path: Path, ending: str, patches: list[tupl
     assert np.array_equal(files.read(path), whole)
 
 
-def test_what_is_near_no_limit_is_a_length() -> None:
+def test_ordinary_lengths_are_kept() -> None:
     assert not any(extents.is_placeholder(length) for length in (1, 1_000_000, 0x60000000, 0x90000000, 0xF0000000))
 
 
@@ -282,7 +282,7 @@ def test_opus_of_many_channels_is_read_to_the_end(tmp_path: Path, layout: str) -
     assert set(pitches) - {400} <= set(heard_there.tolist())  # the fourth channel is for the lowest pitches alone
 
 
-def test_more_sound_than_the_header_says_is_not_cut_off(tmp_path: Path) -> None:
+def test_sound_beyond_the_header_length_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.mov"
     content = made(path, noise(3.0), "pcm_s16le")
     at = content.index(b"mdhd") + 20  # duration, behind version, flags, two dates and the scale
@@ -293,7 +293,7 @@ def test_more_sound_than_the_header_says_is_not_cut_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".mp2", ".tta", ".ac3", ".eac3", ".wv", ".mka", ".mov", ".3gp", ".ra"])
-def test_endings_of_ffmpeg_are_scanned(tmp_path: Path, ending: str) -> None:
+def test_ffmpeg_extensions_are_scanned(tmp_path: Path, ending: str) -> None:
     codec = {
         ".mp2": "mp2", ".tta": "tta", ".ac3": "ac3", ".eac3": "eac3", ".wv": "wavpack", ".mka": "flac", ".mov": "aac",
         ".3gp": "aac", ".ra": "ac3",
@@ -307,7 +307,7 @@ def test_endings_of_ffmpeg_are_scanned(tmp_path: Path, ending: str) -> None:
 
 
 @pytest.mark.parametrize("ending", [".mpc", ".shn", ".tak", ".ape", ".ofr", ".la", ".pcm", ".vqf", ".dsf", ".amr"])
-def test_what_cannot_be_read_is_listed(tmp_path: Path, ending: str) -> None:
+def test_unreadable_files_are_listed(tmp_path: Path, ending: str) -> None:
     made(tmp_path / "bass.wav", noise(0.5))
     (tmp_path / f"drums{ending}").write_bytes(bytes(range(256)) * 64)
     scanned = layouts.scan(tmp_path, quiet=True)
@@ -315,7 +315,7 @@ def test_what_cannot_be_read_is_listed(tmp_path: Path, ending: str) -> None:
     assert scanned.skipped[0].reason in ("not_audio", "unreadable")
 
 
-def test_delays_that_are_not_known_are_remarked_on_beside_others(tmp_path: Path) -> None:
+def test_unknown_delays_are_reported_beside_known_ones(tmp_path: Path) -> None:
     plain = made(tmp_path / "made.mp3", noise(1.0), "libmp3lame", write_xing="0")
     tagged = made(tmp_path / "made.mp3", noise(1.0), "libmp3lame")
     bare = made(tmp_path / "made.aac", noise(1.0), "aac")
@@ -356,7 +356,7 @@ def test_tags_in_another_encoding_hide_no_sound(tmp_path: Path) -> None:
     [b"[" * 100_000, b'{"stems": [{"name": ["deep"]}, {"name": 3}]}', b'{"stems": {"a": 1}}', b'{"stems": 5}',
      b"\xff\xfe", b'{"stems": [{"name": "\xe4\xff"}]}', b'{"stems": [1, null]}', b""],
 )  # fmt: skip
-def test_names_of_a_stem_mp4_that_are_none(tmp_path: Path, text: bytes, encode: Callable[..., Path]) -> None:
+def test_invalid_stem_mp4_names_are_ignored(tmp_path: Path, text: bytes, encode: Callable[..., Path]) -> None:
     path = encode(tmp_path / "song.stem.mp4", [noise(0.2), noise(0.2)], RATE, "aac")
     content = path.read_bytes()
     assert content[content.rfind(b"moov") - 4 :][4:8] == b"moov"
@@ -370,14 +370,14 @@ def test_names_of_a_stem_mp4_that_are_none(tmp_path: Path, text: bytes, encode: 
     assert all(isinstance(title, str) for title in titles)
 
 
-def test_ebml_lengths_that_are_none(tmp_path: Path) -> None:
+def test_invalid_ebml_lengths_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "drums.mka"
     path.write_bytes(b"\x1aE\xdf\xa3" + bytes(2000))
     with pytest.raises(AudioError):
         decoders.decoder_of(path)
 
 
-def test_a_slice_is_a_file(tmp_path: Path) -> None:
+def test_a_slice_behaves_like_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(bytes(range(100)))
     with parts.Slice(path, parts.Part(10, 60, ((5, b"\xff\xfe"),))) as part:

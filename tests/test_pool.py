@@ -41,7 +41,7 @@ def build(dataset, tmp_path, **options):
     return StemPool.build(manifest, folder, sample_rate=RATE, cache=tmp_path / "cache", quiet=True, **options)
 
 
-def test_it_holds_the_loud_parts_as_they_are(dataset, tmp_path):
+def test_the_pool_holds_the_active_parts_unchanged(dataset, tmp_path):
     pool = build(dataset, tmp_path)
     assert {s.id for s in pool.stems} == {f"{t}/{c}" for t in ("one", "two") for c in ("bass", "drums")}
     for stem in pool.stems:
@@ -52,7 +52,7 @@ def test_it_holds_the_loud_parts_as_they_are(dataset, tmp_path):
         assert stem.rms == pytest.approx(0.1, rel=0.25)
 
 
-def test_segments_end_in_zeros_and_random_ones_are_loud(dataset, tmp_path):
+def test_segments_are_zero_padded_and_random_ones_active(dataset, tmp_path):
     pool = build(dataset, tmp_path)
     stem = pool.stems[0]
     tail = pool.segment(stem, stem.num_samples - 10, 100)
@@ -61,7 +61,7 @@ def test_segments_end_in_zeros_and_random_ones_are_loud(dataset, tmp_path):
     assert np.sqrt(np.mean(piece**2)) > 0.1 * stem.rms
 
 
-def test_the_cache_is_used_again_and_renewed_when_the_files_change(dataset, tmp_path):
+def test_the_cache_is_reused_until_files_change(dataset, tmp_path):
     first = build(dataset, tmp_path)
     before = sorted(path.name for path in (tmp_path / "cache").iterdir())
     again = build(dataset, tmp_path)
@@ -70,7 +70,7 @@ def test_the_cache_is_used_again_and_renewed_when_the_files_change(dataset, tmp_
     assert build(dataset, tmp_path).stems != first.stems
 
 
-def test_what_cannot_be_decoded_is_told(dataset, tmp_path):
+def test_undecodable_stems_are_reported(dataset, tmp_path):
     manifest, folder = layouts.load(dataset)
     (dataset / "one" / "drums.wav").unlink()
     pool = StemPool.build(manifest, folder, sample_rate=RATE, cache=tmp_path / "cache", quiet=True)
@@ -81,7 +81,7 @@ def test_what_cannot_be_decoded_is_told(dataset, tmp_path):
         StemPool.build(manifest, folder, sample_rate=RATE, cache=tmp_path / "other", quiet=True)
 
 
-def test_stems_without_checksums_are_told_apart_by_their_files(dataset, tmp_path):
+def test_stems_without_checksums_are_distinguished_by_file(dataset, tmp_path):
     manifest, folder = layouts.load(dataset)
     unsigned = manifest.with_stems([stem.model_copy(update={"sha256": None}) for stem in manifest.stems])
 
@@ -99,14 +99,14 @@ def test_stems_without_checksums_are_told_apart_by_their_files(dataset, tmp_path
     assert levels(tmp_path / "louder") == pytest.approx([2 * rms for rms in first], rel=0.01)  # 16 bits
 
 
-def test_a_cache_without_its_audio_is_made_anew(dataset, tmp_path):
+def test_a_cache_without_its_audio_is_rebuilt(dataset, tmp_path):
     first = build(dataset, tmp_path)
     for path in (tmp_path / "cache").glob("*.i16"):
         path.unlink()
     assert build(dataset, tmp_path).stems == first.stems
 
 
-def test_blocks_give_the_bytes_that_the_whole_file_gives(dataset, tmp_path, monkeypatch):
+def test_blocks_give_the_bytes_of_the_whole_file(dataset, tmp_path, monkeypatch):
     """With regions that were found, declared, or cut out before; at the file's rate and at another one."""
     monkeypatch.setattr(pool_cache, "BLOCK", 0.7)
     monkeypatch.setattr(pool_cache, "HELD_IN_MEMORY", 50_000)  # so that stems wait on disk for their turn
@@ -134,7 +134,7 @@ def test_blocks_give_the_bytes_that_the_whole_file_gives(dataset, tmp_path, monk
             )  # same numbers
 
 
-def test_a_full_cache_lets_go_of_what_was_used_longest_ago_but_not_of_what_is_in_use(dataset, tmp_path):
+def test_a_full_cache_evicts_the_least_recently_used(dataset, tmp_path):
     manifest, folder = layouts.load(dataset)
     cache = tmp_path / "cache"
 
@@ -166,7 +166,7 @@ def test_a_full_cache_lets_go_of_what_was_used_longest_ago_but_not_of_what_is_in
     assert len(pool_cache.prune(cache, middle / 1e9)) == 1 and sizes() == [middle]
 
 
-def test_a_folder_that_is_named_is_not_pruned_and_the_usual_one_is(dataset, tmp_path, monkeypatch):
+def test_only_the_default_cache_folder_is_pruned(dataset, tmp_path, monkeypatch):
     limits = []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(pool_cache, "prune", lambda folder, limit_gb: limits.append((folder, limit_gb)))
@@ -177,7 +177,7 @@ def test_a_folder_that_is_named_is_not_pruned_and_the_usual_one_is(dataset, tmp_
     assert limits == [(usual, 50.0), (usual, 0.0)]
 
 
-def test_what_a_killed_decoding_left_goes_at_the_next_one(dataset, tmp_path):
+def test_leftovers_of_a_killed_decoding_are_removed(dataset, tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
     killed = "import os, sys; from stemclean.disk import replacing\nwith replacing(sys.argv[1]) as half:\n"
@@ -188,7 +188,7 @@ def test_what_a_killed_decoding_left_goes_at_the_next_one(dataset, tmp_path):
     assert sorted(path.suffix for path in cache.iterdir()) == [".i16", ".json"]
 
 
-def test_a_cache_that_was_cut_off_is_made_anew(dataset, tmp_path):
+def test_a_truncated_cache_is_rebuilt(dataset, tmp_path):
     first = build(dataset, tmp_path).stems
     gc.collect()
     for path in (tmp_path / "cache").glob("*.i16"):
@@ -196,7 +196,7 @@ def test_a_cache_that_was_cut_off_is_made_anew(dataset, tmp_path):
     assert build(dataset, tmp_path).stems == first
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(dataset, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_leaves_no_files(dataset, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 

@@ -63,12 +63,12 @@ class TestF0:
             assert track.voiced.all() == voiced == track.voiced.any()
             assert track.confidence == pytest.approx(sure, abs=1e-6) and track.num_frames == 201
 
-    def test_the_card_says_from_which_posterior_on_a_frame_is_voiced(self):
+    def test_the_voicing_threshold_comes_from_the_card(self):
         weights = loaded(OneNote(0.3), threshold=0.25)
         assert pseudo_f0(weights, noise(), device="cpu").voiced.all()
         assert not pseudo_f0(weights, noise(), threshold=0.5, device="cpu").voiced.any()
 
-    def test_the_voice_is_brought_to_the_loudness_of_the_training(self):
+    def test_the_voice_is_scaled_to_the_training_loudness(self):
         for level in (0.01, 0.3):
             model = OneNote()
             pseudo_f0(loaded(model), noise(level=level), device="cpu")
@@ -88,7 +88,7 @@ class TestVocals:
             )  # one gain and its inverse in float32
             assert confidence == 1.0
 
-    def test_confidence_is_the_share_of_sung_frames_that_are_recovered(self):
+    def test_confidence_is_the_share_of_recovered_voiced_frames(self):
         f0_hz = np.where(np.arange(201) < 50, 0.0, np.where(np.arange(201) < 100, NOTE, 1.5 * NOTE))
         f0 = F0Track.of(f0_hz, 0.01)
         _, confidence = pseudo_vocals(loaded(Cascade(Half(), OneNote())), noise(), f0, device="cpu")
@@ -96,7 +96,7 @@ class TestVocals:
 
 
 class TestAgreement:
-    def test_it_is_raw_pitch_accuracy(self):
+    def test_agreement_is_raw_pitch_accuracy(self):
         mir_eval = pytest.importorskip("mir_eval")
         rng = np.random.default_rng(1)
         truth = rng.choice([0.0, 150.0, 220.0], 300)
@@ -107,6 +107,6 @@ class TestAgreement:
         theirs = mir_eval.melody.raw_pitch_accuracy(voicing, cents, np.ones(300), cents_heard)
         assert agreement(reference, estimate, np.ones(300, bool)) == pytest.approx(theirs, abs=1e-9)
 
-    def test_where_nothing_is_sung_unvoiced_frames_are_right(self):
+    def test_without_voiced_frames_unvoiced_ones_count(self):
         silent, sung = F0Track.of(np.zeros(100), 0.01), F0Track.of(np.full(100, 200.0), 0.01)
         assert agreement(silent, sung, np.arange(100) < 25) == 0.75

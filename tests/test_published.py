@@ -138,7 +138,7 @@ def refined(stems, toy):
     return manifest.read(folder / "out.json")
 
 
-def test_the_header_says_what_the_paper_says(refined):
+def test_the_header_matches_the_paper(refined):
     header = refined.created.config
     judged = {key: value for key, value in header.items() if key != "self"}
     assert judged == {
@@ -172,7 +172,7 @@ def test_a_dataset_refines_itself(refined, toy):
     assert {shape[1:] for model in toy for shape in model.shapes} == {(2, SEGMENT)}  # nothing but whole windows
 
 
-def test_a_score_is_the_mean_of_the_whole_windows_of_what_is_left(stems, refined):
+def test_a_score_is_the_mean_of_whole_active_windows(stems, refined):
     for name in ("song1/bass", "song0/vocals"):
         stem = next(stem for stem in refined.stems if stem.id == name)
         sound = soundfile.read(stems / f"{name}.wav", dtype="float32", always_2d=True)[0].T
@@ -186,7 +186,7 @@ def test_a_score_is_the_mean_of_the_whole_windows_of_what_is_left(stems, refined
         assert stem.scores == pytest.approx(expected, abs=1e-4)  # four decimals
 
 
-def test_weights_that_exist_are_used_as_the_paper_uses_its_own(tmp_path):
+def test_existing_weights_are_used_like_the_papers(tmp_path):
     """Their calibration is left aside, and with it what their card knows of calibrated scores."""
     example = Path(__file__).resolve().parents[1] / "examples" / "noisy_band"
     published = refine(example, tmp_path / "out.json", PUBLISHED, running=QUIET)
@@ -216,14 +216,14 @@ def test_weights_that_exist_are_used_as_the_paper_uses_its_own(tmp_path):
         ("--pitch bundled:x", "--as-published: it cannot be combined with --pitch"),
     ],
 )
-def test_what_contradicts_it_is_refused_by_name(stems, tmp_path, options, message):
+def test_options_that_contradict_the_paper_are_refused(stems, tmp_path, options, message):
     result = run("refine", stems, "-o", tmp_path / "out.json", "--as-published", *options.split())
     assert (result.exit_code, result.stdout) == (2, ""), result.stderr
     assert message in result.stderr.splitlines()[0]
     assert not (tmp_path / "out.json").exists()
 
 
-def test_what_agrees_with_it_is_not(stems, tmp_path, monkeypatch):
+def test_options_that_agree_with_the_paper_are_accepted(stems, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "stemclean.refine.refine_self", lambda *given, **more: (_ for _ in ()).throw(ConfigError(str(more)))
     )
@@ -233,14 +233,14 @@ def test_what_agrees_with_it_is_not(stems, tmp_path, monkeypatch):
     assert "'rounds': 2" in result.stderr and "seed=3" in result.stderr, result.stderr
 
 
-def test_what_the_paper_leaves_open_may_be_set():
+def test_options_the_paper_leaves_open_can_be_set():
     assert published_recipe(["loop.examples=64", "seed=2"]).loop.examples == 64
     assert published_recipe() == read("paper")
     with pytest.raises(ConfigError, match=r"mixing\.chance=0\.7 contradicts --as-published, which has 0\.5"):
         published_recipe(["mixing.chance=0.7"])
 
 
-def test_a_round_that_leaves_nothing_to_train_on_says_so(refined, stems):
+def test_a_round_without_training_data_is_reported(refined, stems):
     source, folder = layouts.load(stems, quiet=True)
     shared = Rounds(source, folder, stems, stems, published_recipe(), PUBLISHED, PUBLISHED_SELF, Running())
     nothing = refined.with_stems([stem.model_copy(update={"labels": []}) for stem in refined.stems])
@@ -248,7 +248,7 @@ def test_a_round_that_leaves_nothing_to_train_on_says_so(refined, stems):
         shared.train(2, shared.training_sets(nothing))
 
 
-def test_trim_has_the_papers_detector(stems, tmp_path):
+def test_trim_uses_the_papers_detector(stems, tmp_path):
     result = run("trim", stems, tmp_path / "trimmed", "--detector", "peak", "--regions-only", "-q")
     assert result.exit_code == 0, result.stderr
     trimmed = manifest.read(tmp_path / "trimmed" / "manifest.json")

@@ -112,7 +112,7 @@ def published(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", JOBS)
-def test_training_goes_on_from_them(published, kind):
+def test_training_starts_from_published_weights(published, kind):
     folder, hub = published
     card = json.loads((folder / f"on_{kind}.json").read_text())
     first = json.loads(hub.repos[f"org/{kind}"]["main"]["model.json"])
@@ -164,7 +164,7 @@ FALSE = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_page_is_true_of_its_kind(published, kind):
+def test_the_page_matches_the_kind_of_model(published, kind):
     _, hub = published
     page = page_of(hub, kind)
     text = " ".join(page.split())
@@ -179,7 +179,7 @@ def test_the_page_is_true_of_its_kind(published, kind):
     assert f"| tracks: train | {card['data']['tracks']['train']} |" in body.splitlines()
 
 
-def test_every_method_is_cited_where_it_was_used():
+def test_used_methods_are_cited():
     card = {"kind": "separators", "architecture": "hdemucs", "options": {}, "metrics": {}}
     card["spec"] = {"labels": ["vocals", "drums"], "sample_rate": 44100, "segment": 44100, "channels": 2}
     card["recipe"] = {"mixing": {"multi_label_probability": 0.4}}
@@ -199,7 +199,7 @@ def test_every_method_is_cited_where_it_was_used():
 
 @pytest.mark.parametrize("kind", JOBS)
 @pytest.mark.parametrize(("repo", "token"), [("mine", "hf_good"), ("org/mine", None)])
-def test_what_would_fail_afterwards_fails_before_anything_is_read(kind, repo, token, tmp_path, monkeypatch):
+def test_push_problems_are_found_before_reading_data(kind, repo, token, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.get_token", lambda: token)
     monkeypatch.setattr("stemclean.layouts.load", Mock(side_effect=AssertionError("data were read")))
     aligned_songs.write(tmp_path, ("full",))

@@ -28,7 +28,7 @@ def written(folder, text, *, before="", kind="classifiers", architecture="convne
     return path
 
 
-def test_overrides_reach_their_place():
+def test_overrides_are_applied():
     recipe = read(
         "small", ["loop.batch_size=8", "loss=l1", "mixing.quiet_db=[-30.0, -10.0]", "options.backbone=convnext_femto"]
     )
@@ -79,13 +79,13 @@ def test_overrides_reach_their_place():
         ),
     ],
 )
-def test_nonsense_is_refused_with_its_name_its_value_and_what_is_allowed(override, message):
+def test_invalid_values_are_refused_with_name_value_and_range(override, message):
     with pytest.raises(ConfigError) as caught:
         read("small", [override])
     assert str(caught.value) == f"--set: {message}"
 
 
-def test_the_file_is_named_where_it_is_at_fault(tmp_path):
+def test_errors_in_a_file_name_the_file(tmp_path):
     """And the option where it is."""
     mine = written(tmp_path, "[loop]\nwarmup = -1")
     with pytest.raises(ConfigError, match=rf"^{mine}: loop\.warmup is -1; it must be a number from 0 to 1$"):
@@ -97,7 +97,7 @@ def test_the_file_is_named_where_it_is_at_fault(tmp_path):
         read(written(tmp_path, "", spec=""))
 
 
-def test_what_has_no_fraction_is_whole():
+def test_floats_without_a_fraction_are_integers():
     assert read("small", ["loop.examples=1e6"]).loop.examples == 1_000_000
     assert str(read("small", ["loop.examples=1e6"]).loop.examples) == "1000000"
 
@@ -124,7 +124,7 @@ def test_unknown_recipe_names_the_known(tmp_path):
         (b"seed = 1\0", "mine.toml"),
     ],
 )
-def test_files_that_are_no_recipes_are_refused_by_name(content, message, tmp_path):
+def test_other_files_are_refused_by_name(content, message, tmp_path):
     (tmp_path / "mine.toml").write_bytes(content)
     with pytest.raises(ConfigError, match=message) as caught:
         read(tmp_path / "mine.toml")
@@ -136,7 +136,7 @@ def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path):
     assert read(tmp_path / "mine.toml").spec == read("small").spec
 
 
-def test_every_number_has_a_least_and_a_most():
+def test_every_number_has_bounds():
     """So that none reaches a model, a mixer or a loop that it would break."""
     for kind in (ClassifierRecipe, SeparatorRecipe, TrackerRecipe, JointConfig):
         for name, schema in numbers(kind.model_json_schema()):
@@ -156,6 +156,6 @@ def numbers(schema, name=""):
             yield from numbers(value, name)
 
 
-def test_clip_0_clips_nothing():
+def test_clip_0_disables_clipping():
     assert read("small", ["loop.clip=0"]).loop.clip == 0
     assert (read("small").loop.betas, read_separator("hdemucs-paper").loop.betas) == ((0.9, 0.98), (0.9, 0.999))

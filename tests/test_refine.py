@@ -51,7 +51,7 @@ def test_the_planted_faults_are_found(refined):
     assert all(stem.verdict.action == "keep" for stem in clean)
 
 
-def test_the_manifest_stands_on_its_own(refined):
+def test_the_manifest_is_self_contained(refined):
     result, output = refined
     again = manifest.write(manifest.read(output), output.with_name("again.json"))
     assert again.read_bytes() == output.read_bytes()
@@ -71,7 +71,7 @@ def test_the_manifest_stands_on_its_own(refined):
     assert all(skip.reason in {*SkipReason} for skip in result.skipped)
 
 
-def test_workers_and_resuming_change_no_byte(refined, tmp_path, monkeypatch):
+def test_workers_and_resuming_do_not_change_the_output(refined, tmp_path, monkeypatch):
     """One worker gives the same bytes as two; a run that is killed half way goes on and ends in the same bytes, too."""
     import stemclean.refining.listening as verb
 
@@ -168,7 +168,7 @@ def test_a_manifest_of_fewer_classes_than_the_weights_know(tmp_path):
     assert result.model_extra == {"licence": "CC0"}  # keys that this version does not know survive
 
 
-def test_what_cannot_be_meant_is_refused(tmp_path):
+def test_invalid_arguments_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="a claim would count against its class"):
         RefineConfig(threshold=0.2)
     with pytest.raises(ConfigError, match=r"threshold is 1\.5; it must be a number above 0 and below 1"):
@@ -180,7 +180,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path):
         refine(EXAMPLE, tmp_path / "x.json", weights_uri=str(odd), running=QUIET)
 
 
-def test_a_bad_file_among_good_ones_stops_nothing(tmp_path):
+def test_a_bad_file_does_not_stop_the_run(tmp_path):
     (tmp_path / "song").mkdir()
     rng = np.random.default_rng(0)
     soundfile.write(tmp_path / "song" / "drums.wav", rng.standard_normal((44100, 2)) * 0.1, 44100)

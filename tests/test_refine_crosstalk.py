@@ -51,7 +51,7 @@ def bled(label: str | None, level_db: float, source: str = "song/x") -> Crosstal
     return Crosstalk(stem=source, label=label, level_db=level_db, delay=0.0)
 
 
-def test_a_measured_bleed_is_a_class_of_the_stem():
+def test_measured_bleed_adds_a_class_to_the_stem():
     stem = judged("drums", "drums", crosstalk=[bled("vocals", -20.0)])
     refined = with_crosstalk(stem, Policy())
     assert refined.labels == ["vocals", "drums"]
@@ -61,7 +61,7 @@ def test_a_measured_bleed_is_a_class_of_the_stem():
     assert refined.scores == stem.scores
 
 
-def test_what_is_measured_goes_before_what_was_guessed():
+def test_measured_levels_replace_estimated_ones():
     stem = judged("drums", "drums", "vocals", "drums", "other", crosstalk=[bled("vocals", -10.0)])
     stem = stem.model_copy(update={"levels_db": {"vocals": -2.0, "drums": -5.0, "other": -15.0}})
     refined = with_crosstalk(stem, Policy())
@@ -80,7 +80,7 @@ def test_regions_say_where_a_bleed_was_measured():
     assert refined.regions[1].levels_db == {"vocals": -10.0, "drums": -0.5}
 
 
-def test_an_end_beside_another_makes_no_region_of_its_own():
+def test_rounded_span_ends_make_no_region_of_their_own():
     spans = [Span(start=0.0, end=2.9999999, level_db=-10.0), Span(start=2.9999999, end=6.0, level_db=-12.0)]
     bleed = bled("vocals", -11.0).model_copy(update={"spans": spans})
     regions = [Region(start=0.0, end=3.000004, labels=["drums"]), Region(start=3.000004, end=6.0, labels=["drums"])]
@@ -90,7 +90,7 @@ def test_an_end_beside_another_makes_no_region_of_its_own():
     ]  # fmt: skip
 
 
-def test_two_sources_of_a_class_add_up():
+def test_two_sources_of_a_class_are_summed():
     stem = judged("drums", "drums", crosstalk=[bled("other", -20.0), bled("other", -20.0, "song/y")])
     assert with_crosstalk(stem, Policy()).levels_db["other"] == -17.0
 
@@ -99,12 +99,12 @@ def test_two_sources_of_a_class_add_up():
     "crosstalk_", [[], [bled("drums", -8.0)], [bled(None, -8.0)], [bled("vocals", -33.0)]],
     ids=["none", "its own class", "no clear class", "too soft"],
 )  # fmt: skip
-def test_what_changes_no_label(crosstalk_):
+def test_measurements_that_change_no_label(crosstalk_):
     stem = judged("drums", "drums", crosstalk=crosstalk_)
     assert with_crosstalk(stem, Policy()) == stem
 
 
-def test_a_limit_decides_what_is_tolerated():
+def test_a_limit_tolerates_soft_bleed():
     stem = judged("drums", "drums", crosstalk=[bled("vocals", -33.0)])
     assert with_crosstalk(stem, Policy(max_bleed_db=-35.0)).verdict.action == "mixed"
     louder = judged("drums", "drums", crosstalk=[bled("vocals", -28.0)])
@@ -120,7 +120,7 @@ def test_held_out_stems_keep_their_labels():
     assert refined.verdict.label_quality < 0.02
 
 
-def test_weights_without_a_level_head_get_levels_of_what_is_measured():
+def test_weights_without_a_level_head_get_measured_levels():
     stem = judged("drums", "drums", crosstalk=[bled("vocals", -8.0)], levels_db={})
     assert with_crosstalk(stem, Policy()).levels_db == {"vocals": -8.0, "drums": -0.7}
 
@@ -139,7 +139,7 @@ def test_weights_without_a_level_head_get_levels_of_what_is_measured():
     ],
     ids=["claim", "claim and more", "another", "several others", "nothing"],
 )
-def test_the_class_that_a_source_carries(stem, label):
+def test_the_class_of_a_source_is_used(stem, label):
     assert crosstalk._class_of(stem) == label
 
 
@@ -168,7 +168,7 @@ def compared(data: Path, output: Path, *, kill: bool = False) -> dict[str, Stem]
     return {stem.id: stem for stem in results}
 
 
-def test_a_song_is_measured_and_found_again_after_a_kill(tmp_path, sounds, monkeypatch):
+def test_measurements_survive_a_kill(tmp_path, sounds, monkeypatch):
     data, output = song(tmp_path / "data", sounds), tmp_path / "refined.json"
     first = compared(data, output, kill=True)
     [bleed] = first["song/vocals"].crosstalk
@@ -180,7 +180,7 @@ def test_a_song_is_measured_and_found_again_after_a_kill(tmp_path, sounds, monke
     assert not output.with_name("refined.json.partial.jsonl").exists()
 
 
-def test_no_stem_is_bleed_of_its_own_copy(tmp_path, sounds):
+def test_a_copy_is_not_bleed_of_its_original(tmp_path, sounds):
     data = song(tmp_path / "data", sounds)
     shutil.copy(data / "song" / "vocals.wav", data / "song" / "vocals 2.wav")
     shutil.copy(data / "song" / "drums.wav", data / "song" / "drums 2.wav")
@@ -190,7 +190,7 @@ def test_no_stem_is_bleed_of_its_own_copy(tmp_path, sounds):
     assert stems["song/drums"].crosstalk == stems["song/drums 2"].crosstalk == []
 
 
-def test_trimmed_stems_are_laid_out_again(tmp_path, sounds):
+def test_trimmed_stems_are_aligned_again(tmp_path, sounds):
     data = song(tmp_path / "data", sounds)
     quiet = tmp_path / "data" / "song" / "bass.wav"
     sound, rate = soundfile.read(quiet, dtype="float32")
@@ -206,7 +206,7 @@ def test_trimmed_stems_are_laid_out_again(tmp_path, sounds):
     assert bass.spans[0].start == pytest.approx(5.0, abs=crosstalk.crosstalk.BLOCK)
 
 
-def test_spans_of_a_song_are_times_of_a_trimmed_file():
+def test_spans_are_mapped_to_times_of_a_trimmed_file():
     """It holds 10 to 14 s and 20 to 26 s of what it was cut from, one after the other."""
     source = Source(path="long.wav", sample_rate=RATE, num_samples=30 * RATE)
     stem = judged("drums", "drums", source=source, active=[(10.0, 14.0), (20.0, 26.0)])
@@ -214,7 +214,7 @@ def test_spans_of_a_song_are_times_of_a_trimmed_file():
     assert [(span.start, span.end, span.level_db) for span in placed] == [(0.0, 2.0, -10.0), (6.0, 10.0, -12.0)]
 
 
-def test_a_stem_alone_and_one_that_cannot_be_read_are_left(tmp_path, sounds):
+def test_single_and_unreadable_stems_are_skipped(tmp_path, sounds):
     data = song(tmp_path / "data", sounds)
     (data / "alone").mkdir()
     (data / "song" / "drums.wav").rename(data / "alone" / "drums.wav")
@@ -229,7 +229,7 @@ def test_a_stem_alone_and_one_that_cannot_be_read_are_left(tmp_path, sounds):
     assert [(Path(skip.path).name, skip.reason) for skip in lost] == [("bass.wav", "not_found")]
 
 
-def test_refine_measures_unless_it_is_told_not_to(tmp_path, sounds):
+def test_refine_measures_bleed_by_default(tmp_path, sounds):
     data = song(tmp_path / "data", sounds)
     output = tmp_path / "refined.json"
     result = CliRunner().invoke(app, ["refine", str(data), "-o", str(output), "--json", "--quiet"])
@@ -245,7 +245,7 @@ def test_refine_measures_unless_it_is_told_not_to(tmp_path, sounds):
     assert "crosstalk" not in json.loads((tmp_path / "plain.json").read_text())["stems"][0]
 
 
-def test_the_share_that_is_certain_is_told_with_its_interval():
+def test_the_certain_share_is_reported_with_its_interval():
     stems = [judged(str(n), "drums", crosstalk=[bled("vocals", -10.0)] if n < 2 else []) for n in range(8)]
     stems = [stem.model_copy(update={"track": stem.id}) for stem in stems]
     alone = judged("alone", "drums")
@@ -255,7 +255,7 @@ def test_the_share_that_is_certain_is_told_with_its_interval():
     assert bleeding_classes(stems[0]) == {"vocals": -10.0}
 
 
-def test_a_round_takes_over_what_the_one_before_has_measured(tmp_path, sounds):
+def test_a_round_reuses_the_measurements_of_the_previous_one(tmp_path, sounds):
     source, folder = layouts.load(song(tmp_path / "data", sounds), quiet=True)
     running, work = Running(workers=1, quiet=True), tmp_path / "work"
     work.mkdir()

@@ -56,7 +56,7 @@ def judged(stem_: Stem, judgement: Judgement, **config: Any) -> Stem:
 BLEEDING = judgement_of(np.array([0.99, 0.01, 0.999, 0.01]), np.array([-22.0, -40.0, -0.03, -40.0]))
 
 
-def test_levels_of_what_is_found_stand_in_the_manifest() -> None:
+def test_levels_of_found_classes_are_in_the_manifest() -> None:
     judged_stem = judged(stem("drums"), BLEEDING)
     assert judged_stem.labels == ["vocals", "drums"]
     assert judged_stem.levels_db == {"vocals": -22.0, "drums": 0.0}
@@ -75,13 +75,13 @@ def test_soft_bleed_is_kept_and_stays_visible(limit: float, reason: str) -> None
     assert judged_stem.regions[0].labels == ["vocals", "drums"]
 
 
-def test_a_limit_relabels_no_stem_that_is_held_out() -> None:
+def test_a_limit_does_not_relabel_held_out_stems() -> None:
     judged_stem = judged(stem("drums", split="test"), BLEEDING, max_bleed_db=-20.0)
     assert judged_stem.verdict is not None and judged_stem.verdict.reason == "held_out"
     assert (judged_stem.labels, judged_stem.levels_db["vocals"]) == (["drums"], -22.0)
 
 
-def test_what_sounds_for_a_while_is_placed_though_the_stem_as_a_whole_is_as_claimed() -> None:
+def test_temporary_sound_gets_a_region_in_a_clean_stem() -> None:
     scores = np.tile([0.01, 0.01, 0.999, 0.01], (17, 1))
     scores[8:11, 0] = 0.99
     judged_stem = judged(stem("drums"), judgement_of(scores, np.full(4, np.nan)))
@@ -95,7 +95,7 @@ def test_what_sounds_for_a_while_is_placed_though_the_stem_as_a_whole_is_as_clai
     assert all(region.levels_db == {} for region in judged_stem.regions)
 
 
-def test_a_claim_that_was_not_found_is_placed_no_earlier_than_any_class() -> None:
+def test_missing_claims_get_no_lower_region_threshold() -> None:
     scores = np.tile([0.01, 0.999, 0.05, 0.01], (17, 1))
     scores[8:11, 2] = 0.6  # above the threshold of a claimed class, below that of any other
     judged_stem = judged(stem("drums"), judgement_of(scores, np.full(4, np.nan)))
@@ -111,7 +111,7 @@ def weights(level_head: bool) -> Weights:
     return Weights(model, card, "file:tiny.safetensors", "0" * 64)
 
 
-def test_a_limit_needs_weights_that_tell_levels() -> None:
+def test_a_limit_needs_weights_with_a_level_head() -> None:
     dataset = Manifest(created=Created(by="test", command="test"), labels=list(LABELS), stems=[stem("drums")])
     Jury([weights(True)]).check(dataset, levels=True)
     without = Jury([weights(False)])
@@ -122,13 +122,13 @@ def test_a_limit_needs_weights_that_tell_levels() -> None:
     assert "--set options.level_head=true" in caught.value.hint
 
 
-def test_refining_by_itself_says_so_before_it_trains(tmp_path: Any) -> None:
+def test_self_refining_reports_missing_levels_before_training(tmp_path: Any) -> None:
     with pytest.raises(ConfigError, match="the recipe small trains no level head") as caught:
         refine_self(tmp_path, tmp_path / "refined.json", RefineConfig(max_bleed_db=-25.0), recipe="small")
     assert "--set options.level_head=true" in caught.value.hint
 
 
-def test_the_command_takes_a_limit_and_tells_what_is_missing(tmp_path: Path, make_dataset: Any) -> None:
+def test_the_command_accepts_a_limit_and_reports_what_is_missing(tmp_path: Path, make_dataset: Any) -> None:
     data = make_dataset(tmp_path / "data", tracks=1, seconds=1.0, labels=["drums"])
     answers = {}
     for level_head in (True, False):

@@ -68,7 +68,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 
 class TestCompleting:
-    def test_every_half_becomes_a_whole(self, tmp_path, saved, songs):
+    def test_missing_halves_are_completed(self, tmp_path, saved, songs):
         data, tracks = songs
         before = bytes_of(data)
         output = tmp_path / "stage1.json"
@@ -100,9 +100,7 @@ class TestCompleting:
         assert result.summary["pseudo_vocals"]["stems"] == 2
         assert result.summary["left"] == result.summary["unsung"] == 0
 
-    def test_the_voice_is_the_mixtures_and_its_confidence_tells_whether_it_sings_what_it_should(
-        self, tmp_path, saved, songs
-    ):
+    def test_estimated_voices_have_confidences(self, tmp_path, saved, songs):
         """The separator gives the right channel as it is; 1e-5 is what 24 bits and gains in single precision cost."""
         data = songs[0]
         stems = by_id(pseudo_label(data, tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET))
@@ -118,7 +116,7 @@ class TestCompleting:
         assert wrong.estimated.confidence < 0.3
 
     @pytest.mark.parametrize("ending", ["wav", "ogg"])
-    def test_a_voice_beyond_full_scale_is_kept_in_float_and_said(self, tmp_path, saved, ending):
+    def test_a_voice_beyond_full_scale_is_written_as_float(self, tmp_path, saved, ending):
         """Turned down, it would be no part of its mixture; a lossy mixture decodes beyond full scale by itself."""
         track, path = sung.melody(3.0), tmp_path / "data" / "song" / f"mixture.{ending}"
         path.parent.mkdir(parents=True)
@@ -139,7 +137,7 @@ class TestCompleting:
         completed = CliRunner().invoke(app, list(map(str, words)))
         assert f"written in float, since they exceed full scale: {stem.path}" in completed.stderr
 
-    def test_frames_that_are_wrong_are_trusted_less(self, tmp_path, saved, songs):
+    def test_wrong_frames_get_lower_confidence(self, tmp_path, saved, songs):
         """A voice under noise for a second: the tracker is less sure there (0.80 to 0.99 in the mean)."""
         data, tracks = songs
         clean = sung.voice(tracks["stems"])
@@ -151,7 +149,7 @@ class TestCompleting:
         loud = (f0.times > 1.05) & (f0.times < 1.95)
         assert f0.confidence[loud].mean() < f0.confidence[~loud].mean() - 0.1
 
-    def test_a_voice_beside_one_whose_f0_is_known_gets_none(self, tmp_path, saved, songs):
+    def test_a_voice_next_to_an_annotated_one_gets_no_f0(self, tmp_path, saved, songs):
         """Two voices with an f0 each would leave the song without one."""
         data, tracks = songs
         (data / "full" / "vocals.wav").rename(data / "full" / "lead_vocals.wav")
@@ -162,13 +160,13 @@ class TestCompleting:
         assert stems["full/lead_vocals"].f0.annotated and stems["full/backing_vocals"].f0 is None
         assert result.summary["pseudo_f0"]["stems"] == 1
 
-    def test_a_tracker_alone_leaves_mixtures_as_they_are(self, tmp_path, saved, songs):
+    def test_a_tracker_alone_leaves_mixtures_unchanged(self, tmp_path, saved, songs):
         result = pseudo_label(songs[0], tmp_path / "out.json", weights_uri=saved("pitch"), running=QUIET)
         assert not any(stem.estimated for stem in result.stems)
         assert result.summary["left"] == 2 and result.summary["pseudo_f0"]["stems"] == 1
         assert not (tmp_path / "out.vocals").exists()
 
-    def test_what_must_not_be_touched_is_not(self, tmp_path, saved, songs):
+    def test_held_out_and_complete_songs_are_unchanged(self, tmp_path, saved, songs):
         source = layouts.scan(songs[0], profile=KARAOKE, quiet=True)
         splits = {"stems/vocals": "validation", "f0/mixture": "test"}
         held = [stem.model_copy(update={"split": splits.get(stem.id)}) for stem in source.stems]
@@ -177,7 +175,7 @@ class TestCompleting:
         assert by_id(result)["stems/vocals"].f0 is None
         assert [stem.id for stem in result.stems if stem.estimated] == ["wrong/mixture.vocals"]
 
-    def test_a_second_run_makes_its_own_and_keeps_what_came_with_the_data(self, tmp_path, saved, songs):
+    def test_a_second_run_replaces_only_its_own_estimates(self, tmp_path, saved, songs):
         first = pseudo_label(songs[0], tmp_path / "one.json", weights_uri=saved("cascades"), running=QUIET)
         shutil.copy(tmp_path / "weights" / "cascades.safetensors", tmp_path / "weights" / "new.safetensors")
         new = tmp_path / "weights" / "new.safetensors"
@@ -187,7 +185,7 @@ class TestCompleting:
         assert by_id(second)["stems/vocals"].f0.path == "two.f0/stems/vocals.f0.csv"
         assert by_id(second)["f0/mixture.vocals"].estimated.by == "file:new.safetensors"
 
-    def test_the_second_stage_learns_from_all_of_it(self, tmp_path, saved, songs):
+    def test_the_second_stage_trains_on_the_estimates(self, tmp_path, saved, songs):
         result = pseudo_label(songs[0], tmp_path / "out.json", weights_uri=saved("cascades"), running=QUIET)
         data = whole_songs(result)
         pool = StemPool.build(data, tmp_path, sample_rate=sung.RATE, channels=1, cache=tmp_path / "pool", quiet=True)
@@ -199,7 +197,7 @@ class TestCompleting:
 
 
 class TestRunning:
-    def test_the_same_bytes_again(self, tmp_path, saved, songs):
+    def test_repeated_runs_give_the_same_bytes(self, tmp_path, saved, songs):
         uri = saved("cascades")
         runs = []
         for _ in range(2):
@@ -209,7 +207,7 @@ class TestRunning:
         assert len(runs[0]) == 4
         assert runs[0] == runs[1]
 
-    def test_a_killed_run_goes_on(self, tmp_path, saved, songs, monkeypatch):
+    def test_a_killed_run_resumes(self, tmp_path, saved, songs, monkeypatch):
         from stemclean.refining import half_labelled
 
         uri = saved("cascades")
@@ -232,7 +230,7 @@ class TestRunning:
         assert text == (tmp_path / "whole.json").read_text()
         assert not list(tmp_path.glob("*.partial.jsonl"))
 
-    def test_one_bad_file_costs_itself_alone(self, tmp_path, saved, songs):
+    def test_one_bad_file_does_not_stop_the_others(self, tmp_path, saved, songs):
         data = songs[0]
         source = manifest.write(
             layouts.scan(data, profile=KARAOKE, quiet=True).model_copy(update={"root": "data"}), tmp_path / "in.json"
@@ -252,7 +250,7 @@ class TestRunning:
             "wrong/mixture.vocals",
         ]
 
-    def test_what_cannot_be_meant_is_refused(self, tmp_path, saved, songs):
+    def test_invalid_arguments_are_refused(self, tmp_path, saved, songs):
         with pytest.raises(ConfigError, match="is inside the source"):
             pseudo_label(songs[0], songs[0] / "out.json", weights_uri=saved("pitch"), running=QUIET)
         with pytest.raises(WeightsError, match="weights of kind separators, but pitch are needed"):
@@ -269,14 +267,14 @@ class TestSidecars:
         assert sidecars.folder("f0") == tmp_path / "a" / "runs" / "x.f0"
         assert sidecars.named(sidecars.place("f0", "song/vocals#1", ".csv")) == "runs/x.f0/song/vocals#1.csv"
 
-    def test_ids_of_others_lead_nowhere_else(self, tmp_path):
+    def test_hostile_ids_stay_within_the_folder(self, tmp_path):
         sidecars = Sidecars(tmp_path / "x.json", tmp_path / "data")
         places = [sidecars.place("f0", name, ".csv") for name in ("../../a", "/etc/a", "a:b", "a*b", "a_b", "..")]
         assert len(set(places)) == len(places)
         for path in places:
             assert path.resolve().is_relative_to(tmp_path / "x.f0")
 
-    def test_paths_are_named_from_the_root(self, tmp_path, songs):
+    def test_paths_are_relative_to_the_root(self, tmp_path, songs):
         data = layouts.scan(songs[0], profile=KARAOKE, quiet=True)
         moved = Sidecars(tmp_path / "x.json", songs[0]).moved(data)
         for stem in moved.stems:
@@ -284,7 +282,7 @@ class TestSidecars:
             assert stem.f0 is None or (tmp_path / stem.f0.path).is_file()
         assert [stem.id for stem in moved.stems] == [stem.id for stem in data.stems]
 
-    def test_nothing_in_common_is_refused(self):
+    def test_weights_without_a_common_class_are_refused(self):
         with pytest.raises(ConfigError, match="have no common folder"):
             Sidecars(Path("/elsewhere/x.json"), Path("/data/songs"))
 
@@ -293,7 +291,7 @@ class TestCommand:
     def run(self, *words):
         return CliRunner().invoke(app, ["refine", *map(str, words)])
 
-    def test_one_object_for_programs_and_tables_for_people(self, tmp_path, saved, songs):
+    def test_json_is_one_object_and_text_has_tables(self, tmp_path, saved, songs):
         uri = saved("cascades")
         (songs[0] / "full" / "f0.pv").write_text("la la la")
         result = self.run(songs[0], "-o", tmp_path / "a.json", "--pitch", uri, "--json", "-q")
@@ -319,7 +317,7 @@ class TestCommand:
         "words",
         [["--self"], ["--weights", "x"], ["--folds", "3"], ["--threshold", "0.9"], ["--set", "a=1"], ["--windows"]],
     )
-    def test_what_is_for_labels_has_no_meaning_with_it(self, tmp_path, saved, songs, words):
+    def test_label_options_are_refused_with_pitch(self, tmp_path, saved, songs, words):
         result = self.run(songs[0], "-o", tmp_path / "a.json", "--pitch", saved("pitch"), *words)
         assert result.exit_code == 2
         assert f"{words[0]}: it cannot be combined with --pitch" in result.stderr.replace("'", "")

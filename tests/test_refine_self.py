@@ -177,7 +177,7 @@ class Counting:
 
 
 class TestRounds:
-    def test_the_swapped_song_is_found_and_nothing_else(self, whole):
+    def test_only_the_swapped_song_is_found(self, whole):
         wrong = {stem.id: stem.labels for stem in whole[0].stems if stem.verdict.action != "keep"}
         assert wrong == {"song7/bass": ["drums"], "song7/drums": ["bass"]}
 
@@ -200,7 +200,7 @@ class TestRounds:
         )
         assert settings["recipe"]["name"] == "tiny" and refined.created.config["threshold"] == 0.7
 
-    def test_the_report_tells_what_each_round_changed(self, whole):
+    def test_the_report_lists_the_changes_of_each_round(self, whole):
         refined, output = whole
         first = manifest.read(output.parent / "refined.work" / "round1.manifest.json")
         rounds = describe_refined(refined)["rounds"]
@@ -213,7 +213,7 @@ class TestRounds:
         assert rounds[1]["trained_on"] == [{label: rounds[0]["trains_next"][label]["stems"] for label in MADE}]
         assert rounds[1]["trains_next"]["bass"] == {"stems": 8, "found": 8, "filled_up": 0, "claimed": 8}
 
-    def test_a_finished_run_does_nothing_again_and_more_rounds_go_on_from_it(self, workspace, whole, monkeypatch):
+    def test_more_rounds_continue_a_finished_run(self, workspace, whole, monkeypatch):
         before = whole[1].read_bytes()
         loop, looks = Counting(training_run.fit), Counting(listening._judged_or_skipped)
         monkeypatch.setattr(training_run, "fit", loop)
@@ -229,9 +229,7 @@ class TestRounds:
             path.unlink()
 
     @pytest.mark.parametrize(("step", "at"), [("training", 1), ("judging", 5), ("judging", 24 + 5)])
-    def test_a_run_that_is_killed_goes_on_in_any_step_and_ends_in_the_same_bytes(
-        self, workspace, whole, monkeypatch, step, at
-    ):
+    def test_a_killed_run_resumes_at_any_step_with_the_same_bytes(self, workspace, whole, monkeypatch, step, at):
         name = f"killed {step} {at}"
         module, function = (rounds, "fit_classifier") if step == "training" else (listening, "_judged_or_skipped")
         plain = getattr(module, function)
@@ -247,13 +245,13 @@ class TestRounds:
         left = {path.name for path in (output.parent / "refined.work").iterdir()}
         assert not {name for name in left if "partial" in name or "checkpoint" in name}
 
-    def test_no_resume_starts_afresh(self, workspace, whole, monkeypatch):
+    def test_no_resume_starts_again(self, workspace, whole, monkeypatch):
         looks = Counting(listening._judged_or_skipped)
         monkeypatch.setattr(listening, "_judged_or_skipped", looks)
         _, output = run(workspace, "whole", resume=False)
         assert len(looks.calls) == 48 and output.read_bytes() == whole[1].read_bytes()  # all is seeded
 
-    def test_other_data_are_not_taken_for_the_same(self, workspace, whole, tmp_path, monkeypatch):
+    def test_changed_data_start_a_new_run(self, workspace, whole, tmp_path, monkeypatch):
         """A label that changes in the source changes what is trained, though files and settings are the same."""
         source, folder = layouts.load(workspace / "stems", quiet=True)
         stems = [s.model_copy(update={"labels": ["vocals"]}) if s.id == "song0/bass" else s for s in source.stems]
@@ -289,7 +287,7 @@ def folded(workspace):
 
 
 class TestFolds:
-    def test_each_stem_is_judged_by_the_model_that_never_saw_its_song(self, workspace, folded, tmp_path):
+    def test_stems_are_scored_by_a_model_not_trained_on_their_song(self, workspace, folded, tmp_path):
         refined, output, data, trained = folded
         assert sorted(trained) == [f"round{n}.fold{k}.safetensors" for n in (1, 2) for k in (1, 2, 3)]
         judged = set()
@@ -309,7 +307,7 @@ class TestFolds:
         assert [model.uri for model in models] == [f"file:round2.fold{fold}.safetensors" for fold in (1, 2, 3)]
         assert refined.created.model is None and len({model.sha256 for model in models}) == 3
 
-    def test_declared_test_stems_stay_untouched(self, folded):
+    def test_declared_test_stems_are_unchanged(self, folded):
         refined, _, _, trained = folded
         assert not any("song0" in tracks for tracks in trained.values())
         test = [stem for stem in refined.stems if stem.track == "song0"]
@@ -317,7 +315,7 @@ class TestFolds:
         assert {stem.id: stem.claimed for stem in test}["song0/bass"] == ["drums"]
         assert all(stem.scores for stem in test)  # reported on all the same
 
-    def test_the_fault_is_found_and_the_run_goes_on_fold_by_fold(self, workspace, folded, monkeypatch):
+    def test_the_fault_is_found_and_the_run_resumes_per_fold(self, workspace, folded, monkeypatch):
         refined, output, data, _ = folded
         wrong = {stem.id: stem.labels for stem in refined.stems if stem.verdict.action != "keep"}
         assert wrong == {"song7/bass": ["drums"], "song7/drums": ["bass"]}
@@ -335,7 +333,7 @@ class TestFolds:
 
 
 class TestAblations:
-    def test_adaptive_thresholds_are_found_on_the_validating_tracks(self, workspace, monkeypatch):
+    def test_adaptive_thresholds_come_from_the_validation_tracks(self, workspace, monkeypatch):
         adaptive = CONFIG.changed(threshold="adaptive")
         refined, output = run(workspace, "adaptive", config=adaptive, rounds=1)
         thresholds = refined.created.config["threshold"]
@@ -362,11 +360,11 @@ class TestAblations:
             refined_again.summary["thresholds"]["stems"] == 24
         )  # of weights that are refined_again, any stem may serve
 
-    def test_with_folds_all_tracks_serve_to_find_thresholds(self, workspace):
+    def test_with_folds_all_tracks_determine_thresholds(self, workspace):
         refined, _ = run(workspace, "adaptive folds", config=CONFIG.changed(threshold="adaptive"), rounds=1, folds=2)
         assert refined.summary["thresholds"]["stems"] == 24
 
-    def test_all_stems_retrain_with_what_was_found_in_them(self, workspace):
+    def test_all_stems_retrain_with_their_found_labels(self, workspace):
         """At a threshold this low most stems come out with several classes; single keeps few of them."""
         low = RefineConfig(threshold=0.04, claimed_threshold=0.04)
         counts = {}
@@ -379,7 +377,7 @@ class TestAblations:
             assert {label: trains[label]["stems"] for label in MADE} == counts[choice]
         assert sum(counts["all"].values()) > sum(counts["single"].values())
 
-    def test_settings_change_a_recipe_that_is_given_as_one(self, workspace):
+    def test_settings_override_a_recipe_object(self, workspace):
         refined, _ = run(workspace, "set", rounds=1, overrides=["loop.examples=64", "seed=3"])
         recipe = refined.created.config["self"]["recipe"]
         assert (recipe["loop"]["examples"], recipe["seed"], recipe["loop"]["batch_size"]) == (64, 3, 32)

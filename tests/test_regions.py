@@ -27,7 +27,7 @@ def test_regions_follow_a_class_that_comes_and_goes() -> None:
     ]
 
 
-def test_ten_seconds_of_four_minutes_are_placed_and_a_class_that_is_nowhere_sure_is_not() -> None:
+def test_short_confident_sound_gets_a_region_and_uncertain_does_not() -> None:
     scores = np.zeros((240, 4))
     scores[:, 2], scores[:, 3] = 0.99, np.linspace(0.3, 0.89, 240)
     scores[100:110, 0] = 0.95  # the mean over the stem is 0.04
@@ -39,14 +39,14 @@ def test_ten_seconds_of_four_minutes_are_placed_and_a_class_that_is_nowhere_sure
     ]
 
 
-def test_a_claimed_class_needs_less_to_be_placed() -> None:
+def test_a_claimed_class_has_a_lower_region_threshold() -> None:
     scores = np.full((4, 4), [0.7, 0.0, 0.7, 0.0])
     on = {"vocals": 0.9, "bass": 0.9, "drums": 0.5, "other": 0.9}  # it claims drums
     (region,) = labelled_regions(scores, LABELS, [(0.0, 4.0)], 1.0, on=on, off=0.5)
     assert region.labels == ["drums"]
 
 
-def test_levels_are_means_of_power_of_the_classes_that_sound() -> None:
+def test_levels_are_mean_powers_of_active_classes() -> None:
     scores = np.tile([0.0, 0.95, 0.95, 0.0], (4, 1))
     levels_db = np.tile([-40.0, -1.0, -10.0, -40.0], (4, 1))
     levels_db[:, 2] = [-10.0, -20.0, np.nan, -10.0]
@@ -62,7 +62,7 @@ def test_levels_are_means_of_power_of_the_classes_that_sound() -> None:
     st.lists(st.lists(st.floats(0, 1), min_size=2, max_size=2), min_size=1, max_size=30),
     st.lists(st.floats(0, 20), min_size=2, max_size=8, unique=True),
 )
-def test_regions_tile_the_active_parts(scores: list[list[float]], cuts: list[float]) -> None:
+def test_regions_cover_the_active_parts_without_overlap(scores: list[list[float]], cuts: list[float]) -> None:
     cuts = sorted(round(cut, 3) for cut in cuts)
     duration = 0.7 * len(scores)
     active = [(a, min(b, duration)) for a, b in zip(cuts[::2], cuts[1::2], strict=False) if a < min(b, duration) - 1e-3]
@@ -79,7 +79,7 @@ _spans = st.lists(
 
 @settings(deadline=None)  # a busy machine is no error
 @given(_spans, _spans)
-def test_an_overlay_says_at_every_moment_what_its_spans_say(
+def test_an_overlay_follows_its_spans_at_every_moment(
     bass: list[tuple[float, float]], drums: list[tuple[float, float]]
 ) -> None:
     regions = overlay({"bass": bass, "drums": drums})

@@ -44,7 +44,7 @@ def test_runs_with_other_settings_are_not_mixed(tmp_path: Path, settings: dict, 
         Runs(tmp_path / "r.json", settings)
 
 
-def test_recipes_may_come_later_and_so_may_their_settings(tmp_path: Path) -> None:
+def test_recipes_and_their_settings_can_be_added_later(tmp_path: Path) -> None:
     Runs(tmp_path / "r.json", {"recipes": {"xumx": {"ema": 0.9}}}).add({})
     more = {"xumx": {"ema": 0.9, "betas": (0.9, 0.98)}, "hdemucs": {"ema": 0.5}}
     assert Runs(tmp_path / "r.json", {"recipes": more}).result["settings"]["recipes"] == {
@@ -53,7 +53,7 @@ def test_recipes_may_come_later_and_so_may_their_settings(tmp_path: Path) -> Non
     }
 
 
-def test_sections_that_were_not_chosen_stay(tmp_path: Path) -> None:
+def test_sections_not_chosen_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     resumable.write_json(path, {"speed": {"seconds": 1.0}, "memory": {"mb": 5}})
     names = resumable.chosen(ArgumentParser(), "speed,start", ("speed", "memory", "start"))

@@ -24,21 +24,21 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_case_is_drawn_by_its_number_alone(base: Path) -> None:
+def test_the_number_determines_the_case(base: Path) -> None:
     cases = [number for number in range(30) if documents.kind_of(0, number) != "journal"]
     drawn = [documents.case(0, number, base) for number in cases]
     assert drawn == [documents.case(0, number, base) for number in cases]
     assert drawn != [documents.case(1, number, base) for number in cases if documents.kind_of(1, number) != "journal"]
 
 
-def test_faults_leave_what_they_were_made_from(base: Path) -> None:
+def test_faults_do_not_change_their_original(base: Path) -> None:
     document = {"stems": [{"id": "a", "claimed": ["drums"]}], "labels": ["drums"]}
     text = json_text(document)
     changed = {json_text(json_with_faults(random.Random(seed), document)) for seed in range(50)}
     assert json_text(document) == text and len(changed - {text}) > 40
 
 
-def test_an_ogg_page_that_is_another_has_its_right_checksum(tmp_path: Path) -> None:
+def test_a_changed_ogg_page_has_a_valid_checksum(tmp_path: Path) -> None:
     """Else every decoder would pass over it, and nothing behind the checksum were tried."""
     sounds.write_all(sounds.BAND, tmp_path, ["ogg vorbis"])
     data = next((tmp_path / "ogg vorbis").glob("vocals 2*")).read_bytes()
@@ -61,11 +61,11 @@ def test_an_ogg_page_that_is_another_has_its_right_checksum(tmp_path: Path) -> N
         (3, "{}", "skipped\nerror: a forged line", ["forged"]),
     ],
 )
-def test_what_must_not_happen_is_seen(code: int, stdout: str, stderr: str, failures: list[str]) -> None:
+def test_forbidden_outcomes_are_detected(code: int, stdout: str, stderr: str, failures: list[str]) -> None:
     assert judging.of_command(code, stdout, stderr, "m.json")["failures"] == failures
 
 
-def test_a_result_goes_on_where_it_was_and_not_with_other_settings(tmp_path: Path) -> None:
+def test_a_result_resumes_only_with_the_same_settings(tmp_path: Path) -> None:
     result = results.Result(tmp_path / "r.json", "documents", {"seed": 0})
     result.add(0, [{"kind": "list", "way": "trim", "exit_code": 2, "failures": ["unnamed"], "cpu_seconds": 0.5}])
     again = results.Result(tmp_path / "r.json", "documents", {"seed": 0})
@@ -74,12 +74,12 @@ def test_a_result_goes_on_where_it_was_and_not_with_other_settings(tmp_path: Pat
     assert results.Result(tmp_path / "r.json", "audio", {"seed": 0}).done == []
 
 
-def test_no_process_of_a_command_is_left(tmp_path: Path) -> None:
+def test_commands_leave_no_process(tmp_path: Path) -> None:
     result = watching.run(["--version"], tmp_path, {}, 60.0)
     assert (result.exit_code, result.orphans, result.hung) == (0, 0, False) and result.stdout.startswith("stemclean ")
 
 
-def test_pieces_of_a_part_do_not_depend_on_one_another(tmp_path: Path) -> None:
+def test_pieces_of_a_part_are_independent(tmp_path: Path) -> None:
     """A verb a time, or two at once, with other parts in the same file."""
     settings = {"seed": 0, "cases": 2, "songs": False}
     other = results.Result(tmp_path / "r.json", "documents", settings)
@@ -121,7 +121,7 @@ def test_kills_are_spread_evenly() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_worker_may_take_a_moment_to_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_may_end_with_a_delay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that outlives its parent is left over only if it does not end by itself; its time is the session's."""
     program = (
         "import os, time\n"
@@ -152,7 +152,7 @@ def test_a_worker_may_take_a_moment_to_notice(tmp_path: Path, monkeypatch: pytes
         (signal.SIGHUP, 70, "", ["foreign_exception", "unsaid"]),
     ],
 )
-def test_how_a_killed_run_ends_is_judged(
+def test_endings_of_killed_runs_are_classified(
     sent_signal: signal.Signals, code: int, stderr: str, failures: list[str]
 ) -> None:
     process = watching.Ended(code, "", stderr, 1.0, 1.0, 100, hung=False, orphans=0)

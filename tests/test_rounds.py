@@ -45,7 +45,7 @@ def dataset(stems):
 
 
 class TestChoice:
-    def test_single_takes_stems_with_one_class_and_all_takes_those_with_any(self):
+    def test_single_selects_one_class_and_all_selects_any(self):
         stems = [
             stem("kept", "drums", ["drums"]),
             stem("relabelled", "drums", ["bass"]),
@@ -58,21 +58,21 @@ class TestChoice:
         assert every.labelling == single.labelling | {"mixed": ["bass", "drums"]}
         assert every.found == {"vocals": 0, "bass": 2, "drums": 2, "other": 0}
 
-    def test_a_class_with_too_few_is_filled_up_with_its_best_claims(self):
+    def test_a_small_class_is_filled_with_its_best_claims(self):
         stems = [stem(f"b{n}", "bass", [], quality=n / 10, reason="no_class") for n in range(10)]
         stems += [stem("quiet", "bass", [], quality=0.99, reason="silent"), stem("d", "drums", ["drums"])]
         choice = choose(stems, LABELS, SelfConfig(min_single_share=0.3))
         assert choice.labelling == {"d": ["drums"], "b9": ["bass"], "b8": ["bass"], "b7": ["bass"]}
         assert (choice.found["bass"], choice.filled_up["bass"], choice.claimed["bass"]) == (0, 3, 10)
 
-    def test_a_class_that_was_never_found_takes_its_best_claims_back_from_another(self):
+    def test_a_missing_class_reclaims_its_best_claims(self):
         """A model that has given up on a class calls all of its stems something else; the next one must hear some."""
         stems = [stem(f"b{n}", "bass", ["other"], quality=n / 100) for n in range(5)]
         for retrain_on in ("single", "all"):
             choice = choose(stems, LABELS, SelfConfig(retrain_on=retrain_on))
             assert choice.labelling == {f"b{n}": ["other"] for n in range(4)} | {"b4": ["bass"]}
 
-    def test_held_out_stems_validate_or_stay_away(self):
+    def test_held_out_stems_validate_or_are_unused(self):
         stems = [
             stem("t", "bass", ["bass"], split="test", reason="held_out"),
             stem("v", "bass", ["bass"], split="validation", reason="held_out"),
@@ -82,7 +82,7 @@ class TestChoice:
         assert choice.labelling == {"v": ["bass"], "a": ["bass"]}
         assert choice.claimed["bass"] == 1  # declared stems are no part of the share
 
-    def test_filling_up_by_label_quality_beats_a_share_of_each_class_by_its_score(self):
+    def test_label_quality_is_preferred_over_a_share_per_class(self):
         """A simulated young model: it ranks swapped stems well (AUC about .93) and is timid about bass and other.
 
         The rule alone keeps next to none of those two. Both remedies keep a fifth of their claims; the best label
@@ -145,7 +145,7 @@ quick = settings(max_examples=40, deadline=None)
 
 @quick
 @given(seeds, st.floats(0, 1), st.sampled_from(["single", "all"]))
-def test_every_class_gets_its_share_and_the_counts_are_those_of_the_choice(seed, share, retrain_on):
+def test_class_shares_match_the_counts(seed, share, retrain_on):
     stems = some_stems(seed)
     choice = choose(stems, LABELS, SelfConfig(retrain_on=retrain_on, min_single_share=share))
     split_of = {stem.id: stem.split for stem in stems}
@@ -160,7 +160,7 @@ def test_every_class_gets_its_share_and_the_counts_are_those_of_the_choice(seed,
 
 @quick
 @given(seeds)
-def test_the_books_of_a_round_add_up(seed):
+def test_the_counts_of_a_round_add_up(seed):
     stems = some_stems(seed)
     rng = np.random.default_rng(seed + 1)
     labels = [[label for label in LABELS if rng.random() < 0.3] for _ in stems]
@@ -192,7 +192,7 @@ def test_every_track_is_in_exactly_one_fold_and_no_fold_is_empty(seed, folds):
 
 @quick
 @given(seeds, st.integers(2, 4))
-def test_no_model_is_trained_on_a_song_that_it_judges(seed, folds):
+def test_no_model_trains_on_a_song_it_scores(seed, folds):
     """In the first round and, with other labels, in a later one."""
     stems = some_stems(seed, num_tracks=9)
     try:
@@ -214,7 +214,7 @@ def test_no_model_is_trained_on_a_song_that_it_judges(seed, folds):
         assert sum(stem_.id in ids for ids in first) == expected
 
 
-def test_folds_share_each_class_out():
+def test_folds_are_balanced_per_class():
     stems = [stem(f"{t}/{label}", label, [label], track=f"{t}") for t in range(20) for label in LABELS[:3]]
     stems += [stem(f"{t}/other", "other", ["other"], track=f"{t}") for t in (3, 4, 5)]
     fold_of = fold_tracks(stems, folds=4, seed=0)
@@ -222,7 +222,7 @@ def test_folds_share_each_class_out():
     assert len({fold_of[track] for track in ("3", "4", "5")}) == 3  # the rare class is spread
 
 
-def test_folds_that_cannot_be_meant_are_refused():
+def test_invalid_folds_are_refused():
     few = dataset([stem(f"{t}/{label}", label, [label], track=f"{t}") for t in range(3) for label in LABELS[:2]])
     with pytest.raises(ConfigError, match=r"3 track.s. cannot be split into 4 folds"):
         of(few, SelfConfig(folds=4))
@@ -240,7 +240,7 @@ def test_folds_that_cannot_be_meant_are_refused():
         ({"min_single_share": 1.5}, "min_single_share is 1.5; it must be a number from 0 to 1"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(wrong, message):
+def test_invalid_arguments_are_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         SelfConfig(**wrong)
 

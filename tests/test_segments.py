@@ -28,7 +28,7 @@ def golden_masks() -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(masks[0]), np.concatenate(masks[1])
 
 
-def test_classes_score_as_sed_eval_says() -> None:
+def test_class_scores_equal_sed_eval() -> None:
     truth, estimate = golden_masks()
     report = segments.evaluate(truth, estimate, np.zeros_like(truth), LABELS)
     for label in LABELS:
@@ -38,14 +38,14 @@ def test_classes_score_as_sed_eval_says() -> None:
     assert report["f1/unclaimed"] is None
 
 
-def test_unclaimed_classes_are_pooled_as_sed_eval_pools_all() -> None:
+def test_pooled_scores_equal_sed_eval() -> None:
     truth, estimate = golden_masks()
     report = segments.evaluate(truth, estimate, np.ones_like(truth), LABELS)
     for metric, name in (("f1", "f_measure"), ("precision", "precision"), ("recall", "recall")):
         assert report[f"{metric}/unclaimed"] == pytest.approx(GOLDEN["overall"][name])
 
 
-def test_claimed_classes_do_not_count_among_the_unclaimed() -> None:
+def test_claimed_classes_are_not_counted_as_unclaimed() -> None:
     truth = np.array([[True, True], [True, False]])
     estimate = np.array([[True, False], [True, True]])
     report = segments.evaluate(truth, estimate, np.array([[False, True], [False, True]]), ["bass", "drums"])
@@ -63,7 +63,7 @@ def test_a_segment_is_active_where_a_span_reaches_into_it(spans: list[tuple[floa
 
 @settings(deadline=None)  # a busy machine is no error
 @given(_spans, st.floats(0, 3))
-def test_bridging_fills_pauses_and_nothing_else(spans: list[tuple[float, float]], gap: float) -> None:
+def test_bridging_fills_only_pauses(spans: list[tuple[float, float]], gap: float) -> None:
     joined = segments.bridged(spans, gap)
     assert all(any(a <= start and end <= b for a, b in joined) for start, end in spans)
     assert all(after[0] - before[1] >= gap for before, after in itertools.pairwise(joined))

@@ -47,7 +47,7 @@ def dataset() -> Manifest:
     return Manifest(created=Created(by="test", command="scan"), labels=LABELS, stems=stems)
 
 
-def test_songs_have_all_classes_and_a_singer_of_their_own(tmp_path):
+def test_songs_have_all_classes_and_different_singers(tmp_path):
     songs = material.training_songs(dataset(), tmp_path, 5)
     assert len(songs) == 5
     rendered = {track: stems for track, stems in songs.items() if not track.startswith(material.REAL)}
@@ -59,7 +59,7 @@ def test_songs_have_all_classes_and_a_singer_of_their_own(tmp_path):
     assert songs == material.training_songs(dataset(), tmp_path, 5)
 
 
-def test_nothing_that_is_judged_trains(tmp_path):
+def test_scored_songs_are_not_trained_on(tmp_path):
     data = dataset()
     heldout = data.with_stems([stem("held", "bass", "midi", "test")])
     trained = {path for stems in material.training_songs(data, tmp_path, 5).values() for _, path in stems}
@@ -69,20 +69,20 @@ def test_nothing_that_is_judged_trains(tmp_path):
     assert {path.parent.name for path in judged} == {"midi_kept", "singer_kept", "held"}  # speech is left out
 
 
-def test_more_songs_than_singers_is_an_error_that_says_so(tmp_path):
+def test_more_songs_than_singers_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="5 singers") as error:
         material.training_songs(dataset(), tmp_path, 8)
     assert "--songs" in str(error.value.hint)
 
 
-def test_the_excerpt_begins_where_the_rarest_stem_sounds():
+def test_the_excerpt_starts_at_the_rarest_stem():
     always, late = np.ones(50, bool), np.arange(50) >= 40
     assert material.best_start([always, late], 10) == 40
     assert material.best_start([always], 10) == 0  # of equal ones the first
     assert material.best_start([np.ones(4, bool)], 10) == 0  # shorter than the excerpt
 
 
-def test_guessing_is_the_share_of_the_more_frequent_answer():
+def test_the_guessing_baseline_is_the_more_frequent_answer():
     truth = np.array([[True, False], [False, False], [False, True], [False, True]])
     report = measuring.classified(truth, np.full((4, 2), 0.7), ["a", "b"])
     assert report["guessing"] == pytest.approx((0.75 + 0.5) / 2)
@@ -109,7 +109,7 @@ def test_labels_are_counted_by_every_rule():
     assert report["auc"]["bass"] == 1.0
 
 
-def test_training_sets_are_held_against_the_truth():
+def test_training_sets_are_compared_with_the_truth():
     chosen = dataset().with_stems([judged({}, "drums"), judged({}, "other")])
     report = measuring.training_quality(chosen, {"drums": ["bass"], "other": ["other"]}, LABELS)
     assert (report["stems"], report["right"]) == (2, 0.5)
@@ -117,7 +117,7 @@ def test_training_sets_are_held_against_the_truth():
     assert report["by_class"]["vocals"] == {"stems": 0, "right": None}
 
 
-def test_finished_runs_are_not_done_again(tmp_path):
+def test_finished_runs_are_skipped(tmp_path):
     task = next(command.tasks("a", 1))
     run = {"name": "noisy", "seed": 0, "noise": task.noise.to_dict()}
     for finished, left in (
@@ -219,14 +219,14 @@ def findings(result_: dict) -> list[str]:
     return page.findings(page.runs_of(result_, page.half_and_half), LABELS)
 
 
-def test_the_page_says_yes_when_it_is():
+def test_the_page_says_yes_if_the_goal_is_reached():
     text = " ".join(findings(result((0.895, 0.8, 0.9))))
     assert text.count(": reached;") == 4  # accuracy and recall, stems and mixes
     assert "not reached" not in text
     assert "gives more stems exactly the right labels: +20.0 ± 0.0 points." in text
 
 
-def test_the_page_says_no_when_it_is_not():
+def test_the_page_says_no_if_the_goal_is_missed():
     text = " ".join(findings(result((0.78, 0.6, 0.65))))
     assert text.count("**not reached**") == 4
     assert "**no more** stems exactly the right labels" in text
@@ -245,7 +245,7 @@ def test_the_page_says_when_nothing_was_learned():
     assert "not learned enough" not in " ".join(text[1:])  # the mixes are another matter
 
 
-def test_the_page_doubts_what_the_seeds_do_not_agree_on():
+def test_the_page_marks_differences_between_seeds_as_uncertain():
     results = result((0.895, 0.71, 0.9))
     for run_ in results["runs"]:
         if run_["name"] == "refined1":
@@ -258,7 +258,7 @@ def test_the_page_doubts_what_the_seeds_do_not_agree_on():
     assert any("(one seed)" in line for line in alone)
 
 
-def test_classes_that_die_out_are_named():
+def test_vanishing_classes_are_named():
     results = result((0.895, 0.8, 0.9))
     for run_ in results["runs"]:
         if run_["name"] == "refined1":
@@ -281,7 +281,7 @@ def test_the_sweep_holds_up_to_the_first_gap(worst, upto):
     assert ("**not reached**" in verdict) == (upto < page.GOAL_NOISE)
 
 
-def test_what_is_not_measured_is_not_shown():
+def test_missing_results_are_not_shown():
     assert "Not measured yet" in page.parts(lambda name: {})[1]
     assert plots.draw(lambda name: {}) == []
     partly = result((0.9, 0.8, 0.9))
@@ -292,7 +292,7 @@ def test_what_is_not_measured_is_not_shown():
     assert "## More rounds" not in text
 
 
-def test_longer_trainings_stand_beside_the_short_ones():
+def test_longer_trainings_are_shown_beside_short_ones():
     def swapped(refined, examples):
         results = result((0.9, 0.8, 0.9))
         results["settings"]["recipe"]["loop"] = {"examples": examples}
@@ -317,7 +317,7 @@ def test_longer_trainings_stand_beside_the_short_ones():
     assert "on single stems, true labels minus refined twice is +0.4 points with 3 000 mixtures;" in text
 
 
-def test_rounds_with_measured_bleed_stand_beside_the_others_of_the_same_seeds():
+def test_rounds_with_measured_bleed_are_shown_beside_the_others():
     results = result((0.87, 0.8, 0.9))
     results["runs"] += [run("crosstalk1", seed, 0.89, 0.75, 0.95) for seed in (0, 1)]
     text = "\n".join(page.section(results))

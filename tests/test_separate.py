@@ -67,7 +67,7 @@ def song(path, seconds=3.1, rate=RATE, channels=2, seed=0, level=0.1):
     return sound
 
 
-def test_it_is_transparent_across_the_borders_of_segments(tmp_path, echo):
+def test_segment_borders_are_inaudible(tmp_path, echo):
     sound = song(tmp_path / "My Song.wav")
     result = separate(tmp_path / "My Song.wav", tmp_path / "out", weights_uri=echo(), quiet=True)
     assert list(result["songs"]) == ["My Song"] and result["songs"]["My Song"]["num_samples"] == 24800
@@ -78,7 +78,7 @@ def test_it_is_transparent_across_the_borders_of_segments(tmp_path, echo):
     assert soundfile.info(tmp_path / "out" / "My Song" / "vocals.wav").subtype == "PCM_24"
 
 
-def test_the_model_hears_its_loudness_and_the_estimates_have_the_songs(tmp_path, echo):
+def test_loudness_is_normalised_for_the_model_and_restored(tmp_path, echo):
     sound = song(tmp_path / "a.wav", level=0.02)
     separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=echo(), quiet=True)
     model_input = torch.cat([segment[0] for segment in HEARD], -1).numpy()
@@ -90,7 +90,7 @@ def test_the_model_hears_its_loudness_and_the_estimates_have_the_songs(tmp_path,
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize(("rate", "model_rate"), [(RATE, 1), (RATE, 2), (11025, 2), (6000, 2)])
-def test_rate_channels_and_length_are_the_songs(tmp_path, echo, rate, model_rate, channels):
+def test_estimates_keep_rate_channels_and_length(tmp_path, echo, rate, model_rate, channels):
     sound = song(tmp_path / "a.wav", seconds=2.0371, rate=rate, channels=model_rate)
     separate(
         tmp_path / "a.wav",
@@ -107,7 +107,7 @@ def test_rate_channels_and_length_are_the_songs(tmp_path, echo, rate, model_rate
     np.testing.assert_allclose(estimate[inside], 0.75 * sound.T[inside], atol=tolerance)
 
 
-def test_silence_and_the_very_short_come_through(tmp_path, echo):
+def test_silent_and_very_short_songs_are_separated(tmp_path, echo):
     soundfile.write(tmp_path / "silent.wav", np.zeros((5000, 2)), RATE)
     soundfile.write(tmp_path / "short.wav", np.full((10, 2), 0.5), RATE)
     for name, length in (("silent", 5000), ("short", 10)):
@@ -116,7 +116,7 @@ def test_silence_and_the_very_short_come_through(tmp_path, echo):
         assert len(soundfile.read(tmp_path / name / name / "rest.wav")[0]) == length
 
 
-def test_a_folder_of_musdb_shape_gives_one(tmp_path, echo):
+def test_a_musdb_folder_gives_a_musdb_folder(tmp_path, echo):
     for number in (1, 2):
         song(tmp_path / "in" / "test" / f"song {number}" / "mixture.wav", seconds=0.6, seed=number)
         song(tmp_path / "in" / "test" / f"song {number}" / "vocals.wav", seconds=0.6)
@@ -130,7 +130,7 @@ def test_a_folder_of_musdb_shape_gives_one(tmp_path, echo):
     assert json.loads((tmp_path / "out" / "separated.json").read_text())["songs"] == result["songs"]
 
 
-def test_what_is_done_is_not_done_again_unless_something_changed(tmp_path, echo):
+def test_finished_songs_are_skipped_unless_something_changed(tmp_path, echo):
     source, out, uri = tmp_path / "in", tmp_path / "out", echo()
     for number in (1, 2):
         song(source / f"song{number}.wav", seconds=0.6, seed=number)
@@ -148,7 +148,7 @@ def test_what_is_done_is_not_done_again_unless_something_changed(tmp_path, echo)
     assert len(HEARD) > before
 
 
-def test_nobody_elses_files_are_overwritten(tmp_path, echo):
+def test_foreign_files_are_not_overwritten(tmp_path, echo):
     song(tmp_path / "in" / "one" / "mixture.wav", seconds=0.6)
     song(tmp_path / "data" / "one" / "vocals.wav", seconds=0.6)
     with pytest.raises(ConfigError, match=r"vocals\.wav is there already"):
@@ -176,7 +176,7 @@ def test_nothing_is_clipped(tmp_path, echo, format_):
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_a_mono_model_hears_each_channel_at_its_loudness(tmp_path, echo, channels):
+def test_a_mono_model_gets_each_channel_at_its_loudness(tmp_path, echo, channels):
     sound = song(tmp_path / "a.wav", seconds=4.0, channels=channels)
     separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=echo(channels=1, loudness_lufs=-14.0), quiet=True)
     segments = torch.cat(HEARD)[:, 0].numpy()  # (segment * channel, time), of all channels in turn
@@ -188,7 +188,7 @@ def test_a_mono_model_hears_each_channel_at_its_loudness(tmp_path, echo, channel
 
 
 @pytest.mark.parametrize("kind", ["left", "inverted"])
-def test_channels_that_hold_one_sound_are_heard_as_one(tmp_path, echo, kind):
+def test_faulty_stereo_is_separated_as_mono(tmp_path, echo, kind):
     """The model hears mono; what comes out has the channels of the song."""
     sound = song(tmp_path / "a.wav", channels=1)
     both = np.concatenate([sound, (0.0 if kind == "left" else -1.0) * sound])
@@ -199,7 +199,7 @@ def test_channels_that_hold_one_sound_are_heard_as_one(tmp_path, echo, kind):
     assert files.read(tmp_path / "out" / "a" / "rest.wav") == pytest.approx(0.75 * both, abs=1e-5)
 
 
-def test_what_cannot_be_meant_is_refused(tmp_path, echo):
+def test_invalid_arguments_are_refused(tmp_path, echo):
     with pytest.raises(ConfigError, match="no such file"):
         separate(tmp_path / "no.wav", tmp_path / "out", weights_uri=echo())
     (tmp_path / "empty").mkdir()
@@ -215,7 +215,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path, echo):
         separate(tmp_path / "two", tmp_path / "out", weights_uri=echo())
 
 
-def test_the_command(tmp_path, echo):
+def test_the_command_separates(tmp_path, echo):
     song(tmp_path / "a.wav", seconds=0.6)
     (tmp_path / "in").mkdir()
     (tmp_path / "a.wav").rename(tmp_path / "in" / "a.wav")

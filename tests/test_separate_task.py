@@ -65,14 +65,14 @@ def loss_of(config, estimates, targets, rows=ALONE, first=FIRST):
 
 
 class TestLosses:
-    def test_plain_losses_are_torchs(self):
+    def test_plain_losses_equal_torchs(self):
         estimates, targets = sounds(0), sounds(1)
         for kind, function in (("l1", nn.functional.l1_loss), ("mse", nn.functional.mse_loss)):
             assert loss_of(LossConfig(kind=kind), estimates, targets) == pytest.approx(
                 float(function(estimates, targets)), rel=1e-5
             )
 
-    def test_magnitudes_are_those_of_open_unmix(self):
+    def test_magnitudes_equal_open_unmix(self):
         """torch.stft as it comes, squared differences of magnitudes, mean over everything."""
         estimates, targets = sounds(0), sounds(1)
         window = torch.hann_window(64)
@@ -92,7 +92,7 @@ class TestLosses:
         expected[0, 2] = 0  # drums alone are not known
         assert loss_of(LossConfig(), estimates, targets, rows) == pytest.approx(float(expected.sum() / 12), rel=1e-5)
 
-    def test_a_perfect_sum_costs_nothing_however_it_is_split(self):
+    def test_a_perfect_sum_has_zero_loss_however_it_is_split(self):
         targets = sounds(1)
         rows = torch.tensor([[0, 1, 1, 3]]).expand(3, 4)
         targets[:, 2] = 0
@@ -103,14 +103,14 @@ class TestLosses:
                 0, abs=1e-6
             )
 
-    def test_sums_of_rows(self):
+    def test_rows_are_summed(self):
         estimates = sounds(0, 1)
         summed, counted = sum_of_rows(estimates, torch.tensor([[3, 1, 1, 3]]))
         assert counted.tolist() == [[False, True, False, True]]
         torch.testing.assert_close(summed[:, 3], estimates[:, 0] + estimates[:, 3])
         torch.testing.assert_close(summed[:, 1], estimates[:, 1] + estimates[:, 2])
 
-    def test_a_background_is_in_the_mixture_and_in_no_target(self):
+    def test_background_is_in_the_mixture_only(self):
         """A fifth row; where a class is in it (third example), nothing is known of that class."""
         estimates, targets = sounds(0), torch.cat([sounds(1), sounds(2)[:, :1]], 1)
         rows = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 3], [0, 4, 2, 3]])
@@ -138,7 +138,7 @@ class TestLosses:
             float(sum(by_hand) / 14), rel=1e-5
         )
 
-    def test_weighted_sdr_is_minus_one_for_the_truth_and_plus_one_for_its_opposite(self):
+    def test_weighted_sdr_ranges_from_minus_one_to_plus_one(self):
         targets = sounds(1)
         plain = LossConfig(kind="mse", multi_domain=10.0)
         assert loss_of(plain, targets, targets) == pytest.approx(-10.0, abs=1e-3)
@@ -154,7 +154,7 @@ class TestLosses:
         assert extra > 0
         assert loss_of(LossConfig(multi_resolution=1.0), targets, targets) == 0
 
-    def test_silence_has_gradients(self):
+    def test_silence_has_finite_gradients(self):
         """Zeros in targets and estimates must not give NaN."""
         for config in (
             LossConfig(kind="magnitude", n_fft=64, hop_length=16, multi_domain=1.0),
@@ -166,7 +166,7 @@ class TestLosses:
 
 
 class TestRobust:
-    def test_the_worst_of_a_class_do_not_count(self):
+    def test_the_worst_examples_of_a_class_are_dropped(self):
         """Errors 1, 2 and 3 in every class: at quantile 0.7 of three, 2.4, the 3 goes."""
         targets = torch.zeros(3, 4, 2, 600)
         estimates = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1, 1).expand(3, 4, 2, 600)
@@ -174,7 +174,7 @@ class TestRobust:
         assert loss_of(keep, estimates, targets) == pytest.approx((1 + 2) / 3)
         assert loss_of(LossConfig(robust="masked"), estimates, targets) == pytest.approx((1 + 2) / 3)
 
-    def test_shared_sources_are_no_rivals_of_those_that_are_not(self):
+    def test_shared_sources_are_ranked_separately(self):
         targets = torch.zeros(3, 4, 2, 600)
         estimates = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1, 1).expand(3, 4, 2, 600)
         rows = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 1, 3]])
@@ -183,12 +183,12 @@ class TestRobust:
         assert float(losses["loss"].detach()) == pytest.approx((3 * (1 + 2) + 1) / 12)
         assert float(losses["kept"]) == pytest.approx(7 / 11)
 
-    def test_one_example_alone_is_never_dropped(self):
+    def test_a_single_example_is_never_dropped(self):
         estimates, targets = sounds(0, 1), sounds(1, 1)
         plain = loss_of(LossConfig(), estimates, targets, ALONE[:1])
         assert loss_of(LossConfig(robust="masked"), estimates, targets, ALONE[:1]) == pytest.approx(plain)
 
-    def test_the_schedule(self):
+    def test_the_schedule_of_dropping(self):
         truncated = LossConfig(robust="truncated")
         assert [truncated.quantile(progress) for progress in (0.0, 0.5, 0.6, 0.7, 0.8, 1.0)] == [
             0.7,
@@ -220,7 +220,7 @@ def read_after_a_kill(stream):
 
 
 class TestBatches:
-    def test_a_step_has_the_same_examples_with_any_workers_and_after_a_break(self):
+    def test_workers_and_resuming_do_not_change_the_examples(self):
         def steps(numbers, workers=0, start=0):
             stream = task(workers=workers).batches(0, start)
             return [next(stream) for _ in range(numbers)]
@@ -230,7 +230,7 @@ class TestBatches:
             for first, second in zip(whole, again, strict=True):
                 assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
-    def test_processes_share_out_the_examples_of_one(self):
+    def test_processes_divide_the_examples(self):
         """However many there are, together they see what one sees, whether or not the batch divides."""
         alone = next(task(batch_size=7).batches(0, 5))
         for processes in (2, 3, 7):
@@ -243,20 +243,20 @@ class TestBatches:
         with pytest.raises(ConfigError, match=r"loop.batch_size is 3, too small for 4 processes"):
             next(task(processes=4).batches(0, 0))
 
-    def test_a_killed_worker_is_told_in_plain_words(self):
+    def test_a_killed_worker_is_reported(self):
         stream = task(workers=1).batches(0, 0)
         next(stream)
         with pytest.raises(StemcleanError, match="killed"):
             read_after_a_kill(stream)
 
-    def test_an_error_in_a_worker_is_its_own(self):
+    def test_an_error_in_a_worker_is_raised_unchanged(self):
         def broken(numbers):
             raise RuntimeError("a bug")
 
         with pytest.raises(RuntimeError, match="a bug"):
             next(numbered.batches(broken, 2, rank=0, processes=1, start_step=0, workers=1))
 
-    def test_what_a_model_drops_depends_on_the_examples_alone(self):
+    def test_dropout_depends_only_on_the_examples(self):
         model = nn.Sequential(nn.Dropout(0.5), nn.Flatten(1), nn.Linear(1200, 4800), nn.Unflatten(1, (4, 2, 600)))
         batch = next(task().batches(0, 0))
         first = task().losses(model, batch)["loss"]
@@ -277,7 +277,7 @@ class Halves(nn.Module):
         return (self.share * mixture)[:, None].expand(-1, 4, -1, -1)
 
 
-def test_validation_is_the_sdr():
+def test_validation_scores_the_sdr():
     separate_task = task()
     with torch.inference_mode():
         figures = separate_task.validate(Halves())
@@ -288,7 +288,7 @@ def test_validation_is_the_sdr():
     assert figures["score"] == pytest.approx(np.mean([figures[f"sdr_db/{label}"] for label in LABELS]))
 
 
-def test_nonsense_is_refused():
+def test_invalid_arguments_are_refused():
     for wrong in ({"kind": "l3"}, {"robust": "brave"}, {"keep": ((0.0, 1.5),)}, {"keep": ((0.5,),)}):
         with pytest.raises(ConfigError):
             LossConfig(**wrong)

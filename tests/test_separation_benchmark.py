@@ -75,7 +75,7 @@ def labelling(planted, refined=None):
     return Labelling(planted, classifier_recipe("small", 64), refined)
 
 
-def test_seeds_of_a_part_come_one_after_the_other():
+def test_seeds_of_a_part_are_consecutive():
     order = [(seed, row.name) for _, seed, row in tasks(["a"], [5], 2)]
     assert {faults for faults, _, _ in tasks(["a"], [5], 2)} == {5}
     assert order == [(seed, name) for seed in (0, 1) for name in ("clean", "noisy", "refined2", "masked")]
@@ -98,7 +98,7 @@ def test_every_row_sees_the_same_number_of_mixtures(row):
     assert {recipe.loss.robust for recipe in recipes} == {row.name if row.name in page.ROBUST else "none"}
 
 
-def test_a_song_is_cut_where_most_of_it_sounds(heldout, tmp_path):
+def test_a_song_is_cut_where_most_stems_are_active(heldout, tmp_path):
     test = songs.cut(heldout, tmp_path, 2.0)
     assert test.counts == {"songs": 3, "real": 1, "stems": 9, "seconds": 2.0}
     for track in ("real__a", "sung__b"):
@@ -116,7 +116,7 @@ def test_a_song_is_cut_where_most_of_it_sounds(heldout, tmp_path):
     assert again == test
 
 
-def test_scores_are_averaged_as_the_verb_does(heldout, tmp_path):
+def test_scores_are_averaged_like_evaluate(heldout, tmp_path):
     test, rng = songs.cut(heldout, tmp_path, 2.0), np.random.default_rng(0)
     for path in sorted(test.references.glob("*/*.flac")):
         sound, rate = soundfile.read(path)
@@ -134,7 +134,7 @@ def test_scores_are_averaged_as_the_verb_does(heldout, tmp_path):
     assert set(scores) == {"all", "real", "rendered"}
 
 
-def test_the_truth_is_right_and_the_claims_are_not(planted):
+def test_only_the_true_labels_are_correct(planted):
     labels = labelling(planted)
     assert labels.classifier("claimed") is None
     assert labels.classifier("refined2") == {"recipe": "small", "examples": 64}
@@ -156,13 +156,13 @@ def test_rounds_of_other_sounds_are_refused(planted, tmp_path):
     assert labelling(planted, tmp_path).path("refined2") == tmp_path / "round2.manifest.json"
 
 
-def test_rules_are_the_papers():
+def test_rules_equal_the_papers():
     assert {RULES["paper"].threshold, RULES["paper"].claimed_threshold} == {0.9}
     assert {RULES["0.5"].threshold, RULES["0.5"].claimed_threshold} == {0.5}
     assert RULES["adaptive"].threshold == "adaptive"
 
 
-def test_a_row_is_trained_tried_and_measured(planted, heldout, tmp_path):
+def test_a_row_is_trained_and_scored(planted, heldout, tmp_path):
     test = songs.cut(heldout, tmp_path, 2.0)
     bench = Bench(test, {"xumx": 16}, TINY)
     rows = [Row("noisy", "claimed"), Row("half", "true", overrides=("mixing.multi_label_probability=0.0",), then=())]
@@ -177,7 +177,7 @@ def test_a_row_is_trained_tried_and_measured(planted, heldout, tmp_path):
     assert not list(planted.work.rglob("*.estimates"))
 
 
-def test_a_result_keeps_runs_of_the_same_settings_alone(tmp_path):
+def test_a_result_keeps_only_runs_of_the_same_settings(tmp_path):
     def settings(*words):
         return command.settings_of(command.parsed(["SET", "HELDOUT", str(path), *words]))
 
@@ -238,14 +238,14 @@ def test_the_page_shows_how_labels_were_made():
     assert "--refined 0=REFINED.work" in lines[2]
 
 
-def test_the_page_can_say_no():
+def test_the_page_says_no_if_the_goal_is_missed():
     text = "\n".join(page.section(result(clean=4.0, noisy=2.0, refined2=2.2, masked=2.5)))
     assert "10 % of the gap" in text
     assert "Goal, 64 %: **not reached**" in text
     assert "is better than claims with masked loss: **not reached**, -0.30 ± 0.00 dB" in text
 
 
-def test_without_a_gap_nothing_is_decided():
+def test_without_a_gap_the_page_decides_nothing():
     text = "\n".join(page.section(result(clean=2.0, noisy=2.1, refined2=2.2)))
     assert "there is **no gap** to close" in text
     assert "Goal, 64 %" not in text
@@ -263,7 +263,7 @@ def test_the_plot_is_drawn(tmp_path):
     assert b"refined twice" in first
 
 
-def test_rows_are_asked_for_by_name(capsys):
+def test_rows_are_selected_by_name(capsys):
     assert command.parsed(["SET", "HELDOUT", "OUT.json", "--row", "noisy"]).row == ["noisy"]
     with pytest.raises(SystemExit):
         command.parsed(["SET", "HELDOUT", "OUT.json", "--row", "truncated"])  # of part b
@@ -291,6 +291,6 @@ def test_stems_of_several_classes_are_compared_on_labels_of_one_kind():
     assert " FEW HELDOUT OUT.json --seeds 3 --part" in command
 
 
-def test_labels_that_were_not_tried_are_not_shown():
+def test_unused_labels_are_not_shown():
     text = "\n".join(page.stems_section(several(**{"clean": 4.0, "true-whole": 4.5})))
     assert "On true labels" in text and "On refined labels" not in text

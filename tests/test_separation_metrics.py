@@ -85,7 +85,7 @@ def compared(request: pytest.FixtureRequest) -> tuple[Any, ...]:
 
 
 class TestAgainstMuseval:
-    def test_every_frame(self, compared: tuple[Any, ...]) -> None:
+    def test_every_frame_equals_museval(self, compared: tuple[Any, ...]) -> None:
         reference, estimate, theirs = compared
         for name, ours, truth in zip(NAMES, separation.bss_eval(reference, estimate, RATE), theirs, strict=True):
             assert ours.shape == truth.shape
@@ -103,7 +103,7 @@ class TestAgainstMuseval:
         scores = separation.measure(lambda: [(reference, estimate)], RATE, ["sdr"])
         np.testing.assert_allclose(scores.frames["sdr"], theirs[0], rtol=0, atol=1e-9)
 
-    def test_a_silent_frame_is_undefined_for_all(self) -> None:
+    def test_a_silent_frame_is_undefined_for_every_source(self) -> None:
         reference, estimate = music(2)
         for values in separation.bss_eval(reference, estimate, RATE):
             assert np.isnan(values).tolist() == [[False, True, False]] * 2
@@ -116,7 +116,7 @@ class TestAgainstMuseval:
         assert np.isnan(ours).tolist() == np.isnan(by_museval(reference, estimate, taps=8)[0]).tolist()
         assert np.isnan(ours[1, 0])
 
-    def test_a_song_shorter_than_a_window(self) -> None:
+    def test_a_song_shorter_than_a_window_is_scored(self) -> None:
         reference, estimate = (sound[:1, :, :3000] for sound in music(1))
         ours, theirs = separation.bss_eval(reference, estimate, RATE), by_museval(reference, estimate)
         assert ours[0].shape == (1, 1)
@@ -147,7 +147,7 @@ class TestAgainstMuseval:
             np.testing.assert_allclose(ours[[0, 2]], truth[[0, 2]], rtol=0, atol=1e-3, err_msg=name)  # as above
 
     @pytest.mark.parametrize("length", [int(2.5 * RATE), int(3.5 * RATE)])
-    def test_lengths_that_differ(self, length: int) -> None:
+    def test_different_lengths_are_compared(self, length: int) -> None:
         reference, estimate = music(1)
         estimate = separation.fit(estimate, length)
         ours = separation.bss_eval(reference, separation.fit(estimate, reference.shape[2]), RATE)[0]
@@ -179,7 +179,7 @@ class TestDefinitions:
         np.testing.assert_allclose(sir, 20.0, atol=0.6)
         assert sar.min() > 200  # nothing is left to be called an artifact
 
-    def test_a_stranger_is_an_artifact(self, noise: np.ndarray) -> None:
+    def test_foreign_sound_is_an_artifact(self, noise: np.ndarray) -> None:
         reference = noise[:2]
         sdr, isr, sir, sar = separation.bss_eval(reference, reference + 0.1 * noise[2], RATE)
         # Of white noise, 1024 delays explain 1024 of 32000 dimensions: 3 %, 0.14 dB; see above for the scatter.
@@ -191,12 +191,12 @@ class TestDefinitions:
         sir = separation.bss_eval(noise[:1], noise[:1] + 0.1 * noise[1:2], RATE)[2]
         assert np.isposinf(sir).all()
 
-    def test_a_perfect_estimate(self, noise: np.ndarray) -> None:
+    def test_a_perfect_estimate_scores_infinity(self, noise: np.ndarray) -> None:
         report = separation.evaluate(noise, noise, RATE, ["a", "b", "c"])
         assert report["sdx23_sdr_db/a"] == report["si_sdr_db/b"] == np.inf
         assert np.isnan(report["bsseval_v4_sdr_db/c"])  # infinite frames are left out, as museval's stores do
 
-    def test_the_challenge_sdr_takes_the_song_as_one(self, noise: np.ndarray) -> None:
+    def test_the_challenge_sdr_uses_the_whole_song(self, noise: np.ndarray) -> None:
         error = np.zeros_like(noise)
         error[..., : RATE // 2] = 1.0  # all of the error in the first half second
         by_hand = 10 * np.log10(np.square(noise).sum(axis=(1, 2)) / (RATE // 2))
@@ -215,7 +215,7 @@ class TestDefinitions:
     @given(gain=st.floats(-100, 100).filter(lambda gain: abs(gain) > 1e-3), level=st.floats(1e-3, 1.0))
     @example(gain=0.0010000000000000002, level=0.001953125)
     @example(gain=-99.0, level=1e-3)
-    def test_si_sdr_ignores_gain_and_is_what_it_says(self, gain: float, level: float) -> None:
+    def test_si_sdr_ignores_gain_and_matches_its_definition(self, gain: float, level: float) -> None:
         rng = np.random.default_rng(1)
         reference, other = rng.standard_normal((2, 1, 2, 2000))
         estimate = reference + level * other
@@ -226,7 +226,7 @@ class TestDefinitions:
         # and three more with a gain of 1e-3, which the estimate has from its difference from the reference.
         np.testing.assert_allclose(values, by_hand, rtol=0, atol=1e-5)
 
-    def test_silence(self, noise: np.ndarray) -> None:
+    def test_silence_is_undefined(self, noise: np.ndarray) -> None:
         reference, estimate = noise.copy(), noise + 0.1
         reference[0], estimate[1] = 0.0, 0.0
         scores = separation.measure(lambda: [(reference, estimate)], RATE, list(separation.METRICS))
@@ -239,7 +239,7 @@ class TestDefinitions:
 class TestStretches:
     @pytest.mark.parametrize("threads", [1, 3])
     @pytest.mark.parametrize("windows", [1, 2, 7])
-    def test_how_it_is_cut_changes_nothing(self, windows: int, threads: int) -> None:
+    def test_block_size_does_not_change_the_result(self, windows: int, threads: int) -> None:
         reference, estimate = music(1)
 
         def stretches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -253,7 +253,7 @@ class TestStretches:
             # Correlations are summed in another order, which an ill-conditioned system amplifies.
             np.testing.assert_allclose(cut.of_song(name), whole.of_song(name), rtol=0, atol=1e-4, err_msg=name)
 
-    def test_threads_give_the_same_bits(self) -> None:
+    def test_threads_do_not_change_the_result(self) -> None:
         reference, estimate = music(1)
         single, four = (separation.bss_eval(reference, estimate, RATE // 4, threads) for threads in (1, 4))
         for a, b in zip(single, four, strict=True):
@@ -266,7 +266,7 @@ class TestStretches:
             ours, separation.bss_eval(reference.astype(np.float64), estimate.astype(np.float64), RATE)[0]
         )
 
-    def test_nothing_at_all(self) -> None:
+    def test_empty_input_is_undefined(self) -> None:
         with pytest.raises(ValueError, match="no audio"):
             separation.measure(list, RATE, ["sdr"])
 
@@ -282,11 +282,11 @@ class TestValidation:
             (np.ones((1, 1, 9)), np.full((1, 1, 9), np.nan), "estimate: a sample is not finite"),
         ],
     )
-    def test_what_is_refused(self, reference: np.ndarray, estimate: np.ndarray, message: str) -> None:
+    def test_invalid_arrays_are_refused(self, reference: np.ndarray, estimate: np.ndarray, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             separation.bss_eval(reference, estimate, RATE)
 
-    def test_names(self) -> None:
+    def test_unknown_metric_names_are_refused(self) -> None:
         sound = np.ones((1, 1, 9))
         with pytest.raises(ValueError, match='no metric named "nsdr"; known: sdr, isr'):
             separation.evaluate(sound, sound, RATE, ["a"], ["nsdr"])
@@ -337,18 +337,20 @@ class TestEmptyBands:
         assert apart[0] < 1e-9
         assert max(apart[2:]) > 1.0
 
-    def test_they_are_marked(self, scores: separation.Scores) -> None:
+    def test_stems_with_empty_bands_are_marked(self, scores: separation.Scores) -> None:
         """The drums alone are cut off so low that already their own two channels do not determine a filter."""
         assert scores.not_determined == {"isr": [2], "sir": [0, 1, 2], "sar": [0, 1, 2]}
         assert np.isnan(scores.of_song("isr")).tolist() == [False, False, True]
         assert np.isnan(scores.of_song("sir")).all() and np.isnan(scores.of_song("sar")).all()
 
-    def test_the_sdr_is_untouched(self, scores: separation.Scores, band_limited: tuple[np.ndarray, np.ndarray]) -> None:
+    def test_empty_bands_do_not_change_the_sdr(
+        self, scores: separation.Scores, band_limited: tuple[np.ndarray, np.ndarray]
+    ) -> None:
         alone = separation.measure(lambda: [band_limited], self.RATE, ["sdr"])
         assert np.array_equal(scores.frames["sdr"], alone.frames["sdr"])
         assert np.isfinite(scores.frames["sdr"]).all()
 
-    def test_regularised_ones_do_not_depend_on_the_order(
+    def test_regularised_metrics_do_not_depend_on_the_order(
         self, scores: separation.Scores, band_limited: tuple[np.ndarray, np.ndarray]
     ) -> None:
         backwards = [np.ascontiguousarray(sound[::-1]) for sound in band_limited]
@@ -358,7 +360,7 @@ class TestEmptyBands:
             # The smallest eigenvalue is 1e-8, so rounding of 1e-14 reaches the sixth digit.
             np.testing.assert_allclose(other.frames[name][::-1], scores.frames[name], rtol=0, atol=1e-3)
 
-    def test_regularised_ones_are_those_of_the_same_stems_with_a_floor_of_noise(
+    def test_regularised_metrics_equal_those_with_a_noise_floor(
         self, scores: separation.Scores, band_limited: tuple[np.ndarray, np.ndarray]
     ) -> None:
         """What the codec cut off is all that was wrong: with noise in the empty bands, BSSEval's own values return."""
@@ -374,7 +376,7 @@ class TestEmptyBands:
             atol = 0.5 if name == "sar" else 0.1
             np.testing.assert_allclose(scores.of_song(f"{name}-reg"), whole.of_song(name), rtol=0, atol=atol)
 
-    def test_an_array_that_cannot_be_judged_is_warned_of(self, band_limited: tuple[np.ndarray, np.ndarray]) -> None:
+    def test_ill_conditioned_arrays_give_a_warning(self, band_limited: tuple[np.ndarray, np.ndarray]) -> None:
         with pytest.warns(separation.NotDeterminedWarning, match="isr, sir, sar: not determined"):
             values = separation.bss_eval(*band_limited, self.RATE)
         assert np.isfinite(values[0]).all() and np.isnan(values[2]).all()

@@ -44,7 +44,7 @@ def mixture(batch=2, channels=2, time=4096, seed=1):
     return 0.1 * torch.randn(batch, channels, time, generator=torch.Generator().manual_seed(seed))
 
 
-def test_ours_are_registered():
+def test_separators_are_registered():
     assert set(TINY) <= set(NAMES)
 
 
@@ -61,14 +61,14 @@ class TestContract:
         assert estimates.shape == (1, len(labels), channels, time)
         assert estimates.dtype == torch.float32 and estimates.isfinite().all()
 
-    def test_every_weight_learns(self, name):
+    def test_every_weight_gets_a_gradient(self, name):
         model = tiny(name).train()
         model.standardise(mixture(seed=2))
         model(mixture()).square().sum().backward()
         still = [key for key, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
         assert still == []
 
-    def test_weights_survive_the_disk(self, name, tmp_path):
+    def test_weights_round_trip(self, name, tmp_path):
         model = tiny(name).eval()
         model.standardise(mixture(seed=2))
         card = {"kind": "separators", "architecture": name, "spec": model.spec.to_dict(), "options": TINY.get(name, {})}
@@ -103,7 +103,7 @@ class TestContract:
             estimates = tiny(name).eval()(torch.zeros(1, 2, 4096))
         assert estimates.isfinite().all() and estimates.abs().max() < 0.01  # -40 dB, from biases alone
 
-    def test_it_can_learn_a_little(self, name):
+    def test_a_short_training_reduces_the_loss(self, name):
         """Twenty-five steps on one mixture bring the error down by a quarter: gradients point the right way."""
         model = tiny(name, ("low", "high"), **({"dropout": 0.0} if name in ("xumx", "band_split") else {}))
         time = torch.arange(2048) / 8000
@@ -131,11 +131,11 @@ class TestPaperSizes:
             model = registry.build("separators", name, ModelSpec(44100, 2, labels, 44100), {})
         return sum(p.numel() for p in model.parameters()) / 1e6
 
-    def test_crossnet(self):
+    def test_crossnet_has_the_papers_size(self):
         # Open-Unmix has 8.9 million parameters a class (its paper); averages across classes add none.
         assert self.millions("xumx") == pytest.approx(4 * 8.9, rel=0.01)
 
-    def test_unet_is_of_djcms_size(self):
+    def test_unet_has_djcms_size(self):
         # Levels of 32 to 384 channels, six of them: our count; the paper gives none for the separator alone.
         assert self.millions("unet", ("vocals",)) == pytest.approx(23.85, abs=0.05)
 
@@ -149,7 +149,7 @@ class TestPaperSizes:
 
 
 class TestCrossNet:
-    def test_crossing_lets_networks_hear_of_each_other(self):
+    def test_crossing_connects_the_networks(self):
         """A change in the first class's LSTM reaches the second class's estimate, unless crossing is off."""
         for crossing in (True, False):
             model = tiny("xumx", crossing=crossing).eval()
@@ -182,7 +182,7 @@ class TestCrossNet:
         torch.testing.assert_close(bins.mean((0, 1, 2)), torch.zeros(bins.shape[-1]), atol=1e-4, rtol=0)
         torch.testing.assert_close(bins.std((0, 1, 2)), torch.ones(bins.shape[-1]), atol=1e-3, rtol=0)
 
-    def test_what_lies_above_the_bandwidth_is_not_heard_but_is_separated(self):
+    def test_sound_above_the_bandwidth_is_separated_by_the_mask_alone(self):
         model = tiny("xumx", bandwidth_hz=1000.0).eval()
         assert model.num_inputs == 33  # 1000 Hz in steps of 8000 / 256 Hz, and 0 Hz
         time = torch.arange(4096) / 8000
@@ -208,7 +208,7 @@ class TestBandSplit:
         with pytest.raises(ConfigError, match="width 8 with 8 heads"):
             tiny("band_split", heads=8)
 
-    def test_what_is_computed_again_on_the_way_back_is_the_same(self):
+    def test_activation_checkpointing_does_not_change_the_result(self):
         """With checkpoint_activations: estimates, what is dropped, gradients; far less is kept for the way back."""
         results = {}
         for again in (False, True):
@@ -231,7 +231,7 @@ class TestBandSplit:
         assert all(torch.equal(gradients[name], others[name]) for name in gradients)
         assert little < much / 4
 
-    def test_masks_of_one_give_the_mixture_back(self):
+    def test_masks_of_one_return_the_mixture(self):
         model = tiny("band_split").eval()
         for networks in model.masks:
             for network in networks:
@@ -247,7 +247,7 @@ class TestBandSplit:
 
 class TestSpectrogramUNet:
     @pytest.mark.parametrize("mask", ["magnitude", "complex"])
-    def test_masks_of_one_give_the_mixture_back(self, mask):
+    def test_masks_of_one_return_the_mixture(self, mask):
         """But for the highest bin, which is not looked at; at the ends, where the tone breaks off, it has sound."""
         model = tiny("unet", mask=mask, channels=2).eval()
         torch.nn.init.zeros_(model.masks.weight)

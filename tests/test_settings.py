@@ -90,7 +90,7 @@ def is_taken(value, raw):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_nonsense_at_any_key_of_any_recipe_is_refused_in_one_line(name, monkeypatch):
+def test_invalid_recipe_values_are_refused_in_one_line(name, monkeypatch):
     """Or taken as it is, where it may be meant; nothing else ever happens."""
     monkeypatch.setattr(registry, "check", lambda *_: None)  # what it says of options that do not go together
     for key in keys_of(name):
@@ -106,7 +106,7 @@ def test_nonsense_at_any_key_of_any_recipe_is_refused_in_one_line(name, monkeypa
 
 
 @pytest.mark.parametrize("kind", VERBS)
-def test_nonsense_in_any_setting_of_a_verb_is_refused_by_name(kind):
+def test_invalid_settings_of_a_verb_are_refused_by_name(kind):
     values = [assignment(f"x={text}").value for text in NONSENSE if not re.match(r"1000|\[{900}", text)]
     for name in kind.model_fields:
         for value in [*values, 10**400, -(10**5000), None, object()]:
@@ -118,7 +118,7 @@ def test_nonsense_in_any_setting_of_a_verb_is_refused_by_name(kind):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_nonsense_in_any_option_of_a_format_is_refused_by_name(name):
+def test_invalid_format_options_are_refused_by_name(name):
     names = list(type(base.writer(name)).model_fields) if isinstance(base.writer(name), Settings) else []
     values = [assignment(f"x={text}").value for text in NONSENSE if not re.match(r"1000|\[{900}", text)]
     for key in (*names, "quiet", "sample_rate", "name", "self", "to", "section", "layout"):
@@ -134,12 +134,12 @@ def test_nonsense_in_any_option_of_a_format_is_refused_by_name(name):
 @pytest.mark.parametrize(
     "text", ["x", "=", "quiet=true", "sample_rate=8000", "destination=x", "a.b=3", "x=" + "9" * 99]
 )
-def test_what_a_format_does_not_have_ends_with_2(name, text, tmp_path):
+def test_unknown_format_options_exit_with_2(name, text, tmp_path):
     result = CliRunner().invoke(app, ["export", str(BAND), str(tmp_path / "o"), "--to", name, "--set", text])
     assert (result.exit_code, result.stderr.splitlines()[0][:12]) == (2, "error: --set"), result.stderr
 
 
-def test_the_line_says_what_is_allowed(tmp_path):
+def test_the_error_names_the_allowed_values(tmp_path):
     words = ["export", str(BAND), str(tmp_path / "out"), "--to", "zfturbo", "--set", "chunk_size=abc"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
@@ -174,7 +174,7 @@ def test_the_line_says_what_is_allowed(tmp_path):
         ),
     ],
 )
-def test_commands_name_the_option(verb, more, message, tmp_path):
+def test_command_errors_name_the_option(verb, more, message, tmp_path):
     output = tmp_path / ("out.json" if verb == "refine" else "out.safetensors")
     result = CliRunner().invoke(app, [verb, str(BAND), "-o", str(output), *more])
     assert result.exit_code == 2 and f"error: {message}" in " ".join(result.stderr.split()), result.stderr
@@ -197,7 +197,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_every_setting_is_read_by_what_acts_on_it(kind):
+def test_every_setting_is_used(kind):
     text = "".join((SOURCE / name).read_text(encoding="utf-8") for name in READERS[kind])
     fields = "".join(re.findall(rf"class {kind.__name__}\(Settings\):.*?\n\n\n", text, re.DOTALL))
     text = text.replace(fields, re.sub(r'""".*?"""', "", fields, flags=re.DOTALL))
@@ -233,7 +233,7 @@ IDLE = [
 
 
 @pytest.mark.parametrize(("reader", "name", "overrides", "key"), IDLE)
-def test_a_setting_that_would_do_nothing_is_refused(reader, name, overrides, key):
+def test_a_setting_without_effect_is_refused(reader, name, overrides, key):
     with pytest.raises(SettingError, match=rf"^--set: {key} is .*, but does nothing \w+") as caught:
         reader(name, overrides)
     assert (caught.value.key, caught.value.hint) == (key, "leave it out")
@@ -250,7 +250,7 @@ def test_a_setting_that_would_do_nothing_is_refused(reader, name, overrides, key
         (read_separator, "xumx-small", ["loss.kind=magnitude", "loss.n_fft=2048"]),
     ],
 )
-def test_what_the_file_says_may_be_made_idle_by_an_option(reader, name, overrides):
+def test_an_option_may_disable_settings_of_the_file(reader, name, overrides):
     read_so = reader(name, overrides)
     for override in map(assignment, overrides):
         assert at(read_so.to_dict(), override.key) == override.value
@@ -267,7 +267,7 @@ def small(folder, name, **changes):
     return path
 
 
-def test_a_file_may_not_hold_a_setting_that_does_nothing_in_it(tmp_path):
+def test_a_file_with_a_setting_without_effect_is_refused(tmp_path):
     mine = small(tmp_path, "small", loss=('effects = "mild"', 'effects = "mild"\nlevel = false\nquiet_chance = 0.4'))
     with pytest.raises(
         SettingError, match=rf"^{mine}: mixing.quiet_chance is 0.4, but does nothing where mixing.level"
@@ -279,7 +279,7 @@ def test_a_file_may_not_hold_a_setting_that_does_nothing_in_it(tmp_path):
         read_separator(mine)
 
 
-def test_a_file_may_not_hold_a_setting_that_does_nothing_in_joint_training(tmp_path):
+def test_a_joint_file_with_a_setting_without_effect_is_refused(tmp_path):
     """The package's own recipes serve both kinds of training, and what they say of the other one is passed over."""
     assert read_joint("xumx-paper", "rmvpe").separator.mixing.multi_label_probability == 0.4
     tracker = small(tmp_path, "rmvpe-small")
@@ -306,7 +306,7 @@ def test_a_file_may_not_hold_a_setting_that_does_nothing_in_joint_training(tmp_p
         (read_separator, "band-split-paper", "options.width=8192", "parameters or more"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused_before_data_are_read(reader, name, override, message, tmp_path):
+def test_conflicting_options_are_refused_before_reading_data(reader, name, override, message, tmp_path):
     with pytest.raises(ConfigError, match=rf"^--set: .*{message}"):
         reader(name, [override])
     key, _, value = override.partition("=")
@@ -328,7 +328,7 @@ def test_options_are_those_of_the_model():
             assert len(defaults) > 2 and settings(**{k: v for k, v in defaults.items() if v is not None}), architecture
 
 
-def test_settings_are_frozen_equal_by_value_and_survive_a_process():
+def test_settings_are_frozen_comparable_and_picklable():
     loop = LoopConfig(clip=3, examples=1e3)
     assert (loop.clip, loop.examples, type(loop.examples)) == (3.0, 1000, int)
     assert pickle.loads(pickle.dumps(loop)) == loop == LoopConfig(clip=3.0, examples=1000)
@@ -339,7 +339,7 @@ def test_settings_are_frozen_equal_by_value_and_survive_a_process():
         loop.clip = 1.0
 
 
-def test_values_are_shown_as_they_are_written():
+def test_values_are_shown_as_toml():
     texts = {shown(value) for value in (True, None, "a\nb", [1, (2.5,)], {"a": 1}, math.nan, 10**400, -(10**5000))}
     assert texts == {
         "true", "none", '"a\\nb"', "[1, [2.5]]", "{a = 1}", "nan", "a number of 401 digits", "a number of 5001 digits",

@@ -53,7 +53,7 @@ def regions(*spans):
 
 
 class TestTrusted:
-    def test_labels_that_count(self):
+    def test_trusted_labels_are_used(self):
         drop = Verdict(action="drop", reason="no_class", label_quality=0.0)
         data = manifest(
             stem("good", ["drums"]),
@@ -69,14 +69,14 @@ class TestTrusted:
             "dropped": ["drums"],
         }
 
-    def test_a_stem_with_regions_alone_sounds_where_they_are(self):
+    def test_a_stem_with_only_regions_is_active_in_them(self):
         spans = regions((1, 3, ["drums"]), (3, 4, ["drums", "bass"]), (6, 7, ["bass"]))
         (trusted_stem,) = trusted(manifest(stem("a", ["drums", "bass"], regions=spans))).stems
         assert trusted_stem.active == [(1, 4), (6, 7)]
 
 
 class TestRegions:
-    def test_a_stem_that_bleeds_for_a_while_is_single_elsewhere(self):
+    def test_a_stem_with_temporary_bleed_is_single_elsewhere(self):
         spans = regions((0, 4, ["drums"]), (4, 6, ["drums", "vocals"]), (6, 10, ["drums"]))
         bleeding = stem("a", ["drums", "vocals"], regions=spans, active=[(0.0, 10.0)])
         sound = np.repeat(np.arange(10) * 100, RATE)  # its value tells the second
@@ -88,7 +88,7 @@ class TestRegions:
         ]
         assert pieces[1].rms == pytest.approx(np.sqrt((400**2 + 500**2) / 2) / 32767, rel=1e-6)
 
-    def test_times_of_the_file_become_places_in_the_pool(self):
+    def test_file_times_become_pool_positions(self):
         """Silence from 2 to 5 s is not in the pool; what stands at 6 s in the file stands at 3 s there."""
         spans = regions((0, 2, ["drums"]), (5, 6, ["drums"]), (6, 9, ["bass"]))
         mixed = stem("a", ["drums", "bass"], regions=spans, active=[(0.0, 2.0), (5.0, 9.0)])
@@ -98,7 +98,7 @@ class TestRegions:
             (("bass",), 3000, 3000),
         ]
 
-    def test_a_trimmed_file_is_cut_on_its_own_time(self):
+    def test_a_trimmed_file_is_cut_at_its_own_times(self):
         origin = Source(path="long.wav", sample_rate=RATE, num_samples=60 * RATE)
         spans = regions((0, 4, ["drums"]), (4, 10, ["bass", "drums"]))
         trimmed = stem("a", ["drums", "bass"], regions=spans, source=origin, active=[(20.0, 30.0)])
@@ -108,7 +108,7 @@ class TestRegions:
             (("drums", "bass"), 4000, 6000),
         ]
 
-    def test_the_unknown_and_the_short_are_left_out_and_single_stems_stay_whole(self):
+    def test_unknown_and_short_pieces_are_left_out(self):
         spans = regions((0, 4, ["drums"]), (4, 6, []), (6, 6.5, ["bass"]), (6.5, 10, ["drums", "bass"]))
         mixed = stem("a", ["drums", "bass"], regions=spans, active=[(0.0, 10.0)])
         single = stem("b", ["bass"], regions=regions((0, 1, ["bass"]), (1, 10, [])), active=[(0.0, 10.0)])
@@ -120,7 +120,7 @@ class TestRegions:
             ("b", ("bass",), 10000),
         ]
 
-    def test_what_a_stem_of_several_classes_gives(self):
+    def test_pieces_of_a_stem_of_several_classes(self):
         """Cut it gives its stretches, whole itself; where only single classes train, not even its clean stretches."""
         spans = regions((0, 4, ["drums"]), (4, 10, ["drums", "bass"]))
         mixed, single = stem("a", ["bass", "drums"], regions=spans, active=[(0.0, 10.0)]), stem("b", ["bass"])
@@ -141,7 +141,7 @@ class TestRegions:
 
     @settings(max_examples=60, deadline=None)
     @given(st.lists(st.tuples(st.integers(1, 4000), st.sampled_from([(), ("a",), ("b",), ("a", "b")])), max_size=12))
-    def test_pieces_never_overlap_and_hold_what_their_regions_hold(self, runs):
+    def test_pieces_do_not_overlap_and_match_their_regions(self, runs):
         spans, at = [], 0
         for length, labels in runs:
             spans.append((at / RATE, (at + length) / RATE, list(labels)))
@@ -191,7 +191,7 @@ class TestMixtures:
         sources = mixer(four, segment=1200, multi_label_probability=0.0).example(0)  # 0.3 s
         assert np.abs(sources.targets).max() == pytest.approx(3000 / 32767, rel=0.02)
 
-    def test_shared_sources_come_as_often_as_asked_and_are_known_together(self, four):
+    def test_shared_sources_have_the_requested_frequency(self, four):
         shared = [mixer(four).example(number) for number in range(400)]
         often = [s for s in shared if len(set(s.rows)) < 4]
         assert pytest.approx(len(often) / 400, abs=0.075) == 0.4  # three standard deviations of 400 coin flips
@@ -202,13 +202,13 @@ class TestMixtures:
             assert list(sources.rows) == [0, 1, 2, 3] and all(row.any() for row in sources.targets)
         assert not any(len(set(mixer(four, multi_label_probability=0.0).example(n).rows)) < 4 for n in range(50))
 
-    def test_the_same_number_is_the_same_mixture(self, four):
+    def test_the_example_number_fixes_the_mixture(self, four):
         first, second = mixer(four), mixer(four)
         second.example(3), second.example(9)
         np.testing.assert_array_equal(first.example(7).targets, second.example(7).targets)
         assert (first.example(7).targets != first.example(8).targets).any()
 
-    def test_a_short_piece_is_placed_with_soft_ends_and_nothing_around(self):
+    def test_a_short_piece_is_faded_and_surrounded_by_silence(self):
         sounds = pool(("a", ["vocals"], np.full(2000, 10000)), ("b", ["bass"], np.full(9000, 10000)), rate=HEARD)
         sources = mixer(sounds, labels=("vocals", "bass"), multi_label_probability=0.0).example(1)
         vocals = sources.targets[0, 0] / sources.targets[1, 0].max()
@@ -218,7 +218,7 @@ class TestMixtures:
             1.0, rel=0.01
         )
 
-    def test_chance_effects_do_what_they_say(self, four):
+    def test_random_effects_match_their_names(self, four):
         plain = mixer(four, multi_label_probability=0.0).example(0).targets
         inverted = mixer(four, multi_label_probability=0.0, invert_chance=1.0).example(0).targets
         np.testing.assert_allclose(inverted, -plain, rtol=1e-6)
@@ -227,7 +227,7 @@ class TestMixtures:
         assert min(counts) >= 1 and 0.4 < np.mean(counts) / 4 < 0.65  # a half, raised a little: none at all is redrawn
 
     @pytest.mark.parametrize("whole", [False, True], ids=["cut", "whole"])
-    def test_single_classes_alone_means_no_sound_of_a_stem_of_several(self, whole):
+    def test_single_classes_only_excludes_stems_of_several(self, whole):
         """Stems of several classes are ten times as loud as others, so that none could hide in a mixture."""
         rng = np.random.default_rng(0)
         alone = [stem(label, [label]) for label in LABELS]
@@ -252,7 +252,7 @@ class TestMixtures:
         cautious = SourceMixer(every, LABELS, config, 2000, seed=(1,))  # given the whole pool nevertheless
         assert max(np.abs(cautious.example(number).targets).max() for number in range(100)) < 0.2
 
-    def test_stereo_channels_change_places(self):
+    def test_stereo_channels_are_swapped(self):
         sounds = pool(("a", ["vocals"], np.full(9000, 8000)), rate=HEARD)
         sounds.audio[:, 1] //= 2
         targets = mixer(sounds, labels=("vocals",), swap_chance=1.0).example(0).targets[0]
@@ -263,7 +263,7 @@ class TestMixtures:
         assert drawn.alone == ["vocals", "bass", "drums", "other"] and drawn.background == ()
         assert [bool(row.any()) for row in drawn.example(0).targets] == [True, False, True, True, True]
 
-    def test_nonsense_is_refused(self, four):
+    def test_invalid_arguments_are_refused(self, four):
         with pytest.raises(ConfigError, match="no stem holds just classes of vocals"):
             mixer(pool(("a", ["vocals", "bass"], np.ones(9000)), ("b", ["bass"], np.ones(9000))), labels=("vocals",))
         with pytest.raises(ConfigError, match="no stem holds just classes of kazoo"):
@@ -298,7 +298,7 @@ def present(drawn, number=0):
 class TestBackground:
     """Classes that are not separated sound in the mixture and in no target."""
 
-    def test_the_band_stays(self):
+    def test_the_accompaniment_is_kept(self):
         drawn = mixer(steady(), segment=1200, labels=("vocals", "drums"))
         assert drawn.background == ("bass", "other") and drawn.alone == ["vocals", "drums"]
         assert present(drawn) == ([1000, 4000, 2000 + 8000], [0, 1])
@@ -313,19 +313,19 @@ class TestBackground:
             (["vocals", "bass", "other"], [0, 4000, 11000], [2, 1]),
         ],
     )
-    def test_stems_of_several_classes(self, several, levels, rows):
+    def test_stems_of_several_classes_are_mixed(self, several, levels, rows):
         drawn = mixer(steady(several), segment=1200, labels=("vocals", "drums"), multi_label_probability=1.0)
         assert [present(drawn, number) for number in range(5)] == [(levels, rows)] * 5
         assert sum(levels) == sum(LEVELS.values())  # the mixture is always the whole band, each class once
 
-    def test_a_stem_that_would_leave_nothing_to_learn_is_passed_over(self):
+    def test_a_stem_that_leaves_no_target_is_skipped(self):
         sounds = steady(["vocals", "drums", "bass"])
         drawn = mixer(sounds, segment=1200, labels=("vocals", "drums"), multi_label_probability=1.0)
         assert present(drawn) == ([1000, 4000, 10000], [0, 1])
         drawn = mixer(sounds, segment=1200, labels=("vocals",), multi_label_probability=1.0)
         assert present(drawn) == ([1000, 14000], [0])
 
-    def test_validation_hears_the_band_as_well(self):
+    def test_validation_has_the_accompaniment(self):
         plain = SourceMixing(gain_db=(-6.0, 6.0), absent_chance=0.5).plain()
         drawn = SourceMixer(steady(["vocals", "other"]), ("vocals", "drums"), plain, 1200, seed=(1,))
         assert [present(drawn, number) for number in range(5)] == [([1000, 4000, 10000], [0, 1])] * 5

@@ -20,7 +20,7 @@ def stem(track: str, label: str, split: str | None = None) -> Stem:
     )
 
 
-def test_each_class_is_validated_on_and_trained_on():
+def test_every_class_is_in_training_and_validation():
     stems = [stem(f"song{n}", label) for n in range(20) for label in ("vocals", "drums")] + [
         stem(f"rare{n}", "bass") for n in range(2)
     ]

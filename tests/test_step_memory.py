@@ -23,7 +23,7 @@ def test_every_recipe_of_a_paper_was_measured():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_it_was_measured_as_the_recipe_is_now(name):
+def test_measurements_match_the_current_recipes(name):
     about = {key: value for key, value in RECIPES[name].items() if key != "configurations"}
     assert about == step_memory.described(name)
     expected = {step_memory.key_of(configuration) for configuration in step_memory.configurations(name)}
@@ -35,11 +35,11 @@ def test_it_was_measured_as_the_recipe_is_now(name):
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if "+" not in name])
-def test_the_recipes_file_says_it(name):
+def test_the_recipe_file_states_the_memory(name):
     assert page.comment(RECIPES[name]) in (files("stemclean") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def test_the_page_on_training_says_it():
+def test_the_training_page_states_the_memory():
     page_text = (results.ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     assert page.summary(RECIPES) in page_text
 
@@ -58,7 +58,7 @@ def test_the_papers_hybrid_demucs_fits_a_card_of_12_gb():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-def test_a_step_is_measured_in_a_process_of_its_own():
+def test_a_step_is_measured_in_its_own_process():
     single, four = (step_memory.measure("crepe-small", number, "no", [], 3.0) for number in (1, 4))
     parameters = step_memory.described("crepe-small")["parameters"]
     assert 20 * parameters / 1e9 < single < four < 2.0
@@ -73,7 +73,7 @@ def description(**changes):
 PLAIN = {"precision": "no", "checkpoint_activations": None}
 
 
-def test_numbers_are_measured_as_far_as_they_may_fit(monkeypatch):
+def test_batch_sizes_are_measured_while_they_may_fit(monkeypatch):
     requests = []
 
     def measured(name, number, precision, settings, limit_gb):
@@ -89,7 +89,7 @@ def test_numbers_are_measured_as_far_as_they_may_fit(monkeypatch):
     assert requests == [1, 2]  # by the line, 4 take 5 GB
 
 
-def test_a_large_model_is_a_line_in_its_depth(monkeypatch):
+def test_memory_is_linear_in_depth(monkeypatch):
     """2 GB and 1 a pair are fixed; a second takes 0.5 GB and 0.1 a pair."""
 
     def measured(name, number, precision, settings, limit_gb):

@@ -41,7 +41,7 @@ OTHER = noise(8, seed=1)
     ],
 )
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_channel_without_sound_is_given_the_others(soft, kind, side):
+def test_a_silent_channel_gets_the_other_one(soft, kind, side):
     faults, sound = measured(*((X, soft) if side == "left" else (soft, X)))
     ((fault,),) = (faults.faults,)
     assert (fault.kind, fault.start, fault.end) == (side, 0.0, 8.0), kind
@@ -51,7 +51,7 @@ def test_a_channel_without_sound_is_given_the_others(soft, kind, side):
 
 
 @pytest.mark.parametrize(("left", "right"), [(X, -X), (X, -0.5 * X), (0.9 * X, -0.9 * X + 0.2 * OTHER)])
-def test_what_cancels_is_turned_round(left, right):
+def test_opposite_channels_are_inverted(left, right):
     faults, sound = measured(left, right)
     assert [(fault.kind, fault.start, fault.end) for fault in faults.faults] == [("inverted", 0.0, 8.0)]
     (repaired,) = mended([sound], faults, RATE)
@@ -72,13 +72,13 @@ def test_what_cancels_is_turned_round(left, right):
         (np.where(np.arange(len(X)) < 2 * RATE, 0, X), X),  # two seconds are no stretch
     ],
 )
-def test_other_stereo_is_left_alone(left, right):
+def test_other_stereo_is_unchanged(left, right):
     faults, sound = measured(left, right)
     assert not faults and of_sound(Sound(faults)) == []
     assert next(mended([sound], faults, RATE)) is sound
 
 
-def test_a_stretch_is_found_and_nothing_else_is_changed():
+def test_only_the_faulty_span_is_changed():
     """Left alone, a pause with hiss in both channels, both, right alone: to half a second, with fades."""
     hiss = 1e-4
     left = np.concatenate([noise(6, 2), hiss * noise(2, 3), noise(6, 4), hiss * noise(6, 5)])
@@ -98,7 +98,7 @@ def test_a_stretch_is_found_and_nothing_else_is_changed():
     assert "s: used as mono" in of_sound(Sound(faults))[0].detail
 
 
-def test_a_down_mix_hears_what_cancels(tmp_path):
+def test_a_downmix_keeps_opposite_channels(tmp_path):
     for name, sound in (("inverted", [X, -X]), ("left", [X, 0 * X]), ("mono", [X])):
         soundfile.write(tmp_path / f"{name}.wav", np.transpose(sound), RATE, subtype="PCM_24")
     mono = files.read(tmp_path / "mono.wav")
@@ -108,7 +108,7 @@ def test_a_down_mix_hears_what_cancels(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_training_hears_them_as_the_mono_that_they_are(tmp_path, channels):
+def test_training_uses_them_as_mono(tmp_path, channels):
     """In a pool, stems of one channel, left-only, inverted, soft and beyond full scale are one sound."""
     for name, gain, sound in (
         ("vocals", 1.0, [X]),

@@ -9,7 +9,7 @@ import torch
 from stemclean.audio.stft import istft, mel_filterbank, mel_frequencies, spectrogram, stft
 
 
-def test_sine_reads_half_its_amplitude_at_any_window():
+def test_a_sine_has_half_its_amplitude_for_any_window():
     time = torch.arange(44100) / 44100
     for n_fft in (1024, 2048):
         bin_hz = 40 * 44100 / n_fft
@@ -52,7 +52,7 @@ def test_mel_bank_keeps_a_flat_spectrum_flat_and_no_band_is_empty():
 
 
 @pytest.mark.parametrize(("n_fft", "hop_length", "num_samples"), [(256, 64, 4096), (128, 50, 3001)])
-def test_a_complex_spectrogram_is_turned_back(n_fft, hop_length, num_samples):
+def test_a_complex_spectrogram_is_inverted(n_fft, hop_length, num_samples):
     waveform = torch.randn(2, 3, num_samples, generator=torch.Generator().manual_seed(0))
     spectrum = stft(waveform, n_fft=n_fft, hop_length=hop_length)
     assert spectrum.shape == (2, 3, n_fft // 2 + 1, num_samples // hop_length + 1)

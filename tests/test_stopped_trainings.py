@@ -71,7 +71,7 @@ def goes_on(verb: str, folder: Path) -> None:
         ("train-separator", signal.SIGINT, True, 130, "interrupted"),
     ],
 )
-def test_a_signal_ends_it_with_its_workers(
+def test_a_signal_ends_training_and_its_workers(
     verb: str, signum: signal.Signals, everybody: bool, code: int, word: str, tmp_path: Path
 ) -> None:
     run = under_way(verb, tmp_path)
@@ -84,7 +84,7 @@ def test_a_signal_ends_it_with_its_workers(
 
 
 @pytest.mark.parametrize("verb", SETTINGS)
-def test_a_worker_that_is_killed_ends_it_with_a_word(verb: str, tmp_path: Path) -> None:
+def test_a_killed_worker_ends_training_with_a_message(verb: str, tmp_path: Path) -> None:
     run = under_way(verb, tmp_path)
     os.kill(workers(run)[0], signal.SIGKILL)
     assert run.ended() == 2

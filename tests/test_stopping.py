@@ -54,7 +54,7 @@ def files(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("signum", CODES)
-def test_a_run_ends_tidily_and_goes_on_when_it_is_repeated(tmp_path: Path, stems: Path, signum: signal.Signals) -> None:
+def test_a_stopped_run_ends_cleanly_and_resumes(tmp_path: Path, stems: Path, signum: signal.Signals) -> None:
     out = tmp_path / "out"
     run = started(sys.executable, "-c", SLOW, "trim", stems, out)
     assert run.stdout is not None
@@ -77,7 +77,7 @@ def test_a_run_ends_tidily_and_goes_on_when_it_is_repeated(tmp_path: Path, stems
     ]
 
 
-def test_the_second_signal_ends_it_at_once() -> None:
+def test_a_second_signal_ends_the_run_at_once() -> None:
     program = (
         "import time; from stemclean import stopping; stopping.install()\n"
         "with stopping.tidily():\n"
@@ -94,7 +94,7 @@ def test_the_second_signal_ends_it_at_once() -> None:
 
 
 @pytest.mark.parametrize("module", ["typer", "stemclean.layouts", "torch", "timm"])
-def test_so_it_does_while_it_loads(tmp_path: Path, stems: Path, module: str) -> None:
+def test_a_signal_while_loading_ends_the_run_at_once(tmp_path: Path, stems: Path, module: str) -> None:
     program = (
         "import signal, sys\n"
         "class Meanwhile:\n"
@@ -109,7 +109,7 @@ def test_so_it_does_while_it_loads(tmp_path: Path, stems: Path, module: str) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["stems"]
 
 
-def test_what_is_ignored_stays_ignored() -> None:
+def test_ignored_signals_stay_ignored() -> None:
     program = (
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
         "from stemclean import stopping; stopping.install(); signal.raise_signal(signal.SIGHUP)"
@@ -117,7 +117,7 @@ def test_what_is_ignored_stays_ignored() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_a_forked_worker_ends_without_a_word() -> None:
+def test_a_forked_worker_ends_silently() -> None:
     program = (
         "import os, signal, time; from stemclean import stopping; stopping.install()\n"
         "up, here = os.pipe(); worker = os.fork()\n"
@@ -128,7 +128,7 @@ def test_a_forked_worker_ends_without_a_word() -> None:
     assert (result.stdout, result.stderr) == (f"{-signal.SIGTERM}\n", "")
 
 
-def test_errors_that_a_signal_caused_are_not_told(tmp_path: Path) -> None:
+def test_errors_caused_by_a_signal_are_not_reported(tmp_path: Path) -> None:
     program = (
         "import signal, sys; from stemclean import stopping; stopping.install()\n"
         "from stemclean import layouts; from stemclean.cli import main\n"
@@ -142,7 +142,7 @@ def test_errors_that_a_signal_caused_are_not_told(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (143, f"error: terminated\n  {HINT}\n")
 
 
-def test_the_code_is_the_signals() -> None:
+def test_the_exit_code_is_that_of_the_signal() -> None:
     assert [exit_code(Stopped(signum)) for signum in CODES] == [130, 143, 129]
     assert exit_code(KeyboardInterrupt()) == 130
 

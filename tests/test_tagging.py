@@ -26,7 +26,7 @@ def same(ours: float | None, theirs: float) -> bool:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("density", [0.0, 0.03, 0.4, 1.0])
-def test_label_metrics_are_those_of_scikit_learn(seed: int, density: float) -> None:
+def test_label_metrics_equal_scikit_learn(seed: int, density: float) -> None:
     truth, estimate = random_labels(seed, density=density)
     report = tagging.evaluate(truth, estimate, LABELS)
     precision, recall, f1, _ = outside.precision_recall_fscore_support(truth, estimate, zero_division=np.nan)
@@ -41,7 +41,7 @@ def test_label_metrics_are_those_of_scikit_learn(seed: int, density: float) -> N
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("num_levels", [2, 7, 10_000])  # few levels: many ties
-def test_ranking_metrics_are_those_of_scikit_learn(seed: int, num_levels: int) -> None:
+def test_ranking_metrics_equal_scikit_learn(seed: int, num_levels: int) -> None:
     random = np.random.default_rng(seed)
     wrong = random.random(90) < 0.3
     score = np.round((wrong * 0.3 + random.random(90)) * num_levels) / num_levels
@@ -57,7 +57,7 @@ def test_a_perfect_ranking_scores_one_and_the_reverse_zero() -> None:
     assert tagging.roc_auc(wrong, -score) == 0.0
 
 
-def test_what_is_undefined_is_none() -> None:
+def test_undefined_metrics_are_none() -> None:
     nobody = np.zeros((3, 1), dtype=bool)
     report = tagging.evaluate(nobody, nobody, ["bass"])
     assert report == {
@@ -73,7 +73,7 @@ def test_what_is_undefined_is_none() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 10.0))
-def test_a_ranking_is_judged_by_its_order_alone(seed: int, scale: float) -> None:
+def test_ranking_metrics_depend_only_on_the_order(seed: int, scale: float) -> None:
     random = np.random.default_rng(seed)
     wrong = random.random(30) < 0.5
     score = random.integers(0, 8, 30) / 8

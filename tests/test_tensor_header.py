@@ -43,7 +43,7 @@ def put(path: Path, header: Document | bytes, tensors: bytes = b"") -> Path:
     return path
 
 
-def test_the_header_is_what_the_library_reads(tmp_path: Path) -> None:
+def test_the_header_equals_that_of_safetensors(tmp_path: Path) -> None:
     tensors = {
         "a.weight": torch.zeros(2, 3, dtype=torch.float16),
         "b": torch.zeros((), dtype=torch.int64),
@@ -108,7 +108,7 @@ def _many(header: Document) -> None:
         (lambda header: header.update(__metadata__=[]), "does not map strings to strings"),
     ],
 )
-def test_what_the_file_does_not_bear_out_is_refused(
+def test_headers_that_do_not_match_the_file_are_refused(
     tmp_path: Path, whole: tuple[Document, bytes], change: Callable[[Document], Any], message: str
 ) -> None:
     header = json.loads(json.dumps(whole[0]))
@@ -136,14 +136,14 @@ def test_what_the_file_does_not_bear_out_is_refused(
         ((15).to_bytes(8, "little") + b'{"a":0, "a": 0}', 'duplicate key "a"'),
     ],
 )
-def test_so_is_what_is_no_header(tmp_path: Path, data: bytes, message: str) -> None:
+def test_invalid_headers_are_refused(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "w.safetensors"
     path.write_bytes(data)
     with pytest.raises(WeightsError, match=message):
         weights.load(path)
 
 
-def test_a_folder_and_a_pipe_are_no_weights(tmp_path: Path) -> None:
+def test_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="it is not a regular file"):
         weights.read_card(tmp_path)
     os.mkfifo(tmp_path / "pipe.safetensors")
@@ -153,7 +153,7 @@ def test_a_folder_and_a_pipe_are_no_weights(tmp_path: Path) -> None:
         weights.read_card(tmp_path / "nothing.safetensors")
 
 
-def test_tensors_are_those_of_the_model(tmp_path: Path, whole: tuple[Document, bytes]) -> None:
+def test_tensors_must_match_the_model(tmp_path: Path, whole: tuple[Document, bytes]) -> None:
     """Shapes, types and names fit the card's model, or nothing is read."""
     header, tensors = json.loads(json.dumps(whole[0])), whole[1]
     header["classes.bias"]["dtype"] = "I32"  # as wide as F32
@@ -176,7 +176,7 @@ def _peak() -> tuple[int, int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of the memory is read from /proc")
-def test_twenty_gigabytes_of_no_model_are_refused_unread(tmp_path: Path, whole: tuple[Document, bytes]) -> None:
+def test_twenty_gigabytes_are_refused_unread(tmp_path: Path, whole: tuple[Document, bytes]) -> None:
     """A header that is right in itself, of tensors that belong to no model; 64 MB are what building it apart takes."""
     rows = 5 * 10**9
     path = tmp_path / "w.safetensors"
@@ -219,7 +219,7 @@ def cascade(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     return model, weights.save(path, model, card, dtype=torch.float32)
 
 
-def test_of_a_cascade_the_part_that_is_asked_for_is_read(tmp_path: Path, cascade: tuple[Any, Path]) -> None:
+def test_only_the_requested_part_of_a_cascade_is_read(tmp_path: Path, cascade: tuple[Any, Path]) -> None:
     """Its tracker comes whole where the separator's numbers are none."""
     model, path = cascade
     broken = {key: tensor.clone() for key, tensor in model.state_dict().items()}

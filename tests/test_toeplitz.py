@@ -35,7 +35,7 @@ def rng() -> np.random.Generator:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
-def test_the_dense_answer(rng: np.random.Generator, channels: int) -> None:
+def test_solutions_equal_a_dense_solver(rng: np.random.Generator, channels: int) -> None:
     sounds = signal.lfilter([1.0, 0.5], [1.0, -0.8], rng.standard_normal((channels, 600)))
     target = rng.standard_normal(600)
     among, expected = problem(sounds, target)
@@ -46,7 +46,7 @@ def test_the_dense_answer(rng: np.random.Generator, channels: int) -> None:
     np.testing.assert_allclose(filters, dense, rtol=0, atol=1e-12)
 
 
-def test_filters_that_made_the_target_are_found(rng: np.random.Generator) -> None:
+def test_the_filters_of_the_target_are_recovered(rng: np.random.Generator) -> None:
     sounds = rng.standard_normal((3, 800))
     taps = rng.standard_normal((NUM_TAPS, 3))
     target = explained(sounds, taps)  # longer than the signals: the tail is inside the model
@@ -56,7 +56,7 @@ def test_filters_that_made_the_target_are_found(rng: np.random.Generator) -> Non
     np.testing.assert_allclose(toeplitz.solve(among, expected).filters[..., 0], taps, rtol=0, atol=1e-12)
 
 
-def test_a_band_that_holds_nothing(rng: np.random.Generator) -> None:
+def test_an_empty_band_is_solved(rng: np.random.Generator) -> None:
     """Where the matrix is singular to rounding, filters are not unique, but what they make of the signals is."""
     sounds = signal.sosfilt(signal.butter(10, 0.15, output="sos"), rng.standard_normal((2, 4000)))
     sounds[:, -NUM_TAPS:] = 0.0
@@ -68,7 +68,7 @@ def test_a_band_that_holds_nothing(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("copy", [0.0, 1.0, -0.5])
-def test_silent_channels_and_copies_change_nothing(rng: np.random.Generator, copy: float) -> None:
+def test_silent_channels_and_copies_do_not_change_the_result(rng: np.random.Generator, copy: float) -> None:
     sounds = rng.standard_normal((2, 500))
     target = rng.standard_normal(500)
     more = np.insert(sounds, 1, copy * sounds[0], axis=0)
@@ -79,7 +79,7 @@ def test_silent_channels_and_copies_change_nothing(rng: np.random.Generator, cop
     )
 
 
-def test_a_delayed_copy(rng: np.random.Generator) -> None:
+def test_a_delayed_copy_is_solved(rng: np.random.Generator) -> None:
     """No copy at the same time, and yet the matrix is singular but for the signal's ends."""
     sounds = np.zeros((2, 500))
     sounds[:, :480] = rng.standard_normal(480)
@@ -91,11 +91,11 @@ def test_a_delayed_copy(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(ours, delayed(sounds) @ best, rtol=0, atol=1e-6)
 
 
-def test_nothing_but_silence() -> None:
+def test_silence_is_solved() -> None:
     assert not toeplitz.solve(np.zeros((NUM_TAPS, 2, 2)), np.zeros((NUM_TAPS, 2, 3))).filters.any()
 
 
-def test_no_correlations_at_all() -> None:
+def test_zero_correlations_are_solved() -> None:
     growing = np.stack([np.eye(1), 5 * np.eye(1)])  # no signal resembles its past more than itself
     with pytest.raises(np.linalg.LinAlgError, match="no ridge"):
         toeplitz.solve(growing, np.ones((2, 1, 1)))

@@ -29,7 +29,7 @@ def harmonics(f0_hz, seed=0):
     return torch.from_numpy((0.1 * sound * (f0_hz > 0)).astype(np.float32))[None, None]
 
 
-def test_ours_are_registered():
+def test_trackers_are_registered():
     assert set(pitch_models.TINY_TRACKERS) == {"rmvpe", "crepe", "harmof0"}
     assert set(pitch_models.TINY_TRACKERS) <= set(pitch_models.TRACKERS)
 
@@ -46,21 +46,21 @@ class TestContract:
                 assert logits.shape == (1, time // model.hop + 1, len(model.cents))
                 assert logits.dtype == torch.float32 and logits.isfinite().all()
 
-    def test_every_weight_learns_and_so_does_what_stands_before(self, name):
+    def test_every_weight_and_the_input_get_gradients(self, name):
         model, sound = pitch_models.tracker(name).train(), noise().requires_grad_()
         model(sound).square().sum().backward()
         still = [key for key, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
         assert still == []
         assert sound.grad.isfinite().all() and sound.grad.any()
 
-    def test_silence_has_gradients(self, name):
+    def test_silence_has_finite_gradients(self, name):
         """Digital silence, as between two phrases, must not give NaN."""
         model, sound = pitch_models.tracker(name).train(), torch.zeros(2, 1, 4000, requires_grad=True)
         model(sound).square().sum().backward()
         assert sound.grad.isfinite().all()
         assert all(weight.grad.isfinite().all() for weight in model.parameters())
 
-    def test_weights_survive_the_disk(self, name, tmp_path):
+    def test_weights_round_trip(self, name, tmp_path):
         model = pitch_models.tracker(name).eval()
         card = {"kind": "pitch", "architecture": name, "spec": model.spec.to_dict()}
         card["options"] = pitch_models.TINY_TRACKERS.get(name, {})
@@ -69,7 +69,7 @@ class TestContract:
         with torch.inference_mode():
             torch.testing.assert_close(loaded(noise()), model(noise()), rtol=0, atol=0)  # float32: bit by bit
 
-    def test_the_same_voice_alone_or_in_a_batch(self, name):
+    def test_batching_does_not_change_the_result(self, name):
         model = pitch_models.tracker(name).eval()
         with torch.inference_mode():
             torch.testing.assert_close(model(noise()[1:])[0], model(noise())[1], rtol=1e-4, atol=1e-5)
@@ -91,7 +91,7 @@ class TestContract:
             offsets.append(float((energy[near] * torch.arange(-600, 601)).sum() / energy[near].sum()))
         assert np.mean(offsets) == pytest.approx(0, abs=HOP / 2)
 
-    def test_it_can_learn_a_little(self, name):
+    def test_a_short_training_reduces_the_loss(self, name):
         """Fifteen steps on voices of two notes bring the loss down by a fifth: gradients point the right way."""
         model = pitch_models.tracker(name, **({} if name == "harmof0" else {"dropout": 0.0})).train()
         f0_hz = np.repeat([[150.0, 310.0, 0.0, 150.0], [310.0, 0.0, 150.0, 310.0]], 5, axis=1)
@@ -126,7 +126,7 @@ class Hummed(torch.nn.Module):
 
 class TestLongSounds:
     @pytest.mark.parametrize("seconds", [0.005, 0.3, 7.99, 8.0, 8.01, 25.3])
-    def test_every_frame_is_heard_once_and_in_its_place(self, seconds):
+    def test_every_frame_is_computed_once_in_order(self, seconds):
         rng = np.random.default_rng(0)
         sound = np.repeat(rng.choice([0.5, 0.0, -0.5], round(seconds * 100) + 1), 80)[None, : round(seconds * 8000)]
         model = Hummed()
@@ -140,7 +140,7 @@ class TestLongSounds:
         )
         assert max(model.lengths) <= 8000 * 10  # bounded
 
-    def test_a_cascade_is_followed_at_its_own_rate(self):
+    def test_a_cascade_runs_at_its_own_rate(self):
         """Stereo at 11 025 Hz before a tracker at 8 kHz: frames every 10 ms, as many as the length has."""
         model = pitch_models.cascade("xumx", "rmvpe", sample_rate=11025, segment=4410)
         track = follow(model, 0.1 * np.random.default_rng(0).standard_normal((2, 110250)).astype(np.float32))
@@ -156,11 +156,11 @@ class TestPaperSizes:
             model = registry.build("pitch", name, ModelSpec(16000, 1, ("vocals",), 40960), {})
         return sum(p.numel() for p in model.parameters()) / 1e6
 
-    def test_crepe(self):
+    def test_crepe_has_the_papers_size(self):
         assert self.millions("crepe") == pytest.approx(22.2, abs=0.05)  # its paper, section 2.1: 22.2 million
 
-    def test_rmvpe(self):
+    def test_rmvpe_has_the_papers_size(self):
         assert self.millions("rmvpe") == pytest.approx(90.4, abs=0.1)  # the published weights, 181 MB in half precision
 
-    def test_harmof0(self):
+    def test_harmof0_has_the_papers_size(self):
         assert self.millions("harmof0") == pytest.approx(0.37, abs=0.01)  # ours: with 60 rows an octave

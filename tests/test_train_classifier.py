@@ -75,7 +75,7 @@ def dataset(tmp_path_factory):
     return folder
 
 
-def test_it_learns_and_says_what_it_did(dataset, tmp_path):
+def test_training_learns_and_reports(dataset, tmp_path):
     card = train_classifier(dataset, tmp_path / "mine.safetensors", overrides=QUICK, running=running(tmp_path))
     assert card["metrics"]["validation"]["score"] > 0.85  # one of eight songs lies, and may be the one that validates
     written = json.loads((tmp_path / "mine.json").read_text())
@@ -120,7 +120,7 @@ def test_a_finished_run_is_not_trained_again_but_can_be_made_longer(dataset, tmp
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_run_is_another_one_when_its_stems_are_others(dataset, change):
+def test_other_stems_make_another_run(dataset, change):
     manifest, folder = layouts.load(dataset)
     recipe = read("small")
     labels = ("bass", "drums")
@@ -129,7 +129,7 @@ def test_a_run_is_another_one_when_its_stems_are_others(dataset, change):
     assert classifier_run._depends_on(changed, folder, labels, recipe, None) != first
 
 
-def test_a_run_is_the_same_one_when_only_its_length_differs(dataset):
+def test_another_length_continues_the_same_run(dataset):
     manifest, folder = layouts.load(dataset)
 
     def key(*overrides, labels=("bass", "drums")):
@@ -139,13 +139,13 @@ def test_a_run_is_the_same_one_when_only_its_length_differs(dataset):
     assert len({key(), key("seed=3"), key("loop.batch_size=5"), key(labels=("drums", "bass"))}) == 4
 
 
-def test_a_pipe_is_told_that_stems_are_decoded(dataset, tmp_path, capsys):
+def test_decoding_is_reported_without_a_terminal(dataset, tmp_path, capsys):
     manifest, folder = layouts.load(dataset, quiet=True)
     StemPool.build(manifest, folder, sample_rate=8000, cache=tmp_path)
     assert capsys.readouterr().err == f"decoding 16 stems into {tmp_path}\n"
 
 
-def test_it_goes_on_from_weights_that_exist(dataset, tmp_path):
+def test_training_starts_from_existing_weights(dataset, tmp_path):
     """With a learning rate of almost nothing, what comes out is what went in; and it is a run of its own."""
     options = [*QUICK, "loop.examples=32", "loop.learning_rate=1e-12", "loop.weight_decay=0.0", "seed=5"]
     arguments = {"overrides": options, "running": running(tmp_path)}
@@ -165,7 +165,7 @@ def test_it_goes_on_from_weights_that_exist(dataset, tmp_path):
         train_classifier(dataset, tmp_path / "c.safetensors", init=tmp_path / "a.safetensors", **arguments)
 
 
-def test_levels_of_cells_are_learned_with_the_classes(dataset, tmp_path):
+def test_cell_levels_are_learned_with_the_classes(dataset, tmp_path):
     options = {"running": running(tmp_path / "cache")}
     start, output = tmp_path / "start.safetensors", tmp_path / "levels.safetensors"
     train_classifier(dataset, start, overrides=[*QUICK, "loop.examples=64"], **options)
@@ -178,7 +178,7 @@ def test_levels_of_cells_are_learned_with_the_classes(dataset, tmp_path):
     assert last["score"] == pytest.approx(last["f1_at_0.5"] - 0.01 * last["level_error_db"])
 
 
-def test_what_could_not_be_pushed_stays_and_is_pushed_without_training_again(dataset, tmp_path, monkeypatch):
+def test_a_failed_push_is_repeated_without_training(dataset, tmp_path, monkeypatch):
     output, pushes = tmp_path / "a.safetensors", []
 
     def push(path, repo, *, quiet):
@@ -202,7 +202,7 @@ def test_what_could_not_be_pushed_stays_and_is_pushed_without_training_again(dat
     assert pushes == [(output, "org/mine", True)] * 2
 
 
-def test_a_worker_mixes_as_the_process_itself_does(dataset, tmp_path):
+def test_workers_mix_the_same_examples(dataset, tmp_path):
     short = [*QUICK, "loop.examples=48"]
     runs = [
         train_classifier(
@@ -226,7 +226,7 @@ def test_too_little_data_is_refused(tmp_path, dataset):
         train_classifier(dataset, tmp_path / "x.safetensors", overrides=[*QUICK, "loss=l3"], running=running(tmp_path))
 
 
-def test_a_noisy_set_heals_itself(dataset, tmp_path, monkeypatch):
+def test_training_on_noisy_labels_and_refining_reduces_the_noise(dataset, tmp_path, monkeypatch):
     """Two rounds without any weights: the song with swapped names is found, and nothing else."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     output = tmp_path / "refined.json"
@@ -254,7 +254,7 @@ def free_port():
 
 
 @pytest.mark.parametrize("count", [1, 33])
-def test_as_many_mixtures_validate_as_the_recipe_says(count, dataset, tmp_path, monkeypatch):
+def test_the_recipe_sets_the_number_of_validation_mixtures(count, dataset, tmp_path, monkeypatch):
     counts, original = [], ClassifyTask.validate
 
     def validate(self, model):
@@ -268,7 +268,7 @@ def test_as_many_mixtures_validate_as_the_recipe_says(count, dataset, tmp_path, 
     assert counts == [count]
 
 
-def test_disguises_leave_the_targets_and_take_the_levels(tmp_path, dataset):
+def test_masking_keeps_the_targets_and_removes_the_levels(tmp_path, dataset):
     """A disguised mixture has stripes of one value in its spectrum, and its levels are no longer known."""
     source, folder = layouts.load(dataset, quiet=True)
     recipe = read("small", [*QUICK, "options.level_head=true"])
@@ -293,7 +293,7 @@ def test_disguises_leave_the_targets_and_take_the_levels(tmp_path, dataset):
     assert outputs.grad[:, 2:].abs().sum() > 0 and not outputs.grad[:, :2].any()
 
 
-def test_disguises_hide_the_shares_under_their_stripes(tmp_path, dataset):
+def test_masking_hides_the_shares_under_its_stripes(tmp_path, dataset):
     source, folder = layouts.load(dataset, quiet=True)
     recipe = read("small", [*QUICK, "options.level_head=cells"])
     pool = StemPool.build(source, folder, sample_rate=RATE, cache=tmp_path, quiet=True)
@@ -313,7 +313,7 @@ def test_disguises_hide_the_shares_under_their_stripes(tmp_path, dataset):
     assert whole.any() and hidden.all(1).all(1)[whole].all()
 
 
-def test_what_cells_and_levels_cost():
+def test_loss_of_cells_and_levels():
     """By hand: a cell that is hidden costs nothing, a loud one more than a soft one; a quiet class more than a loud."""
     shares = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).repeat(2, 1, 1, 2)
     shares[0, :, 0, 1] = torch.nan

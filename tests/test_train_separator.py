@@ -96,7 +96,7 @@ def tensors(path):
 
 
 class TestRun:
-    def test_it_learns_and_says_what_it_did(self, refined, tmp_path):
+    def test_training_learns_and_reports(self, refined, tmp_path):
         card = train(refined, tmp_path / "mine.safetensors", "loop.examples=320")
         validation = card["metrics"]["validation"]
         assert card["history"][0]["sdr_db"] < validation["sdr_db"] and validation["sdr_db"] > 4
@@ -118,7 +118,7 @@ class TestRun:
         spectrum = np.abs(np.fft.rfft(bass[:, 0])) ** 2
         assert spectrum[: len(spectrum) // 8].sum() > 5 * spectrum[len(spectrum) // 8 :].sum()  # mostly below 500 Hz
 
-    def test_a_killed_run_ends_where_an_unbroken_one_does(self, refined, tmp_path, monkeypatch):
+    def test_a_resumed_run_equals_an_uninterrupted_one(self, refined, tmp_path, monkeypatch):
         """Bit by bit: weights, running means, dropout and mixtures go on as if nothing had been."""
         dropout = ["options.dropout=0.3", "loss.robust=truncated"]
         whole = train(refined, tmp_path / "whole.safetensors", *dropout)
@@ -157,7 +157,7 @@ class TestRun:
         assert all(torch.allclose(first[key], second[key], atol=1e-6) for key in learnt)  # one step of 1e-9
         assert card["init"]["uri"] == "file:a.safetensors"
 
-    def test_robust_losses_and_the_papers_others_train(self, refined, tmp_path):
+    def test_the_papers_losses_train(self, refined, tmp_path):
         spectral = "kind=magnitude n_fft=256 hop_length=128 multi_domain=10.0 combination=true"
         for number, settings in enumerate(("robust=masked", spectral)):
             loss = [f"loss.{setting}" for setting in settings.split()]
@@ -166,7 +166,7 @@ class TestRun:
 
 
 class TestData:
-    def test_whole_stems_train_as_they_are_and_single_classes_alone_if_asked(self, refined, tmp_path):
+    def test_whole_stems_or_single_classes_only_are_trained(self, refined, tmp_path):
         """The two stems of the last song hold both classes, but for one second of bass alone."""
         stems_of = {}
         for name, more in {
@@ -182,17 +182,17 @@ class TestData:
             "alone": [0.004, 0.004, 0.0],
         }
 
-    def test_classes_that_are_not_separated_stay_in_the_mixtures(self, dataset, tmp_path):
+    def test_classes_that_are_not_separated_remain_in_the_mixtures(self, dataset, tmp_path):
         card = train(dataset, tmp_path / "a.safetensors", "loop.examples=4", labels=["bass"])
         assert card["spec"]["labels"] == ["bass"] and card["data"]["background"] == ["drums"]
         assert card["metrics"]["validation"]["sdr_db"] < 20  # of bass alone it would be the mixture itself
 
-    def test_claims_are_taken_at_their_word_if_asked(self, refined, tmp_path):
+    def test_claims_are_trusted_on_request(self, refined, tmp_path):
         card = train(refined, tmp_path / "a.safetensors", "loop.examples=4", use_claimed=True)
         assert card["data"]["hours_of_several"] == 0 and card["data"]["labels"] == "claimed"
         assert card["data"]["hours"]["drums"] * 3600 == pytest.approx(18, abs=1.9)
 
-    def test_what_a_manifest_drops_is_left_out(self, refined, tmp_path):
+    def test_dropped_stems_are_left_out(self, refined, tmp_path):
         noisy = manifests.read(refined)
         drop = Verdict(action="drop", reason="no_class", label_quality=0.0)
         stems = [s.model_copy(update={"verdict": drop}) if s.track == "song5" else s for s in noisy.stems]
@@ -200,7 +200,7 @@ class TestData:
         card = train(path, tmp_path / "a.safetensors", "loop.examples=4")
         assert card["data"]["stems"] == 10 and card["data"]["hours_of_several"] == 0
 
-    def test_too_little_is_refused(self, dataset, refined, tmp_path):
+    def test_too_little_data_is_refused(self, dataset, refined, tmp_path):
         noisy = manifests.read(refined)
         only = [s.model_copy(update={"split": None}) for s in noisy.stems if s.track == "song1"]
         path = manifests.write(noisy.with_stems(only), refined.with_name("one.json"))
@@ -215,7 +215,7 @@ class TestData:
             train(refined, tmp_path / "a.safetensors", recipe="small")
 
 
-def test_logs_for_tensorboard(refined, tmp_path):
+def test_tensorboard_logs_are_written(refined, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -226,7 +226,7 @@ def test_logs_for_tensorboard(refined, tmp_path):
     assert [event.step for event in log.Scalars("validation/sdr_db/bass")] == [6, 12, 18, 24]
 
 
-def test_logs_without_tensorboard_are_refused(refined, tmp_path, monkeypatch):
+def test_tensorboard_logs_without_the_package_are_refused(refined, tmp_path, monkeypatch):
     monkeypatch.setattr("stemclean.training.talk.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="TensorBoard, which is not installed"):
         train(refined, tmp_path / "a.safetensors", logs=tmp_path / "logs")
@@ -257,7 +257,7 @@ class TestRecipes:
             assert (recipe.mixing.multi_label_probability, recipe.mixing.loudness_lufs) == (0.4, -14.0)
             assert recipe.mixing.whole_stems
 
-    def test_settings_reach_their_place_and_nonsense_is_refused(self):
+    def test_settings_are_applied_and_invalid_ones_refused(self):
         recipe = read_separator("xumx-small", ["loss.keep=[[0.0, 0.7], [0.5, 0.5]]", "mixing.gain_db=[-1.0, 1.0]"])
         assert recipe.loss.keep == ((0.0, 0.7), (0.5, 0.5)) and recipe.mixing.gain_db == (-1.0, 1.0)
         assert read_separator(recipe, ["seed=3"]).seed == 3
@@ -269,7 +269,7 @@ class TestRecipes:
 
 
 class TestCommand:
-    def test_it_trains(self, refined, tmp_path, monkeypatch):
+    def test_the_command_trains(self, refined, tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         words = ["train-separator", str(refined), "-o", str(tmp_path / "a.safetensors"), "--json", "-q", "--workers=0"]
         words += ["--robust=masked", "--multi-label-probability=0.3", "--labels=bass,drums", "--examples=8"]

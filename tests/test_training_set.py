@@ -23,7 +23,7 @@ def jobs():
     return [*midi, *voices, *(Job("singing", f"pjs_{number}", "train", {"path": "x.ogg"}) for number in range(9))]
 
 
-def test_a_few_to_train_on_and_all_that_are_held_out():
+def test_a_few_training_songs_and_all_held_out_songs():
     by_kind = {kind: [job for job in jobs() if job.kind == kind] for kind in ("midi", "voices", "singing")}
     kept = {kind: fewer(same, 4) for kind, same in by_kind.items()}
     splits = {kind: dict(Counter(job.split for job in same)) for kind, same in kept.items()}
@@ -34,7 +34,7 @@ def test_a_few_to_train_on_and_all_that_are_held_out():
     assert {job.params["kind"] for job in kept["voices"]} == {"singing"}
 
 
-def test_which_ones_is_no_matter_of_order_and_more_hold_the_fewer():
+def test_selection_is_independent_of_order_and_nested():
     first = [job.track for job in fewer(jobs(), 3)]
     assert sorted(first) == sorted(job.track for job in fewer(jobs()[::-1], 3))
     assert set(first) < {job.track for job in fewer(jobs(), 5)}

@@ -52,7 +52,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_every_kept_sample_is_its_source_s(tmp_path: Path, songs: Path) -> None:
+def test_every_kept_sample_equals_its_source(tmp_path: Path, songs: Path) -> None:
     before = content(songs)
     trimmed = trim(songs, tmp_path / "trimmed", quiet=True)
     assert content(songs) == before
@@ -73,7 +73,7 @@ def test_every_kept_sample_is_its_source_s(tmp_path: Path, songs: Path) -> None:
         assert stem.peak_dbfs == pytest.approx(-6.02, abs=0.02)
 
 
-def test_twice_is_once(tmp_path: Path, songs: Path) -> None:
+def test_trimming_twice_equals_trimming_once(tmp_path: Path, songs: Path) -> None:
     once = trim(songs, tmp_path / "once", quiet=True)
     twice = trim(tmp_path / "once", tmp_path / "twice", quiet=True)
     assert [stem.num_samples for stem in twice.stems] == [stem.num_samples for stem in once.stems]
@@ -88,7 +88,7 @@ def test_twice_is_once(tmp_path: Path, songs: Path) -> None:
         assert np.array_equal(files.read(tmp_path / "twice" / second.path), once_heard)
 
 
-def test_cutting_more_from_what_was_cut_stays_traceable(tmp_path: Path, songs: Path) -> None:
+def test_trimming_again_keeps_the_original_times(tmp_path: Path, songs: Path) -> None:
     path = songs / "song 1" / "drums.wav"
     sound, _ = soundfile.read(path, always_2d=True)
     quiet = 0.02 * sound[: 2 * RATE]  # 34 dB below: loud enough at 50 dB, not at 30
@@ -104,7 +104,7 @@ def test_cutting_more_from_what_was_cut_stays_traceable(tmp_path: Path, songs: P
     assert np.array_equal(audio[:, clear], files.read(path)[:, places[clear]])
 
 
-def test_the_pool_of_bits_is_the_source_s(tmp_path: Path, sounds) -> None:  # type: ignore[no-untyped-def]
+def test_the_bit_depth_of_the_source_is_kept(tmp_path: Path, sounds) -> None:  # type: ignore[no-untyped-def]
     sound = sounds.drums(2.0, np.random.default_rng(0)).T
     (tmp_path / "in" / "song").mkdir(parents=True)
     for name, kind, subtype in [
@@ -144,7 +144,7 @@ def test_silent_stems_and_broken_ones_are_listed_and_the_rest_is_done(tmp_path: 
     assert written == {"manifest.json", *(stem.path for stem in trimmed.stems)}
 
 
-def test_a_file_that_vanished_after_the_scan(tmp_path: Path, songs: Path) -> None:
+def test_a_file_removed_after_the_scan_is_listed(tmp_path: Path, songs: Path) -> None:
     listed = manifest.write(layouts.scan(songs).model_copy(update={"root": "songs"}), tmp_path / "list.json")
     (songs / "song 1" / "bass.wav").unlink()
     trimmed = trim(listed, tmp_path / "out", quiet=True)
@@ -152,7 +152,7 @@ def test_a_file_that_vanished_after_the_scan(tmp_path: Path, songs: Path) -> Non
     assert len(trimmed.stems) == 7
 
 
-def test_regions_only_writes_the_manifest_alone(tmp_path: Path, songs: Path) -> None:
+def test_regions_only_writes_just_the_manifest(tmp_path: Path, songs: Path) -> None:
     whole = trim(songs, tmp_path / "whole", quiet=True)
     trimmed = trim(songs, tmp_path / "regions", regions_only=True, quiet=True)
     assert [path.name for path in (tmp_path / "regions").iterdir()] == ["manifest.json"]
@@ -164,7 +164,7 @@ def test_regions_only_writes_the_manifest_alone(tmp_path: Path, songs: Path) -> 
         assert (stem.source, stem.num_samples) == (None, 7 * RATE)
 
 
-def test_what_was_known_about_a_stem_stays(tmp_path: Path, songs: Path) -> None:
+def test_labels_of_a_stem_are_kept(tmp_path: Path, songs: Path) -> None:
     data = layouts.scan(songs)
     first = data.stems[0].model_copy(
         update={"split": "test", "labels": ["bass", "vocals"], "extra": {"fault": "bleed"}, "track": "A"}
@@ -191,7 +191,7 @@ class TestResume:
         monkeypatch.setattr(files, "create", noted)
         return names
 
-    def test_what_is_done_is_not_done_again(self, tmp_path: Path, songs: Path, written: list[str]) -> None:
+    def test_finished_files_are_skipped(self, tmp_path: Path, songs: Path, written: list[str]) -> None:
         first = trim(songs, tmp_path / "out", quiet=True)
         before = content(tmp_path / "out")
         written.clear()
@@ -199,7 +199,7 @@ class TestResume:
         assert written == []
         assert content(tmp_path / "out") == before
 
-    def test_what_changed_is_done_again(self, tmp_path: Path, songs: Path, written: list[str]) -> None:
+    def test_changed_files_are_trimmed_again(self, tmp_path: Path, songs: Path, written: list[str]) -> None:
         trim(songs, tmp_path / "out", quiet=True)
         sound, _ = soundfile.read(songs / "song 1" / "bass.wav")
         soundfile.write(songs / "song 1" / "bass.wav", sound[::-1], RATE)  # another content
@@ -210,13 +210,13 @@ class TestResume:
         assert written == ["song 1/bass.flac", "song 1/drums.flac", "song 2/drums.flac"]
         assert again == trim(songs, tmp_path / "fresh", quiet=True)
 
-    def test_other_settings_do_everything_again(self, tmp_path: Path, songs: Path, written: list[str]) -> None:
+    def test_other_settings_trim_everything_again(self, tmp_path: Path, songs: Path, written: list[str]) -> None:
         trim(songs, tmp_path / "out", quiet=True)
         written.clear()
         trim(songs, tmp_path / "out", TrimConfig(pad=0.2), quiet=True)
         assert len(written) == 8
 
-    def test_an_interrupted_run_goes_on(
+    def test_an_interrupted_run_resumes(
         self, tmp_path: Path, songs: Path, written: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         expected = trim(songs, tmp_path / "whole", quiet=True)
@@ -246,29 +246,29 @@ class TestResume:
 
 class TestRefusals:
     @pytest.mark.parametrize("destination", [".", "trimmed"])
-    def test_a_destination_in_the_source(self, songs: Path, destination: str) -> None:
+    def test_a_destination_in_the_source_is_refused(self, songs: Path, destination: str) -> None:
         with pytest.raises(ConfigError, match="is inside the source"):
             trim(songs, songs / destination, quiet=True)
 
-    def test_a_destination_that_is_another_s(self, tmp_path: Path, songs: Path) -> None:
+    def test_a_foreign_destination_is_refused(self, tmp_path: Path, songs: Path) -> None:
         (tmp_path / "out").mkdir()
         manifest.write(layouts.scan(songs), tmp_path / "out" / "manifest.json")
         with pytest.raises(ConfigError, match='was written by "scan"'):
             trim(songs, tmp_path / "out", quiet=True)
 
-    def test_a_folder_with_something_in_it(self, tmp_path: Path, songs: Path) -> None:
+    def test_a_non_empty_folder_is_refused(self, tmp_path: Path, songs: Path) -> None:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "letter.txt").write_text("dear")
         with pytest.raises(ConfigError, match=r"is not empty: it holds letter\.txt\n"):
             trim(songs, tmp_path / "out", quiet=True)
         assert content(tmp_path / "out") == {"letter.txt": b"dear"}
 
-    def test_a_destination_among_the_stems_of_a_manifest(self, tmp_path: Path, songs: Path) -> None:
+    def test_a_destination_among_the_stems_is_refused(self, tmp_path: Path, songs: Path) -> None:
         listed = manifest.write(layouts.scan(songs).model_copy(update={"root": "songs"}), tmp_path / "list.json")
         with pytest.raises(ConfigError, match=r"trimmed is inside the source .*songs, the root of .*list\.json\n"):
             trim(listed, songs / "trimmed", quiet=True)
 
-    def test_beside_the_files_of_a_list_is_a_place(self, tmp_path: Path, make_dataset: MakeDataset) -> None:
+    def test_a_destination_beside_listed_files_is_accepted(self, tmp_path: Path, make_dataset: MakeDataset) -> None:
         make_dataset(tmp_path / "a", tracks=1, seconds=0.5, labels=["bass"])
         make_dataset(tmp_path / "b", tracks=1, seconds=0.5, labels=["drums"])
         path = tmp_path / "list.csv"
@@ -276,7 +276,7 @@ class TestRefusals:
         trimmed = trim(path, tmp_path / "out", quiet=True)
         assert [stem.id for stem in trimmed.stems] == ["a/song 1/bass", "b/song 1/drums"]
 
-    def test_what_was_trimmed_of_another_source(self, tmp_path: Path, make_dataset: MakeDataset) -> None:
+    def test_a_destination_of_another_source_is_refused(self, tmp_path: Path, make_dataset: MakeDataset) -> None:
         for name in ("his", "hers"):
             make_dataset(tmp_path / name, tracks=1, seconds=0.5, labels=["bass"])
         trim(tmp_path / "his", tmp_path / "out", quiet=True)
@@ -300,12 +300,12 @@ class TestRefusals:
             ({"pad": 1.0}, "needs a min_gap of more than 2 s"),
         ],
     )
-    def test_settings_that_cannot_be_meant(self, wrong: dict[str, float], says: str) -> None:
+    def test_invalid_settings_are_refused(self, wrong: dict[str, float], says: str) -> None:
         with pytest.raises(ConfigError, match=says):
             TrimConfig(**wrong)
 
 
-def test_what_was_passed_over_before_keeps_who_did_it(tmp_path: Path, make_dataset: MakeDataset) -> None:
+def test_earlier_skips_keep_their_origin(tmp_path: Path, make_dataset: MakeDataset) -> None:
     songs = make_dataset(tmp_path / "songs", tracks=1, seconds=0.5, labels=["bass", "drums"])
     (songs / "song 1" / "vox.wav").write_text("no sound")
     for _ in range(2):  # repeated, it fails again: the folder is scanned anew
@@ -325,7 +325,7 @@ def test_what_was_passed_over_before_keeps_who_did_it(tmp_path: Path, make_datas
     ]
 
 
-def test_streams_of_one_file_become_files(tmp_path: Path, encode: Callable[..., Path], sounds) -> None:  # type: ignore[no-untyped-def]
+def test_streams_of_one_file_become_separate_files(tmp_path: Path, encode: Callable[..., Path], sounds) -> None:  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(0)
     parts = [make(2.0, rng, rate=44100) for make in (sounds.drums, sounds.bass)]
     encode(tmp_path / "in" / "Song.mka", parts, 44100, "flac", ["Drums", "Bass"])
@@ -342,7 +342,7 @@ def test_streams_of_one_file_become_files(tmp_path: Path, encode: Callable[..., 
         assert np.abs(audio[:, clear] - part[:, places[clear]]).max() < 2 / 32768  # the encoder's 16 bits
 
 
-def test_more_channels_than_flac_holds(tmp_path: Path) -> None:
+def test_more_channels_than_flac_allows_are_downmixed(tmp_path: Path) -> None:
     (tmp_path / "in" / "song").mkdir(parents=True)
     noise = 0.1 * np.random.default_rng(0).standard_normal((RATE, 10))
     soundfile.write(tmp_path / "in" / "song" / "drums.wav", noise, RATE)
@@ -351,7 +351,7 @@ def test_more_channels_than_flac_holds(tmp_path: Path) -> None:
     assert [issue.code for issue in stem.issues] == ["downmixed"]
 
 
-def test_a_song_beyond_full_scale_is_turned_down_as_a_whole(tmp_path: Path) -> None:
+def test_a_song_beyond_full_scale_is_attenuated_as_a_whole(tmp_path: Path) -> None:
     """By one gain, so that its stems still add up to it; said in the manifest; and once only, if repeated."""
     time = np.arange(6 * RATE) / RATE
     stems = {"bass": 2.0 * np.sin(2 * np.pi * 220 * time), "drums": 0.5 * np.sin(2 * np.pi * 330 * time)}
@@ -409,7 +409,7 @@ def test_a_soft_song_is_kept_and_a_silent_stem_is_not(tmp_path: Path) -> None:
     assert {stem.track for stem in floor.stems} == {"song at 0", "song at -20"}
 
 
-def test_a_channel_without_sound_is_told(tmp_path: Path) -> None:
+def test_a_silent_channel_is_reported(tmp_path: Path) -> None:
     (tmp_path / "in" / "song").mkdir(parents=True)
     sound = 0.1 * np.random.default_rng(0).standard_normal((6 * RATE, 1))
     soundfile.write(tmp_path / "in" / "song" / "bass.wav", sound * [1, 0], RATE)
@@ -420,7 +420,7 @@ def test_a_channel_without_sound_is_told(tmp_path: Path) -> None:
     assert not audio[:, 1].any()  # what is written is what was there
 
 
-def test_the_manifest_says_how_it_was_made(tmp_path: Path, songs: Path) -> None:
+def test_the_manifest_records_its_settings(tmp_path: Path, songs: Path) -> None:
     trim(songs, tmp_path / "out", TrimConfig(first_db=40.0), quiet=True)
     document = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert document["created"]["command"] == "trim"

@@ -40,7 +40,7 @@ def songs(tmp_path: Path) -> tuple[Path, F0Track]:
     hop=st.sampled_from([0.01, 0.02, 0.0123]),
     start=st.sampled_from([0.0, 0.02]),
 )
-def test_a_kept_frame_is_the_frame_of_its_time(edges: list[int], hop: float, start: float) -> None:
+def test_kept_frames_have_the_f0_of_their_time(edges: list[int], hop: float, start: float) -> None:
     """A glide, so that every time has a frequency of its own; 1e-9 is for the arithmetic."""
     num_frames = round(6.5 / hop)
     times = start + hop * np.arange(num_frames)
@@ -58,7 +58,7 @@ def test_a_kept_frame_is_the_frame_of_its_time(edges: list[int], hop: float, sta
             assert f0_hz == pytest.approx(100 * 2 ** (source / 3), rel=1e-7)
 
 
-def test_what_a_label_knew_nothing_of_is_not_annotated_silence() -> None:
+def test_frames_outside_the_label_are_not_unvoiced() -> None:
     """A label from 2 s to 4 s of a sound of 6 s: the half second kept before and after it has no frame."""
     label = F0Track.of(np.full(200, 220.0), 0.01, 2.0)
     kept = cut(label, [(1.0, 1.5), (2.5, 3.0), (4.5, 5.0)])
@@ -68,7 +68,7 @@ def test_what_a_label_knew_nothing_of_is_not_annotated_silence() -> None:
     assert cut(early, [(0.0, 2.0)]).num_frames == 100
 
 
-def test_a_label_of_what_was_cut_away_costs_itself_alone(tmp_path: Path, songs: tuple[Path, F0Track]) -> None:
+def test_a_label_of_removed_sound_is_skipped(tmp_path: Path, songs: tuple[Path, F0Track]) -> None:
     folder = songs[0]
     f0_labels.write(F0Track.of(np.zeros(20), 0.01, 4.5), folder / "one" / "f0.csv")  # of the pause alone
     trimmed = trim(folder, tmp_path / "out", TrimConfig(min_gap=1.0), quiet=True)
@@ -102,14 +102,14 @@ def _followed(sound: np.ndarray, rate: int) -> F0Track:
     return follow(sung.Ear(ModelSpec(rate, 1, ("vocals",), 4000)), sound[None].astype(np.float32))
 
 
-def test_regions_alone_leave_it_where_it_is(tmp_path: Path, songs: tuple[Path, F0Track]) -> None:
+def test_regions_only_keeps_the_original_label(tmp_path: Path, songs: tuple[Path, F0Track]) -> None:
     trimmed = trim(songs[0], tmp_path / "out", regions_only=True, quiet=True)
     (voice,) = (stem for stem in trimmed.stems if stem.f0)
     assert voice.f0 is not None
     assert (tmp_path / "out" / trimmed.root / voice.f0.path).samefile(songs[0] / "one" / "f0.csv")
 
 
-def test_another_label_is_cut_anew_and_the_same_is_not(tmp_path: Path, songs: tuple[Path, F0Track]) -> None:
+def test_only_changed_labels_are_cut_again(tmp_path: Path, songs: tuple[Path, F0Track]) -> None:
     folder = songs[0]
     out = tmp_path / "out"
     first = trim(folder, out, quiet=True)
@@ -123,7 +123,7 @@ def test_another_label_is_cut_anew_and_the_same_is_not(tmp_path: Path, songs: tu
     assert before != after
 
 
-def test_a_label_that_is_gone_costs_itself_alone(tmp_path: Path, songs: tuple[Path, F0Track]) -> None:
+def test_a_missing_label_is_skipped(tmp_path: Path, songs: tuple[Path, F0Track]) -> None:
     folder = songs[0]
     source = manifest.write(layouts.scan(folder, quiet=True).model_copy(update={"root": "songs"}), tmp_path / "in.json")
     (folder / "one" / "f0.csv").write_text("la la la")

@@ -108,14 +108,14 @@ def runs(tmp_path_factory):
     return folder, results, hub
 
 
-def test_there_were_two_and_they_ended_well(runs):
+def test_two_processes_exit_with_0(runs):
     folder, results, _ = runs
     assert results[2].returncode == 0, results[2].stderr
     assert [(folder / "2" / f"rank{rank}").read_text() for rank in range(2)] == ["2", "2"]
     assert [(folder / "1" / "rank0").read_text()] == ["1"]
 
 
-def test_one_of_them_tells_and_writes(runs):
+def test_only_one_process_logs_and_writes(runs):
     folder, results, _ = runs
     decoder, text, reports = json.JSONDecoder(), results[2].stdout.strip(), []
     while text:
@@ -129,7 +129,7 @@ def test_one_of_them_tells_and_writes(runs):
     )
 
 
-def test_one_of_them_publishes(runs):
+def test_only_one_process_publishes(runs):
     folder, results, hub = runs
     commits = [line for line in hub.asked if line.startswith("POST") and "/commit/" in line]
     assert commits == [f"POST /api/models/org/{kind}/commit/main" for kind in JOBS]
@@ -140,7 +140,7 @@ def test_one_of_them_publishes(runs):
 
 
 @pytest.mark.parametrize("kind", JOBS)
-def test_two_learn_what_one_learns(runs, kind):
+def test_two_processes_learn_the_same_as_one(runs, kind):
     """Five examples a step, two and three of them a process; five steps. Weights differ by what rounding does in them,
     a hundredth of what they moved by at most; those of classifiers are stored in float16, of about three digits."""
     folder, *_ = runs
@@ -157,7 +157,7 @@ def test_two_learn_what_one_learns(runs, kind):
         torch.testing.assert_close(two.model.state_dict()[name], tensor, **within, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_batch_norms_of_equal_weights_measure_the_same(runs):
+def test_batch_norm_statistics_agree(runs):
     folder, *_ = runs
     alone, first, second = (torch.load(folder / name) for name in ("1/norms0", "2/norms0", "2/norms1"))
     torch.testing.assert_close(first, second, atol=0, rtol=0)

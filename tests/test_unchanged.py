@@ -61,14 +61,14 @@ def sound(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("change", "detail"), CHANGES.values(), ids=CHANGES)
-def test_a_change_while_it_is_read_is_noticed(sound: Path, change: Callable[[Path], None], detail: str) -> None:
+def test_a_change_during_reading_is_noticed(sound: Path, change: Callable[[Path], None], detail: str) -> None:
     with pytest.raises(AudioError, match=detail) as caught, steady(sound):
         change(sound)
     assert (caught.value.path, caught.value.reason) == (sound, "changed_while_reading")
 
 
 @pytest.mark.parametrize(("change", "detail"), CHANGES.values(), ids=CHANGES)
-def test_what_a_change_breaks_is_laid_on_the_change(sound: Path, change: Callable[[Path], None], detail: str) -> None:
+def test_errors_caused_by_a_change_name_the_change(sound: Path, change: Callable[[Path], None], detail: str) -> None:
     def read() -> None:
         with steady(sound):
             change(sound)
@@ -79,13 +79,13 @@ def test_what_a_change_breaks_is_laid_on_the_change(sound: Path, change: Callabl
     assert caught.value.reason == "changed_while_reading"
 
 
-def test_other_failures_stay_what_they_are(sound: Path) -> None:
+def test_other_errors_are_unchanged(sound: Path) -> None:
     with pytest.raises(AudioError, match="it ends early") as caught, steady(sound):
         raise AudioError(sound, "truncated", "it ends early")
     assert caught.value.reason == "truncated"
 
 
-def test_blocks_of_a_file_that_grows_meanwhile(sound: Path) -> None:
+def test_a_file_that_grows_during_reading_is_noticed(sound: Path) -> None:
     blocks = files.blocks(sound, sample_rate=44100, channels=1, block_duration=0.25)
     next(blocks)
     append(sound)
@@ -94,7 +94,7 @@ def test_blocks_of_a_file_that_grows_meanwhile(sound: Path) -> None:
     assert caught.value.reason == "changed_while_reading"
 
 
-def test_a_file_stays_what_it_was_at_the_first_look(sound: Path) -> None:
+def test_a_file_is_compared_with_its_first_state(sound: Path) -> None:
     unchanged = Unchanged()
     with unchanged.reading(sound):
         pass
@@ -104,7 +104,7 @@ def test_a_file_stays_what_it_was_at_the_first_look(sound: Path) -> None:
     assert caught.value.reason == "changed_while_reading"
 
 
-def test_a_checksum_on_record_must_be_that_of_the_file(sound: Path) -> None:
+def test_a_recorded_checksum_must_match(sound: Path) -> None:
     recorded = file_sha256(sound)
     with Unchanged().reading(sound, recorded):
         pass
@@ -137,7 +137,7 @@ def stem_of(folder: Path, name: str) -> Path:
     return path
 
 
-def test_refine_passes_over_a_stem_that_is_rewritten_while_it_is_judged(
+def test_refine_skips_a_stem_rewritten_during_scoring(
     tmp_path: Path, song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge, bass = Judge.__call__, stem_of(song, "bass")
@@ -154,7 +154,7 @@ def test_refine_passes_over_a_stem_that_is_rewritten_while_it_is_judged(
     assert refined.stems and bass.name not in {Path(stem.path).name for stem in refined.stems}
 
 
-def test_refine_passes_over_a_stem_that_is_rewritten_before_bleed_is_measured(
+def test_refine_skips_a_stem_rewritten_before_bleed_is_measured(
     tmp_path: Path, song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured_song, bass = crosstalk._measured_song, stem_of(song, "bass")
@@ -171,7 +171,7 @@ def test_refine_passes_over_a_stem_that_is_rewritten_before_bleed_is_measured(
     assert all(stem.crosstalk is not None for stem in left.values() if stem.scores)  # the others are compared
 
 
-def test_refine_does_not_judge_what_was_not_scanned(tmp_path: Path, song: Path) -> None:
+def test_refine_does_not_score_unscanned_files(tmp_path: Path, song: Path) -> None:
     trimmed = tmp_path / "trimmed"
     trim(song, trimmed, quiet=True)
     bass = stem_of(trimmed, "bass")
@@ -181,7 +181,7 @@ def test_refine_does_not_judge_what_was_not_scanned(tmp_path: Path, song: Path) 
     assert reasons(refined.skipped)[bass.name] == "changed_since_scan"
 
 
-def test_export_takes_no_file_that_was_not_judged(tmp_path: Path, song: Path) -> None:
+def test_export_refuses_changed_files(tmp_path: Path, song: Path) -> None:
     refined = tmp_path / "refined.json"
     kept = [
         stem for stem in refine(song, refined, running=QUIET).stems if stem.verdict and stem.verdict.action == "keep"
@@ -194,9 +194,7 @@ def test_export_takes_no_file_that_was_not_judged(tmp_path: Path, song: Path) ->
     assert skipped[kept[0].path] == "changed_since_scan"
 
 
-def test_corrupt_plants_nothing_in_a_file_that_changed_meanwhile(
-    tmp_path: Path, song: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_corrupt_skips_changed_files(tmp_path: Path, song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write, bass = Planter.write, stem_of(song, "bass")
 
     def written(self, stems):

@@ -40,7 +40,7 @@ def evidence_of(claimed: list[str], present: list[str], **also: Any) -> Evidence
         (["bass", "other"], ["bass"], "relabel", "other_class_found"),
     ],
 )
-def test_verdicts_by_what_was_found(claimed, present, action, reason):
+def test_verdicts_follow_from_the_scores(claimed, present, action, reason):
     decision = decide(evidence_of(claimed, present), Policy())
     assert (decision.verdict.action, decision.verdict.reason) == (action, reason)
     assert decision.found == decision.labels == present
@@ -60,7 +60,7 @@ def test_silence_is_dropped_unless_it_is_held_out():
     assert (held_out.labels, held_out.verdict.action, held_out.verdict.reason) == (["drums"], "keep", "held_out")
 
 
-def test_held_out_stems_keep_their_labels_and_say_what_was_found():
+def test_held_out_stems_keep_their_labels_and_report_findings():
     decision = decide(evidence_of(["drums"], ["bass"], held_out=True), Policy())
     assert (decision.found, decision.labels, decision.verdict.action) == (["bass"], ["drums"], "keep")
     assert decision.verdict.label_quality < 0.1
@@ -76,19 +76,19 @@ def test_the_order_of_the_evidence_does_not_matter():
     assert (again.found, again.measured_db) == (["vocals", "drums"], {"vocals": -20.0})
 
 
-def test_nothing_but_measured_bleed_makes_no_class():
+def test_measured_bleed_alone_adds_no_class():
     bleed = Crosstalk(stem="s", label="vocals", level_db=-1.0, delay=0.0)
     decision = decide(evidence_of(["drums"], [], crosstalk=[bleed]), Policy())
     assert (decision.found, decision.measured_db, decision.verdict.reason) == ([], {}, "no_class")
 
 
-def test_the_claim_counts_as_evidence_and_the_papers_rule_does_without():
+def test_only_the_default_rule_uses_the_claim_as_evidence():
     scores = {"vocals": 0.92, "bass": 0.1, "drums": 0.7, "other": 0.8}
     assert found_labels(scores, ["drums"], 0.9, 0.5) == ["vocals", "drums"]
     assert found_labels(scores, ["drums"], 0.9, 0.9) == ["vocals"]
 
 
-def test_quality_is_low_where_the_claim_is_missing_and_where_another_class_is_there():
+def test_quality_is_low_for_missing_claims_and_extra_classes():
     right = {"vocals": 0.1, "bass": 0.1, "drums": 0.95, "other": 0.05}
     bleed = right | {"vocals": 0.9}
     assert label_quality(right, ["drums"]) > 0.9
@@ -99,7 +99,7 @@ def test_quality_is_low_where_the_claim_is_missing_and_where_another_class_is_th
     assert label_quality(foreign, ["drums"]) < 0.5
 
 
-def test_quality_counts_a_class_against_its_chance():
+def test_quality_is_relative_to_the_class_prior():
     """A score of 0.4 speaks for a class that has a chance of 0.2, and against one that has 0.5."""
     scores = {"vocals": 0.4, "bass": 0.01, "drums": 0.95, "other": 0.01}
     assert label_quality(scores, ["drums"], chance=0.2) < label_quality(scores, ["drums"], chance=0.5)
@@ -116,7 +116,7 @@ def test_borderline_is_measured_in_logits_and_per_class():
 LEVELS = {"drums": -0.1, "vocals": -22.1, "other": -22.1}
 
 
-def test_unclaimed_classes_are_added_up_and_held_against_the_claimed_ones():
+def test_unclaimed_levels_are_summed_and_compared_with_the_claimed():
     assert louder_by(LEVELS, ["drums"]) == pytest.approx(-22 + 10 * np.log10(2))
     assert louder_by({"drums": -3.0, "vocals": -3.0}, ["drums", "vocals"]) is None
     assert louder_by({"vocals": -3.0}, ["drums"]) is None
@@ -135,7 +135,7 @@ def test_bleed_below_a_limit_is_tolerated(limit, action):
 
 
 @pytest.mark.parametrize("present", [["vocals", "other"], ["vocals"], ["drums"], []])
-def test_no_limit_makes_up_for_a_claim_that_was_not_found(present):
+def test_a_limit_does_not_excuse_a_missing_claim(present):
     evidence = evidence_of(["drums"], present, levels_db=dict.fromkeys(LABELS, -30.0))
     assert decide(evidence, Policy(max_bleed_db=0.0)) == decide(evidence, Policy())
 

@@ -33,14 +33,14 @@ def batch(**changes):
 
 @pytest.mark.parametrize("name", weighting.names())
 class TestEvery:
-    def test_weights_have_mean_one_over_batch_and_tasks_and_no_gradient(self, name):
+    def test_weights_have_mean_one_and_no_gradient(self, name):
         losses = batch(separation=torch.rand(4, requires_grad=True).detach())
         for _ in range(5):
             weights = weighting.build(name, 2).weights(losses)
             assert all(w.shape == (4,) and not w.requires_grad and (w >= 0).all() for w in weights)
             assert float(torch.stack(weights).mean()) == pytest.approx(1, abs=1e-6)
 
-    def test_what_has_no_label_has_no_weight(self, name):
+    def test_unlabelled_examples_have_no_weight(self, name):
         trust_values = torch.tensor([1.0, 0.0, 1.0, 0.0])
         weights = weighting.build(name, 2).weights(
             batch(separation_trust=trust_values, pitch_trust=trust_values.flip(0))
@@ -48,11 +48,11 @@ class TestEvery:
         for task_weights, trust in zip(weights, (trust_values, trust_values.flip(0)), strict=True):
             assert torch.equal(task_weights > 0, trust > 0) and float(task_weights.mean()) == pytest.approx(1)
 
-    def test_a_batch_without_any_label_of_a_task_weighs_nothing_there(self, name):
+    def test_a_batch_without_labels_of_a_task_has_no_weight_in_it(self, name):
         separation, pitch = weighting.build(name, 2).weights(batch(separation_trust=torch.zeros(4)))
         assert not separation.any() and separation.isfinite().all() and float(pitch.mean()) == pytest.approx(1)
 
-    def test_its_state_survives_json(self, name):
+    def test_the_state_round_trips_through_json(self, name):
         """As a checkpoint keeps it: broken off in the middle of a pass, it goes on as if it had not been."""
         whole, broken = weighting.build(name, 2), weighting.build(name, 2)
         for step in range(7):
@@ -71,7 +71,7 @@ def test_uniform_weights_are_the_confidences():
 
 
 class TestHardSamples:
-    def test_the_batch_comes_out_as_defined(self):
+    def test_batch_weights_match_the_definition(self):
         """By hand: the unit is (0.05 + 0.3 + 0.3 + 0.2 * 0.3) / 3.2 = 0.2219 (the mean pitch loss, by trust)."""
         unit = 0.71 / 3.2
         gap, hard = [0, 0.25 / unit, 0, 0], [0.05 / unit, 0.05 / unit, 0.3 / unit, 0.3 / unit]
@@ -80,7 +80,7 @@ class TestHardSamples:
             plain = [t * (1 + b * h) for t, b, h in zip(trust, both, hardness, strict=True)]
             assert task_weights.tolist() == pytest.approx([w * 4 / sum(plain) for w in plain], rel=1e-5)
 
-    def test_each_kind_is_treated_as_meant(self):
+    def test_each_kind_of_example_is_weighted_as_defined(self):
         separation, pitch = HardSamples().weights(batch())
         assert separation.argmax() == HARD_TO_SEPARATE and pitch.argmax() == HARD_TO_TRACK
         assert separation.argmin() == NOISY == pitch.argmin()
@@ -92,7 +92,7 @@ class TestHardSamples:
         separation, _ = HardSamples().weights(losses)
         assert separation[HARD_TO_SEPARATE] / separation[EASY] == pytest.approx(4)
 
-    def test_what_cannot_be_compared_has_its_confidence_alone(self):
+    def test_incomparable_examples_are_weighted_by_confidence(self):
         """A mixture with an f0, whose voice nobody knows: reference NaN."""
         reference = torch.tensor([0.05, 0.05, math.nan, 0.3])
         trust = torch.tensor([1.0, 1.0, 0.0, 0.2])
@@ -103,7 +103,7 @@ class TestHardSamples:
 
 
 class TestDynamicAverage:
-    def test_the_task_that_falls_more_slowly_weighs_more(self):
+    def test_the_slower_task_gets_more_weight(self):
         """Passes of two steps; separation halves from pass to pass, pitch stays. Equation 7 by hand, T = 2."""
         average, task_weights = DynamicAverage(2), []
         trusted = batch(separation_trust=torch.ones(4), pitch_trust=torch.ones(4))
@@ -116,7 +116,7 @@ class TestDynamicAverage:
         assert task_weights[4:] == [pytest.approx((2 * fast / (slow + fast), 2 * slow / (slow + fast)))] * 4
 
 
-def test_unknown_names_are_refused_and_other_packages_are_heard(monkeypatch):
+def test_unknown_names_are_refused_and_plugins_accepted(monkeypatch):
     with pytest.raises(ConfigError, match='no weighting named "gradnorm"'):
         weighting.build("gradnorm", 1)
     point = SimpleNamespace(name="theirs", load=lambda: weighting.Uniform)

@@ -27,7 +27,7 @@ def saved(tmp_path_factory):
     return model, path
 
 
-def test_round_trip(saved):
+def test_weights_round_trip(saved):
     model, path = saved
     loaded = weights.load(path)
     waveform = torch.randn(1, 2, 131072, generator=torch.Generator().manual_seed(0)) * 0.1
@@ -50,12 +50,12 @@ def test_round_trip(saved):
         ("nowhere.safetensors", "no such weights file"),
     ],
 )
-def test_refusals(uri, message):
+def test_invalid_weights_are_refused(uri, message):
     with pytest.raises(WeightsError, match=message):
         weights.load(uri)
 
 
-def test_unknown_bundled_names_tell_the_known():
+def test_unknown_bundled_names_list_the_known():
     with pytest.raises(WeightsError) as caught:
         weights.load("bundled:atto.v999")
     for name in weights.bundled():
@@ -74,7 +74,7 @@ def test_bundled_weights_are_small_and_have_a_licence_and_what_refine_reads():
     assert loaded.model.tells_cells
 
 
-def test_files_that_are_no_weights(tmp_path, saved):
+def test_other_files_are_refused(tmp_path, saved):
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(saved[1].read_bytes()[:5000])
     with pytest.raises(WeightsError, match="not a valid safetensors"):
@@ -100,7 +100,7 @@ def test_tensors_of_another_architecture_are_refused(tmp_path, saved):
         weights.load(path)
 
 
-def test_a_model_starts_from_weights_and_keeps_what_is_new_as_it_was(saved):
+def test_starting_weights_leave_new_layers_unchanged(saved):
     """The level head's rows come after those of the classes: what the old model says, the new one says too."""
     start = weights.load(saved[1])
     options = {**OPTIONS, "level_head": True, "drop_path": 0.1}
@@ -125,7 +125,7 @@ def test_a_model_starts_from_weights_and_keeps_what_is_new_as_it_was(saved):
         ({}, ("vocals", "bass"), r'labels is \["vocals", "bass", "drums", "other"\] in the weights and \["vocals'),
     ],
 )
-def test_a_model_does_not_start_from_what_means_something_else(saved, options, labels, difference):
+def test_starting_weights_must_have_the_same_meaning(saved, options, labels, difference):
     spec = ModelSpec(44100, 2, labels, 131072)
     model = registry.build("classifiers", "convnext", spec, {**OPTIONS, **options})
     with pytest.raises(WeightsError, match=difference):
@@ -149,7 +149,7 @@ def test_a_model_without_level_rows_starts_from_one_with_them(tmp_path):
         assert torch.equal(new.windows(waveform, 32768)[..., :4], outputs[..., :4])
 
 
-def test_a_model_that_lacks_what_the_weights_have_does_not_start_from_them(saved):
+def test_starting_weights_must_fit_the_model(saved):
     torch.nn.Module.register_parameter(
         larger := weights.load(saved[1]).model, "extra", torch.nn.Parameter(torch.ones(2))
     )
@@ -158,7 +158,7 @@ def test_a_model_that_lacks_what_the_weights_have_does_not_start_from_them(saved
         weights.start_from(start, saved[0], "convnext", OPTIONS)
 
 
-def test_a_file_that_is_not_the_one_its_card_describes_is_refused(tmp_path, saved):
+def test_a_file_that_does_not_match_its_card_is_refused(tmp_path, saved):
     path = tmp_path / "mine.safetensors"
     path.write_bytes(saved[1].read_bytes())
     weights.load(path)  # no card beside it: nothing to compare with
@@ -170,7 +170,7 @@ def test_a_file_that_is_not_the_one_its_card_describes_is_refused(tmp_path, save
     weights.load(path)
 
 
-def test_a_card_can_be_rewritten_and_the_tensors_stay(tmp_path, saved):
+def test_rewriting_a_card_keeps_the_tensors(tmp_path, saved):
     path = tmp_path / "mine.safetensors"
     path.write_bytes(saved[1].read_bytes())
     weights.write_card(path, {**weights.read_card(path), "license": "MIT"})
@@ -180,7 +180,7 @@ def test_a_card_can_be_rewritten_and_the_tensors_stay(tmp_path, saved):
         assert torch.equal(loaded.model.state_dict()[name], tensor)
 
 
-def test_a_card_that_does_not_fit_on_the_disk_leaves_the_weights_as_they_were(tmp_path, saved, monkeypatch):
+def test_a_full_disk_while_writing_a_card_keeps_the_weights(tmp_path, saved, monkeypatch):
     path = shutil.copy(saved[1], tmp_path / "w.safetensors")
     beside = shutil.copy(saved[1].with_suffix(".json"), tmp_path / "w.json")
     before = path.read_bytes(), beside.read_bytes()

@@ -227,7 +227,7 @@ class TestParts:
         recurrent = hdemucs._Recurrent(3)
         recurrent._run = lambda rows: rows
         rows = torch.randn(2, 731, 3)
-        assert torch.equal(recurrent._in_pieces(rows), rows)
+        assert torch.equal(recurrent._in_chunks(rows), rows)
 
     def test_an_lstm_is_limited_to_its_piece(self):
         torch.manual_seed(0)

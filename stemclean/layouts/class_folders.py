@@ -1,4 +1,4 @@
-"""Read one folder per class: ``drums/song1.wav`` and ``bass/song1.wav`` belong to the track ``song1``.
+"""One folder per class: ``drums/song1.wav`` and ``bass/song1.wav`` belong to the track ``song1``.
 
 This layout is used if at least half of the folders are named after classes, and the names of most files in them do not
 contradict it. Files in other folders get their class from their own name, or are ``class_unknown``.

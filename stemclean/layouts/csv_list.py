@@ -1,4 +1,4 @@
-"""Read a list of files with the columns ``instrum,path``, as used to train separators; the files may be anywhere.
+"""A list of files with the columns ``instrum,path``, as used to train separators; the files may be anywhere.
 
 The header names the columns: ``instrum`` (or instrument, label, labels, class, stem) and ``path`` (or file, filename,
 audio); optionally ``track`` (or song) and ``split``. The delimiter is a comma, a semicolon, a tab or a vertical bar.

@@ -1,4 +1,4 @@
-"""Read one folder per song: ``song/drums.wav``, ``artist/album/song/Drums 2.flac``, ``song/drums/0017.wav``.
+"""One folder per song: ``song/drums.wav``, ``artist/album/song/Drums 2.flac``, ``song/drums/0017.wav``.
 
 It is written as ``train|valid|test/song/drums.wav`` and ``mixture.wav``, the structure of MUSDB18, which Demucs and
 Open-Unmix read, too. All files of a song have the same start and length; several stems of a class are summed. A song

@@ -36,7 +36,9 @@ def command(
     to: Annotated[
         str,
         typer.Option(
-            "--to", metavar="FORMAT", help="Format of the training set: csv, lhotse, track_folders or zfturbo."
+            "--to",
+            metavar="FORMAT",
+            help="Format of the training set: csv, lhotse, track_folders, webdataset or zfturbo.",
         ),
     ],
     classes: Annotated[

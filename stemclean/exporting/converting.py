@@ -118,8 +118,14 @@ class Converter:
         """Number of files that had to be converted or turned down."""
         return len(self.files) - len(self._links)
 
-    def listen(self, selection: Selection, meter: Meter | None = None) -> None:
-        """Read every item once; what cannot be read, does not pass the meter, or is a copy leaves the selection."""
+    def listen(self, selection: Selection, meter: Meter | None = None, *, uniform: bool = False) -> None:
+        """Read every item once; what cannot be read, does not pass the meter, or is a copy leaves the selection.
+
+        Args:
+            selection: the items.
+            meter: the format's own rule.
+            uniform: use an original only if it has the audio format of the export.
+        """
 
         def check(item: Item) -> str:
             stem = item.stem
@@ -128,6 +134,7 @@ class Converter:
                 reason = meter(item, peak) if meter else ""
                 peak.finish()
                 right = self._spans(item) is None and reads_right(source, stem.stream, self.sample_rate)
+                right = right and (not uniform or source.suffix.lower() == f".{self.audio_format}")
             reason = reason or ("" if not peak.peak else selection.copy_reason(item))  # silent stems are not duplicates
             if not reason and right:
                 self._reads_right.add(item.key)
@@ -160,16 +167,18 @@ class Converter:
         self._each(selection, add)
         return placed
 
-    def pack(self, selection: Selection, use: Callable[[Placed], None]) -> None:
+    def pack(self, selection: Selection, use: Callable[[Placed], None] | None) -> None:
         """Hand a file of every item to a function that puts it into an archive. As :meth:`place`, but no copy remains.
 
         Args:
             selection: the items.
-            use: reads the file; a copy is removed afterwards.
+            use: reads the file; a copy is removed afterwards. None: the archive exists, and nothing is converted.
         """
         with TemporaryDirectory(prefix=".stemclean-", dir=self.destination) as folder:
 
             def add(item: Item, source: Path, gain: float) -> None:
+                if use is None:
+                    return
                 path = self._placed(item, source, gain, Path(folder))
                 use(Placed(item, path))
                 if path != source:

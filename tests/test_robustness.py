@@ -121,6 +121,15 @@ def test_kills_are_spread_evenly() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_documents_are_read_by_a_worker_process(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    documents.prepare(work / "base", journals=False)
+    first = next(n for n in range(100) if "journal" not in {documents.kind_of(0, n), documents.kind_of(0, n + 1)})
+    outcomes = list(watching.worker_cases(0, first, first + 2, work))
+    assert [outcome["case"] for outcome in outcomes] == [first, first + 1]
+    assert all(outcome["kind"] and outcome["failures"] == [] for outcome in outcomes)
+
+
 def test_workers_may_end_with_a_delay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that outlives its parent is left over only if it does not end by itself; its time is the session's."""
     program = (

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BUG", "FAILURES", "of_command", "of_cost", "of_leftovers", "of_message"]
+__all__ = ["BUG", "FAILURES", "INTERRUPTED", "of_command", "of_cost", "of_leftovers", "of_message"]
 
 FAILURES = {
     "crash": "the process was ended by a signal",
@@ -33,6 +33,7 @@ FAILURES = {
 """Name -> what it means."""
 
 BUG = 70
+INTERRUPTED = 130
 SLOW_SECONDS = 10.0
 MUCH_MB = 2048
 FINE = frozenset({0, 2, 3})

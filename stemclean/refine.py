@@ -19,9 +19,11 @@ from stemclean.manifest import Manifest
 from stemclean.models import addresses, devices
 from stemclean.outputs import only_writer
 from stemclean.progress import waiting
+from stemclean.refining import FOLDS, MIN_SINGLE_SHARE, RETRAIN_ON, ROUNDS
 from stemclean.refining.config import RefineConfig, SelfConfig
 from stemclean.refining.sounding import sounding
 from stemclean.running import Running
+from stemclean.training import CLASSIFIER_RECIPE
 
 if TYPE_CHECKING:
     from stemclean.settings import Assignment
@@ -77,11 +79,11 @@ def refine_self(
     output: str | Path,
     config: RefineConfig = RefineConfig(),
     *,
-    rounds: int = 2,
-    folds: int = 1,
-    retrain_on: Literal["single", "all"] = "single",
-    min_single_share: float = 0.2,
-    recipe: str | Path | ClassifierRecipe = "small",
+    rounds: int = ROUNDS,
+    folds: int = FOLDS,
+    retrain_on: Literal["single", "all"] = RETRAIN_ON,
+    min_single_share: float = MIN_SINGLE_SHARE,
+    recipe: str | Path | ClassifierRecipe = CLASSIFIER_RECIPE,
     overrides: Sequence[str | Assignment] = (),
     workdir: str | Path | None = None,
     running: Running = Running(),

@@ -184,7 +184,8 @@ def describe_training(card: Mapping[str, Any]) -> dict[str, Any]:
     """Summarise the result of :func:`stemclean.train_classifier.train_classifier`, without history and recipe.
 
     Returns:
-        ``output``, ``labels``, ``parameters``, validation ``metrics``, ``data``, ``seconds``; ``published``: the URI on
+        ``output``, ``labels``, ``parameters``, validation ``metrics``, ``data``, ``seconds``, ``wait_share``;
+        ``published``: the URI on
         the hub, or None; ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
     """
     return {
@@ -195,6 +196,7 @@ def describe_training(card: Mapping[str, Any]) -> dict[str, Any]:
         "metrics": dict(card["metrics"]["validation"]),
         "data": card["data"],
         "seconds": round(card["seconds"], 1),
+        "wait_share": None if card["wait_share"] is None else round(card["wait_share"], 4),
         **skips(map(Skip.model_validate, card["skipped"])),
     }
 

@@ -10,7 +10,7 @@ from stemclean import layouts
 from stemclean.outputs import only_writer
 from stemclean.running import Running
 from stemclean.settings import Assignment
-from stemclean.training import finished
+from stemclean.training import CLASSIFIER_RECIPE, finished
 from stemclean.training.classifier_run import fit_classifier
 from stemclean.training.recipe import ClassifierRecipe, read
 
@@ -21,7 +21,7 @@ def train_classifier(
     data: str | Path,
     output: str | Path,
     *,
-    recipe: str | ClassifierRecipe = "small",
+    recipe: str | ClassifierRecipe = CLASSIFIER_RECIPE,
     overrides: Sequence[str | Assignment] = (),
     init: str | Path | None = None,
     card: Mapping[str, Any] | None = None,

@@ -1,4 +1,4 @@
-"""Train a separator and a pitch tracker jointly: ``train-separator --joint``."""
+"""Train a separator and a pitch tracker jointly: the ``train-joint`` verb."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stemclean.labels import known_as, scanned_for
 from stemclean.outputs import only_writer
 from stemclean.running import Running
 from stemclean.settings import Assignment
-from stemclean.training import finished
+from stemclean.training import JOINT_RECIPE, TRACKER_RECIPE, finished
 from stemclean.training.joint_run import fit_joint
 from stemclean.training.recipe import SeparatorRecipe, TrackerRecipe, read_joint
 from stemclean.training.songs import Start
@@ -23,8 +23,8 @@ def train_joint(
     data: str | Path,
     output: str | Path,
     *,
-    recipe: str | Path | SeparatorRecipe = "unet-vocals-small",
-    tracker: str | Path | TrackerRecipe = "rmvpe-small",
+    recipe: str | Path | SeparatorRecipe = JOINT_RECIPE,
+    tracker: str | Path | TrackerRecipe = TRACKER_RECIPE,
     overrides: Sequence[str | Assignment] = (),
     labels: Sequence[str] | None = None,
     start: Start = Start(),
@@ -37,7 +37,7 @@ def train_joint(
     The training examples are excerpts of songs with time-aligned stems and the f0 of the vocals, given by the ``f0`` of
     a stem in the manifest. Songs with only the stems, or only the mixture and an f0, are used for the losses that they
     allow. Estimated stems and f0 are weighted by their confidence (MAJL, Wei et al. 2025, arXiv 2501.03689: its second
-    stage is this verb on a manifest written by ``refine --pitch``). The gradient of the pitch loss reaches the
+    stage is this verb on a manifest written by ``pseudo-label``). The gradient of the pitch loss reaches the
     separator.
 
     Args:

@@ -11,7 +11,7 @@ from stemclean.labels import scanned_for
 from stemclean.outputs import only_writer
 from stemclean.running import Running
 from stemclean.settings import Assignment
-from stemclean.training import finished
+from stemclean.training import SEPARATOR_RECIPE, finished
 from stemclean.training.recipe import SeparatorRecipe, read_separator
 from stemclean.training.separator_run import fit_separator
 
@@ -22,7 +22,7 @@ def train_separator(
     data: str | Path,
     output: str | Path,
     *,
-    recipe: str | Path | SeparatorRecipe = "xumx-small",
+    recipe: str | Path | SeparatorRecipe = SEPARATOR_RECIPE,
     overrides: Sequence[str | Assignment] = (),
     labels: Sequence[str] | None = None,
     use_claimed: bool = False,

@@ -10,7 +10,7 @@ from stemclean import layouts
 from stemclean.outputs import only_writer
 from stemclean.running import Running
 from stemclean.settings import Assignment
-from stemclean.training import finished
+from stemclean.training import TRACKER_RECIPE, finished
 from stemclean.training.recipe import TrackerRecipe, read_tracker
 from stemclean.training.tracker_run import fit_tracker
 
@@ -21,7 +21,7 @@ def train_tracker(
     data: str | Path,
     output: str | Path,
     *,
-    recipe: str | Path | TrackerRecipe = "rmvpe-small",
+    recipe: str | Path | TrackerRecipe = TRACKER_RECIPE,
     overrides: Sequence[str | Assignment] = (),
     init: str | Path | None = None,
     card: Mapping[str, Any] | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 import stemclean
 from stemclean import evaluate, export, layouts, manifest, refine
-from stemclean.cli import _refined, _shared, app
+from stemclean.cli import _options, _refined, _shared, app
 from stemclean.errors import ConfigError
 from stemclean.export import ClassHours, ExportReport
 from stemclean.layouts.zfturbo import ZFTurbo
@@ -123,7 +124,7 @@ class TestHelp:
     def test_no_help_imports_anything_heavy(self) -> None:
         names = [" ".join(words) for words in commands()]
         program = (
-            "import sys; from typer.testing import CliRunner; from stemclean.cli import app\n"
+            "import sys; from typer.testing import CliRunner; from stemclean.cli import _options, app\n"
             f"codes = [CliRunner().invoke(app, [*name.split(), '--help']).exit_code for name in ['', *{names!r}]]\n"
             f"print(codes, sorted({HEAVY!r} & set(sys.modules)))"
         )
@@ -160,6 +161,42 @@ class TestHelp:
     def test_every_command_has_quiet_and_json(self, words: tuple[str, ...]) -> None:
         options = {name for option in commands()[words].params for name in option.opts}
         assert {"--json", "--quiet", "-q"} <= options
+
+    def test_the_options_of_refine_are_in_groups(self) -> None:
+        help_text = run("refine --help").stdout
+        groups = re.findall(r"^(\w.*):$", help_text, re.MULTILINE)
+        assert groups == ["Arguments", "Options", "Judging", "Bleed", "Self-refining, with --self", "Running", "Output"]
+        of_self = help_text.partition("with --self:")[2].partition("Running:")[0]
+        assert re.findall(r"^  (--[\w-]+)", of_self, re.MULTILINE) == [
+            "--rounds", "--folds", "--retrain-on", "--min-single-share", "--workdir", "--recipe", "--set",
+        ]  # fmt: skip
+        assert help_text.count("--device") == 1 and "[default: 2; x>=1]" in " ".join(help_text.split())
+
+    def test_what_one_training_can_all_can(self) -> None:
+        shared = {
+            "--device", "--workers", "--cache-limit", "--logs", "--resume", "--keep-checkpoint", "--push-to-hub",
+            "--license", "--init", "--recipe", "--seed", "--examples", "--set", "--output", "--json", "--quiet",
+        }  # fmt: skip
+        trainings = [words for words in commands() if words[0].startswith("train-")]
+        assert len(trainings) == 4
+        for words in trainings:
+            assert shared <= {name for option in commands()[words].params for name in option.opts}, words
+
+    @pytest.mark.parametrize("words", commands(), ids=" ".join)
+    def test_few_options_are_of_one_command_alone(self, words: tuple[str, ...]) -> None:
+        """Other options are aliases of ``_options.py``."""
+        shared = {name for alias in vars(_options).values() for name in getattr(alias, "__metadata__", ())}
+        help_texts = {info.help for info in shared}
+        own = [option for option in commands()[words].params if option.help not in help_texts]
+        assert len([option for option in own if option.param_type_name == "option"]) <= 12
+
+    @pytest.mark.parametrize("verb", ["train-classifier", "train-separator", "train-tracker", "train-joint", "refine"])
+    def test_a_device_that_is_not_there_is_refused(self, verb: str, tmp_path: Path) -> None:
+        output = tmp_path / ("out.json" if verb == "refine" else "out.safetensors")
+        result = run(f"{verb} {tmp_path} -o {output} --device cudaa")
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[0] == 'error: this machine has no device "cudaa"'
+        assert result.stderr.splitlines()[1].startswith("  known: cpu") and not output.exists()
 
     @pytest.mark.parametrize("words", commands(), ids=" ".join)
     def test_every_object_is_documented(self, words: tuple[str, ...]) -> None:
@@ -350,11 +387,15 @@ class TestRefine:
 
     def test_options_reach_the_verb(self, refining: Callable[..., Mock]) -> None:
         verb = refining(judged())
-        run("refine stems -o o.json --threshold 0.8 --claimed-threshold 0.8 --windows --weights file:w -q --workers 3")
+        run(
+            "refine stems -o o.json --threshold 0.8 --claimed-threshold 0.8 --weights file:w -q --workers 3 "
+            "--device cpu"
+        )
         data, output, config = verb.call_args.args
         assert (data, output) == (Path("stems"), Path("o.json"))
-        assert (config.threshold, config.claimed_threshold, config.plain_windows) == (0.8, 0.8, True)
-        assert verb.call_args.kwargs == {"weights_uri": "file:w", "running": Running(workers=3, quiet=True)}
+        assert (config.threshold, config.claimed_threshold) == (0.8, 0.8)
+        running = Running(device="cpu", workers=3, quiet=True)
+        assert verb.call_args.kwargs == {"weights_uri": "file:w", "running": running}
 
     def test_without_weights_the_default_is_used(self, refining: Callable[..., Mock]) -> None:
         verb = refining(judged())
@@ -461,6 +502,7 @@ class TestTrainClassifier:
             "metrics": {"validation": {"score": 0.91234}},
             "data": {"hours": {"vocals": 0.5, "drums": 1.25}},
             "seconds": 61.0,
+            "wait_share": 0.0321,
             "skipped": [],
             "history": ["long"],
         }
@@ -481,13 +523,13 @@ class TestTrainClassifier:
             "init": None,
             "card": None,
             "push_to_hub": None,
-            "running": Running(workers=1, resume=False),
+            "running": Running(resume=False),
         }
 
     def test_training_shows_scores_and_the_next_command(self, training: Mock) -> None:
         result = run("train-classifier stems -o w.safetensors")
         lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
-        assert {"score 0.912", "hours of sound vocals 0.50, drums 1.25"} <= lines
+        assert {"score 0.912", "hours of each class vocals 0.50, drums 1.25"} <= lines
         assert result.stderr.splitlines()[-1] == "next: stemclean refine DATA --weights file:w.safetensors"
 
     def test_published_weights_are_used_by_their_address(self, training: Mock) -> None:

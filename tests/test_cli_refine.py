@@ -74,7 +74,16 @@ def test_every_option_reaches_the_verb(verb: Mock) -> None:
 
 def test_omitted_options_use_the_defaults(verb: Mock) -> None:
     run("refine stems --self")
-    assert verb.call_args.kwargs == {"running": Running()}
+    assert verb.call_args.kwargs == {
+        "rounds": 2,
+        "folds": 1,
+        "retrain_on": "single",
+        "min_single_share": 0.2,
+        "recipe": "small",
+        "overrides": (),
+        "workdir": None,
+        "running": Running(),
+    }
     assert (verb.call_args.args[2].threshold, verb.call_args.args[2].claimed_threshold) == (0.9, 0.3)
 
 
@@ -90,7 +99,8 @@ def test_omitted_options_use_the_defaults(verb: Mock) -> None:
             "--self --rounds 1 --min-single-share 0",
             "Invalid value for --min-single-share: it applies from the second round",
         ),
-        ("--self --folds 1", "'--folds': must be 2 or more"),
+        ("--self --folds 0", "'--folds': must be 1 or more"),
+        ("--cache-limit 5", "Invalid value for --cache-limit: it requires --self"),
         ("--self --retrain-on some", "'some' is not one of"),
         ("--threshold high", "'high' is neither a number nor adaptive"),
         ("--threshold 1.5", "threshold is 1.5; it must be a number above 0 and below 1, one for each class, or"),

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from export_dataset import RATE, Dataset, tone
 
+from stemclean.audio import files
 from stemclean.export import export
 from stemclean.exporting.converting import Converter
 from stemclean.exporting.lists import write_csv
@@ -65,3 +66,26 @@ def test_segments_are_listed_and_no_audio_is_cut(data: Dataset, tmp_path: Path) 
 def test_without_cut_there_are_no_segments(data: Dataset, tmp_path: Path) -> None:
     export(data.write(), Segments(), tmp_path / "out", sample_rate=RATE, quiet=True)
     assert Segments.rows == [("vocals", data.folder / "song" / "vocals.wav", None)]
+
+
+class NoAudio(Format):
+    """Lists originals and reads none of them."""
+
+    name: ClassVar[str] = "no_audio"
+    reader: ClassVar[str] = "this test"
+
+    def write(self, selection: Selection, converter: Converter) -> Written:
+        selection.drop_copies()
+        rows = ((item.target, converter.folder / item.stem.path) for item in selection.items)
+        return Written([write_csv(converter.destination / "list.csv", ["class", "path"], rows)])
+
+
+def test_a_format_without_audio_leaves_out_copies_too(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data.add("song/vocals_2.wav", ["vocals"], tone(440 + 7 * 2))  # as the first
+    refined = data.write()
+    monkeypatch.setattr(files, "blocks", None)  # no audio is read
+    report = export(refined, NoAudio(), tmp_path / "out", quiet=True)
+    assert report.files[0].read_text().splitlines() == ["class,path", f"vocals,{data.folder}/song/vocals.wav"]
+    assert report.classes["vocals"].why == {"duplicate_in_song": pytest.approx(2 / 3600, abs=1e-6)}

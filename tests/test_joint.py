@@ -408,12 +408,13 @@ class TestCommands:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         options = [word for text in QUICK if "examples=24" not in text for word in ("--set", text)]
         result = self.run(
-            "train-separator", songs, "-o", tmp_path / "a.safetensors", "--joint=rmvpe", "--weighting=uniform",
-            "--sep-weight=1.2", "--examples=8", "--workers=0", "--json", "-q", *options,
+            "train-joint", songs, "-o", tmp_path / "a.safetensors", "--tracker=rmvpe", "--weighting=uniform",
+            "--sep-weight=1.2", "--examples=8", "--workers=0", "--device=cpu", "--cache-limit=1", "--json",
+            "-q", *options,
         )  # fmt: skip
         assert result.exit_code == 0, result.output
         report = json.loads(result.stdout)
-        assert json_page.disagreements("train-separator", report) == []
+        assert json_page.disagreements("train-joint", report) == []
         card = json.loads((tmp_path / "a.json").read_text())
         assert card["joint"]["weighting"] == "uniform" and card["joint"]["sep_weight"] == 1.2
 
@@ -421,22 +422,11 @@ class TestCommands:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         options = [word for text in QUICK_TRACKER if "examples=24" not in text for word in ("--set", text)]
         result = self.run(
-            "train-tracker", songs, "-o", tmp_path / "a.safetensors", "--examples=8", "--workers=0", "--json", "-q",
-            *options,
+            "train-tracker", songs, "-o", tmp_path / "a.safetensors", "--examples=8", "--workers=0", "--device=cpu",
+            "--json", "-q", *options,
         )  # fmt: skip
         assert result.exit_code == 0, result.output
         assert json_page.disagreements("train-tracker", json.loads(result.stdout)) == []
-
-    def test_options_of_the_other_method_are_refused(self, songs, tmp_path):
-        output = tmp_path / "a.safetensors"
-        for words, message in (
-            (["--weighting=dwa"], "--weighting requires --joint"),
-            (["--init-tracker=file:x"], "--init-tracker requires --joint"),
-            (["--joint=rmvpe", "--use-claimed"], "--use-claimed cannot be combined with --joint"),
-            (["--joint=rmvpe", "--multi-label-probability=0.3"], "--multi-label-probability cannot be combined"),
-        ):
-            result = self.run("train-separator", songs, "-o", output, *words)
-            assert result.exit_code == 2 and message in result.output
 
 
 class TestClasses:

@@ -213,7 +213,6 @@ def test_existing_weights_are_used_like_the_papers(tmp_path):
         ("--self --set loss=bce", "--set loss=bce contradicts --as-published, which has l1"),
         ("--self --set options.n_fft=4096", "--set options.n_fft=4096 contradicts --as-published, which has 2048"),
         ("--self --set calibration.excerpts=8", "calibration.excerpts=8 contradicts --as-published, which has 0"),
-        ("--pitch bundled:x", "--as-published: it cannot be combined with --pitch"),
     ],
 )
 def test_options_that_contradict_the_paper_are_refused(stems, tmp_path, options, message):
@@ -227,7 +226,7 @@ def test_options_that_agree_with_the_paper_are_accepted(stems, tmp_path, monkeyp
     monkeypatch.setattr(
         "stemclean.refine.refine_self", lambda *given, **more: (_ for _ in ()).throw(ConfigError(str(more)))
     )
-    agreeing = "--threshold 0.9 --claimed-threshold 0.9 --no-crosstalk --windows --rounds 2 --retrain-on single "
+    agreeing = "--threshold 0.9 --claimed-threshold 0.9 --no-crosstalk --rounds 2 --retrain-on single "
     agreeing += "--min-single-share 0 --recipe paper --set loop.learning_rate=1e-3 --set loss=l1 --set seed=3"
     result = run("refine", stems, "-o", tmp_path / "out.json", "--self", "--as-published", *agreeing.split())
     assert "'rounds': 2" in result.stderr and "seed=3" in result.stderr, result.stderr

@@ -29,7 +29,7 @@ JOBS = {
     "classifiers": ["train-classifier", *CLASSIFIER, "mixing.chance=0.5"],
     "separators": ["train-separator", *SEPARATOR],
     "pitch": ["train-tracker", *QUICK_TRACKER],
-    "cascades": ["train-separator", "--joint=rmvpe", *JOINT],
+    "cascades": ["train-joint", "--tracker=rmvpe", *JOINT],
 }
 SCRIPT = """
 import json, shlex, shutil, sys

@@ -133,9 +133,9 @@ class TestCompleting:
         assert soundfile.info(tmp_path / stem.path).subtype == "FLOAT"
         assert np.abs(files.read(tmp_path / stem.path) - mixture[1]).max() < 1e-5
         assert describe_completed(result)["kept_in_float"] == [stem.path]
-        words = ["refine", path.parents[1], "-o", tmp_path / "out.json", "--pitch", saved("cascades")]
-        completed = CliRunner().invoke(app, list(map(str, words)))
-        assert f"written in float, since they exceed full scale: {stem.path}" in completed.stderr
+        words = ["pseudo-label", path.parents[1], "-o", tmp_path / "out.json", "--weights", saved("cascades")]
+        result = CliRunner().invoke(app, list(map(str, words)))
+        assert f"written in float, since they exceed full scale: {stem.path}" in result.stderr
 
     def test_wrong_frames_get_lower_confidence(self, tmp_path, saved, songs):
         """A voice under noise for a second: the tracker is less sure there (0.80 to 0.99 in the mean)."""
@@ -289,15 +289,15 @@ class TestSidecars:
 
 class TestCommand:
     def run(self, *words):
-        return CliRunner().invoke(app, ["refine", *map(str, words)])
+        return CliRunner().invoke(app, ["pseudo-label", *map(str, words)])
 
     def test_json_is_one_object_and_text_has_tables(self, tmp_path, saved, songs):
         uri = saved("cascades")
         (songs[0] / "full" / "f0.pv").write_text("la la la")
-        result = self.run(songs[0], "-o", tmp_path / "a.json", "--pitch", uri, "--json", "-q")
+        result = self.run(songs[0], "-o", tmp_path / "a.json", "--weights", uri, "--json", "-q")
         assert result.exit_code == 3, result.stderr
         report = json.loads(result.stdout)
-        assert json_page.disagreements("refine --pitch", report) == []
+        assert json_page.disagreements("pseudo-label", report) == []
         assert report["pseudo"][0] == {
             "id": "wrong/mixture.vocals",
             "kind": "vocals",
@@ -305,19 +305,25 @@ class TestCommand:
             "confidence": report["pseudo"][0]["confidence"],
         }
         (songs[0] / "full" / "f0.pv").unlink()
-        result = self.run(songs[0], "-o", tmp_path / "b.json", "--pitch", uri)
+        result = self.run(songs[0], "-o", tmp_path / "b.json", "--weights", uri)
         assert result.exit_code == 0, result.stderr
         assert "Pseudo labels" in result.stdout and "Lowest confidence" in result.stdout
         soundfile.write(songs[0] / "stems" / "vocals.wav", np.zeros(8000), sung.RATE)
-        result = self.run(songs[0], "-o", tmp_path / "c.json", "--pitch", saved("pitch"))
+        result = self.run(songs[0], "-o", tmp_path / "c.json", "--weights", saved("pitch"))
         assert "in 1 of 2 voices, the tracker found no voiced frame" in result.stderr
         assert "2 mixtures with an f0 were not separated" in result.stderr
 
-    @pytest.mark.parametrize(
-        "words",
-        [["--self"], ["--weights", "x"], ["--folds", "3"], ["--threshold", "0.9"], ["--set", "a=1"], ["--windows"]],
-    )
-    def test_label_options_are_refused_with_pitch(self, tmp_path, saved, songs, words):
-        result = self.run(songs[0], "-o", tmp_path / "a.json", "--pitch", saved("pitch"), *words)
-        assert result.exit_code == 2
-        assert f"{words[0]}: it cannot be combined with --pitch" in result.stderr.replace("'", "")
+    def test_the_threshold_reaches_the_verb(self, tmp_path, saved, songs):
+        result = self.run(songs[0], "-o", tmp_path / "a.json", "--weights", saved("pitch"), "--threshold=0.3", "-q")
+        assert result.exit_code == 0, result.stderr
+        created = manifest.read(tmp_path / "a.json").created
+        assert (created.command, created.config) == ("pseudo-label", {"threshold": 0.3})
+
+    @pytest.mark.parametrize("words", [["--self"], ["--folds", "3"], ["--claimed-threshold", "0.9"], ["--set", "a=1"]])
+    def test_options_of_refine_are_unknown(self, tmp_path, saved, songs, words):
+        result = self.run(songs[0], "-o", tmp_path / "a.json", "--weights", saved("pitch"), *words)
+        assert result.exit_code == 2 and f"No such option: {words[0]}" in result.stderr
+
+    def test_a_missing_device_is_refused(self, tmp_path, saved, songs):
+        result = self.run(songs[0], "-o", tmp_path / "a.json", "--weights", saved("pitch"), "--device=cudaa")
+        assert result.exit_code == 2 and 'this machine has no device "cudaa"' in result.stderr

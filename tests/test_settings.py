@@ -160,8 +160,8 @@ def test_the_error_names_the_allowed_values(tmp_path):
             "--whole-stems: mixing.whole_stems is",
         ),
         (
-            "train-separator",
-            ["--joint", "rmvpe", "--set", "joint.sep_weight=9"],
+            "train-joint",
+            ["--set", "joint.sep_weight=9"],
             "--set: joint.sep_weight is 9; it must",
         ),
         ("train-separator", ["--set", "joint.sep_weight=1"], "--set: settings of joint are for joint training"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,19 @@ from stemclean import layouts
 from stemclean.audio import files
 from stemclean.errors import ConfigError
 from stemclean.export import export
+from stemclean.exporting import songs
 from stemclean.manifest import Source, Stem
+
+
+def broken_after_listening(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Remove a file between the check of a song and its writing."""
+    check = songs._check_earlier
+
+    def then_gone(*args: Any) -> None:
+        check(*args)
+        path.unlink()
+
+    monkeypatch.setattr(songs, "_check_earlier", then_gone)
 
 
 @pytest.fixture
@@ -148,17 +161,32 @@ def test_a_class_called_mixture_needs_the_setting(data: Dataset, tmp_path: Path)
 def test_a_stem_that_breaks_after_it_was_heard_costs_itself_alone(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stemclean.exporting import songs
-
-    check = songs._check_earlier
-
-    def then_gone(*args: object) -> None:
-        (data.folder / "album" / "song" / "drums_2.wav").unlink()
-        check(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(songs, "_check_earlier", then_gone)
+    broken_after_listening(monkeypatch, data.folder / "album" / "song" / "drums_2.wav")
     report = run(data.write(), "track_folders", tmp_path / "out")
     assert [(skip.path, skip.reason) for skip in report.skipped] == [("album/song/drums_2.wav", "not_found")]
     drums = files.read(tmp_path / "out" / "train" / "album" / "song" / "drums.wav")
     np.testing.assert_allclose(drums, padded(tone(1500, 1.0), 2 * RATE), atol=2 / 32768)
     assert report.classes["drums"].why == {"not_found": pytest.approx(1.5 / 3600, abs=1e-6)}
+
+
+def test_only_complete_songs_are_written_if_asked(data: Dataset, tmp_path: Path) -> None:
+    classes = ["vocals", "drums"]
+    data.add("third/vocals.wav", ["vocals"], tone(500))
+    report = run(data.write(), "track_folders", tmp_path / "out", complete=True, classes=classes)
+    assert {path.parent.name for path in report.files} == {"song"}
+    assert report.classes["vocals"].why == {"incomplete_song": pytest.approx(2 / 3600, abs=1e-6)}
+    assert report.classes["vocals"].kept == pytest.approx(2 / 3600, abs=1e-6)
+    assert report.extra == {"num_songs": {"train": 1}}
+
+
+def test_a_song_that_becomes_incomplete_is_left_out(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data.add("second/vocals.wav", ["vocals"], tone(500))
+    data.add("second/drums.wav", ["drums"], tone(1800))
+    broken_after_listening(monkeypatch, data.folder / "second" / "drums.wav")
+    report = run(data.write(), "track_folders", tmp_path / "out", complete=True, classes=["vocals", "drums"])
+    assert {path.parent.name for path in report.files} == {"song"}
+    assert not (tmp_path / "out" / "train" / "second").exists()
+    two = pytest.approx(2 / 3600, abs=1e-6)
+    assert (report.classes["drums"].why, report.classes["vocals"].why) == ({"not_found": two}, {"incomplete_song": two})

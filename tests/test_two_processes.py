@@ -33,7 +33,7 @@ JOBS = {
     "separators": ["train-separator", *SEPARATOR],
     "pitch": ["train-tracker", *QUICK_TRACKER, "loop.batch_size=5", "loop.examples=25", "options.dropout=0.0"],
     "cascades": [
-        "train-separator", "--joint=rmvpe", "--weighting=dwhs", *JOINT, "loop.batch_size=5", "loop.examples=25",
+        "train-joint", "--tracker=rmvpe", "--weighting=dwhs", *JOINT, "loop.batch_size=5", "loop.examples=25",
         "tracker.options.dropout=0.0",
     ],
 }  # fmt: skip

@@ -103,7 +103,7 @@ to the manifest. Borderline stems are judged twice. The start of Python is not i
 
 def stages_parts(result: Record) -> list[str]:
     """Time by stage."""
-    ways = {"trunk": "trunk once (default)", "plain": "plain windows (`--windows`)"}
+    ways = {"trunk": "trunk once (default)", "plain": "plain windows (`plain_windows`)"}
     per_hour, network, whole = result["seconds_per_hour"], result["network_speed_up"], result["whole_speed_up"]
     rows = [[stage, *(spread(per_hour[way][stage]) for way in ways)] for stage in result["stages"]]
     rows.append(["times real time, all stages", *(spread(result["times_real_time"][way]) for way in ways)])

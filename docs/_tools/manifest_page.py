@@ -75,7 +75,7 @@ def render() -> str:
     issues = {name: f"{code.severity}: {code.meaning}" for name, code in checks.codes().items()}
     parts.append(_reasons("Codes of an issue", issues))
     parts.append(_keys("The summary of refine", summary.KEYS))
-    parts.append(_keys("The summary of refine --pitch", half_labelled.KEYS))
+    parts.append(_keys("The summary of pseudo-label", half_labelled.KEYS))
     parts.append(_keys("Noise in the summary of refine", noise.KEYS))
     return "\n".join(parts)
 

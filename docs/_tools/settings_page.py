@@ -36,15 +36,15 @@ error: my.toml: loss.n_fft is 2048, but does nothing where loss.kind is "l1"
 ```
 
 An option may switch off a part of the training that the recipe configures. For example,
-`--recipe atto --set calibration.excerpts=0` is accepted, although the recipe sets `calibration.bleed_db`. With
-`--joint`, only the model and the loss of the tracker's recipe are used. The recipes of the package may contain other
+`--recipe atto --set calibration.excerpts=0` is accepted, although the recipe sets `calibration.bleed_db`.
+`train-joint` only uses the model and the loss of the tracker's recipe. The recipes of the package may contain other
 keys, your own recipe file may not.
 """
 
 KINDS: dict[str, type[Settings]] = {
     "Classifiers (`train-classifier`, `refine --self`)": ClassifierRecipe,
     "Separators (`train-separator`)": SeparatorRecipe,
-    "Trackers (`train-tracker`; with `--joint` as `tracker.KEY`)": TrackerRecipe,
+    "Trackers (`train-tracker`; for `train-joint` as `tracker.KEY`)": TrackerRecipe,
 }
 TAIL = (("classifiers", "Classifiers"), ("separators", "Separators"), ("pitch", "Trackers"))
 
@@ -54,7 +54,7 @@ def render() -> str:
     parts = [HEAD]
     for title, kind in KINDS.items():
         parts += [f"## {title}\n", _table(_of_recipe(kind))]
-    parts += ["## Joint training (`train-separator --joint`)\n", _table(_of(JointConfig))]
+    parts += ["## Joint training (`train-joint`)\n", _table(_of(JointConfig))]
     parts.append(
         "## Options of the models\n\nOptions of an architecture of another package are checked by the architecture.\n"
     )

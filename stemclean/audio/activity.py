@@ -32,6 +32,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from stemclean.audio import SILENCE_FLOOR_DBFS
 from stemclean.audio.waveform import Sound, Waveform, as_blocks
 from stemclean.errors import ConfigError
 from stemclean.units import seconds_to_samples
@@ -58,9 +59,6 @@ FIRST_DB = 30.0
 
 SECOND_DB = 60.0
 """Second pass: dB below the song's peak."""
-
-SILENCE_FLOOR_DBFS = -130.0
-"""Absolute floor, below which everything is silence: about 10 dB above the noise of 24 bits."""
 
 MIN_GAP = 1.0
 """Minimum length of removed silence in seconds."""

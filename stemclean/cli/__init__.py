@@ -19,9 +19,11 @@ from stemclean.cli import (
     eval,  # noqa: A004  `eval` is a command
     export,
     f0,
+    pseudo_label,
     refine,
     separate,
     train_classifier,
+    train_joint,
     train_separator,
     train_tracker,
     trim,
@@ -40,6 +42,8 @@ _shared.add(app, trim)
 _shared.add(app, train_classifier)
 _shared.add(app, train_separator)
 _shared.add(app, train_tracker)
+_shared.add(app, train_joint)
+_shared.add(app, pseudo_label)
 _shared.add(app, separate)
 _shared.add(app, f0)
 _shared.add(app, corrupt)
@@ -53,7 +57,7 @@ def _print_version(requested: bool) -> None:
 
 
 @app.callback()
-def _options(
+def _program(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,

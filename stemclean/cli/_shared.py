@@ -1,4 +1,4 @@
-"""What all commands share: options, output, errors and exit codes.
+"""What all commands share: output, errors and exit codes; ``_options`` has their options.
 
 stdout is for data: tables, or one JSON object with ``--json``. stderr is for messages: progress, remarks, errors.
 Exit codes: 0 done; 1 findings, with ``--fail-on``; 2 usage or configuration error; 3 finished, but some inputs failed;
@@ -23,12 +23,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
 from stemclean import __version__, stopping
+from stemclean.cli._command import Command, expanded
 from stemclean.disk import FULL
 from stemclean.errors import OutputError, SkipReason, StemcleanError, in_plain_words, visible
 from stemclean.progress import waiting
@@ -36,8 +37,6 @@ from stemclean.progress import waiting
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-
-    from stemclean.settings import Assignment
 
 __all__ = [
     "BUG",
@@ -47,12 +46,7 @@ __all__ = [
     "INTERRUPTED",
     "USAGE",
     "Edge",
-    "Json",
-    "License",
-    "PushToHub",
-    "Quiet",
     "add",
-    "by_option",
     "clock",
     "data",
     "example",
@@ -60,6 +54,7 @@ __all__ = [
     "passed_over",
     "place",
     "reading",
+    "register",
     "remark",
     "report_failures",
     "table",
@@ -90,17 +85,6 @@ NAMELESS = "temporary files (TMPDIR) or shared memory (/dev/shm)"
 """The likely location of a full disk if the error names no file."""
 
 ISSUES = "https://github.com/stemclean/stemclean/issues"
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-PushToHub = Annotated[
-    str | None,
-    typer.Option(metavar="ORG/REPO", help="Publish the weights, their card and a model page on the Hugging Face Hub."),
-]
-License = Annotated[
-    str | None,
-    typer.Option("--license", metavar="NAME", help="Licence of the weights for their card, such as CC-BY-4.0."),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only, no progress and no remarks.")]
 
 
 class _PipeClosedError(BrokenPipeError):
@@ -173,7 +157,12 @@ def new_app(**options: Any) -> typer.Typer:
 def add(app: typer.Typer, module: ModuleType) -> None:
     """Register ``module.command`` under the module's name; its ``EXAMPLE`` ends the help."""
     name = module.__name__.rpartition(".")[2].replace("_", "-")
-    app.command(name, epilog=example(module.EXAMPLE))(module.command)
+    register(app, name, module.command, module.EXAMPLE)
+
+
+def register(app: typer.Typer, name: str, command: Callable[..., None], shown: str) -> None:
+    """Register a command; ``shown``, a command to copy, ends its help."""
+    app.command(name, epilog=example(shown), cls=Command)(expanded(command))
 
 
 def example(command: str) -> str:
@@ -273,18 +262,6 @@ def passed_over(report: Mapping[str, Any]) -> list[str]:
     if report["skipped_before"]:
         lines.append(f"earlier runs passed over {_many(report['skipped_before'], 'file')}")
     return lines
-
-
-def by_option(given: Mapping[str, tuple[str, Any]], settings: Sequence[str] | None) -> list[str | Assignment]:
-    """Settings from options, followed by those from ``--set``.
-
-    Args:
-        given: option -> name and value of its setting; the value is None if the option was not given.
-    """
-    from stemclean.settings import Assignment  # with pydantic
-
-    from_options = [Assignment(key, value, option) for option, (key, value) in given.items() if value is not None]
-    return [*from_options, *(settings or [])]
 
 
 def report_failures(

@@ -7,18 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stemclean.cli._shared import (
-    Json,
-    Quiet,
-    data,
-    passed_over,
-    reading,
-    remark,
-    report_failures,
-    softer,
-    table,
-    typed,
-)
+from stemclean.cli import _options as options
+from stemclean.cli._shared import data, passed_over, reading, remark, report_failures, softer, table, typed
 
 EXAMPLE = "stemclean corrupt my_clean_stems planted --mislabel 0.2 --bleed 0.2 --bleed-db -20:0 --seed 1"
 
@@ -62,8 +52,8 @@ def command(
         typer.Option(metavar="SHARE", min=0, max=1, help="Share of stems that are replaced by sound other than music."),
     ] = 0.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed; the same seed plants the same faults.")] = 0,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    printing: options.Printing,
 ) -> None:
     """Plant known faults in a clean dataset, to test refine.
 
@@ -72,7 +62,7 @@ def command(
     """
     levels = parse_range(bleed_db, "--bleed-db")
     share = parse_range(bleed_share, "--bleed-share") if bleed_share else None
-    with reading(source, quiet=quiet):
+    with reading(source, quiet=printing.quiet):
         from stemclean.corrupt import CorruptConfig, corrupt
         from stemclean.report import describe_planted
 
@@ -85,12 +75,12 @@ def command(
         foreign=foreign,
         seed=seed,
     )
-    report = describe_planted(corrupt(source, destination, config, quiet=quiet))
+    report = describe_planted(corrupt(source, destination, config, quiet=printing.quiet))
     report["output"] = str(destination / "truth.json")
     shown = table("Planted faults", "fault", "stems", numbers=("stems",))
     for fault, count in report["faults"].items():
         shown.add_row(fault, str(count))
-    data(report, [shown], as_json=as_json)
+    data(report, [shown], as_json=printing.as_json)
     lines = [
         *softer(report["turned_down"]),
         f"wrote {report['output']}",
@@ -98,8 +88,8 @@ def command(
         f"next: {typed('refine', destination, '-o', 'refined.json')}",
         f"      {typed('eval', 'labels', 'refined.json', '--truth', report['output'])}",
     ]
-    remark(*lines, quiet=quiet)
-    report_failures(report["failures"], quiet=quiet)
+    remark(*lines, quiet=printing.quiet)
+    report_failures(report["failures"], quiet=printing.quiet)
 
 
 def parse_range(text: str, option: str) -> tuple[float, float]:

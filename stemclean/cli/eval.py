@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stemclean.cli import _options as options
 from stemclean.cli import eval_pitch, eval_separation
-from stemclean.cli._shared import Json, Quiet, data, example, new_app, remark, table
+from stemclean.cli._shared import data, example, new_app, register, remark, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,14 +22,13 @@ app = new_app(
 )
 
 
-@app.command("labels", epilog=example(EXAMPLE))
 def labels(
     refined: Annotated[Path, typer.Argument(metavar="REFINED", help="A manifest written by refine.")],
     truth: Annotated[
         Path, typer.Option("--truth", metavar="TRUTH", help="A manifest with the true labels, as written by corrupt.")
     ],
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    printing: options.Printing,
 ) -> None:
     """Evaluate the labels of a refined manifest against ground truth.
 
@@ -39,16 +39,18 @@ def labels(
     from stemclean.evaluate import evaluate_labels
 
     report = evaluate_labels(refined, truth)
-    data(report, tables(report), as_json=as_json)
+    data(report, tables(report), as_json=printing.as_json)
     unmatched = len(report["stems/unmatched_refined"]) + len(report["stems/unmatched_truth"])
     if unmatched:
         remark(
-            f"{unmatched} stems are in only one of the two manifests and were ignored; --json lists them", quiet=quiet
+            f"{unmatched} stems are in only one of the two manifests and were ignored; --json lists them",
+            quiet=printing.quiet,
         )
 
 
-app.command("separation", epilog=example(eval_separation.EXAMPLE))(eval_separation.command)
-app.command("pitch", epilog=example(eval_pitch.EXAMPLE))(eval_pitch.command)
+register(app, "labels", labels, EXAMPLE)
+register(app, "separation", eval_separation.command, eval_separation.EXAMPLE)
+register(app, "pitch", eval_pitch.command, eval_pitch.EXAMPLE)
 
 
 def tables(report: dict[str, Any]) -> list[Table]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, data, remark, report_failures, table
+from stemclean.cli import _options as options
+from stemclean.cli._shared import data, remark, report_failures, table
 from stemclean.progress import waiting
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def command(
         Path | None,
         typer.Option("--audio", metavar="FILE", help="Audio of that song (default: the file next to the reference)."),
     ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    printing: options.Printing,
 ) -> None:
     """Evaluate f0 estimates against ground truth.
 
@@ -50,16 +51,16 @@ def command(
     MIR-ST500, mir_eval and stemclean are recognised by their content. Songs without a counterpart are listed, and the
     exit code is 3; the others are evaluated.
     """
-    with waiting(f"reading {reference} …", quiet=quiet):
+    with waiting(f"reading {reference} …", quiet=printing.quiet):
         from stemclean.evaluate_pitch import evaluate_pitch
 
-    report = evaluate_pitch(reference, estimate, csv=csv, plot=plot, track=track, audio=audio, quiet=quiet)
-    data(report, tables(report), as_json=as_json)
+    report = evaluate_pitch(reference, estimate, csv=csv, plot=plot, track=track, audio=audio, quiet=printing.quiet)
+    data(report, tables(report), as_json=printing.as_json)
     for line in remarks(report):
-        remark(line, quiet=quiet)
+        remark(line, quiet=printing.quiet)
     if csv:
-        remark(f"wrote {csv}", quiet=quiet)
-    report_failures(report["failures"], quiet=quiet)
+        remark(f"wrote {csv}", quiet=printing.quiet)
+    report_failures(report["failures"], quiet=printing.quiet)
 
 
 def tables(report: dict[str, Any]) -> list[Table | str]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, data, reading, remark, report_failures, table
+from stemclean.cli import _options as options
+from stemclean.cli._shared import data, reading, remark, report_failures, table
 from stemclean.errors import visible
 
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ def command(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Folder for the frame-wise results of every song and the summary."
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder for the frame-wise results of every song and the summary.",
+            rich_help_panel=options.OUTPUT,
         ),
     ] = Path("evaluation"),
     metrics: Annotated[
@@ -46,12 +51,9 @@ def command(
         Path | None,
         typer.Option("--parquet", metavar="FILE", help="Write the same rows as Parquet (requires pyarrow)."),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Number of songs to evaluate in parallel (default: one per core)."),
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    workers: options.Threads = None,
+    *,
+    printing: options.Printing,
 ) -> None:
     """Evaluate the estimates of a separator against the true stems.
 
@@ -60,7 +62,7 @@ def command(
     is a folder of files called vocals, bass, drums and other. Songs and stems without a counterpart are listed, and
     the exit code is 3; the others are evaluated.
     """
-    with reading(reference, quiet=quiet), reading(estimate, quiet=quiet):
+    with reading(reference, quiet=printing.quiet), reading(estimate, quiet=printing.quiet):
         from stemclean.evaluate_separation import classes as profile_of
         from stemclean.evaluate_separation import evaluate_separation
 
@@ -74,12 +76,12 @@ def command(
         csv=csv,
         parquet=parquet,
         workers=workers,
-        quiet=quiet,
+        quiet=printing.quiet,
     )
-    data(report, tables(report), as_json=as_json)
+    data(report, tables(report), as_json=printing.as_json)
     for line in remarks(report):
-        remark(line, quiet=quiet)
-    report_failures(report["failures"], quiet=quiet, labels=wanted.labels)
+        remark(line, quiet=printing.quiet)
+    report_failures(report["failures"], quiet=printing.quiet, labels=wanted.labels)
 
 
 def tables(report: dict[str, Any]) -> list[Table | str]:

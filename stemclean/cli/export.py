@@ -7,20 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from stemclean.cli._shared import (
-    Json,
-    Quiet,
-    by_option,
-    clock,
-    data,
-    passed_over,
-    reading,
-    remark,
-    report_failures,
-    softer,
-    table,
-    typed,
-)
+from stemclean.cli import _options as options
+from stemclean.cli._shared import clock, data, passed_over, reading, remark, report_failures, softer, table, typed
 
 EXAMPLE = "stemclean export refined.json --to zfturbo training_set"
 
@@ -109,8 +97,8 @@ def command(
             help="Change any other setting of the format, such as chunk_size=352800. Repeatable.",
         ),
     ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    printing: options.Printing,
 ) -> None:
     """Export a refined dataset for training a separator.
 
@@ -119,14 +107,14 @@ def command(
     audio in which nothing but that class was found. Files with another sample rate or number of channels are converted
     and written to DST; formats that are lists use all others in place.
     """
-    with reading(refined, quiet=quiet):
+    with reading(refined, quiet=printing.quiet):
         from stemclean.export import export
         from stemclean.exporting.targets import parse_classes
         from stemclean.layouts.base import writer
         from stemclean.report import describe_exported
         from stemclean.settings import SettingError, assignments, merged
 
-    given = assignments(by_option({"--allow-empty": ("allow_empty", allow_empty or None)}, settings))
+    given = assignments(options.by_option({"--allow-empty": ("allow_empty", allow_empty or None)}, settings))
     try:
         layout = writer(to, merged({}, given))
     except SettingError as error:
@@ -145,7 +133,7 @@ def command(
         cut=cut,
         audio_format=audio_format,
         link=link,
-        quiet=quiet,
+        quiet=printing.quiet,
     )
     report = describe_exported(exported.to_dict())
     won = any(hours["won"] for hours in report["classes"].values())
@@ -154,11 +142,15 @@ def command(
     for label, hours in report["classes"].items():
         claims, why = _each(hours["won"]), _each(hours["why"])
         shown.add_row(label, _clock(hours["kept"]), *[claims] * won, _clock(hours["lost"]), why)
-    data(report, [shown], as_json=as_json)
+    data(report, [shown], as_json=printing.as_json)
     remark(
-        *_judged(report, refined), *softer(report["turned_down"]), *_wrote(report), *exported.next_steps, quiet=quiet
+        *_judged(report, refined),
+        *softer(report["turned_down"]),
+        *_wrote(report),
+        *exported.next_steps,
+        quiet=printing.quiet,
     )
-    report_failures(report["failures"], quiet=quiet)
+    report_failures(report["failures"], quiet=printing.quiet)
 
 
 def _judged(report: dict[str, Any], source: Path) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, clock, data, remark, report_failures, table
+from stemclean.cli import _options as options
+from stemclean.cli._shared import clock, data, remark, report_failures, table
 
 EXAMPLE = "stemclean f0 song.mp3 -o song.f0.csv --weights file:my_cascade.safetensors"
 
@@ -20,16 +21,14 @@ def command(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="PATH", help="File to write for a single input, or a folder for several."
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="File to write for a single input, or a folder for several.",
+            rich_help_panel=options.OUTPUT,
         ),
     ],
-    weights: Annotated[
-        str,
-        typer.Option(
-            metavar="URI",
-            help="Weights of a tracker (for isolated voices) or a cascade (for mixtures): file:PATH or hub:ORG/REPO.",
-        ),
-    ],
+    weights: options.Weights,
     format_: Annotated[
         str,
         typer.Option(
@@ -39,24 +38,11 @@ def command(
     vocals: Annotated[
         bool, typer.Option("--vocals", help="Treat the input as isolated voices: use only the tracker of a cascade.")
     ] = False,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            min=0,
-            max=1,
-            help="Probability at which a frame counts as voiced (default: the best one in the validation of the "
-            "weights).",
-        ),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Device: cpu, cuda, cuda:1, … (default: a GPU if there is one).")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Skip songs that an earlier run has finished, or start over.")
-    ] = True,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    threshold: options.VoicingThreshold = None,
+    device: options.Device = None,
+    resume: options.ResumeSongs = True,
+    *,
+    printing: options.Printing,
 ) -> None:
     """Estimate the fundamental frequency (f0) of a voice.
 
@@ -76,7 +62,7 @@ def command(
         config=F0Config(format=format_, threshold=threshold, vocals=vocals),
         device=device,
         resume=resume,
-        quiet=quiet,
+        quiet=printing.quiet,
     )
     report = {
         **{key: done[key] for key in ("output", "weights", "config", "songs")},
@@ -91,7 +77,7 @@ def command(
         shown.add_row(name, clock(song["num_frames"] * song["hop"]), voiced, f"{song['confidence'] or 0:.3f}")
     if len(songs) > ROWS:
         shown.add_row(f"and {len(songs) - ROWS} with a higher confidence", "", "", "")
-    data(report, [shown], as_json=as_json)
+    data(report, [shown], as_json=printing.as_json)
     if songs:
-        remark(f"wrote {output}", quiet=quiet)
-    report_failures(report["failures"], quiet=quiet)
+        remark(f"wrote {output}", quiet=printing.quiet)
+    report_failures(report["failures"], quiet=printing.quiet)

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 
-from stemclean.cli._pitch import completed
+from stemclean.audio import SILENCE_FLOOR_DBFS
+from stemclean.cli import _options as options
 from stemclean.cli._published import refuse_contradictions
 from stemclean.cli._refined import next_steps, tables
-from stemclean.cli._shared import (
-    FINDINGS,
-    Json,
-    Quiet,
-    data,
-    reading,
-    remark,
-    report_failures,
-)
-from stemclean.refining import CLAIMED_THRESHOLD
+from stemclean.cli._shared import FINDINGS, data, reading, remark, report_failures
+from stemclean.refining import CLAIMED_THRESHOLD, MIN_SINGLE_SHARE, RETRAIN_ON, ROUNDS, THRESHOLD
+from stemclean.training import CLASSIFIER_RECIPE
 
 EXAMPLE = "stemclean refine my_stems -o refined.json"
-
-WITH_PITCH = frozenset("stems output pitch resume as_json quiet".split())
-"""Parameters that can be combined with ``--pitch``."""
 
 ADAPTIVE = (
     "adaptive thresholds cost recall: in the paper, separators trained on the result reached 3.68 dB, "
@@ -40,6 +33,9 @@ class RetrainOn(StrEnum):
     ALL = "all"
 
 
+DEFAULT_RETRAIN_ON = RetrainOn(RETRAIN_ON)
+
+
 class FailOn(StrEnum):
     """The values of ``--fail-on``."""
 
@@ -49,78 +45,12 @@ class FailOn(StrEnum):
     ANY = "any"
 
 
-def command(
-    ctx: typer.Context,
-    stems: Annotated[Path, typer.Argument(metavar="DATA", help="A folder of stems, a CSV list, or a manifest.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Manifest to write: .json, .jsonl or .jsonl.gz.")
-    ] = Path("refined.json"),
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URI", help="Weights: bundled:NAME, hub:ORG/REPO or file:PATH (default: the bundled weights)."
-        ),
-    ] = None,
-    by_itself: Annotated[
-        bool, typer.Option("--self", help="Train the classifier on DATA itself, faults included; requires no weights.")
-    ] = False,
-    pitch: Annotated[
-        str | None,
-        typer.Option(
-            "--pitch",
-            metavar="URI",
-            help="Judge no labels, but complete half-labelled songs with the weights of a cascade or a pitch tracker.",
-        ),
-    ] = None,
-    rounds: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="With --self: number of rounds of training and judging (default: 2)."),
-    ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            metavar="K",
-            min=2,
-            help="With --self: divide the tracks into K folds and judge each with a classifier trained without it. "
-            "Training takes K times as long.",
-        ),
-    ] = None,
-    retrain_on: Annotated[
-        RetrainOn | None,
-        typer.Option(
-            metavar="WHAT",
-            help="With --self: stems to train on from the second round on, single (those with one class) or all, with "
-            "the classes found in them (default: single).",
-        ),
-    ] = None,
-    min_single_share: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            min=0,
-            max=1,
-            help="With --self: minimum share of its claims that a class keeps for the next round; it is filled up "
-            "with the stems of the best label quality (default: 0.2).",
-        ),
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="With --self: recipe to train with: small, paper, or a TOML file (default: small)."
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="With --self: change any key of the recipe, such as loop.examples=20000. Repeatable.",
-        ),
-    ] = None,
-    workdir: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="With --self: folder for the weights of each round (default: FILE.work)."),
-    ] = None,
+@dataclass(frozen=True)
+class Judging:
+    """How stems are judged."""
+
+    title: ClassVar[str] = "Judging"
+
     threshold: Annotated[
         str,
         typer.Option(
@@ -129,7 +59,7 @@ def command(
             "against the labels of the dataset is highest. This costs recall: in the paper, the separator dropped "
             "from 4.28 to 3.68 dB.",
         ),
-    ] = "0.9",
+    ] = str(THRESHOLD)
     claimed_threshold: Annotated[
         float,
         typer.Option(
@@ -138,7 +68,23 @@ def command(
             max=1,
             help="Score above which a claimed class is present; the paper uses 0.9.",
         ),
-    ] = CLAIMED_THRESHOLD,
+    ] = CLAIMED_THRESHOLD
+    silence_floor_dbfs: options.SilenceFloor = SILENCE_FLOOR_DBFS
+
+
+@dataclass(frozen=True)
+class Bleed:
+    """What counts as bleed."""
+
+    title: ClassVar[str] = "Bleed"
+
+    crosstalk: Annotated[
+        bool,
+        typer.Option(
+            "--crosstalk/--no-crosstalk",
+            help="Measure the bleed between the stems of a song, if there are several.",
+        ),
+    ] = True
     max_bleed_db: Annotated[
         float | None,
         typer.Option(
@@ -147,22 +93,85 @@ def command(
             "relative to the claimed ones, such as -25. Requires weights that estimate levels; the bundled ones do so "
             "roughly.",
         ),
-    ] = None,
-    crosstalk: Annotated[
-        bool,
+    ] = None
+
+
+@dataclass(frozen=True)
+class SelfRefining:
+    """How a dataset refines itself."""
+
+    title: ClassVar[str] = "Self-refining, with --self"
+
+    rounds: Annotated[
+        int,
         typer.Option(
-            "--crosstalk/--no-crosstalk",
-            help="Measure the bleed between the stems of a song, if there are several.",
+            metavar="N",
+            min=1,
+            help="Number of rounds of training and judging.",
         ),
-    ] = True,
-    silence_floor_dbfs: Annotated[
+    ] = ROUNDS
+    folds: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            min=1,
+            help="Divide the tracks into K folds and judge each with a classifier trained without it. Training takes "
+            "K times as long.",
+        ),
+    ] = 1
+    retrain_on: Annotated[
+        RetrainOn,
+        typer.Option(
+            metavar="WHAT",
+            help="Stems to train on from the second round on: single (those with one class) or all, with the classes "
+            "found in them.",
+        ),
+    ] = DEFAULT_RETRAIN_ON
+    min_single_share: Annotated[
         float,
         typer.Option(
-            metavar="DBFS", max=0, help="Level below which sound counts as silence, however soft the song is."
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Minimum share of its claims that a class keeps for the next round; it is filled up with the stems "
+            "of the best label quality.",
         ),
-    ] = -130.0,
-    windows: Annotated[
-        bool, typer.Option("--windows", help="Judge every window separately, as the paper does; far slower.")
+    ] = MIN_SINGLE_SHARE
+    workdir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for the weights of each round (default: FILE.work).",
+        ),
+    ] = None
+    recipe: options.ClassifierRecipe = CLASSIFIER_RECIPE
+    settings: options.Settings = None
+    cache_limit: options.CacheLimit = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of :func:`stemclean.refine.refine_self`."""
+        return {
+            "rounds": self.rounds,
+            "folds": self.folds,
+            "retrain_on": self.retrain_on.value,
+            "min_single_share": self.min_single_share,
+            "recipe": self.recipe,
+            "overrides": self.settings or (),
+            "workdir": self.workdir,
+        }
+
+
+LATER = ("retrain_on", "min_single_share")
+"""Options that apply from the second round on."""
+
+
+def command(
+    ctx: typer.Context,
+    stems: options.Data,
+    output: options.Manifest = Path("refined.json"),
+    weights: options.WeightsOrBundled = None,
+    by_itself: Annotated[
+        bool, typer.Option("--self", help="Train the classifier on DATA itself, faults included; requires no weights.")
     ] = False,
     as_published: Annotated[
         bool,
@@ -173,23 +182,23 @@ def command(
             "GPU in practice.",
         ),
     ] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Number of stems to judge in parallel (default: one per core)."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Continue an interrupted run, or start over.")
-    ] = True,
+    workers: options.Threads = None,
+    device: options.Device = None,
+    resume: options.Resume = True,
     fail_on: Annotated[
         list[FailOn] | None,
         typer.Option(
             metavar="WHAT",
             help="Exit with 1 if a stem is wrong (only classes that it does not claim were found), mixed (several "
             "classes), drop (no class), or any of these. Repeatable.",
+            rich_help_panel=options.OUTPUT,
         ),
     ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    judging: Judging,
+    bleed: Bleed,
+    method: SelfRefining,
+    printing: options.Printing,
 ) -> None:
     """Find the stems whose labels are wrong, and say why.
 
@@ -199,78 +208,57 @@ def command(
     stems; a second one, trained on the stems with one class, relabels them again. An interrupted run continues where it
     stopped.
     """
-    with reading(stems, quiet=quiet):
+    with reading(stems, quiet=printing.quiet):
         from stemclean.refine import RefineConfig, refine, refine_self
         from stemclean.refining.published import PUBLISHED, published_self
         from stemclean.report import describe_refined
         from stemclean.running import Running
 
-    later = given({"retrain_on": retrain_on and retrain_on.value, "min_single_share": min_single_share})
-    self_options = given(
-        {"rounds": rounds, "folds": folds, "recipe": recipe, "overrides": settings, "workdir": workdir}
-    )
-    config = RefineConfig(
-        threshold=parsed_threshold(threshold),
-        claimed_threshold=claimed_threshold,
-        max_bleed_db=max_bleed_db,
-        crosstalk=crosstalk,
-        silence_floor_dbfs=silence_floor_dbfs,
-        plain_windows=windows,
-    )
     if as_published:
         refuse_contradictions(ctx)
         config = PUBLISHED
-        self_options |= published_self(settings or ()) if by_itself else {}
-    if pitch is not None:
-        refuse(dict.fromkeys(typed_besides(ctx, WITH_PITCH)), "cannot be combined with --pitch")
-        completed(stems, output, pitch, resume=resume, as_json=as_json, quiet=quiet)
-        return
-    running = Running(workers=workers, resume=resume, quiet=quiet)
-    if by_itself:
-        refuse(given({"weights": weights}), "trains its own weights with --self")
-        refuse(later if rounds == 1 else {}, "applies from the second round on, and --rounds 1 has only one")
-        refined = refine_self(stems, output, config, **(self_options | later), running=running)
     else:
-        refuse(self_options | later, "requires --self")
-        refined = refine(stems, output, config, **given({"weights_uri": weights}), running=running)
-    report = describe_refined(refined)
-    report["output"] = str(output)
-    data(report, tables(report), as_json=as_json)
-    if threshold == "adaptive":
-        remark(f"note: {ADAPTIVE}", quiet=quiet)
-    remark(*next_steps(report), quiet=quiet)
+        config = RefineConfig(
+            threshold=parsed_threshold(judging.threshold),
+            claimed_threshold=judging.claimed_threshold,
+            silence_floor_dbfs=judging.silence_floor_dbfs,
+            crosstalk=bleed.crosstalk,
+            max_bleed_db=bleed.max_bleed_db,
+        )
+    running = Running(
+        cache_limit_gb=method.cache_limit, device=device, workers=workers, resume=resume, quiet=printing.quiet
+    )
+    if by_itself:
+        refuse(ctx, ["weights"], "refine trains its own weights with --self")
+        refuse(ctx, LATER if method.rounds == 1 else (), "it applies from the second round on, and --rounds 1 has one")
+        chosen = method.arguments() | (published_self(method.settings or ()) if as_published else {})
+        refined = refine_self(stems, output, config, **chosen, running=running)
+    else:
+        refuse(ctx, [field.name for field in fields(method)], "it requires --self")
+        refined = refine(stems, output, config, **({"weights_uri": weights} if weights else {}), running=running)
+    report = {**describe_refined(refined), "output": str(output)}
+    data(report, tables(report), as_json=printing.as_json)
+    remark(
+        *([f"note: {ADAPTIVE}"] if judging.threshold == "adaptive" else []), *next_steps(report), quiet=printing.quiet
+    )
     try:
-        report_failures(report["failures"], quiet=quiet)
+        report_failures(report["failures"], quiet=printing.quiet)
     finally:
         if any(matches(finding, kind) for finding in report["findings"] for kind in fail_on or ()):
             raise typer.Exit(FINDINGS)
 
 
-def given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given; the verb has defaults for the others."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def typed_besides(ctx: typer.Context, allowed: frozenset[str]) -> list[str]:
-    """Parameters given on the command line that are not ``allowed``, named as :func:`refuse` expects."""
-    aliases = {"by_itself": "self", "settings": "overrides"}
-    sources = {name: ctx.get_parameter_source(name) for name in ctx.params if name not in allowed}
-    return [aliases.get(name, name) for name, source in sources.items() if source and source.name == "COMMANDLINE"]
-
-
-def refuse(options: dict[str, Any], why: str) -> None:
-    """Refuse the first of the options, if there are any.
-
-    Args:
-        why: the rest of a sentence that begins with "it".
+def refuse(ctx: typer.Context, names: Iterable[str], why: str) -> None:
+    """Refuse the first of some parameters that was given on the command line.
 
     Raises:
-        typer.BadParameter: an option was given.
+        typer.BadParameter: there is one.
     """
-    for name in options:
-        option = "--set" if name == "overrides" else f"--{name.replace('_', '-')}"
-        trains = name == "weights" and "weights" in why  # refine trains them, not the option
-        raise typer.BadParameter(f"refine {why}" if trains else f"it {why}", param_hint=option)
+    for name in names:
+        source = ctx.get_parameter_source(name)
+        if source and source.name == "COMMANDLINE":
+            option = next(parameter.opts[0] for parameter in ctx.command.params if parameter.name == name)
+            raise typer.BadParameter(why, param_hint=option)
 
 
 def parsed_threshold(text: str) -> float | Literal["adaptive"]:

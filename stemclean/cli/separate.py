@@ -7,17 +7,19 @@ from typing import Annotated
 
 import typer
 
-from stemclean.cli._shared import Json, Quiet, clock, data, kept_in_float, remark, report_failures, softer, table
+from stemclean.cli import _options as options
+from stemclean.cli._shared import clock, data, kept_in_float, remark, report_failures, softer, table
 
 EXAMPLE = "stemclean separate song.mp3 -o separated --weights file:my_separator.safetensors"
 
 
 def command(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A song, or a folder of songs.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the estimates.")],
-    weights: Annotated[
-        str, typer.Option(metavar="URI", help="Weights of a separator: file:PATH, hub:ORG/REPO or a path.")
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder for the estimates.", rich_help_panel=options.OUTPUT),
     ],
+    weights: options.Weights,
     overlap: Annotated[
         float,
         typer.Option(metavar="SHARE", min=0, max=0.95, help="Overlap of the segments; a larger overlap takes longer."),
@@ -28,15 +30,11 @@ def command(
             "--format", metavar="NAME", help="wav or flac, 24 bits; a wav that exceeds full scale is written in float."
         ),
     ] = "wav",
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Device: cpu, cuda, cuda:1, … (default: a GPU if there is one).")
-    ] = None,
+    device: options.Device = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Number of segments to separate at once.")] = 1,
-    resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Skip songs that an earlier run has finished, or start over.")
-    ] = True,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    resume: options.ResumeSongs = True,
+    *,
+    printing: options.Printing,
 ) -> None:
     """Separate songs into one file per class.
 
@@ -55,7 +53,7 @@ def command(
         device=device,
         batch_size=batch_size,
         resume=resume,
-        quiet=quiet,
+        quiet=printing.quiet,
     )
     report = {
         **{key: done[key] for key in ("output", "weights", "config", "songs")},
@@ -65,8 +63,8 @@ def command(
     shown = table("Separated", "song", "length", "remarks", numbers=("length",))
     for name, song in report["songs"].items():
         shown.add_row(name, clock(song["num_samples"] / song["sample_rate"]), ", ".join(song["issues"]))
-    data(report, [shown], as_json=as_json)
+    data(report, [shown], as_json=printing.as_json)
     in_float = [name for name, song in report["songs"].items() if song["in_float"]]
     turned_down = {name: song["gain_db"] for name, song in report["songs"].items() if song["gain_db"]}
-    remark(*kept_in_float(in_float), *softer(turned_down), f"wrote {output}", quiet=quiet)
-    report_failures(report["failures"], quiet=quiet)
+    remark(*kept_in_float(in_float), *softer(turned_down), f"wrote {output}", quiet=printing.quiet)
+    report_failures(report["failures"], quiet=printing.quiet)

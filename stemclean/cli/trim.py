@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from stemclean.audio import SILENCE_FLOOR_DBFS
+from stemclean.cli import _options as options
 from stemclean.cli._shared import (
-    Json,
-    Quiet,
     clock,
     data,
     named,
@@ -34,7 +34,7 @@ class Detector(StrEnum):
 
 
 def command(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder of stems, a CSV list, or a manifest.")],
+    source: options.Source,
     destination: Annotated[
         Path,
         typer.Argument(
@@ -63,36 +63,31 @@ def command(
             help="Level of a stem: sustained (for half a second) or peak (the largest sample, as in the paper).",
         ),
     ] = Detector.SUSTAINED,
-    silence_floor_dbfs: Annotated[
-        float,
-        typer.Option(
-            metavar="DBFS", max=0, help="Level below which sound counts as silence, however soft the song is."
-        ),
-    ] = -130.0,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    silence_floor_dbfs: options.SilenceFloor = SILENCE_FLOOR_DBFS,
+    *,
+    printing: options.Printing,
 ) -> None:
     """Remove the silence from every stem.
 
     The stems are written to DST as FLAC, with short cross-fades at the joins. A manifest.json maps every sample that
     was kept to its place in the source. Nothing in SRC is changed.
     """
-    with reading(source, quiet=quiet):
+    with reading(source, quiet=printing.quiet):
         from stemclean.report import describe_trimmed
         from stemclean.trim import TrimConfig, trim
 
     config = TrimConfig(
         first_db=first_db, second_db=second_db, silence_floor_dbfs=silence_floor_dbfs, detector=detector.value
     )
-    report = describe_trimmed(trim(source, destination, config, regions_only=regions_only, quiet=quiet))
+    report = describe_trimmed(trim(source, destination, config, regions_only=regions_only, quiet=printing.quiet))
     report["output"] = str(destination / "manifest.json")
     shown = table("Trimmed", "class", "stems", "before", "after", numbers=("stems", "before", "after"))
     for label, numbers in report["classes"].items():
         shown.add_row(label, str(round(numbers["stems"])), clock(numbers["before"]), clock(numbers["after"]))
-    data(report, [shown], as_json=as_json)
+    data(report, [shown], as_json=printing.as_json)
     if report["silent"]:
-        remark(f"left out as silent ({len(report['silent'])}): {named(report['silent'])}", quiet=quiet)
-    remark(*softer(report["turned_down"]), quiet=quiet)
+        remark(f"left out as silent ({len(report['silent'])}): {named(report['silent'])}", quiet=printing.quiet)
+    remark(*softer(report["turned_down"]), quiet=printing.quiet)
     lines = [f"wrote {report['output']}", *passed_over(report), f"next: {typed('refine', report['output'])}"]
-    remark(*lines, quiet=quiet)
-    report_failures(report["failures"], quiet=quiet)
+    remark(*lines, quiet=printing.quiet)
+    report_failures(report["failures"], quiet=printing.quiet)

@@ -28,6 +28,7 @@ REASONS: dict[str, str] = {
     "low_quality": "its label quality is below --min-quality",
     "not_judged": "it has no label quality, and --min-quality is given",
     "outside": "no target class holds any of its classes",
+    "incomplete_song": "its song lacks a class, and the format was told to write complete songs alone",
     "too_quiet": "no chunk of it is loud enough for the trainer",
 }
 """Reason code -> why audio was left out of an export. Others are reasons of verdicts and of skipped files."""

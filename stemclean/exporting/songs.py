@@ -78,7 +78,12 @@ class Song:
 
 
 def write_songs(
-    selection: Selection, converter: Converter, place: Callable[[Item], str], *, mixture: str | None = None
+    selection: Selection,
+    converter: Converter,
+    place: Callable[[Item], str],
+    *,
+    mixture: str | None = None,
+    complete: bool = False,
 ) -> list[Song]:
     """Write every song of a selection that :meth:`~stemclean.exporting.converting.Converter.listen` has checked.
 
@@ -90,6 +95,7 @@ def write_songs(
         converter: must have a sample rate.
         place: returns the folder of the song of an item, as a POSIX path below the destination.
         mixture: name of an additional file with the sum of all classes.
+        complete: leave out songs that lack a class, as ``incomplete_song``.
 
     Raises:
         ConfigError: a stem was trimmed and is no longer aligned with the others; a class has the name of the mixture;
@@ -98,6 +104,8 @@ def write_songs(
     assert converter.sample_rate is not None
     _check(selection, mixture)
     songs = _songs(selection, converter, place, mixture)
+    if complete:
+        _leave_out_incomplete(selection, songs)
     _check_earlier(converter.destination, songs)
     for song in tqdm(songs, "write", unit="song", disable=True if converter.quiet else None):
         while song.items:
@@ -110,6 +118,8 @@ def write_songs(
                     raise
                 selection.lose(lost, error)
                 song.items = [item for item in song.items if item not in lost]
+                if complete:
+                    _leave_out_incomplete(selection, [song])
         if song.items:
             converter.files += song.files.values()
             if gain_db:
@@ -144,9 +154,18 @@ def _songs(selection: Selection, converter: Converter, place: Callable[[Item], s
     return list(songs.values())
 
 
+def _leave_out_incomplete(selection: Selection, songs: Sequence[Song]) -> None:
+    """Leave out songs that lack a class; they then have no items."""
+    incomplete = [song for song in songs if song.classes.keys() != set(selection.targets.names)]
+    gone = {item.key for song in incomplete for item in song.items}
+    selection.keep(lambda item: "incomplete_song" if item.key in gone else "", title="compare")
+    for song in incomplete:
+        song.items = []
+
+
 def _check_earlier(destination: Path, songs: Sequence[Song]) -> None:
     """Refuse to mix songs of an earlier export with others: a trainer would read both, and may have cached lengths."""
-    marks = {song.folder: song.mark for song in songs}
+    marks = {song.folder: song.mark for song in songs if song.items}
     for record in sorted(destination.rglob(RECORD)):
         if _read(record).get("mark") != marks.get(record.parent):
             raise ConfigError(

@@ -1,8 +1,9 @@
 """One folder per song: ``song/drums.wav``, ``artist/album/song/Drums 2.flac``, ``song/drums/0017.wav``.
 
-It is written as ``train|valid|test/song/drums.wav`` and ``mixture.wav``, the structure of MUSDB18, which Demucs and
-Open-Unmix read, too. All files of a song have the same start and length; several stems of a class are summed. A song
-that would be written differently than in an earlier run is refused.
+It is written as ``train|valid|test/song/drums.wav`` and ``mixture.wav``, the shape of MUSDB18. All files of a song have
+the same start and length; several stems of a class are summed, and the mixture is the sum of what was written. Trainers
+such as Demucs need every class in every song: ``--set complete=true`` leaves out the other songs. A song that would be
+written differently than in an earlier run is refused; export to a new folder then.
 
 This layout can read any folder, so it is tried last. It also reads folders of ``songname_drums.wav``; see
 :mod:`stemclean.layouts.naming`. If all folders in the dataset are named after splits, and one of them is ``train``,
@@ -34,6 +35,7 @@ class TrackFolders(Format):
 
     Args:
         mixture: also write ``mixture.wav``, the sum of all classes of a song.
+        complete: leave out songs that lack a class.
     """
 
     name: ClassVar[str] = "track_folders"
@@ -43,6 +45,7 @@ class TrackFolders(Format):
     in_place: ClassVar[bool] = False
 
     mixture: bool = True
+    complete: bool = False
 
     def can_read(self, path: Path, profile: Profile) -> bool:
         """Return whether the path is a folder."""
@@ -74,7 +77,8 @@ class TrackFolders(Format):
             No list; as ``extra``: ``num_songs``, by folder of the split.
         """
         converter.listen(selection)
-        songs = write_songs(selection, converter, _place, mixture="mixture" if self.mixture else None)
+        mixture = "mixture" if self.mixture else None
+        songs = write_songs(selection, converter, _place, mixture=mixture, complete=self.complete)
         counts = Counter(FOLDERS[song.items[0].stem.split] for song in songs)
         return Written(extra={"num_songs": dict(sorted(counts.items()))})
 

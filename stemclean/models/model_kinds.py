@@ -99,7 +99,7 @@ from stemclean.f0 import find_f0
 find_f0(["vocals.wav"], "vocals.f0.csv", weights_uri="{uri}")
 ```
 
-It expects vocals without accompaniment. `stemclean train-separator songs -o cascade.safetensors --joint RECIPE
+It expects vocals without accompaniment. `stemclean train-joint songs -o cascade.safetensors --tracker RECIPE
 --init-tracker {uri}` trains it together with a separator, for mixtures, and `stemclean train-tracker songs -o
 mine.safetensors --init {uri}` fine-tunes it alone, both with a recipe of the same architecture.
 """,
@@ -120,7 +120,7 @@ jointly.""",
 ```
 stemclean separate song.mp3 -o separated --weights {uri}
 stemclean f0 song.mp3 -o song.f0.csv --weights {uri}
-stemclean refine songs -o completed.json --pitch {uri}
+stemclean pseudo-label songs -o completed.json --weights {uri}
 ```
 
 ```python
@@ -131,8 +131,8 @@ separate("song.mp3", "separated", weights_uri="{uri}")
 find_f0(["song.mp3"], "song.f0.csv", weights_uri="{uri}")
 ```
 
-The third command adds estimates to songs that have only stems or only an f0. `stemclean train-separator songs -o
-mine.safetensors --joint RECIPE --init {uri}` fine-tunes both parts, with recipes of the same architectures.
+The third command adds estimates to songs that have only stems or only an f0. `stemclean train-joint songs -o
+mine.safetensors --tracker RECIPE --init {uri}` fine-tunes both parts, with recipes of the same architectures.
 """,
         measured="""\
 `validation` was computed on excerpts of held-out songs. `sdr_db` is 10 log10 of the energy of a source over that of

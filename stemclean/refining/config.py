@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from stemclean import verdicts
 from stemclean.audio.activity import SILENCE_FLOOR_DBFS, Detector
-from stemclean.refining import CLAIMED_THRESHOLD
+from stemclean.refining import CLAIMED_THRESHOLD, FOLDS, MIN_SINGLE_SHARE, RETRAIN_ON, ROUNDS, THRESHOLD
 from stemclean.settings import WHOLE, Chance, SettingError, Settings, SilenceDbfs
 from stemclean.verdicts import Policy
 
@@ -48,7 +48,7 @@ class RefineConfig(Settings):
     threshold: Annotated[
         Score | Mapping[str, Score] | Literal["adaptive"],
         Field(description='a number above 0 and below 1, one for each class, or "adaptive"'),
-    ] = 0.9
+    ] = THRESHOLD
     claimed_threshold: Score = CLAIMED_THRESHOLD
     max_bleed_db: Annotated[float, Field(ge=-200, le=200)] | None = None
     crosstalk: bool = True
@@ -102,7 +102,7 @@ class SelfConfig(Settings):
             see :func:`stemclean.refining.choosing.choose`. Ours; the paper leaves it open.
     """
 
-    rounds: Annotated[int, Field(ge=1, le=1000), WHOLE] = 2
-    folds: Annotated[int, Field(ge=1, le=1000), WHOLE] = 1
-    retrain_on: Literal["single", "all"] = "single"
-    min_single_share: Chance = 0.2
+    rounds: Annotated[int, Field(ge=1, le=1000), WHOLE] = ROUNDS
+    folds: Annotated[int, Field(ge=1, le=1000), WHOLE] = FOLDS
+    retrain_on: Literal["single", "all"] = RETRAIN_ON
+    min_single_share: Chance = MIN_SINGLE_SHARE

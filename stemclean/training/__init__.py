@@ -1,5 +1,10 @@
 """Training: tasks, the training loop, recipes and calibration."""
 
+CLASSIFIER_RECIPE = "small"
+SEPARATOR_RECIPE = "xumx-small"
+JOINT_RECIPE = "unet-vocals-small"
+TRACKER_RECIPE = "rmvpe-small"
+"""Default recipes."""
 WORKERS = 2
 """Default number of processes that prepare training examples."""
 CLASSIFIER_WORKERS = 1

@@ -132,7 +132,7 @@ def _validated(document: Mapping[str, Any], kind: type[R]) -> R:
         raise SettingError("kind", message, f"known: {', '.join(recipe_names(expected))}")
     for key in ("joint", "tracker"):
         if expected == "separators" and isinstance(document.get(key), Mapping):
-            raise SettingError(key, f"settings of {key} are for joint training", "add --joint rmvpe, or leave them out")
+            raise SettingError(key, f"settings of {key} are for joint training", "use train-joint, or leave them out")
     return kind(**document)
 
 

@@ -149,6 +149,8 @@ def export(
         raise ConfigError(f"the minimum quality is {min_quality:g}; it must be from 0 to 1")
     if link and not layout.in_place:
         raise ConfigError(f"--link: {layout.name} writes all audio anew", "leave it out")
+    if audio_format and audio_format not in layout.audio_formats:
+        raise ConfigError(f"--format: {layout.name} is written as {layout.audio_formats[0]} alone", "leave it out")
     asked = {
         "classes": classes,
         "min_quality": min_quality,
@@ -182,7 +184,7 @@ def export(
             folder,
             destination,
             sample_rate,
-            audio_format=audio_format or layout.audio_format,
+            audio_format=audio_format or layout.audio_formats[0],
             link=link,
             segments=layout.segments,
             quiet=quiet,
@@ -196,7 +198,7 @@ def export(
         unjudged=sum(stem.verdict is None for stem in data.stems),
         outside=_hours(selection.outside_seconds),
         output=written.lists[0] if written.lists else destination,
-        files=[*written.lists, *converter.files],
+        files=[*written.lists, *written.beside, *converter.files],
         num_audio=len(converter.files),
         turned_down=converter.turned_down,
         skipped=[*data.skipped, *selection.skipped],

@@ -190,6 +190,13 @@ class TestWriters:
         assert report.classes["vocals"].kept == pytest.approx(before.classes["vocals"].kept - SECONDS / 3600, abs=2e-6)
 
     def test_both_formats_of_audio_hold_the_same_sound(self, name: str, data: Dataset, tmp_path: Path) -> None:
+        layout = base.layouts()[name]
+        assert isinstance(layout, base.Writer)
+        if len(layout.audio_formats) == 1:
+            with pytest.raises(ConfigError, match=f"--format: {name} is written as wav alone"):
+                run(data.write(), name, tmp_path / "out", audio_format="flac")
+            assert not (tmp_path / "out").exists()
+            return
         heard: dict[str, dict[str, np.ndarray]] = {}
         for audio_format in ("flac", "wav"):
             report = run(data.write(), name, tmp_path / audio_format, audio_format=audio_format)
@@ -265,6 +272,7 @@ class TestWriters:
         if not read_here(report):
             return  # the reader of its own, in tests/consumers
         found, folder = read_back(report)
+        found = found.with_stems([stem for stem in found.stems if files.read(folder / stem.path).any()])  # no padding
         for label, hours in report.classes.items():
             seconds = sum(stem.duration for stem in found.stems if stem.claimed == [label])
             assert seconds / 3600 == pytest.approx(hours.kept, abs=1e-5)

@@ -26,7 +26,7 @@ def command(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="Format of the training set: csv, lhotse, track_folders, webdataset or zfturbo.",
+            help="Format of the training set: csv, demucs, lhotse, track_folders, webdataset or zfturbo.",
         ),
     ],
     classes: Annotated[

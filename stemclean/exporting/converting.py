@@ -367,7 +367,7 @@ def in_db(gain: float) -> float:
 
 def safe_parts(path: str) -> Sequence[str]:
     """Return the parts of a POSIX path as names that any file system and list can hold."""
-    return [re.sub(r"[^\w #()+,=-]", "_", part).strip() or "_" for part in path.split("/")]
+    return [re.sub(r"[^\w #&'!()+,=.-]|^\.|\.$", "_", part.strip()) or "_" for part in path.split("/")]
 
 
 def written_subtype(subtype: str) -> str:

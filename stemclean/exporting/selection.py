@@ -130,6 +130,12 @@ class Selection:
         full = {item.target for item in self.items}
         return [target for target in self.targets.names if target not in full]
 
+    @property
+    def filled(self) -> list[str]:
+        """The targets with items."""
+        empty = self.empty
+        return [target for target in self.targets.names if target not in empty]
+
     def by_target(self) -> dict[str, list[Item]]:
         """Return all targets with their items."""
         found: dict[str, list[Item]] = {target: [] for target in self.targets.names}

@@ -23,7 +23,10 @@ from stemclean.errors import AudioError, ConfigError
 from stemclean.exporting.converting import CHANNELS, AudioFormat, Converter, in_db, safe_parts, written_subtype
 from stemclean.exporting.selection import Item, Selection
 
-__all__ = ["RECORD", "Song", "write_songs"]
+__all__ = ["FOLDERS", "RECORD", "Song", "write_songs"]
+
+FOLDERS = {"train": "train", "validation": "valid", "test": "test"}
+"""Split -> its folder, as in MUSDB18 and Demucs."""
 
 RECORD = "song.json"
 """File in the folder of each song: what it was made from, and by which gain it was turned down."""
@@ -39,6 +42,7 @@ class Song:
         mixture: name of the file for the sum of all classes; None: there is none.
         sample_rate: in Hz.
         audio_format: of its files.
+        silence: targets that have a file in any case: of silence if the song has no item of them.
     """
 
     folder: Path
@@ -46,14 +50,20 @@ class Song:
     mixture: str | None
     sample_rate: int
     audio_format: AudioFormat
+    silence: Sequence[str] = ()
 
     @property
     def classes(self) -> dict[str, list[Item]]:
-        """Target -> the items that are summed to its file."""
-        found: dict[str, list[Item]] = {}
+        """Target -> the items that are summed to its file; none if it is silent."""
+        found: dict[str, list[Item]] = {target: [] for target in self.silence}
         for item in self.items:
             found.setdefault(item.target, []).append(item)
         return found
+
+    @property
+    def silent(self) -> list[str]:
+        """Targets whose file is silence, because the song has no item of them."""
+        return [target for target, items in self.classes.items() if not items]
 
     @property
     def num_samples(self) -> int:
@@ -67,7 +77,7 @@ class Song:
     def mark(self) -> str:
         """A hash of everything that its files depend on."""
         stems = [(item.target, item.stem.sha256, item.stem.path, item.stem.stream, item.spans) for item in self.items]
-        content = json.dumps([stems, self.mixture, self.sample_rate, self.num_samples, self.audio_format])
+        content = json.dumps([stems, self.silent, self.mixture, self.sample_rate, self.num_samples, self.audio_format])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
@@ -84,6 +94,7 @@ def write_songs(
     *,
     mixture: str | None = None,
     complete: bool = False,
+    silence: Sequence[str] = (),
 ) -> list[Song]:
     """Write every song of a selection that :meth:`~stemclean.exporting.converting.Converter.listen` has checked.
 
@@ -96,6 +107,7 @@ def write_songs(
         place: returns the folder of the song of an item, as a POSIX path below the destination.
         mixture: name of an additional file with the sum of all classes.
         complete: leave out songs that lack a class, as ``incomplete_song``.
+        silence: targets that get a file of silence in a song without them.
 
     Raises:
         ConfigError: a stem was trimmed and is no longer aligned with the others; a class has the name of the mixture;
@@ -103,7 +115,7 @@ def write_songs(
     """
     assert converter.sample_rate is not None
     _check(selection, mixture)
-    songs = _songs(selection, converter, place, mixture)
+    songs = _songs(selection, converter, place, mixture, silence)
     if complete:
         _leave_out_incomplete(selection, songs)
     _check_earlier(converter.destination, songs)
@@ -138,7 +150,13 @@ def _check(selection: Selection, mixture: str | None) -> None:
         )
 
 
-def _songs(selection: Selection, converter: Converter, place: Callable[[Item], str], mixture: str | None) -> list[Song]:
+def _songs(
+    selection: Selection,
+    converter: Converter,
+    place: Callable[[Item], str],
+    mixture: str | None,
+    silence: Sequence[str],
+) -> list[Song]:
     by_place: dict[str, list[Item]] = {}
     for item in selection.items:
         by_place.setdefault(place(item), []).append(item)
@@ -149,14 +167,14 @@ def _songs(selection: Selection, converter: Converter, place: Callable[[Item], s
             safe += f".{hashlib.sha256(path.encode()).hexdigest()[:8]}"
         assert converter.sample_rate is not None
         songs[safe.casefold()] = Song(
-            converter.destination / safe, items, mixture, converter.sample_rate, converter.audio_format
+            converter.destination / safe, items, mixture, converter.sample_rate, converter.audio_format, silence
         )
     return list(songs.values())
 
 
 def _leave_out_incomplete(selection: Selection, songs: Sequence[Song]) -> None:
     """Leave out songs that lack a class; they then have no items."""
-    incomplete = [song for song in songs if song.classes.keys() != set(selection.targets.names)]
+    incomplete = [song for song in songs if {item.target for item in song.items} != set(selection.targets.names)]
     gone = {item.key for song in incomplete for item in song.items}
     selection.keep(lambda item: "incomplete_song" if item.key in gone else "", title="compare")
     for song in incomplete:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -89,14 +89,16 @@ class Written:
     """What a writer wrote, besides the audio that the converter lists.
 
     Args:
-        lists: the list that is given to the trainer first, then other files that are not audio.
+        lists: the list that is given to the trainer first, then others; without one, it is given the folder.
         extra: further figures to report, by name; JSON-serialisable.
         next_steps: lines that say how to use the result in the other codebase.
+        beside: other files that are not audio, such as a cache of the trainer's.
     """
 
     lists: list[Path] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     next_steps: list[str] = field(default_factory=list)
+    beside: list[Path] = field(default_factory=list)
 
 
 @runtime_checkable
@@ -107,7 +109,7 @@ class Writer(Protocol):
     reader: str
     sample_rate: int | None
     held_out: bool
-    audio_format: AudioFormat
+    audio_formats: Sequence[AudioFormat]
     in_place: bool
     segments: bool
 
@@ -136,8 +138,8 @@ class Format(Settings):
     """sample rate of its audio in Hz, unless the user asks for another; None: files keep theirs"""
     held_out: ClassVar[bool] = True
     """whether it takes declared validation and test stems"""
-    audio_format: ClassVar[AudioFormat] = "flac"
-    """format of written audio, unless the user asks for another"""
+    audio_formats: ClassVar[tuple[AudioFormat, ...]] = ("flac", "wav")
+    """formats of audio that its reader takes; the first is written unless the user asks for another"""
     in_place: ClassVar[bool] = True
     """whether it uses files that need no conversion where they are"""
     segments: ClassVar[bool] = False

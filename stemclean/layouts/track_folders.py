@@ -19,15 +19,12 @@ from typing import ClassVar
 
 from stemclean.exporting.converting import AudioFormat, Converter
 from stemclean.exporting.selection import Item, Selection
-from stemclean.exporting.songs import write_songs
+from stemclean.exporting.songs import FOLDERS, write_songs
 from stemclean.labels import Profile, Reading
 from stemclean.layouts.base import SPLITS, Format, Found, Written
 from stemclean.layouts.contradictions import settled
 from stemclean.layouts.naming import by_folder, folder_claims, readings, tracks
 from stemclean.layouts.walk import audio_files
-
-FOLDERS = {None: "train", "train": "train", "validation": "valid", "test": "test"}
-"""Split -> its folder, as in MUSDB18 and Demucs."""
 
 
 class TrackFolders(Format):
@@ -41,7 +38,7 @@ class TrackFolders(Format):
     name: ClassVar[str] = "track_folders"
     priority: ClassVar[int] = 100
     reader: ClassVar[str] = "everything that reads folders of songs"
-    audio_format: ClassVar[AudioFormat] = "wav"
+    audio_formats: ClassVar[tuple[AudioFormat, ...]] = ("wav", "flac")
     in_place: ClassVar[bool] = False
 
     mixture: bool = True
@@ -79,7 +76,7 @@ class TrackFolders(Format):
         converter.listen(selection)
         mixture = "mixture" if self.mixture else None
         songs = write_songs(selection, converter, _place, mixture=mixture, complete=self.complete)
-        counts = Counter(FOLDERS[song.items[0].stem.split] for song in songs)
+        counts = Counter(FOLDERS[song.items[0].stem.split or "train"] for song in songs)
         return Written(extra={"num_songs": dict(sorted(counts.items()))})
 
 
@@ -87,7 +84,7 @@ LAYOUT = TrackFolders()
 
 
 def _place(item: Item) -> str:
-    return f"{FOLDERS[item.stem.split]}/{item.stem.track or item.stem.id}"
+    return f"{FOLDERS[item.stem.split or 'train']}/{item.stem.track or item.stem.id}"
 
 
 def _splits(files: list[Path], path: Path) -> dict[Path, str]:

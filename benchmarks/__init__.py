@@ -1,1 +1,1 @@
-"""What is measured, and the training set of the bundled weights; run a script as ``python -m benchmarks.NAME``."""
+"""Benchmarks, and the training set of the bundled weights; run a script as ``python -m benchmarks.NAME``."""

@@ -37,7 +37,7 @@ PLAIN = [
     "mixing.quiet_chance=0.4",
     "mixing.quiet_db=[-24.0, -6.0]",
 ]
-"""What every variant has in common beside the recipe ``atto``: none of what its later versions added."""
+"""Settings shared by all variants besides the recipe ``atto``: without the additions of its later versions."""
 RENDERED = {"midi", "samples", "synth", "sung_speech"}
 VARIANTS: dict[str, list[str]] = {
     "log-mel, cross-entropy, atto": [],
@@ -70,7 +70,7 @@ def trained(
 
 
 def measured(path: Path, heldout: Path) -> dict[str, float | None]:
-    """Arg-max accuracy and AUC per class on clean stems."""
+    """Return arg-max accuracy and AUC per class on clean stems."""
     judge = Judge(weights.load(path).model)
     labels = judge.model.spec.labels
     clean, folder = layouts.load(heldout, quiet=True)

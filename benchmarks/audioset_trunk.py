@@ -1,4 +1,4 @@
-"""Weights to start from: the trunk that AudioSet taught, with outputs for stems that know nothing yet.
+"""Weights to start from: a trunk trained on AudioSet, with untrained outputs for stems.
 
     python -m benchmarks.audioset_trunk mn04_as.safetensors OUT.safetensors
 

@@ -37,10 +37,10 @@ def main() -> None:
     stems = manifests.read(arguments.training_set / "manifest.json").stems
     chosen = [stem for stem in stems if stem.split == "validation" and stem.duration >= MIN_DURATION]
     for stem in tqdm(chosen, "judge", unit="stem", disable=None):
-        heard = judge(judge.recording(arguments.training_set / stem.path, stem.duration))
-        if heard.weights.any():
+        judgement = judge(judge.recording(arguments.training_set / stem.path, stem.duration))
+        if judgement.weights.any():
             held = np.array([label in stem.labels for label in labels])
-            scores = calibration(heard.pooled())
+            scores = calibration(judgement.pooled())
             right.append(scores[held].min())
             swapped.extend(scores[~held])
     print(f"{len(right)} validation stems, {arguments.wrong:.0%} of the claims wrong")

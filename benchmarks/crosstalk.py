@@ -47,7 +47,7 @@ from tqdm import tqdm
 import stemclean
 from benchmarks import resumable
 from benchmarks.detection import (
-    HEARD,
+    CLASSIFIER_ONLY,
     KINDS,
     describe,
     describe_weights,
@@ -74,24 +74,24 @@ from stemclean.refining.noise import noise
 from stemclean.units import amplitude_to_db, db_to_amplitude, seconds_to_samples
 from stemclean.verdicts import PRESENT_DB, bleeding_classes
 
-WAYS = {"measured": RefineConfig(), "heard": HEARD}
-"""With crosstalk, and by the classifier alone."""
-TOLD = ("detection/", "fault/", "levels/", "stems/", "labels/exact_match", "claims/exact_match")
-"""Figures of ``eval labels`` that are told begin with one of these."""
+WAYS = {"measured": RefineConfig(), "heard": CLASSIFIER_ONLY}
+"""With measured crosstalk, and with the classifier alone."""
+REPORTED = ("detection/", "fault/", "levels/", "stems/", "labels/exact_match", "claims/exact_match")
+"""Prefixes of the reported figures of ``eval labels``."""
 PER_DRAW = ("detection/f1", "detection/average_precision", "labels/exact_match", "levels/error_db")
-"""Figures that are told draw by draw, since both ways refine the same draws."""
+"""Figures reported per draw, because both ways refine the same draws."""
 RATES = (0.0, 0.1, 0.2, 0.4, 0.6)
-"""Shares of the stems that bleed is planted in."""
+"""Shares of the stems in which bleed is planted."""
 COMPARED = {"all": 1.0, "half": 0.5, "none": 0.0}
-"""Share of the songs whose stems count as compared, when it is asked how many stems hold bleed."""
+"""Share of the songs whose stems count as compared when the share of stems with bleed is estimated."""
 RATES_DB = (-25.0, 0.0)
 LEVELS_DB = (-35.0, 0.0)
 BOTH_WAYS_DB = (-30.0, -3.0)
 """Levels of a bleed relative to the stem without it."""
 BANDS = ((-35.0, -25.0), (-25.0, -15.0), (-15.0, 0.0))
-"""Of levels relative to the whole stem; what is softer still counts in the first."""
+"""Level bands, relative to the whole stem; softer levels count in the first."""
 QUIETEST = 1e-3
-"""RMS of a stem that is mixed into another one, full scale = 1, at least; fifty times that of 16-bit dither."""
+"""Smallest RMS of a stem that is mixed into another one, full scale = 1; fifty times that of 16-bit dither."""
 
 Record = dict[str, Any]
 Pair = tuple[int, int]
@@ -99,7 +99,7 @@ Pair = tuple[int, int]
 
 
 class Draws:
-    """Copies of a clean dataset with faults planted in them, refined; what came of them is kept in a folder.
+    """Copies of a clean dataset with planted faults, refined; the results are kept in a folder.
 
     Args:
         clean: the dataset.
@@ -117,23 +117,25 @@ class Draws:
     def draw(self, config: CorruptConfig, ways: Sequence[str]) -> tuple[Manifest, dict[str, Manifest]]:
         """One draw: the truth, and what each way of refining says."""
         name = f"crosstalk-{digest([contents(self.data), config.to_dict()])}"
-        kept, place = self.work / f"{name}.json", self.work / name
+        kept, planted = self.work / f"{name}.json", self.work / name
         outputs = {way: self.work / f"{name}-{self.judged_by}-{way}.json" for way in ways}
         missing = {way: output for way, output in outputs.items() if not output.exists()}
         if missing or not kept.exists():
-            truth = manifest.read(place / TRUTH) if (place / TRUTH).exists() else corrupt(self.clean, place, config)
+            truth = (
+                manifest.read(planted / TRUTH) if (planted / TRUTH).exists() else corrupt(self.clean, planted, config)
+            )
             for way, output in missing.items():
-                self._refine(truth, place, output, WAYS[way])
+                self._refine(truth, planted, output, WAYS[way])
             manifest.write(truth, kept)
-            shutil.rmtree(place)  # ours: the truth and what was said of it are all that is needed
+            shutil.rmtree(planted)  # our own folder: only the truth and the refined manifests are needed
         return manifest.read(kept), {way: manifest.read(output) for way, output in outputs.items()}
 
-    def _refine(self, truth: Manifest, place: Path, output: Path, config: RefineConfig) -> None:
+    def _refine(self, truth: Manifest, folder: Path, output: Path, config: RefineConfig) -> None:
         """Refine the stems as they claim to be: nothing that the truth says is shown."""
         part = output.with_suffix(".part.json")
         blank: Record = {"extra": {}, "regions": [], "levels_db": {}}
         stems = [stem.model_copy(update={"labels": stem.claimed, **blank}) for stem in truth.stems]
-        root = manifest.relative_root(place, part)
+        root = manifest.relative_root(folder, part)
         manifest.write(truth.with_stems(stems, root=root, skipped=[], summary={}), part)
         refined = refine(part, output, config, weights_uri=self.uri)
         part.unlink()
@@ -142,79 +144,79 @@ class Draws:
             raise RuntimeError(f"{refined.skipped[0].path} could not be judged: {refined.skipped[0].detail}")
 
 
-def refine_section(draws: Draws, given: argparse.Namespace) -> Record:
-    """Planted faults, refined both ways: by kind of song and way, as :func:`benchmarks.detection.planted_report`."""
-    configs = faulty(given)
-    found = [draws.draw(config, list(WAYS)) for config in configs]
-    report: Record = {"config": told_of(configs)}
+def refine_section(draws: Draws, arguments: argparse.Namespace) -> Record:
+    """Refine planted faults both ways: by kind of song and way, as :func:`benchmarks.detection.planted_report`."""
+    configs = faulty(arguments)
+    draws_ = [draws.draw(config, list(WAYS)) for config in configs]
+    report: Record = {"config": described(configs)}
     for kind, prefix in KINDS.items():
-        truths = [part(truth, prefix) for truth, _ in found]
+        truths = [part(truth, prefix) for truth, _ in draws_]
         if not any(truth.stems for truth in truths):
             continue
         report[kind] = {}
         for way in WAYS:
-            refined = [part(said[way], prefix) for _, said in found]
+            refined = [part(refined_by[way], prefix) for _, refined_by in draws_]
             report[kind][way] = found_report(refined, truths)
     return report
 
 
-def faulty(given: argparse.Namespace) -> list[CorruptConfig]:
+def faulty(arguments: argparse.Namespace) -> list[CorruptConfig]:
     """Draws with both faults."""
     return [
-        CorruptConfig(mislabel=given.mislabel, bleed=given.bleed, bleed_db=given.bleed_db, seed=seed)
-        for seed in range(given.seeds)
+        CorruptConfig(mislabel=arguments.mislabel, bleed=arguments.bleed, bleed_db=arguments.bleed_db, seed=seed)
+        for seed in range(arguments.seeds)
     ]
 
 
 def found_report(refined: Sequence[Manifest], truths: Sequence[Manifest]) -> Record:
-    """Faults found and levels told: ``mean``, ``sd`` and ``pooled`` over the draws, and some figures of each draw."""
+    """Return found faults and levels: ``mean``, ``sd`` and ``pooled`` over the draws, and some figures of each draw."""
     full = planted_report(refined, truths)
     return {
-        name: {key: value for key, value in full[name].items() if key.startswith(TOLD)}
+        name: {key: value for key, value in full[name].items() if key.startswith(REPORTED)}
         for name in ("mean", "sd", "pooled")
     } | {"draws": by_draw(refined, truths)}
 
 
 def part(data: Manifest, prefix: str) -> Manifest:
-    """The stems of one kind of song."""
+    """Return the stems of one kind of song."""
     return data.with_stems([stem for stem in data.stems if stem.track.startswith(prefix)])
 
 
 def by_draw(refined: Sequence[Manifest], truths: Sequence[Manifest]) -> list[Record]:
     """Figures of each draw by itself."""
-    reports = [evaluate_labels(said, truth) for said, truth in zip(refined, truths, strict=True)]
+    reports = [evaluate_labels(refined_, truth) for refined_, truth in zip(refined, truths, strict=True)]
     return [{name: rounded(report.get(name)) for name in PER_DRAW} for report in reports]
 
 
-def noise_section(draws: Draws, given: argparse.Namespace) -> Record:
-    """Shares of stems with bleed, planted and told; and the same of both faults at once."""
+def noise_section(draws: Draws, arguments: argparse.Namespace) -> Record:
+    """Return planted and reported shares of stems with bleed, and the same for both faults at once."""
     configs = [
         CorruptConfig(mislabel=0.0, bleed=rate, bleed_db=RATES_DB, seed=seed)
         for rate in RATES
-        for seed in range(given.seeds if rate else 1)  # nothing planted is the same for all seeds
+        for seed in range(arguments.seeds if rate else 1)  # nothing planted is the same for all seeds
     ]
-    told = [{"rate": config.bleed, "seed": config.seed, **shares(draws, config)} for config in configs]
-    both = [shares(draws, config) for config in faulty(given)]
+    rows = [{"rate": config.bleed, "seed": config.seed, **shares(draws, config)} for config in configs]
+    both = [shares(draws, config) for config in faulty(arguments)]
     return {
-        "config": {"bleed_db": RATES_DB, "seeds": given.seeds, "present_db": PRESENT_DB},
-        "draws": told,
-        "rates": {f"{rate:g}": errors([one for one in told if one["rate"] == rate], "bleed") for rate in RATES},
+        "config": {"bleed_db": RATES_DB, "seeds": arguments.seeds, "present_db": PRESENT_DB},
+        "draws": rows,
+        "rates": {f"{rate:g}": errors([row for row in rows if row["rate"] == rate], "bleed") for rate in RATES},
         "both": {
-            "config": {"mislabel": given.mislabel, "bleed": given.bleed, "bleed_db": given.bleed_db},
+            "config": {"mislabel": arguments.mislabel, "bleed": arguments.bleed, "bleed_db": arguments.bleed_db},
             "draws": both,
-            **{what: errors(both, what) for what in ("wrong", "bleed")},
+            **{fault: errors(both, fault) for fault in ("wrong", "bleed")},
         },
     }
 
 
 def shares(draws: Draws, config: CorruptConfig) -> Record:
-    """What is planted in a draw, and what ``refine`` says of it: see :func:`told_shares`."""
-    truth, said = draws.draw(config, ["measured"])
-    return told_shares(said["measured"], truth, draws.weights, config.seed)
+    """Return the planted and the reported shares of a draw, see :func:`reported_shares`."""
+    truth, refined = draws.draw(config, ["measured"])
+    return reported_shares(refined["measured"], truth, draws.weights, config.seed)
 
 
-def told_shares(refined: Manifest, truth: Manifest, judge: Weights, seed: int = 0) -> Record:
-    """Shares of the stems that sound: with planted faults, and what ``refine`` says of them.
+def reported_shares(refined: Manifest, truth: Manifest, judge: Weights, seed: int = 0) -> Record:
+    """Return the shares of active stems with planted faults, and the shares that ``refine`` reports.
 
     Args:
         judge: the weights that judged.
@@ -237,8 +239,8 @@ def told_shares(refined: Manifest, truth: Manifest, judge: Weights, seed: int = 
         stems = [
             stem if stem.track in compared else stem.model_copy(update={"crosstalk": None}) for stem in refined.stems
         ]
-        told = noise(stems, judge.model.spec.labels, [judge.card]) or {}
-        answers[name] = {what: told[what] for what in ("wrong", "bleed")}
+        estimate = noise(stems, judge.model.spec.labels, [judge.card]) or {}
+        answers[name] = {fault: estimate[fault] for fault in ("wrong", "bleed")}
     return {
         "stems": len(pairs),
         "planted": {"wrong": rounded(wrong.mean()), "bleed": rounded(planted.mean())},
@@ -249,15 +251,16 @@ def told_shares(refined: Manifest, truth: Manifest, judge: Weights, seed: int = 
     }
 
 
-def errors(draws: Sequence[Record], what: str) -> Record:
-    """Of draws alike, for every answer: its mean, its mean and greatest error, and how many intervals hold the truth.
+def errors(draws: Sequence[Record], fault: str) -> Record:
+    """Return the mean estimate, its mean and largest error, and the number of intervals that hold the truth, over
+    draws.
 
     Args:
         what: ``wrong`` or ``bleed``.
     """
-    report: Record = {"draws": len(draws), "planted": mean([one["planted"][what] for one in draws])}
+    report: Record = {"draws": len(draws), "planted": mean([draw["planted"][fault] for draw in draws])}
     for name in COMPARED:
-        answers = [(one["compared"][name][what], one["planted"][what]) for one in draws]
+        answers = [(draw["compared"][name][fault], draw["planted"][fault]) for draw in draws]
         off = [answer["rate"] - planted for answer, planted in answers]
         report[name] = {
             "rate": mean([answer["rate"] for answer, _ in answers]),
@@ -269,7 +272,7 @@ def errors(draws: Sequence[Record], what: str) -> Record:
 
 
 Change = Callable[[Waveform, np.random.Generator], Waveform]
-"""What happens to a sound on its way into another stem; from the start, and as long as it was."""
+"""Effect on a sound that bleeds into another stem; it keeps the start and the length."""
 
 
 def later(sound: Waveform) -> Waveform:
@@ -291,10 +294,10 @@ def in_a_room(sound: Waveform) -> Waveform:
 def comes_and_goes(sound: Waveform, rng: np.random.Generator) -> Waveform:
     """Heard in stretches of 3 to 15 s, with pauses as long, for 3 s at least."""
     while True:
-        gate, at, heard = np.zeros(sound.shape[1], np.float32), 0, bool(rng.integers(2))
+        gate, at, audible = np.zeros(sound.shape[1], np.float32), 0, bool(rng.integers(2))
         while at < len(gate):
             until = at + seconds_to_samples(float(rng.uniform(3, 15)), SAMPLE_RATE)
-            gate[at:until], at, heard = heard, until, not heard
+            gate[at:until], at, audible = audible, until, not audible
         if gate.sum() >= 3 * SAMPLE_RATE:
             return sound * gate
 
@@ -323,11 +326,11 @@ CHANGES: dict[str, Change] = {
     "both_ways": lambda sound, _: sound,
     "chain": lambda sound, _: sound,
 }
-"""Variant -> what happens to the sound that bleeds."""
+"""Variant -> effect on the sound that bleeds."""
 MASKED = "masked"
 """The variant in which every stem is cut out of the mixture."""
 BLUR = (11, 5)
-"""Bins and frames that a mask is the mean over: 118 Hz, 116 ms."""
+"""Bins and frames over which a mask is averaged: 118 Hz, 116 ms."""
 PAIRS: dict[str, tuple[Pair, ...]] = {"both_ways": ((0, 1), (1, 0)), "chain": ((1, 0), (2, 1))}
 """Variant -> what bleeds into what, of stems picked by chance; the others: the second into the first. What bleeds is
 always the stem as it was: in a chain, the first stem holds nothing of the third."""
@@ -340,7 +343,7 @@ class Song:
     Args:
         stems: ``(channel, time)`` each.
         levels_db: power of each bleed relative to the whole stem that it is in.
-        through: of a chain, the pair that nothing may be told of.
+        through: in a chain of bleed, the pair that is connected only indirectly and must not be reported.
     """
 
     stems: list[Waveform]
@@ -375,7 +378,7 @@ def plant(stems: Sequence[Waveform], variant: str, rng: np.random.Generator) -> 
 
 
 def cut_out(stems: Sequence[Waveform]) -> Song:
-    """Each stem as a separator leaves it: the mixture times a mask between 0 and 1 for every cell of the spectrogram.
+    """Return the stems as a separator leaves them: the mixture times a mask between 0 and 1 per spectrogram cell.
 
     The masks are the stems' shares of the power, which nobody knows so well, but blurred, so that stems hold something
     of the others. What a mask lets through of another stem is known.
@@ -386,15 +389,15 @@ def cut_out(stems: Sequence[Waveform]) -> Song:
     masks = [power / np.maximum(sum(powers), 1e-12) for power in powers]
     mixture = sum(spectra)
     cut = [mask * mixture for mask in masks]
-    sounds = [signal.istft(one, SAMPLE_RATE, nperseg=4096, noverlap=3072)[1] for one in cut]
+    sounds = [signal.istft(spectrum_, SAMPLE_RATE, nperseg=4096, noverlap=3072)[1] for spectrum_ in cut]
     levels_db = {
         (source, into): amplitude_to_db(rms(np.abs(masks[into] * spectra[source])) / rms(np.abs(cut[into])))
         for source in range(len(stems))
         for into in range(len(stems))
         if source != into and min(rms(stems[source]), rms(stems[into])) >= QUIETEST
     }
-    told = {pair: level_db for pair, level_db in levels_db.items() if level_db >= crosstalk.LOWEST_DB}
-    return Song([fitted(sound.astype(np.float32), length) for sound in sounds], told, None)
+    audible_db = {pair: level_db for pair, level_db in levels_db.items() if level_db >= crosstalk.LOWEST_DB}
+    return Song([fitted(sound.astype(np.float32), length) for sound in sounds], audible_db, None)
 
 
 def fitted(sound: Waveform, length: int) -> Waveform:
@@ -408,7 +411,7 @@ def rms(sound: Waveform) -> float:
 
 
 def measured(stems: Sequence[Waveform]) -> list[Crosstalk]:
-    """What is told of sounds in memory."""
+    """Return the bleed that is measured between sounds in memory."""
     length = seconds_to_samples(crosstalk.BLOCK, SAMPLE_RATE)
 
     def blocks(sound: Waveform) -> Iterator[Waveform]:
@@ -417,22 +420,24 @@ def measured(stems: Sequence[Waveform]) -> list[Crosstalk]:
     return crosstalk.measure([partial(blocks, stem) for stem in stems], SAMPLE_RATE)
 
 
-def held_against(song: Song, told: Sequence[Crosstalk], known: Sequence[Pair], labels: Sequence[str]) -> Record:
-    """What was told of planted bleeds, and what else was.
+def compared_with_truth(
+    song: Song, reported: Sequence[Crosstalk], known: Sequence[Pair], labels: Sequence[str]
+) -> Record:
+    """Compare reported bleed with the planted bleed.
 
     Args:
-        known: pairs that were told of the song as it was; of those, nothing new is said.
+        known: pairs reported for the original song; they are not counted as new.
         labels: of the stems.
 
     Returns:
-        ``bleeds``: with the true level and the told one (None: not told); ``more``: told and not planted, of a kind
-        each: ``wrong_way`` (the other direction of what was planted), ``through`` (of a chain) or ``other``.
+        ``bleeds``: with the true and the reported level (None: not reported); ``more``: reported but not planted, with
+        a kind: ``wrong_way`` (the opposite direction of a planted bleed), ``through`` (indirect) or ``other``.
     """
-    said = {(one.source, one.into): one.level_db for one in told}
+    level_of = {(pair_.source, pair_.into): pair_.level_db for pair_ in reported}
     bleeds, more = [], []
     for pair, level_db in song.levels_db.items():
-        bleeds.append(named(pair, labels) | {"level_db": rounded(level_db), "told_db": rounded(said.get(pair))})
-    for pair, level_db in said.items():
+        bleeds.append(named(pair, labels) | {"level_db": rounded(level_db), "told_db": rounded(level_of.get(pair))})
+    for pair, level_db in level_of.items():
         if pair not in song.levels_db and pair not in known:
             back = pair[::-1] in song.levels_db
             kind = "through" if pair == song.through else "wrong_way" if back else "other"
@@ -441,16 +446,16 @@ def held_against(song: Song, told: Sequence[Crosstalk], known: Sequence[Pair], l
 
 
 def named(pair: Pair, labels: Sequence[str]) -> Record:
-    """A pair by its classes."""
+    """Return a pair with its classes' names."""
     return {"from": labels[pair[0]], "into": labels[pair[1]]}
 
 
-def tally(told: Sequence[Record]) -> Record:
+def tally(songs: Sequence[Record]) -> Record:
     """Counts and errors of one variant over songs, all levels together and by band."""
-    bleeds = [bleed for one in told for bleed in one["bleeds"]]
-    kinds = [bleed["kind"] for one in told for bleed in one["more"]]
+    bleeds = [bleed for song in songs for bleed in song["bleeds"]]
+    kinds = [bleed["kind"] for song in songs for bleed in song["more"]]
     return {
-        "songs": len(told),
+        "songs": len(songs),
         "all": counted(bleeds),
         "bands": {name: counted([b for b in bleeds if band(b["level_db"]) == name]) for name in BAND_NAMES},
         **{kind: kinds.count(kind) for kind in ("wrong_way", "through", "other")},
@@ -458,7 +463,9 @@ def tally(told: Sequence[Record]) -> Record:
 
 
 def counted(bleeds: Sequence[Record]) -> Record:
-    """How many, how many of them found; of the levels told, mean absolute, mean and greatest absolute error."""
+    """Return the number of bleeds, the number found, and the mean, mean absolute and largest absolute error of their
+    levels.
+    """
     off = np.array([bleed["told_db"] - bleed["level_db"] for bleed in bleeds if bleed["told_db"] is not None])
     return {
         "bleeds": len(bleeds),
@@ -481,17 +488,19 @@ def band(level_db: float) -> str:
     return next((name for name, (_, high) in zip(BAND_NAMES, BANDS, strict=True) if level_db <= high), BAND_NAMES[-1])
 
 
-def variants_section(draws: Draws, given: argparse.Namespace) -> Record:
-    """What is told of bleeds that are no exact copies; and of the songs as they are."""
+def variants_section(draws: Draws, arguments: argparse.Namespace) -> Record:
+    """Measure bleed that is not an exact copy, and the songs as they are."""
     code = b"".join(path.read_bytes() for path in sorted(Path(files.__file__).parent.rglob("*.py")))
-    kept = given.work / f"crosstalk-variants-{digest([contents(draws.data), hashlib.sha256(code).hexdigest()])}.json"
+    kept = (
+        arguments.work / f"crosstalk-variants-{digest([contents(draws.data), hashlib.sha256(code).hexdigest()])}.json"
+    )
     known: dict[str, Record] = resumable.read(kept)
     songs = by_song(draws.data)
     for track, stems in tqdm(songs.items(), "variants", unit="song", disable=None):
         if track not in known:
-            known[track] = in_variants(track, stems, given.heldout)
+            known[track] = in_variants(track, stems, arguments.heldout)
             write_json(kept, known)
-    told: dict[str, list[Record]] = {
+    by_variant: dict[str, list[Record]] = {
         variant: [of_known_level(known[track], variant) for track in songs if variant in known[track]["variants"]]
         for variant in (*CHANGES, MASKED)
     }
@@ -500,22 +509,22 @@ def variants_section(draws: Draws, given: argparse.Namespace) -> Record:
         "clean": {
             "songs": len(songs),
             "pairs": sum(len(stems) * (len(stems) - 1) for stems in songs.values()),
-            "told": [{"song": track} | one for track in songs for one in known[track]["clean"]],
+            "told": [{"song": track} | bleed for track in songs for bleed in known[track]["clean"]],
         },
-        "variants": {variant: tally(songs_told) for variant, songs_told in told.items()},
+        "variants": {variant: tally(songs_told) for variant, songs_told in by_variant.items()},
         "songs": {track: known[track]["variants"] for track in songs},
     }
 
 
 def of_known_level(song: Record, variant: str) -> Record:
-    """What was told of a variant, but for bleeds of pairs that are told of the song as it is: more may have been there.
+    """Return the results of a variant without bleed that the original song already had.
 
     Args:
         song: as :func:`in_variants` tells it.
     """
-    there = {(one["from"], one["into"]) for one in song["clean"]}
-    told: Record = song["variants"][variant]
-    return {**told, "bleeds": [bleed for bleed in told["bleeds"] if (bleed["from"], bleed["into"]) not in there]}
+    there = {(bleed_["from"], bleed_["into"]) for bleed_ in song["clean"]}
+    result: Record = song["variants"][variant]
+    return {**result, "bleeds": [bleed for bleed in result["bleeds"] if (bleed["from"], bleed["into"]) not in there]}
 
 
 def by_song(data: Manifest) -> dict[str, list[Stem]]:
@@ -527,44 +536,47 @@ def by_song(data: Manifest) -> dict[str, list[Stem]]:
 
 
 def in_variants(track: str, stems: Sequence[Stem], folder: Path) -> Record:
-    """What is told of one song as it is, and with each kind of bleed."""
+    """Measure one song as it is, and with each kind of bleed."""
     labels = ["+".join(stem.labels) for stem in stems]
     sounds = [files.read(folder / stem.path, sample_rate=SAMPLE_RATE, channels=CHANNELS) for stem in stems]
     clean = measured(sounds)
-    pairs = [(one.source, one.into) for one in clean]
-    told = {}
+    pairs = [(bleed.source, bleed.into) for bleed in clean]
+    variants = {}
     for number, variant in enumerate(CHANGES):
         if len(stems) > max(max(pair) for pair in PAIRS.get(variant, ((1, 0),))):
             song = plant(sounds, variant, np.random.default_rng([zlib.crc32(track.encode()), number]))
-            told[variant] = held_against(song, measured(song.stems), pairs, labels)
+            variants[variant] = compared_with_truth(song, measured(song.stems), pairs, labels)
     song = cut_out(sounds)
-    told[MASKED] = held_against(song, measured(song.stems), pairs, labels)
-    more = {(one.source, one.into): {"level_db": rounded(one.level_db), "delay": round(one.delay, 6)} for one in clean}
-    return {"clean": [named(pair, labels) | about for pair, about in more.items()], "variants": told}
+    variants[MASKED] = compared_with_truth(song, measured(song.stems), pairs, labels)
+    more = {
+        (bleed.source, bleed.into): {"level_db": rounded(bleed.level_db), "delay": round(bleed.delay, 6)}
+        for bleed in clean
+    }
+    return {"clean": [named(pair, labels) | about for pair, about in more.items()], "variants": variants}
 
 
-def speed_section(draws: Draws, given: argparse.Namespace) -> Record:
-    """The cost on some songs as they are, and with bleed: where none is suspected, little is looked at."""
+def speed_section(draws: Draws, arguments: argparse.Namespace) -> Record:
+    """Time some songs as they are, and with bleed; without any suspicion of bleed, little is computed."""
     songs = by_song(draws.data)
     chosen = {track: stems for track, stems in songs.items() if track.startswith(KINDS["real"])} or songs
-    chosen = dict(list(chosen.items())[: given.songs])
+    chosen = dict(list(chosen.items())[: arguments.songs])
     stems = [stem for song in chosen.values() for stem in song]
-    config = CorruptConfig(mislabel=0.0, bleed=given.bleed, bleed_db=given.bleed_db)
+    config = CorruptConfig(mislabel=0.0, bleed=arguments.bleed, bleed_db=arguments.bleed_db)
     report: Record = {
         "machine": describe_machine(),
-        "config": {"bleed": given.bleed, "bleed_db": given.bleed_db},
+        "config": {"bleed": arguments.bleed, "bleed_db": arguments.bleed_db},
         "songs": len(chosen),
         "stems": len(stems),
         "audio_minutes": round(sum(stem.duration for stem in stems) / 60, 1),
         "workers": os.cpu_count(),
     }
-    with tempfile.TemporaryDirectory(dir=given.work) as place:
-        clean, planted = Path(place) / "clean", Path(place) / "bleed"
+    with tempfile.TemporaryDirectory(dir=arguments.work) as temporary:
+        clean, planted = Path(temporary) / "clean", Path(temporary) / "bleed"
         for stem in stems:
             (clean / stem.path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(given.heldout / stem.path, clean / stem.path)
+            shutil.copy(arguments.heldout / stem.path, clean / stem.path)
         corrupt(clean, planted, config, quiet=True)
-        report["cases"] = {folder.name: timed(folder, draws.uri, given.repetitions) for folder in (clean, planted)}
+        report["cases"] = {folder.name: timed(folder, draws.uri, arguments.repetitions) for folder in (clean, planted)}
     return report
 
 
@@ -600,7 +612,7 @@ def _measure_files(songs: Mapping[str, Sequence[Stem]], folder: Path) -> None:
 
 
 def contents(data: Manifest) -> list[list[str | None]]:
-    """What the sounds of a dataset are known by."""
+    """Return what identifies the sounds of a dataset."""
     return [[stem.id, stem.sha256] for stem in data.stems]
 
 
@@ -609,8 +621,8 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8]
 
 
-def told_of(configs: Sequence[CorruptConfig]) -> Record:
-    """What was planted, as the report tells it."""
+def described(configs: Sequence[CorruptConfig]) -> Record:
+    """Return the settings of the planted faults."""
     return {key: value for key, value in configs[0].to_dict().items() if key != "seed"} | {"seeds": len(configs)}
 
 
@@ -641,14 +653,14 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=4, metavar="N", help="of speed, the real ones first")
     parser.add_argument("--only", default=",".join(SECTIONS), metavar="PART,…", help="parts, with commas between; all")
     parser.add_argument("--work", type=Path, metavar="DIR")
-    given = parser.parse_args()
-    chosen = resumable.chosen(parser, given.only, SECTIONS)
-    given.work = given.work or given.heldout.with_name(given.heldout.name + ".work")
-    given.work.mkdir(parents=True, exist_ok=True)
+    arguments = parser.parse_args()
+    chosen = resumable.chosen(parser, arguments.only, SECTIONS)
+    arguments.work = arguments.work or arguments.heldout.with_name(arguments.heldout.name + ".work")
+    arguments.work.mkdir(parents=True, exist_ok=True)
     try:
-        draws = Draws(given.heldout, given.weights, given.work)
-        about = {"data": describe(draws.data, given.heldout), "weights": describe_weights(draws.weights)}
-        resumable.sections(given.output, chosen, lambda name: SECTIONS[name](draws, given) | about)
+        draws = Draws(arguments.heldout, arguments.weights, arguments.work)
+        about = {"data": describe(draws.data, arguments.heldout), "weights": describe_weights(draws.weights)}
+        resumable.sections(arguments.output, chosen, lambda name: SECTIONS[name](draws, arguments) | about)
     except StemcleanError as error:
         parser.error(str(error))
 

@@ -39,19 +39,19 @@ from stemclean.models.calibration import chance_of_card
 from stemclean.refine import RefineConfig, refine
 from stemclean.verdicts import Evidence, Policy, decide
 
-HEARD = RefineConfig(crosstalk=False)
-"""By the classifier alone; what is measured beside it has its own benchmark, :mod:`benchmarks.crosstalk`."""
+CLASSIFIER_ONLY = RefineConfig(crosstalk=False)
+"""The classifier alone; measured crosstalk has its own benchmark, :mod:`benchmarks.crosstalk`."""
 RULES = {
     "default": (RefineConfig().threshold, RefineConfig().claimed_threshold),
     "paper": (0.9, 0.9),  # Koo et al. 2023, section 4.2: one threshold, and a claim counts for nothing
 }
 """Rule -> threshold, threshold of the claimed class."""
 KINDS = {"all": "", "real": "real__", "sung": "sung__"}
-"""Kind of song -> how the names of its tracks begin."""
+"""Kind of song -> prefix of the names of its tracks."""
 BAND_DB = 5
 """Width of the level bands of bleeds."""
 PRECISION = 0.9
-"""Precision at which the ranking is looked at."""
+"""Precision at which the ranking is evaluated."""
 SINGER_CLIPS = 10
 """Clips of each MIR-1K singer that are joined to one recording."""
 
@@ -59,7 +59,7 @@ Record = dict[str, Any]
 
 
 class Scores:
-    """What the weights said of a file, by its SHA-256: class -> score, empty for silence.
+    """Scores of files by SHA-256: class -> score, empty for silence.
 
     Args:
         weights_uri: the classifier.
@@ -86,7 +86,7 @@ class Scores:
         part = self.work / f"{name}-{self.judged_by}.json"
         stems = [stem.model_copy(update={"labels": stem.claimed, "extra": {}}) for stem in new.values()]
         manifest.write(data.with_stems(stems, root=manifest.relative_root(folder, part), skipped=[]), part)
-        refined = refine(part, part.with_suffix(".refined.json"), HEARD, weights_uri=self.uri)
+        refined = refine(part, part.with_suffix(".refined.json"), CLASSIFIER_ONLY, weights_uri=self.uri)
         if refined.skipped:
             raise RuntimeError(f"{refined.skipped[0].path} could not be judged: {refined.skipped[0].detail}")
         self.known |= {str(stem.sha256): stem.scores for stem in refined.stems}
@@ -107,7 +107,7 @@ class Scores:
 
 
 def measure(clean: Path, seeds: int, config: CorruptConfig, scores: Scores) -> Record:
-    """Everything about a clean dataset, with faults planted and without."""
+    """Return all results for a clean dataset, with and without planted faults."""
     data, folder = layouts.load(clean)
     scores.judge(data, folder, "clean")
     truths = []
@@ -137,7 +137,7 @@ def measure(clean: Path, seeds: int, config: CorruptConfig, scores: Scores) -> R
 def by_kind_and_rule(
     truths: Sequence[Manifest], scores: Scores, report: Callable[[Sequence[Manifest], Sequence[Manifest]], Record]
 ) -> Record:
-    """A report for every kind of song and every rule: ``kind -> rule -> report``."""
+    """Return a report for every kind of song and every rule: ``kind -> rule -> report``."""
     result: Record = defaultdict(dict)
     for kind, prefix in KINDS.items():
         chosen = [t.with_stems([stem for stem in t.stems if stem.track.startswith(prefix)]) for t in truths]
@@ -165,13 +165,13 @@ def planted_report(refined: Sequence[Manifest], truths: Sequence[Manifest]) -> R
 
 
 def shown(reports: Sequence[Record]) -> set[str]:
-    """Names of the numbers that are told: of the claims, the averages alone."""
+    """Return the names of the reported figures; for claims, the averages only."""
     names = {name for report in reports for name, value in report.items() if not isinstance(value, list)}
     return {name for name in names if not name.startswith("claims/") or name.endswith(("/average", "exact_match"))}
 
 
 def ranking(pairs: Sequence[tuple[Stem, Stem]]) -> Record:
-    """What is found by whoever goes through the stems by label quality for as long as 0.9 of them are wrong."""
+    """Return what a person finds who checks the stems in order of label quality."""
     quality = np.array([refined.verdict.label_quality or 0.0 for refined, _ in pairs if refined.verdict])
     wrong = np.array([truth.labels != truth.claimed for _, truth in pairs])
     swapped = np.array(["swapped" in str(truth.extra.get("fault")) for _, truth in pairs])
@@ -215,7 +215,7 @@ def bleeds(pairs: Sequence[tuple[Stem, Stem]]) -> Record:
 
 
 def unseen_singers(material: Path, scores: Scores) -> Record:
-    """What is said of each MIR-1K singer's voice, of the accompaniment, and of both together as they were recorded."""
+    """Score each MIR-1K singer's voice, the accompaniment, and both together."""
     folders = {kind: scores.work / "singers" / kind for kind in ("voice", "accompaniment", "both")}
     for name, clips in heldout.mir1k(material).items():
         paths = {kind: folder / name / "vocals.flac" for kind, folder in folders.items()}
@@ -239,7 +239,7 @@ def unseen_singers(material: Path, scores: Scores) -> Record:
 
 
 def describe(data: Manifest, folder: Path) -> Record:
-    """What the dataset holds, and whose performers the training set knows."""
+    """Describe the dataset, and say which performers the training set has."""
     origins: dict[str, heldout.Origin] = {}
     if (folder / "sources.csv").exists():
         origins = {origin.path: origin for origin in heldout.origins(folder / "sources.csv")}
@@ -259,7 +259,7 @@ def describe(data: Manifest, folder: Path) -> Record:
 
 
 def describe_weights(loaded: weights.Weights) -> Record:
-    """What judged, from its card."""
+    """Describe the weights from their card."""
     recipe = loaded.card.get("recipe") or {}
     return {
         "uri": loaded.uri,
@@ -276,7 +276,7 @@ def describe_weights(loaded: weights.Weights) -> Record:
 
 
 def judging_code() -> str:
-    """SHA-256 of what scores depend on: the floors that decode, measure and judge, and the verb."""
+    """Return a SHA-256 of all code that scores depend on."""
     package = Path(stemclean.__file__).parent
     paths = [
         *sorted((package / "audio").rglob("*.py")),
@@ -288,12 +288,12 @@ def judging_code() -> str:
 
 
 def flagged(stem: Stem) -> bool:
-    """Whether the verdict is another than ``keep``."""
+    """Return whether the verdict is other than ``keep``."""
     return stem.verdict is not None and stem.verdict.action != "keep"
 
 
 def _write_singer(clips: Sequence[Path], paths: Mapping[str, Path]) -> None:
-    """The clips of a singer, joined: voice, accompaniment and both, at their own rate."""
+    """Write a singer's clips, joined: voice, accompaniment and both, at their own rate."""
     rate = files.probe(clips[0] / "vocals.ogg").sample_rate
     parts: dict[str, list[Any]] = defaultdict(list)
     for clip in clips:
@@ -337,8 +337,8 @@ def rounded(value: Any) -> Any:
 
 
 def _digest(data: Manifest, config: CorruptConfig) -> str:
-    what = [[[stem.id, stem.sha256] for stem in data.stems], config.to_dict()]
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]
+    content = [[[stem.id, stem.sha256] for stem in data.stems], config.to_dict()]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
 
 
 def levels(text: str) -> tuple[float, float]:
@@ -359,25 +359,27 @@ def main() -> None:
     parser.add_argument("--bleed-db", type=levels, default=(-20.0, 0.0), metavar="LOW:HIGH")
     parser.add_argument("--singers", type=Path, metavar="MATERIAL", help="the folder that holds mir1k/")
     parser.add_argument("--work", type=Path, metavar="DIR")
-    given = parser.parse_args()
-    work = given.work or given.heldout.with_name(given.heldout.name + ".work")
+    arguments = parser.parse_args()
+    work = arguments.work or arguments.heldout.with_name(arguments.heldout.name + ".work")
     work.mkdir(parents=True, exist_ok=True)
-    config = CorruptConfig(mislabel=given.mislabel, bleed=given.bleed, bleed_db=given.bleed_db)
+    config = CorruptConfig(mislabel=arguments.mislabel, bleed=arguments.bleed, bleed_db=arguments.bleed_db)
     try:
-        scores = Scores(given.weights, work)
-        report = measure(given.heldout, given.seeds, config, scores)
-        report["singers"] = unseen_singers(given.singers, scores) if given.singers else None
+        scores = Scores(arguments.weights, work)
+        report = measure(arguments.heldout, arguments.seeds, config, scores)
+        report["singers"] = unseen_singers(arguments.singers, scores) if arguments.singers else None
     except StemcleanError as error:
         parser.error(str(error))
     report["weights"] = describe_weights(scores.weights)
-    report["config"] = {key: value for key, value in config.to_dict().items() if key != "seed"} | {"seeds": given.seeds}
+    report["config"] = {key: value for key, value in config.to_dict().items() if key != "seed"} | {
+        "seeds": arguments.seeds
+    }
     report["labels"] = scores.weights.card["spec"]["labels"]
     report["rules"] = {name: {"threshold": a, "claimed_threshold": b} for name, (a, b) in RULES.items()}
-    write_json(given.output, report)
+    write_json(arguments.output, report)
     for kind, rules in report["planted"].items():
         pooled = rules["default"]["pooled"]
         print(kind, {key: pooled[f"detection/{key}"] for key in ("precision", "recall", "average_precision")})
-    print(f"wrote {given.output}")
+    print(f"wrote {arguments.output}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ RATE = 44100
 PLAIN = ("isr", "sir", "sar")
 REGULARISED = tuple(f"{name}-reg" for name in PLAIN)
 AUDIBLE = 0.003
-"""Root mean square from which on a stem counts as sounding."""
+"""Root mean square from which a stem counts as active."""
 
 
 def excerpt(song: Path, seconds: float) -> np.ndarray | None:
@@ -49,7 +49,7 @@ def excerpt(song: Path, seconds: float) -> np.ndarray | None:
 
 
 def separated(reference: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a plausible separator gives."""
+    """Return estimates like those of a plausible separator."""
     estimate = 0.9 * reference + 0.08 * (reference.sum(axis=0) - reference)
     estimate += 0.05 * np.roll(estimate, 7, axis=2)
     level = np.sqrt(np.square(reference).mean(axis=(1, 2), keepdims=True))

@@ -53,13 +53,13 @@ METRICS = ("sdr", "isr", "sir", "sar")
 EXCERPT = 20.0
 """Seconds of each song whose frames are compared."""
 START_STEP = 10.0
-"""Seconds between the starts that are tried until every stem of an excerpt sounds: museval refuses the others."""
+"""Seconds between the starts that are tried until every stem of an excerpt is active; museval refuses others."""
 NUM_BINS = 2048
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What the sections share.
+    """Values shared by the sections.
 
     Args:
         folder: the dataset.
@@ -82,7 +82,7 @@ class Bench:
         return max(self.songs.values(), key=lambda stems: (len(stems), min(stem.duration for stem in stems)))
 
     def read(self, stems: Sequence[Stem], seconds: float, *, from_start: bool = False) -> np.ndarray:
-        """An excerpt in which every stem sounds. Shape: (source, channel, time)."""
+        """Return an excerpt in which every stem is active. Shape: (source, channel, time)."""
         shortest = min(stem.duration for stem in stems)
         rate = stems[0].sample_rate
         start = 0.0
@@ -101,7 +101,7 @@ class Bench:
 
 
 def mask(reference: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The ideal ratio mask. Shape: (source, channel, time), in and out."""
+    """Return the estimates of an ideal ratio mask. Shape: (source, channel, time), in and out."""
     del rng
     _, _, spectra = signal.stft(reference, nperseg=NUM_BINS, noverlap=NUM_BINS * 3 // 4)
     shares = np.abs(spectra) / np.maximum(np.abs(spectra).sum(axis=0), 1e-12)
@@ -134,7 +134,7 @@ def by_museval(reference: np.ndarray, estimate: np.ndarray, rate: int) -> tuple[
 
 
 def agreement_section(bench: Bench) -> Record:
-    """Every song, both separators, stereo and mono; a second of silence planted in every other song."""
+    """Compare every song with both separators, in stereo and mono, with a second of silence in every other song."""
     cases: list[Record] = []
     for number, (track, stems) in enumerate(tqdm(bench.songs.items(), "agreement", unit="song", disable=None)):
         rate = stems[0].sample_rate
@@ -159,7 +159,7 @@ def agreement_section(bench: Bench) -> Record:
 
 
 def _difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> Record:
-    """The greatest difference of a frame, and of a median of frames, by metric; in dB."""
+    """Return the largest difference of a frame, and of a median of frames, by metric; in dB."""
     record: Record = {"frames": int(ours[0].size), "undefined": int(np.isnan(ours[0]).sum())}
     record["same_frames_undefined"] = all(
         np.array_equal(np.isnan(a), np.isnan(b)) for a, b in zip(ours, theirs, strict=True)
@@ -212,7 +212,7 @@ def speed_section(bench: Bench) -> Record:
 
 
 def _sdr(reference: np.ndarray, estimate: np.ndarray, rate: int, threads: int) -> np.ndarray:
-    """The SDR alone of arrays."""
+    """Compute only the SDR, from arrays."""
     return separation.measure(lambda: [(reference, estimate)], rate, ["sdr"], threads).frames["sdr"]
 
 
@@ -284,7 +284,7 @@ def _emptied(folder: Path) -> Any:
 
 
 def _program(name: str) -> list[str]:
-    """A program that came with a package, or the module's function by itself."""
+    """Return the command of an installed program, or of the module's function."""
     script = Path(sys.executable).with_name(name)
     return [str(script)] if script.exists() else [sys.executable, "-c", f"from museval.cli import {name}; {name}()"]
 
@@ -295,8 +295,8 @@ def _measured(command: list[str]) -> Record:
     Raises:
         RuntimeError: it fails.
     """
-    told = subprocess.run([sys.executable, "-c", LAUNCHER, *command], stdout=subprocess.PIPE, check=True)
-    result = json.loads(told.stdout)
+    completed = subprocess.run([sys.executable, "-c", LAUNCHER, *command], stdout=subprocess.PIPE, check=True)
+    result = json.loads(completed.stdout)
     if result["status"]:
         raise RuntimeError(f"{' '.join(command)}: status {result['status']}")
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
@@ -321,10 +321,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas between; all")
     parser.add_argument("--work", type=Path, metavar="DIR", help="for files of minutes; the system's own")
-    given = parser.parse_args()
-    chosen = resumable.chosen(parser, given.only, SECTIONS)
+    arguments = parser.parse_args()
+    chosen = resumable.chosen(parser, arguments.only, SECTIONS)
     try:
-        data, folder = layouts.load(given.heldout, quiet=True)
+        data, folder = layouts.load(arguments.heldout, quiet=True)
     except StemcleanError as error:
         parser.error(str(error))
     songs: dict[str, list[Stem]] = {}
@@ -335,11 +335,11 @@ def main() -> None:
     songs = {track: stems for track, stems in songs.items() if len(stems) >= 3}
     if not songs:
         parser.error("no real song has three classes")
-    with tempfile.TemporaryDirectory(dir=given.work) as work:
-        lengths = [float(text) for text in given.seconds.split(",")]
-        bench = Bench(folder, songs, lengths, given.repetitions, given.minutes, Path(work))
+    with tempfile.TemporaryDirectory(dir=arguments.work) as work:
+        lengths = [float(text) for text in arguments.seconds.split(",")]
+        bench = Bench(folder, songs, lengths, arguments.repetitions, arguments.minutes, Path(work))
         resumable.sections(
-            given.output,
+            arguments.output,
             chosen,
             lambda name: {"machine": {**describe_machine(), "museval": version("museval")}} | SECTIONS[name](bench),
         )

@@ -39,12 +39,12 @@ SUNG_DURATION = 60.0
 BREATH = 0.5
 """Seconds between two phrases of a singer."""
 MIN_ACTIVE = 5.0
-"""Seconds that a stem must sound to be used."""
+"""Active seconds that a stem must have to be used."""
 MIN_SINGER = 10.0
-"""Seconds that a singer must have been recorded to be used."""
+"""Seconds of recordings that a singer must have to be used."""
 PEAK = 0.98
 RENDERINGS = ("written", "recast")
-"""Versions of a MIDI song in the training set, best first; its solos are no songs."""
+"""Versions of a MIDI song in the training set, best first; its solos are not songs."""
 
 Row = dict[str, str]
 
@@ -63,7 +63,7 @@ class Origin:
 
 @dataclass
 class Singer:
-    """Someone in no training set.
+    """A singer who is in no training set.
 
     Args:
         phrases: recordings, in order.
@@ -108,15 +108,15 @@ def build(training_set: Path, material: Path, destination: Path, *, quiet: bool 
 
 def singers(test: Sequence[Row], training_set: Path, material: Path) -> list[Singer]:
     """Singers in no training set, the best recorded first; of MIR-1K there are all."""
-    found: dict[str, Singer] = {}
+    singer_of: dict[str, Singer] = {}
     for row in test:
         if row["kind"] == "singing":
             singer = Singer(row["performer"], row["source"], row["licence"], [])
-            found.setdefault(row["performer"], singer).phrases.append(training_set / row["path"])
+            singer_of.setdefault(row["performer"], singer).phrases.append(training_set / row["path"])
     for name, clips in mir1k(material).items():
         phrases = [clip / "vocals.ogg" for clip in clips]
-        found[f"mir1k {name}"] = Singer(f"mir1k {name}", "MIR-1K", "research use", phrases)
-    return [singer for singer in found.values() if sum(map(_duration, singer.phrases)) >= MIN_SINGER]
+        singer_of[f"mir1k {name}"] = Singer(f"mir1k {name}", "MIR-1K", "research use", phrases)
+    return [singer for singer in singer_of.values() if sum(map(_duration, singer.phrases)) >= MIN_SINGER]
 
 
 def mir1k(material: Path) -> dict[str, list[Path]]:
@@ -129,7 +129,7 @@ def mir1k(material: Path) -> dict[str, list[Path]]:
 
 
 def origins(path: Path) -> list[Origin]:
-    """The lines of ``sources.csv``."""
+    """Return the lines of ``sources.csv``."""
     with open(path, newline="", encoding="utf-8") as file:
         return [Origin(**row) for row in csv.DictReader(file)]
 
@@ -164,11 +164,11 @@ def _rendered(test: Sequence[Row]) -> dict[str, list[Row]]:
     return {name: next(found[v] for v in RENDERINGS if v in found) for name, found in renderings.items()}
 
 
-def _parts(found: Sequence[Singer], songs: Sequence[str]) -> dict[str, tuple[Singer, list[Path]]]:
+def _parts(singers: Sequence[Singer], songs: Sequence[str]) -> dict[str, tuple[Singer, list[Path]]]:
     """Song -> singer and phrases: every singer once before one comes twice, and then with other phrases."""
     parts: dict[str, tuple[Singer, int]] = {}
     for number, song in enumerate(sorted(songs)):
-        singer = found[number % len(found)]
+        singer = singers[number % len(singers)]
         parts[song] = (singer, singer.songs)
         singer.songs += 1
     return {song: (singer, singer.phrases[turn :: singer.songs]) for song, (singer, turn) in parts.items()}
@@ -211,7 +211,7 @@ def _write(
 
 
 def _sung(phrases: Sequence[Path], length: int) -> Waveform:
-    """A singer's phrases from the first on, again where they end too early, cut to ``length`` samples."""
+    """Return a singer's phrases, repeated where they end too early, cut to ``length`` samples."""
     once = joined([files.read(path, sample_rate=SAMPLE_RATE, channels=2) for path in phrases], SAMPLE_RATE)
     return np.tile(once, (1, -(-length // once.shape[1])))[:, :length]
 
@@ -227,9 +227,10 @@ def main() -> None:
     parser.add_argument("training_set", type=Path, metavar="SET")
     parser.add_argument("material", type=Path, metavar="MATERIAL")
     parser.add_argument("destination", type=Path, metavar="DST")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        print(f"{build(given.training_set, given.material, given.destination)} songs in {given.destination}")
+        num_songs = build(arguments.training_set, arguments.material, arguments.destination)
+        print(f"{num_songs} songs in {arguments.destination}")
     except StemcleanError as error:
         parser.error(str(error))
 

@@ -1,4 +1,4 @@
-"""What does it cost ``refine`` to run decoders in processes of their own?
+"""How much does it cost ``refine`` to run decoders in separate processes?
 
     python -m benchmarks.isolation SONGS OUT.json [--stems 24] [--seconds 10] [--pairs 10]
 
@@ -37,14 +37,14 @@ WITHOUT = "from stemclean.audio import isolation; isolation.MAX_WORKERS = 0; "
 RUN = "from stemclean.cli import main; main()"
 
 
-def prepare(songs: Path, place: Path, number: int, seconds: float) -> int:
+def prepare(songs: Path, output: Path, number: int, seconds: float) -> int:
     """Write the first so many stems; how many there are."""
     stems = sorted(path for path in songs.rglob("*.ogg") if path.is_file())[:number]
     for index, path in enumerate(stems):
         sound, rate = soundfile.read(path, always_2d=True, dtype="float32")
         sound = np.resize(sound, (int(seconds * rate), sound.shape[1]))  # cut, or repeated
         ending = FORMATS[index % len(FORMATS)]
-        target = place / path.parent.name / f"{path.stem}.{ending}"
+        target = output / path.parent.name / f"{path.stem}.{ending}"
         target.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(target, sound, rate, "MPEG_LAYER_III" if ending == "mp3" else "PCM_16")
     return len(stems)
@@ -64,7 +64,7 @@ def timed(stems: Path, output: Path, *, isolated: bool) -> tuple[float, float]:
 
 
 def paired(isolated: Sequence[float], plain: Sequence[float]) -> Record:
-    """What isolation adds, pair by pair, as a share; its median and quartiles."""
+    """Return the relative cost of isolation over pairs of runs: median and quartiles."""
     added = np.array(isolated) / np.array(plain) - 1
     low, median, high = np.quantile(added, [0.25, 0.5, 0.75])
     return {
@@ -86,13 +86,13 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10, metavar="N")
     parser.add_argument("--stems", type=int, default=24, metavar="N")
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of each stem; default: 10")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     cpu: dict[bool, list[float]] = {True: [], False: []}
     wall: dict[bool, list[float]] = {True: [], False: []}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        stems = prepare(given.songs, work / "stems", given.stems, given.seconds)
-        for pair in range(given.pairs + 1):  # the first one warms up
+        stems = prepare(arguments.songs, work / "stems", arguments.stems, arguments.seconds)
+        for pair in range(arguments.pairs + 1):  # the first one warms up
             for isolated in (True, False) if pair % 2 else (False, True):
                 processor, clock = timed(work / "stems", work / f"{isolated}.json", isolated=isolated)
                 if pair:
@@ -102,15 +102,15 @@ def main() -> None:
                 sys.exit("the two ways wrote different manifests")
             if pair:
                 print(f"{pair}: {cpu[True][-1] / cpu[False][-1] - 1:+.2%} of processor time", file=sys.stderr)
-                _add(given.output, _result(stems, given.seconds, cpu, wall))
+                _add(arguments.output, _result(stems, arguments.seconds, cpu, wall))
 
 
 def _add(output: Path, row: Record) -> None:
     """Put a row in the place of the one of as many stems of that length."""
     rows = json.loads(output.read_text(encoding="utf-8"))["rows"] if output.exists() else []
     alike = ("stems", "seconds_each")
-    rows = [one for one in rows if any(one[key] != row[key] for key in alike)] + [row]
-    write_json(output, {"rows": sorted(rows, key=lambda one: [one[key] for key in reversed(alike)])})
+    rows = [kept for kept in rows if any(kept[key] != row[key] for key in alike)] + [row]
+    write_json(output, {"rows": sorted(rows, key=lambda kept: [kept[key] for key in reversed(alike)])})
 
 
 def _result(stems: int, seconds: float, cpu: dict[bool, list[float]], wall: dict[bool, list[float]]) -> Record:

@@ -29,7 +29,7 @@ from tqdm import tqdm
 import stemclean
 from benchmarks import resumable
 from benchmarks.detection import (
-    HEARD,
+    CLASSIFIER_ONLY,
     KINDS,
     describe,
     describe_weights,
@@ -50,8 +50,8 @@ from stemclean.models.levels import LevelCalibration
 from stemclean.refine import refine
 
 RANGE_DB = (-25.0, 0.0)
-"""Levels of which the error is told as a whole; what was planted can end outside, since a level here is that of the
-whole stem, pauses and all."""
+"""Levels over which the overall error is reported. Planted bleed can lie outside, because a level here is that of the
+whole stem, including pauses."""
 BAND_DB = 5
 """Width of the level bands."""
 LIMITS_DB = (-20.0, -15.0, -10.0)
@@ -62,15 +62,15 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Bleed:
-    """A planted bleed and what was told of it.
+    """A planted bleed and its predicted levels.
 
     Args:
         track: the song.
         label, into: the class that bleeds, and the one that it bleeds into.
         true_db: its level relative to the class that it bleeds into.
-        told_db: by refine; None where one of the two classes was not found.
-        head_db: by the level head, whatever was found.
-        flagged: the verdict is another than ``keep``.
+        told_db: level written by refine; None if one of the two classes was not found.
+        head_db: level predicted by the level head, whether or not the classes were found.
+        flagged: the verdict is other than ``keep``.
     """
 
     track: str
@@ -83,7 +83,7 @@ class Bleed:
 
 
 class Draws:
-    """Copies of a clean dataset with faults planted in them, refined; all of it kept in a folder.
+    """Copies of a clean dataset with planted faults, refined; everything is kept in a folder.
 
     Args:
         clean: the dataset.
@@ -120,17 +120,17 @@ class Draws:
         manifest.write(
             truth.with_stems(stems, root=manifest.relative_root(planted, part), skipped=[], summary={}), part
         )
-        return refine(part, output, HEARD, weights_uri=self.uri)
+        return refine(part, output, CLASSIFIER_ONLY, weights_uri=self.uri)
 
 
 def measure(draws: Draws, configs: Sequence[CorruptConfig]) -> Record:
-    """Every error, by level, by class and by kind of song."""
+    """Return every error, by level, by class and by kind of song."""
     head = Head(draws)
     by_seed = [bleeds(head, *draws.draw(config)) for config in configs]
-    every = [bleed for found in by_seed for bleed in found]
-    inside = [[bleed for bleed in found if in_range(bleed)] for found in by_seed]
-    pooled = [bleed for found in inside for bleed in found]
-    seeds = [errors(found) for found in inside]
+    every = [bleed for draw_bleeds in by_seed for bleed in draw_bleeds]
+    inside = [[bleed for bleed in draw_bleeds if in_range(bleed)] for draw_bleeds in by_seed]
+    pooled = [bleed for draw_bleeds in inside for bleed in draw_bleeds]
+    seeds = [errors(draw_bleeds) for draw_bleeds in inside]
     report: Record = {
         "all": errors(pooled),
         "sd_over_seeds": {name: spread(seeds, name) for name in ("error_db", "head_error_db")},
@@ -147,7 +147,7 @@ def measure(draws: Draws, configs: Sequence[CorruptConfig]) -> Record:
 
 
 class Head:
-    """What the level head says of a stem, whatever is found in it; kept by the file's SHA-256."""
+    """Levels that the level head predicts for a stem, whatever is found in it; kept by the file's SHA-256."""
 
     def __init__(self, draws: Draws) -> None:
         loaded = draws.weights
@@ -165,45 +165,45 @@ class Head:
         new = [stem for stem in stems if stem.sha256 not in self.known]
         for stem in tqdm(new, "levels", unit="stem", disable=None):
             recording = self._judge.recording(folder / stem.path, stem.duration, stem.stream, mono=stem.channels == 1)
-            told = self._judge(recording).stem_levels()
-            if np.isnan(told).any():
+            levels_db = self._judge(recording).stem_levels()
+            if np.isnan(levels_db).any():
                 raise ConfigError("the weights tell no levels", "give weights that were trained with a level head")
             self.known[str(stem.sha256)] = {
-                label: round(float(level), 3) for label, level in zip(self.labels, told, strict=True)
+                label: round(float(level), 3) for label, level in zip(self.labels, levels_db, strict=True)
             }
         if new:
             write_json(self.path, self.known)
 
 
 def bleeds(head: Head, refined: Manifest, truth: Manifest, folder: Path) -> list[Bleed]:
-    """The bleeds of a draw whose level is known."""
+    """Return the bleeds of a draw whose level is known."""
     by_id = {stem.id: stem for stem in refined.stems}
     planted = [stem for stem in truth.stems if bleed_level(stem, stem) is not None]
     head.learn(planted, folder)
-    found = []
+    measured = []
     for stem in planted:
         label = stem.extra["bleed"]["label"]
         into = next(other for other in stem.labels if other != label)
         true_db, told_db = bleed_level(stem, stem), bleed_level(by_id[stem.id], stem)
         assert true_db is not None
-        said = head.known[str(stem.sha256)]
-        heard = flagged(by_id[stem.id])
-        found.append(Bleed(stem.track, label, into, true_db, told_db, said[label] - said[into], heard))
-    return found
+        head_db = head.known[str(stem.sha256)]
+        is_flagged = flagged(by_id[stem.id])
+        measured.append(Bleed(stem.track, label, into, true_db, told_db, head_db[label] - head_db[into], is_flagged))
+    return measured
 
 
-def errors(found: Sequence[Bleed]) -> Record:
+def errors(bleeds: Sequence[Bleed]) -> Record:
     """Errors in dB over some bleeds.
 
     Returns:
         ``bleeds``, ``found``; ``error_db``, ``bias_db`` and ``mean_error_db`` over those found; ``head_error_db``,
         ``head_bias_db`` and ``head_mean_error_db`` over all.
     """
-    told = [bleed for bleed in found if bleed.told_db is not None]
-    report: Record = {"bleeds": len(found), "found": len(told)}
+    found = [bleed for bleed in bleeds if bleed.told_db is not None]
+    report: Record = {"bleeds": len(bleeds), "found": len(found)}
     for prefix, group, values in (
-        ("", told, [bleed.told_db for bleed in told]),
-        ("head_", list(found), [bleed.head_db for bleed in found]),
+        ("", found, [bleed.told_db for bleed in found]),
+        ("head_", list(bleeds), [bleed.head_db for bleed in bleeds]),
     ):
         true = np.array([bleed.true_db for bleed in group])
         off = np.array(values, np.float64) - true
@@ -215,21 +215,21 @@ def errors(found: Sequence[Bleed]) -> Record:
     return report
 
 
-def by(found: Sequence[Bleed], group: Callable[[Bleed], str]) -> dict[str, Record]:
+def by(bleeds: Sequence[Bleed], group: Callable[[Bleed], str]) -> dict[str, Record]:
     """Errors by group."""
     groups: dict[str, list[Bleed]] = defaultdict(list)
-    for bleed in found:
+    for bleed in bleeds:
         groups[group(bleed)].append(bleed)
     return {name: errors(members) for name, members in groups.items()}
 
 
-def limited(found: Sequence[Bleed], limit_db: float) -> Record:
-    """What ``--max-bleed-db`` would do, of the bleeds softer and of those louder than it.
+def limited(bleeds: Sequence[Bleed], limit_db: float) -> Record:
+    """Return the effect of ``--max-bleed-db`` on bleeds softer and louder than the limit.
 
-    A stem is kept where it is not flagged anyway, or where both classes were found and the bleed is told softer.
+    A stem is kept if it is not flagged, or if both classes were found and the predicted bleed is softer than the limit.
     """
-    kept = [not b.flagged or (b.told_db is not None and b.told_db < limit_db) for b in found]
-    softer = [b.true_db < limit_db for b in found]
+    kept = [not b.flagged or (b.told_db is not None and b.told_db < limit_db) for b in bleeds]
+    softer = [b.true_db < limit_db for b in bleeds]
     pairs = list(zip(softer, kept, strict=True))
     return {
         "softer": sum(softer),
@@ -240,7 +240,7 @@ def limited(found: Sequence[Bleed], limit_db: float) -> Record:
 
 
 def in_range(bleed: Bleed) -> bool:
-    """Whether the level is one of those of which the error is told."""
+    """Return whether the level is within :data:`RANGE_DB`."""
     return RANGE_DB[0] <= bleed.true_db <= RANGE_DB[1]
 
 
@@ -259,7 +259,7 @@ def band(level_db: float) -> str:
 
 
 def mean(values: np.ndarray) -> float | None:
-    """Mean, rounded; None of nothing."""
+    """Return the rounded mean; None for no values."""
     return round(float(values.mean()), 3) if len(values) else None
 
 
@@ -270,7 +270,7 @@ def spread(reports: Sequence[Record], name: str) -> float | None:
 
 
 def parser(text: str) -> argparse.ArgumentParser:
-    """The options of a script that plants bleed."""
+    """Return the command-line parser of a script that plants bleed."""
     options = argparse.ArgumentParser(description=text.splitlines()[0])
     options.add_argument("heldout", type=Path, metavar="HELDOUT")
     options.add_argument("output", type=Path, metavar="OUT.json")
@@ -282,42 +282,42 @@ def parser(text: str) -> argparse.ArgumentParser:
     return options
 
 
-def run(given: argparse.Namespace, name: str, measure: Callable[..., Record], **changes: Any) -> Record:
+def run(arguments: argparse.Namespace, name: str, measure: Callable[..., Record], **changes: Any) -> Record:
     """Draw, measure, and write the report.
 
     Args:
         name: of the draws.
-        measure: draws and their configurations -> what is told of them.
+        measure: draws and their configurations -> report.
         changes: to the configuration.
     """
-    work = given.work or given.heldout.with_name(given.heldout.name + ".work")
+    work = arguments.work or arguments.heldout.with_name(arguments.heldout.name + ".work")
     work.mkdir(parents=True, exist_ok=True)
     configs = [
-        CorruptConfig(mislabel=0.0, bleed=given.bleed, bleed_db=given.bleed_db, seed=seed, **changes)
-        for seed in range(given.seeds)
+        CorruptConfig(mislabel=0.0, bleed=arguments.bleed, bleed_db=arguments.bleed_db, seed=seed, **changes)
+        for seed in range(arguments.seeds)
     ]
-    draws = Draws(given.heldout, given.weights, work, name)
+    draws = Draws(arguments.heldout, arguments.weights, work, name)
     report = measure(draws, configs)
-    data, _ = layouts.load(given.heldout, quiet=True)
-    report["data"] = describe(data, given.heldout)
+    data, _ = layouts.load(arguments.heldout, quiet=True)
+    report["data"] = describe(data, arguments.heldout)
     report["weights"] = describe_weights(draws.weights)
     report["config"] = {key: value for key, value in configs[0].to_dict().items() if key != "seed"} | {
-        "seeds": given.seeds
+        "seeds": arguments.seeds
     }
-    write_json(given.output, report)
+    write_json(arguments.output, report)
     return report
 
 
 def main() -> None:
     """Command line."""
     options = parser(__doc__)
-    given = options.parse_args()
+    arguments = options.parse_args()
     try:
-        report = run(given, "levels", measure)
+        report = run(arguments, "levels", measure)
     except StemcleanError as error:
         options.error(str(error))
     print({name: report["all"][name] for name in ("bleeds", "found", "error_db", "mean_error_db", "head_error_db")})
-    print(f"wrote {given.output}")
+    print(f"wrote {arguments.output}")
 
 
 if __name__ == "__main__":

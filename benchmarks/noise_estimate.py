@@ -51,7 +51,7 @@ from stemclean.refining.noise import noise
 
 RATES = (0.0, 0.1, 0.2, 0.4, 0.6)
 AIM = 0.05
-"""What the project wants: the estimate this near to the rate."""
+"""Goal: largest distance of the estimate from the rate."""
 REFINE = "refine"
 
 Record = dict[str, Any]
@@ -74,7 +74,7 @@ class Draw:
     card: Mapping[str, Any]
 
     def rates(self) -> Rates:
-        """The true ones, over all claims and by class; silent stems count in neither."""
+        """Return the true rates, over all claims and by class; silent stems are not counted."""
         pairs = [(stem, set(held)) for stem, held in zip(self.stems, self.truth, strict=True) if stem.scores]
         lost: dict[str, list[bool]] = defaultdict(list)
         more: dict[str, list[bool]] = defaultdict(list)
@@ -100,26 +100,26 @@ class Draw:
 
 
 def by_refine(draw: Draw) -> Rates:
-    """What ``refine`` writes."""
-    told = noise(draw.stems, draw.card["spec"]["labels"], [draw.card])
-    assert told is not None
-    return {key: told[key] for key in ("wrong", "bleed", "classes")}
+    """Return the estimate that ``refine`` writes."""
+    estimate = noise(draw.stems, draw.card["spec"]["labels"], [draw.card])
+    assert estimate is not None
+    return {key: estimate[key] for key in ("wrong", "bleed", "classes")}
 
 
 def without_reference(draw: Draw) -> Rates:
-    """What it writes for weights without a reference."""
+    """Return the estimate that ``refine`` writes for weights without a reference."""
     return by_refine(Draw(draw.stems, draw.truth, {k: v for k, v in draw.card.items() if k != "reference"}))
 
 
 def by_mean(draw: Draw) -> Rates:
-    """The mean of one minus the claimed class's score; of bleed, the chance that it is there and any other too."""
+    """Return the mean of one minus the claimed score; for bleed, the probability of both classes."""
     scores, claimed, labels = draw.arrays()
     others = 1 - np.where(claimed, 1.0, 1 - scores).prod(1)
     return _averaged(labels, claimed, 1 - scores, scores * others[:, None])
 
 
 def by_em(draw: Draw) -> Rates:
-    """Each class by itself: the rate of a class among the stems of one claim under which its scores are likeliest."""
+    """Return for each class the rate under which the scores of its claims are most likely."""
     scores, claimed, labels = draw.arrays()
     odds = logit(np.clip(scores, 1e-3, 1 - 1e-3)) - logit(chance_of_card(draw.card))
     lost, more = np.zeros(scores.shape), np.zeros(scores.shape)
@@ -140,8 +140,8 @@ def by_confident_learning(draw: Draw) -> Rates:
         warnings.simplefilter("ignore")  # of what cleanlab imports
         from cleanlab.count import compute_confident_joint
     scores, claimed, labels = draw.arrays()
-    given = [np.flatnonzero(row).tolist() for row in claimed]
-    joints = compute_confident_joint(given, scores, multi_label=True)  # (label, claimed or not, present or not)
+    claims = [np.flatnonzero(row).tolist() for row in claimed]
+    joints = compute_confident_joint(claims, scores, multi_label=True)  # (label, claimed or not, present or not)
     lost = np.array([joint[1, 0] / max(joint[1].sum(), 1e-12) for joint in joints])
     return _averaged(labels, claimed, np.broadcast_to(lost, scores.shape), np.full(scores.shape, np.nan))
 
@@ -179,7 +179,7 @@ def swapped(data: Manifest, scores: Scores, rate: float, seed: int) -> tuple[lis
 
 
 def _level(stem: Stem) -> Level:
-    """As loud as can be throughout; a plan of swaps asks for no more than whether a stem sounds."""
+    """Return full level throughout; a plan of swaps only needs to know whether a stem is active."""
     sounds = bool(stem.scores)
     frames = np.full(max(1, round(stem.duration / FRAME)), sounds)
     return Level(float(sounds), stem.duration * sounds, float(sounds), frames)
@@ -188,23 +188,23 @@ def _level(stem: Stem) -> Level:
 def bleeding(
     data: Manifest, folder: Path, scores: Scores, rate: float, seed: int
 ) -> tuple[list[Stem], list[list[str]]]:
-    """Stems with bleed planted in a share of them by ``corrupt``, judged; and what they hold."""
+    """Return scored stems with bleed planted by ``corrupt`` in a share of them, and the classes that they hold."""
     config = CorruptConfig(mislabel=0.0, bleed=rate, seed=seed)
-    what = [[[stem.id, stem.sha256] for stem in data.stems], config.to_dict()]
-    place = scores.work / f"bleed-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]}"
-    kept = place.with_suffix(".json")
+    content = [[[stem.id, stem.sha256] for stem in data.stems], config.to_dict()]
+    planted = scores.work / f"bleed-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]}"
+    kept = planted.with_suffix(".json")
     source = scores.work / "clean.json"
     if kept.exists():
         truth = manifest.read(kept)
     else:
         manifest.write(data.with_stems(data.stems, root=manifest.relative_root(folder, source)), source)
-        truth = corrupt(source, place, config, quiet=True)
+        truth = corrupt(source, planted, config, quiet=True)
     if any(stem.sha256 not in scores.known for stem in truth.stems):
-        if not (place / TRUTH).exists():
-            corrupt(source, place, config, quiet=True)
-        scores.judge(truth, place, place.name)
+        if not (planted / TRUTH).exists():
+            corrupt(source, planted, config, quiet=True)
+        scores.judge(truth, planted, planted.name)
     manifest.write(truth, kept)
-    shutil.rmtree(place, ignore_errors=True)  # ours: what a draw plants is in its truth, what was heard in the scores
+    shutil.rmtree(planted, ignore_errors=True)  # our own folder: the truth and the scores are kept elsewhere
     stems = [stem.model_copy(update={"scores": scores.known[str(stem.sha256)]}) for stem in truth.stems]
     return stems, [stem.labels for stem in stems]
 
@@ -212,7 +212,7 @@ def bleeding(
 def halves(
     stems: Sequence[Stem], truth: Sequence[list[str]], known: Known, card: Mapping[str, Any], seed: int
 ) -> Iterator[Draw]:
-    """Two datasets of one half of the tracks each, with a reference that has heard nothing of them."""
+    """Return two datasets of half of the tracks each, with a reference that shares no track with them."""
     tracks = sorted({stem.track for stem in stems})
     order = np.random.default_rng(1000 + seed).permutation(len(tracks))
     for part in np.array_split(order, 2):
@@ -231,7 +231,7 @@ def measure(
     check_on_validation: bool,
     estimators: Mapping[str, Callable[[Draw], Rates]] = ESTIMATORS,
 ) -> Record:
-    """Errors and coverage by kind of fault, rate and estimator; and one dataset's noise as ``refine`` writes it."""
+    """Return errors and coverage by kind of fault, rate and estimator, and the noise summary of one dataset."""
     card = scores.weights.card
     if check_on_validation:
         data, folder = noise_reference.validation(clean), clean
@@ -249,15 +249,17 @@ def measure(
         draws = [Draw(stems, truth, card)] if known is None else halves(stems, truth, known, card, seed)
         for draw in draws:
             true = draw.rates()
-            told = {name: estimator(draw) for name, estimator in estimators.items()}
-            for name, rates in told.items():
+            estimates = {name: estimator(draw) for name, estimator in estimators.items()}
+            for name, rates in estimates.items():
                 cases[f"{kind}/{rate:g}"].setdefault(name, []).append(compared(rates, true))
             if (kind, rate, seed) == ("swapped", 0.2, 0) and example is None:
                 example = {"true": true, "told": noise(draw.stems, card["spec"]["labels"], [draw.card])}
     return {
         "data": describe(data, folder) if known is None else {"stems": len(data.stems), "validation": True},
         "reference": bool(card.get("reference")) or known is not None,
-        "cases": {case: {name: pooled(values) for name, values in told.items()} for case, told in cases.items()},
+        "cases": {
+            case: {name: pooled(values) for name, values in estimates.items()} for case, estimates in cases.items()
+        },
         "example": example,
     }
 
@@ -272,18 +274,18 @@ def _draws(seeds: int, bleed_seeds: int) -> Iterator[tuple[str, float, int]]:
             yield from ((kind, rate, seed) for seed in range(count))
 
 
-def compared(told: Rates, true: Rates) -> Record:
-    """Errors of one estimate, overall and of each class; and whether its intervals hold the truth."""
+def compared(estimate: Rates, true: Rates) -> Record:
+    """Return the errors of one estimate, overall and per class, and whether its intervals hold the truth."""
     result: Record = {}
-    for what in ("wrong", "bleed"):
-        cells = [(told[what], true[what])]
-        cells += [(told["classes"][label][what], rates[what]) for label, rates in true["classes"].items()]
+    for fault in ("wrong", "bleed"):
+        cells = [(estimate[fault], true[fault])]
+        cells += [(estimate["classes"][label][fault], rates[fault]) for label, rates in true["classes"].items()]
         errors = [(cell["rate"] if isinstance(cell, dict) else cell) - value for cell, value in cells]
-        result[what] = {"true": true[what], "error": errors[0], "class_errors": errors[1:]}
-        if isinstance(told[what], dict):
+        result[fault] = {"true": true[fault], "error": errors[0], "class_errors": errors[1:]}
+        if isinstance(estimate[fault], dict):
             inside = [cell["low"] - 5e-4 <= value <= cell["high"] + 5e-4 for cell, value in cells]  # as rounded
             widths = [cell["high"] - cell["low"] for cell, _ in cells]
-            result[what] |= {
+            result[fault] |= {
                 "inside": inside[0],
                 "class_inside": inside[1:],
                 "width": widths[0],
@@ -295,13 +297,13 @@ def compared(told: Rates, true: Rates) -> Record:
 def pooled(values: Sequence[Record]) -> Record:
     """Several estimates of one case: all numbers are shares, means over the draws."""
     report: Record = {"draws": len(values)}
-    for what in ("wrong", "bleed"):
-        parts = [value[what] for value in values]
+    for fault in ("wrong", "bleed"):
+        parts = [value[fault] for value in values]
         errors = np.array([part["error"] for part in parts])
         if np.isnan(errors).any():
             continue
         by_class = np.array([error for part in parts for error in part["class_errors"]])
-        report[what] = {
+        report[fault] = {
             "true": _mean([part["true"] for part in parts]),
             "mean_error": _mean(errors),
             "sd": round(float(errors.std(ddof=1)), 4) if len(errors) > 1 else None,
@@ -310,7 +312,7 @@ def pooled(values: Sequence[Record]) -> Record:
             "within_aim": _mean(np.abs(errors) <= AIM + 1e-9),
         }
         if "inside" in parts[0]:
-            report[what] |= {
+            report[fault] |= {
                 "coverage": _mean([part["inside"] for part in parts]),
                 "class_coverage": _mean([inside for part in parts for inside in part["class_inside"]]),
                 "width": _mean([part["width"] for part in parts]),
@@ -333,24 +335,25 @@ def main() -> None:
     parser.add_argument("--bleed-seeds", type=int, default=3, metavar="N", help="draws of bleed, which must be judged")
     parser.add_argument("--validation", action="store_true", help="on the validation stems of a training set")
     parser.add_argument("--work", type=Path, metavar="DIR")
-    given = parser.parse_args()
-    work = given.work or given.clean.with_name(given.clean.name + ".work")
+    arguments = parser.parse_args()
+    work = arguments.work or arguments.clean.with_name(arguments.clean.name + ".work")
     work.mkdir(parents=True, exist_ok=True)
     try:
-        scores = Scores(given.weights, work)
-        counts = {"seeds": given.seeds, "bleed_seeds": given.bleed_seeds}
-        report = measure(given.clean, scores, **counts, check_on_validation=given.validation)
+        scores = Scores(arguments.weights, work)
+        counts = {"seeds": arguments.seeds, "bleed_seeds": arguments.bleed_seeds}
+        report = measure(arguments.clean, scores, **counts, check_on_validation=arguments.validation)
     except StemcleanError as error:
         parser.error(str(error))
     report["weights"] = describe_weights(scores.weights)
     report["config"] = {**counts, "rates": list(RATES), "aim": AIM}
-    write_json(given.output, report)
-    for case, told in report["cases"].items():
+    write_json(arguments.output, report)
+    for case, estimates in report["cases"].items():
         errors = {
-            name: [rates.get(what, {}).get("mean_error") for what in ("wrong", "bleed")] for name, rates in told.items()
+            name: [rates.get(fault, {}).get("mean_error") for fault in ("wrong", "bleed")]
+            for name, rates in estimates.items()
         }
         print(case, errors)
-    print(f"wrote {given.output}")
+    print(f"wrote {arguments.output}")
 
 
 if __name__ == "__main__":

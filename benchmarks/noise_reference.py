@@ -33,12 +33,12 @@ BLEED_DB = (-20.0, 0.0)
 BLEEDS = 2
 """Copies of each stem with bleed."""
 TRIES = 20
-"""Donors that are looked at, until one sounds where the stem does."""
+"""Number of donors to try, until one is active where the stem is."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """A reference, and where its bleed came from.
+    """A reference, and the donors of its bleed.
 
     Args:
         reference: the stems.
@@ -56,51 +56,51 @@ class Known:
 
 
 def validation(training_set: Path) -> Manifest:
-    """The validation stems of a training set, as a dataset of their own without splits."""
+    """Return the validation stems of a training set, as a dataset without splits."""
     data = manifest.read(training_set / "manifest.json")
     stems = [stem.model_copy(update={"split": None}) for stem in data.stems if stem.split == "validation"]
     return data.with_stems(stems, skipped=[], summary={})
 
 
 def judged(data: Manifest, folder: Path, scores: Scores) -> Known:
-    """What the weights say of a clean dataset, and of its stems with bleed."""
+    """Return the scores of a clean dataset, and of its stems with bleed."""
     labels = scores.weights.card["spec"]["labels"]
     scores.judge(data, folder, "reference-clean")
     sounding = [stem for stem in data.stems if scores.known[str(stem.sha256)] and len(stem.labels) == 1]
-    place = scores.work / "reference-bleeds"
-    bleeds, donors = bled(sounding, folder, place, labels)
-    scores.judge(data.with_stems(bleeds), place, "reference-bleed")
-    heard = [(stem, -1, stem.track) for stem in sounding]
-    heard += [
+    bleed_folder = scores.work / "reference-bleeds"
+    bleeds, donors = bled(sounding, folder, bleed_folder, labels)
+    scores.judge(data.with_stems(bleeds), bleed_folder, "reference-bleed")
+    scored = [(stem, -1, stem.track) for stem in sounding]
+    scored += [
         (stem, labels.index(donor.labels[0]), donor.track)
         for stem, donor in zip(bleeds, donors, strict=True)
         if scores.known[str(stem.sha256)]
     ]
-    rows = [[scores.known[str(stem.sha256)][label] for label in labels] for stem, _, _ in heard]
-    main = np.array([labels.index(stem.labels[0]) for stem, _, _ in heard])
-    bleed, track = np.array([bleed for _, bleed, _ in heard]), np.array([stem.track for stem, _, _ in heard])
-    return Known(Reference(np.array(rows), main, bleed, track), [donor for _, _, donor in heard])
+    rows = [[scores.known[str(stem.sha256)][label] for label in labels] for stem, _, _ in scored]
+    main = np.array([labels.index(stem.labels[0]) for stem, _, _ in scored])
+    bleed, track = np.array([bleed for _, bleed, _ in scored]), np.array([stem.track for stem, _, _ in scored])
+    return Known(Reference(np.array(rows), main, bleed, track), [donor for _, _, donor in scored])
 
 
-def bled(stems: list[Stem], folder: Path, place: Path, labels: list[str]) -> tuple[list[Stem], list[Stem]]:
-    """Copies of stems with bleed, written as FLAC unless they are there; and the donor of each."""
+def bled(stems: list[Stem], folder: Path, output: Path, labels: list[str]) -> tuple[list[Stem], list[Stem]]:
+    """Return copies of stems with bleed, written as FLAC if missing, and the donor of each."""
     copies, donors = [], []
     for stem in stems:
         random = np.random.default_rng(zlib.crc32(stem.id.encode()))
         audio = files.read(folder / stem.path, channels=min(stem.channels, 2))
         for number in range(BLEEDS):
-            found = donor_of(stem, stems, folder, labels, random)
-            if found is None:
+            donor_and_sound = donor_of(stem, stems, folder, labels, random)
+            if donor_and_sound is None:
                 continue
-            donor, other = found
+            donor, other = donor_and_sound
             added = sound.bleed(audio, other, stem.sample_rate, random.uniform(*BLEED_DB))
             mixed = audio + added
             mixed *= np.float32(gain_below_full_scale(float(np.abs(mixed).max(initial=0.0))))
             path = f"{stem.id.replace('/', '__')}__{number}.flac"
-            if not (place / path).exists():
-                place.mkdir(parents=True, exist_ok=True)
-                files.write(place / path, mixed, stem.sample_rate, subtype="PCM_16")
-            changes = {"id": path, "path": path, "sha256": manifest.file_sha256(place / path)}
+            if not (output / path).exists():
+                output.mkdir(parents=True, exist_ok=True)
+                files.write(output / path, mixed, stem.sample_rate, subtype="PCM_16")
+            changes = {"id": path, "path": path, "sha256": manifest.file_sha256(output / path)}
             copies.append(stem.model_copy(update=changes))
             donors.append(donor)
     return copies, donors
@@ -109,7 +109,7 @@ def bled(stems: list[Stem], folder: Path, place: Path, labels: list[str]) -> tup
 def donor_of(
     stem: Stem, stems: list[Stem], folder: Path, labels: list[str], random: np.random.Generator
 ) -> tuple[Stem, sound.Waveform] | None:
-    """A stem of another class that sounds while this one does, and its audio at this one's rate."""
+    """Return a stem of another class that is active at the same time, and its audio at this stem's rate."""
     classes = [label for label in labels if label not in stem.labels and any(label in other.labels for other in stems)]
     for _ in range(TRIES if classes else 0):
         label = classes[random.integers(len(classes))]
@@ -128,12 +128,16 @@ def main() -> None:
     parser.add_argument("training_set", type=Path, metavar="SET")
     parser.add_argument("weights", type=Path, metavar="WEIGHTS.safetensors")
     parser.add_argument("--work", type=Path, metavar="DIR", help="default: beside the weights")
-    given = parser.parse_args()
-    work = given.work or given.weights.with_suffix(".reference.work")
+    arguments = parser.parse_args()
+    work = arguments.work or arguments.weights.with_suffix(".reference.work")
     work.mkdir(parents=True, exist_ok=True)
-    card = weights.read_card(given.weights)
-    known = judged(validation(given.training_set), given.training_set, Scores(f"file:{given.weights}", work))
-    weights.write_card(given.weights, {**card, "reference": reference_to_card(known.reference, card["spec"]["labels"])})
+    card = weights.read_card(arguments.weights)
+    known = judged(
+        validation(arguments.training_set), arguments.training_set, Scores(f"file:{arguments.weights}", work)
+    )
+    weights.write_card(
+        arguments.weights, {**card, "reference": reference_to_card(known.reference, card["spec"]["labels"])}
+    )
     print(f"{len(known.reference)} stems of {len(set(known.reference.track))} tracks are now in the card")
 
 

@@ -1,4 +1,4 @@
-"""Are clean stems kept that are on one channel only, or have one channel inverted?
+"""Are clean stems kept if they are on one channel only, or have one channel inverted?
 
     python -m benchmarks.one_sided SONGS benchmarks/results/one_sided.json [--seconds 8]
 
@@ -47,18 +47,18 @@ def measure(songs: Path, seconds: float) -> dict[str, dict[str, int]]:
         write_shapes(songs, folder, seconds)
         mono: dict[str, str] = {}
         for shape, code in CODES.items():
-            found = refine(
+            refined = refine(
                 folder / shape, folder / f"{shape}.json", RefineConfig(crosstalk=False), running=Running(quiet=True)
             )
-            verdicts = {stem.id: stem.verdict.reason for stem in found.stems if stem.verdict}
+            verdicts = {stem.id: stem.verdict.reason for stem in refined.stems if stem.verdict}
             mono = mono or verdicts
             counts[shape] = {
                 "stems": sum(reason != "silent" for reason in verdicts.values()),
                 "not_kept": sum(
                     stem.verdict is not None and stem.verdict.action != "keep" and stem.verdict.reason != "silent"
-                    for stem in found.stems
+                    for stem in refined.stems
                 ),
-                "noticed": sum(code in {issue.code for issue in stem.issues} for stem in found.stems),
+                "noticed": sum(code in {issue.code for issue in stem.issues} for stem in refined.stems),
                 "unlike_mono": sum(verdicts[stem] != mono[stem] for stem in verdicts),
             }
     return counts

@@ -42,7 +42,7 @@ def _blocks(part: str) -> list[str]:
 
 
 def _wrapped(block: str) -> str:
-    """A paragraph in lines of even length; headings, tables, lists, images and commands stay as they are."""
+    """Wrap a paragraph; headings, tables, lists, images and commands stay as they are."""
     if block.startswith(("#", "|", "- ", "![", "`python")):
         return block
     text = TOGETHER.sub(lambda found: found[0].replace(" ", HARD_SPACE), " ".join(block.split()))

@@ -48,7 +48,7 @@ Ranker = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
 
 def label_quality(scores: np.ndarray, claimed: np.ndarray, chance: float) -> np.ndarray:
-    """What a verdict holds."""
+    """Return the label quality of the verdict."""
     names = [str(number) for number in range(scores.shape[1])]
     return np.array(
         [
@@ -59,7 +59,9 @@ def label_quality(scores: np.ndarray, claimed: np.ndarray, chance: float) -> np.
 
 
 def minimum(scores: np.ndarray, claimed: np.ndarray, _: float) -> np.ndarray:
-    """The worst class: score of a claimed one, one minus the score of another (Thyagarajan et al. 2022, by minimum)."""
+    """Return the worst class: score of a claimed one, one minus the score of another (Thyagarajan et al. 2022, by
+    minimum).
+    """
     return np.where(claimed, scores, 1 - scores).min(1)
 
 
@@ -70,25 +72,25 @@ def cleanlab(score: str, **pooling: Any) -> Ranker:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what cleanlab imports
             from cleanlab.multilabel_classification import get_label_quality_scores
-        given = [np.flatnonzero(row).tolist() for row in claimed]
+        claims = [np.flatnonzero(row).tolist() for row in claimed]
         more = {"aggregator_kwargs": pooling} if pooling else {}
-        return np.asarray(get_label_quality_scores(given, scores, method=score, **more))
+        return np.asarray(get_label_quality_scores(claims, scores, method=score, **more))
 
     return ranker
 
 
 def claimed_score(scores: np.ndarray, claimed: np.ndarray, _: float) -> np.ndarray:
-    """The score of the claimed class: what any one threshold on it can do."""
+    """Return the score of the claimed class: what any one threshold on it can do."""
     return np.where(claimed, scores, 1.0).min(1)
 
 
 def acmid(scores: np.ndarray, claimed: np.ndarray, _: float) -> np.ndarray:
-    """Above ACMID's threshold or not; ties are broken by nothing."""
+    """Return whether the stem is above ACMID's threshold; ties are not broken."""
     return (claimed_score(scores, claimed, 0.0) > ACMID).astype(float)
 
 
 def sum_of_both(scores: np.ndarray, claimed: np.ndarray, _: float) -> np.ndarray:
-    """The claimed class's score less the highest of the others."""
+    """Return the claimed class's score minus the highest of the others."""
     return claimed_score(scores, claimed, 0.0) - np.where(claimed, 0.0, scores).max(1)
 
 
@@ -106,7 +108,7 @@ RANKERS: dict[str, Ranker] = {
 
 
 def separator_energy(energies: Mapping[str, float]) -> Callable[[Sequence[Stem]], np.ndarray]:
-    """The hook for the separator's filter: share of the energy that it gives to the claimed classes, by SHA-256."""
+    """Return the hook for the separator's filter: share of energy in the claimed classes, by SHA-256."""
     return lambda stems: np.array([energies[str(stem.sha256)] for stem in stems])
 
 
@@ -117,7 +119,7 @@ def compared(
     chance: float,
     energies: Mapping[str, float] | None = None,
 ) -> dict[str, Record]:
-    """Average precision by ranker and kind of fault, None where there is no such fault.
+    """Return the average precision by ranker and kind of fault, None if there is no such fault.
 
     Args:
         truth: stems with claims and true labels.
@@ -138,39 +140,39 @@ def compared(
 
 
 def planted(data: Manifest, clean: Path, scores: Scores, config: CorruptConfig) -> list[Stem]:
-    """The truth of one draw, judged; the same folder as that of :mod:`benchmarks.detection`."""
-    place = scores.work / f"seed{config.seed}-{_digest(data, config)}"
-    truth = manifest.read(place / TRUTH) if (place / TRUTH).exists() else corrupt(clean, place, config)
-    scores.judge(truth, place, place.name)
+    """Return the truth of one draw, scored; the folder is that of :mod:`benchmarks.detection`."""
+    folder_ = scores.work / f"seed{config.seed}-{_digest(data, config)}"
+    truth = manifest.read(folder_ / TRUTH) if (folder_ / TRUTH).exists() else corrupt(clean, folder_, config)
+    scores.judge(truth, folder_, folder_.name)
     return [stem for stem in truth.stems if scores.known[str(stem.sha256)]]
 
 
 def measure(
     clean: Path, scores: Scores, seeds: int, config: CorruptConfig, energies: Mapping[str, float] | None
 ) -> Record:
-    """Mean and standard deviation over the draws, and those of the difference to our score."""
+    """Return mean and standard deviation over the draws, and those of the difference to our score."""
     data, _ = layouts.load(clean)
     labels, chance = scores.weights.card["spec"]["labels"], chance_of_card(scores.weights.card)
-    found: dict[tuple[str, str], list[float | None]] = defaultdict(list)
+    scores_by_case: dict[tuple[str, str], list[float | None]] = defaultdict(list)
     for seed in range(seeds):
         stems = planted(data, clean, scores, config.changed(seed=seed))
         values = np.array([[scores.known[str(stem.sha256)][label] for label in labels] for stem in stems])
         for name, groups in compared(stems, values, labels, chance, energies).items():
             for group, value in groups.items():
-                found[name, group].append(value)
+                scores_by_case[name, group].append(value)
     report: Record = defaultdict(dict)
-    for (name, group), precisions in found.items():
-        both = zip(precisions, found[OURS, group], strict=True)
-        pairs = [(one, ours) for one, ours in both if one is not None and ours is not None]
+    for (name, group), precisions in scores_by_case.items():
+        both = zip(precisions, scores_by_case[OURS, group], strict=True)
+        pairs = [(theirs, ours) for theirs, ours in both if theirs is not None and ours is not None]
         if pairs:
-            report[name][group] = spread([one for one, _ in pairs]) | {
-                f"less_ours_{key}": value for key, value in spread([one - ours for one, ours in pairs]).items()
+            report[name][group] = spread([theirs for theirs, _ in pairs]) | {
+                f"less_ours_{key}": value for key, value in spread([theirs - ours for theirs, ours in pairs]).items()
             }
     return dict(report)
 
 
 def spread(values: Sequence[float]) -> Record:
-    """Mean and standard deviation."""
+    """Return mean and standard deviation."""
     sd = rounded(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": rounded(np.mean(values)), "sd": sd}
 
@@ -187,26 +189,31 @@ def main() -> None:
     parser.add_argument("--validation", action="store_true", help="on the validation stems of a training set")
     parser.add_argument("--energies", type=Path, metavar="FILE.json", help="share of a separator's energy by SHA-256")
     parser.add_argument("--work", type=Path, metavar="DIR")
-    given = parser.parse_args()
-    work = given.work or given.clean.with_name(given.clean.name + ".work")
+    arguments = parser.parse_args()
+    work = arguments.work or arguments.clean.with_name(arguments.clean.name + ".work")
     work.mkdir(parents=True, exist_ok=True)
-    config = CorruptConfig(mislabel=given.mislabel, bleed=given.bleed)
+    config = CorruptConfig(mislabel=arguments.mislabel, bleed=arguments.bleed)
     try:
-        scores = Scores(given.weights, work)
-        clean = given.clean
-        if given.validation:
-            data = noise_reference.validation(given.clean)
+        scores = Scores(arguments.weights, work)
+        clean = arguments.clean
+        if arguments.validation:
+            data = noise_reference.validation(arguments.clean)
             clean = work / "validation.json"
-            manifest.write(data.with_stems(data.stems, root=manifest.relative_root(given.clean, clean)), clean)
-        energies = json.loads(given.energies.read_text()) if given.energies else None
-        ranked = measure(clean, scores, given.seeds, config, energies)
+            manifest.write(data.with_stems(data.stems, root=manifest.relative_root(arguments.clean, clean)), clean)
+        energies = json.loads(arguments.energies.read_text()) if arguments.energies else None
+        ranked = measure(clean, scores, arguments.seeds, config, energies)
     except StemcleanError as error:
         parser.error(str(error))
-    what = {"mislabel": given.mislabel, "bleed": given.bleed, "bleed_db": config.bleed_db, "seeds": given.seeds}
-    write_json(given.output, {"weights": describe_weights(scores.weights), "config": what, "ranked": ranked})
+    settings = {
+        "mislabel": arguments.mislabel,
+        "bleed": arguments.bleed,
+        "bleed_db": config.bleed_db,
+        "seeds": arguments.seeds,
+    }
+    write_json(arguments.output, {"weights": describe_weights(scores.weights), "config": settings, "ranked": ranked})
     for name, groups in sorted(ranked.items(), key=lambda item: -item[1]["both"]["mean"]):
-        print(f"{name:28}", {group: (told["mean"], told["sd"]) for group, told in groups.items()})
-    print(f"wrote {given.output}")
+        print(f"{name:28}", {group: (figures["mean"], figures["sd"]) for group, figures in groups.items()})
+    print(f"wrote {arguments.output}")
 
 
 if __name__ == "__main__":

@@ -27,18 +27,18 @@ from stemclean.manifest import Manifest, Region, Stem
 from stemclean.metrics import segments
 
 GAP = 3.0
-"""Seconds; pauses in a bleed that are shorter than a window of the classifier are no borders."""
+"""Seconds; shorter pauses in a bleed, within one window of the classifier, do not count as borders."""
 BANDS_DB = {"-10..0": (-10.0, 0.0), "-20..-10": (-20.0, -10.0), "-25..-20": (-25.0, -20.0)}
-"""Levels of the bleed while it is heard."""
+"""Levels of the bleed within its spans."""
 LENGTHS = {"under 5": (0.0, 5.0), "5 to 10": (5.0, 10.0), "10 to 20": (10.0, 20.0), "over 20": (20.0, 1e9)}
-"""Lengths of the stretches in seconds."""
+"""Lengths of the spans in seconds."""
 
 Record = dict[str, Any]
 Pair = tuple[Stem, Stem]
 
 
 def measure(draws: Draws, configs: Sequence[CorruptConfig]) -> Record:
-    """Everything about regions."""
+    """Return all results about regions."""
     drawn = [draws.draw(config)[:2] for config in configs]
     reports = [scores(refined, truth) for refined, truth in drawn]
     throughout = [scores(everywhere(refined), truth) for refined, truth in drawn]
@@ -75,7 +75,7 @@ def matched(refined: Manifest, truth: Manifest) -> list[Pair]:
 
 
 def everywhere(refined: Manifest) -> Manifest:
-    """Every class found, wherever the stem sounds."""
+    """Return regions with every found class wherever the stem is active."""
     stems = [
         stem.model_copy(update={"regions": [Region(start=a, end=b, labels=stem.labels) for a, b in stem.active or []]})
         for stem in refined.stems
@@ -84,7 +84,7 @@ def everywhere(refined: Manifest) -> Manifest:
 
 
 def stretches(pairs: Sequence[Pair], between: tuple[float, float] = (0.0, 1e9)) -> Record:
-    """How many stretches of bleed were found, and how far off their borders are.
+    """Return how many spans of bleed were found, and the errors of their borders.
 
     Args:
         between: lengths of the stretches that count, in seconds.
@@ -96,9 +96,9 @@ def stretches(pairs: Sequence[Pair], between: tuple[float, float] = (0.0, 1e9)) 
     errors: list[tuple[float, float] | None] = []
     for refined, truth in pairs:
         label = truth.extra["bleed"]["label"]
-        true, found = (segments.bridged(spans_by_label(stem)[label], GAP) for stem in (truth, refined))
+        true, refined_spans = (segments.bridged(spans_by_label(stem)[label], GAP) for stem in (truth, refined))
         kept = [span for span in true if between[0] <= span[1] - span[0] < between[1]]
-        errors += segments.border_errors(kept, found)
+        errors += segments.border_errors(kept, refined_spans)
     known = np.array([error for error in errors if error is not None]).reshape(-1, 2)
     off = np.abs(known)
     return {
@@ -145,13 +145,13 @@ def main() -> None:
     """Command line."""
     options = parser(__doc__)
     options.add_argument("--bleed-share", type=levels, default=(0.1, 0.6), metavar="LOW:HIGH", help="of the time")
-    given = options.parse_args()
+    arguments = options.parse_args()
     try:
-        report = run(given, "regions", measure, bleed_share=given.bleed_share)
+        report = run(arguments, "regions", measure, bleed_share=arguments.bleed_share)
     except StemcleanError as error:
         options.error(str(error))
     print({name: report["mean"][name] for name in ("f1/average", "f1/unclaimed")}, report["bleeds"]["all"])
-    print(f"wrote {given.output}")
+    print(f"wrote {arguments.output}")
 
 
 if __name__ == "__main__":

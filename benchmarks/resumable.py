@@ -1,4 +1,4 @@
-"""Results that grow in OUT.json: what stands there is not measured again, so that a stopped benchmark can resume.
+"""Results that grow in OUT.json: existing results are not measured again, so that a stopped benchmark can resume.
 
 :class:`Runs` is a list of runs, each measured once; :func:`sections` measures some parts of a result again and leaves
 the others as they are.
@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 
 def read(path: Path) -> Record:
-    """A result so far, empty where there is none."""
+    """Return the result so far, empty if there is none."""
     result: Record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return result
 
@@ -39,8 +39,8 @@ class Runs:
 
     Args:
         path: OUT.json.
-        settings: shared by all runs of the result. ``recipes`` in them, by name, may grow from call to call.
-        about: more to be written into the result.
+        settings: shared by all runs of the result. Calls may add to ``recipes`` (by name).
+        about: further entries of the result.
 
     Raises:
         SystemExit: the result has runs with other settings.
@@ -61,14 +61,16 @@ class Runs:
     def __len__(self) -> int:
         return len(self.result["runs"])
 
-    def missing(self, wanted: Iterable[Record]) -> Iterator[Record]:
-        """Those of the wanted runs that are not in the result yet; each is named on stderr when its turn comes.
+    def missing(self, candidates: Iterable[Record]) -> Iterator[Record]:
+        """Yield the runs that are not in the result yet, and print each on stderr.
 
         Args:
-            wanted: the fields that identify each run.
+            candidates: the fields that identify each run.
         """
-        for run in wanted:
-            if not any(all(done.get(key) == value for key, value in run.items()) for done in self.result["runs"]):
+        for run in candidates:
+            if not any(
+                all(finished.get(key) == value for key, value in run.items()) for finished in self.result["runs"]
+            ):
                 print(json.dumps(run), file=sys.stderr)
                 yield run
 
@@ -79,14 +81,14 @@ class Runs:
 
 
 def differences(before: Record, now: Record) -> list[str]:
-    """Names of the settings that differ from those of a result; of recipes that the result has not yet, none."""
+    """Return the names of the settings that differ from those of a result, except recipes that it does not have yet."""
     names = [key for key in now if key != "recipes" and not (key in before and same(before[key], now[key]))]
     recipes, known = now.get("recipes", {}), before.get("recipes", {})
     return names + [f"recipe of {name}" for name in recipes if name in known and not same(known[name], recipes[name])]
 
 
 def same(before: Any, now: Any) -> bool:
-    """Whether settings are those of before; keys that were added since are at their defaults and do not count.
+    """Return whether settings equal the earlier ones; keys added since count only if they are not at their defaults.
 
     >>> same({"ema": 0.9}, {"ema": 0.9, "clip": 3.0}), same({"ema": 0.9}, {"ema": 0.8}), same({"ema": 0.9}, {})
     (True, False, False)

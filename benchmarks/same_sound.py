@@ -1,8 +1,8 @@
-"""How surely copies of a sound are told from other sounds: ``python -m benchmarks.same_sound FOLDER``.
+"""How reliably copies of a sound are distinguished from other sounds: ``python -m benchmarks.same_sound FOLDER``.
 
 Every audio file below the folder is read once. *Other sounds*: all pairs of files whose fingerprints are near, and all
 pairs of ten-second pieces of one file (loops, repeated choruses, a part played twice), compared sample by sample.
-*Copies*: each file as it comes out of the encodings below, also with another gain, sample rate and silence in front.
+*Copies*: each file after the encodings below, also with another gain, sample rate and leading silence.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ ENCODINGS = {
 
 
 def copy(sound: np.ndarray, how: Encoding) -> np.ndarray:
-    """A sound ``(channel, time)`` written and read again, at :data:`RATE`."""
+    """Write and read a sound ``(channel, time)`` again, at :data:`RATE`."""
     sound = soxr.resample(sound.T, RATE, how.rate) * 10 ** (how.gain_db / 20)
     sound = np.pad(sound, ((round(how.lead * how.rate), 0), (0, 0)))
     peak = np.abs(sound).max()
@@ -69,12 +69,12 @@ def copy(sound: np.ndarray, how: Encoding) -> np.ndarray:
         for start in range(0, len(sound), 1 << 16):  # libvorbis overflows its stack on long writes
             opened.write(sound[start : start + (1 << 16)])
     file.seek(0)
-    heard, rate = soundfile.read(file, dtype="float32", always_2d=True)
-    return soxr.resample(heard, rate, RATE).T.astype(np.float32)
+    decoded, rate = soundfile.read(file, dtype="float32", always_2d=True)
+    return soxr.resample(decoded, rate, RATE).T.astype(np.float32)
 
 
 def fingerprint(sound: np.ndarray) -> str | None:
-    """Of a sound at :data:`RATE`, given in blocks as ``refine`` does."""
+    """Return the fingerprint of a sound at :data:`RATE`, in blocks as ``refine`` computes it."""
     taking = copies.Fingerprinter(RATE)
     for start in range(0, sound.shape[1], 100_000):
         taking.add(sound[:, start : start + 100_000])
@@ -82,66 +82,66 @@ def fingerprint(sound: np.ndarray) -> str | None:
 
 
 def compared(sound: np.ndarray) -> list[np.ndarray]:
-    """A sound as copies are compared."""
+    """Return a sound in the form in which copies are compared."""
     return [soxr.resample(sound.T, RATE, copies.SAMPLE_RATE).T.astype(np.float32)]
 
 
 def of_copies(paths: list[Path], seconds: float) -> dict[str, Any]:
-    """Copies that are found: near by fingerprint, and the same by waveform."""
-    told: dict[str, Any] = {name: {"copies": 0, "found": 0, "farthest_db": 0.0} for name in ENCODINGS}
+    """Count the copies that are found: near by fingerprint and equal by waveform."""
+    report: dict[str, Any] = {name: {"copies": 0, "found": 0, "farthest_db": 0.0} for name in ENCODINGS}
     for path, sound in read(paths, seconds):
-        own, heard = fingerprint(sound), compared(sound)
+        own, resampled = fingerprint(sound), compared(sound)
         for name, how in ENCODINGS.items():
             other = copy(sound, how)
             distance = copies.distance_db(own, fingerprint(other) or "")
-            same = copies.same(heard, compared(other))
-            row = told[name]
+            same = copies.same(resampled, compared(other))
+            row = report[name]
             row["copies"] += 1
             row["found"] += same and distance <= copies.TOLERANCE_DB
             if not same or distance > copies.TOLERANCE_DB:
                 print(f"missed: {path}, {name}: {distance:.2f} dB, {same}", flush=True)
             row["farthest_db"] = round(max(row["farthest_db"], distance), 2)
-    return told
+    return report
 
 
 def of_pieces(paths: list[Path], seconds: float) -> dict[str, Any]:
-    """Pairs of pieces of one file that count as copies: of all, and of those whose waveforms differ."""
-    told = {"pairs": 0, "same": 0, "near": 0, "both": 0}
+    """Count the pairs of pieces of one file that are taken for copies, by fingerprint, waveform and both."""
+    report = {"pairs": 0, "same": 0, "near": 0, "both": 0}
     for path, sound in read(paths, seconds):
         length = round(PIECE * RATE)
         parts = [sound[:, start : start + length] for start in range(0, sound.shape[1] - length + 1, length)]
         parts = [part for part in parts if np.abs(part).max() > 1e-3]
-        prints, heard = [fingerprint(part) for part in parts], [compared(part) for part in parts]
-        for one, other in combinations(range(len(parts)), 2):
-            same = copies.same(heard[one], heard[other])
-            near = copies.distance_db(prints[one], prints[other]) <= copies.TOLERANCE_DB
-            told["pairs"] += 1
-            told["near"] += near
-            told["same"] += same
-            told["both"] += near and same
+        prints, resampled = [fingerprint(part) for part in parts], [compared(part) for part in parts]
+        for first, second in combinations(range(len(parts)), 2):
+            same = copies.same(resampled[first], resampled[second])
+            near = copies.distance_db(prints[first], prints[second]) <= copies.TOLERANCE_DB
+            report["pairs"] += 1
+            report["near"] += near
+            report["same"] += same
+            report["both"] += near and same
             if same:
-                print(f"pieces {one} and {other} of {path}: near {near}", flush=True)
-    return told
+                print(f"pieces {first} and {second} of {path}: near {near}", flush=True)
+    return report
 
 
 def of_files(paths: list[Path], seconds: float) -> dict[str, Any]:
-    """Pairs of different files that count as copies."""
+    """Return the pairs of different files that are taken for copies."""
     named, prints = [], []
     for path, sound in read(paths, seconds):
         if (taken := fingerprint(sound)) is not None:
             named.append(path)
             prints.append(taken)
     pairs, same = copies.alike(prints), []
-    for one, other in pairs:
-        heard = [compared(sound) for _, sound in read([named[one], named[other]], seconds)]
-        if copies.same(*heard):
-            print(f"same: {named[one]} and {named[other]}", flush=True)
-            same.append([str(named[one]), str(named[other])])
+    for first, second in pairs:
+        sounds = [compared(sound) for _, sound in read([named[first], named[second]], seconds)]
+        if copies.same(*sounds):
+            print(f"same: {named[first]} and {named[second]}", flush=True)
+            same.append([str(named[first]), str(named[second])])
     return {"files": len(named), "near": len(pairs), "same": same}
 
 
 def read(paths: list[Path], seconds: float) -> Iterator[tuple[Path, np.ndarray]]:
-    """The beginning of each file that is not silent, ``(2, time)`` at :data:`RATE`."""
+    """Yield the beginning of each file that is not silent, ``(2, time)`` at :data:`RATE`."""
     for path in paths:
         parts = []
         for block in files.blocks(path, sample_rate=RATE, channels=2):

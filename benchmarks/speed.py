@@ -37,7 +37,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import resumable
-from benchmarks.detection import HEARD, RULES, Record, describe_weights, rounded
+from benchmarks.detection import CLASSIFIER_ONLY, RULES, Record, describe_weights, rounded
 from stemclean import __version__, layouts, verdicts
 from stemclean.audio import files
 from stemclean.errors import StemcleanError
@@ -56,14 +56,15 @@ process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 _, status, usage = os.wait4(process.pid, 0)
 print(json.dumps({"status": status, "seconds": time.perf_counter() - began, "maxrss": usage.ru_maxrss}))
 """
-"""Runs a command and tells its peak memory. A process of its own, since a child's peak starts at its parent's size."""
+"""Program that runs a command and prints its peak memory. It is a separate process, because the peak of a child starts
+at the size of its parent."""
 
 START_RUNS = 10
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What the sections share.
+    """Values shared by the sections.
 
     Args:
         folder: the dataset.
@@ -89,7 +90,7 @@ class Bench:
 
 
 def refine_section(bench: Bench) -> Record:
-    """The verb as a user meets it, but for the start of Python."""
+    """Time ``refine`` as a user runs it, without the start of Python."""
     data = bench.work / "refine"
     for stem in bench.stems:
         (data / stem.path).parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +102,7 @@ def refine_section(bench: Bench) -> Record:
                 lambda: refine(
                     data,
                     bench.work / "refined.json",
-                    HEARD,
+                    CLASSIFIER_ONLY,
                     weights_uri=bench.uri,
                     running=Running(resume=False, quiet=True),
                 )
@@ -120,7 +121,7 @@ def refine_section(bench: Bench) -> Record:
 
 
 def stages_section(bench: Bench) -> Record:
-    """Each stage on one thread, and the network both ways."""
+    """Time each stage on one thread, and the network both ways."""
     runs: list[dict[str, dict[str, float]]] = []
     for repetition in tqdm(range(bench.repetitions), "stages", unit="run", disable=None):
         judges = {"trunk": Judge(bench.loaded.model, "cpu"), "plain": Judge(bench.loaded.model, "cpu")}
@@ -151,14 +152,14 @@ def stages_section(bench: Bench) -> Record:
 
 
 def _stages(seconds: Mapping[str, float], spectrogram: float) -> dict[str, float]:
-    """A judge's stages, with the spectrogram apart from the network."""
+    """Return a judge's stages, with the spectrogram apart from the network."""
     stages = {name: seconds.get(name, 0.0) for name in ("decode", "measure")}
     return {**stages, "spectrogram": spectrogram, "network": seconds["network"] - spectrogram}
 
 
 @contextmanager
 def _features_timed(model: Classifier) -> Iterator[list[float]]:
-    """The seconds of each call of a model's ``features`` meanwhile."""
+    """Record the seconds of each call of a model's ``features``."""
     spent: list[float] = []
     features = model.features
 
@@ -183,9 +184,9 @@ def agreement_section(bench: Bench) -> Record:
     trunk, plain, kept = [], [], []
     for stem in tqdm(bench.every, "agreement", unit="stem", disable=None):
         recording = judge.recording(bench.folder / stem.path, stem.duration, stem.stream)
-        heard = judge(recording)
-        if heard.weights.any():
-            trunk.append(calibration(heard.pooled()))
+        judgement = judge(recording)
+        if judgement.weights.any():
+            trunk.append(calibration(judgement.pooled()))
             plain.append(calibration(judge(recording, plain=True).pooled()))
             kept.append(stem)
     ours, paper = np.stack(trunk), np.stack(plain)  # (stem, label)
@@ -201,11 +202,11 @@ def agreement_section(bench: Bench) -> Record:
     differences = np.abs(ours - paper)
 
     def decisions(scores: np.ndarray, rule: str) -> np.ndarray:
-        found = [
+        decisions_ = [
             verdicts.found_labels(dict(zip(labels, row, strict=True)), stem.claimed, *RULES[rule])
             for row, stem in zip(scores, kept, strict=True)
         ]
-        return np.array([[label in names for label in labels] for names in found])
+        return np.array([[label in names for label in labels] for names in decisions_])
 
     return {
         "stems": len(kept),
@@ -291,7 +292,7 @@ def spread(values: Sequence[float]) -> Record:
 
 
 def describe_machine() -> Record:
-    """What it was measured on, and how busy that was before; no names."""
+    """Describe the machine and its load before the run, without names."""
     return {
         "cores": os.cpu_count(),
         "load_before": [round(value, 1) for value in os.getloadavg()],
@@ -304,7 +305,7 @@ def describe_machine() -> Record:
 
 
 def _repeat(source: Path, path: Path, seconds: float) -> None:
-    """A file that plays another again and again."""
+    """Write a file that repeats another one."""
     sound = files.read(source)
     info = files.probe(source)
     left = round(seconds * info.sample_rate)
@@ -320,8 +321,8 @@ def _measured(command: list[str]) -> Record:
     Raises:
         RuntimeError: it fails.
     """
-    told = subprocess.run([sys.executable, "-c", LAUNCHER, *command], stdout=subprocess.PIPE, check=True)
-    result = json.loads(told.stdout)
+    completed = subprocess.run([sys.executable, "-c", LAUNCHER, *command], stdout=subprocess.PIPE, check=True)
+    result = json.loads(completed.stdout)
     if result["status"]:
         raise RuntimeError(f"{' '.join(command)}: status {result['status']}")
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
@@ -345,21 +346,23 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=3.0)
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas between; all")
     parser.add_argument("--work", type=Path, metavar="DIR", help="for files of hours; the folder of HELDOUT")
-    given = parser.parse_args()
-    chosen = resumable.chosen(parser, given.only, SECTIONS)
+    arguments = parser.parse_args()
+    chosen = resumable.chosen(parser, arguments.only, SECTIONS)
     torch.set_num_threads(1)
     try:
-        data, folder = layouts.load(given.heldout, quiet=True)
-        loaded = weights.load(given.weights)
+        data, folder = layouts.load(arguments.heldout, quiet=True)
+        loaded = weights.load(arguments.weights)
     except StemcleanError as error:
         parser.error(str(error))
     real = [stem for stem in data.stems if stem.track.startswith("real__")]
-    stems = real if real and given.songs == "real" else data.stems
-    with tempfile.TemporaryDirectory(dir=given.work or given.heldout.absolute().parent) as work:
-        bench = Bench(folder, stems, data.stems, given.weights, loaded, given.repetitions, given.hours, Path(work))
+    stems = real if real and arguments.songs == "real" else data.stems
+    with tempfile.TemporaryDirectory(dir=arguments.work or arguments.heldout.absolute().parent) as work:
+        bench = Bench(
+            folder, stems, data.stems, arguments.weights, loaded, arguments.repetitions, arguments.hours, Path(work)
+        )
         about = {"weights": describe_weights(loaded)}
         resumable.sections(
-            given.output, chosen, lambda name: {"machine": describe_machine()} | SECTIONS[name](bench) | about
+            arguments.output, chosen, lambda name: {"machine": describe_machine()} | SECTIONS[name](bench) | about
         )
 
 

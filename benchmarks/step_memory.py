@@ -2,23 +2,23 @@
 
     python -m benchmarks.step_memory benchmarks/results/step_memory.json [--recipe NAME] [--limit-gb 9]
 
-Every figure is from a process of its own, which trains the recipe's model on noise of the recipe's length (forward,
-loss, backward, optimiser) through the same loop as the verbs. A first step of one example gives the optimiser its
-states; the second is measured, when they and the running mean of the weights are there. What is told is the highest
-resident memory of the process less what it had when all was imported. A model without batch norms hears the second step
-in two parts, so that gradients are there while the last is heard, as with ``loop.micro_batch_size``; one with them
-hears its batch at once.
+Every figure is from a separate process, which trains the recipe's model on noise of the recipe's length (forward, loss,
+backward, optimiser) through the same loop as the commands. A first step of one example creates the optimiser's states;
+the second step is measured, when these and the running mean of the weights exist. The figure is the peak resident
+memory of the process minus its memory after all imports. A model without batch norms processes the second step in two
+parts, so that gradients exist during the last part, as with ``loop.micro_batch_size``; a model with batch norms
+processes its batch at once.
 
-A line through what 1, 2 and 4 examples at a time take gives what is fixed (weights, gradients, states, mean) and what
-each example adds. Where the recipe's own number at a time fits under ``--limit-gb``, it is measured as well.
+A line through the memory of 1, 2 and 4 examples gives the fixed part (weights, gradients, states, mean) and the part of
+each example. The recipe's own number of examples is measured as well if it fits under ``--limit-gb``.
 ``band-split-paper`` is too large for that: it is measured with one and with three of its twelve pairs of transformers,
-on excerpts of a second, and without dropout, since with it a CPU keeps all of attention, which a GPU does not. Memory
-is a line in the pairs, which are all alike, and proportional to the seconds.
+on excerpts of a second, and without dropout, because with dropout a CPU keeps the whole attention, which a GPU does
+not. Memory is linear in the number of pairs, which are identical, and proportional to the seconds.
 
-Freed memory goes back to the system here, so that the figures are of what is needed; a training on a CPU keeps it
+Freed memory is returned to the system here, so that the figures show what is needed; training on a CPU keeps it
 (:mod:`stemclean.training.memory`) and takes somewhat more.
 
-Resumable: what stands in OUT.json is not measured again; delete it to begin anew.
+Resumable: results in OUT.json are not measured again; delete the file to start again.
 """
 
 from __future__ import annotations
@@ -55,24 +55,24 @@ JOINT = ("unet-vocals-paper", "rmvpe-paper")
 AT_A_TIME = (1, 2, 4)
 PRECISIONS = ("no", "bf16")
 DEPTHS = {"band-split-paper": (1, 3)}
-"""Of models that are too large for the machine: memory is a line in their depth."""
+"""Depths for models that are too large for the machine; memory is linear in the depth."""
 REDUCED = ("spec.segment=44100", "options.dropout=0.0")
-"""Settings of these: a second, and attention in the form that a GPU has."""
+"""Settings for these: one second, and attention as on a GPU."""
 GB = 1e9
 FAILED = 77
-"""Exit code of a process that came to its limit."""
+"""Exit code of a process that reached its limit."""
 
 Record = dict[str, Any]
 
 
 def names() -> list[str]:
-    """The paper's recipes that come with the package, and those of two models that are trained as one."""
-    found = [name for kind in ("classifiers", "separators", "pitch") for name in recipe.names(kind)]
-    return [*(name for name in found if name == "paper" or name.endswith("-paper")), "+".join(JOINT)]
+    """Return the paper's recipes in the package, and those of two models that are trained as one."""
+    recipes = [name for kind in ("classifiers", "separators", "pitch") for name in recipe.names(kind)]
+    return [*(name for name in recipes if name == "paper" or name.endswith("-paper")), "+".join(JOINT)]
 
 
 def read(name: str, overrides: Sequence[str] = ()) -> Any:
-    """A recipe of any kind; of two models trained as one, that of the separator."""
+    """Read a recipe of any kind; for two models trained as one, that of the separator."""
     for reader in (recipe.read, recipe.read_separator, recipe.read_tracker):
         try:
             return reader(name.partition("+")[0], overrides)
@@ -83,15 +83,15 @@ def read(name: str, overrides: Sequence[str] = ()) -> Any:
 
 
 def configurations(name: str) -> list[Record]:
-    """What is measured of a recipe: either precision, with and without activation checkpointing where there is any."""
+    """Return the configurations of a recipe: each precision, with and without activation checkpointing."""
     with torch.device("meta"):
         checkpointing = hasattr(_task(name, read(name))[1], "checkpoint_activations")
     kept = (False, True) if checkpointing else (None,)
-    return [{"precision": precision, "checkpoint_activations": one} for precision in PRECISIONS for one in kept]
+    return [{"precision": precision, "checkpoint_activations": is_on} for precision in PRECISIONS for is_on in kept]
 
 
 def settings_of(configuration: Record) -> list[str]:
-    """As a recipe takes them."""
+    """Return settings as a recipe takes them."""
     kept = configuration["checkpoint_activations"]
     return [] if kept is None else [f"options.checkpoint_activations={str(kept).lower()}"]
 
@@ -103,10 +103,10 @@ def peak(name: str, at_a_time: int, precision: str, settings: Sequence[str] = ()
         settings: over the recipe's.
     """
     before = _status("VmRSS")
-    one = read(name, settings)
-    task, model = _task(name, one)
+    recipe_ = read(name, settings)
+    task, model = _task(name, recipe_)
     parts = 2 if _divisible(task, model) else 1
-    config = one.loop.changed(
+    config = recipe_.loop.changed(
         examples=2 * at_a_time * parts,
         batch_size=at_a_time * parts,
         micro_batch_size=at_a_time if parts > 1 else 0,
@@ -114,7 +114,7 @@ def peak(name: str, at_a_time: int, precision: str, settings: Sequence[str] = ()
         precision=precision,
     )
     sizes = min(at_a_time, 3 - parts), at_a_time * parts  # batch norms need two examples, where there are so many
-    steps = _TwoSteps(task, [_batch(task, size, one.spec["segment"]) for size in sizes])
+    steps = _TwoSteps(task, [_batch(task, size, recipe_.spec["segment"]) for size in sizes])
     with (
         mock.patch.object(loop, "keep_freed_memory", return_value=False),  # what is freed is no longer needed
         mock.patch.object(loop.checkpoints, "save"),
@@ -125,31 +125,31 @@ def peak(name: str, at_a_time: int, precision: str, settings: Sequence[str] = ()
 
 
 def _divisible(task: Any, model: Any) -> bool:
-    """Whether a step's examples may be heard in parts."""
+    """Return whether a step's examples may be processed in micro-batches."""
     return not norms.batch_norms(model) and getattr(task, "indivisible", None) is None
 
 
 class _Done(Exception):  # noqa: N818 - nothing went wrong
-    """The steps are done."""
+    """Raised when the steps are finished."""
 
 
 class _TwoSteps:
-    """A task with two batches, which ends the run where it would be validated.
+    """A task with two batches that ends the run at validation.
 
     Args:
         task: what is learned.
-        given: the batches.
+        batches: the two batches.
     """
 
-    def __init__(self, task: Any, given: list[tuple[Tensor, ...]]) -> None:
-        self.given = given
+    def __init__(self, task: Any, batches: list[tuple[Tensor, ...]]) -> None:
+        self.two_batches = batches
         self.totals, self.losses = task.totals, task.losses
         self.indivisible = getattr(task, "indivisible", None)
         self.peak = 0
 
     def batches(self, _rank: int, _start_step: int) -> Iterator[tuple[Tensor, ...]]:
-        """Those given."""
-        yield from self.given
+        """Yield the two batches."""
+        yield from self.two_batches
 
     def validate(self, _model: torch.nn.Module) -> dict[str, float]:
         """Note the memory there was."""
@@ -157,16 +157,16 @@ class _TwoSteps:
         raise _Done
 
 
-def _model(one: Any, labels: Sequence[str] = LABELS) -> Any:
-    labels = ("vocals",) if one.kind == "pitch" else tuple(labels)
-    spec = ModelSpec(one.spec["sample_rate"], one.spec["channels"], labels, one.spec["segment"])
-    return registry.build(one.kind, one.architecture, spec, dict(one.options))
+def _model(recipe_: Any, labels: Sequence[str] = LABELS) -> Any:
+    labels = ("vocals",) if recipe_.kind == "pitch" else tuple(labels)
+    spec = ModelSpec(recipe_.spec["sample_rate"], recipe_.spec["channels"], labels, recipe_.spec["segment"])
+    return registry.build(recipe_.kind, recipe_.architecture, spec, dict(recipe_.options))
 
 
-def _task(name: str, one: Any) -> tuple[Any, Any]:
-    """The task, and what the loop trains; nothing is drawn from it, so that it needs no stems."""
+def _task(name: str, recipe_: Any) -> tuple[Any, Any]:
+    """Return the task, and the model that the loop trains; it needs no stems, as no examples are drawn."""
     stems: Any = None
-    size = one.loop.batch_size
+    size = recipe_.loop.batch_size
     if "+" in name:
         tracker = recipe.read_tracker(name.partition("+")[2])
         parts = {
@@ -175,23 +175,23 @@ def _task(name: str, one: Any) -> tuple[Any, Any]:
                 "spec": {**of.spec, "labels": list(labels)},
                 "options": dict(of.options),
             }
-            for part, of, labels in (("separator", one, LABELS), ("tracker", tracker, ("vocals",)))
+            for part, of, labels in (("separator", recipe_, LABELS), ("tracker", tracker, ("vocals",)))
         }
         model = cascade.build(parts)
         pitch = track.PitchLoss(tracker.positive_weight, tracker.blur)
         config = joint.JointConfig()
         weights = weighting.build(config.weighting, 1)
-        return joint.JointTask(model, stems, stems, one.loss, pitch, config, weights, size), model
-    model = _model(one)
-    if one.kind == "classifiers":
-        return ClassifyTask(model, stems, stems, one.mixing, one.loss, size), model.net
-    if one.kind == "separators":
-        return separate.SeparateTask(model, stems, stems, one.loss, size, one.loop.examples), model
-    return track.TrackTask(model, stems, stems, track.PitchLoss(one.positive_weight, one.blur), size), model
+        return joint.JointTask(model, stems, stems, recipe_.loss, pitch, config, weights, size), model
+    model = _model(recipe_)
+    if recipe_.kind == "classifiers":
+        return ClassifyTask(model, stems, stems, recipe_.mixing, recipe_.loss, size), model.net
+    if recipe_.kind == "separators":
+        return separate.SeparateTask(model, stems, stems, recipe_.loss, size, recipe_.loop.examples), model
+    return track.TrackTask(model, stems, stems, track.PitchLoss(recipe_.positive_weight, recipe_.blur), size), model
 
 
 def _batch(task: Any, size: int, segment: int) -> tuple[Tensor, ...]:
-    """Noise, all classes there, each a source of its own, the f0 known everywhere."""
+    """Return a batch of noise: all classes present, each a separate source, the f0 known everywhere."""
     model, numbers = task.model, torch.arange(size)
     spec = model.spec
     if isinstance(task, ClassifyTask):
@@ -220,7 +220,7 @@ def _status(key: str) -> int:
 
 
 def line_through(measured: Mapping[int, float]) -> tuple[float, float]:
-    """What is fixed and what each example adds: the line nearest to what was measured.
+    """Fit the fixed cost and the cost per example to the measured values.
 
     >>> line_through({1: 3.0, 2: 3.5, 4: 4.5})
     (2.5, 0.5)
@@ -230,29 +230,29 @@ def line_through(measured: Mapping[int, float]) -> tuple[float, float]:
 
 
 def measure(name: str, at_a_time: int, precision: str, settings: Sequence[str], limit_gb: float) -> float | None:
-    """GB of a step in a process of its own; None: it came to its limit."""
-    told = json.dumps([name, at_a_time, precision, list(settings)])
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.step_memory", "--step", told, "--limit-gb", f"{limit_gb:g}"],
+    """Return the GB of a step in a separate process; None if it reaches the limit."""
+    step = json.dumps([name, at_a_time, precision, list(settings)])
+    process = subprocess.run(
+        [sys.executable, "-m", "benchmarks.step_memory", "--step", step, "--limit-gb", f"{limit_gb:g}"],
         stdout=subprocess.PIPE,
         env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"},
         check=False,
     )
-    if done.returncode not in (0, FAILED):
-        raise SystemExit(f"{told}: exit code {done.returncode}")
-    found = None if done.returncode else round(json.loads(done.stdout) / GB, 3)
-    print(f"{told}: {found} GB", file=sys.stderr, flush=True)
-    return found
+    if process.returncode not in (0, FAILED):
+        raise SystemExit(f"{step}: exit code {process.returncode}")
+    gigabytes = None if process.returncode else round(json.loads(process.stdout) / GB, 3)
+    print(f"{step}: {gigabytes} GB", file=sys.stderr, flush=True)
+    return gigabytes
 
 
-def stepped(told: str, limit_gb: float) -> None:
-    """The child: print the bytes, or exit with :data:`FAILED`."""
+def stepped(step: str, limit_gb: float) -> None:
+    """Print the bytes of a step, in the child process; exit with :data:`FAILED` if memory runs out."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     importlib.import_module("torch._dynamo")  # which building a model may do: imports fail in odd ways without memory
     resource.setrlimit(resource.RLIMIT_DATA, (_status("VmData") + int(limit_gb * GB),) * 2)
     try:
-        print(peak(*json.loads(told)))
+        print(peak(*json.loads(step)))
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
@@ -260,18 +260,18 @@ def stepped(told: str, limit_gb: float) -> None:
 
 
 def described(name: str) -> Record:
-    """What a recipe asks for."""
-    one = read(name)
+    """Describe a recipe's settings."""
+    recipe_ = read(name)
     with torch.device("meta"):
-        task, model = _task(name, one)
+        task, model = _task(name, recipe_)
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "seconds": round(one.spec["segment"] / one.spec["sample_rate"], 2),
-        "batch_size": one.loop.batch_size,
-        "micro_batch_size": one.loop.micro_batch_size,
+        "seconds": round(recipe_.spec["segment"] / recipe_.spec["sample_rate"], 2),
+        "batch_size": recipe_.loop.batch_size,
+        "micro_batch_size": recipe_.loop.micro_batch_size,
         "divisible": _divisible(task, model),
-        "checkpoint_activations": dict(one.options).get("checkpoint_activations"),
-        "depth": dict(one.options).get("depth") if name in DEPTHS else None,
+        "checkpoint_activations": dict(recipe_.options).get("checkpoint_activations"),
+        "depth": dict(recipe_.options).get("depth") if name in DEPTHS else None,
     }
 
 
@@ -314,32 +314,32 @@ class Measured:
         self._measure((*self.numbers, own) if usual else self.numbers, self.found, [])
         return {**self.configuration, "measured": self.found, **_line(self.found)}
 
-    def _measure(self, numbers: Sequence[int], found: dict[int, float | None], settings: Sequence[str]) -> None:
+    def _measure(self, numbers: Sequence[int], measured: dict[int, float | None], settings: Sequence[str]) -> None:
         """Those numbers of examples at a time that may fit."""
-        for number in sorted(set(numbers) - found.keys()):
-            if any(value is None for smaller, value in found.items() if smaller < number):
+        for number in sorted(set(numbers) - measured.keys()):
+            if any(value is None for smaller, value in measured.items() if smaller < number):
                 return
-            known = _line(found)
+            known = _line(measured)
             if known and known["fixed_gb"] + number * known["example_gb"] > self.limit_gb:
                 return
-            given = [*settings_of(self.configuration), *settings]
-            found[number] = measure(self.name, number, self.configuration["precision"], given, self.limit_gb)
+            all_settings = [*settings_of(self.configuration), *settings]
+            measured[number] = measure(self.name, number, self.configuration["precision"], all_settings, self.limit_gb)
 
     def _from_depths(self) -> Record:
-        """The line of examples at the recipe's own depth: both its ends are lines in the depth."""
+        """Return the line of examples at the recipe's depth: both its ends are linear in the depth."""
         lines = {depth: line for depth, of in self.depths.items() if (line := _line(of))}
         if len(lines) < 2:
             return {}
-        told = {}
+        line_at_depth = {}
         for key, factor in (("fixed_gb", 1.0), ("example_gb", self.about["seconds"])):
             first, each = line_through({depth: line[key] for depth, line in lines.items()})
-            told[key] = round((first + self.about["depth"] * each) * factor, 3)
-        return told
+            line_at_depth[key] = round((first + self.about["depth"] * each) * factor, 3)
+        return line_at_depth
 
 
-def _line(found: Mapping[int, float | None]) -> Record:
-    """The line through what was measured; nothing where that is less than two numbers of examples."""
-    known = {number: value for number, value in found.items() if value is not None}
+def _line(measured: Mapping[int, float | None]) -> Record:
+    """Return the line through the measured values; empty for fewer than two numbers of examples."""
+    known = {number: value for number, value in measured.items() if value is not None}
     return dict(zip(("fixed_gb", "example_gb"), line_through(known), strict=True)) if len(known) > 1 else {}
 
 
@@ -355,29 +355,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--numbers", type=int, nargs="+", default=AT_A_TIME, metavar="N", help="of examples at a time; default: 1 2 4"
     )
     parser.add_argument("--step", help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
-    if given.step:
-        stepped(given.step, given.limit_gb)
+    args = parser.parse_args(arguments)
+    if args.step:
+        stepped(args.step, args.limit_gb)
         return
-    if given.output is None:
+    if args.output is None:
         parser.error("OUT.json is missing")
-    result = resumable.read(given.output)
+    result = resumable.read(args.output)
     result |= {"by": f"stemclean {stemclean.__version__}", "torch": torch.__version__, "labels": list(LABELS)}
     recipes = result.setdefault("recipes", {})
-    for name in given.recipe or names():
-        before = {key_of(one): one for one in recipes.get(name, {}).get("configurations", [])}
+    for name in args.recipe or names():
+        before = {
+            key_of(configuration_): configuration_ for configuration_ in recipes.get(name, {}).get("configurations", [])
+        }
         recipes[name] = {**described(name), "configurations": list(before.values())}
         for configuration in configurations(name):
             known = before.get(key_of(configuration), {})
-            measured = Measured(name, recipes[name], configuration, known, given.limit_gb, given.numbers)
+            measured = Measured(name, recipes[name], configuration, known, args.limit_gb, args.numbers)
             before[key_of(configuration)] = measured.run()
             recipes[name]["configurations"] = list(before.values())
-            write_json(given.output, result)
-    print(f"{len(recipes)} recipes in {given.output}")
+            write_json(args.output, result)
+    print(f"{len(recipes)} recipes in {args.output}")
 
 
 def key_of(configuration: Record) -> tuple[str, bool | None]:
-    """What makes a configuration another."""
+    """Return what identifies a configuration."""
     return configuration["precision"], configuration["checkpoint_activations"]
 
 

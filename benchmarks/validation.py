@@ -1,4 +1,4 @@
-"""Classifiers held against each other on the validation tracks of the training set, which trained neither.
+"""Compare classifiers on the validation tracks of the training set, on which none of them was trained.
 
     python -m benchmarks.validation SET URI [URI ...] [--excerpts 400] [--cache DIR]
 
@@ -31,7 +31,7 @@ SEED = 99
 
 
 class Excerpt(NamedTuple):
-    """A waveform ``(channel, time)``, the classes in it, and which of them was mixed in."""
+    """A waveform ``(channel, time)``, its classes, and the class that was mixed in."""
 
     waveform: np.ndarray
     held: set[str]
@@ -39,7 +39,7 @@ class Excerpt(NamedTuple):
 
 
 def excerpts(pool: StemPool, labels: tuple[str, ...], segment: int, number: int) -> Iterator[Excerpt]:
-    """The same excerpts for all weights of one segment length."""
+    """Return the same excerpts for all weights with one segment length."""
     rng = np.random.default_rng(SEED)
     for _ in range(number):
         stem = draw(pool, list(labels), rng)
@@ -68,7 +68,7 @@ def report(uri: str, pool: StemPool, number: int) -> str:
     loaded = weights.load(uri)
     model, calibrated = loaded.model, Calibration.of_card(loaded.card)
     labels, segment = model.spec.labels, model.spec.segment
-    scores, truth, found = [], [], []
+    scores, truth, predicted = [], [], []
     for excerpt in excerpts(pool, labels, segment, number):
         gain = 1.0 if model.level_dbfs is None else db_to_amplitude(model.level_dbfs) / max(rms(excerpt.waveform), 1e-6)
         with torch.inference_mode():
@@ -77,10 +77,10 @@ def report(uri: str, pool: StemPool, number: int) -> str:
         scores.append(calibrated(calibration.pool(windows, np.ones(len(windows)))))
         truth.append([label in excerpt.held for label in labels])
         if excerpt.bleed:
-            found.append(scores[-1][labels.index(excerpt.bleed)] > 0.9)
-    held, said = np.array(truth), np.array(scores)
-    areas = (f"{label} {roc_auc(held[:, k], said[:, k]):.3f}" for k, label in enumerate(labels))
-    return f"{uri}: ROC AUC {', '.join(areas)}; {sum(found)} of {len(found)} bleeds above 0.9"
+            predicted.append(scores[-1][labels.index(excerpt.bleed)] > 0.9)
+    held, scores_ = np.array(truth), np.array(scores)
+    areas = (f"{label} {roc_auc(held[:, k], scores_[:, k]):.3f}" for k, label in enumerate(labels))
+    return f"{uri}: ROC AUC {', '.join(areas)}; {sum(predicted)} of {len(predicted)} bleeds above 0.9"
 
 
 def main() -> None:
@@ -90,15 +90,15 @@ def main() -> None:
     parser.add_argument("weights", nargs="+", metavar="URI")
     parser.add_argument("--excerpts", type=int, default=400, metavar="N")
     parser.add_argument("--cache", type=Path, metavar="DIR")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    manifest = manifests.read(given.training_set / "manifest.json")
+    manifest = manifests.read(arguments.training_set / "manifest.json")
     stems = [stem for stem in manifest.stems if stem.split != "test" and stem.labels]
     held_out = {stem.id for stem in stems if stem.split == "validation"}
-    whole = StemPool.build(manifest.with_stems(stems), given.training_set, sample_rate=44100, cache=given.cache)
+    whole = StemPool.build(manifest.with_stems(stems), arguments.training_set, sample_rate=44100, cache=arguments.cache)
     pool = whole.where([stem.id in held_out for stem in whole.stems])
-    for uri in given.weights:
-        print(report(uri, pool, given.excerpts))
+    for uri in arguments.weights:
+        print(report(uri, pool, arguments.excerpts))
 
 
 if __name__ == "__main__":

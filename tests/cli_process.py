@@ -1,4 +1,4 @@
-"""The command line in processes of their own, forked from one that has loaded it, so that each starts at once.
+"""The command line in separate processes, forked from one that has imported it, so that each starts at once.
 
 What such a process writes below its folder are numbered moments: before each of them, it can be killed.
 """
@@ -73,10 +73,10 @@ def run(words: Sequence[str], folder: Path, *, kill_at: int | None = None, more:
     """Start a command.
 
     Args:
-        words: behind ``stemclean``.
-        place: folder to run in.
-        kill_at: the moment before which it kills itself.
-        more: Python that is run before the command.
+        words: the arguments of ``stemclean``.
+        folder: working directory.
+        kill_at: the moment before which the process kills itself.
+        more: Python code that runs before the command.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "stderr").write_bytes(b"")

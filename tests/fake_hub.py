@@ -1,4 +1,4 @@
-"""A server on this machine that speaks as much of the Hugging Face Hub's protocol as is needed to push and to fetch."""
+"""A local server with the parts of the Hugging Face Hub's protocol that are needed to push and to download."""
 
 from __future__ import annotations
 

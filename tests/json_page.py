@@ -1,4 +1,4 @@
-"""What docs/json.md says of the objects that ``--json`` prints, held against real ones."""
+"""Compare docs/json.md with real output of ``--json``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Row:
         self.promised = not re.search(r"\bonly\b", meaning)
         parts = re.split(r"\b([A-Z]{3,})\b", key)
         form = "".join(NAMES.get(part, r"[^./\[\]]+") if i % 2 else re.escape(part) for i, part in enumerate(parts))
-        free = kind.startswith(("object", "list of objects")) and not self.promised  # told elsewhere
+        free = kind.startswith(("object", "list of objects")) and not self.promised  # documented elsewhere
         self._form = re.compile(form + (r"([.\[].*)?" if free else ""))
 
     def means(self, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Voices whose f0 is known, a tracker that hears it, and a separator that takes the right channel for the voice."""
+"""Voices with known f0, a tracker for them, and a separator that takes the right channel for the voice."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from stemclean.units import cents_to_hz
 RATE = 8000
 HOP = 80
 LABELS = ("vocals", "accompaniment")
-HEARD: list[int] = []
-"""Samples of each sound that the tracker heard."""
+LENGTHS: list[int] = []
+"""Lengths of the sounds that the tracker received, in samples."""
 
 
 class Ear(torch.nn.Module):
@@ -32,7 +32,7 @@ class Ear(torch.nn.Module):
         self.sharpness = torch.nn.Parameter(torch.tensor(25.0))
 
     def forward(self, waveform):
-        HEARD.append(waveform.shape[-1])
+        LENGTHS.append(waveform.shape[-1])
         half = self.window // 2
         frames = torch.nn.functional.pad(waveform[:, 0], (half, half)).unfold(-1, self.window, self.hop)
         power = torch.fft.rfft(frames, 2 * self.window).abs().square()
@@ -73,7 +73,7 @@ def register(monkeypatch) -> None:
         return [*real(group=group), *([SimpleNamespace(name=name, load=lambda: model)] if model else [])]
 
     monkeypatch.setattr(registry, "entry_points", entry_points)
-    HEARD.clear()
+    LENGTHS.clear()
 
 
 def save_weights(folder: Path, kind: str) -> Path:

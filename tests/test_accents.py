@@ -1,4 +1,4 @@
-"""A manifest and a disk that write é in different forms of Unicode (NFC, NFD) mean the same file."""
+"""Manifests and disks may write é in different Unicode forms (NFC, NFD); the names mean the same file."""
 
 from __future__ import annotations
 

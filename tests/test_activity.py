@@ -1,4 +1,4 @@
-"""Level gating: what is loud stays, what is silent goes, one click decides nothing, and twice is once."""
+"""Level gating: loud parts stay, silent parts are cut, single clicks do not count, and gating twice changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds that maximise F1, held to scikit-learn's; and what they are taken from."""
+"""Thresholds that maximise F1, compared with scikit-learn, and the sample from which they are chosen."""
 
 from __future__ import annotations
 

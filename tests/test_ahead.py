@@ -1,4 +1,4 @@
-"""Processes that make things ahead, in order; one that is killed is noticed, whatever it was doing."""
+"""Worker processes that prepare examples in order; a killed worker is noticed at any time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Excerpts of songs with what is known of them, at the right place in time."""
+"""Time-aligned excerpts of songs with their known sources and f0."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class TestKinds:
         assert track.whole is None and len(track.stems) == 2 and track.kind == "full"
 
     def test_annotated_and_estimated_f0_are_both_used(self, songs):
-        """A second voice whose f0 a tracker told takes nothing from the song; two annotated ones do."""
+        """A second voice with an estimated f0 does not change the kind of the song; two annotated ones do."""
         manifest, root, pool = songs
         kept = [stem for stem in manifest.stems if stem.track == "song0"]
         other = next(stem for stem in manifest.stems if stem.id == "song3/vocals").model_copy(update={"track": "song0"})
@@ -123,7 +123,7 @@ class TestKinds:
 
 class TestExcerpts:
     def test_sound_and_f0_are_aligned(self, songs):
-        """Where the voice sings by its f0 it is heard at this frequency, and nowhere else; 32 excerpts."""
+        """The voice has its f0 in voiced frames and is silent elsewhere; 32 excerpts."""
         drawn = mixer(songs, tracks_of(songs)[:1])
         for number in range(32):
             example = drawn.example(number)
@@ -188,7 +188,7 @@ class TestExcerpts:
         assert np.abs(ratios) == pytest.approx(norms, rel=1e-4)  # the same sound at another level, perhaps inverted
 
     def test_a_voice_alone_keeps_its_gain(self, songs):
-        """Over 24 excerpts the loudness spreads as the gain is drawn; validation hears all at one loudness."""
+        """Over 24 excerpts the loudness spreads like the gain; in validation it is constant."""
         config = AlignedMixing(gain_db=(-9.0, 3.0))
         tracks = tracks_of(songs, ["vocals"])[:1]
         varied, plain = (mixer(songs, tracks, ["vocals"], c) for c in (config, config.plain()))

@@ -1,4 +1,4 @@
-"""Files in and out: what is written is read, in blocks or whole, and every way of being broken has its code."""
+"""Reading and writing audio files, in blocks or as a whole; every kind of broken file has its code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evidence about levels and regions: what the scripts count, on bleeds and manifests made here."""
+"""The benchmarks of levels and regions: their counts, on constructed bleeds and manifests."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_means_skip_missing_values_of_a_draw() -> None:
     [((1.0, 1.0), "clearly beats"), ((9.0, 9.0), "is worse than"), ((1.0, 8.0), "**does not clearly beat**")],
 )
 def test_levels_are_compared_with_the_mean_per_song(off, expected_text):
-    """Levels from -20 to 0 dB, 5 dB from their mean on average; told off up and down, by so much in each song."""
+    """Levels from -20 to 0 dB, 5 dB from their mean on average; predicted with a given error in each song."""
     bleeds = []
     for n in range(80):
         song, true = n % 8, -n / 4

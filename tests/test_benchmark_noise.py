@@ -1,4 +1,4 @@
-"""The evidence about noise and ranking: what the scripts plant and count, on stems and scores made here."""
+"""The benchmarks of noise and ranking: their faults and counts, on constructed stems and scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of the benchmarks: their prose is wrapped, every number is written one way, and what is missing is said."""
+"""The benchmark pages: prose is wrapped, numbers have one format, and missing results are marked."""
 
 from __future__ import annotations
 

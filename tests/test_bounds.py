@@ -1,4 +1,4 @@
-"""Cards and recipes come from elsewhere: nothing in them fetches, reads or takes memory beyond what a model needs."""
+"""Cards and recipes are untrusted: they cannot make a model download, read or allocate more than it needs."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_the_number_of_frames_per_segment_is_bounded(
     ],
 )
 def test_options_have_the_declared_types(name: str, options: dict[str, Any], message: str) -> None:
-    """Else the model is built, and fails with an error of another library when it hears something."""
+    """Otherwise the model would be built, and fail on its first input with an error of another library."""
     spec = ModelSpec(16000, 2, ("vocals", "drums"), 16000)
     with pytest.raises(ConfigError, match=rf"^options\.{message}|cannot be built"):
         registry.build("separators", name, spec, options)

@@ -1,4 +1,4 @@
-"""Calibrating a classifier: excerpts hold what they are said to hold, and a timid model comes out confident."""
+"""Calibrating a classifier: excerpts have the intended classes, and a timid model becomes confident."""
 
 from __future__ import annotations
 

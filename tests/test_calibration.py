@@ -1,4 +1,4 @@
-"""Calibration: what it promises is checked against counts, and scikit-learn's log loss."""
+"""Calibration, compared with counts and with scikit-learn's log loss."""
 
 from __future__ import annotations
 

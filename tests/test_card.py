@@ -1,4 +1,4 @@
-"""Cards come from anywhere: each key that is read has its type and range, or the weights are refused by its name."""
+"""Cards are untrusted: each key has its type and range, and weights with an invalid key are refused by its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Five hundred seeded faults of a file's header and card: the weights are refused by name, or can be used."""
+"""Five hundred random faults in the header and card of a file: the weights are refused by name, or are usable."""
 
 from __future__ import annotations
 

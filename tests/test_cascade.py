@@ -1,4 +1,4 @@
-"""Any separator before any tracker: one differentiable module, by their specs alone."""
+"""Any separator followed by any tracker: one differentiable module, built from their specs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_pair_gets_gradients_from_the_pitch_loss(separator, tracker):
 
 
 def test_sample_rates_and_channels_are_converted():
-    """What the tracker hears is the mean of the voice's channels at its own rate."""
+    """The tracker's input is the mean of the voice's channels at the tracker's rate."""
     model = pitch_models.cascade("xumx", "rmvpe", sample_rate=16000, segment=8000).eval()
     tracker_inputs = []
     model.tracker.register_forward_pre_hook(lambda _, inputs: tracker_inputs.append(inputs[0]))

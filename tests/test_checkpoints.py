@@ -1,4 +1,4 @@
-"""Checkpoints that were damaged: set aside and said so; the run goes on from the one before, or begins anew."""
+"""Damaged checkpoints are renamed with a warning; training resumes from the previous one, or starts again."""
 
 from __future__ import annotations
 

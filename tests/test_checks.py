@@ -1,4 +1,4 @@
-"""Checks of a dataset: each file is one, says what it finds, and what it found is shown."""
+"""Dataset checks: each file is one check, and its findings are shown."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def test_channel_faults_score_by_their_duration() -> None:
     [issue] = checks.of_sound(checks.Sound(faults))
     assert (issue.code, issue.severity, issue.score) == ("one_sided", "warning", pytest.approx(0.4, abs=0.06))
     before = [checks.REMARKS[0].issue("softer"), issue]
-    assert checks.after_sound(before, checks.Sound()) == before[:1]  # what is heard no more is gone, all else stays
+    assert (
+        checks.after_sound(before, checks.Sound()) == before[:1]
+    )  # issues that no longer apply are removed, all others stay
 
 
 def test_issues_are_counted_severest_first() -> None:

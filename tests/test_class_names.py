@@ -1,4 +1,4 @@
-"""One rule for what a class may be called, wherever the name comes from: it becomes a file's name."""
+"""One rule for the names of classes from any source, because they become file names."""
 
 from __future__ import annotations
 

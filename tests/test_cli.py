@@ -1,4 +1,4 @@
-"""The command line: what it prints where, and how it exits. The verbs are stood in for, under their own signatures."""
+"""The command line: its output and exit codes. The verbs are replaced by mocks with their signatures."""
 
 from __future__ import annotations
 

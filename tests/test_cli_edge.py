@@ -1,4 +1,4 @@
-"""Where the command line meets the system: closed pipes, terminals, folders that are not there, paths to copy."""
+"""The command line and the system: closed pipes, terminals, missing folders, paths to copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole line through the command line: real verbs, real files, a classifier that has learnt next to nothing."""
+"""The whole workflow on the command line: real verbs and files, and a barely trained classifier."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_from_stems_to_a_training_set(line: Path) -> None:
     stems, planted, weights = line / "stems", line / "planted", line / "w.safetensors"
     before = {path: path.read_bytes() for path in stems.rglob("*") if path.is_file()}
 
-    # code 3: the text file is told of, and the rest of the run is whole
+    # code 3: the text file is reported, and the rest of the run is complete
     result = run("corrupt", stems, planted, "--mislabel", "0.25", "--bleed", "0.1", "--seed", "1", code=3)
     assert result["faults"] == {"bleed": 1, "none": 8, "silent_in_source": 1, "swapped": 3}
     assert [(failure["path"], failure["reason"]) for failure in result["failures"]] == [

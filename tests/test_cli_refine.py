@@ -1,4 +1,4 @@
-"""``refine --self`` on the command line: what reaches the verb, what is refused by name, what is told of the rounds."""
+"""``refine --self`` on the command line: the options passed on, refused combinations, and the printed rounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same sound in another file, told from other sounds: by waveforms, through ``refine``, and in what follows."""
+"""The same sound in another file is distinguished from other sounds, by waveform and through ``refine``."""
 
 from __future__ import annotations
 

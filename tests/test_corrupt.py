@@ -1,4 +1,4 @@
-"""The verb `corrupt` on folders of tones: what is in each file is what the truth says."""
+"""The verb `corrupt` on folders of tones: every file contains what the truth says."""
 
 from __future__ import annotations
 

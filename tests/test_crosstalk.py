@@ -1,4 +1,4 @@
-"""Bleed between stems of a song is measured: how loud, how late, and in which direction."""
+"""Bleed between stems of a song: its level, delay and direction."""
 
 from __future__ import annotations
 

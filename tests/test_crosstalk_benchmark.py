@@ -1,4 +1,4 @@
-"""The evidence about measured bleed: what the script plants and counts, and what its page says of the figures."""
+"""The benchmark of measured bleed: its faults, its counts, and the text of its page."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class TestCounting:
         song = crosstalk.Song([], {(1, 0): -10.0, (2, 1): -20.0}, (2, 0))
         pairs = {(1, 0): -12.0, (0, 1): -30.0, (2, 0): -25.0, (3, 2): -33.0, (3, 1): -20.0}
         reported = [Crosstalk(source, into, level, 0.0) for (source, into), level in pairs.items()]
-        against = crosstalk.held_against(song, reported, [(3, 1)], LABELS)
+        against = crosstalk.compared_with_truth(song, reported, [(3, 1)], LABELS)
         assert against["bleeds"] == [
             {"from": "bass", "into": "vocals", "level_db": -10.0, "told_db": -12.0},
             {"from": "drums", "into": "bass", "level_db": -20.0, "told_db": None},
@@ -114,7 +114,7 @@ class TestCounting:
         refined = [stem("a", crosstalk=[loud]), stem("b", crosstalk=[soft]), drums]
         refined += [stem("d", crosstalk=[]), stem("e", scores={})]
         judge = weights.load("bundled:atto.v2")
-        report = crosstalk.told_shares(dataset(refined), dataset(truth), judge)
+        report = crosstalk.reported_shares(dataset(refined), dataset(truth), judge)
         counts = {
             "stems": 4,
             "planted": {"wrong": 0.0, "bleed": 0.5},
@@ -135,12 +135,12 @@ class TestCounting:
             )
             for n in range(40)
         ]
-        answers = crosstalk.told_shares(dataset(stems), dataset(stems), judge)["compared"]
+        answers = crosstalk.reported_shares(dataset(stems), dataset(stems), judge)["compared"]
         answers = {name: answer["bleed"] for name, answer in answers.items()}
         assert answers["all"]["rate"] == 0.25 and answers["all"]["low"] < 0.25 < answers["all"]["high"]
         assert answers["none"]["rate"] < 0.05  # the scores say nothing of drums
         assert 0.05 < answers["half"]["rate"] < 0.2
-        other = crosstalk.told_shares(dataset(stems), dataset(stems), judge, seed=1)["compared"]["half"]
+        other = crosstalk.reported_shares(dataset(stems), dataset(stems), judge, seed=1)["compared"]["half"]
         assert other["bleed"] != answers["half"]
 
     def test_the_greatest_error_keeps_its_sign(self):

@@ -1,4 +1,4 @@
-"""The list of all stems: every row says what is believed, what was claimed, and why."""
+"""The CSV of all stems: every row has the labels, the claim, and the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of a half-clean stem: each second is kept for the class that it fits, or lost for a reason, once."""
+"""The parts of a half-clean stem: each second is kept for one class, or left out once for one reason."""
 
 from __future__ import annotations
 

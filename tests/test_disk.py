@@ -1,4 +1,4 @@
-"""A file that is written appears whole or not at all, and an error names the file that was meant."""
+"""Files are written atomically, and an error names the target file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated files are what their generators give now, and the README's blocks are what they say they are."""
+"""Generated files are up to date, and the blocks of the README are correct."""
 
 from __future__ import annotations
 

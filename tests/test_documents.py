@@ -1,4 +1,4 @@
-"""Whatever text comes, it is read or refused with the place of what is wrong, and at once."""
+"""Any text is read, or refused at once with the position of the error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same audio twice: told, exported once or not at all, and no bleed of itself."""
+"""Duplicate audio is reported, exported once or not at all, and not measured as bleed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A refined manifest against the truth: every figure is known beforehand."""
+"""A refined manifest compared with the truth: every figure is known beforehand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of pitch are mir_eval's, songs are paired by name, and what fails costs itself alone."""
+"""Pitch metrics equal mir_eval's, songs are paired by name, and a bad song does not stop the others."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def sung(seed: int, hop: float = 0.01, start: float = 0.0, seconds: float = 3.0)
 
 
 def noisy_estimate(true: F0Track, seed: int, hop: float, start: float) -> F0Track:
-    """What a tracker makes of it: some cents off, octaves and whole phrases wrong, guesses where it hears no voice."""
+    """An imperfect estimate: some cents off, octaves and whole phrases wrong, guesses in unvoiced frames."""
     rng = np.random.default_rng(seed)
     track = true.resampled(hop, start)
     f0_hz = track.f0_hz * 2 ** (rng.normal(0, 35, track.num_frames) / 1200) * rng.choice([0.5, 1, 1, 1, 2, 1.3])

@@ -1,4 +1,4 @@
-"""Estimates against references on disk: pairing, what is listed, what is written, and how it exits."""
+"""Estimates compared with references on disk: pairing, failures, output files, and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""F0Track: a voice on another grid is the same voice, and what cannot be meant is refused."""
+"""F0Track: resampling keeps the voice, and invalid values are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of f0 beside the stems: the right ones are found, and a broken one costs itself alone."""
+"""F0 files next to the stems: the right ones are found, and a broken one does not affect its stem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels of f0 both ways: what is written is read to the format's last decimal, and units are not mixed up."""
+"""F0 labels: files round-trip to the last decimal of their format, and units are not confused."""
 
 from __future__ import annotations
 

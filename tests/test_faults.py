@@ -1,4 +1,4 @@
-"""Faults as sound and as a plan: the level that was asked for is there, and so is the number."""
+"""Faults as sound and as a plan: they have the requested level and number."""
 
 from __future__ import annotations
 

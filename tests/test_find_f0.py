@@ -1,4 +1,4 @@
-"""The verb f0: what is sung is found in voices and in mixtures, of any length and rate, and nothing is done twice."""
+"""The verb f0: voices are tracked alone and in mixtures, at any length and rate, and finished files are skipped."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ class TestFinding:
         assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
     def test_long_sounds_are_processed_in_pieces(self, tmp_path, saved):
-        """Twenty-five seconds, windows of ten: no seam is heard, and nothing longer than a window ever is."""
+        """Twenty-five seconds in windows of ten: no seams, and no input longer than a window."""
         true = sung.melody(25.0, seed=3)
         path = sung.put_voice(tmp_path / "long.wav", true)
         find_f0([path], tmp_path / "a.csv", weights_uri=saved("pitch"), quiet=True)
         assert accuracy(true, tmp_path / "a.csv") > WELL
-        assert len(sung.HEARD) > 2 and max(sung.HEARD) <= 12 * sung.RATE
+        assert len(sung.LENGTHS) > 2 and max(sung.LENGTHS) <= 12 * sung.RATE
 
     def test_loudness_does_not_change_the_f0(self, tmp_path, saved):
         true = sung.melody(3.0)
@@ -128,14 +128,14 @@ class TestFolders:
         first = find_f0([tmp_path / "in"], tmp_path / "out", **ways)
         before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
         assert sorted(before) == ["a.f0.csv", "b.f0.csv", "followed.json"]
-        sung.HEARD.clear()
+        sung.LENGTHS.clear()
         again = find_f0([tmp_path / "in"], tmp_path / "out", **ways)
-        assert sung.HEARD == [] and again["songs"] == first["songs"]
+        assert sung.LENGTHS == [] and again["songs"] == first["songs"]
         (tmp_path / "out" / "a.f0.csv").unlink()
         find_f0([tmp_path / "in"], tmp_path / "out", **ways)
-        assert len(sung.HEARD) == 1
+        assert len(sung.LENGTHS) == 1
         find_f0([tmp_path / "in"], tmp_path / "out", resume=False, **ways)
-        assert len(sung.HEARD) == 3
+        assert len(sung.LENGTHS) == 3
         assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
     def test_foreign_files_are_not_overwritten(self, tmp_path, saved):

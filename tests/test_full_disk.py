@@ -1,4 +1,4 @@
-"""Disks that really fill up: the error names the file and the next step, and with room the same command ends well."""
+"""Full disks: the error names the file and the next step, and with space the same command succeeds."""
 
 from __future__ import annotations
 

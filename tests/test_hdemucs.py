@@ -1,4 +1,4 @@
-"""Hybrid Demucs: what torchaudio's gives with the same weights, and what its parts must do by themselves."""
+"""Hybrid Demucs: agreement with torchaudio for the same weights, and tests of its parts."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class TestTorchaudios:
             (SMALL, 44100),
             (SMALL, 131072),
             ({"channels": 8}, 40 * 1024),
-            ({"channels": 8, "n_fft": 1024, "depth": 5}, 430 * 256 - 7),  # more frames than an LSTM hears at once
+            ({"channels": 8, "n_fft": 1024, "depth": 5}, 430 * 256 - 7),  # more frames than an LSTM processes at once
             ({"channels": 8, "n_fft": 2048}, 30001),
             ({"channels": 8, "n_fft": 1024, "depth": 5, "dconv_comp": 2}, 8191),
             ({"channels": 16, "n_fft": 1024, "depth": 4}, 8192),  # no level beyond the one where the branches meet

@@ -1,4 +1,4 @@
-"""``hub:`` weights and a server on this machine that speaks the hub's protocol: published, fetched, pinned, refused."""
+"""``hub:`` weights with a local server that speaks the hub's protocol: published, downloaded, pinned, refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The floors of the house: what may import what. The contracts stand in pyproject.toml."""
+"""The layers of the package: which module may import which. The contracts are in pyproject.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two real processes train where files kill decoders: those are skipped, and no process stays behind."""
+"""Two real processes train on files that crash decoders: these are skipped, and no process is left."""
 
 from __future__ import annotations
 

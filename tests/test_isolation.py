@@ -1,4 +1,4 @@
-"""Decoders in processes of their own: what one of them does on a file costs that file, and nothing else."""
+"""Decoders in separate processes: a crash on one file affects only that file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joint training: gradients reach the separator, half-labelled songs count as far as they go, runs resume exactly."""
+"""Joint training: gradients reach the separator, half-labelled songs are used, runs resume exactly."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ class TestTask:
         torch.testing.assert_close(seen[0].reference[alone], clean[alone])
 
     def test_norms_of_averaged_weights_are_measured_on_mixtures(self, mixer):
-        """Both parts are measured anew before a validation: the tracker by what it hears, estimates."""
+        """Both parts are measured again before a validation: the tracker on its real input, the estimates."""
         task = task_of(mixer)
         norms = [m for m in task.model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
         before = [norm.running_mean.clone() for norm in norms]

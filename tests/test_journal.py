@@ -1,4 +1,4 @@
-"""What a killed run has done is found again, whatever it left behind."""
+"""Results of a killed run are found again, even in a damaged journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The judge: windows at their places, active seconds, bounded chunks, one trunk against plain windows."""
+"""The judge: positions of windows, active seconds, bounded chunks, one trunk against plain windows."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_silence_has_no_weight_and_no_loudness(tmp_path, model):
 
 @pytest.mark.parametrize("plain", [True, False])
 def test_silence_does_not_change_the_scores(tmp_path, model, plain):
-    """Whole windows alone count, and alike; what was heard stands where it stood in the file."""
+    """Only whole windows count, with equal weight; times are those of the file."""
     path = write(tmp_path / "a.wav", 20, silent=[(6, 14)])
     sound, _ = soundfile.read(path)
     soundfile.write(tmp_path / "b.wav", np.concatenate([sound[: 6 * RATE], sound[14 * RATE :]]), RATE, subtype="PCM_16")
@@ -144,14 +144,14 @@ def test_sparse_hits_are_not_silence(tmp_path, model):
 
 
 def test_moments_are_scored_by_the_windows_centred_on_them():
-    """What sounds at the edge of a window raises the score of the whole window, and is not heard in all of it."""
+    """Sound at the edge of a window raises the score of the whole window, although most of it is silent."""
     windows = np.array([[0.0], [0.0], [0.9], [0.9], [0.9], [0.9]])
     weights = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
     nothing = np.full((6, 1), np.nan)
     judgement = judging.Judgement(
         windows, nothing, np.ones(6), weights, [(0, 9 * HOP)], RATE, HOP, SEGMENT, 9 * HOP, None, None
     )
-    # step 3 lies in the middle of windows 1 and 2; steps 0 and 6 of none that is active; steps 7 and 8 are not heard
+    # step 3 lies in the middle of windows 1 and 2; steps 0 and 6 of none that is active; steps 7 and 8 have no score
     expected = [0.0, 0.0, 0.0, 0.45, 0.9, 0.9, 0.9, np.nan, np.nan]
     assert judgement.over_time()[:, 0] == pytest.approx(expected, nan_ok=True)
 

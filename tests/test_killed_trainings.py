@@ -1,4 +1,4 @@
-"""Trainings that are killed at random moments, by SIGKILL, and gone on with: in the end nobody can tell."""
+"""Trainings killed by SIGKILL at random moments and resumed end with the same result."""
 
 from __future__ import annotations
 

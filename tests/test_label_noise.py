@@ -1,4 +1,4 @@
-"""Noise of claims, estimated: Bayes' rule by enumeration, planted noise, cleanlab, and what must never change."""
+"""Estimated noise of claims: Bayes' rule by enumeration, planted noise, cleanlab, and invariances."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHANCE = 0.5
 def noisy_scores(truth: np.ndarray, rng: np.random.Generator, *, faint: np.ndarray | None = None) -> np.ndarray:
     """Calibrated scores at even chances: normal log odds of mean m and variance 2 m are their own likelihood ratio.
 
-    With m = 8 one class in fifty is on the wrong side of 0.5. Where ``faint``, a class is as good as not heard.
+    With m = 8 one class in fifty is on the wrong side of 0.5. If ``faint``, a class is practically undetectable.
     """
     z = np.where(truth, 8.0, -8.0) + 4.0 * rng.standard_normal(truth.shape)
     return expit(z if faint is None else np.where(faint, -4.0 + rng.standard_normal(truth.shape), z))
@@ -45,7 +45,7 @@ def planted(
 
 
 def known_stems_reference(num_stems: int, seed: int, *, unheard: float = 0.0) -> Reference:
-    """Stems of known classes, every other one with bleed; a share of the bleeds is as good as not heard."""
+    """Stems of known classes, every other one with bleed; a share of the bleeds is practically undetectable."""
     rng = np.random.default_rng(seed)
     main = np.arange(num_stems) % K
     bleed = np.where(np.arange(num_stems) // K % 2 == 0, (main + 2) % K, -1)
@@ -121,7 +121,7 @@ def test_planted_swaps_are_counted(rate):
             own, after = claimed[:, label], (label + 1) % K  # what a swapped stem holds
             # of 200 stems; up to five points are left to `nothing`, which the prior gives 0.3 of the wrong ones
             assert estimate.found[label, after, 0] == pytest.approx(truth[own, after].mean(), abs=0.06)
-        assert estimate.nothing[:, 0].max() < 0.1 * rate + 0.01  # 0.3 of the wrong ones, before anything is heard
+        assert estimate.nothing[:, 0].max() < 0.1 * rate + 0.01  # 0.3 of the wrong ones, before any evidence
 
 
 def test_timid_scores_do_not_bias_the_adjusted_rates():
@@ -143,7 +143,7 @@ def test_undetected_bleed_is_counted_by_the_known_miss_rate():
     rng = np.random.default_rng(3)
     unheard = (truth & ~claimed) & (rng.random((800, 1)) < 0.5)
     scores = noisy_scores(truth, rng, faint=unheard)
-    # 160 heard of 320, and 100 of 200 in the reference: +-4 points each for one standard deviation, of a rate of 40
+    # 160 detected of 320, and 100 of 200 in the reference: +-4 points each for one standard deviation, of a rate of 40
     with_reference = adjusted(
         scores, claimed, tracks, known_stems_reference(400, 4, unheard=0.5), chance=CHANCE, draws=0
     )
@@ -158,7 +158,9 @@ def test_a_stem_with_several_classes_may_lose_one():
     truth = claimed.copy()
     truth[:120, 2] = False
     estimate = prior_shift(noisy_scores(truth, rng), claimed, np.arange(400), chance=CHANCE, draws=0)
-    assert estimate.wrong[1:3, 0] == pytest.approx([0.0, 0.3], abs=0.04)  # one stem in fifty is heard wrong, both ways
+    assert estimate.wrong[1:3, 0] == pytest.approx(
+        [0.0, 0.3], abs=0.04
+    )  # one stem in fifty is misclassified, both ways
     assert np.isnan(estimate.wrong[[0, 3]]).all() and estimate.claims.tolist() == [0, 400, 400, 0]
     assert np.nanmax(estimate.found[2, [0, 3], 0]) < 0.02  # nothing else is there
     assert estimate.found[2, 1, 0] == 0.0  # and what is claimed is no confusion
@@ -258,7 +260,7 @@ def test_invalid_arguments_are_refused(scores, claimed, tracks, message):
 
 
 def loud_and_soft(rate: float, loud: float) -> tuple[np.ndarray, ...]:
-    """Claims, truth, tracks and scores; of the bleeds that share is heard, the others are not."""
+    """Return claims, truth, tracks and scores; the given share of the bleeds is detectable."""
     claimed, truth, tracks = planted(800, 0.1, rate)
     rng = np.random.default_rng(5)
     faint = truth & ~claimed & np.roll(claimed, 2, axis=1) & (rng.random((800, 1)) >= loud)

@@ -1,4 +1,4 @@
-"""What names say, and what they do not."""
+"""Classes in names of files and folders."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ SHORT = {"vocals": "v", "bass": "b", "drums": "d", "other": "o", MIXTURE: "m", N
 
 
 def judged(name: str) -> tuple[int, list[str], list[str]]:
-    """Of a list of names as people write them: how many there are, which are told wrongly, which are missed."""
+    """Return the number of names in a list, those classified wrongly, and those missed."""
     lines = (Path(__file__).parent / "names" / name).read_text(encoding="utf-8").splitlines()
     results = [
         (stem, expected.split("|"), SHORT[FOUR_STEMS.find(stem)])
@@ -130,7 +130,7 @@ def judged(name: str) -> tuple[int, list[str], list[str]]:
 
 @pytest.mark.parametrize("name", ["known.tsv", "held_out.tsv", "multitracks.tsv"])
 def test_names_of_known_datasets_are_recognised(name: str) -> None:
-    """MedleyDB, MoisesDB, Cambridge-MT, DAWs, separators and other languages: 97 % are told, and none wrongly."""
+    """MedleyDB, MoisesDB, Cambridge-MT, DAWs, separators and other languages: 97 % are recognised, and none wrongly."""
     num, wrong, missed = judged(name)
     assert num >= 200
     assert wrong == []

@@ -1,4 +1,4 @@
-"""Levels: the line is found, the power stays."""
+"""Calibration of levels: the line is found, and the power is kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_levels_keep_the_power_and_learn_the_line():
     predicted = np.where(
         np.arange(200) % 5 == 0, rng.uniform(1, 40, 200), 0.8 * planted - 3
     )  # a fifth taken for the stem
-    predicted[np.arange(200) % 10 == 1] = -50.0  # and a tenth is not heard at all
+    predicted[np.arange(200) % 10 == 1] = -50.0  # and a tenth is not detected
     bent = fit_levels(predicted, planted)
     assert bent.slope == pytest.approx(1.25, abs=0.01) and bent.intercept == pytest.approx(3.75, abs=0.1)
     assert bent(np.array([0.0, -50.0]))[1] == pytest.approx(bent(np.array([0.0, -30.0]))[1], abs=0.1)

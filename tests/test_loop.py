@@ -1,4 +1,4 @@
-"""The training loop on a problem with a known answer: it learns, resumes where it was killed, keeps the best."""
+"""The training loop on a problem with a known answer: it learns, resumes after a kill, and keeps the best weights."""
 
 from __future__ import annotations
 

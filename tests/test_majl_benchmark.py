@@ -1,4 +1,4 @@
-"""The MAJL benchmark: its splits, what it strips, its figures and its page, on small songs."""
+"""The MAJL benchmark: its splits, its removed labels, its figures and its page, on small songs."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_rows_run_once_and_seed_by_seed(tmp_path):
 
 
 def test_settings_include_the_recipes(tmp_path):
-    """A recipe that changes between two runs of the same command line is told apart."""
+    """A recipe that changes between two runs of the same command line is noticed."""
     words = ["songs", str(tmp_path / "out.json")]
     pairs = ("unet+rmvpe", "unet+crepe")
     first, second = (majl.settings_of(majl.parsed([*words, "--pair", pair]))["recipes"][pair] for pair in pairs)

@@ -1,4 +1,4 @@
-"""The published contract: what is written is read, equal gives equal bytes, and a broken one is refused by address."""
+"""The manifest format: it round-trips, equal data give equal bytes, and errors are located."""
 
 from __future__ import annotations
 

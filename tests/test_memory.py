@@ -1,4 +1,4 @@
-"""Memory that a step frees is had again without asking the system."""
+"""Memory that a training step frees is reused without asking the system."""
 
 from __future__ import annotations
 

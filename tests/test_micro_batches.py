@@ -1,4 +1,4 @@
-"""A step's batch that is heard in parts: the gradients are those of the whole batch, whatever the losses are."""
+"""Batches processed in micro-batches: the gradients are those of the whole batch, for every loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random mixing: targets are what was mixed, levels are what was drawn, the same seed gives the same sound."""
+"""Random mixing: targets match the mixture, levels match the draw, and a seed determines the sound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``refine`` writes and prints about the noise of a dataset."""
+"""The noise estimate that ``refine`` writes and prints."""
 
 from __future__ import annotations
 

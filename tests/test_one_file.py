@@ -1,4 +1,4 @@
-"""What nobody foresaw about one file costs that file, and what is no file's fault passes."""
+"""Unexpected errors of one file are attributed to it; other errors are raised."""
 
 from __future__ import annotations
 

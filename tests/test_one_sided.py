@@ -1,4 +1,4 @@
-"""Recordings on one channel alone, or with one channel inverted: every verb makes of them what it makes of mono."""
+"""Recordings on one channel, or with one channel inverted: every verb treats them like their mono signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run an output: the second one is refused at once, and a killed one is in nobody's way."""
+"""One run per output: a second run is refused at once, and a killed one does not block it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long sounds in segments: what segments agree on comes out unchanged, whatever the blocks, in bounded memory."""
+"""Long sounds in segments: where segments agree the sound is unchanged, for any block size, in bounded memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing of a file is lost: files put together, tags around them, lengths that a pipe never knew, endings, delays."""
+"""No sound of a file is lost: concatenated files, tags, unknown lengths of pipes, extensions, delays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool gives back what the files hold, only their loud parts, and passes over what cannot be read."""
+"""The pool returns the active parts of files, and skips unreadable ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pseudo labels: at the right level, with the confidence that is promised."""
+"""Pseudo labels: their level and their confidence."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Half(torch.nn.Module):
 
 
 class OneNote(torch.nn.Module):
-    """A tracker that always hears the same note, as surely as it is told."""
+    """A tracker that always finds the same note, with a given certainty."""
 
     def __init__(self, posterior=0.8):
         super().__init__()

@@ -1,4 +1,4 @@
-"""``--as-published``: the paper's refining to the letter, from the silence that is cut out to the second round."""
+"""``--as-published``: the paper's refining exactly, from trimming to the second round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of every kind, trained and pushed in one go: what comes back from the hub is used by what its page names."""
+"""Weights of every kind, trained and pushed in one run; downloaded ones work as their page says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: what is written is what is meant, and nothing else is taken."""
+"""Recipes: values are read as written, and invalid ones are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What refine makes of bleed that was measured between the stems of a song."""
+"""How refine uses measured bleed between the stems of a song."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What refine makes of levels: in the manifest, in verdicts, and where the weights tell none."""
+"""How refine uses levels: in the manifest, in verdicts, and with weights that have none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Half-labelled songs are completed: truthfully, with a confidence that tells right from wrong, and nothing is lost."""
+"""Half-labelled songs are completed, with a confidence that separates right from wrong estimates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Self-refining from end to end, with a classifier that learns in a blink: rounds, folds, kills, resuming."""
+"""Self-refining from end to end, with a classifier that trains in seconds: rounds, folds, kills, resuming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regions from scores that neither flicker nor leave the active parts, and from spans that are known."""
+"""Regions from scores, without flicker and within the active parts, and from known spans."""
 
 from __future__ import annotations
 

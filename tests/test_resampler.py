@@ -1,4 +1,4 @@
-"""The resampler inside networks against soxr and against physics."""
+"""The resampler inside networks, compared with soxr and with physics."""
 
 from __future__ import annotations
 

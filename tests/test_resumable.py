@@ -1,4 +1,4 @@
-"""Results of benchmarks that are resumed: nothing is measured twice, and nothing unlike is mixed."""
+"""Resumed results of benchmarks: nothing is measured twice, and different settings are not mixed."""
 
 from __future__ import annotations
 

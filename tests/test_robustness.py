@@ -1,4 +1,4 @@
-"""Damaged documents and sounds: small seeded parts of ``benchmarks.robustness``, and that it sees what goes wrong."""
+"""Damaged documents and sounds: small seeded parts of ``benchmarks.robustness``, and its detection of failures."""
 
 from __future__ import annotations
 
@@ -69,9 +69,11 @@ def test_a_result_resumes_only_with_the_same_settings(tmp_path: Path) -> None:
     result = results.Result(tmp_path / "r.json", "documents", {"seed": 0})
     result.add(0, [{"kind": "list", "way": "trim", "exit_code": 2, "failures": ["unnamed"], "cpu_seconds": 0.5}])
     again = results.Result(tmp_path / "r.json", "documents", {"seed": 0})
-    assert again.done == [0] and again.record["failed"]["unnamed"] == 1 and again.record["cpu_seconds"] == {"trim": 0.5}
-    assert results.Result(tmp_path / "r.json", "documents", {"seed": 1}).done == []
-    assert results.Result(tmp_path / "r.json", "audio", {"seed": 0}).done == []
+    assert (
+        again.batches == [0] and again.record["failed"]["unnamed"] == 1 and again.record["cpu_seconds"] == {"trim": 0.5}
+    )
+    assert results.Result(tmp_path / "r.json", "documents", {"seed": 1}).batches == []
+    assert results.Result(tmp_path / "r.json", "audio", {"seed": 0}).batches == []
 
 
 def test_commands_leave_no_process(tmp_path: Path) -> None:
@@ -94,9 +96,9 @@ def test_pieces_of_a_part_are_independent(tmp_path: Path) -> None:
     other.add(0, [{"kind": "list", "way": "trim", "exit_code": 2, "failures": [], "cpu_seconds": 0.5}])
     whole = json.loads((tmp_path / "r.json").read_text())
     assert {verb: piece["counts"]["SIGKILL"] for verb, piece in whole["kills"].items()} == {"trim": 2, "export": 2}
-    assert results.Result(tmp_path / "r.json", "kills", settings, "trim").done == [0]
-    assert results.Result(tmp_path / "r.json", "kills", {**settings, "seed": 1}, "trim").done == []
-    assert results.Result(tmp_path / "r.json", "kills", settings, "refine").done == []
+    assert results.Result(tmp_path / "r.json", "kills", settings, "trim").batches == [0]
+    assert results.Result(tmp_path / "r.json", "kills", {**settings, "seed": 1}, "trim").batches == []
+    assert results.Result(tmp_path / "r.json", "kills", settings, "refine").batches == []
     text = "\n".join(page.parts(lambda name: whole if name == "robustness" else {}))
     assert "| runs that were killed and resumed | 4 |" in text and text.count("| 0 0 2 0 0 |") == 2
     assert (

@@ -1,4 +1,4 @@
-"""Between two rounds: which stems train the next one, that the books add up, and that no model judges its own songs."""
+"""Between two rounds: the next training set, consistent counts, and no model that scores its own songs."""
 
 from __future__ import annotations
 

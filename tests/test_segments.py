@@ -1,4 +1,4 @@
-"""Segment-based metrics against the authors' own program, and borders of known spans."""
+"""Segment-based metrics compared with the authors' program, and borders of known spans."""
 
 from __future__ import annotations
 

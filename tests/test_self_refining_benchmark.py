@@ -1,4 +1,4 @@
-"""The benchmark of self-refining: what it trains on, what it counts, and that its page can say no."""
+"""The benchmark of self-refining: its training sets, its counts, and the negative findings of its page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Separation of files: with a model that gives back what it hears, sound, length, rate and channels come through."""
+"""Separation of files, with a model that returns its input: sound, length, rate and channels are kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stemclean.separate import SeparateConfig, separate
 
 RATE = 8000
 LABELS = ("vocals", "rest")
-HEARD = []
+SEGMENTS = []
 
 
 class Echo(torch.nn.Module):
@@ -35,7 +35,7 @@ class Echo(torch.nn.Module):
         self.shares = torch.nn.Parameter(torch.tensor([0.25, 0.75]))
 
     def forward(self, mixture):
-        HEARD.append(mixture.clone())
+        SEGMENTS.append(mixture.clone())
         return self.shares[None, :, None, None] * mixture[:, None]
 
 
@@ -45,7 +45,7 @@ def echo(tmp_path, monkeypatch):
     point = SimpleNamespace(name="echo", load=lambda: Echo)
     real = registry.entry_points
     monkeypatch.setattr(registry, "entry_points", lambda group: [*real(group=group), point])
-    HEARD.clear()
+    SEGMENTS.clear()
 
     def make(channels=2, loudness_lufs=-14.0):
         spec = ModelSpec(RATE, channels, LABELS, 4096)
@@ -81,7 +81,7 @@ def test_segment_borders_are_inaudible(tmp_path, echo):
 def test_loudness_is_normalised_for_the_model_and_restored(tmp_path, echo):
     sound = song(tmp_path / "a.wav", level=0.02)
     separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=echo(), quiet=True)
-    model_input = torch.cat([segment[0] for segment in HEARD], -1).numpy()
+    model_input = torch.cat([segment[0] for segment in SEGMENTS], -1).numpy()
     assert integrated_lufs(model_input, RATE) == pytest.approx(-14.0, abs=0.3)  # segments overlap, so not to the digit
     assert integrated_lufs(sound, RATE) < -30
     estimate, _ = soundfile.read(tmp_path / "out" / "a" / "rest.wav")
@@ -135,17 +135,17 @@ def test_finished_songs_are_skipped_unless_something_changed(tmp_path, echo):
     for number in (1, 2):
         song(source / f"song{number}.wav", seconds=0.6, seed=number)
     separate(source, out, weights_uri=uri, quiet=True)
-    count = len(HEARD)
+    count = len(SEGMENTS)
     separate(source, out, weights_uri=uri, quiet=True)
-    assert len(HEARD) == count
+    assert len(SEGMENTS) == count
     song(source / "song2.wav", seconds=0.6, seed=9)
     separate(source, out, weights_uri=uri, quiet=True)
-    assert len(HEARD) == count + count // 2
+    assert len(SEGMENTS) == count + count // 2
     separate(source, out, weights_uri=uri, config=SeparateConfig(overlap=0.0), quiet=True)
-    assert len(HEARD) > count + count // 2
-    before = len(HEARD)
+    assert len(SEGMENTS) > count + count // 2
+    before = len(SEGMENTS)
     separate(source, out, weights_uri=uri, config=SeparateConfig(overlap=0.0), resume=False, quiet=True)
-    assert len(HEARD) > before
+    assert len(SEGMENTS) > before
 
 
 def test_foreign_files_are_not_overwritten(tmp_path, echo):
@@ -179,7 +179,7 @@ def test_nothing_is_clipped(tmp_path, echo, format_):
 def test_a_mono_model_gets_each_channel_at_its_loudness(tmp_path, echo, channels):
     sound = song(tmp_path / "a.wav", seconds=4.0, channels=channels)
     separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=echo(channels=1, loudness_lufs=-14.0), quiet=True)
-    segments = torch.cat(HEARD)[:, 0].numpy()  # (segment * channel, time), of all channels in turn
+    segments = torch.cat(SEGMENTS)[:, 0].numpy()  # (segment * channel, time), of all channels in turn
     for channel in range(channels):
         second, before = segments[channels + channel], sound[channel, 3072:7168]  # segments overlap by a quarter
         gain = float(second @ before / (before @ before))
@@ -189,12 +189,12 @@ def test_a_mono_model_gets_each_channel_at_its_loudness(tmp_path, echo, channels
 
 @pytest.mark.parametrize("kind", ["left", "inverted"])
 def test_faulty_stereo_is_separated_as_mono(tmp_path, echo, kind):
-    """The model hears mono; what comes out has the channels of the song."""
+    """The model gets mono; the estimates have the channels of the song."""
     sound = song(tmp_path / "a.wav", channels=1)
     both = np.concatenate([sound, (0.0 if kind == "left" else -1.0) * sound])
     soundfile.write(tmp_path / "a.wav", both.T, RATE, subtype="PCM_24")
     result = separate(tmp_path / "a.wav", tmp_path / "out", weights_uri=echo(), quiet=True)
-    assert all(torch.allclose(segment[:, 0], segment[:, 1], atol=1e-6) for segment in HEARD)
+    assert all(torch.allclose(segment[:, 0], segment[:, 1], atol=1e-6) for segment in SEGMENTS)
     assert result["songs"]["a"]["issues"] == ["one_sided" if kind == "left" else "polarity_inverted"]
     assert files.read(tmp_path / "out" / "a" / "rest.wav") == pytest.approx(0.75 * both, abs=1e-5)
 

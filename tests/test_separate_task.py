@@ -1,4 +1,4 @@
-"""The separators' losses against sums done by hand, and batches that depend on the step alone."""
+"""The separators' losses compared with hand computation, and batches that depend only on the step."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def task(loss=None, workers=0, **fields):
 
 
 class Fixed(nn.Module):
-    """Says what it is told to say."""
+    """A model with given outputs."""
 
     def __init__(self, estimates):
         super().__init__()

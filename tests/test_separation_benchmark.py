@@ -1,4 +1,4 @@
-"""The benchmark of separators: what it trains on, what it measures, and that its page can say no."""
+"""The benchmark of separators: its training sets, its measurements, and the negative findings of its page."""
 
 from __future__ import annotations
 

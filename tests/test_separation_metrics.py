@@ -1,4 +1,4 @@
-"""Separation metrics against museval and against what their definitions give by hand."""
+"""Separation metrics compared with museval and with their definitions, computed by hand."""
 
 from __future__ import annotations
 

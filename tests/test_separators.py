@@ -1,4 +1,4 @@
-"""Every registered separator keeps the contract; each one's own sizes and sums stand below."""
+"""Every registered separator keeps the contract; tests of each one's sizes and computations follow."""
 
 from __future__ import annotations
 

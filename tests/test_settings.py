@@ -1,4 +1,4 @@
-"""Settings: every value is checked, every error names its setting, and none is read without doing anything."""
+"""Settings: every value is checked, every error names its setting, and settings without effect are refused."""
 
 from __future__ import annotations
 

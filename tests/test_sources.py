@@ -1,4 +1,4 @@
-"""Sources of mixtures: regions cut stems truly, mixtures are sums, shared sources are known only together."""
+"""Sources of mixtures: regions cut stems, mixtures are sums, shared sources are known only together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stemclean.errors import ConfigError
 from stemclean.manifest import Created, Manifest, Region, Source, Stem, Verdict
 
 RATE = 1000
-HEARD = 4000  # loudness has a shelf at 1.7 kHz, which must lie below half the rate
+LOUDNESS_RATE = 4000  # loudness has a shelf at 1.7 kHz, which must lie below half the rate
 LABELS = ("vocals", "bass", "drums", "other")
 
 
@@ -171,7 +171,7 @@ def four():
     """One stem per class and one of bass and drums, each a noise of its own."""
     rng = np.random.default_rng(0)
     entries = [(label, [label], rng.integers(-3000, 3000, 32000)) for label in LABELS]
-    return pool(*entries, ("both", ["drums", "bass"], rng.integers(-3000, 3000, 32000)), rate=HEARD)
+    return pool(*entries, ("both", ["drums", "bass"], rng.integers(-3000, 3000, 32000)), rate=LOUDNESS_RATE)
 
 
 def mixer(sounds, segment=8000, labels=LABELS, **config):
@@ -182,7 +182,9 @@ class TestMixtures:
     def test_one_gain_brings_the_mixture_to_its_loudness(self, four):
         for number in range(5):
             sources = mixer(four, gain_db=(-12.0, 6.0)).example(number)
-            assert integrated_lufs(sources.targets.sum(0), HEARD) == pytest.approx(-14.0, abs=0.01)  # float32 sums
+            assert integrated_lufs(sources.targets.sum(0), LOUDNESS_RATE) == pytest.approx(
+                -14.0, abs=0.01
+            )  # float32 sums
         loud = mixer(four, loudness_lufs=-20.0, multi_label_probability=0.0).example(0).targets
         plain = mixer(four, loudness_lufs=-14.0, multi_label_probability=0.0).example(0).targets
         np.testing.assert_allclose(loud * 10 ** (6 / 20), plain, rtol=1e-5)  # the ratio of sources is kept
@@ -209,7 +211,9 @@ class TestMixtures:
         assert (first.example(7).targets != first.example(8).targets).any()
 
     def test_a_short_piece_is_faded_and_surrounded_by_silence(self):
-        sounds = pool(("a", ["vocals"], np.full(2000, 10000)), ("b", ["bass"], np.full(9000, 10000)), rate=HEARD)
+        sounds = pool(
+            ("a", ["vocals"], np.full(2000, 10000)), ("b", ["bass"], np.full(9000, 10000)), rate=LOUDNESS_RATE
+        )
         sources = mixer(sounds, labels=("vocals", "bass"), multi_label_probability=0.0).example(1)
         vocals = sources.targets[0, 0] / sources.targets[1, 0].max()
         audible = np.flatnonzero(vocals)
@@ -242,7 +246,7 @@ class TestMixtures:
         labels, made = [*LABELS, "strings"], Created(by="test", command="test")
         data = Manifest(created=made, labels=labels, stems=[*alone, *several])
         config = SourceMixing(multi_label_probability=0.0, whole_stems=whole, loudness_lufs=None)
-        every = pool(*entries, rate=HEARD)
+        every = pool(*entries, rate=LOUDNESS_RATE)
         drawn = pieces(every, data, config)
         for mixing in (config, config.plain()):
             mixtures = SourceMixer(drawn, LABELS, mixing, 2000, seed=(1,))
@@ -253,7 +257,7 @@ class TestMixtures:
         assert max(np.abs(cautious.example(number).targets).max() for number in range(100)) < 0.2
 
     def test_stereo_channels_are_swapped(self):
-        sounds = pool(("a", ["vocals"], np.full(9000, 8000)), rate=HEARD)
+        sounds = pool(("a", ["vocals"], np.full(9000, 8000)), rate=LOUDNESS_RATE)
         sounds.audio[:, 1] //= 2
         targets = mixer(sounds, labels=("vocals",), swap_chance=1.0).example(0).targets[0]
         assert targets[0, 0] / targets[1, 0] == pytest.approx(0.5, rel=1e-3)
@@ -284,7 +288,9 @@ LEVELS = {"vocals": 1000, "bass": 2000, "drums": 4000, "other": 8000}
 def steady(*several):
     """One stem a class and one for each group of classes, of a constant value that tells what is in it."""
     groups = [*([label] for label in LEVELS), *several]
-    return pool(*(("+".join(g), g, np.full(9000, sum(LEVELS[label] for label in g))) for g in groups), rate=HEARD)
+    return pool(
+        *(("+".join(g), g, np.full(9000, sum(LEVELS[label] for label in g))) for g in groups), rate=LOUDNESS_RATE
+    )
 
 
 def present(drawn, number=0):
@@ -333,4 +339,4 @@ class TestBackground:
     def test_the_loudness_is_that_of_the_whole_mixture(self, four):
         targets = mixer(four, labels=("vocals", "drums")).example(0).targets
         assert len(targets) == 3 and targets[2].any()
-        assert integrated_lufs(targets.sum(0), HEARD) == pytest.approx(-14.0, abs=0.01)
+        assert integrated_lufs(targets.sum(0), LOUDNESS_RATE) == pytest.approx(-14.0, abs=0.01)

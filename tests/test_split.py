@@ -1,4 +1,4 @@
-"""Validation tracks: whole, disjoint, of every class, declared splits obeyed."""
+"""Validation tracks: whole, disjoint, of every class, and with declared splits respected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory of a training step: measured for every recipe of a paper that ships, and told where its user looks."""
+"""The memory of a training step: measured for every paper recipe in the package, and documented."""
 
 from __future__ import annotations
 

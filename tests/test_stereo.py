@@ -1,4 +1,4 @@
-"""Two channels that hold one sound: found, heard as mono, put back; and other stereo left alone."""
+"""Two channels with one sound are found, processed as mono and restored; other stereo is unchanged."""
 
 from __future__ import annotations
 

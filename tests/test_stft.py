@@ -1,4 +1,4 @@
-"""Physics of the spectrogram, and agreement with librosa's and torch's conventions."""
+"""Physics of the spectrogram, and agreement with the conventions of librosa and torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainings with workers that are stopped by a signal, or whose workers are killed: they end, say so, and can go on."""
+"""Trainings with workers, stopped by a signal or by a killed worker: they end with a message and can resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, kill and a closed terminal end a run the same way: tidily, with their own exit code, at any time."""
+"""Ctrl-C, kill and a closed terminal end a run cleanly, with their own exit code, at any time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stems(tmp_path: Path, make_dataset: Callable[..., Path]) -> Path:
 
 
 def started(*command: str | Path) -> subprocess.Popen[str]:
-    """A run that hears signals, also where the tests run in the background or under nohup, which ignore some."""
+    """Start a run with default signal handlers, even if the tests run in the background or under nohup."""
     return subprocess.Popen(
         [*map(str, command)],
         stdout=subprocess.PIPE,

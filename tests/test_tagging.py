@@ -1,4 +1,4 @@
-"""Label metrics against scikit-learn, and their edges."""
+"""Label metrics compared with scikit-learn, and their edge cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one rule by which audio is assigned to target classes."""
+"""The rule that assigns audio to target classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file of weights may claim anything: it is believed where the file bears it out, and no tensor is read before."""
+"""Weight files are untrusted: the header is checked against the file before any tensor is read."""
 
 from __future__ import annotations
 

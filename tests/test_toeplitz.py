@@ -1,4 +1,4 @@
-"""The block Toeplitz solver against dense matrices and against least squares on the signals themselves."""
+"""The block Toeplitz solver compared with dense matrices and with least squares on the signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Songs that are written as folders: aligned, of one length, and the sum of their parts."""
+"""Songs written as folders: aligned, of equal length, and with the sum of their parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every registered pitch tracker keeps the contract; each one's own sizes stand below."""
+"""Every registered pitch tracker keeps the contract; tests of each one's sizes follow."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TestContract:
             torch.testing.assert_close(model(noise()[1:])[0], model(noise())[1], rtol=1e-4, atol=1e-5)
 
     def test_a_frame_is_centred_on_its_sample(self, name):
-        """What a frame hears most, in a sound that is alike everywhere: the middle of it is at frame times hop.
+        """The sample with the most influence on a frame, in a stationary sound, is at frame times hop.
 
         By the energy of the gradient, on average over frames; a recurrent layer looks both ways. A frame either way
         would be a hop; half of it is left to the chance of random weights.

@@ -1,4 +1,4 @@
-"""Training on small but different sounds: it learns, tells the truth in its card, resumes, and heals a noisy set."""
+"""Training on small, different sounds: it learns, writes a correct card, resumes, and cleans a noisy set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training a tiny separator: it learns, resumes exactly, obeys labels and regions, says what it did."""
+"""Training a tiny separator: it learns, resumes exactly, uses labels and regions, and reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small training set of the benchmarks: the same part of the whole one on every machine."""
+"""The small training set of the benchmarks: the same part of the full one on every machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb ``trim``: what is kept is the source's, twice is once, and a run can stop anywhere."""
+"""The verb ``trim``: kept samples equal the source, trimming twice equals trimming once, and runs resume."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ class TestResume:
         def killed(*args: object, **more: object) -> object:
             nonlocal count
             count += 1
-            if count > 8 + 5:  # the scan looks at eight, then the second song's second stem is heard
+            if count > 8 + 5:  # the scan reads eight, then the second song's second stem is read
                 raise KeyboardInterrupt
             return probe(*args, **more)  # type: ignore[arg-type]
 

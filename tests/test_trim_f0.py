@@ -1,4 +1,4 @@
-"""A trimmed stem sings where it sang: its f0 is cut as its sound is."""
+"""The f0 of a trimmed stem is cut like its sound."""
 
 from __future__ import annotations
 

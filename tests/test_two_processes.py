@@ -1,4 +1,4 @@
-"""Two real processes, as on two GPUs: they learn what one learns, end well, and one of them writes."""
+"""Two real processes, as on two GPUs: they learn the same as one, exit with 0, and only one writes."""
 
 from __future__ import annotations
 

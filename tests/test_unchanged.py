@@ -1,4 +1,4 @@
-"""Files that are written to, replaced or removed while a run is at them."""
+"""Files that are changed, replaced or removed during a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seconds, samples, decibels: what one becomes is what it was."""
+"""Conversions between seconds, samples and decibels round-trip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every verdict on a constructed stem."""
+"""Every verdict, on a constructed stem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of examples in joint training, on a batch whose members are known."""
+"""Weights of examples in joint training, on a constructed batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights by URI: what is written comes back, and what cannot be trusted is refused in one clear line."""
+"""Weights by URI: they round-trip, and untrusted ones are refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torchaudio's native library fits some versions of torch and not others: nothing that is run may need it."""
+"""torchaudio's native library only fits some versions of torch, so no module may need it."""
 
 from __future__ import annotations
 

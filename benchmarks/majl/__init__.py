@@ -1,1 +1,1 @@
-"""Separation and pitch learned together, held against learning them apart; see :mod:`benchmarks.majl.__main__`."""
+"""Separation and pitch learned jointly, compared with learning them separately; see :mod:`benchmarks.majl.__main__`."""

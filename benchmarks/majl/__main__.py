@@ -46,29 +46,33 @@ from stemclean.training.recipe import SeparatorRecipe, TrackerRecipe, read_separ
 Record = dict[str, Any]
 
 
-def wanted(given: argparse.Namespace) -> list[Record]:
-    """What identifies each run, one seed after the other, so that the first seeds are complete when time runs out."""
+def wanted(arguments: argparse.Namespace) -> list[Record]:
+    """Return what identifies each run, seed by seed, so that the first seeds are complete if time runs out."""
     return [
-        {"pair": given.pair, "split": given.split, "seed": seed, "row": row}
-        for seed in range(given.seeds)
-        for row in given.rows
+        {"pair": arguments.pair, "split": arguments.split, "seed": seed, "row": row}
+        for seed in range(arguments.seeds)
+        for row in arguments.rows
     ]
 
 
-def settings_of(given: argparse.Namespace) -> Record:
-    """What all runs of one result have in common, and the recipes of its pairs."""
+def settings_of(arguments: argparse.Namespace) -> Record:
+    """Return the settings shared by all runs of a result, and the recipes of its pairs."""
     names = ("examples", "batch_size", "sep_weight", "set", "test_singers", "validation_singers")
-    recipe, tracker_recipe = recipes_of(given)
-    recipes = {given.pair: {"recipe": recipe.to_dict(), "tracker_recipe": tracker_recipe.to_dict()}}
-    settings: Record = json.loads(json.dumps({**{name: getattr(given, name) for name in names}, "recipes": recipes}))
+    recipe, tracker_recipe = recipes_of(arguments)
+    recipes = {arguments.pair: {"recipe": recipe.to_dict(), "tracker_recipe": tracker_recipe.to_dict()}}
+    settings: Record = json.loads(
+        json.dumps({**{name: getattr(arguments, name) for name in names}, "recipes": recipes})
+    )
     return settings  # as it is read again
 
 
-def recipes_of(given: argparse.Namespace) -> tuple[SeparatorRecipe, TrackerRecipe]:
+def recipes_of(arguments: argparse.Namespace) -> tuple[SeparatorRecipe, TrackerRecipe]:
     """Both recipes; the seed is each trial's own."""
-    separator, tracker = architectures(given.pair)
-    recipe, tracker_recipe = read_separator(separator, given.set), read_tracker(tracker)
-    loop = recipe.loop.changed(examples=given.examples, batch_size=given.batch_size, validations=3, ema=0.99, clip=3.0)
+    separator, tracker = architectures(arguments.pair)
+    recipe, tracker_recipe = read_separator(separator, arguments.set), read_tracker(tracker)
+    loop = recipe.loop.changed(
+        examples=arguments.examples, batch_size=arguments.batch_size, validations=3, ema=0.99, clip=3.0
+    )
     mixing = recipe.mixing.changed(gain_db=(0.0, 0.0))
     recipe = recipe.changed(loop=loop, mixing=mixing, validation_examples=32)
     tracker_mixing = tracker_recipe.mixing.changed(gain_db=(-6.0, 3.0))
@@ -76,16 +80,16 @@ def recipes_of(given: argparse.Namespace) -> tuple[SeparatorRecipe, TrackerRecip
     return recipe, tracker_recipe
 
 
-def trial_of(given: argparse.Namespace, seed: int) -> Trial:
-    """The material and recipes of a seed."""
-    manifest, root = material.songs(given.songs, given.work, given.split)
-    recipe, tracker_recipe = recipes_of(given)
-    work = given.work / f"{given.pair}-{given.split}-seed{seed}"
-    return Trial(manifest, root, work, recipe, tracker_recipe, given.sep_weight, seed)
+def trial_of(arguments: argparse.Namespace, seed: int) -> Trial:
+    """Return the material and recipes of a seed."""
+    manifest, root = material.songs(arguments.songs, arguments.work, arguments.split)
+    recipe, tracker_recipe = recipes_of(arguments)
+    work = arguments.work / f"{arguments.pair}-{arguments.split}-seed{seed}"
+    return Trial(manifest, root, work, recipe, tracker_recipe, arguments.sep_weight, seed)
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter, prog="majl"
     )
@@ -100,21 +104,21 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sep-weight", type=float, default=1.0, metavar="W", help="of separation; pitch has 2 - W")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the separator's recipe")
     parser.add_argument("--work", type=Path, metavar="DIR", help="what is made on the way; default: OUT.work")
-    given = parser.parse_args(arguments)
-    given.work = given.work or given.output.with_suffix(".work")
-    given.test_singers, given.validation_singers = list(material.TEST_SINGERS), list(material.VALIDATION_SINGERS)
-    return given
+    args = parser.parse_args(arguments)
+    args.work = args.work or args.output.with_suffix(".work")
+    args.test_singers, args.validation_singers = list(material.TEST_SINGERS), list(material.VALIDATION_SINGERS)
+    return args
 
 
 def main() -> None:
     """Command line."""
-    given = parsed()
+    arguments = parsed()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    runs = Runs(given.output, settings_of(given))
+    runs = Runs(arguments.output, settings_of(arguments))
     trials: dict[int, Trial] = {}
     try:
-        for run in runs.missing(wanted(given)):
-            trial = trials.setdefault(run["seed"], trial_of(given, run["seed"]))
+        for run in runs.missing(wanted(arguments)):
+            trial = trials.setdefault(run["seed"], trial_of(arguments, run["seed"]))
             began = time.process_time()
             trained = trial.run(run["row"])
             figures = measure(
@@ -128,7 +132,7 @@ def main() -> None:
             runs.add({**run, "threshold": trained.threshold, **figures, "cpu_seconds": seconds})
     except StemcleanError as error:
         sys.exit(f"error: {error}")
-    print(f"{len(runs)} runs in {given.output}")
+    print(f"{len(runs)} runs in {arguments.output}")
 
 
 if __name__ == "__main__":

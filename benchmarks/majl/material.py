@@ -15,7 +15,7 @@ from stemclean.manifest import Manifest, Stem
 
 TEST_SINGERS = ("annar", "yifen", "bug", "khair", "davidson")
 VALIDATION_SINGERS = ("titon", "stool")
-"""Fixed before anything was measured; about a quarter and a twelfth of the clips, women and men in both."""
+"""Chosen before any measurement; about a quarter and a twelfth of the clips, women and men in both."""
 
 DJCM_TEST = """
 Ani 1:2,3 2:1,5 5:2,8
@@ -47,7 +47,7 @@ NO_F0, NO_VOCALS = 0.5, 0.25
 
 
 def djcm_test() -> set[str]:
-    """Names of the clips.
+    """Return the names of the clips of DJCM's test split.
 
     >>> sorted(djcm_test())[:2], len(djcm_test())
     (['Ani_1_02', 'Ani_1_03'], 200)
@@ -61,7 +61,7 @@ def djcm_test() -> set[str]:
 
 
 def songs(folder: Path, work: Path, split: str) -> tuple[Manifest, Path]:
-    """All clips with their splits, and the folder that their paths are relative to.
+    """Return all clips with their splits, and the folder that their paths are relative to.
 
     The folder holds links to the clips, so that what is made of them can lie beside them.
 
@@ -100,7 +100,7 @@ def splits_of(clips: Sequence[str], split: str) -> dict[str, str]:
 
 
 def stripped(manifest: Manifest, root: Path, seed: int) -> tuple[Manifest, Manifest]:
-    """The same clips with half of the training ones stripped of f0, and another quarter of vocals.
+    """Return the clips with f0 removed from half of the training clips, and vocals from another quarter.
 
     Returns:
         (all of it, its fully labelled clips); of what has no vocals only the mixture is left, a stem of every class.
@@ -122,7 +122,7 @@ def stripped(manifest: Manifest, root: Path, seed: int) -> tuple[Manifest, Manif
 
 
 def _mixture(voice: Stem, stems: Sequence[Stem], root: Path, labels: Sequence[str]) -> Stem:
-    """The sum of a clip's stems, as one stem; no louder than full scale, beyond which a file would clip it."""
+    """Return the sum of a clip's stems as one stem, attenuated to full scale if it would clip."""
     path = root / "mixtures" / f"{voice.track}.wav"
     if not path.exists():
         sounds = [files.read(root / stem.path) for stem in stems]

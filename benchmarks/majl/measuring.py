@@ -1,4 +1,4 @@
-"""How good a cascade is on clips that it has never heard."""
+"""Evaluate a cascade on clips that it was not trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Record = dict[str, Any]
 
 
 def measure(model: Cascade, manifest: Manifest, root: Path, *, loudness_lufs: float, threshold: float) -> Record:
-    """Figures over the test clips, each heard whole.
+    """Return figures over the test clips, each processed as a whole.
 
     ``sdr``, ``sdr_accompaniment`` and ``gnsdr`` are in dB; ``rpa``, ``rca`` and ``oa`` shares, of the f0 found in the
     mixture; ``rpa_clean`` that of the f0 found in the clean voice. SDR is 10 log10 of the mean-square ratio over the
@@ -60,21 +60,21 @@ def _clip(model: Cascade, stems: list[Stem], root: Path, loudness_lufs: float, t
     ratios = [_sdr(source, estimate) for source, estimate in zip(sources, estimates[0].numpy() / gain, strict=True)]
     truth = f0_labels.read(root / voice.f0.path, voice.f0.format)  # type: ignore[union-attr]
     tracker = model.tracker
-    found = [
+    f0_estimates = [
         decode(rows[0].sigmoid().numpy(), tracker.cents.numpy(), tracker.hop, tracker.spec.sample_rate, at)
         for rows, at in ((logits, threshold), (logits, 0.0), (clean, 0.0))
     ]
     # Raw pitch counts guesses in unvoiced frames too, which is the f0 from threshold 0 on.
-    raw, heard = pitch.evaluate(truth, found[1]), pitch.evaluate(truth, found[0])
-    heard |= {key: raw[key] for key in ("raw_pitch_accuracy", "raw_chroma_accuracy")}
+    raw, scores = pitch.evaluate(truth, f0_estimates[1]), pitch.evaluate(truth, f0_estimates[0])
+    scores |= {key: raw[key] for key in ("raw_pitch_accuracy", "raw_chroma_accuracy")}
     row = model.pitched_row
     return {
         "num_samples": mixture.shape[1],
         "sdr": ratios[row],
         "sdr_accompaniment": float(np.mean([ratio for index, ratio in enumerate(ratios) if index != row])),
         "nsdr": ratios[row] - _sdr(sources[row], mixture),
-        "heard": heard,
-        "clean": pitch.evaluate(truth, found[2]),
+        "heard": scores,
+        "clean": pitch.evaluate(truth, f0_estimates[2]),
     }
 
 

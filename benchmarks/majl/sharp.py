@@ -1,4 +1,4 @@
-"""DWHS with weights that differ more, to see whether it pays for having too little to say."""
+"""DWHS with weights that differ more, to test whether its effect is limited by weights that are too similar."""
 
 from __future__ import annotations
 

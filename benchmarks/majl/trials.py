@@ -1,4 +1,4 @@
-"""One way of training a cascade, and the cascade that comes out of it; each step is found again after a kill."""
+"""One way of training a cascade, and the trained cascade; each finished step is reused after a kill."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ STRIPPED_ROWS = (
     "stripped_majl2_uniform_plain",
 )
 ROWS = (*FULL_ROWS, *STRIPPED_ROWS)
-"""``plain``: without confidences, so that an estimate counts as the truth does."""
+"""``plain``: without confidences, so that estimates count like ground truth."""
 WEIGHTINGS = {"sum": "uniform", "dwa": "dwa", "majl": "dwhs", "majl_sharp": sharp.NAME}
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A cascade, and how it is to be heard."""
+    """A cascade, with the loudness of its input and its voicing threshold."""
 
     model: Cascade
     loudness_lufs: float
@@ -57,7 +57,7 @@ class Trained:
 
 @dataclass
 class Trial:
-    """One draw of what is stripped and of every training.
+    """One draw of the removed labels, and every training on it.
 
     Args:
         manifest, root: the clips.
@@ -128,8 +128,8 @@ class Trial:
                 path = folder / f"{stem.track}.f0.csv"
                 f0_labels.write(track, _made(self.root / path), "stemclean")
                 mean = float(np.mean(track.confidence)) if track.confidence is not None else 1.0
-                told = F0(path=path.as_posix(), format="stemclean", by=tracker.uri, confidence=mean)
-                stems.append(stem.model_copy(update={"f0": told}))
+                f0 = F0(path=path.as_posix(), format="stemclean", by=tracker.uri, confidence=mean)
+                stems.append(stem.model_copy(update={"f0": f0}))
             else:
                 stems.append(stem)
                 if len(stem.labels) > 1:
@@ -137,7 +137,7 @@ class Trial:
         return self.manifest.with_stems(stems)
 
     def _estimated(self, stem: Stem, joint: weights.Weights, folder: Path) -> Stem:
-        """The voice in a mixture, as a stem; no louder than full scale, as the mixture is."""
+        """Return the estimated voice of a mixture as a stem, attenuated to full scale if it would clip."""
         known = f0_labels.read(self.root / stem.f0.path, stem.f0.format)  # type: ignore[union-attr]
         sound, confidence = pseudo_vocals(joint, files.read(self.root / stem.path), known, device="cpu")
         path = folder / f"{stem.track}.wav"
@@ -170,9 +170,9 @@ class Trial:
         return Trained(loaded.model, loaded.card["loudness_lufs"], loaded.card["threshold"])
 
     def _pipeline(self, name: str, of_separator: Manifest, of_tracker: Manifest) -> Trained:
-        """A separator alone, on the same excerpts as the joint models; a tracker on clean vocals; one behind the other.
+        """Return a separator trained alone, on the excerpts of the joint models, followed by a tracker of clean vocals.
 
-        The threshold is the best one for the validation songs as they are heard: separated.
+        The threshold is the best one for the separated validation songs.
         """
         separator = self._separator(f"{name}_separator", of_separator)
         path = self._path(f"{name}_tracker")
@@ -181,7 +181,7 @@ class Trial:
         return Trained(joined, self.recipe.mixing.loudness_lufs, self._threshold(joined))
 
     def _separator(self, name: str, manifest: Manifest) -> Any:
-        """A separator alone; found again only if it was trained by the same recipes on the same stems."""
+        """Return a separator trained alone, reused only for the same recipes and stems."""
         path = self._path(f"{name}-{self._key(manifest)}")
         if path.exists():
             return weights.load(path, kind="separators").model
@@ -215,10 +215,12 @@ class Trial:
         return fitted
 
     def _key(self, manifest: Manifest) -> str:
-        """What a separator alone depends on: both recipes, for the tracker's frames say where excerpts begin."""
-        told = [[*content(stem, self.root), stem.track, stem.split, stem.labels] for stem in manifest.stems]
-        what = [self.recipe.to_dict(), self.tracker_recipe.to_dict(), self.manifest.labels, self.seed, told]
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
+        """Return what a separator depends on: both recipes, because the tracker's frames determine where excerpts
+        begin.
+        """
+        stems = [[*content(stem, self.root), stem.track, stem.split, stem.labels] for stem in manifest.stems]
+        identity = [self.recipe.to_dict(), self.tracker_recipe.to_dict(), self.manifest.labels, self.seed, stems]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 
     def _threshold(self, model: Cascade) -> float:
         from stemclean.training import track
@@ -228,12 +230,12 @@ class Trial:
             model.tracker.hop / model.tracker.spec.sample_rate, model.num_frames(self.recipe.spec["segment"])
         )
         mixer = songs.mixer(songs.validation, AlignedMixing(loudness_lufs=self.recipe.mixing.loudness_lufs), frames, 1)
-        heard = []
+        posteriors = []
         for numbers in track.groups(self.recipe.validation_examples):
             sources, _, _, f0_hz, f0_trust, _ = track.stacked(mixer, numbers)
             with torch.inference_mode():
-                heard.append((model(sources.sum(1))[1], f0_hz, f0_trust))
-        return track.accuracies(heard, model.tracker)["threshold"]
+                posteriors.append((model(sources.sum(1))[1], f0_hz, f0_trust))
+        return track.accuracies(posteriors, model.tracker)["threshold"]
 
     def _songs(self, manifest: Manifest) -> Songs:
         kept = manifest.with_stems([stem for stem in manifest.stems if stem.split != "test"])
@@ -246,7 +248,7 @@ def _made(path: Path) -> Path:
 
 
 def architectures(pair: str) -> Sequence[str]:
-    """Names of the separator's and the tracker's recipe; a name alone means the small one."""
+    """Return the names of the separator's and the tracker's recipe; a name alone means the small one."""
     separator, tracker = pair.split("+")
     known = {"unet": "unet-vocals"}
     return [f"{known.get(name, name)}-small" if "-" not in name else name for name in (separator, tracker)]

@@ -27,7 +27,7 @@ PATH = "docs/benchmarks/crosstalk.md"
 QUESTION = "What does measuring bleed bring?"
 GOAL_LEVEL_DB = 3.0
 GOAL_SHARE = 0.05
-"""Largest errors wanted: mean absolute error of a level, and error of the share of stems with bleed."""
+"""Largest acceptable errors: mean absolute error of a level, and error of the share of stems with bleed."""
 WAYS = {"measured": "with", "heard": "without"}
 VARIANTS = {
     "copy": "a copy",
@@ -60,10 +60,10 @@ def answer(read: Read) -> list[str]:
     for way, name in WAYS.items():
         report = result["all"][way]
         pooled = report["pooled"]
-        found = counted(pooled, "fault/bleed", "recall")
+        share_found = counted(pooled, "fault/bleed", "recall")
         flagged = counted(pooled, "fault/none", "flagged")
         error = number(pooled.get("levels/error_db"))
-        rows.append([name, found, flagged, mean_sd(report, "detection/f1"), error])
+        rows.append([name, share_found, flagged, mean_sd(report, "detection/f1"), error])
     ways = "Across ways to bleed (copied, filtered, delayed, with reverberation, …), "
     altered = ways + goal_of_variants(variants["variants"]) if variants else ""
     return [
@@ -75,7 +75,7 @@ of the song. {altered} Bleed from a source outside the dataset cannot be measure
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     result = read("crosstalk")
     shown = [f"# {QUESTION}"]
     if not result:
@@ -138,8 +138,8 @@ def _found_row(kind: str, way: str, report: Record) -> list[str]:
 
 
 def _bleed_row(kind: str, way: str, pooled: Record, bands: Sequence[str]) -> list[str]:
-    found = [counted(pooled, f"fault/{name}", "recall") for name in ("bleed", *bands)]
-    return [KIND_NAMES[kind], WAYS[way], *found, counted(pooled, "fault/bleed", "labels_right")]
+    shares = [counted(pooled, f"fault/{name}", "recall") for name in ("bleed", *bands)]
+    return [KIND_NAMES[kind], WAYS[way], *shares, counted(pooled, "fault/bleed", "labels_right")]
 
 
 def _level_row(kind: str, way: str, report: Record) -> list[str]:
@@ -150,7 +150,7 @@ def _level_row(kind: str, way: str, report: Record) -> list[str]:
 
 
 def compared(every: Record) -> str:
-    """What crosstalk changes, draw by draw."""
+    """Show what measuring crosstalk changes, draw by draw."""
     changes = []
     for name, title in (
         ("detection/f1", "F1"),
@@ -170,14 +170,14 @@ def compared(every: Record) -> str:
 
 
 def _direction(gain: float) -> str:
-    """What happens to a figure, as it is rounded."""
+    """Describe the change of a figure, as it is rounded."""
     if abs(gain) < 0.005:
         return "does not change"
     return f"{'rises' if gain > 0 else '**falls**'} by {abs(gain):.2f}"
 
 
 def goal_of_levels(kinds: Record) -> str:
-    """Whether levels are as exact as wanted, of all songs and of each kind; and better than a constant.
+    """Say whether levels are as exact as required, overall and per kind of song, and better than a constant.
 
     Args:
         kinds: kind of song -> what was found with crosstalk and without; ``all`` is one of them.
@@ -201,7 +201,7 @@ def goal_of_levels(kinds: Record) -> str:
 
 
 def variant_parts(result: Record) -> list[str]:
-    """What is measured of bleed that is no exact copy, and of songs without any."""
+    """Show the results for bleed that is not an exact copy, and for songs without any."""
     config, variants = result["config"], result["variants"]
     bands = sorted(next(iter(variants.values()))["bands"], key=lambda name: float(name.split("..")[0]))
     names = [name for name in VARIANTS if name in variants]
@@ -226,15 +226,15 @@ as a separator does. Pairs with bleed in the original songs are left out everywh
 
 
 def _variant_row(name: str, counts: Record, bands: Sequence[str]) -> list[Any]:
-    found = [of(counts["bands"][band]["found"], counts["bands"][band]["bleeds"]) for band in bands]
+    shares = [of(counts["bands"][band]["found"], counts["bands"][band]["bleeds"]) for band in bands]
     every = counts["all"]
     others = counts["other"] + counts["through"]
     errors = [number(every[key]) for key in ("error_db", "worst_db")]
-    return [VARIANTS[name], *found, *errors, counts["wrong_way"], others]
+    return [VARIANTS[name], *shares, *errors, counts["wrong_way"], others]
 
 
 def goal_of_variants(variants: Record) -> str:
-    """Which variants are measured as exactly as wanted."""
+    """Say which variants are measured as exactly as required."""
     known = {name: counts["all"]["error_db"] for name, counts in variants.items()}
     known = {name: error for name, error in known.items() if error is not None}
     missed = [f"{VARIANTS[name]} ({error:.1f} dB)" for name, error in known.items() if error > GOAL_LEVEL_DB]
@@ -250,14 +250,14 @@ def goal_of_variants(variants: Record) -> str:
 
 
 def chain(counts: Record) -> str:
-    """Whether the first stem of a chain is reported where it never was."""
+    """Say whether bleed is attributed to a stem that is only indirectly its source."""
     songs, through = counts["songs"], counts["through"]
     result = f"**reported in {of(through, songs)}**" if through else f"reported in none of {songs}"
     return f"In a chain, C holds nothing of A; bleed from A into C is {result} songs."
 
 
 def clean_parts(clean: Record) -> list[str]:
-    """What is reported of the songs as they are."""
+    """Show what is reported of the songs as they are."""
     reported = clean["told"]
     head = f"In the {clean['songs']} original songs, with {clean['pairs']} ordered pairs of stems, "
     if not reported:
@@ -281,7 +281,7 @@ def noise_parts(result: Record) -> list[str]:
         for rate, counts in rates
     ]
     draws = result["draws"]
-    bleeds, found, others = (sum(d[key] for d in draws) for key in ("bleeds", "bleeds_measured", "others_measured"))
+    bleeds, measured, others = (sum(d[key] for d in draws) for key in ("bleeds", "bleeds_measured", "others_measured"))
     rest = sum(draw["stems"] for draw in draws) - bleeds
     return [
         f"Weights: {name_of(result['weights'])}.",
@@ -296,14 +296,14 @@ split into stems that stand alone; and all of them split. Shares are in percent 
         f"Goal: {100 * GOAL_SHARE:g} points in every draw. "
         + " ".join(_share_verdict([counts for _, counts in rates], name) for name in COMPARED),
         f"""
-Over all draws, bleed is measured in {of(found, bleeds)} of the stems in which it was planted, and in {of(others, rest)}
-of the others.""",
+Over all draws, bleed is measured in {of(measured, bleeds)} of the stems in which it was planted, and in
+{of(others, rest)} of the others.""",
         *_both_faults(result["both"]),
     ]
 
 
 def _both_faults(both: Record) -> list[str]:
-    """Both estimates where both faults are planted."""
+    """Show both estimates if both faults are planted."""
     config = both["config"]
     low, high = config["bleed_db"]
     titles = {"wrong": "wrong claims", "bleed": "bleed"}
@@ -334,7 +334,7 @@ def _compared_heads() -> list[str]:
 
 
 def _estimate(counts: Record, name: str) -> list[str]:
-    """A share, and its mean and largest error."""
+    """Format a share, and its mean and largest error."""
     case = counts[name]
     return [number(100 * case["rate"]), *(number(100 * case[key], sign=True) for key in ("error", "worst"))]
 
@@ -351,7 +351,7 @@ def _share_verdict(rates: Sequence[Record], name: str, *, title: bool = True) ->
 
 
 def speed_parts(result: Record) -> list[str]:
-    """The cost."""
+    """Show the cost."""
     config = result["config"]
     names = {"heard": "`refine` without", "measured": "`refine` with", "alone": "measuring alone, on one thread"}
     cases = {"clean": "without bleed", "bleed": f"with bleed in {share(config['bleed'])} of the stems"}

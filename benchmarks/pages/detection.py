@@ -52,9 +52,9 @@ def answer(read: Read) -> list[str]:
     rows = []
     for kind, rules in result["planted"].items():
         pooled = rules["default"]["pooled"]
-        found = [counted(pooled, f"fault/{fault}", "recall") for fault in ("swapped", "bleed")]
+        shares = [counted(pooled, f"fault/{fault}", "recall") for fault in ("swapped", "bleed")]
         flagged = counted(pooled, "fault/none", "flagged")
-        rows.append([KIND_NAMES[kind], *found, flagged, mean_sd(rules["default"], "detection/precision")])
+        rows.append([KIND_NAMES[kind], *shares, flagged, mean_sd(rules["default"], "detection/precision")])
     pooled = result["planted"]["all"]["default"]["pooled"]
     swapped, bleed = (pooled[f"fault/{fault}/recall"] for fault in ("swapped", "bleed"))
     precision = pooled["detection/precision"]
@@ -72,7 +72,7 @@ training set.""",
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     result, ablation = read("detection"), read("ablation")
     title = f"# {QUESTION}"
     shown = [title, INTRO, *(detection_parts(result) if result else [unmeasured("detection")])]
@@ -82,7 +82,7 @@ def parts(read: Read) -> list[str]:
 
 
 def detection_parts(result: Record) -> list[str]:
-    """Everything about faults found."""
+    """Show the results on planted faults."""
     shown = [about_weights(result["weights"])]
     for section in (data_parts, found_parts, bleed_parts, label_parts, clean_parts):
         shown += section(result)
@@ -94,7 +94,7 @@ def detection_parts(result: Record) -> list[str]:
 
 
 def about_weights(weights: Record) -> str:
-    """The weights that judged."""
+    """Describe the weights."""
     facts = [f"`{weights['options'].get('backbone') or weights['architecture']}`"]
     facts += [f"{weights['parameters'] / 1e6:.1f} million parameters"] if weights["parameters"] else []
     facts += [f"recipe `{weights['recipe']}`"] if weights["recipe"] else []
@@ -105,7 +105,7 @@ def about_weights(weights: Record) -> str:
 
 
 def data_parts(result: Record) -> list[str]:
-    """The held-out songs, and what is planted."""
+    """Describe the held-out songs and the planted faults."""
     config, labels = result["config"], result["labels"]
     head = ["", "songs", "stems", "minutes", *labels, "performer or sound font in the training set"]
     rows = []
@@ -238,8 +238,8 @@ def singer_parts(result: Record) -> list[str]:
     names = {"voice": "voice alone", "accompaniment": "accompaniment alone", "both": "mixture of both"}
     rows = []
     for kind, title in names.items():
-        found = singers["vocals_found"][kind]
-        counts = [of(found[limit], singers["singers"]) for limit in ("threshold", "claimed_threshold")]
+        found_by_rule = singers["vocals_found"][kind]
+        counts = [of(found_by_rule[limit], singers["singers"]) for limit in ("threshold", "claimed_threshold")]
         values = sorted(scores[kind] for scores in singers["scores"].values())
         rows.append([title, *counts, f"{values[0]:.2f} / {values[len(values) // 2]:.2f} / {values[-1]:.2f}"])
     limits = [f"vocals above {rule[limit]:g}" for limit in ("threshold", "claimed_threshold")]
@@ -254,7 +254,7 @@ accompaniment.""",
 
 
 def wrong_parts(result: Record) -> list[str]:
-    """The errors themselves."""
+    """List the errors."""
     return [
         "## Errors, stem by stem",
         "False alarms in the clean songs (rule `default`):",
@@ -272,10 +272,10 @@ def other_parts(results: dict[str, Record]) -> list[str]:
     rows = []
     for name, result in results.items():
         report, singers = result["planted"]["all"]["default"], result.get("singers")
-        found = of(singers["vocals_found"]["voice"]["threshold"], singers["singers"]) if singers else None
+        share_found = of(singers["vocals_found"]["voice"]["threshold"], singers["singers"]) if singers else None
         values = [mean_sd(report, f"detection/{key}") for key in ("precision", "recall", "f1", "average_precision")]
         accuracy = mean_sd(report, "labels/accuracy/average")
-        rows.append([name, mean_sd(report, "fault/swapped/recall"), *values, accuracy, found])
+        rows.append([name, mean_sd(report, "fault/swapped/recall"), *values, accuracy, share_found])
     return [
         "## Other weights",
         "The same faults in the same songs, rule `default`; *unseen singers* counts voices above the threshold.",
@@ -283,9 +283,9 @@ def other_parts(results: dict[str, Record]) -> list[str]:
     ]
 
 
-def cases(found: Sequence[Record]) -> str:
+def cases(records: Sequence[Record]) -> str:
     """Wrong verdicts, stem by stem."""
-    if not found:
+    if not records:
         return "None."
     rows = [
         [
@@ -296,13 +296,13 @@ def cases(found: Sequence[Record]) -> str:
             ", ".join(f"{label} {score:.2f}" for label, score in case["scores"].items()),
             case["times"],
         ]
-        for case in found
+        for case in records
     ]
     return table(["stem", "claimed", "ground truth", "found", "scores", "times"], rows)
 
 
 def rule_name(rule: str, about: Record) -> str:
-    """A rule in words."""
+    """Return a rule in words."""
     threshold, claimed = about["threshold"], about["claimed_threshold"]
     if threshold == claimed:
         return f"Rule `{rule}`, as in the paper: a class is present if its score is above {threshold:g}"
@@ -323,6 +323,6 @@ def ablation_parts(ablation: Record) -> list[str]:
 
 
 def _band(group: tuple[str, Record]) -> tuple[int, str]:
-    """Level bands by level, the rest by name."""
+    """Return the sort key: level bands by level, others by name."""
     low = group[0].split("..")[0]
     return int(low) if low.lstrip("-").isdigit() else 0, low

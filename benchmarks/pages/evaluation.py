@@ -50,7 +50,7 @@ rounding in either program, and are marked.""",
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     result, shown = read("eval_speed"), [f"# {QUESTION}", INTRO]
     for name, section in SECTIONS.items():
         shown += section(result[name]) if name in result else [unmeasured(f"eval_speed --only {name}")]
@@ -59,14 +59,14 @@ def parts(read: Read) -> list[str]:
 
 
 def _kept(cases: list[Record]) -> bool:
-    """Whether every frame is as near to museval as promised."""
+    """Return whether every frame is within the promised distance of museval."""
     worst_rest = max(_worst(cases, name, "max_frame_db") for name in METRICS[1:])
     same = all(case["same_frames_undefined"] for case in cases)
     return _worst(cases, "sdr", "max_frame_db") <= PROMISE_SDR_DB and worst_rest <= PROMISE_DB and same
 
 
 def agreement_parts(result: Record) -> list[str]:
-    """Every frame against museval's."""
+    """Compare every frame with museval."""
     rows = []
     for separator in dict.fromkeys(case["separator"] for case in result["cases"]):
         for channels, title in ((2, "stereo"), (1, "mono")):
@@ -156,7 +156,7 @@ further song that is evaluated at the same time takes as much again.""",
 
 
 def empty_band_parts(result: Record) -> list[str]:
-    """What references without a noise floor do to ISR, SIR and SAR."""
+    """Show the effect of references without a noise floor on ISR, SIR and SAR."""
     rows = []
     for kind in dict.fromkeys(case["kind"] for case in result["cases"]):
         cases = [case for case in result["cases"] if case["kind"] == kind]
@@ -180,7 +180,7 @@ difference of the regularised metric from the same metric with 16-bit references
 
 
 def _moved(result: Record, cases: list[Record]) -> list[str | None]:
-    """How far the regularised metrics of some cases are from those of the same songs at 16 bits."""
+    """Show how far the regularised metrics differ from those of the same songs at 16 bits."""
     at_16_bits = {case["song"]: case["regularised_db"] for case in result["cases"] if case["kind"] == "16 bits"}
     shown = []
     for index in range(3):

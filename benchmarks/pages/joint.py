@@ -64,7 +64,7 @@ Here, half of the training clips have no f0, and another quarter has no vocals: 
 
 
 def answer(read: Read) -> list[str]:
-    """The pair of networks with the most seeds."""
+    """Summarise the pair of networks with the most seeds."""
     result = read(RESULT)
     if not result:
         return [unmeasured("majl MIR1K benchmarks/results/majl.json")]
@@ -82,7 +82,7 @@ The networks are small and trained briefly, on one public set of amateur singers
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     result = read(RESULT)
     title = f"# {QUESTION}"
     if not result:
@@ -149,13 +149,13 @@ def _figure(runs: Sequence[Record], row: str, key: str) -> str:
 
 
 def compared(runs: Sequence[Record], base: str, rows: Sequence[str]) -> str:
-    """Gain of each row over the first, in SDR and RPA."""
+    """Show the gain of each row over the first, in SDR and RPA."""
     gains = [f"- {NAMES[row]}: {_both(runs, base, row)}" for row in rows if row != base and _shared(runs, base, row)]
     return "\n".join([f"Compared with {NAMES[base]}:", "", *gains]) if gains else ""
 
 
 def ablated(runs: Sequence[Record]) -> str:
-    """What DWHS and confidences bring to the second stage, each against a second stage without it."""
+    """Show the effect of DWHS and of confidences in the second stage."""
     gains = [
         f"- {part}: {_both(runs, without, 'stripped_majl2')}"
         for part, without in (("DWHS", "stripped_majl2_uniform"), ("confidences", "stripped_majl2_plain"))
@@ -176,7 +176,7 @@ def _goal(runs: Sequence[Record]) -> str:
 
 
 def _scarcity(runs: Sequence[Record]) -> str:
-    """How much the removed labels were worth, which bounds what a second stage can recover."""
+    """Show the value of the removed labels, which bounds what a second stage can recover."""
     lost, recovered = _both(runs, "majl", "stripped_majl1"), _both(runs, "stripped_majl1", "stripped_majl2")
     return (
         f"Value of the labels: with a quarter of them instead of all, (d) changes by {lost}. A second stage, which "
@@ -186,19 +186,19 @@ def _scarcity(runs: Sequence[Record]) -> str:
 
 
 def _reached(gain: Difference, goal: float) -> str:
-    """Whether a goal was reached: for certain only if the whole interval agrees; with one seed, as measured."""
+    """Say whether a goal was reached: with several seeds only if the whole interval agrees, with one as measured."""
     if gain.sd is not None and abs(gain.mean - goal) < gain.half:
         return "reached on average, not for certain" if gain.mean >= goal else "not reached, but not for certain"
     return "reached" if gain.mean >= goal else "not reached"
 
 
 def _gain(runs: Sequence[Record], base: str, row: str, key: str) -> Difference:
-    """A row minus the base, over the seeds that both have."""
+    """Return a row minus the base, over their common seeds."""
     return difference(_of(runs, row), _of(runs, base), key)
 
 
 def _both(runs: Sequence[Record], base: str, row: str) -> str:
-    """Gains in SDR and RPA."""
+    """Return the gains in SDR and RPA."""
     sdr, rpa = (_gain(runs, base, row, key) for key in ("sdr", "rpa"))
     return f"SDR {_signed(sdr, 1, 'dB')}, RPA {_signed(rpa, 100, 'points')}"
 
@@ -212,7 +212,7 @@ def _signed(gain: Difference, factor: float, unit: str) -> str:
 
 
 def _shared(runs: Sequence[Record], base: str, row: str) -> set[int]:
-    """Seeds with which both were measured."""
+    """Return the seeds that both rows have."""
     return {run["seed"] for run in _of(runs, base)} & {run["seed"] for run in _of(runs, row)}
 
 

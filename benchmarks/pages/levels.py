@@ -28,9 +28,9 @@ QUESTION = "How loud is the bleed, and when does it sound?"
 OTHERS = ("levels_v4",)
 """Results of other weights, whose levels stand beside those of the default."""
 GOAL_LEVEL_DB = 3.0
-"""Mean absolute error that a level should have, from -25 to 0 dB."""
+"""Largest acceptable mean absolute error of a level, from -25 to 0 dB."""
 DRAWS = 2000
-"""Of the songs, for the confidence interval."""
+"""Number of resamples of the songs, for the confidence interval."""
 
 INTRO = """
 Here levels are predicted by the classifier's level head, which does not see the other stems of the song
@@ -62,9 +62,9 @@ def answer(read: Read) -> list[str]:
     rows = []
     for result in results:
         every = result["all"]
-        found = of(every["found"], every["bleeds"])
+        share_found = of(every["found"], every["bleeds"])
         weights = f"`{result['weights']['uri']}`"
-        rows.append([weights, found, *(number(every[key]) for key in ("head_error_db", "head_mean_error_db"))])
+        rows.append([weights, share_found, *(number(every[key]) for key in ("head_error_db", "head_mean_error_db"))])
     met = min(result["all"]["head_error_db"] for result in results) <= GOAL_LEVEL_DB
     verbs = [_verb(*gain_over_a_constant(_sorted(result)[2])[1:]) for result in results]
     beats = "; ".join(f"`{result['weights']['uri']}` {verb} it" for result, verb in zip(results, verbs, strict=True))
@@ -85,7 +85,7 @@ Levels from the classifier alone, without the other stems of the song. *A consta
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     result, others, timed = read("levels"), [read(name) for name in OTHERS], read("regions")
     return [
         f"# {QUESTION}",
@@ -139,7 +139,7 @@ limit, or if no bleed is found.""",
 
 
 def against_a_constant(bleeds: Sequence[Record]) -> str:
-    """Whether predicted levels beat their mean, with the gain and its 95 % interval."""
+    """Say whether predicted levels beat their mean, with the gain and its 95 % interval."""
     gain, low, high = gain_over_a_constant(bleeds)
     errors = [abs(bleed["head_db"] - bleed["true_db"]) for bleed in bleeds]
     return (
@@ -174,7 +174,7 @@ def pair_table(bleeds: Sequence[Record]) -> str:
 
 
 def other_parts(result: Record) -> list[str]:
-    """The same bleed by other weights, in short."""
+    """Summarise the same bleed with other weights."""
     groups, bands, inside = _sorted(result)
     cells = result["weights"]["options"]["level_head"] == "cells"
     head = "the cells of the spectrogram" if cells else "averages over the spectrogram"

@@ -70,7 +70,7 @@ are all there is; if the other stems of the songs are in the dataset,
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     estimate, chosen, other = read("noise_estimate"), read("noise_estimate_validation"), read(OTHER)
     return [
         f"# {QUESTION}",
@@ -82,7 +82,7 @@ def parts(read: Read) -> list[str]:
 
 
 def other_parts(result: Record) -> list[str]:
-    """The same datasets by other weights."""
+    """Show the same datasets with other weights."""
     rows = [
         [_planted(case), _points(_main(case, rates[REFINE])["mean_error"])] for case, rates in result["cases"].items()
     ]
@@ -126,8 +126,8 @@ the other half were the reference, so that both are small. Mean errors there:"""
 
 
 def _main(case: str, rates: Record) -> Record:
-    found: Record = rates[KINDS[case.partition("/")[0]]]
-    return found
+    estimate: Record = rates[KINDS[case.partition("/")[0]]]
+    return estimate
 
 
 def _worst(result: Record, kind: str) -> float:

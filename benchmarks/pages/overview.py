@@ -66,7 +66,7 @@ QUESTIONS = (
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     shown = ["# Benchmarks", INTRO]
     for question in QUESTIONS:
         link = f"[Details](benchmarks/{PurePosixPath(question.path).name})."

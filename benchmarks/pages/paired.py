@@ -33,7 +33,7 @@ class Difference:
 
 
 def difference(first: Sequence[Record], second: Sequence[Record], key: str, other: str | None = None) -> Difference:
-    """A figure of the first runs minus that of the second, seed by seed.
+    """Return a figure of the first runs minus that of the second, seed by seed.
 
     Args:
         other: key of the second, where it differs.
@@ -56,27 +56,27 @@ def decibels(value: Difference) -> str:
 
 
 def doubt(value: Difference) -> str:
-    """A remark where the seeds do not agree well enough."""
+    """Return a remark if the seeds do not agree well enough."""
     if len(value.values) < 2:
         return " (one seed)"
     return "" if value.clear else " (not significant)"
 
 
 def value_of(run: Record, key: str) -> float | None:
-    """A figure by its path; ``stems/all/0.9/accuracy/average`` ends in a name with a slash."""
-    place: Any = run
+    """Return a figure by its path; ``stems/all/0.9/accuracy/average`` ends in a name with a slash."""
+    node: Any = run
     words = key.split("/")
     while words:
-        if not isinstance(place, Mapping):
+        if not isinstance(node, Mapping):
             return None
         whole = "/".join(words)
-        if whole in place:
-            found: float | None = place[whole]
-            return found
-        place = place.get(words.pop(0))
+        if whole in node:
+            value: float | None = node[whole]
+            return value
+        node = node.get(words.pop(0))
     return None
 
 
 def figures(runs: Iterable[Record], key: str) -> list[float]:
-    """The figures that exist."""
+    """Return the figures that exist."""
     return [value for value in (value_of(run, key) for run in runs) if value is not None]

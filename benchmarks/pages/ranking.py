@@ -22,13 +22,13 @@ GROUPS = ("swapped", "bleed", "both")
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     ranked, before = read("ranking"), read("ranking_validation")
     return [f"# {QUESTION}", *(ranking_parts(ranked, before) if ranked else [unmeasured("ranking")])]
 
 
 def ranking_parts(result: Record, validation: Record) -> list[str]:
-    """Average precision of every score."""
+    """Show the average precision of every score."""
     config, ranked = result["config"], result["ranked"]
     order = sorted(ranked, key=lambda name: -float(ranked[name]["both"]["mean"]))
     return [

@@ -58,6 +58,6 @@ out, [plant faults in your own dataset](../index.md#does-it-work-on-my-music).
 
 
 def parts(_read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     claims = table(["claim", "measured by", "on"], CLAIMS)
     return ["# How to repeat the benchmarks", TEXT, COMMANDS, AFTER, "## Which claim rests on what?", claims, LIMITS]

@@ -12,7 +12,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def read(name: str) -> Record:
-    """What ``benchmarks/results/NAME.json`` holds, empty where it is missing."""
+    """Return the content of ``benchmarks/results/NAME.json``, empty if it is missing."""
     path = RESULTS / f"{name}.json"
     if not path.exists():
         return {}

@@ -69,7 +69,7 @@ def one_sided_answer(read: Read) -> list[str]:
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     result = read("robustness")
     sections = [f"# {QUESTION}", ABOUT]
     missing = [

@@ -86,13 +86,13 @@ rates.""",
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     result, title = read(RESULT), f"# {QUESTION}"
     return [title, *(section(result, read(LONGER)) if result else [unmeasured("self_refining")])]
 
 
 def section(result: Record, longer: Record | None = None) -> list[str]:
-    """The text of a result.
+    """Return the text of a result.
 
     Args:
         longer: the same benchmark with more examples.
@@ -106,8 +106,8 @@ def section(result: Record, longer: Record | None = None) -> list[str]:
     shown += fold_parts(both) if any(name.startswith("folds") for name in both) else []
     shown += self_refining_crosstalk.parts(both)
     shown += longer_parts(result, longer) if longer else []
-    done = "\n".join(commands(each) for each in (result, longer) if each)
-    return [*shown, "## How it was measured", f"```bash\n{done}\npython -m benchmarks.page\n```", HOW]
+    all_commands = "\n".join(commands(each) for each in (result, longer) if each)
+    return [*shown, "## How it was measured", f"```bash\n{all_commands}\npython -m benchmarks.page\n```", HOW]
 
 
 INTRO = """
@@ -172,7 +172,7 @@ labels.
 
 
 def findings(runs: Runs, labels: Sequence[str]) -> list[str]:
-    """What the numbers of part a say, sentence by sentence; each can be a no."""
+    """Return the conclusions of part a, one sentence each; each may be negative."""
     lines = []
     for key, title in SETS.items():
         lines += [not_learned(runs.get("clean", []), key, title)]
@@ -182,13 +182,13 @@ def findings(runs: Runs, labels: Sequence[str]) -> list[str]:
 
 
 def knowledge(clean: Sequence[Record], key: str) -> tuple[float, float]:
-    """Accuracy of the classifier of true labels at 0.9, and that of a constant answer."""
+    """Return the accuracy of the classifier of true labels at 0.9, and that of a constant answer."""
     accuracy, guessing = figures(clean, f"{key}/0.9/accuracy/average"), figures(clean, f"{key}/guessing")
     return float(np.mean(accuracy)), float(np.mean(guessing))
 
 
 def not_learned(clean: Sequence[Record], key: str, title: str) -> str:
-    """A warning where even the classifier of true labels knows little."""
+    """Return a warning if even the classifier of true labels performs poorly."""
     if not clean:
         return ""
     accuracy, guessing = knowledge(clean, key)
@@ -202,12 +202,12 @@ def not_learned(clean: Sequence[Record], key: str, title: str) -> str:
 
 
 def reached(runs: Runs, key: str, yes: bool) -> str:
-    """Whether a goal is; undecided where the classifier of true labels has not learned enough."""
+    """Say whether a goal is reached; undecided if the classifier of true labels has not learned enough."""
     return "**undecided**" if not_learned(runs["clean"], key, "") else verdict(yes)
 
 
 def gap(runs: Runs, key: str, title: str) -> str:
-    """Whether refining comes within a point of true labels."""
+    """Say whether refining comes within a point of true labels."""
     if not {"clean", "noisy", "refined1"} <= runs.keys():
         return ""
     loss = difference(runs["clean"], runs["refined1"], f"{key}/0.9/accuracy/average")
@@ -222,7 +222,7 @@ def gap(runs: Runs, key: str, title: str) -> str:
 
 
 def recall_gain(runs: Runs, key: str, title: str) -> str:
-    """Whether recall rises."""
+    """Say whether recall rises."""
     if not {"clean", "noisy", "refined1"} <= runs.keys():
         return ""
     gain = difference(runs["refined1"], runs["noisy"], f"{key}/0.9/recall/average")
@@ -233,7 +233,7 @@ def recall_gain(runs: Runs, key: str, title: str) -> str:
 
 
 def cleaned(runs: Runs) -> str:
-    """Whether labels get better."""
+    """Say whether labels improve."""
     if not {"noisy", "refined1"} <= runs.keys():
         return ""
     once = difference(runs["refined1"], runs["noisy"], "given/as_trained/exact_match")
@@ -275,7 +275,7 @@ def dying(runs: Runs, labels: Sequence[str]) -> str:
 
 
 def again(runs: Runs) -> str:
-    """Whether the second round pays."""
+    """Say whether the second round improves the result."""
     if not {"refined1", "refined2"} <= runs.keys():
         return ""
     gains = {
@@ -319,7 +319,7 @@ def class_table(runs: Runs, names: Sequence[str], labels: Sequence[str]) -> str:
 
 
 def paper_table() -> str:
-    """The paper's own figures."""
+    """Show the paper's figures."""
     lines = [
         f"{title}: " + ", ".join(f"{NAMES[name]} {accuracy:.3f} / {f1:.3f}" for name, (accuracy, f1) in values.items())
         for title, values in PAPER.items()
@@ -405,7 +405,7 @@ def sweep_parts(swept: dict[str, dict[float, Runs]], both: Runs) -> list[str]:
 
 
 def _of_one_seed(both: Runs) -> str:
-    """How much the seeds of part a differ; nothing where there is one."""
+    """Show how much the seeds of part a differ; nothing for one seed."""
     deviations = []
     for key, title in SETS.items():
         for metric in ("accuracy", "recall"):
@@ -431,7 +431,7 @@ of true labels is trained on the same songs without faults.
 
 
 def clean_line(clean: Sequence[Record]) -> str:
-    """Accuracy and recall of the classifier of true labels."""
+    """Show accuracy and recall of the classifier of true labels."""
     lines = []
     for key, title in SETS.items():
         values = (over_seeds(figures(clean, f"{key}/0.9/{metric}/average")) for metric in ("accuracy", "recall"))
@@ -459,7 +459,7 @@ def sweep_verdict(by_share: Mapping[float, Runs], clean: Sequence[Record]) -> st
 
 
 def _against_twice(runs: Runs, name: str) -> str:
-    """What more rounds bring: F1 of the classifiers, and right labels in their training sets."""
+    """Show the effect of more rounds on the classifiers' F1 and on the labels of their training sets."""
     keys = {f"points F1 on {title}": f"{key}/0.9/f1/average" for key, title in SETS.items()}
     keys["points of exactly right labels to train on"] = "given/as_trained/exact_match"
     gains = {unit: difference(runs[name], runs["refined2"], key) for unit, key in keys.items()}
@@ -488,7 +488,7 @@ def round_parts(runs: Runs) -> list[str]:
 
 
 def longer_parts(short: Record, longer: Record) -> list[str]:
-    """Whether the gap to true labels closes with the length of the training."""
+    """Show whether the gap to true labels closes with longer training."""
     few, many = (result["settings"]["recipe"]["loop"]["examples"] for result in (short, longer))
     head = ["faults", "trained on", "mixtures"]
     head += [f"{title}: {metric}" for title in SETS.values() for metric in ("accuracy", "recall")]
@@ -512,7 +512,7 @@ def longer_parts(short: Record, longer: Record) -> list[str]:
 
 
 def _longer_rows(faults: str, by_length: Mapping[int, Runs]) -> list[list[str]]:
-    """A row for each classifier and number of mixtures."""
+    """Return a row for each classifier and number of mixtures."""
     keys = [f"{key}/0.9/{metric}/average" for key in SETS for metric in ("accuracy", "recall")]
     return [
         [faults, NAMES[name], thousands(examples), *(over_seeds(figures(runs[name], key)) for key in keys)]
@@ -523,7 +523,7 @@ def _longer_rows(faults: str, by_length: Mapping[int, Runs]) -> list[list[str]]:
 
 
 def _longer_lines(faults: str, by_length: Mapping[int, Runs], clean: Mapping[int, Runs]) -> list[str]:
-    """Whether the goal is reached with more mixtures, for each number of rounds."""
+    """Say whether the goal is reached with more mixtures, for each number of rounds."""
     many = max(by_length)
     lines = []
     for name in ("refined1", "refined2"):
@@ -571,7 +571,7 @@ label. In return, each classifier is trained on fewer songs.
 
 
 def commands(result: Record) -> str:
-    """A command for each part, and for each share of the sweep that has other seeds or rounds."""
+    """Return a command for each part, and for each share of the sweep with other seeds or rounds."""
     seeds: dict[tuple[str, float], int] = {}
     rounds: dict[tuple[str, float], int] = {}
     for run in result["runs"]:
@@ -592,7 +592,7 @@ def commands(result: Record) -> str:
 
 
 def part_of(run: Record) -> str:
-    """The part of the benchmark that a run is of."""
+    """Return the part of the benchmark that a run belongs to."""
     if not half_and_half(run):
         return "b"
     if run["name"].startswith("folds"):

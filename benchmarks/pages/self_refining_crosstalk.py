@@ -24,7 +24,7 @@ METRICS = ("accuracy", "f1", "recall")
 
 
 def parts(runs: Runs) -> list[str]:
-    """The section; none where the part was not run.
+    """Return the section; empty if the part was not run.
 
     Args:
         runs: those with 30 % noise, by name.
@@ -51,7 +51,7 @@ def parts(runs: Runs) -> list[str]:
 
 
 def _gains(runs: Runs, name: str) -> str:
-    """What measuring brings to the labels and to a classifier, by metric."""
+    """Show the effect of measuring on the labels and on a classifier, by metric."""
     without = runs.get(PAIRS[name], [])
     labels = difference(runs[name], without, "given/as_trained/exact_match")
     gains = [f"exactly right labels {points(labels)}{doubt(labels)}"]

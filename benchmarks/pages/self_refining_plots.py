@@ -33,7 +33,7 @@ STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "grid.alpha": 0.3,
 }
-"""Of plots, whose bytes must not change without a reason."""
+"""Metadata of plots, whose bytes must not change without a reason."""
 COLOURS = {"clean": "#0072b2", "noisy": "#d55e00", "refined1": "#009e73", "refined2": "#cc79a7"}
 PLOTS = {key: f"self_refining_{key}.svg" for key in ("main", "labels", "sweep", "rounds")}
 
@@ -53,7 +53,7 @@ def plots(result: Record, folder: Path) -> list[Path]:
 
     both = runs_of(result, half_and_half)
     swept = {kind: sweep_of(result, kind) for kind in KINDS}
-    wanted: dict[str, tuple[Callable[[Any, Any], Any], Any, Any]] = {
+    selected: dict[str, tuple[Callable[[Any, Any], Any], Any, Any]] = {
         "main": (_draw_main, both, {"clean", "noisy"} & both.keys()),
         "labels": (_draw_labels, both, "refined1" in both),
         "sweep": (_draw_sweep, swept, any(share for runs in swept.values() for share in runs)),
@@ -61,7 +61,7 @@ def plots(result: Record, folder: Path) -> list[Path]:
     }
     written = []
     with mpl.rc_context(STYLE):
-        for name, (drawn, data, there) in wanted.items():
+        for name, (drawn, data, there) in selected.items():
             if there:
                 figure = drawn(plt, data)
                 folder.mkdir(parents=True, exist_ok=True)
@@ -72,16 +72,16 @@ def plots(result: Record, folder: Path) -> list[Path]:
 
 
 def _draw_main(plt: Any, runs: Runs) -> Any:
-    """Accuracy and recall of every classifier, a point a seed and a bar for the mean."""
+    """Draw accuracy and recall of every classifier, a point per seed and a bar for the mean."""
     figure, axes = plt.subplots(2, 2, figsize=(8, 5), sharex=True)
     names = [name for name in NAMES if name in runs]
     for row, metric in enumerate(("accuracy", "recall")):
         for column, (key, title) in enumerate(SETS.items()):
             axis = axes[row, column]
-            for place, name in enumerate(names):
+            for position, name in enumerate(names):
                 values = figures(runs[name], f"{key}/0.9/{metric}/average")
-                axis.hlines(np.mean(values), place - 0.3, place + 0.3, color=COLOURS[name], linewidth=3)
-                axis.plot([place] * len(values), values, "o", color=COLOURS[name], alpha=0.6, markersize=5)
+                axis.hlines(np.mean(values), position - 0.3, position + 0.3, color=COLOURS[name], linewidth=3)
+                axis.plot([position] * len(values), values, "o", color=COLOURS[name], alpha=0.6, markersize=5)
             axis.set_title(f"{title}: {metric}")
             axis.set_xticks(range(len(names)), [NAMES[name].split(",")[0].replace(" ", "\n") for name in names])
     figure.tight_layout()
@@ -111,7 +111,7 @@ def _draw_labels(plt: Any, runs: Runs) -> Any:
 
 
 def _draw_sweep(plt: Any, swept: dict[str, dict[float, Runs]]) -> Any:
-    """Accuracy over the share of faulty stems."""
+    """Draw accuracy over the share of faulty stems."""
     figure, axes = plt.subplots(2, 2, figsize=(8, 5), sharex=True, sharey="col")
     for row, (kind, by_share) in enumerate(swept.items()):
         for column, (key, title) in enumerate(SETS.items()):

@@ -26,15 +26,15 @@ Runs = dict[str, list[Record]]
 
 
 def half_and_half(run: Record) -> bool:
-    """Whether a run is of part a, c or d."""
+    """Return whether a run belongs to part a, c or d."""
     return bool(run["noise"]["mislabel"] and run["noise"]["bleed"])
 
 
-def runs_of(result: Record, wanted: Any) -> Runs:
+def runs_of(result: Record, conditions: Any) -> Runs:
     """Runs by name, those that are wanted."""
     runs: Runs = defaultdict(list)
     for run in sorted(result["runs"], key=lambda run: run["seed"]):
-        if wanted(run):
+        if conditions(run):
             runs[run["name"]].append(run)
     return dict(runs)
 
@@ -55,7 +55,7 @@ def given_labels(runs: Runs) -> Runs:
 
 
 def number_of(name: str) -> int:
-    """How often the labels were refined; -1 for those that are no round.
+    """Return the number of rounds of refining; -1 for other runs.
 
     >>> number_of("noisy"), number_of("refined3"), number_of("clean")
     (0, 3, -1)

@@ -112,7 +112,7 @@ values.""",
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     result, stems = read(RESULT), read(STEMS)
     title = f"# {QUESTION}"
     if not result:
@@ -121,7 +121,7 @@ def parts(read: Read) -> list[str]:
 
 
 def section(result: Record) -> list[str]:
-    """The part on Table 2 of the paper, and how it was measured."""
+    """Return the part on Table 2 of the paper, and its method."""
     shown = [INTRO, about(result)]
     for model in MODELS:
         runs = runs_of(result, model)
@@ -131,18 +131,18 @@ def section(result: Record) -> list[str]:
 
 
 def stems_section(result: Record) -> list[str]:
-    """The part on multi-label stems, Table 3 of the paper."""
+    """Return the part on multi-label stems, Table 3 of the paper."""
     runs = runs_of(result, "xumx")
     shown = ["## How to use multi-label stems?", STEMS_INTRO, about(result), recipe_line(runs, result)]
     for kind, names in SEVERAL.items():
-        same = {(name, 0): found for (name, _), found in runs.items() if name in names}
+        same = {(name, 0): run for (name, _), run in runs.items() if name in names}
         if same:
             shown += [f"### On {kind} labels", *stems_of_labels(kind, same, names, result["labels"])]
     return [*shown, PAPER_STEMS, f"```bash\n{stems_commands(result)}\n```"]
 
 
 def stems_of_labels(kind: str, runs: Runs, names: Mapping[str, str], labels: Sequence[str]) -> list[str]:
-    """The rows on one kind of labels."""
+    """Return the rows for one kind of labels."""
     baseline = runs.get((next(iter(names)), 0), [])
     minutes = [
         [title(key, names), number(sum(data["hours"].values()) * 60), number(data["hours_of_several"] * 60)]
@@ -165,7 +165,7 @@ def stems_of_labels(kind: str, runs: Runs, names: Mapping[str, str], labels: Seq
 
 
 def refined_line(runs: Sequence[Record]) -> str:
-    """How many of the refined labels are right."""
+    """Say how many of the refined labels are right."""
     examples, labels = runs[0]["classifier"]["examples"], runs[0]["labels"]
     every, alone = labels["trained_on"], labels["alone"]
     return (
@@ -176,9 +176,9 @@ def refined_line(runs: Sequence[Record]) -> str:
 
 
 def stems_commands(result: Record) -> str:
-    """The commands that make the training set and the results."""
-    done = {run["name"] for run in result["runs"]}
-    names = [name for of in SEVERAL.values() for name in of if name in done]
+    """Return the commands that make the training set and the results."""
+    names_run = {run["name"] for run in result["runs"]}
+    names = [name for of in SEVERAL.values() for name in of if name in names_run]
     parts = [part for part, rows in ROWS.items() if any(row.model == "xumx" and row.name in names for row in rows)]
     plain = result["command"].partition(" --row")[0].replace(" SET ", " FEW ")
     return "\n".join(
@@ -207,7 +207,7 @@ class Against:
         self.known = all(gain.values for gain in self.gains.values())
 
     def line(self, name: str) -> str:
-        """A sentence."""
+        """Return a sentence."""
         parts = [f"{decibels(gain)} ({label}){doubt(gain)}" for label, gain in self.gains.items()]
         return f"{name}, compared with cutting: {'; '.join(parts)}."
 
@@ -296,12 +296,12 @@ def recipe_line(runs: Runs, result: Record, model: str = "xumx") -> str:
 
 
 def asset() -> str:
-    """The plot as the page links it."""
+    """Return the plot's path as the page links it."""
     return f"../assets/{PLOT}"
 
 
 def score_table(runs: Runs, names: Mapping[str, str], labels: Sequence[str], head: str = "trained on") -> str:
-    """A line per row: SDR per class, averages, and real songs only."""
+    """Show SDR per class, averages, and real songs only, a line per row."""
     titles = [head, "seeds", *labels, "**SDR, BSSEval v4**", "SDR, SDX'23", "real songs: v4", "real songs: SDX'23"]
     rows = []
     for key in in_order(runs, names):
@@ -313,7 +313,7 @@ def score_table(runs: Runs, names: Mapping[str, str], labels: Sequence[str], hea
 
 
 def label_table(runs: Runs) -> str:
-    """How right the labels were, and how many stems were trained on."""
+    """Show how right the labels are, and how many stems were trained on."""
     head = [
         "labels",
         "stems trained on",
@@ -339,7 +339,7 @@ def label_table(runs: Runs) -> str:
 
 
 def paper_line() -> str:
-    """The paper's own figures."""
+    """Show the paper's figures."""
     lines = []
     for model, values in PAPER.items():
         listed = ", ".join(f"{NAMES[name]} {value:.2f}" for name, value in values.items())
@@ -348,7 +348,7 @@ def paper_line() -> str:
 
 
 def closed(values: Mapping[str, float], name: str = "refined2") -> float:
-    """The share of the gap between noisy and true labels that a row closes.
+    """Return the share of the gap between noisy and true labels that a row closes.
 
     >>> closed({"clean": 5.0, "noisy": 1.0, "refined2": 4.0})
     0.75
@@ -357,7 +357,7 @@ def closed(values: Mapping[str, float], name: str = "refined2") -> float:
 
 
 def findings(runs: Runs) -> list[str]:
-    """What the numbers say, sentence by sentence; each can be a no."""
+    """Return the conclusions, one sentence each; each may be negative."""
     clean, noisy = runs.get(("clean", 0), []), runs.get(("noisy", 0), [])
     lines = []
     for metric, name in METRICS.items():
@@ -392,7 +392,7 @@ def closing(
     name: str,
     gap: Difference,
 ) -> str:
-    """How much of the gap a row closes; undecided where there is no clear gap."""
+    """Say how much of the gap a row closes; undecided if there is no clear gap."""
     path = f"scores/all/{metric}/average"
     seeds = {run["seed"] for run in clean} & {run["seed"] for run in noisy} & {run["seed"] for run in same}
     rows = {
@@ -421,7 +421,7 @@ def closing(
 def on_real_songs(
     clean: Sequence[Record], noisy: Sequence[Record], refined: Sequence[Record], key: tuple[str, int]
 ) -> str:
-    """The same for the real songs only."""
+    """Say the same for the real songs only."""
     lines = []
     for metric, name in METRICS.items():
         gains = [difference(same, noisy, f"scores/real/{metric}/average") for same in (clean, refined)]
@@ -432,7 +432,7 @@ def on_real_songs(
 
 
 def against(refined: Sequence[Record], robust: Sequence[Record], key: tuple[str, int], other: tuple[str, int]) -> str:
-    """Whether cleaning beats a robust loss."""
+    """Say whether cleaning beats a robust loss."""
     gain = difference(refined, robust, f"{V4}/average")
     if not gain.values:
         return ""
@@ -441,7 +441,7 @@ def against(refined: Sequence[Record], robust: Sequence[Record], key: tuple[str,
 
 
 def ablation_findings(runs: Runs) -> list[str]:
-    """Each choice compared with labels refined twice by the rule of ``refine``."""
+    """Compare each choice with labels refined twice by the rule of ``refine``."""
     lines = []
     for key in in_order(runs, ABLATIONS):
         baseline = next((same for other, same in runs.items() if other == ("refined2", key[1])), [])
@@ -452,7 +452,7 @@ def ablation_findings(runs: Runs) -> list[str]:
 
 
 def runs_of(result: Record, model: str) -> Runs:
-    """The runs of a separator by row."""
+    """Return the runs of a separator by row."""
     runs: Runs = defaultdict(list)
     for run in result["runs"]:
         if run["model"] == model:
@@ -468,7 +468,7 @@ def in_order(runs: Runs, names: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def title(key: tuple[str, int], names: Mapping[str, str]) -> str:
-    """A row's name, and how long its classifiers were trained."""
+    """Return a row's name, and how long its classifiers were trained."""
     return names[key[0]] + (f" (classifiers trained on {thousands(key[1])} mixtures)" if key[1] else "")
 
 
@@ -483,9 +483,9 @@ def percents(values: Sequence[float]) -> str | None:
 
 
 def commands(result: Record) -> str:
-    """What was run, part by part."""
-    done = {(run["model"], run["name"]) for run in result["runs"]}
-    parts = [part for part, rows in ROWS.items() if any((row.model, row.name) in done for row in rows)]
+    """Return the commands that were run, part by part."""
+    finished = {(run["model"], run["name"]) for run in result["runs"]}
+    parts = [part for part, rows in ROWS.items() if any((row.model, row.name) in finished for row in rows)]
     lines = [f"{result['command']} {' '.join(f'--part {part}' for part in parts)}", "python -m benchmarks.page"]
     if "--refined" in result["command"]:
         plain = result["command"].partition(" --seeds")[0]
@@ -510,11 +510,11 @@ def plot(runs: Runs, path: Path) -> Path:
     with mpl.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(9, 0.45 * len(keys) + 1.2), sharey=True)
         for axis, (metric, name) in zip(axes, METRICS.items(), strict=True):
-            for place, key in enumerate(keys):
+            for position, key in enumerate(keys):
                 values = figures(runs[key], f"scores/all/{metric}/average")
                 colour = COLOURS.get(key[0], "grey")
-                axis.vlines(np.mean(values), place - 0.3, place + 0.3, color=colour, linewidth=3)
-                axis.plot(values, [place] * len(values), "o", color=colour, alpha=0.6, markersize=5)
+                axis.vlines(np.mean(values), position - 0.3, position + 0.3, color=colour, linewidth=3)
+                axis.plot(values, [position] * len(values), "o", color=colour, alpha=0.6, markersize=5)
             axis.set_title(f"{name}, average")
             axis.set_xlabel("dB")
         axes[0].set_yticks(range(len(keys)), [wrapped(title(key, NAMES)) for key in keys])
@@ -527,5 +527,5 @@ def plot(runs: Runs, path: Path) -> Path:
 
 
 def wrapped(text: str) -> str:
-    """A name in two lines, if need be."""
+    """Return a name in two lines, if it is long."""
     return text.replace(" (", "\n(")

@@ -31,7 +31,7 @@ more reliable than the seconds. The cost of measuring bleed is on [its own page]
 
 
 def answer(read: Read) -> list[str]:
-    """The goals and what was measured."""
+    """Show the goals and the measured figures."""
     result = read("speed")
     rows: list[list[str | None]] = []
     if "refine" in result:
@@ -65,7 +65,7 @@ def answer(read: Read) -> list[str]:
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     result = read("speed")
     shown = [f"# {QUESTION}", INTRO]
     for name, section in SECTIONS.items():
@@ -83,7 +83,7 @@ TITLES = {
 
 
 def refine_parts(result: Record) -> list[str]:
-    """The verb."""
+    """Show the speed of ``refine``."""
     speed, minutes = result["times_real_time"], result["audio_minutes"]
     rows = [
         ["times real time", spread(speed)],
@@ -122,7 +122,7 @@ times.""",
 
 
 def agreement_parts(result: Record) -> list[str]:
-    """Whether both ways decide alike."""
+    """Say whether both ways give the same decisions."""
     mean, most = result["mean_difference"], result["max_difference"]
     again = of(result["judged_again"], result["stems"])
     rows = [[f"`{r}`", flips["trunk"], flips["refine"], result["decisions"]] for r, flips in result["flips"].items()]
@@ -173,7 +173,7 @@ def start_parts(result: Record) -> list[str]:
 
 
 def isolation_parts(result: Record) -> list[str]:
-    """What decoding in processes of their own costs."""
+    """Show the cost of decoding in separate processes."""
     title = "## Isolated decoders"
     if not result:
         return [title, unmeasured("isolation SONGS benchmarks/results/isolation.json")]

@@ -18,7 +18,7 @@ SPREAD = "median (minimum to maximum)"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; ``None`` is a dash.
+    """Return a Markdown table; ``None`` is a dash.
 
     >>> print(table(["songs", "F1"], [["all", 0.9], ["real", None]]))
     | songs | F1 |
@@ -31,7 +31,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def unmeasured(command: str) -> str:
-    """What stands in place of a result that is missing."""
+    """Return the text that stands for a missing result."""
     return f"Not measured yet: `python -m benchmarks.{command}`."
 
 
@@ -72,7 +72,7 @@ def of(part: int, whole: int) -> str:
 
 
 def counted(pooled: Record, group: str, metric: str) -> str:
-    """A share of the stems of a group, with the counts."""
+    """Format a share of the stems of a group, with the counts."""
     num, value = pooled.get(f"{group}/num", 0), pooled.get(f"{group}/{metric}")
     return NONE if value is None else of(round(value * num), num)
 
@@ -99,12 +99,12 @@ def deviation(mean: float | None, sd: float | None, decimals: int = 2, *, sign: 
 
 
 def mean_sd(report: Record, key: str) -> str:
-    """Mean and standard deviation of a report that holds both."""
+    """Format mean and standard deviation of a report that holds both."""
     return deviation(report["mean"].get(key), report["sd"].get(key))
 
 
 def over_seeds(values: Sequence[float], decimals: int = 3) -> str:
-    """Mean and standard deviation of some values, one a seed; of one value no deviation.
+    """Format mean and standard deviation of values per seed; a single value has no deviation.
 
     >>> over_seeds([0.5, 0.7]), over_seeds([0.5]), over_seeds([])
     ('0.600 ± 0.141', '0.500', '–')
@@ -119,7 +119,7 @@ def spread(values: Record) -> str:
 
 
 def verdict(reached: bool) -> str:
-    """Whether a goal is."""
+    """Say whether a goal is reached."""
     return "reached" if reached else "**not reached**"
 
 
@@ -129,7 +129,7 @@ def name_of(weights: Record) -> str:
 
 
 def machine(result: Record) -> str:
-    """Where a section was measured, and with what."""
+    """Describe the machine and the software of a section."""
     where = result["machine"]
     parts = [f"{where['cores']} cores ({where['architecture']}, {where['system']})"]
     parts += [f"{name} {where[key]}" for key, name in VERSIONS.items() if key in where]

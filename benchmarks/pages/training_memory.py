@@ -18,7 +18,7 @@ PRECISIONS = {"no": "float32", "bf16": "bf16"}
 CARDS = (8, 12, 16, 24, 32, 40, 48, 80, 141)
 """GB of graphics cards."""
 SPARE, CONTEXT_GB = 1.1, 1.0
-"""What a step may take more on a card: a tenth for workspace and fragmentation, and CUDA's own memory."""
+"""Additional memory of a step on a card: a tenth for workspace and fragmentation, and CUDA's own memory."""
 
 ABOUT = """
 Memory of one training step of the recipes `NAME-paper`. Weights, gradients, the states of the optimiser and the moving
@@ -52,7 +52,7 @@ class Step(NamedTuple):
 
 
 def parts(read: Read) -> list[str]:
-    """The page."""
+    """Return the page."""
     title, result = f"# {QUESTION}", read(RESULT)
     if not result:
         return [title, unmeasured(RESULT)]
@@ -80,7 +80,7 @@ def parts(read: Read) -> list[str]:
 
 
 def summary(recipes: Record) -> str:
-    """The table of ``docs/training.md``."""
+    """Return the table of ``docs/training.md``."""
     rows = []
     for name, about in recipes.items():
         full, half = step(about, "no"), step(about, "bf16")
@@ -108,7 +108,7 @@ def at_a_time(about: Record) -> int:
 
 
 def comment(about: Record) -> str:
-    """The line of a recipe's file."""
+    """Return the line of a recipe's file."""
     full, half = step(about, "no"), step(about, "bf16")
     how = "measured on a CPU" if full.measured and half.measured else "extrapolated from fewer on a CPU"
     number = at_a_time(about)
@@ -117,9 +117,11 @@ def comment(about: Record) -> str:
 
 
 def _configuration(about: Record, precision: str, checkpointing: bool | None) -> Record:
-    """What was measured with a precision, with activation checkpointing or without; empty where nothing was."""
-    wanted = {"precision": precision, "checkpoint_activations": checkpointing}
-    return next((one for one in about["configurations"] if wanted.items() <= one.items()), {})
+    """Return the result for a precision, with or without activation checkpointing; empty if not measured."""
+    conditions = {"precision": precision, "checkpoint_activations": checkpointing}
+    return next(
+        (configuration for configuration in about["configurations"] if conditions.items() <= configuration.items()), {}
+    )
 
 
 def _row(name: str, about: Record) -> list[Any]:
@@ -131,7 +133,7 @@ def _row(name: str, about: Record) -> list[Any]:
 
 
 def _kinds(about: Record) -> list[bool | None]:
-    return list(dict.fromkeys(one["checkpoint_activations"] for one in about["configurations"]))
+    return list(dict.fromkeys(configuration["checkpoint_activations"] for configuration in about["configurations"]))
 
 
 def _checkpointing(kind: bool | None, about: Record) -> str | None:
@@ -143,8 +145,10 @@ def _checkpointing(kind: bool | None, about: Record) -> str | None:
 def _lines(name: str, about: Record) -> list[list[Any]]:
     rows = []
     for kind in _kinds(about):
-        found = [_configuration(about, precision, kind) for precision in PRECISIONS]
-        sizes = [number(one.get(key), 2) for one in found for key in ("fixed_gb", "example_gb")]
+        configurations = [_configuration(about, precision, kind) for precision in PRECISIONS]
+        sizes = [
+            number(configuration.get(key), 2) for configuration in configurations for key in ("fixed_gb", "example_gb")
+        ]
         rows.append([f"`{name}`", _checkpointing(kind, about), *sizes])
     return rows
 
@@ -152,8 +156,11 @@ def _lines(name: str, about: Record) -> list[list[Any]]:
 def _measured(name: str, about: Record) -> list[list[Any]]:
     rows = []
     for kind in _kinds(about):
-        found = [_configuration(about, precision, kind) for precision in PRECISIONS]
-        sizes = [_numbers(one.get("measured", {})) or _by_depth(one.get("depths", {})) or None for one in found]
+        configurations = [_configuration(about, precision, kind) for precision in PRECISIONS]
+        sizes = [
+            _numbers(configuration.get("measured", {})) or _by_depth(configuration.get("depths", {})) or None
+            for configuration in configurations
+        ]
         rows.append([f"`{name}`", _checkpointing(kind, about), *sizes])
     return rows
 

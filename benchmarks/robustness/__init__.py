@@ -1,1 +1,1 @@
-"""Hostile input and sudden ends: what stemclean does with files that were damaged, and with runs that were killed."""
+"""Hostile input and interruptions: how stemclean handles damaged files and killed runs."""

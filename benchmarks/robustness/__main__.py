@@ -1,4 +1,4 @@
-"""What does stemclean do with damaged files and interruptions?
+"""How does stemclean handle damaged files and interruptions?
 
     python -m benchmarks.robustness audio|documents|kills|disks OUT.json [--seed 0] [--cases N] [--songs DIR]
     python -m benchmarks.robustness audio|documents OUT.json --case N
@@ -29,12 +29,12 @@ CASES = {"audio": 3000, "documents": 10_000, "kills": 30, "disks": 12}
 BATCH = 500
 """Documents that one process reads."""
 BY_COMMAND = 200
-"""Of so many documents, one is read by the command line itself as well."""
+"""One in so many documents is read through the command line as well."""
 LIMIT_SECONDS = 120.0
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter, prog="robustness"
     )
@@ -47,54 +47,56 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help=f"files, documents, kills of a verb, or sizes of a disk; default: {CASES}",
     )
-    parser.add_argument("--case", type=int, metavar="N", help="only this one, told in full")
+    parser.add_argument("--case", type=int, metavar="N", help="only this case, reported in full")
     parser.add_argument("--songs", type=Path, metavar="DIR", help="folders of stems; without it, the example's")
     parser.add_argument("--only", action="append", metavar="NAME", help="of kills and disks, commands")
-    given = parser.parse_args(arguments)
-    given.output = given.output.absolute()
-    given.cases = given.cases or CASES[given.part]
-    given.work = given.output.with_suffix(".work") / given.part
-    return given
+    args = parser.parse_args(arguments)
+    args.output = args.output.absolute()
+    args.cases = args.cases or CASES[args.part]
+    args.work = args.output.with_suffix(".work") / args.part
+    return args
 
 
-def read_documents(given: argparse.Namespace) -> None:
-    """The part of documents."""
-    base = given.work / "base"
+def read_documents(arguments: argparse.Namespace) -> None:
+    """Run the part on documents."""
+    base = arguments.work / "base"
     documents.prepare(base)
-    if given.case is not None:
-        _repeat(given.seed, given.case, given.work)
+    if arguments.case is not None:
+        _repeat(arguments.seed, arguments.case, arguments.work)
         return
-    result = results.Result(given.output, given.part, {"seed": given.seed, "cases": given.cases, "songs": False})
-    for first in range(0, given.cases, BATCH):
-        if first in result.done:
+    result = results.Result(
+        arguments.output, arguments.part, {"seed": arguments.seed, "cases": arguments.cases, "songs": False}
+    )
+    for first in range(0, arguments.cases, BATCH):
+        if first in result.batches:
             continue
-        last = min(first + BATCH, given.cases)
-        told = list(watching.worker_cases(given.seed, first, last, given.work))
-        told += [by_command(given.seed, number, given.work) for number in range(first, last, BY_COMMAND)]
-        for one in told:
-            if one["failures"]:
-                drawn = documents.case(given.seed, one["case"], base)
-                one |= {"kind": drawn.kind, "faults": drawn.faults}
-                documents.write(drawn, given.work / "failed" / f"{given.seed}-{one['case']}", base)
-        result.add(first, told)
-        print(result.told(), file=sys.stderr)
+        last = min(first + BATCH, arguments.cases)
+        outcomes = list(watching.worker_cases(arguments.seed, first, last, arguments.work))
+        outcomes += [by_command(arguments.seed, number, arguments.work) for number in range(first, last, BY_COMMAND)]
+        for outcome in outcomes:
+            if outcome["failures"]:
+                drawn = documents.case(arguments.seed, outcome["case"], base)
+                outcome |= {"kind": drawn.kind, "faults": drawn.faults}
+                documents.write(drawn, arguments.work / "failed" / f"{arguments.seed}-{outcome['case']}", base)
+        result.add(first, outcomes)
+        print(result.summary(), file=sys.stderr)
 
 
 def by_command(seed: int, number: int, work: Path) -> Record:
-    """A case through the command line, in a process of its own."""
+    """Run a case through the command line, in its own process."""
     from benchmarks.robustness import judging
 
     drawn = documents.case(seed, number, work / "base")
     words = drawn.command or ["trim", drawn.name, "out", "--regions-only", "--json"]
     folder = work / "case of a command"
     documents.write(drawn, folder, work / "base")
-    done = watching.run(words, folder, {"TMPDIR": str(folder)}, LIMIT_SECONDS)
-    told = judging.of_command(done.exit_code, done.stdout, done.stderr, drawn.name)
-    told |= {"case": number, "kind": drawn.kind, "way": f"command {words[0]}", "faults": drawn.faults}
-    told |= {"cpu_seconds": round(done.cpu_seconds, 2), "memory_mb": done.memory_mb}
-    told["failures"] += judging.of_cost(told) + ["hang"] * done.hung + ["leftovers"] * bool(done.orphans)
-    told["failures"] += judging.of_leftovers(folder)
-    return told
+    process = watching.run(words, folder, {"TMPDIR": str(folder)}, LIMIT_SECONDS)
+    outcome = judging.of_command(process.exit_code, process.stdout, process.stderr, drawn.name)
+    outcome |= {"case": number, "kind": drawn.kind, "way": f"command {words[0]}", "faults": drawn.faults}
+    outcome |= {"cpu_seconds": round(process.cpu_seconds, 2), "memory_mb": process.memory_mb}
+    outcome["failures"] += judging.of_cost(outcome) + ["hang"] * process.hung + ["leftovers"] * bool(process.orphans)
+    outcome["failures"] += judging.of_leftovers(folder)
+    return outcome
 
 
 def _repeat(seed: int, number: int, work: Path) -> None:
@@ -103,20 +105,20 @@ def _repeat(seed: int, number: int, work: Path) -> None:
     print(
         f"files: {work / 'failed' / f'{seed}-{number}'}\ncommand: stemclean {' '.join(drawn.command or [drawn.call])}"
     )
-    for told in watching.worker_cases(seed, number, number + 1, work):
-        print(json.dumps(told, indent=1))
+    for outcome in watching.worker_cases(seed, number, number + 1, work):
+        print(json.dumps(outcome, indent=1))
 
 
 def main() -> None:
     """Command line."""
-    given = parsed()
-    given.work.mkdir(parents=True, exist_ok=True)
+    arguments = parsed()
+    arguments.work.mkdir(parents=True, exist_ok=True)
     {
         "audio": audio.work_through,
         "documents": read_documents,
         "kills": kills.work_through,
         "disks": disks.work_through,
-    }[given.part](given)
+    }[arguments.part](arguments)
 
 
 if __name__ == "__main__":

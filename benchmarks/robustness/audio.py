@@ -1,4 +1,4 @@
-"""Mutated audio files, in folders of a hundred: what ``trim`` and ``refine`` make of each folder, and of which file."""
+"""Mutated audio files, in folders of a hundred: how ``trim`` and ``refine`` handle each folder and each file."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ LIMIT_SECONDS = 600.0
 LIMIT_SEARCH_SECONDS = 120.0
 ROUNDS = 5
 SEARCHES = 40
-"""Runs that may go into finding the files of a folder that did it."""
+"""Largest number of runs for finding the files that cause a failure."""
 
 SONGS = {
     b"song \x1b[31m": 0.02, b"song\nerror: a forged line": 0.02, b"song \xff": 0.02, "song \u202e".encode(): 0.01,
     b"-o": 0.01, b"song 'a\" $HOME": 0.01,
 }  # fmt: skip
-"""Names of songs that are no ordinary ones -> how often they come."""
+"""Unusual names of songs -> their frequency."""
 
 WAYS = {
     "trim": ["trim", "stems", "out", "--regions-only", "--json"],
@@ -83,33 +83,33 @@ def draw_folder(seed: int, number: int, base: Path, folder: Path, size: int = FO
     return drawn
 
 
-def judged(done: watching.Ended, place: Path, wanted: Sequence[str], digest: str) -> Record:
-    """What a run over ``place/stems`` did, with its failures, and what became of each file.
+def judged(process: watching.Ended, folder: Path, names: Sequence[str], digest: str) -> Record:
+    """Return the outcome of a run over ``folder/stems``, with its failures and the fate of each file.
 
     Args:
-        done: the run.
-        place: with ``stems``, ``out`` and ``tmp``.
-        wanted: the files as a manifest names them.
+        process: the run.
+        folder: with ``stems``, ``out`` and ``tmp``.
+        names: the files as a manifest names them.
         digest: of ``stems`` before the run.
     """
-    told = judging.of_command(done.exit_code, done.stdout, done.stderr, "")
-    told |= {"cpu_seconds": round(done.cpu_seconds, 2), "memory_mb": done.memory_mb}
-    told["failures"] += ["hang"] * done.hung + ["memory"] * (done.memory_mb > judging.MUCH_MB)
-    if done.exit_code not in {0, 3} and not done.hung and not told["failures"]:
-        told["failures"].append("exit_code")
-    if done.exit_code in {0, 3}:
-        told["fates"] = fates = _fates(place / "out", wanted)
-        told["failures"] += ["unaccounted"] * any(fate == "unaccounted" for fate in fates.values())
+    outcome = judging.of_command(process.exit_code, process.stdout, process.stderr, "")
+    outcome |= {"cpu_seconds": round(process.cpu_seconds, 2), "memory_mb": process.memory_mb}
+    outcome["failures"] += ["hang"] * process.hung + ["memory"] * (process.memory_mb > judging.MUCH_MB)
+    if process.exit_code not in {0, 3} and not process.hung and not outcome["failures"]:
+        outcome["failures"].append("exit_code")
+    if process.exit_code in {0, 3}:
+        outcome["fates"] = fates = _fates(folder / "out", names)
+        outcome["failures"] += ["unaccounted"] * any(fate == "unaccounted" for fate in fates.values())
     of_torch = "torchinductor_"  # a folder for caches that importing torch makes
-    temporary = [path for path in (place / "tmp").iterdir() if not path.name.startswith(of_torch)]
-    left = done.orphans or temporary or judging.of_leftovers(place / "out")
-    told["failures"] += ["leftovers"] * bool(left)
-    told["failures"] += ["source_changed"] * (digest_of(place / "stems") != digest)
-    return told
+    temporary = [path for path in (folder / "tmp").iterdir() if not path.name.startswith(of_torch)]
+    left = process.orphans or temporary or judging.of_leftovers(folder / "out")
+    outcome["failures"] += ["leftovers"] * bool(left)
+    outcome["failures"] += ["source_changed"] * (digest_of(folder / "stems") != digest)
+    return outcome
 
 
-def _fates(out: Path, wanted: Sequence[str]) -> dict[str, str]:
-    """What a manifest says of each file: ``stem``, ``skipped/REASON`` or ``unaccounted``."""
+def _fates(out: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return what a manifest says of each file: ``stem``, ``skipped/REASON`` or ``unaccounted``."""
     manifest = json.loads(next(out.glob("*.json")).read_text(encoding="utf-8"))
     fates: dict[str, str] = {}
     for skip in manifest["skipped"]:
@@ -118,11 +118,11 @@ def _fates(out: Path, wanted: Sequence[str]) -> dict[str, str]:
         fates[stem["path"]] = "stem"
         if stem.get("source"):
             fates[stem["source"]["path"]] = "stem"
-    return {name: fates.get(name, "unaccounted") for name in wanted}
+    return {name: fates.get(name, "unaccounted") for name in names}
 
 
 def digest_of(folder: Path) -> str:
-    """Of all files below a folder, with their names."""
+    """Return a digest of all files below a folder, with their names."""
     digest = hashlib.sha256()
     for where, folders, names in os.walk(os.fsencode(folder)):
         folders.sort()
@@ -134,72 +134,78 @@ def digest_of(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _run(way: str, place: Path, wanted: Sequence[str], limit: float) -> Record:
-    """One command over ``place/stems``."""
+def _run(way: str, folder: Path, names: Sequence[str], limit: float) -> Record:
+    """Run one command over ``folder/stems``."""
     for name in ("out", "tmp"):
-        shutil.rmtree(place / name, ignore_errors=True)
-        (place / name).mkdir()
-    digest = digest_of(place / "stems")
-    done = watching.run(WAYS[way], place, {"TMPDIR": str(place / "tmp"), "XDG_CACHE_HOME": str(place / "cache")}, limit)
-    return judged(done, place, wanted, digest)
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()
+    digest = digest_of(folder / "stems")
+    process = watching.run(
+        WAYS[way], folder, {"TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache")}, limit
+    )
+    return judged(process, folder, names, digest)
 
 
-def _culprits(way: str, failure: str, place: Path, drawn: dict[str, Record], left: list[int]) -> list[str]:
-    """The files of which one alone, or one among the fewest, brings a failure about.
+def _culprits(way: str, failure: str, folder: Path, drawn: dict[str, Record], left: list[int]) -> list[str]:
+    """Return the files that cause a failure: a single one, or one of the smallest group that does.
 
     Args:
         way: the command.
         failure: a name of :data:`judging.FAILURES`.
-        place: a folder to work in.
+        folder: a folder to work in.
         drawn: the files.
-        left: one number, how many runs more there may be; counted down.
+        left: one number, the remaining runs; counted down.
     """
     if left[0] <= 0:
         return []
     left[0] -= 1
-    shutil.rmtree(place, ignore_errors=True)
-    (place / "stems").mkdir(parents=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "stems").mkdir(parents=True)
     for record in drawn.values():
         source = os.fsencode(record["file"])
-        to = os.fsencode(place / "stems") + b"/" + b"/".join(source.split(b"/")[-2:])
+        to = os.fsencode(folder / "stems") + b"/" + b"/".join(source.split(b"/")[-2:])
         os.makedirs(os.path.dirname(to), exist_ok=True)  # noqa: PTH103, PTH120
         os.link(source, to)
-    told = _run(way, place, list(drawn), LIMIT_SEARCH_SECONDS)
-    if failure not in told["failures"]:
+    outcome = _run(way, folder, list(drawn), LIMIT_SEARCH_SECONDS)
+    if failure not in outcome["failures"]:
         return []
     if len(drawn) == 1:
-        next(iter(drawn.values()))["error"] = told.get("error", "")
+        next(iter(drawn.values()))["error"] = outcome.get("error", "")
         return list(drawn)
     names = list(drawn)
     halves = (names[: len(names) // 2], names[len(names) // 2 :])
-    found = [
-        name for half in halves for name in _culprits(way, failure, place, {key: drawn[key] for key in half}, left)
+    culprits = [
+        name for half in halves for name in _culprits(way, failure, folder, {key: drawn[key] for key in half}, left)
     ]
-    return found or ([] if left[0] <= 0 else ["several together"])
+    return culprits or ([] if left[0] <= 0 else ["several together"])
 
 
 def attack(seed: int, number: int, work: Path, ways: Sequence[str] = tuple(WAYS), size: int = FOLDER) -> list[Record]:
-    """One folder by every way: of each file what became of it, and every failure with the file that it is of."""
-    place = work / "folder"
-    shutil.rmtree(place, ignore_errors=True)
-    drawn = draw_folder(seed, number, work / "base", place / "stems", size)
+    """Run every command over one folder; return the outcome for each file, and every failure with the file that causes
+    it.
+    """
+    folder = work / "folder"
+    shutil.rmtree(folder, ignore_errors=True)
+    drawn = draw_folder(seed, number, work / "base", folder / "stems", size)
     every: list[Record] = []
     for way in ways:
         left = dict(drawn)
         for _ in range(ROUNDS):  # a file that ends the run is put aside, so that the others are tried
-            told = _run(way, place, list(left), LIMIT_SECONDS)
-            fates = told.pop("fates", {})
-            blame = _blamed(way, told, fates, left, work)
+            outcome = _run(way, folder, list(left), LIMIT_SECONDS)
+            fates = outcome.pop("fates", {})
+            blame = _blamed(way, outcome, fates, left, work)
             ended = [name for name in blame if name and not fates]
             if not ended:
                 break
             for name in ended:
                 every.append(
-                    _failed(way, number, name, left.pop(name), blame[name], told, work / "failed" / f"{seed}-{number}")
+                    _failed(
+                        way, number, name, left.pop(name), blame[name], outcome, work / "failed" / f"{seed}-{number}"
+                    )
                 )
                 os.unlink(os.fsencode(drawn[name]["file"]))  # noqa: PTH108 - a name that may be no text
         every += [
-            _fate(way, number, name, record, fates, blame, told, work / "failed" / f"{seed}-{number}")
+            _fate(way, number, name, record, fates, blame, outcome, work / "failed" / f"{seed}-{number}")
             for name, record in left.items()
         ]
         if blame.get(""):
@@ -208,14 +214,14 @@ def attack(seed: int, number: int, work: Path, ways: Sequence[str] = tuple(WAYS)
                     "kind": "",
                     "outcome": "folder",
                     "failures": blame[""],
-                    "error": told.get("error", ""),
+                    "error": outcome.get("error", ""),
                     "way": way,
                     "folder": number,
                 }
             )
-        every[-1]["cpu_seconds"], every[-1]["memory_mb"] = told["cpu_seconds"], told["memory_mb"]
+        every[-1]["cpu_seconds"], every[-1]["memory_mb"] = outcome["cpu_seconds"], outcome["memory_mb"]
         if len(left) < len(drawn):
-            drawn = draw_folder(seed, number, work / "base", place / "stems", size)
+            drawn = draw_folder(seed, number, work / "base", folder / "stems", size)
     return every
 
 
@@ -226,12 +232,12 @@ def _fate(
     record: Record,
     fates: dict[str, str],
     blame: dict[str, list[str]],
-    told: Record,
-    place: Path,
+    outcome: Record,
+    folder: Path,
 ) -> Record:
-    """What became of a file."""
+    """Return the outcome for a file."""
     if blame.get(name):
-        return _failed(way, number, name, record, blame[name], told, place)
+        return _failed(way, number, name, record, blame[name], outcome, folder)
     return {
         "kind": record["kind"],
         "outcome": fates.get(name, "no result"),
@@ -241,24 +247,26 @@ def _fate(
     }
 
 
-def _failed(way: str, number: int, name: str, record: Record, failures: list[str], told: Record, place: Path) -> Record:
-    """What a file did, which is kept."""
-    kept = place / Path(record["file"]).parent.name / Path(record["file"]).name
+def _failed(
+    way: str, number: int, name: str, record: Record, failures: list[str], outcome: Record, folder: Path
+) -> Record:
+    """Return the failure of a file, and keep the file."""
+    kept = folder / Path(record["file"]).parent.name / Path(record["file"]).name
     results.keep(Path(record["file"]), kept)
     return {
         "kind": record["kind"], "outcome": "failed", "failures": failures, "way": way, "folder": number, "file": name,
-        "faults": record["faults"], "exit_code": told["exit_code"],
-        "error": record.get("error") or told.get("error", ""),
+        "faults": record["faults"], "exit_code": outcome["exit_code"],
+        "error": record.get("error") or outcome.get("error", ""),
     }  # fmt: skip
 
 
 def _blamed(
-    way: str, told: Record, fates: dict[str, str], drawn: dict[str, Record], work: Path
+    way: str, outcome: Record, fates: dict[str, str], drawn: dict[str, Record], work: Path
 ) -> dict[str, list[str]]:
-    """File -> its failures; what no single file is to blame for stands under the folder's name, ``""``."""
+    """Return the failures of each file; failures without a single cause are listed under the name ``""``."""
     blame: dict[str, list[str]] = {}
     left = [SEARCHES]
-    for failure in told["failures"]:
+    for failure in outcome["failures"]:
         if failure == "unaccounted":
             names = [name for name, fate in fates.items() if fate == "unaccounted"]
         elif failure in {"memory", "leftovers", "source_changed"}:
@@ -270,19 +278,19 @@ def _blamed(
     return blame
 
 
-def work_through(given: argparse.Namespace) -> None:
-    """The part of audio files."""
-    sounds.write_all(given.songs or sounds.BAND, given.work / "base")
-    if given.case is not None:
-        for one in attack(given.seed, given.case, given.work):
-            if one["failures"]:
-                print(json.dumps(one, indent=1))
+def work_through(arguments: argparse.Namespace) -> None:
+    """Run the part on audio files."""
+    sounds.write_all(arguments.songs or sounds.BAND, arguments.work / "base")
+    if arguments.case is not None:
+        for case in attack(arguments.seed, arguments.case, arguments.work):
+            if case["failures"]:
+                print(json.dumps(case, indent=1))
         return
-    settings = {"seed": given.seed, "cases": given.cases, "songs": bool(given.songs)}
-    result = results.Result(given.output, given.part, settings)
-    for number in range(-(-given.cases // FOLDER)):
-        if number not in result.done:
-            every = attack(given.seed, number, given.work)
-            peak = max([result.record.get("memory_mb", 0), *(one.get("memory_mb", 0) for one in every)])
+    settings = {"seed": arguments.seed, "cases": arguments.cases, "songs": bool(arguments.songs)}
+    result = results.Result(arguments.output, arguments.part, settings)
+    for number in range(-(-arguments.cases // FOLDER)):
+        if number not in result.batches:
+            every = attack(arguments.seed, number, arguments.work)
+            peak = max([result.record.get("memory_mb", 0), *(case.get("memory_mb", 0) for case in every)])
             result.add(number, every, memory_mb=peak)
-            print(result.told(), file=sys.stderr)
+            print(result.summary(), file=sys.stderr)

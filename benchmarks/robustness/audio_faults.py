@@ -1,4 +1,4 @@
-"""Faults that only audio files have: sizes and counts in headers, tags, pages with right checksums, deep boxes."""
+"""Faults specific to audio files: sizes and counts in headers, tags, pages with valid checksums, nested boxes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _WORDS = re.compile(
     rb"caff|desc|pakt|\.snd|moov|trak|mdia|minf|stbl|stsd|stts|stsc|stsz|stco|mdhd|mvhd|tkhd|mp4a|esds|alac|udta|meta|ilst|stem|"
     rb"Xing|Info|LAME|ID3|wvpk|TTA1|\x1aE\xdf\xa3|\x18S\x80g|\x16T\xaek|\x1fC\xb6u|\xff\xfb|\xff\xf1|\x0bw"
 )
-"""Signatures of chunks, boxes, pages and frames; the numbers that matter stand beside them."""
+"""Signatures of chunks, boxes, pages and frames; the important numbers are next to them."""
 
 _TITLES = (b"drums\x1b[31m", b"\xff\xfe\xfd not UTF-8", b"a\0b", b"two\nlines", b"x" * 70_000, b"\xed\xa0\x80", b"")
 
 
 def _field(rng: random.Random, data: bytes) -> bytes:
-    """A number beside a signature."""
-    places = [found.start() for found in _WORDS.finditer(data, 0, 1 << 16)] or [0]
+    """Change a number next to a signature."""
+    places = [match.start() for match in _WORDS.finditer(data, 0, 1 << 16)] or [0]
     at = rng.choice(places) + rng.choice((-8, -4, 4, 4, 4, 6, 8, 8, 10, 12, 16, 20, 22, 24, 28))
     return byte_faults.number_edited(rng, data, min(max(0, at), len(data) - 1))
 
@@ -33,7 +33,7 @@ def _synchsafe(number: int) -> bytes:
 
 
 def _id3(rng: random.Random, data: bytes) -> bytes:
-    """A tag before the sound, whose sizes may lie."""
+    """Add a tag before the sound, whose sizes may be wrong."""
     title = rng.choice(_TITLES)
     frame = b"TIT2" + struct.pack(">I", len(title) + 1) + b"\0\0" + rng.choice((b"\0", b"\1", b"\3")) + title
     size = len(frame) if rng.random() < 0.7 else rng.choice((0, 1, 10_000, (1 << 28) - 1))
@@ -50,7 +50,7 @@ def _tag_behind(rng: random.Random, data: bytes) -> bytes:
 
 
 def _list_chunk(rng: random.Random, data: bytes) -> bytes:
-    """A RIFF chunk of text before the others."""
+    """Add a RIFF chunk of text before the others."""
     text = rng.choice(_TITLES)
     chunk = b"LIST" + struct.pack("<I", 12 + len(text)) + b"INFOINAM" + struct.pack("<I", len(text)) + text
     return data[:12] + chunk * rng.choice((1, 1, 300)) + data[12:]
@@ -61,7 +61,7 @@ def _box(name: bytes, content: bytes) -> bytes:
 
 
 def _deep_boxes(rng: random.Random, data: bytes) -> bytes:
-    """Boxes in boxes in boxes, of MP4, Matroska or RIFF."""
+    """Add deeply nested boxes of MP4, Matroska or RIFF."""
     content, depth = b"", rng.choice((10, 200, 2000))
     draw = rng.randrange(3)
     for _ in range(depth):
@@ -76,7 +76,7 @@ def _deep_boxes(rng: random.Random, data: bytes) -> bytes:
 
 
 def _stem_titles(rng: random.Random, data: bytes) -> bytes:
-    """What Native Instruments' box says of the stems, in a way of its own."""
+    """Add a malformed stem box of Native Instruments."""
     text = rng.choice((
         b'{"stems": [' * 3000, b"[" * 100_000, b'{"stems": 5}', b'{"stems": [{"name": "\\ud800"}]}',
         b"null", b"\xff\xfe",
@@ -111,7 +111,7 @@ _CRC = _ogg_crc_table()
 
 def _ogg_page(rng: random.Random, data: bytes) -> bytes:
     """Something in a page of Ogg is another, and the checksum is right again, so that decoders believe it."""
-    pages = [found.start() for found in re.finditer(b"OggS", data)]
+    pages = [match.start() for match in re.finditer(b"OggS", data)]
     if not pages:
         return _field(rng, data)
     at = rng.choice(pages[:4])
@@ -123,7 +123,7 @@ def _ogg_page(rng: random.Random, data: bytes) -> bytes:
 
 
 def with_checksum(page: bytes) -> bytes:
-    """A page of Ogg with the checksum of what it holds (RFC 3533, section 6)."""
+    """Return an Ogg page with the checksum of its content (RFC 3533, section 6)."""
     crc = 0
     for byte in page[:22] + bytes(4) + page[26:]:
         crc = ((crc << 8) & 0xFFFFFFFF) ^ _CRC[(crc >> 24) ^ byte]

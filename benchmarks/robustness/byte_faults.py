@@ -8,10 +8,10 @@ from collections.abc import Callable
 __all__ = ["HEADER", "NUMBERS", "damaged", "number_edited"]
 
 HEADER = 256
-"""Bytes at a file's beginning in which formats keep what decides most."""
+"""Bytes at the beginning of a file in which formats keep the most important fields."""
 
 NUMBERS = (0, 1, 2, 7, 8, 9, 16, 255, -1, -2, 1 << 15, (1 << 16) - 1, 1 << 24, (1 << 31) - 1, 1 << 31, 1 << 62)
-"""What a field of a header is set to; cut to the field's width."""
+"""Values for a header field; cut to the field's width."""
 
 Fault = Callable[[random.Random, bytes], bytes]
 
@@ -35,14 +35,14 @@ def bits_flipped(rng: random.Random, data: bytes) -> bytes:
 
 
 def noise(rng: random.Random, data: bytes) -> bytes:
-    """A stretch becomes noise, zeros or ones."""
+    """Overwrite a span with noise, zeros or ones."""
     at, length = _place(rng, data), _length(rng, data)
     what = rng.choice([rng.randbytes(length), bytes(length), b"\xff" * length])
     return data[:at] + what[: len(data) - at] + data[at + length :]
 
 
 def truncated(rng: random.Random, data: bytes) -> bytes:
-    """The end is lost; sometimes all but the header, or everything."""
+    """Remove the end; sometimes all but the header, or everything."""
     draw = rng.random()
     if draw < 0.05:
         return b""
@@ -50,24 +50,24 @@ def truncated(rng: random.Random, data: bytes) -> bytes:
 
 
 def beheaded(rng: random.Random, data: bytes) -> bytes:
-    """The beginning is lost."""
+    """Remove the beginning."""
     return data[_place(rng, data) :]
 
 
 def cut_out(rng: random.Random, data: bytes) -> bytes:
-    """A stretch is lost."""
+    """Remove a span."""
     at = _place(rng, data)
     return data[:at] + data[at + _length(rng, data) :]
 
 
 def doubled(rng: random.Random, data: bytes) -> bytes:
-    """A stretch stands there twice or more often."""
+    """Repeat a span once or more often."""
     at, length = _place(rng, data), _length(rng, data)
     return data[:at] + data[at : at + length] * rng.choice((2, 2, 3, 50)) + data[at + length :]
 
 
 def moved(rng: random.Random, data: bytes) -> bytes:
-    """A stretch stands elsewhere."""
+    """Move a span."""
     at, length = _place(rng, data), _length(rng, data)
     block, rest = data[at : at + length], data[:at] + data[at + length :]
     to = rng.randrange(len(rest) + 1)
@@ -75,7 +75,7 @@ def moved(rng: random.Random, data: bytes) -> bytes:
 
 
 def inserted(rng: random.Random, data: bytes) -> bytes:
-    """Noise between what belongs together."""
+    """Insert noise."""
     at = _place(rng, data)
     return data[:at] + rng.randbytes(_length(rng, data)) + data[at:]
 
@@ -87,7 +87,7 @@ def padded(rng: random.Random, data: bytes) -> bytes:
 
 
 def number_edited(rng: random.Random, data: bytes, at: int | None = None) -> bytes:
-    """A field of 1, 2, 4 or 8 bytes, little- or big-endian, says something else."""
+    """Change a field of 1, 2, 4 or 8 bytes, little- or big-endian."""
     width = rng.choice((1, 2, 2, 4, 4, 4, 8))
     at = _place(rng, data) if at is None else at
     number = rng.choice(NUMBERS) & ((1 << 8 * width) - 1)
@@ -99,7 +99,7 @@ FAULTS: tuple[Fault, ...] = (
     bits_flipped, bits_flipped, noise, truncated, truncated, beheaded, cut_out, doubled, moved, inserted, padded,
     number_edited, number_edited,
 )  # fmt: skip
-"""What can go wrong; what stands there twice does so more often."""
+"""Faults; those listed twice are twice as likely."""
 
 
 def damaged(rng: random.Random, data: bytes, faults: tuple[Fault, ...] = FAULTS) -> tuple[bytes, list[str]]:

@@ -1,7 +1,7 @@
-"""Commands on disks that are full, read-only or limited; with room again, the same command must end as if nothing was.
+"""Commands on disks that are full, read-only or limited; with enough space again, the same command must succeed.
 
-Full and read-only disks are file systems in memory that root can mount; elsewhere those ways are left out, and said to
-be. The limit of a file's size (``ulimit -f``) works for everybody.
+Full and read-only disks are file systems in memory that only root can mount; without root they are left out, with a
+message. The limit on the size of a file (``ulimit -f``) works for every user.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AMPLE = 1 << 30
 PAGE = 4096
 FINE = frozenset({0, 3})
 PLACES = ("out", "cache", "tmp")
-"""Folders that a run writes to, beside what it reads."""
+"""Folders that a run writes to, next to its inputs."""
 
 _CLASSIFIER = ["loop.examples=16", "loop.batch_size=4", "loop.validations=2", "options.n_mels=32"]
 _CLASSIFIER = kills.settings([*_CLASSIFIER, "spec.sample_rate=16000", "loop.precision=no"])
@@ -61,12 +61,12 @@ JOBS: dict[str, list[str]] = {
     "eval pitch": ["eval", "pitch", "sung", "found", "--csv", "out/songs.csv", "--plot", "out/worst.png"],
     "eval labels": ["eval", "labels", "refined.json", "--truth", "planted/truth.json"],
 }  # fmt: skip
-"""What is run -> the words behind ``stemclean``."""
+"""Job -> arguments of ``stemclean``."""
 
 WAYS = ("full", "full cache", "full tmp", "limit", "read-only", "read-only cache", "read-only tmp", "no tmp",
         "stdout full", "stderr closed", "all closed")  # fmt: skip
 OFTEN = {"full": 1, "full cache": 3, "limit": 3}
-"""Ways that have a size: of as many cases as asked for, one in so many; of other ways, a job has one."""
+"""Constraints with a size -> one in so many of the requested cases; other constraints have one case per job."""
 
 
 NOWHERE = (
@@ -81,12 +81,12 @@ NO_TEMPORARY = "no folder for temporary files"
 
 
 def can_mount() -> bool:
-    """Whether disks can be mounted here."""
+    """Return whether disks can be mounted."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False)
-        if done.returncode == 0:
+        process = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False)
+        if process.returncode == 0:
             subprocess.run(["umount", folder], check=True)
-    return done.returncode == 0
+    return process.returncode == 0
 
 
 @contextmanager
@@ -105,22 +105,22 @@ def _remounted(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
 
 
-def _environment(place: Path) -> dict[str, str]:
+def _environment(folder: Path) -> dict[str, str]:
     return {
-        "TMPDIR": str(place / "tmp"), "XDG_CACHE_HOME": str(place / "cache"), "HOME": str(place / "cache"),
+        "TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache"), "HOME": str(folder / "cache"),
         "OMP_NUM_THREADS": "1",
     }  # fmt: skip
 
 
-def _emptied(place: Path) -> None:
+def _emptied(folder: Path) -> None:
     for name in PLACES:
-        shutil.rmtree(place / name, ignore_errors=True)
-        (place / name).mkdir()
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()
 
 
 @contextmanager
 def _measuring(folders: Sequence[Path]) -> Iterator[dict[str, int]]:
-    """The most bytes that lay on each disk."""
+    """Record the largest number of bytes on each disk."""
     most = dict.fromkeys((folder.name for folder in folders), 0)
     over = threading.Event()
 
@@ -139,27 +139,33 @@ def _measuring(folders: Sequence[Path]) -> Iterator[dict[str, int]]:
         thread.join()
 
 
-def reference(job: str, place: Path, *, mounting: bool) -> Record:
-    """What an undisturbed run writes, and how much room it takes."""
-    kept = place / f"{job}.reference.json"
+def reference(job: str, work: Path, *, mounting: bool) -> Record:
+    """Return what an undisturbed run writes, and how much space it takes."""
+    kept = work / f"{job}.reference.json"
     if kept.exists():
-        told: Record = json.loads(kept.read_text(encoding="utf-8"))
-        return told
-    _emptied(place)
-    folders = [place / name for name in PLACES] if mounting else []
+        document: Record = json.loads(kept.read_text(encoding="utf-8"))
+        return document
+    _emptied(work)
+    folders = [work / name for name in PLACES] if mounting else []
     with _mounted(folders), _measuring(folders) as most:
-        done = watching.run([*JOBS[job], "--json"], place, _environment(place), LIMIT_SECONDS)
-        trees = {name: kills.tree(place / name) for name in PLACES}
-        largest = max((path.stat().st_size for path in (place / "out").rglob("*") if path.is_file()), default=0)
-    if done.exit_code not in FINE:
-        sys.exit(f"stemclean {' '.join(JOBS[job])}\nended with {done.exit_code} in {place}:\n{done.stderr}")
-    told = {"seconds": done.seconds, "trees": trees, "most": most, "largest": largest, "exit_code": done.exit_code}
-    kept.write_text(json.dumps(told), encoding="utf-8")
-    return told
+        process = watching.run([*JOBS[job], "--json"], work, _environment(work), LIMIT_SECONDS)
+        trees = {name: kills.tree(work / name) for name in PLACES}
+        largest = max((path.stat().st_size for path in (work / "out").rglob("*") if path.is_file()), default=0)
+    if process.exit_code not in FINE:
+        sys.exit(f"stemclean {' '.join(JOBS[job])}\nended with {process.exit_code} in {work}:\n{process.stderr}")
+    document = {
+        "seconds": process.seconds,
+        "trees": trees,
+        "most": most,
+        "largest": largest,
+        "exit_code": process.exit_code,
+    }
+    kept.write_text(json.dumps(document), encoding="utf-8")
+    return document
 
 
 def cases(seed: int, job: str, whole: Record, number: int, *, mounting: bool) -> list[tuple[str, int]]:
-    """Ways and sizes that a job is tried with; those that would not be noticed are left out."""
+    """Return the constraints and sizes to try for a job, without those that would have no effect."""
     rng = random.Random(f"disks {seed} {job}")
     drawn: list[tuple[str, int]] = []
     for way in WAYS:
@@ -177,93 +183,93 @@ def cases(seed: int, job: str, whole: Record, number: int, *, mounting: bool) ->
     return drawn
 
 
-def case(job: str, way: str, size: int, place: Path, whole: Record) -> Record:
-    """One run with a disk as the way says, and one with room again.
+def case(job: str, way: str, size: int, work: Path, whole: Record) -> Record:
+    """Run a command with a constrained disk, and again with enough space.
 
     Args:
         size: bytes of the disk, or of a file at most.
     """
-    _emptied(place)
-    source = _sources(place)
-    folders = [place / name for name in PLACES] if way.startswith(("full", "read-only", "no")) else []
+    _emptied(work)
+    source = _sources(work)
+    folders = [work / name for name in PLACES] if way.startswith(("full", "read-only", "no")) else []
     with _mounted(folders):
-        first = _constrained(job, way, size, place)
-        told = _judged(job, way, first, place, whole)
+        first = _constrained(job, way, size, work)
+        outcome = _judged(job, way, first, work, whole)
         for folder in folders:
             _remounted(folder, f"rw,size={AMPLE}")
-        again = watching.run([*JOBS[job], "--json"], place, _environment(place), LIMIT_SECONDS)
+        again = watching.run([*JOBS[job], "--json"], work, _environment(work), LIMIT_SECONDS)
         failures = judging.of_command(again.exit_code, again.stdout, again.stderr, "")["failures"]
         failures += ["never_done"] * (again.exit_code not in FINE) + ["leftovers"] * bool(again.orphans)
-        found = {name: kills.tree(place / name) for name in PLACES}
+        trees = {name: kills.tree(work / name) for name in PLACES}
     if again.exit_code in FINE:
-        differs = any(found["out"].get(name) != digest for name, digest in whole["trees"]["out"].items())
-        extra = {name: sorted(set(found[name]) - set(whole["trees"][name])) for name in PLACES}
+        differs = any(trees["out"].get(name) != digest for name, digest in whole["trees"]["out"].items())
+        extra = {name: sorted(set(trees[name]) - set(whole["trees"][name])) for name in PLACES}
         failures += ["other_bytes"] * differs + ["leftovers"] * any(extra.values())
-        told["extra"] = [name for names in extra.values() for name in names][:10]
+        outcome["extra"] = [name for names in extra.values() for name in names][:10]
     if failures:
-        told["again"] = [again.exit_code, again.stderr[-500:]]
-    told["failures"] += failures + ["source_changed"] * (_sources(place) != source)
-    told["cpu_seconds"] = round(first.cpu_seconds + again.cpu_seconds, 2)
-    return told
+        outcome["again"] = [again.exit_code, again.stderr[-500:]]
+    outcome["failures"] += failures + ["source_changed"] * (_sources(work) != source)
+    outcome["cpu_seconds"] = round(first.cpu_seconds + again.cpu_seconds, 2)
+    return outcome
 
 
-def _sources(place: Path) -> str:
-    """Of all that is read."""
-    every = [digest_of(place / name) for name in ("stems", "planted", "loud", "sung", "found")]
-    every += [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(place.glob("*.*"))]
+def _sources(folder: Path) -> str:
+    """Return a digest of all inputs."""
+    every = [digest_of(folder / name) for name in ("stems", "planted", "loud", "sung", "found")]
+    every += [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.*"))]
     return " ".join(every)
 
 
-def _constrained(job: str, way: str, size: int, place: Path) -> watching.Ended:
-    """The first run."""
-    what, _, where = way.partition(" ")
+def _constrained(job: str, way: str, size: int, folder: Path) -> watching.Ended:
+    """Run the command under the constraint."""
+    limit, _, where = way.partition(" ")
     wrapped: list[str] = []
-    if what == "full":
-        _remounted(place / (where or "out"), f"size={max(PAGE, size // PAGE * PAGE)}")
-    elif what == "read-only":
-        _remounted(place / (where or "out"), "ro")
-    elif what == "no":
-        wrapped = ["unshare", "--mount", "/bin/sh", "-c", NOWHERE, str(place), str(place / where)]
-    elif what == "limit":
+    if limit == "full":
+        _remounted(folder / (where or "out"), f"size={max(PAGE, size // PAGE * PAGE)}")
+    elif limit == "read-only":
+        _remounted(folder / (where or "out"), "ro")
+    elif limit == "no":
+        wrapped = ["unshare", "--mount", "/bin/sh", "-c", NOWHERE, str(folder), str(folder / where)]
+    elif limit == "limit":
         program = "import os,resource,sys; n=int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE,(n,n)); "
         wrapped = [sys.executable, "-c", f"{program}os.execv(sys.argv[2],sys.argv[2:])", str(max(PAGE, size))]
-    elif what in {"stdout", "stderr", "all"}:
-        words = {"stdout": ">/dev/full", "stderr": "2>&-", "all": "<&- >&- 2>&-"}[what]
+    elif limit in {"stdout", "stderr", "all"}:
+        words = {"stdout": ">/dev/full", "stderr": "2>&-", "all": "<&- >&- 2>&-"}[limit]
         wrapped = ["/bin/sh", "-c", f'exec "$@" {words}', "sh"]
-    return watching.run([*JOBS[job], "--json"], place, _environment(place), LIMIT_SECONDS, wrapped)
+    return watching.run([*JOBS[job], "--json"], folder, _environment(folder), LIMIT_SECONDS, wrapped)
 
 
-def _judged(job: str, way: str, done: watching.Ended, place: Path, whole: Record) -> Record:
-    """What the first run did."""
-    what, _, where = way.partition(" ")
-    name = {"stdout": "stdout"}.get(what, where if where in PLACES else "out")
-    if done.exit_code in FINE and not what.startswith(("stderr", "all", "stdout")):
+def _judged(job: str, way: str, process: watching.Ended, work: Path, whole: Record) -> Record:
+    """Return the outcome of the constrained run."""
+    limit, _, where = way.partition(" ")
+    name = {"stdout": "stdout"}.get(limit, where if where in PLACES else "out")
+    if process.exit_code in FINE and not limit.startswith(("stderr", "all", "stdout")):
         name = ""
-    told: Record = judging.of_command(done.exit_code, done.stdout, done.stderr, "")
-    told["failures"] = [one for one in told["failures"] if one != "not_json" or what not in {"stdout", "all"}]
-    if done.exit_code == 2:
-        lines = done.stderr.splitlines()
+    outcome: Record = judging.of_command(process.exit_code, process.stdout, process.stderr, "")
+    outcome["failures"] = [item for item in outcome["failures"] if item != "not_json" or limit not in {"stdout", "all"}]
+    if process.exit_code == 2:
+        lines = process.stderr.splitlines()
         at = next((at for at, line in enumerate(lines) if line.startswith("error: ")), None)
-        names = PLACES if what == "limit" else (name,)  # any file may be the one that grew too large
-        known = [words for one in names for words in (f"error: {one}", f"{place}/{one}")]
-        known += [NO_TEMPORARY] * (what == "no")
+        names = PLACES if limit == "limit" else (name,)  # any file may be the one that grew too large
+        known = [words for item in names for words in (f"error: {item}", f"{work}/{item}")]
+        known += [NO_TEMPORARY] * (limit == "no")
         if at is None or not any(words in lines[at] for words in known):
-            told["failures"].append("unnamed")
+            outcome["failures"].append("unnamed")
         elif not any(line.startswith("  ") for line in lines[at + 1 :]):
-            told["failures"].append("no_step")
-    if what in {"stderr", "all"} and done.exit_code != whole["exit_code"]:
-        told["failures"].append("exit_code")
-    told["failures"] += ["hang"] * done.hung + ["leftovers"] * bool(done.orphans)
+            outcome["failures"].append("no_step")
+    if limit in {"stderr", "all"} and process.exit_code != whole["exit_code"]:
+        outcome["failures"].append("exit_code")
+    outcome["failures"] += ["hang"] * process.hung + ["leftovers"] * bool(process.orphans)
     for folder in PLACES:
-        told["failures"] += judging.of_leftovers(place / folder)
-    told["failures"] += ["half_written"] * bool(half := _half_written(place / "out", whole["trees"]["out"]))
-    if told["failures"]:
-        told |= {"stderr": done.stderr[-800:], "half": half}
-    return told | {"kind": job, "way": way, "outcome": f"{way}/exit {done.exit_code}"}
+        outcome["failures"] += judging.of_leftovers(work / folder)
+    outcome["failures"] += ["half_written"] * bool(half := _half_written(work / "out", whole["trees"]["out"]))
+    if outcome["failures"]:
+        outcome |= {"stderr": process.stderr[-800:], "half": half}
+    return outcome | {"kind": job, "way": way, "outcome": f"{way}/exit {process.exit_code}"}
 
 
 def _half_written(folder: Path, whole: dict[str, str]) -> list[str]:
-    """Files under their own names that are not what they will be; a document that says what is done so far may be."""
+    """Return files that are incomplete under their final names; a valid JSON document of the progress is no fault."""
     half = []
     for name, digest in kills.tree(folder).items():
         if name in whole and digest != whole[name]:
@@ -274,25 +280,25 @@ def _half_written(folder: Path, whole: dict[str, str]) -> list[str]:
     return half
 
 
-def work_through(given: argparse.Namespace) -> None:
-    """The part of disks."""
+def work_through(arguments: argparse.Namespace) -> None:
+    """Run the part on disks."""
     mounting = can_mount()
-    settings = {"seed": given.seed, "cases": given.cases, "songs": bool(given.songs), "mounting": mounting}
-    result = results.Result(given.output, given.part, settings)
+    settings = {"seed": arguments.seed, "cases": arguments.cases, "songs": bool(arguments.songs), "mounting": mounting}
+    result = results.Result(arguments.output, arguments.part, settings)
     if not mounting:
         print("no disk can be mounted here: only limits and closed streams are tried", file=sys.stderr)
-    jobs = given.only or list(JOBS)
+    jobs = arguments.only or list(JOBS)
     if unknown := set(jobs) - set(JOBS):
         sys.exit(f"no job {', '.join(sorted(unknown))}; known: {', '.join(JOBS)}")
     if result.fresh:
-        shutil.rmtree(given.work, ignore_errors=True)
-    disk_sounds.prepare(given.songs or sounds.BAND, given.work)
+        shutil.rmtree(arguments.work, ignore_errors=True)
+    disk_sounds.prepare(arguments.songs or sounds.BAND, arguments.work)
     for job in jobs:
-        whole = reference(job, given.work, mounting=mounting)
-        for way, size in cases(given.seed, job, whole, given.cases, mounting=mounting):
-            if f"{job}/{way}/{size}" not in result.done:
-                told = case(job, way, size, given.work, whole) | {"size": size}
-                result.add(f"{job}/{way}/{size}", [told])
-                if told["failures"]:
-                    print(json.dumps(told, indent=1), file=sys.stderr)
-        print(result.told(), file=sys.stderr)
+        whole = reference(job, arguments.work, mounting=mounting)
+        for way, size in cases(arguments.seed, job, whole, arguments.cases, mounting=mounting):
+            if f"{job}/{way}/{size}" not in result.batches:
+                outcome = case(job, way, size, arguments.work, whole) | {"size": size}
+                result.add(f"{job}/{way}/{size}", [outcome])
+                if outcome["failures"]:
+                    print(json.dumps(outcome, indent=1), file=sys.stderr)
+        print(result.summary(), file=sys.stderr)

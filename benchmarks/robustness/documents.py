@@ -1,4 +1,4 @@
-"""Mutated documents: manifests, lists, files of f0, recipes, cards of weights, journals; and what is done with each.
+"""Mutated documents: manifests, lists, files of f0, recipes, cards of weights, journals; and the command for each.
 
 A case is drawn by the seed and its number alone, from documents that :func:`prepare` writes; its files lie in a folder
 of their own beside ``base/``, which is also the working directory of what is run.
@@ -59,7 +59,7 @@ RECIPES = (
 
 @dataclass
 class Case:
-    """A document that is not what it should be, and what is run on it.
+    """A faulty document, and the command that is run on it.
 
     Args:
         kind: of :data:`KINDS`.
@@ -84,13 +84,13 @@ Draw = Callable[[random.Random, Path], Case]
 
 
 def case(seed: int, number: int, base: Path) -> Case:
-    """The case of a number."""
+    """Return the case with a number."""
     rng = random.Random(f"documents {seed} {number}")
     return _DRAWS[_kind(rng)](rng, base)
 
 
 def kind_of(seed: int, number: int) -> str:
-    """Of :data:`KINDS`, that of a number."""
+    """Return the kind of :data:`KINDS` for a number."""
     return _kind(random.Random(f"documents {seed} {number}"))
 
 
@@ -306,7 +306,7 @@ def _json(path: Path) -> Any:
 
 
 def prepare(base: Path, *, journals: bool = True) -> None:
-    """The whole documents: of five stems of a second each, what every verb writes about them.
+    """Write the intact documents: those of every command, on five stems of a second each.
 
     Args:
         base: the folder; nothing is done where it is complete.
@@ -396,13 +396,13 @@ def _stemclean(*words: str) -> None:
 
     from stemclean.cli import app
 
-    done = CliRunner().invoke(app, [*words, "--quiet"], prog_name="stemclean")
-    if done.exit_code:
-        raise RuntimeError(f"stemclean {' '.join(words)}: {done.stderr}")
+    process = CliRunner().invoke(app, [*words, "--quiet"], prog_name="stemclean")
+    if process.exit_code:
+        raise RuntimeError(f"stemclean {' '.join(words)}: {process.stderr}")
 
 
 def _caught(base: Path, verb: str, words: Sequence[str]) -> Path:
-    """The journal of a run, as it stood last, as ``VERB.partial.jsonl``; its own path."""
+    """Return the last state of a run's journal, as ``VERB.partial.jsonl``, and its path."""
     folder = base.parent / "journals"  # whose neighbour is base, as it is a case's
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -412,7 +412,7 @@ def _caught(base: Path, verb: str, words: Sequence[str]) -> Path:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    last, place = b"", Path("manifest.json.partial.jsonl")
+    last, path_ = b"", Path("manifest.json.partial.jsonl")
     while process.poll() is None:
         for path in folder.rglob("*partial*"):
             try:
@@ -420,18 +420,18 @@ def _caught(base: Path, verb: str, words: Sequence[str]) -> Path:
             except OSError:
                 continue
             if len(text) > len(last):
-                last, place = text, path
+                last, path_ = text, path
         time.sleep(0.002)
     (base / f"{verb}.partial.jsonl").write_bytes(last)
     if verb == "trim":
         shutil.copytree(folder / "out", base / "trimmed part")
         (base / "trimmed part" / "manifest.json").unlink(missing_ok=True)
     shutil.rmtree(folder)
-    return place
+    return path_
 
 
 def write(drawn: Case, folder: Path, base: Path) -> None:
-    """A case's files, in a folder that is made for it."""
+    """Write the files of a case into a new folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for source, name in drawn.beside.items():

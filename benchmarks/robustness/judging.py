@@ -1,4 +1,4 @@
-"""What no input may make stemclean do: the failures that are counted, by name."""
+"""Failures that no input may cause, by name."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Record = dict[str, Any]
 
 
 def of_command(exit_code: int, stdout: str, stderr: str, name: str) -> Record:
-    """What a command did, with its failures.
+    """Return the outcome of a command, with its failures.
 
     Args:
         exit_code: of the process; negative: the signal that ended it.
@@ -68,14 +68,14 @@ def of_command(exit_code: int, stdout: str, stderr: str, name: str) -> Record:
     if exit_code == 2 and name:
         failures += of_message(stderr, name)
     failures += of_text(stdout, stderr)
-    told: Record = {"exit_code": exit_code, "failures": failures}
+    outcome: Record = {"exit_code": exit_code, "failures": failures}
     if first or failures:
-        told["error"] = (first.removeprefix("error: ") or stderr.strip()[-300:])[:300]
-    return told
+        outcome["error"] = (first.removeprefix("error: ") or stderr.strip()[-300:])[:300]
+    return outcome
 
 
 def of_text(stdout: str, stderr: str) -> list[str]:
-    """Failures of what was printed."""
+    """Return the failures in printed text."""
     failures = []
     if _CONTROL.search(stderr) or "\x1b" in stdout:
         failures.append("control_characters")
@@ -87,18 +87,18 @@ def of_text(stdout: str, stderr: str) -> list[str]:
 
 
 def of_message(message: str, name: str) -> list[str]:
-    """Whether an error says where it is: the file, the line, the stem, or the setting."""
+    """Return a failure unless the message names the file, the line, the stem, or the setting."""
     return [] if Path(name).name in message or _ADDRESS.search(message) else ["unnamed"]
 
 
-def of_cost(told: Record) -> list[str]:
-    """Failures of time and memory."""
-    failures = ["slow"] if told["cpu_seconds"] > SLOW_SECONDS else []
-    return failures + (["memory"] if told["memory_mb"] > MUCH_MB else [])
+def of_cost(outcome: Record) -> list[str]:
+    """Return failures of time and memory."""
+    failures = ["slow"] if outcome["cpu_seconds"] > SLOW_SECONDS else []
+    return failures + (["memory"] if outcome["memory_mb"] > MUCH_MB else [])
 
 
 def of_leftovers(folder: Path) -> list[str]:
-    """Whether something unfinished lies in a folder; a journal is no such thing, as the next run goes on from it."""
+    """Return a failure if a folder has unfinished files; a journal is none, because the next run resumes from it."""
     left = (path for path in folder.rglob(".*") if path.name.endswith((".tmp", ".lock")))
     return ["leftovers"] if any(left) else []
 

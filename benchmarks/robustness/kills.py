@@ -1,7 +1,7 @@
-"""Runs that are killed at random moments and gone on with; in the end they have written what an unkilled one does.
+"""Runs that are killed at random moments and resumed; in the end they must have written what an undisturbed run writes.
 
-A moment is a share of the processor time that the whole run takes, of all its processes, so that a machine that does
-other things as well spreads the kills no otherwise. It counts from when the run has its output for itself.
+A moment is a share of the processor time of the whole run, over all its processes, so that other load on the machine
+does not change the moments. It counts from when the run holds the lock of its output.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ __all__ = ["FIFTHS", "VERBS", "chain", "judged", "plan", "prepare", "reference",
 Record = dict[str, Any]
 LIMIT_SECONDS = 1800.0
 ENDS_SECONDS = 120.0
-"""From a signal to the end of a run; long, as the machine may do other things."""
+"""Longest time from a signal to the end of a run; generous, because the machine may be busy."""
 KILLS = 5
-"""Of one run at most, before it is let go to its end."""
+"""Largest number of kills of one run, before it may finish."""
 SONGS, SECONDS = 4, 20.0
-"""How much sound a run works on."""
+"""Amount of sound that a run processes."""
 FIFTHS = 5
-"""Parts of a run that its kills are counted by."""
+"""Number of parts of a run by which kills are counted."""
 POLL_SECONDS = 0.01
-"""Between two looks at a run."""
+"""Seconds between two checks of a run."""
 
 CLASSIFIER = "loop.examples=24 loop.batch_size=4 loop.validations=3 validation_examples=32 spec.segment=131072".split()
 SEPARATOR = "loop.examples=24 loop.batch_size=4 loop.validations=3 spec.segment=32768 options.hidden=16".split()
@@ -47,7 +47,7 @@ SEPARATOR.append("validation_examples=4")
 
 
 def settings(every: Sequence[str]) -> list[str]:
-    """As flags."""
+    """Return settings as flags."""
     return [word for setting in every for word in ("--set", setting)]
 
 
@@ -59,56 +59,56 @@ VERBS: dict[str, list[str]] = {
     "train-separator": ["train-separator", "refined.json", "-o", "out/w.safetensors", *settings(SEPARATOR)],
     "refine --self": ["refine", "stems", "--self", "-o", "out/refined.json", *settings(CLASSIFIER)],
 }
-"""What is killed -> the words behind ``stemclean``."""
+"""Verb -> arguments of ``stemclean``."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Besides SIGKILL, which comes ten times as often as each."""
 
 
-def prepare(songs: Path, place: Path) -> None:
-    """The stems that runs work on, and what ``refine`` says of them."""
-    if (place / "refined.json").exists():
+def prepare(songs: Path, work: Path) -> None:
+    """Write the stems that runs work on, and their refined manifest."""
+    if (work / "refined.json").exists():
         return
-    shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)
     folders = sorted(
         {path.parent for path in songs.rglob("*.ogg")}, key=lambda folder: (-len(list(folder.glob("*.ogg"))), folder)
     )
     for folder in folders[:SONGS]:
         for stem in sorted(folder.glob("*.ogg")):
             sound, rate = soundfile.read(stem, stop=int(SECONDS * 44100), always_2d=True)
-            path = place / "stems" / folder.name / f"{stem.stem}.wav"
+            path = work / "stems" / folder.name / f"{stem.stem}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, sound, rate, subtype="PCM_16")
-    watching.run(["refine", "stems", "-o", "refined.json", "--quiet"], place, {}, LIMIT_SECONDS)
+    watching.run(["refine", "stems", "-o", "refined.json", "--quiet"], work, {}, LIMIT_SECONDS)
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Every file below a folder -> its checksum."""
+    """Return the checksum of every file below a folder."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def _environment(place: Path) -> dict[str, str]:
-    return {"TMPDIR": str(place / "tmp"), "XDG_CACHE_HOME": str(place / "cache"), "OMP_NUM_THREADS": "1"}
+def _environment(folder: Path) -> dict[str, str]:
+    return {"TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
 
 
-def _emptied(place: Path) -> None:
+def _emptied(folder: Path) -> None:
     for name in ("out", "tmp", "cache"):
-        shutil.rmtree(place / name, ignore_errors=True)
-        (place / name).mkdir()
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()
 
 
 class _Watched:
-    """A run under way.
+    """A running command.
 
     Args:
-        words: behind ``stemclean``.
-        place: where it runs; it writes into ``out``.
+        words: the arguments of ``stemclean``.
+        folder: where it runs; it writes into ``out``.
     """
 
-    def __init__(self, words: Sequence[str], place: Path) -> None:
-        self.out = place / "out"
-        self.started = watching.start(words, place, _environment(place))
+    def __init__(self, words: Sequence[str], folder: Path) -> None:
+        self.out = folder / "out"
+        self.started = watching.start(words, folder, _environment(folder))
         self.seconds = 0.0
         """Of processor time since it has its output for itself, as of the last look."""
         self._before: float | None = None
@@ -119,7 +119,7 @@ class _Watched:
         return self._before is not None
 
     def runs(self) -> bool:
-        """Take a look: whether it is still under way."""
+        """Return whether the run is under way, and read its processor time."""
         pid = self.started.process.pid
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             return False
@@ -130,7 +130,7 @@ class _Watched:
         return time.monotonic() - self.started.began < LIMIT_SECONDS
 
     def _has_its_output(self, pid: int) -> bool:
-        """Whether its lock is there; the locks of runs that were killed lie there as well."""
+        """Return whether the run holds its lock; locks of killed runs may exist as well."""
         for lock in self.out.rglob(".*stemclean.lock"):
             with suppress(OSError):
                 if lock.read_text(encoding="utf-8").startswith(f"{pid} "):
@@ -138,32 +138,32 @@ class _Watched:
         return False
 
 
-def reference(verb: str, place: Path) -> Record:
-    """What a run that nobody kills writes, and how long it takes."""
-    kept = place / "reference.json"
+def reference(verb: str, folder: Path) -> Record:
+    """Return what an undisturbed run writes, and how long it takes."""
+    kept = folder / "reference.json"
     if kept.exists():
-        told: Record = json.loads(kept.read_text(encoding="utf-8"))
-        return told
-    _emptied(place)
-    watched = _Watched(VERBS[verb], place)
+        document: Record = json.loads(kept.read_text(encoding="utf-8"))
+        return document
+    _emptied(folder)
+    watched = _Watched(VERBS[verb], folder)
     while watched.runs():
         time.sleep(POLL_SECONDS)
-    done = watching.ended(watched.started, LIMIT_SECONDS)
-    if done.exit_code not in {0, 3}:
-        sys.exit(f"stemclean {' '.join(VERBS[verb])}\nended with {done.exit_code} in {place}:\n{done.stderr}")
-    told = {
-        "seconds": done.seconds,
+    process = watching.ended(watched.started, LIMIT_SECONDS)
+    if process.exit_code not in {0, 3}:
+        sys.exit(f"stemclean {' '.join(VERBS[verb])}\nended with {process.exit_code} in {folder}:\n{process.stderr}")
+    document = {
+        "seconds": process.seconds,
         "work": watched.seconds,
-        "tree": tree(place / "out"),
-        "cache": sorted(tree(place / "cache")),
-        "tmp": sorted(tree(place / "tmp")),
+        "tree": tree(folder / "out"),
+        "cache": sorted(tree(folder / "cache")),
+        "tmp": sorted(tree(folder / "tmp")),
     }
-    kept.write_text(json.dumps(told), encoding="utf-8")
-    return told
+    kept.write_text(json.dumps(document), encoding="utf-8")
+    return document
 
 
 def plan(seed: int, number: int, verb: str, kills: int = KILLS) -> list[tuple[signal.Signals, float, float]]:
-    """The kills of one chain: by which signal, at which share of the whole run, and how much after the kill before.
+    """Return the kills of one chain: signal, share of the whole run, and work after the previous kill.
 
     The shares are independent of one another and uniform in [0, 1], in order.
     """
@@ -175,49 +175,49 @@ def plan(seed: int, number: int, verb: str, kills: int = KILLS) -> list[tuple[si
     ]
 
 
-def chain(verb: str, kills: Sequence[tuple[signal.Signals, float, float]], place: Path, whole: Record) -> list[Record]:
-    """One run: killed as planned, then let go to its end; a record for each kill and one for the end."""
-    _emptied(place)
-    source = digest_of(place / "stems")
+def chain(verb: str, kills: Sequence[tuple[signal.Signals, float, float]], folder: Path, whole: Record) -> list[Record]:
+    """Kill a run as planned, then let it finish; return a record for each kill and one for the end."""
+    _emptied(folder)
+    source = digest_of(folder / "stems")
     every: list[Record] = []
     for which, share, more in kills:
-        told = _killed(verb, place, which, more * whole["work"])
-        if told is None:
+        outcome = _killed(verb, folder, which, more * whole["work"])
+        if outcome is None:
             break  # it was done before its time came
-        every.append(told | {"kind": verb, "share": share})
-    end = _ended(verb, place, whole)
-    end["failures"] += ["source_changed"] * (digest_of(place / "stems") != source)
+        every.append(outcome | {"kind": verb, "share": share})
+    end = _ended(verb, folder, whole)
+    end["failures"] += ["source_changed"] * (digest_of(folder / "stems") != source)
     if end["failures"]:
-        end["killed"] = [[one["way"], one["share"]] for one in every]
+        end["killed"] = [[killed["way"], killed["share"]] for killed in every]
     return [*every, end]
 
 
-def _killed(verb: str, place: Path, which: signal.Signals, work: float) -> Record | None:
-    """A run that is ended after so much work; None where it had ended before."""
-    watched = _Watched(VERBS[verb], place)
+def _killed(verb: str, folder: Path, which: signal.Signals, work: float) -> Record | None:
+    """Kill a run after a given amount of work; return None if it ends before."""
+    watched = _Watched(VERBS[verb], folder)
     while watched.runs() and not (watched.works and watched.seconds >= work):
         time.sleep(POLL_SECONDS)
-    there = lying(place)
+    there = lying(folder)
     with suppress(ProcessLookupError):
         os.kill(watched.started.process.pid, which)
-    done = watching.ended(watched.started, time.monotonic() - watched.started.began + ENDS_SECONDS)
-    if done.exit_code in {0, 3}:
+    process = watching.ended(watched.started, time.monotonic() - watched.started.began + ENDS_SECONDS)
+    if process.exit_code in {0, 3}:
         return None  # it ended before, or at this very moment
     return {
         "way": which.name,
         "outcome": f"killed/{verb}",
-        "exit_code": done.exit_code,
-        "failures": judged(which, done, works=watched.works),
-        "error": done.stderr.strip()[-300:],
-        "cpu_seconds": round(done.cpu_seconds, 2),
-        "orphans": done.orphans,
+        "exit_code": process.exit_code,
+        "failures": judged(which, process, works=watched.works),
+        "error": process.stderr.strip()[-300:],
+        "cpu_seconds": round(process.cpu_seconds, 2),
+        "orphans": process.orphans,
         "there": there,
     }
 
 
-def lying(place: Path) -> list[str]:
-    """What a run has on disk at a moment: kinds of files."""
-    names = [path.name for folder in ("out", "cache") for path in (place / folder).rglob("*")]
+def lying(work: Path) -> list[str]:
+    """Return the kinds of files on disk at a moment."""
+    names = [path.name for folder in ("out", "cache") for path in (work / folder).rglob("*")]
     kinds = {
         "half a file": any(name.endswith(".tmp") for name in names),
         "a journal": any(".partial." in name for name in names),
@@ -228,74 +228,74 @@ def lying(place: Path) -> list[str]:
     return [kind for kind, lies in kinds.items() if lies]
 
 
-def judged(which: signal.Signals, done: watching.Ended, *, works: bool) -> list[str]:
-    """Whether a run ended by a signal as programs do, said how to go on, and left no process behind."""
-    failures = ["hang"] * (done.hung or not works) + ["leftovers"] * bool(done.orphans)
+def judged(which: signal.Signals, process: watching.Ended, *, works: bool) -> list[str]:
+    """Return the failures of a run ended by a signal: how it ends, its hint, and its processes."""
+    failures = ["hang"] * (process.hung or not works) + ["leftovers"] * bool(process.orphans)
     if which == signal.SIGKILL:
-        return failures + ["exit_code"] * (done.exit_code != -which and not done.hung)
-    if "Traceback (most recent call last)" in done.stderr or done.exit_code == judging.BUG:
+        return failures + ["exit_code"] * (process.exit_code != -which and not process.hung)
+    if "Traceback (most recent call last)" in process.stderr or process.exit_code == judging.BUG:
         failures.append("foreign_exception")
-    elif done.exit_code != 128 + which:
+    elif process.exit_code != 128 + which:
         failures.append("exit_code")
-    return failures + ["unsaid"] * (HINT not in done.stderr)
+    return failures + ["unsaid"] * (HINT not in process.stderr)
 
 
-def _ended(verb: str, place: Path, whole: Record) -> Record:
-    """The run that nobody kills any more, and what it leaves."""
-    done = watching.run(VERBS[verb], place, _environment(place), LIMIT_SECONDS)
-    end: Record = judging.of_command(done.exit_code, "{}", done.stderr, "")
-    found = tree(place / "out")
-    extra = sorted(set(found) - set(whole["tree"]))
+def _ended(verb: str, folder: Path, whole: Record) -> Record:
+    """Let the last run finish, and return its result."""
+    process = watching.run(VERBS[verb], folder, _environment(folder), LIMIT_SECONDS)
+    end: Record = judging.of_command(process.exit_code, "{}", process.stderr, "")
+    files = tree(folder / "out")
+    extra = sorted(set(files) - set(whole["tree"]))
     for name in ("tmp", "cache"):
-        extra += sorted(set(tree(place / name)) - set(whole[name]))
-    other = sorted(name for name, digest in whole["tree"].items() if found.get(name) != digest)
-    if done.exit_code not in {0, 3}:
+        extra += sorted(set(tree(folder / name)) - set(whole[name]))
+    other = sorted(name for name, digest in whole["tree"].items() if files.get(name) != digest)
+    if process.exit_code not in {0, 3}:
         end["failures"].append("never_done")
     elif other:
         end["failures"].append("other_bytes")
-    end["failures"] += ["leftovers"] * bool(extra or done.orphans) + ["hang"] * done.hung
+    end["failures"] += ["leftovers"] * bool(extra or process.orphans) + ["hang"] * process.hung
     if end["failures"]:
-        end |= {"extra": extra[:10], "other": other[:10], "stderr": done.stderr[-500:]}
-    return end | {"kind": verb, "way": "end", "outcome": f"end/{verb}", "cpu_seconds": round(done.cpu_seconds, 2)}
+        end |= {"extra": extra[:10], "other": other[:10], "stderr": process.stderr[-500:]}
+    return end | {"kind": verb, "way": "end", "outcome": f"end/{verb}", "cpu_seconds": round(process.cpu_seconds, 2)}
 
 
-def work_through(given: argparse.Namespace) -> None:
-    """The part of kills: a verb after the other, each a piece of its own that may be done at another time."""
-    verbs = given.only or list(VERBS)
+def work_through(arguments: argparse.Namespace) -> None:
+    """Run the part on kills, a verb at a time; verbs are independent pieces."""
+    verbs = arguments.only or list(VERBS)
     if unknown := set(verbs) - set(VERBS):
         sys.exit(f"no verb {', '.join(sorted(unknown))}; known: {', '.join(VERBS)}")
     for verb in verbs:
-        _work_through(verb, given)
+        _work_through(verb, arguments)
 
 
-def _work_through(verb: str, given: argparse.Namespace) -> None:
-    asked = {"seed": given.seed, "cases": given.cases, "songs": bool(given.songs)}
-    result = results.Result(given.output, given.part, asked, verb)
-    place = given.work / verb
+def _work_through(verb: str, arguments: argparse.Namespace) -> None:
+    settings_ = {"seed": arguments.seed, "cases": arguments.cases, "songs": bool(arguments.songs)}
+    result = results.Result(arguments.output, arguments.part, settings_, verb)
+    folder = arguments.work / verb
     if result.fresh:
-        shutil.rmtree(place, ignore_errors=True)
-    prepare(given.songs or sounds.BAND, place)
-    whole = reference(verb, place)
+        shutil.rmtree(folder, ignore_errors=True)
+    prepare(arguments.songs or sounds.BAND, folder)
+    whole = reference(verb, folder)
     result.record["seconds"] = round(whole["seconds"], 1)
     number = 0
-    while result.record["counts"].get("SIGKILL", 0) < given.cases and number < 3 * given.cases:
-        if number not in result.done:
-            kills = plan(given.seed, number, verb, min(KILLS, given.cases))
-            every = [one | {"chain": number} for one in chain(verb, kills, place, whole)]
+    while result.record["counts"].get("SIGKILL", 0) < arguments.cases and number < 3 * arguments.cases:
+        if number not in result.batches:
+            kills = plan(arguments.seed, number, verb, min(KILLS, arguments.cases))
+            every = [record | {"chain": number} for record in chain(verb, kills, folder, whole)]
             if every[-1]["failures"]:
-                results.keep(place / "out", place / "failed" / f"{given.seed}-{number}")
+                results.keep(folder / "out", folder / "failed" / f"{arguments.seed}-{number}")
             _count(result.record, every[:-1])
             result.add(number, every)
-            print(result.told(), file=sys.stderr)
+            print(result.summary(), file=sys.stderr)
         number += 1
 
 
 def _count(record: Record, killed: Sequence[Record]) -> None:
-    """What was killed, in which fifth of the run, and what lay there then."""
+    """Count the kills by signal, by fifth of the run, and by the files on disk."""
     moments = record.setdefault("moments", [0] * FIFTHS)
     there = record.setdefault("there", {})
-    for one in killed:
-        record["counts"][one["way"]] = record["counts"].get(one["way"], 0) + 1
-        moments[int(one["share"] * FIFTHS)] += 1
-        for kind in one["there"] or ["nothing"]:
+    for case in killed:
+        record["counts"][case["way"]] = record["counts"].get(case["way"], 0) + 1
+        moments[int(case["share"] * FIFTHS)] += 1
+        for kind in case["there"] or ["nothing"]:
             there[kind] = there.get(kind, 0) + 1

@@ -1,4 +1,4 @@
-"""What cases do that no command does alone."""
+"""Operations of cases that no single command performs."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ LABELS = {"classifiers": ("vocals", "bass"), "separators": ("vocals", "bass"), "
 
 
 def iter_stems(path: Path) -> None:
-    """Every stem, one after the other."""
+    """Read every stem."""
     for _ in manifest.iter_stems(path):
         pass
 
 
 def read_f0(path: Path) -> None:
-    """A file of f0 as whatever it looks like."""
+    """Read an f0 file in the format that it appears to have."""
     f0_labels.read(path, f0_labels.sniff(path))
 
 
 def read_recipe(path: Path) -> None:
-    """A recipe as one of its kind, and the model that it describes."""
+    """Read a recipe of a kind, and build its model."""
     try:
         kind = tomllib.loads(path.read_text(encoding="utf-8")).get("kind")
     except (ValueError, RecursionError):

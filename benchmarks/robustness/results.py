@@ -1,4 +1,4 @@
-"""The result of a part: what was run, with which versions, and every failure with what repeats it."""
+"""The result of a part: the run, the versions, and every failure with the case that repeats it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["Result", "keep"]
 Record = dict[str, Any]
 PACKAGES = ("torch", "soundfile", "av", "numpy", "pydantic", "typer")
 KEPT = 200
-"""Failures that a result lists; all are counted."""
+"""Number of failures that a result lists; all are counted."""
 
 
 def code_digest() -> str:
-    """Of what is tested and of what tests it: a result of other code is not gone on with."""
+    """Return a digest of the package and of this benchmark; a result of other code is not resumed."""
     digest = hashlib.sha256()
     for folder in (Path(stemclean.__file__).parent, Path(__file__).parent):
         for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.toml")]):
@@ -37,13 +37,13 @@ def code_digest() -> str:
 
 
 class Result:
-    """One part of OUT.json; what was done of it before by the same code stands there already.
+    """One part of OUT.json, with the batches that the same code has already finished.
 
     Args:
-        path: OUT.json; other parts in it are left alone, also those that another process writes meanwhile.
-        part: of the result.
-        settings: what else the cases depend on.
-        piece: of the part, where it is done in pieces that do not depend on one another.
+        path: OUT.json; other parts are kept, including those that another process writes at the same time.
+        part: name of the part.
+        settings: all else that the cases depend on.
+        piece: name of a piece, for parts that are divided into independent pieces.
     """
 
     def __init__(self, path: Path, part: str, settings: Record, piece: str = "") -> None:
@@ -73,45 +73,45 @@ class Result:
         }
 
     @property
-    def done(self) -> list[Any]:
-        """Names of the batches that are."""
-        done: list[Any] = self.record["done"]
-        return done
+    def batches(self) -> list[Any]:
+        """Names of the finished batches."""
+        batches: list[Any] = self.record["done"]
+        return batches
 
-    def add(self, batch: Any, told: Iterable[Record], **figures: Any) -> None:
-        """A batch is done.
+    def add(self, batch: Any, cases: Iterable[Record], **figures: Any) -> None:
+        """Record a finished batch.
 
         Args:
-            told: of each case ``kind``, ``way``, ``exit_code`` and ``failures``.
-            figures: more to be told of the part.
+            cases: each with ``kind``, ``way``, ``exit_code`` and ``failures``.
+            figures: further figures of the part.
         """
         counts = Counter(self.record["counts"])
         failed = Counter(self.record["failed"])
         seconds: Counter[str] = Counter(self.record["cpu_seconds"])
-        for one in told:
+        for case in cases:
             counts["cases"] += 1
-            counts[f"kind/{one['kind']}"] += 1
-            counts[one.get("outcome") or f"exit/{one['exit_code']}"] += 1
-            failed.update(one["failures"])
-            seconds[one["way"]] += one.get("cpu_seconds", 0.0)
-            if one["failures"] and len(self.record["failures"]) < KEPT:
-                self.record["failures"].append(one)
+            counts[f"kind/{case['kind']}"] += 1
+            counts[case.get("outcome") or f"exit/{case['exit_code']}"] += 1
+            failed.update(case["failures"])
+            seconds[case["way"]] += case.get("cpu_seconds", 0.0)
+            if case["failures"] and len(self.record["failures"]) < KEPT:
+                self.record["failures"].append(case)
         self.record["counts"] = dict(counts)
         self.record["failed"] = {name: failed[name] for name in judging.FAILURES}
         self.record["cpu_seconds"] = {way: round(number, 2) for way, number in seconds.items()}
         self.record |= figures
-        self.done.append(batch)
+        self.batches.append(batch)
         self.save()
 
     def save(self) -> None:
-        """Write the whole of OUT.json, with this part."""
+        """Write OUT.json with this part."""
         with _locked(self.path):
             whole = resumable.read(self.path)
             mine = {**whole.get(self.part, {}), self.piece: self.record} if self.piece else self.record
             write_json(self.path, {**whole, self.part: mine})
 
-    def told(self) -> str:
-        """The counts, in a line or more."""
+    def summary(self) -> str:
+        """Return the counts in one line."""
         failed = {name: number for name, number in self.record["failed"].items() if number}
         return (
             f"{self.part} {self.piece}".strip()
@@ -122,7 +122,7 @@ class Result:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """While the block runs, no other process is in it."""
+    """Keep other processes out of this block."""
     work = path.with_suffix(".work")
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("wb") as lock:
@@ -130,10 +130,10 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def keep(source: Path, place: Path) -> None:
+def keep(source: Path, target: Path) -> None:
     """Keep the input of a failure."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, place, dirs_exist_ok=True)
+        shutil.copytree(source, target, dirs_exist_ok=True)
     else:
-        shutil.copy(source, place)
+        shutil.copy(source, target)

@@ -1,4 +1,4 @@
-"""Whole audio files to be damaged: a second of real stems in every format that can be written here."""
+"""Intact audio files to be damaged: a second of real stems in every format that can be written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import soundfile
 __all__ = ["BAND", "CLASSES", "FORMATS", "write_all"]
 
 BAND = Path(__file__).resolve().parents[2] / "examples" / "noisy_band"
-"""Two songs, where no others are given."""
+"""Two songs, the default."""
 
 CLASSES = ("drums", "bass", "vocals", "other")
 SECONDS, RATE = 1.2, 44100
@@ -88,12 +88,12 @@ FORMATS: dict[str, tuple[str, tuple[int, ...], Encode]] = {
 
 
 def _stems(songs: Path, label: str) -> Iterator[Path]:
-    found = sorted(songs.rglob(f"*{label}*.ogg"))
-    yield from found or sorted(songs.rglob("*.ogg")) or sorted(BAND.rglob("*.ogg"))
+    paths = sorted(songs.rglob(f"*{label}*.ogg"))
+    yield from paths or sorted(songs.rglob("*.ogg")) or sorted(BAND.rglob("*.ogg"))
 
 
 def _excerpt(path: Path) -> np.ndarray:
-    """The loudest moment of a file's first half minute. Shape: (time, 2)."""
+    """Return the loudest part of a file's first half minute. Shape: (time, 2)."""
     sound, rate = soundfile.read(path, stop=30 * 48000, always_2d=True, dtype="float32")
     step, length = rate // 2, int(SECONDS * RATE)
     energy = [float((sound[at : at + length] ** 2).sum()) for at in range(0, max(1, len(sound) - length), step)]
@@ -103,7 +103,7 @@ def _excerpt(path: Path) -> np.ndarray:
 
 
 def write_all(songs: Path, folder: Path, formats: Sequence[str] = tuple(FORMATS)) -> None:
-    """Every class in every format, as ``FOLDER/FORMAT/CLASS CHANNELS.ENDING``."""
+    """Write every class in every format, as ``FOLDER/FORMAT/CLASS CHANNELS.ENDING``."""
     if (folder / "done").exists():
         return
     sounds = {label: _excerpt(next(_stems(songs, label))) for label in CLASSES}

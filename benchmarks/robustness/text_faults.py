@@ -29,7 +29,7 @@ HOSTILE = (
     "\\\\server\\a.wav", "~/a.wav", "a//b", "./a", "%s%n", "{0.__class__}", "$HOME", "-o", "NaN", "nan", "inf", "null",
     "1e999", "0x10", "１", "vocals", "VOCALS ", "mixture", "train", "bundled:nothing", "hub:a/b", "file:///etc/passwd",
 )  # fmt: skip
-"""Text that programs stumble over."""
+"""Text that is known to cause problems in programs."""
 
 JSON_VALUES = (
     "null", "true", "false", "0", "-0.0", "1", "-1", "0.5", "2147483648", "9223372036854775808", "1e308", "-1e308",
@@ -50,7 +50,7 @@ class _Raw(str):
 
 
 def json_text(document: Any, **options: Any) -> str:
-    """A document as text, with raw values where they were put."""
+    """Return a document as text, including its raw values."""
     raw: list[str] = []
 
     def marked(value: Any) -> Any:
@@ -70,18 +70,18 @@ def _value(rng: random.Random) -> Any:
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Every container with each of its keys."""
+    """Return every container with each of its keys."""
     if isinstance(value, dict):
         items: Any = value.items()
     elif isinstance(value, list):
         items = enumerate(value)
     else:
         return []
-    return [place for key, item in items for place in ((value, key), *_places(item))]
+    return [location for key, item in items for location in ((value, key), *_places(item))]
 
 
 def _nudged(rng: random.Random, value: Any) -> Any:
-    """A value that is nearly the one before."""
+    """Return a value close to the given one."""
     if isinstance(value, bool) or value is None:
         return rng.choice([not value, 0, "true"])
     if isinstance(value, int | float):
@@ -118,7 +118,7 @@ def _edit(rng: random.Random, document: Any) -> None:
 
 
 def json_with_faults(rng: random.Random, document: Any) -> Any:
-    """A copy with one to four other values, some of them raw; for :func:`json_text`."""
+    """Return a copy with one to four changed values, some of them raw; for :func:`json_text`."""
     document = copy.deepcopy(document)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         _edit(rng, document)
@@ -126,7 +126,7 @@ def json_with_faults(rng: random.Random, document: Any) -> Any:
 
 
 def table_with_faults(rng: random.Random, rows: list[list[str]], delimiter: str) -> str:
-    """A table as text, with one to four faults of cells, rows and quotes."""
+    """Return a table as text, with one to four faults in cells, rows and quotes."""
     rows = [list(row) for row in rows]
     end = rng.choice(("\n", "\n", "\r\n", "\r"))
     for _ in range(rng.choice((1, 1, 2, 4))):
@@ -164,7 +164,7 @@ _TOML_VALUES = (
 
 
 def toml_with_faults(rng: random.Random, text: str) -> str:
-    """A recipe with one to four other lines."""
+    """Return a recipe with one to four changed lines."""
     lines = text.splitlines()
     for _ in range(rng.choice((1, 1, 2, 4))):
         settings = [number for number, line in enumerate(lines) if "=" in line and not line.startswith("#")]
@@ -185,7 +185,7 @@ def toml_with_faults(rng: random.Random, text: str) -> str:
 
 
 def _encoded(rng: random.Random, data: bytes) -> bytes:
-    """The same text as another program may have saved it."""
+    """Return the text as another program may have saved it."""
     text = ("é" if rng.random() < 0.5 else "") + data.decode("utf-8", "replace")
     encoding = rng.choice(("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252", "utf-7"))
     return text.encode(encoding, "replace")
@@ -228,5 +228,5 @@ FAULTS: tuple[byte_faults.Fault, ...] = (
 def text_damaged(
     rng: random.Random, data: bytes, faults: tuple[Callable[..., bytes], ...] = FAULTS
 ) -> tuple[bytes, list[str]]:
-    """As :func:`benchmarks.robustness.byte_faults.damaged`, with what only happens to text."""
+    """Damage text, as :func:`benchmarks.robustness.byte_faults.damaged` does, with faults specific to text."""
     return byte_faults.damaged(rng, data, faults)

@@ -1,4 +1,4 @@
-"""Programs that may crash, hang or eat the machine, watched from outside."""
+"""Programs that may crash, hang or exhaust memory, watched from outside."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["Ended", "Started", "alive", "cpu_seconds", "end_session", "ended", "
 Record = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 HANGS_SECONDS = 180.0
-"""Without a word from a worker; long, as the machine may do other things."""
+"""Longest silence of a worker; generous, because the machine may be busy."""
 NOTICES_SECONDS = 30.0
-"""Within which a worker has noticed that its parent was killed: PyTorch's look every 5 s, at an idle machine."""
+"""Time within which a worker notices that its parent was killed: PyTorch's workers check every 5 s."""
 
 
 def worker_cases(seed: int, first: int, last: int, work: Path) -> Iterator[Record]:
-    """What :mod:`benchmarks.robustness.worker` says of cases; one that takes the worker with it is told as such."""
+    """Return the outcomes of cases in :mod:`benchmarks.robustness.worker`; a crash of the worker is an outcome."""
     while first < last:
         words = [sys.executable, "-m", "benchmarks.robustness.worker", *map(str, (seed, first, last, work))]
         process = subprocess.Popen(
@@ -40,12 +40,12 @@ def worker_cases(seed: int, first: int, last: int, work: Path) -> Iterator[Recor
             if line is None:
                 why = "hang"
                 break
-            told = json.loads(line)
-            if "failures" in told:
-                under_way, first = None, told["case"] + 1
-                yield told
+            document = json.loads(line)
+            if "failures" in document:
+                under_way, first = None, document["case"] + 1
+                yield document
             else:
-                under_way = told["case"]
+                under_way = document["case"]
         end_session(process.pid)
         code = process.wait()
         if first < last:
@@ -103,7 +103,7 @@ class Ended:
 
 @dataclass
 class Started:
-    """A command under way, in a session of its own."""
+    """A running command, in its own session."""
 
     process: subprocess.Popen[bytes]
     stdout: IO[bytes]
@@ -163,7 +163,7 @@ def run(
 
 
 def _orphans(session: int) -> int:
-    """How many processes of a session are left after a while, in which they may notice that nobody needs them."""
+    """Return how many processes of a session remain after a delay."""
     until = time.monotonic() + NOTICES_SECONDS
     while (left := alive(session)) and time.monotonic() < until:
         time.sleep(0.05)
@@ -171,15 +171,15 @@ def _orphans(session: int) -> int:
 
 
 def alive(session: int) -> list[int]:
-    """The processes of a session."""
-    found = []
+    """Return the processes of a session."""
+    processes = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
                 state, _, _, of = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
                 if int(of) == session and state != "Z":
-                    found.append(int(entry.name))
-    return found
+                    processes.append(int(entry.name))
+    return processes
 
 
 def cpu_seconds(session: int) -> float:

@@ -25,7 +25,7 @@ from stemclean.errors import StemcleanError
 
 Record = dict[str, Any]
 ROOM = 6 << 30
-"""Bytes that a case may ask for beyond what the process has; less than the machine has, so that none but it suffers."""
+"""Bytes that a case may allocate beyond those of the process; less than the machine has."""
 
 
 def main() -> None:
@@ -52,8 +52,8 @@ def run(seed: int, number: int, work: Path) -> Record:
     tempfile.tempdir = str(folder)
     Path("/proc/self/clear_refs").write_text("5")  # the peak of the memory begins anew
     before, began = _status("VmRSS"), time.process_time()
-    told = _command(drawn.command, drawn.name) if drawn.command else _call(drawn.call, drawn.name)
-    told |= {
+    outcome = _command(drawn.command, drawn.name) if drawn.command else _call(drawn.call, drawn.name)
+    outcome |= {
         "case": number,
         "kind": drawn.kind,
         "way": " ".join(drawn.command[:2]) if drawn.command[:1] == ["eval"] else (drawn.command or [drawn.call])[0],
@@ -61,12 +61,12 @@ def run(seed: int, number: int, work: Path) -> Record:
         "cpu_seconds": round(time.process_time() - began, 2),
         "memory_mb": max(0, _status("VmHWM") - before) >> 20,
     }
-    told["failures"] += judging.of_cost(told)
-    if told["exit_code"] != judging.INTERRUPTED:
-        told["failures"] += judging.of_leftovers(folder)
+    outcome["failures"] += judging.of_cost(outcome)
+    if outcome["exit_code"] != judging.INTERRUPTED:
+        outcome["failures"] += judging.of_leftovers(folder)
     os.chdir(work)
     shutil.rmtree(folder)
-    return told
+    return outcome
 
 
 def _command(words: list[str], name: str) -> Record:
@@ -75,11 +75,11 @@ def _command(words: list[str], name: str) -> Record:
     result = CliRunner().invoke(app, words, prog_name="stemclean")
     stdout = result.stdout_bytes.decode("utf-8", "replace")
     stderr = result.stderr_bytes.decode("utf-8", "replace")
-    told = judging.of_command(result.exit_code, stdout, stderr, name)
+    outcome = judging.of_command(result.exit_code, stdout, stderr, name)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
-        told["failures"].append("foreign_exception")
-        told["error"] = repr(result.exception)
-    return told
+        outcome["failures"].append("foreign_exception")
+        outcome["error"] = repr(result.exception)
+    return outcome
 
 
 def _call(function: str, name: str) -> Record:

@@ -54,12 +54,12 @@ class Task:
     names: Sequence[str]
 
     def runs(self) -> list[Record]:
-        """What identifies each run in a result."""
+        """Return what identifies each run in a result."""
         return [{"name": name, "seed": self.seed, "noise": self.noise.to_dict()} for name in self.names]
 
 
 def tasks(part: str, seeds: int, shares: Sequence[float] = SHARES, rounds: int = 1) -> Iterator[Task]:
-    """What a part consists of, one seed after the other, so that early seeds are whole when time runs out."""
+    """Return the runs of a part, seed by seed, so that early seeds are complete if time runs out."""
     swept = ("noisy", *(f"refined{number}" for number in range(1, rounds + 1)))
     for seed in range(seeds):
         if part == "a":
@@ -77,52 +77,52 @@ def tasks(part: str, seeds: int, shares: Sequence[float] = SHARES, rounds: int =
             yield Task(HALF_AND_HALF, seed, (*ROUNDS, *COMPARED))
 
 
-def bench_of(given: argparse.Namespace, recipe: ClassifierRecipe) -> tuple[Bench, Record]:
-    """The material, made where it is not there, and what it is in counts."""
-    data = manifests.read(given.training_set / "manifest.json")
-    heldout, heldout_folder = load(given.heldout)
-    chosen = material.training_songs(data, given.training_set, given.songs)
-    songs = given.cache / f"songs-{material.digest(chosen, given.duration)}"
-    trained = material.excerpts(chosen, songs, given.duration)
-    others = material.judged_songs(data, given.training_set, heldout, heldout_folder)
-    if given.judged:
-        others = dict(list(others.items())[:: max(1, len(others) // given.judged)])
-    judged_folder = given.cache / f"judged-{material.digest(others, given.duration)}"
-    judged = material.excerpts(others, judged_folder, given.duration)
-    mixes = measuring.Mixes(judged, judged_folder, given.cache, recipe.mixing, given.mixes)
-    bench = Bench(songs, judged, judged_folder, mixes, data.labels, recipe, given.cache)
+def bench_of(arguments: argparse.Namespace, recipe: ClassifierRecipe) -> tuple[Bench, Record]:
+    """Prepare the material if it is missing, and describe it in counts."""
+    data = manifests.read(arguments.training_set / "manifest.json")
+    heldout, heldout_folder = load(arguments.heldout)
+    chosen = material.training_songs(data, arguments.training_set, arguments.songs)
+    songs = arguments.cache / f"songs-{material.digest(chosen, arguments.duration)}"
+    trained = material.excerpts(chosen, songs, arguments.duration)
+    others = material.judged_songs(data, arguments.training_set, heldout, heldout_folder)
+    if arguments.judged:
+        others = dict(list(others.items())[:: max(1, len(others) // arguments.judged)])
+    judged_folder = arguments.cache / f"judged-{material.digest(others, arguments.duration)}"
+    judged = material.excerpts(others, judged_folder, arguments.duration)
+    mixes = measuring.Mixes(judged, judged_folder, arguments.cache, recipe.mixing, arguments.mixes)
+    bench = Bench(songs, judged, judged_folder, mixes, data.labels, recipe, arguments.cache)
     return bench, {"trained": material.counts(trained), "judged": material.counts(judged)}
 
 
-def settings_of(given: argparse.Namespace, recipe: ClassifierRecipe) -> Record:
-    """What all runs of one result have in common."""
+def settings_of(arguments: argparse.Namespace, recipe: ClassifierRecipe) -> Record:
+    """Return the settings shared by all runs of a result."""
     return {
         "recipe": {**recipe.to_dict(), "seed": None},
-        "songs": given.songs,
-        "duration": given.duration,
-        "mixes": given.mixes,
-        "judged_songs": given.judged,
+        "songs": arguments.songs,
+        "duration": arguments.duration,
+        "mixes": arguments.mixes,
+        "judged_songs": arguments.judged,
         "bleed_db": list(BLEED_DB),
         "label_rules": {name: list(rule) for name, rule in measuring.LABEL_RULES.items()},
     }
 
 
-def command_of(given: argparse.Namespace) -> str:
-    """What all runs of a result have in common, with folders named as in ``benchmarks/README.md``.
+def command_of(arguments: argparse.Namespace) -> str:
+    """Return the options shared by all runs of a result, with folders named as in ``benchmarks/README.md``.
 
     Parts, seeds and shares are those of the runs; the page names them.
     """
-    words = ["python -m benchmarks.self_refining SET HELDOUT", f"benchmarks/results/{given.output.name}"]
-    words += [f"--examples {given.examples}"]
+    words = ["python -m benchmarks.self_refining SET HELDOUT", f"benchmarks/results/{arguments.output.name}"]
+    words += [f"--examples {arguments.examples}"]
     for name, default in (("recipe", "small"), ("songs", 100), ("duration", 15.0), ("mixes", measuring.PAPER_MIXES)):
-        value = getattr(given, name)
+        value = getattr(arguments, name)
         if value != default:
             words.append(f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}")
-    return " ".join([*words, *(f"--set {override}" for override in given.set)])
+    return " ".join([*words, *(f"--set {override}" for override in arguments.set)])
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter, prog="self_refining"
     )
@@ -142,32 +142,34 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--judged", type=int, metavar="N", help="judge about so many songs only")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="what is made on the way; default: OUT.work")
     parser.add_argument("--keep", action="store_true", help="leave the planted audio there")
-    given = parser.parse_args(arguments)
-    given.cache = given.cache or given.output.with_suffix(".work")
-    given.part = given.part or ["a"]
-    given.shares = tuple(given.shares)
-    return given
+    args = parser.parse_args(arguments)
+    args.cache = args.cache or args.output.with_suffix(".work")
+    args.part = args.part or ["a"]
+    args.shares = tuple(args.shares)
+    return args
 
 
 def main() -> None:
     """Command line."""
-    given = parsed()
+    arguments = parsed()
     torch.set_num_threads(1)
     try:
-        recipe = recipe_of(given.recipe, given.examples, given.set)
-        runs = Runs(given.output, settings_of(given, recipe), command=command_of(given))
-        bench, data = bench_of(given, recipe)
+        recipe = recipe_of(arguments.recipe, arguments.examples, arguments.set)
+        runs = Runs(arguments.output, settings_of(arguments, recipe), command=command_of(arguments))
+        bench, data = bench_of(arguments, recipe)
         runs.result |= {"data": data, "labels": list(bench.labels)}
-        for task in (task for part in given.part for task in tasks(part, given.seeds, given.shares, given.rounds)):
+        for task in (
+            task for part in arguments.part for task in tasks(part, arguments.seeds, arguments.shares, arguments.rounds)
+        ):
             trial = Trial(bench, task.noise, task.seed)
             before = len(runs)
             for run in runs.missing(task.runs()):
                 runs.add(run | trial.run(run["name"]))
-            if len(runs) > before and not given.keep:
+            if len(runs) > before and not arguments.keep:
                 trial.clear()
     except StemcleanError as error:
         sys.exit(f"error: {error}")
-    print(f"{len(runs)} runs in {given.output}")
+    print(f"{len(runs)} runs in {arguments.output}")
 
 
 if __name__ == "__main__":

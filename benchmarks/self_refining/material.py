@@ -1,8 +1,8 @@
-"""The songs that are trained on, and the stems and mixtures that are judged.
+"""The songs for training, and the stems and mixtures for scoring.
 
-Trained on are songs of the training split: rendered ones of bass, drums and other, each given a singer of its own, and
-the few real ones. Judged are the held-out songs and the validation split. Of every stem a short excerpt is kept, of a
-song's stems the same seconds, so that many songs are heard at little cost.
+Training uses songs of the training split: rendered ones of bass, drums and other, each with a different singer, and the
+few real ones. The held-out songs and the validation split are scored. A short excerpt of every stem is kept, the same
+seconds of all stems of a song, so that many songs can be used at little cost.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from stemclean.manifest import Manifest, Stem
 
 SAMPLE_RATE = 44100
 MIN_ACTIVE = 5.0
-"""Seconds that an excerpt must sound to be used."""
+"""Active seconds that an excerpt must have to be used."""
 SUNG = ("singing", "sung_speech")
 BAND = ("bass", "drums", "other")
 REAL = "real__"
-"""How the names of real songs begin, as in :mod:`benchmarks.heldout`."""
+"""Prefix of the names of real songs, as in :mod:`benchmarks.heldout`."""
 DONE = "excerpts.json"
-"""Stands in a folder of excerpts that is whole."""
+"""File that marks a complete folder of excerpts."""
 
 Songs = dict[str, list[tuple[str, Path]]]
 """Track -> its stems: class, file."""
@@ -52,8 +52,8 @@ def training_songs(data: Manifest, folder: Path, num_songs: int, seed: int = 0) 
         if _kind(stems) == "midi" and sorted(stem.labels[0] for stem in stems) == sorted(BAND)
     }
     singers = [stems for stems in tracks.values() if _kind(stems) in SUNG]
-    wanted = max(0, num_songs - len(real))
-    if wanted > min(len(rendered), len(singers)):
+    chosen_songs = max(0, num_songs - len(real))
+    if chosen_songs > min(len(rendered), len(singers)):
         raise ConfigError(
             f"{num_songs} songs are wanted, but there are {len(real)} real ones, {len(rendered)} rendered ones and "
             f"{len(singers)} singers",
@@ -61,7 +61,7 @@ def training_songs(data: Manifest, folder: Path, num_songs: int, seed: int = 0) 
         )
     songs = {f"{REAL}{track}": _paths(stems, folder) for track, stems in list(real.items())[:num_songs]}
     order = sorted(rendered)
-    chosen = [order[index] for index in rng.permutation(len(order))[:wanted]]
+    chosen = [order[index] for index in rng.permutation(len(order))[:chosen_songs]]
     for track, index in zip(chosen, rng.permutation(len(singers)), strict=False):
         sung = singers[index][int(rng.integers(len(singers[index])))]
         songs[track] = [*_paths(rendered[track], folder), ("vocals", folder / sung.path)]
@@ -99,13 +99,13 @@ def excerpts(songs: Songs, destination: Path, duration: float) -> Manifest:
 
 
 def digest(songs: Songs, duration: float) -> str:
-    """Names a folder of excerpts by what is in it."""
-    what = [[track, label, path.name] for track, stems in sorted(songs.items()) for label, path in stems]
-    return hashlib.sha256(json.dumps([what, duration]).encode()).hexdigest()[:8]
+    """Return the name of a folder of excerpts, by its content."""
+    content = [[track, label, path.name] for track, stems in sorted(songs.items()) for label, path in stems]
+    return hashlib.sha256(json.dumps([content, duration]).encode()).hexdigest()[:8]
 
 
 def best_start(active: Sequence[np.ndarray], num_frames: int) -> int:
-    """The frame from which the stem that sounds least sounds longest; of equal ones the first.
+    """Return the frame from which the least active stem is active longest; the first of equal ones.
 
     Args:
         active: of each stem, whether each frame sounds, ``(frame,)``; where one ends, silence follows.
@@ -124,7 +124,7 @@ def best_start(active: Sequence[np.ndarray], num_frames: int) -> int:
 
 
 def counts(data: Manifest) -> dict[str, object]:
-    """What a dataset holds, for the report."""
+    """Describe a dataset in counts."""
     return {
         "songs": len({stem.track for stem in data.stems}),
         "stems": len(data.stems),

@@ -1,4 +1,4 @@
-"""What a classifier and a set of labels are worth: Table 1 and Table 4 of Koo et al. 2023.
+"""The quality of a classifier and of a set of labels: Tables 1 and 4 of Koo et al. 2023.
 
 Metrics are those of :mod:`stemclean.metrics.tagging`, per class and averaged. A class is present where the mean of a
 stem's windows is above the threshold; scores are not calibrated. Mixtures are one window long.
@@ -28,10 +28,10 @@ from stemclean.metrics import tagging
 THRESHOLDS = (0.9, 0.5)
 """The paper's, and the one at which a score says "rather yes"."""
 LABEL_RULES = {"default": (0.9, 0.3), "paper": (0.9, 0.9), "0.5": (0.5, 0.5)}
-"""How scores become labels: threshold, threshold of the claimed class. ``default`` is what ``refine`` does."""
+"""Rules for labels: threshold, threshold of the claimed class. ``default`` is the rule of ``refine``."""
 PAPER_MIXES = 3941
 MIX_SEED = 20231105
-"""Of the judged mixtures: the same for every classifier."""
+"""Seed of the scored mixtures: the same for every classifier."""
 
 Record = dict[str, Any]
 Labelling = Mapping[str, Sequence[str]]
@@ -75,22 +75,22 @@ def single_stems(judged: Manifest, labels: Sequence[str]) -> Record:
     return {"all": classified(truth, scores, labels), "real": classified(truth[real], scores[real], labels)}
 
 
-def label_quality(truth: Labelling, found: Labelling, labels: Sequence[str]) -> Record:
+def label_quality(truth: Labelling, labelling: Labelling, labels: Sequence[str]) -> Record:
     """Metrics of labels by id against the truth; a stem that ``found`` does not name holds nothing."""
     ids = sorted(truth)
-    true, told = ([held.get(name, []) for name in ids] for held in (truth, found))
-    return rounded(tagging.evaluate(truth_of(true, labels), truth_of(told, labels), labels))
+    true, labelled = ([held.get(name, []) for name in ids] for held in (truth, labelling))
+    return rounded(tagging.evaluate(truth_of(true, labels), truth_of(labelled, labels), labels))
 
 
 def relabelled_quality(refined: Manifest, truth: Labelling, labels: Sequence[str]) -> Record:
     """:func:`label_quality` of a refined dataset by every rule, and what the scores alone are worth (ROC AUC)."""
     report: Record = {}
     for rule, (threshold, claimed_threshold) in LABEL_RULES.items():
-        found = {}
+        by_class = {}
         for stem in refined.stems:
             limits = {label: claimed_threshold if label in stem.claimed else threshold for label in labels}
-            found[stem.id] = [label for label in labels if stem.scores.get(label, 0.0) > limits[label]]
-        report[rule] = label_quality(truth, found, labels)
+            by_class[stem.id] = [label for label in labels if stem.scores.get(label, 0.0) > limits[label]]
+        report[rule] = label_quality(truth, by_class, labels)
     real, scores = truth_of([truth[stem.id] for stem in refined.stems], labels), scores_of(refined, labels)
     auc = {label: tagging.roc_auc(real[:, k], scores[:, k]) for k, label in enumerate(labels)}
     report["auc"] = rounded({**auc, "average": tagging.mean(auc.values())})
@@ -98,7 +98,7 @@ def relabelled_quality(refined: Manifest, truth: Labelling, labels: Sequence[str
 
 
 def training_quality(training: Manifest, truth: Labelling, labels: Sequence[str]) -> Record:
-    """What a classifier is trained on: stems of each class, and the share whose labels are the truth."""
+    """Describe a training set: stems of each class, and the share with right labels."""
     right = [set(stem.labels) == set(truth[stem.id]) for stem in training.stems]
     by_class = {}
     for label in labels:
@@ -112,7 +112,7 @@ def training_quality(training: Manifest, truth: Labelling, labels: Sequence[str]
 
 
 class Mixes:
-    """Random mixtures of judged stems, as features, made once for each kind of front end.
+    """Random mixtures of scored stems, as features, made once for each kind of front end.
 
     Args:
         judged: the stems.
@@ -146,11 +146,11 @@ class Mixes:
         return classified(targets > 0.5, np.concatenate(scores), model.spec.labels)
 
     def _features(self, model: Any, options: Mapping[str, Any]) -> Path:
-        """The file of the features ``(mixture, channel, freq, frame)``, float16."""
+        """Return the file of the features ``(mixture, channel, freq, frame)``, float16."""
         front = {key: value for key, value in options.items() if key not in {"backbone", "drop_path", "patch"}}
         stems = [[stem.id, stem.sha256] for stem in self.judged.stems]
-        what = [front, model.spec.to_dict(), repr(self.mixing), self.num, MIX_SEED, stems]
-        path = self.work / f"mixes-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]}.npy"
+        content = [front, model.spec.to_dict(), repr(self.mixing), self.num, MIX_SEED, stems]
+        path = self.work / f"mixes-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]}.npy"
         if path.exists():
             return path
         spec = model.spec

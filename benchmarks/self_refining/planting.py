@@ -16,7 +16,7 @@ TRUTH = "truth.json"
 
 @dataclass(frozen=True)
 class Noise:
-    """What is planted.
+    """The planted faults.
 
     Args:
         mislabel, bleed: share of the stems with a swapped label, and with another stem of the song mixed in.
@@ -31,7 +31,7 @@ class Noise:
         return f"swap{self.mislabel * 100:g}-bleed{self.bleed * 100:g}"
 
     def to_dict(self) -> dict[str, float]:
-        """As in a result."""
+        """Return the settings for a result."""
         return {"mislabel": self.mislabel, "bleed": self.bleed}
 
 
@@ -42,7 +42,7 @@ SHARES = (0.1, 0.2, 0.4, 0.6)
 
 
 class Planted:
-    """One noisy dataset; it is not made before it is asked for.
+    """One noisy dataset, made on first use.
 
     Args:
         songs: folder of the clean songs.
@@ -61,15 +61,15 @@ class Planted:
     def truth(self) -> Manifest:
         """The dataset with its true labels; planted where it is not there."""
         if self._truth is None:
-            done = self.audio / TRUTH
+            path = self.audio / TRUTH
             config = CorruptConfig(
                 mislabel=self.noise.mislabel, bleed=self.noise.bleed, bleed_db=BLEED_DB, seed=self.seed
             )
-            self._truth = manifests.read(done) if done.exists() else corrupt(self.songs, self.audio, config)
+            self._truth = manifests.read(path) if path.exists() else corrupt(self.songs, self.audio, config)
         return self._truth
 
     def believing(self, labels: str) -> Manifest:
-        """The dataset as nobody has heard it yet, with its claims (``claimed``) or its true labels (``labels``)."""
+        """Return the dataset before refining, with its claims (``claimed``) or its true labels (``labels``)."""
         stems = [
             stem.model_copy(update={"labels": getattr(stem, labels), "extra": {}, "regions": [], "levels_db": {}})
             for stem in self.truth.stems

@@ -1,4 +1,4 @@
-"""One noisy dataset and the classifiers that come out of it, each step found again after a kill.
+"""One noisy dataset and the classifiers trained on it; each finished step is reused after a kill.
 
 ``clean`` is trained on the true labels, ``noisy`` on the claims, ``refined1`` on the stems in which ``noisy`` found
 exactly one class, ``refined2`` on those in which ``refined1`` did, and so on: ``noisy`` is round 1 of
@@ -32,12 +32,12 @@ from stemclean.running import Running
 from stemclean.training.recipe import ClassifierRecipe, read
 
 JUDGED_BY = RefineConfig(margin=0.0, crosstalk=False)
-"""The rule of ``refine``, but borderline stems are not judged twice, which saves a third of the time."""
+"""The rule of ``refine``, but borderline stems are not scored twice, which saves a third of the time."""
 
 
 @dataclass
 class Bench:
-    """What all trials share.
+    """Values shared by all trials.
 
     Args:
         songs: folder of the clean songs.
@@ -63,7 +63,7 @@ class Bench:
         self.device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
 
     def classify(self, loaded: Weights, output: Path) -> Record:
-        """What a classifier says of the judged stems and mixtures, in figures; its scores of the stems go to a file."""
+        """Return a classifier's figures on the scored stems and mixtures, and write its scores to a file."""
         jury = Jury([loaded], device=self.device)
         created = provenance(JUDGED_BY, jury, self.judged_folder, output)
         judged = relabel(self.judged, self.judged_folder, output, JUDGED_BY, jury, Running(), created)
@@ -74,7 +74,7 @@ class Bench:
 
 
 class Trial:
-    """One planted dataset; nothing is made before it is asked for.
+    """One planted dataset; results are made on first use.
 
     Args:
         bench: what is shared.
@@ -88,7 +88,7 @@ class Trial:
         self.planted = Planted(bench.songs, bench.work, noise, seed)
 
     def rounds(self, *, labels: str = "claimed", folds: int = 1, crosstalk: bool = False) -> Rounds:
-        """The rounds of ``refine --self``, on the claims or on the true labels (``labels``)."""
+        """Return the rounds of ``refine --self``, on the claims or on the true labels (``labels``)."""
         name = {"claimed": "self", "labels": "clean"}[labels] + (f"-folds{folds}" if folds > 1 else "")
         return rounds_of(
             self.planted,
@@ -107,22 +107,24 @@ class Trial:
         rounds = self.rounds(labels=labels_of, folds=folds, crosstalk=name.startswith("crosstalk"))
         truth, labels = {stem.id: stem.labels for stem in self.planted.truth.stems}, self.bench.labels
         seconds: dict[str, float] = {}
-        given: Manifest | None = None
+        refined: Manifest | None = None
         for step in range(1, number + 1):
-            sets = rounds.training_sets(given)
+            sets = rounds.training_sets(refined)
             jury = timed(partial(rounds.train, step, sets), seconds, "train")
             if step < number:
-                given = timed(partial(rounds.judge, step, sets, jury), seconds, "relabel")
-        report: Record = {"training": [measuring.training_quality(one, truth, labels) for one in sets]}
+                refined = timed(partial(rounds.judge, step, sets, jury), seconds, "relabel")
+        report: Record = {
+            "training": [measuring.training_quality(training_set, truth, labels) for training_set in sets]
+        }
         if folds == 1:
-            believed = {stem.id: stem.labels for stem in (given or rounds.source).stems}
+            believed = {stem.id: stem.labels for stem in (refined or rounds.source).stems}
             report["given"] = {"as_trained": measuring.label_quality(truth, believed, labels)}
-            report["given"] |= measuring.relabelled_quality(given, truth, labels) if given else {}
+            report["given"] |= measuring.relabelled_quality(refined, truth, labels) if refined else {}
             output = rounds.work / f"round{number}.judged.json"
             report |= timed(partial(self.bench.classify, jury.weights[0], output), seconds, "judge")
         if folds > 1 or (name == "clean" and self.planted.noise != CLEAN):  # what it makes of the labels
-            found = timed(partial(rounds.judge, number, sets, jury), seconds, "relabel")
-            report["found"] = measuring.relabelled_quality(found, truth, labels)
+            refined_ = timed(partial(rounds.judge, number, sets, jury), seconds, "relabel")
+            report["found"] = measuring.relabelled_quality(refined_, truth, labels)
         return report | {"seconds": seconds}
 
     def clear(self) -> None:
@@ -132,7 +134,7 @@ class Trial:
 
 
 def recipe_of(name: str, examples: int, overrides: Sequence[str] = ()) -> ClassifierRecipe:
-    """The recipe with what is alike in all runs.
+    """Return the recipe with the settings shared by all runs.
 
     Four validations; no calibration, so that a score is the mean of its windows, as in the paper; and no source made
     almost inaudible, which is not in the paper either and is label noise to a network that learns as briefly as here.
@@ -151,7 +153,7 @@ def rounds_of(
     crosstalk: bool = False,
     device: str | None = None,
 ) -> Rounds:
-    """The rounds of ``refine --self`` on a planted dataset.
+    """Return the rounds of ``refine --self`` on a planted dataset.
 
     Args:
         work: their work folder.
@@ -172,21 +174,21 @@ def rounds_of(
 
 
 def round_of(name: str) -> tuple[int, int]:
-    """Number of the round, and of folds.
+    """Return the number of the round, and of folds.
 
     >>> round_of("clean"), round_of("noisy"), round_of("refined2"), round_of("crosstalk1"), round_of("folds3-1")
     ((1, 1), (1, 1), (3, 1), (2, 1), (1, 3))
     """
     if name in ("clean", "noisy"):
         return 1, 1
-    if found := re.fullmatch(r"(?:refined|crosstalk)(\d+)", name):
-        return int(found[1]) + 1, 1
+    if match := re.fullmatch(r"(?:refined|crosstalk)(\d+)", name):
+        return int(match[1]) + 1, 1
     folds, number = re.fullmatch(r"folds(\d+)-(\d+)", name).groups()  # type: ignore[union-attr]
     return int(number), int(folds)
 
 
 def timed(work: Callable[[], Any], seconds: dict[str, float], stage: str) -> Any:
-    """What the work returns; how long it took is added to the stage's seconds."""
+    """Return the result of the work, and add its time to the stage's seconds."""
     began = time.monotonic()
     result = work()
     seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - began, 1)

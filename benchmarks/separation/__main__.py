@@ -53,38 +53,38 @@ CLAIMS = "claimed.json"
 Record = dict[str, Any]
 
 
-def planted_of(given: argparse.Namespace) -> list[Planted]:
-    """The planted datasets, one for each seed of faults; their songs are cut where they are not."""
-    path = given.training_set / "manifest.json"
-    data = manifests.read(path) if path.exists() else training_set.build(given.training_set)
-    chosen = material.training_songs(data, given.training_set, given.songs)
-    digest = material.digest(chosen, given.duration)
-    place = given.cache / f"songs-{digest}"
-    material.excerpts(chosen, place, given.duration)
-    return [Planted(place, given.cache / f"planted-{digest}", HALF_AND_HALF, seed) for seed in given.faults]
+def planted_of(arguments: argparse.Namespace) -> list[Planted]:
+    """Return the planted datasets, one for each seed of faults; missing songs are cut."""
+    path = arguments.training_set / "manifest.json"
+    data = manifests.read(path) if path.exists() else training_set.build(arguments.training_set)
+    chosen = material.training_songs(data, arguments.training_set, arguments.songs)
+    digest = material.digest(chosen, arguments.duration)
+    folder = arguments.cache / f"songs-{digest}"
+    material.excerpts(chosen, folder, arguments.duration)
+    return [Planted(folder, arguments.cache / f"planted-{digest}", HALF_AND_HALF, seed) for seed in arguments.faults]
 
 
 def plant(planted: Sequence[Planted]) -> None:
     """Write the datasets with their claims, and print where they are."""
-    for one in planted:
-        claims = one.believing("claimed").model_copy(update={"root": one.audio.name})
-        manifests.write(claims, one.work / CLAIMS)
-        print(one.audio)
+    for dataset in planted:
+        claims = dataset.believing("claimed").model_copy(update={"root": dataset.audio.name})
+        manifests.write(claims, dataset.work / CLAIMS)
+        print(dataset.audio)
 
 
-def settings_of(given: argparse.Namespace) -> Record:
-    """What the runs of one result have in common; ``recipes``: what those of a model have."""
-    models = {row.model for part in given.part for row in ROWS[part]}
+def settings_of(arguments: argparse.Namespace) -> Record:
+    """Return the settings shared by the runs of a result; ``recipes``: those shared by the runs of a model."""
+    models = {row.model for part in arguments.part for row in ROWS[part]}
     return {
         "noise": HALF_AND_HALF.to_dict(),
         "bleed_db": list(BLEED_DB),
-        "songs": given.songs,
-        "duration": given.duration,
-        "test_duration": given.test_duration,
+        "songs": arguments.songs,
+        "duration": arguments.duration,
+        "test_duration": arguments.test_duration,
         "recipes": {
             model: {
-                **recipe_of(model, given.examples[model], given.set).to_dict(),
-                "overrides": [*QUICK[model], *ALIKE, *given.set],
+                **recipe_of(model, arguments.examples[model], arguments.set).to_dict(),
+                "overrides": [*QUICK[model], *ALIKE, *arguments.set],
             }
             for model in sorted(models)
         },
@@ -92,7 +92,7 @@ def settings_of(given: argparse.Namespace) -> Record:
 
 
 def described(row: Row, labelling: Labelling, seed: int) -> Record:
-    """What identifies a run in a result; the same classifiers label alike."""
+    """Return what identifies a run in a result; equal classifiers give equal labels."""
     return {
         "model": row.model,
         "name": row.name,
@@ -102,23 +102,26 @@ def described(row: Row, labelling: Labelling, seed: int) -> Record:
     }
 
 
-def command_of(given: argparse.Namespace) -> str:
-    """The command that repeats this, with folders named as in ``benchmarks/README.md``."""
-    words = ["python -m benchmarks.separation SET HELDOUT", f"benchmarks/results/{given.output.name}"]
-    words += [f"--seeds {given.seeds}", *(f"--faults {seed}" for seed in given.faults if given.faults != [0])]
-    if len(set(given.examples.values())) == 1:
-        words += [f"--examples {next(iter(given.examples.values()))}"]
+def command_of(arguments: argparse.Namespace) -> str:
+    """Return the command that repeats this, with folders named as in ``benchmarks/README.md``."""
+    words = ["python -m benchmarks.separation SET HELDOUT", f"benchmarks/results/{arguments.output.name}"]
+    words += [
+        f"--seeds {arguments.seeds}",
+        *(f"--faults {seed}" for seed in arguments.faults if arguments.faults != [0]),
+    ]
+    if len(set(arguments.examples.values())) == 1:
+        words += [f"--examples {next(iter(arguments.examples.values()))}"]
     for name, default in (("songs", 100), ("duration", 15.0), ("test_duration", 30.0)):
-        value = getattr(given, name)
+        value = getattr(arguments, name)
         if value != default:
             words.append(f"--{name.replace('_', '-')} {value:g}")
-    words += [f"--refined {seed}=REFINED.work" for seed in sorted(given.refined)]
-    words += [f"--row {name}" for name in given.row or ()]
-    return " ".join([*words, *(f"--set {override}" for override in given.set)])
+    words += [f"--refined {seed}=REFINED.work" for seed in sorted(arguments.refined)]
+    words += [f"--row {name}" for name in arguments.row or ()]
+    return " ".join([*words, *(f"--set {override}" for override in arguments.set)])
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter, prog="separation"
     )
@@ -148,45 +151,45 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--test-duration", type=float, default=30.0, metavar="SECONDS", help="of a test song's excerpt")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that mix ahead of the model")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="what is made on the way; default: OUT.work")
-    given = parser.parse_args(arguments)
-    given.cache = given.cache or given.output.with_suffix(".work")
-    given.part, given.faults = given.part or ["a"], given.faults or [0]
-    given.examples = {model: given.examples or number for model, number in EXAMPLES.items()}
-    given.refined = dict(given.refined)
-    known = {row.name for part in given.part for row in ROWS[part]}
-    if unknown := set(given.row or ()) - known:
+    args = parser.parse_args(arguments)
+    args.cache = args.cache or args.output.with_suffix(".work")
+    args.part, args.faults = args.part or ["a"], args.faults or [0]
+    args.examples = {model: args.examples or number for model, number in EXAMPLES.items()}
+    args.refined = dict(args.refined)
+    known = {row.name for part in args.part for row in ROWS[part]}
+    if unknown := set(args.row or ()) - known:
         parser.error(f"no row named {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
-    return given
+    return args
 
 
 def main() -> None:
     """Command line."""
-    given = parsed()
+    arguments = parsed()
     torch.set_num_threads(1)
     try:
-        planted = planted_of(given)
-        if given.plant_only:
+        planted = planted_of(arguments)
+        if arguments.plant_only:
             plant(planted)
             return
-        work(given, planted)
+        work(arguments, planted)
     except StemcleanError as error:
         sys.exit(f"error: {error}")
 
 
-def work(given: argparse.Namespace, planted: Sequence[Planted]) -> None:
+def work(arguments: argparse.Namespace, planted: Sequence[Planted]) -> None:
     """Do what is missing of the parts."""
-    runs = Runs(given.output, settings_of(given), command=command_of(given))
-    test = songs.cut(given.heldout, given.cache, given.test_duration)
+    runs = Runs(arguments.output, settings_of(arguments), command=command_of(arguments))
+    test = songs.cut(arguments.heldout, arguments.cache, arguments.test_duration)
     counts = material.counts(planted[0].believing("claimed"))
     runs.result |= {"data": {"trained": counts, "test": test.counts}, "labels": planted[0].truth.labels}
-    bench = Bench(test, given.examples, given.set, given.workers)
-    recipe = classifier_recipe("small", given.classifier_examples)
-    labellings = {one.seed: Labelling(one, recipe, given.refined.get(one.seed)) for one in planted}
-    for faults, seed, row in tasks(given.part, given.faults, given.seeds):
-        if not given.row or row.name in given.row:
+    bench = Bench(test, arguments.examples, arguments.set, arguments.workers)
+    recipe = classifier_recipe("small", arguments.classifier_examples)
+    labellings = {dataset.seed: Labelling(dataset, recipe, arguments.refined.get(dataset.seed)) for dataset in planted}
+    for faults, seed, row in tasks(arguments.part, arguments.faults, arguments.seeds):
+        if not arguments.row or row.name in arguments.row:
             for run in runs.missing([described(row, labellings[faults], seed)]):
                 runs.add(run | bench.run(row, labellings[faults], seed))
-    print(f"{len(runs)} runs in {given.output}")
+    print(f"{len(runs)} runs in {arguments.output}")
 
 
 def _refined(text: str) -> tuple[int, Path]:

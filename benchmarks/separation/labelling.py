@@ -1,4 +1,4 @@
-"""The manifests of one planted dataset, by who says what its stems hold."""
+"""The manifests of one planted dataset, by source of the labels."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ RULES = {
     "0.5": RefineConfig(threshold=0.5, claimed_threshold=0.5, margin=0.0, crosstalk=False),
     "adaptive": RefineConfig(threshold="adaptive", margin=0.0, crosstalk=False),
 }
-"""How scores become labels, other than as ``refine`` does by itself: 0.9, the claimed class 0.3."""
+"""Rules for labels other than the default of ``refine`` (0.9, the claimed class 0.3)."""
 
 
 class Labelling:
-    """Who says what the stems hold; what a classifier finds is found once.
+    """Sources of labels for the stems; each classifier is run once.
 
     ``true``: the truth; ``claimed``: the claims; ``refined1`` and ``refined2``: rounds of ``refine --self``;
     ``refined2-RULE``: the second one by a rule of :data:`RULES`; ``by_clean``: a classifier trained on the true labels.
@@ -42,18 +42,20 @@ class Labelling:
     Args:
         planted: the dataset.
         recipe: of the classifiers.
-        given: work folder of a ``stemclean refine --self`` on the planted dataset, whose rounds are taken; None: they
-            are run here.
+        outputs_given: work folder of a ``stemclean refine --self`` on the planted dataset, whose rounds are used; None:
+            they are run here.
     """
 
-    def __init__(self, planted: Planted, recipe: ClassifierRecipe, given: Path | None = None) -> None:
-        self.planted, self.given = planted, given
+    def __init__(self, planted: Planted, recipe: ClassifierRecipe, outputs_given: Path | None = None) -> None:
+        self.planted, self.outputs_given = planted, outputs_given
         self.recipe = recipe.changed(seed=planted.seed)
-        told = json.dumps({**recipe.to_dict(), "seed": None}, sort_keys=True)
-        self.work = planted.work / f"labels-{recipe.loop.examples}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        description = json.dumps({**recipe.to_dict(), "seed": None}, sort_keys=True)
+        self.work = (
+            planted.work / f"labels-{recipe.loop.examples}-{hashlib.sha256(description.encode()).hexdigest()[:8]}"
+        )
 
     def path(self, name: str) -> Path:
-        """The manifest."""
+        """Return the manifest's path."""
         truth = self.planted.truth  # made, if need be
         if name in ("true", "claimed"):
             return self._trimmed()
@@ -61,29 +63,29 @@ class Labelling:
             return self._round(1, "labels")
         first, _, rule = name.partition("-")
         number = int(first.removeprefix("refined"))
-        found = self._ruled(number, rule) if rule else self._round(number, "claimed")
-        self._check(manifests.read(found), truth, found)
-        return found
+        refined = self._ruled(number, rule) if rule else self._round(number, "claimed")
+        self._check(manifests.read(refined), truth, refined)
+        return refined
 
     def outputs(self, name: str) -> Path:
-        """The folder for what is trained on these labels, which is there."""
-        place = self.planted.work / "labels-given" if self.given and name != "by_clean" else self.work
+        """Return the existing folder for models trained on these labels."""
+        folder = self.planted.work / "labels-given" if self.outputs_given and name != "by_clean" else self.work
         if name in ("true", "claimed"):
-            place = self.planted.work
-        place.mkdir(parents=True, exist_ok=True)
-        return place
+            folder = self.planted.work
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def classifier(self, name: str) -> Record | None:
-        """What the classifier was that labelled: its recipe and how many mixtures it has seen; None: there was none."""
+        """Describe the classifier that labelled: its recipe and number of mixtures; None if there was none."""
         if name in ("true", "claimed"):
             return None
-        if self.given and name != "by_clean":
-            recipe = weights.read_card(self.given / "round1.safetensors")["recipe"]
+        if self.outputs_given and name != "by_clean":
+            recipe = weights.read_card(self.outputs_given / "round1.safetensors")["recipe"]
             return {"recipe": recipe["name"], "examples": recipe["loop"]["examples"]}
         return {"recipe": self.recipe.name, "examples": self.recipe.loop.examples}
 
     def quality(self, name: str) -> Record:
-        """How right the labels are, and those of the stems that train, all of them and class by class."""
+        """Return how right the labels are, and those of the training stems, overall and per class."""
         manifest = manifests.read(self.path(name))
         known = trusted(manifest, use_claimed=name == "claimed")
         truth = {stem.id: stem.labels for stem in self.planted.truth.stems}
@@ -98,24 +100,24 @@ class Labelling:
         }
 
     def _trimmed(self) -> Path:
-        """The truth, with when each stem sounds: refined manifests say it, and all rows train on that sound alone."""
+        """Return the truth with active times, as refined manifests have them: all rows train on active sound only."""
         trimmed = self.planted.work / "trimmed"
         trim(self.planted.audio / TRUTH, trimmed, regions_only=True)
         return trimmed / MANIFEST_NAME
 
     def _round(self, number: int, labels: str) -> Path:
-        """The manifest of a round; those before it are run where they have not been."""
-        if self.given and labels == "claimed":
-            return self.given / f"round{number}.manifest.json"
+        """Return the manifest of a round; missing earlier rounds are run."""
+        if self.outputs_given and labels == "claimed":
+            return self.outputs_given / f"round{number}.manifest.json"
         rounds = rounds_of(self.planted, self.recipe, labels=labels, work=self.work / labels)
-        found: Manifest | None = None
+        refined: Manifest | None = None
         for step in range(1, number + 1):
-            sets = rounds.training_sets(found)
-            found = rounds.judge(step, sets, rounds.train(step, sets))
+            sets = rounds.training_sets(refined)
+            refined = rounds.judge(step, sets, rounds.train(step, sets))
         return rounds.manifest_path(number)
 
     def _ruled(self, number: int, rule: str) -> Path:
-        """A round's scores turned into labels by another rule; regions follow, so that the stems are heard again."""
+        """Return the labels that another rule derives from a round's scores; stems are scored again for regions."""
         before, after = (self._round(step, "claimed") for step in (number - 1, number))
         output = after.with_name(f"round{number}-{rule}.json")
         if output.exists():
@@ -126,17 +128,17 @@ class Labelling:
         _, validating = split_tracks(stems, share=self.recipe.validation_share, seed=self.recipe.seed)
         sample = adaptive.sample([stem for stem in stems if stem.track in validating])
         running = Running()
-        config, told = adaptive.resolve(RULES[rule], sample, self.planted.audio, jury, running)
+        config, report = adaptive.resolve(RULES[rule], sample, self.planted.audio, jury, running)
         created = provenance(config, jury, self.planted.audio, output)
-        relabel(rounds.source, self.planted.audio, output, config, jury, running, created, told)
+        relabel(rounds.source, self.planted.audio, output, config, jury, running, created, report)
         return output
 
     @staticmethod
-    def _check(found: Manifest, truth: Manifest, path: Path) -> None:
+    def _check(refined: Manifest, truth: Manifest, path: Path) -> None:
         """Refuse the rounds of other sounds."""
-        skipped = {skip.path for skip in found.skipped}
-        wanted = {(stem.id, stem.sha256) for stem in truth.stems if stem.path not in skipped}
-        if {(stem.id, stem.sha256) for stem in found.stems} != wanted:
+        skipped = {skip.path for skip in refined.skipped}
+        expected_stems = {(stem.id, stem.sha256) for stem in truth.stems if stem.path not in skipped}
+        if {(stem.id, stem.sha256) for stem in refined.stems} != expected_stems:
             raise ConfigError(f"{path} is not of the planted dataset", "refine what --plant-only has written")
 
     def clear(self) -> None:

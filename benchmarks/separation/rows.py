@@ -1,4 +1,4 @@
-"""What is trained, row by row of the tables, and with which settings: alike in all rows of a model."""
+"""The trainings of the tables' rows, and their settings: equal in all rows of a model."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ ROWS: dict[str, tuple[Row, ...]] = {
 
 
 def recipe_of(model: str, examples: int, overrides: Sequence[str] = ()) -> SeparatorRecipe:
-    """The recipe of a model with what is alike in all its rows."""
+    """Return the recipe of a model with the settings shared by all its rows."""
     return read_separator(f"{model}-small", [*QUICK[model], *ALIKE, f"loop.examples={examples}", *overrides])
 
 
 def tasks(parts: Sequence[str], faults: Sequence[int], seeds: int) -> Iterator[tuple[int, int, Row]]:
-    """Seed of the faults, seed of the training and row; early seeds are whole when time runs out."""
+    """Return seed of the faults, seed of the training and row; early seeds are complete if time runs out."""
     for part in parts:
         for planted in faults:
             for seed in range(seeds):

@@ -1,4 +1,4 @@
-"""One row: a separator is trained, takes the test songs apart and is evaluated; a killed run goes on."""
+"""One row: a separator is trained, separates the test songs and is evaluated; a killed run resumes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from stemclean.train_separator import train_separator
 from stemclean.training.recipe import SeparatorRecipe
 
 CARD = ("hours", "hours_of_several", "never_alone", "stems", "tracks")
-"""What a card says of the data that trained."""
+"""Keys of a card about the training data."""
 NO_FAILURE = "extra_estimate"
-"""Of a class that a song does not have."""
+"""Reason for a class that a song does not have; not counted as a failure."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all rows share.
+    """Values shared by all rows.
 
     Args:
         test: songs that are taken apart.
@@ -43,7 +43,7 @@ class Bench:
     workers: int = 0
 
     def run(self, row: Row, labelling: Labelling, seed: int) -> Record:
-        """The row of one planted dataset, trained with a seed."""
+        """Train the row of one planted dataset with a seed."""
         seconds: dict[str, float] = {}
         manifest = timed(partial(labelling.path, row.labels), seconds, "label")
         recipes = row.recipes(self.examples[row.model], seed, self.overrides)
@@ -60,7 +60,7 @@ class Bench:
         return {
             "scores": songs.scores(report["tracks"]),
             "songs": {track["track"]: track["scores"] for track in report["tracks"]},
-            "failures": [one for one in report["failures"] if one["reason"] != NO_FAILURE],
+            "failures": [failure for failure in report["failures"] if failure["reason"] != NO_FAILURE],
             "validation_sdr_db": round(card["metrics"]["validation"]["sdr_db"], 3),
             "parameters": card["parameters"],
             "data": {key: card["data"][key] for key in CARD},
@@ -90,7 +90,7 @@ class Bench:
         )
 
     def _tried(self, weights: Path, seconds: dict[str, float]) -> dict[str, Any]:
-        """The evaluation of the test songs' estimates, which are then removed."""
+        """Evaluate the estimates of the test songs, and remove them."""
         estimates = weights.with_suffix(".estimates")
         separated = partial(separate, self.test.mixtures, estimates, weights_uri=weights, config=SeparateConfig())
         timed(separated, seconds, "separate")

@@ -1,4 +1,4 @@
-"""The songs that separators are tried on, and what an evaluation of them says, all together and the real ones alone."""
+"""The test songs of separators, and their evaluation: all songs, and the real ones alone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TestSongs:
 
 
 def cut(heldout: Path, work: Path, duration: float) -> TestSongs:
-    """The held-out songs' best seconds, unless they are there: of a song's stems the same ones, all that sound least.
+    """Cut the held-out songs to their most active seconds, unless they exist.
 
     Args:
         duration: seconds of each song.
@@ -50,15 +50,15 @@ def cut(heldout: Path, work: Path, duration: float) -> TestSongs:
     tracks: dict[str, list[Stem]] = {}
     for stem in data.stems:
         tracks.setdefault(stem.track, []).append(stem)
-    what = [[[stem.id, stem.sha256] for stem in data.stems], duration]
-    place = work / f"test-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]}"
-    if not (place / DONE).exists():
+    content = [[[stem.id, stem.sha256] for stem in data.stems], duration]
+    output = work / f"test-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]}"
+    if not (output / DONE).exists():
         for track, stems in tqdm(sorted(tracks.items()), "test songs", unit="song", disable=None):
-            _write(track, stems, folder, place, duration)
-        (place / DONE).write_text(json.dumps({"songs": len(tracks), "duration": duration}) + "\n")
+            _write(track, stems, folder, output, duration)
+        (output / DONE).write_text(json.dumps({"songs": len(tracks), "duration": duration}) + "\n")
     real = sum(track.startswith(REAL) for track in tracks)
     counts = {"songs": len(tracks), "real": real, "stems": len(data.stems), "seconds": duration}
-    return TestSongs(place / "references", place / "mixtures", counts)
+    return TestSongs(output / "references", output / "mixtures", counts)
 
 
 def scores(tracks: Sequence[Mapping[str, Any]]) -> Record:
@@ -88,11 +88,11 @@ def _averaged(tracks: Sequence[Mapping[str, Any]], name: str) -> dict[str, float
 
 
 def _over(values: Iterable[float | None], median: bool) -> float | None:
-    found = over_tracks([np.nan if value is None else value for value in values], median=median)
-    return round(found, 4) if np.isfinite(found) else None
+    summary = over_tracks([np.nan if value is None else value for value in values], median=median)
+    return round(summary, 4) if np.isfinite(summary) else None
 
 
-def _write(track: str, stems: Sequence[Stem], folder: Path, place: Path, duration: float) -> None:
+def _write(track: str, stems: Sequence[Stem], folder: Path, output: Path, duration: float) -> None:
     sounds = [files.read(folder / stem.path, sample_rate=SAMPLE_RATE, channels=2) for stem in stems]
     first = best_start([level(sound, SAMPLE_RATE).frames for sound in sounds], round(duration / FRAME))
     length = round(duration * SAMPLE_RATE)
@@ -101,5 +101,5 @@ def _write(track: str, stems: Sequence[Stem], folder: Path, place: Path, duratio
     mixture = np.zeros((2, min(length, longest - at)), np.float32)
     for stem, excerpt in zip(stems, excerpts, strict=True):
         mixture[:, : excerpt.shape[1]] += excerpt
-        files.write(place / "references" / track / f"{stem.claimed[0]}.flac", excerpt, SAMPLE_RATE, subtype="PCM_16")
-    files.write(place / "mixtures" / f"{track}.wav", mixture, SAMPLE_RATE, subtype="FLOAT")
+        files.write(output / "references" / track / f"{stem.claimed[0]}.flac", excerpt, SAMPLE_RATE, subtype="PCM_16")
+    files.write(output / "mixtures" / f"{track}.wav", mixture, SAMPLE_RATE, subtype="FLOAT")

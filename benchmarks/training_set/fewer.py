@@ -1,4 +1,4 @@
-"""A part of the set that is made in minutes: enough to train small separators on, and the songs that are held out."""
+"""A part of the set that takes minutes to make: enough to train small separators, and the held-out songs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ SPEECH = "speech"
 
 
 def fewer(jobs: Sequence[Job], number: int) -> list[Job]:
-    """Of a kind's tracks, `number` of the training split and all of the test split; of validation none.
+    """Return `number` training tracks of a kind and all of its test tracks; no validation tracks.
 
     Which ones is said by a hash of their names, so that it is the same on every machine. MIDI songs come as they are
     written, singers as they were recorded, and speakers stay away: other versions cost the most time.

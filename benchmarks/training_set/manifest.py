@@ -14,7 +14,7 @@ LABELS = ["vocals", "bass", "drums", "other"]
 WEIGHTS = {"songs": 8.0, "band": 2.0, "singing": 5.0, "speech": 0.3}
 """Real recordings are drawn more often than rendered ones, plain speech less."""
 PJS = 0.1
-"""Factor: the songs of PJS are one singer's, at most bent into others, and would else be half of what is sung."""
+"""Factor for PJS, whose songs are by one singer (some transformed) and would otherwise be half of all singing."""
 
 
 def build(folder: Path) -> Manifest:

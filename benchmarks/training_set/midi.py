@@ -185,10 +185,10 @@ def _stem(job: Job, label: str, notes: list[Note], rng: np.random.Generator, dur
 @lru_cache(maxsize=1)
 def available_fonts() -> dict[str, Path]:
     """Return the sound fonts that are installed here, by name."""
-    found = {name: SOUND_FOLDER / path for name, path in SOUND_FONTS.items() if (SOUND_FOLDER / path).exists()}
-    if not found or shutil.which("fluidsynth") is None:
+    fonts = {name: SOUND_FOLDER / path for name, path in SOUND_FONTS.items() if (SOUND_FOLDER / path).exists()}
+    if not fonts or shutil.which("fluidsynth") is None:
         raise FileNotFoundError("install fluidsynth and the sound fonts that README.md names")
-    return found
+    return fonts
 
 
 def synthesise(notes: list[Note], font: str, rng: np.random.Generator) -> np.ndarray:

@@ -230,14 +230,14 @@ def melody(duration: float, rng: np.random.Generator, center: float = 69.0) -> l
     scale = SCALES[str(rng.choice(sorted(SCALES)))]
     ladder = [12 * octave + degree for octave in range(-1, 2) for degree in scale]
     beat = 60 / rng.uniform(65, 150)
-    place, time, tones = len(ladder) // 2, rng.uniform(0, 1), []
+    step, time, tones = len(ladder) // 2, rng.uniform(0, 1), []
     key = center + rng.integers(-4, 5)
     while time < duration:
         length = beat * rng.choice([0.25, 0.5, 0.5, 1.0, 1.0, 1.5, 2.0, 3.0])
         if rng.random() > 0.12:
-            tones.append(Tone(time, length * rng.uniform(0.7, 1.0), key + ladder[place], rng.uniform(0.6, 1.0)))
+            tones.append(Tone(time, length * rng.uniform(0.7, 1.0), key + ladder[step], rng.uniform(0.6, 1.0)))
         time += length
-        place = int(np.clip(place + rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 3]), 0, len(ladder) - 1))
+        step = int(np.clip(step + rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 3]), 0, len(ladder) - 1))
     return tones
 
 
@@ -272,8 +272,8 @@ def arpeggio(duration: float, rng: np.random.Generator, low: int = 48) -> list[T
     tones = []
     for number in range(int(duration / step)):
         root = low + (roots[number // 16 % len(roots)] - low) % 12
-        place = {"up": number, "down": -1 - number, "random": int(rng.integers(99))}[order] % len(ladder)
-        tones.append(Tone(number * step, step * rng.uniform(0.5, 1.2), root + ladder[place], rng.uniform(0.5, 1.0)))
+        index_ = {"up": number, "down": -1 - number, "random": int(rng.integers(99))}[order] % len(ladder)
+        tones.append(Tone(number * step, step * rng.uniform(0.5, 1.2), root + ladder[index_], rng.uniform(0.5, 1.0)))
     return tones
 
 
@@ -295,13 +295,13 @@ def _bar(
     drum: str, pattern: str, first: int, step: float, swing: float, loose: float, rng: np.random.Generator, stop: int
 ) -> list[Hit]:
     hits = []
-    for place, mark in enumerate(pattern[:stop]):
+    for position, mark in enumerate(pattern[:stop]):
         if mark == "." and not (drum in ("kick", "hat_closed", "shaker") and rng.random() < 0.03):
             continue
         if mark != "." and rng.random() < 0.03:
             continue
-        late = swing * step if place % 2 else 0.0
-        time = (first + place) * step + late + rng.normal(0, 1) * loose
+        late = swing * step if position % 2 else 0.0
+        time = (first + position) * step + late + rng.normal(0, 1) * loose
         hits.append(Hit(max(0.0, time), drum, LEVEL.get(mark, 0.5) * rng.uniform(0.85, 1.0)))
     return hits
 
@@ -309,8 +309,8 @@ def _bar(
 def _fill(first: int, step: float, rng: np.random.Generator) -> list[Hit]:
     drums = ("snare", "tom_high", "tom_mid", "tom_low")
     return [
-        Hit((first + place) * step, drums[min(3, place + int(rng.integers(0, 2)))], rng.uniform(0.6, 1.0))
-        for place in range(4)
+        Hit((first + position) * step, drums[min(3, position + int(rng.integers(0, 2)))], rng.uniform(0.6, 1.0))
+        for position in range(4)
         if rng.random() < 0.85
     ]
 
@@ -328,16 +328,16 @@ def _bass_bar(
     if style == "roots":
         return [(0, 7, 0), (8, 6, 0), (14, 2, int(rng.choice([0, 7])))]
     if style == "eighths":
-        return [(place, 1.9, 0) for place in range(0, 16, 2)]
+        return [(position, 1.9, 0) for position in range(0, 16, 2)]
     if style == "octaves":
-        return [(place, 1.8, 12 if place % 4 else 0) for place in range(0, 16, 2)]
+        return [(position, 1.8, 12 if position % 4 else 0) for position in range(0, 16, 2)]
     if style == "walk":
-        return [(place, 3.8, int(rng.choice(scale)) if place else 0) for place in range(0, 16, 4)]
+        return [(position, 3.8, int(rng.choice(scale)) if position else 0) for position in range(0, 16, 4)]
     if style == "held":
         return [(0, 15.5, 0)]
     if style == "offbeat":
-        return [(place, 1.8, 0) for place in range(2, 16, 4)]
+        return [(position, 1.8, 0) for position in range(2, 16, 4)]
     if style == "sixteenths":
-        return [(place, 0.9, int(rng.choice([0, 0, 0, 12, 7]))) for place in range(16) if rng.random() < 0.8]
-    ends = [place for place, _ in riff[1:]] + [16]
-    return [(place, min(4, end - place), interval) for (place, interval), end in zip(riff, ends, strict=True)]
+        return [(position, 0.9, int(rng.choice([0, 0, 0, 12, 7]))) for position in range(16) if rng.random() < 0.8]
+    ends = [position for position, _ in riff[1:]] + [16]
+    return [(position, min(4, end - position), interval) for (position, interval), end in zip(riff, ends, strict=True)]

@@ -1,4 +1,4 @@
-"""PJS (one male singer, 98 songs) as it is, as six virtual singers, as choirs and as whispers."""
+"""PJS (one male singer, 98 songs): unchanged, as six virtual singers, as choirs and as whispers."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Real multitracks, and bands with the lead guitar apart."""
+"""Real multitracks, and bands with a separate lead guitar."""
 
 import csv
 from pathlib import Path

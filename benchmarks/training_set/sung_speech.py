@@ -191,14 +191,14 @@ def _speech(params: dict, material: Path) -> tuple[np.ndarray, int, str, str]:
 
 def _synthetic_voices() -> list[tuple[str, str, str]]:
     """Return (engine, voice, language) of the programs that are installed here."""
-    found = []
+    voices = []
     if shutil.which("espeak-ng"):
-        found += [("espeak", f"{language}+{variant}", language[:2]) for language, variant in ESPEAK]
+        voices += [("espeak", f"{language}+{variant}", language[:2]) for language, variant in ESPEAK]
     if shutil.which("flite"):
-        found += [("flite", voice, "en") for voice in FLITE]
+        voices += [("flite", voice, "en") for voice in FLITE]
     if shutil.which("text2wave"):
-        found += [("festival", voice, language) for voice, language in FESTIVAL.items()]
-    return found
+        voices += [("festival", voice, language) for voice, language in FESTIVAL.items()]
+    return voices
 
 
 def _synthetic(engine: str, voice: str, text: str) -> np.ndarray:

@@ -291,12 +291,12 @@ def _wave(frequency: np.ndarray, patch: Patch, seconds: np.ndarray, rng: np.rand
 
 def _saw(phase: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     """Return a sawtooth with its steps rounded (PolyBLEP, Valimaki and Huovilainen 2007)."""
-    step, place = frequency / SAMPLE_RATE, phase % 1
-    saw = 2 * place - 1
-    after, before = place < step, place > 1 - step
-    ratio = place[after] / step[after]
+    step, phase_ = frequency / SAMPLE_RATE, phase % 1
+    saw = 2 * phase_ - 1
+    after, before = phase_ < step, phase_ > 1 - step
+    ratio = phase_[after] / step[after]
     saw[after] -= 2 * ratio - ratio**2 - 1
-    ratio = (place[before] - 1) / step[before]
+    ratio = (phase_[before] - 1) / step[before]
     saw[before] -= ratio**2 + 2 * ratio + 1
     return saw
 
@@ -304,9 +304,9 @@ def _saw(phase: np.ndarray, frequency: np.ndarray) -> np.ndarray:
 def _plucked(frequency: float, length: int, rng: np.random.Generator) -> np.ndarray:
     """Return a plucked string as a sum of decaying partials, high ones faster."""
     seconds = np.arange(length) / SAMPLE_RATE
-    sound, place = np.zeros(length), rng.uniform(0.1, 0.4)
+    sound, pluck_at = np.zeros(length), rng.uniform(0.1, 0.4)
     for partial in range(1, min(30, int(16000 / frequency)) + 1):
-        level = abs(np.sin(np.pi * partial * place)) / partial
+        level = abs(np.sin(np.pi * partial * pluck_at)) / partial
         stretched = partial * np.sqrt(1 + 1e-4 * partial**2)
         sound += (
             level

@@ -1,4 +1,4 @@
-"""A track folder: what is put into it, how it is written, and the table over all of them."""
+"""A track folder: its content, how it is written, and the table of all folders."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""The WORLD vocoder as a voice changer: other throats, other melodies, breath, choirs.
+"""The WORLD vocoder as a voice changer: other vocal tracts, other melodies, breath, choirs.
 
 Morise, Yokomori and Ozawa, "WORLD: a vocoder-based high-quality speech synthesis
 system for real-time applications", IEICE Transactions E99-D (2016).

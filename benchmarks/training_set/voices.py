@@ -1,4 +1,4 @@
-"""The other singers and the speakers, as they are and moved to other throats."""
+"""The other singers and the speakers, unchanged and with other vocal tracts."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Writes ``segments.json``: what sed_eval, the program of the metrics' authors, says of drawn recordings.
+"""Write ``segments.json``: the results of sed_eval, by the metrics' authors, on random recordings.
 
     python -m venv sed && sed/bin/pip install sed_eval "setuptools<80"
     sed/bin/python tests/golden/segments.py

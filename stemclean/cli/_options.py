@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stemclean import training
+from stemclean.data import CACHE_LIMIT_GB
 from stemclean.running import Running
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ CacheLimit = Annotated[
         metavar="GB",
         min=0,
         help="Maximum size of the cache of decoded audio; the least recently used files are removed first "
-        "(default: 50).",
+        f"(default: {CACHE_LIMIT_GB:g}).",
         rich_help_panel=RUNNING,
     ),
 ]

@@ -8,7 +8,7 @@ import typer
 
 from stemclean.cli import _options as options
 from stemclean.cli._training import checking, report
-from stemclean.training import JOINT_RECIPE, TRACKER_RECIPE
+from stemclean.training import JOINT_RECIPE, SEP_WEIGHT, TRACKER_RECIPE, WEIGHTING
 
 EXAMPLE = "stemclean train-joint my_songs -o my_cascade.safetensors --tracker rmvpe-small"
 
@@ -21,7 +21,7 @@ def command(
     labels: options.Labels = None,
     weighting: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Weighting of the examples: uniform, dwa or dwhs (default: uniform)."),
+        typer.Option(metavar="NAME", help=f"Weighting of the examples: uniform, dwa or dwhs (default: {WEIGHTING})."),
     ] = None,
     sep_weight: Annotated[
         float | None,
@@ -29,7 +29,7 @@ def command(
             metavar="W",
             min=0,
             max=2,
-            help="Weight of the separation loss; the pitch loss gets 2 minus this (default: 1).",
+            help=f"Weight of the separation loss; the pitch loss gets 2 minus this (default: {SEP_WEIGHT:g}).",
         ),
     ] = None,
     init_separator: Annotated[

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from stemclean.audio.activity import SILENCE_FLOOR_DBFS
-from stemclean.data import pool_cache
+from stemclean.data import CACHE_LIMIT_GB, pool_cache
 from stemclean.data.pool_cache import FULL_SCALE, Decoding
 from stemclean.data.song_levels import SongLevels
 from stemclean.errors import ConfigError
@@ -103,7 +103,7 @@ class StemPool:
         """
         if cache is None:
             cache = pool_cache.cache_folder() / "pools"
-            limit_gb = pool_cache.DEFAULT_LIMIT_GB if limit_gb is None else limit_gb
+            limit_gb = CACHE_LIMIT_GB if limit_gb is None else limit_gb
         cache = Path(cache)
         key = _key(manifest, folder, sample_rate, channels, silence_floor_dbfs, in_time)
         plan = Decoding(sample_rate, channels, SongLevels(manifest.stems, folder, silence_floor_dbfs), in_time)

@@ -33,11 +33,9 @@ from stemclean.errors import AudioError, ConfigError, OutputError, SkipReason, o
 from stemclean.manifest import Stem
 from stemclean.units import seconds_to_samples
 
-__all__ = ["DEFAULT_LIMIT_GB", "FULL_SCALE", "Decoding", "cache_folder", "decode", "find", "prune"]
+__all__ = ["FULL_SCALE", "Decoding", "cache_folder", "decode", "find", "prune"]
 
 FULL_SCALE = 32767
-DEFAULT_LIMIT_GB = 50.0
-"""Size limit of the default cache folder: about 80 hours of stereo at 44.1 kHz."""
 BLOCK = 30.0
 """Seconds decoded at a time."""
 HELD_IN_MEMORY = 64_000_000

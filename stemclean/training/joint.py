@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from stemclean.data.aligned import AlignedMixer
 from stemclean.models.cascade import Cascade
 from stemclean.settings import OneOf, Settings
-from stemclean.training import numbered, track
+from stemclean.training import SEP_WEIGHT, WEIGHTING, numbered, track
 from stemclean.training.processes import everyones
 from stemclean.training.separate import LossConfig, item_losses, sum_of_rows
 from stemclean.training.weighting import SampleLosses, Weighting
@@ -45,8 +45,8 @@ class JointConfig(Settings):
 
     section: ClassVar[str] = "joint"
 
-    weighting: Annotated[str, OneOf(weightings)] = "uniform"
-    sep_weight: Annotated[float, Field(ge=0, le=2)] = 1.0
+    weighting: Annotated[str, OneOf(weightings)] = WEIGHTING
+    sep_weight: Annotated[float, Field(ge=0, le=2)] = SEP_WEIGHT
     confidences: bool = True
 
 

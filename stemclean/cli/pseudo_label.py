@@ -37,12 +37,12 @@ def command(
     *,
     printing: options.Printing,
 ) -> None:
-    """Complete half-labelled songs with the estimates of a pitch tracker or a cascade.
+    """Estimate the f0 or the vocals that songs lack.
 
-    Vocals without an f0 get an estimate of it. Mixtures with a known f0 but no vocals get vocals, which a cascade
-    separates from them; the weights of a tracker leave them as they are. Each estimate has a confidence, by which
-    train-joint weights it. The annotations of the dataset are not changed. An interrupted run continues where it
-    stopped.
+    Vocals without an f0 get the estimate of a pitch tracker or a cascade. Mixtures with a known f0 but no vocals get
+    vocals, which a cascade separates from them; the weights of a tracker leave them as they are. Each estimate has a
+    confidence, by which train-joint weights it. The annotations of the dataset are not changed. An interrupted run
+    continues where it stopped.
     """
     with reading(stems, quiet=printing.quiet):
         from stemclean.pseudo_label import pseudo_label

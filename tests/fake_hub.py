@@ -52,6 +52,7 @@ class Server(ThreadingHTTPServer):
         self.repos: dict[str, dict[str, dict[str, bytes]]] = {}
         self.objects: dict[str, bytes] = {}
         self.asked: list[str] = []
+        self.created: dict[str, dict] = {}
         self.summaries: list[str] = []
 
     def add(self, repo, **files):
@@ -108,6 +109,7 @@ class Handler(BaseHTTPRequestHandler):
             if name in self.server.repos:
                 return self.answer({"url": f"{self.server.endpoint}/{name}"}, 409)
             self.server.repos[name] = {}
+            self.server.created[name] = request
             return self.answer({"url": f"{self.server.endpoint}/{name}"})
         if self.path == "/api/validate-yaml":
             assert json.loads(sent)["content"].startswith("---\n")
@@ -127,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.commit(sent)
 
     def commit(self, sent):
-        name = re.fullmatch(r"/api/models/(\w+/\w+)/commit/main", self.path)[1]
+        name = re.fullmatch(r"/api/(?:models|datasets)/(\w+/\w+)/commit/main", self.path)[1]
         files = dict(self.server.repos[name].get("main", {}))
         for line in map(json.loads, sent.splitlines()):
             value = line["value"]

@@ -26,7 +26,7 @@ def command(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="Format of the training set: csv, demucs, lhotse, track_folders, webdataset or zfturbo.",
+            help="Format of the training set: csv, demucs, hf, lhotse, track_folders, webdataset or zfturbo.",
         ),
     ],
     classes: Annotated[
@@ -89,6 +89,13 @@ def command(
             "configuration.",
         ),
     ] = False,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ORG/REPO",
+            help="Format hf: also upload the dataset to the Hugging Face Hub, to a private repository if it is new.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -114,13 +121,16 @@ def command(
         from stemclean.report import describe_exported
         from stemclean.settings import SettingError, assignments, merged
 
-    given = assignments(options.by_option({"--allow-empty": ("allow_empty", allow_empty or None)}, settings))
+    own = {"--allow-empty": ("allow_empty", allow_empty or None), "--push": ("push", push)}
+    given = assignments(options.by_option(own, settings))
     try:
         layout = writer(to, merged({}, given))
     except SettingError as error:
         if allow_empty and error.key == "allow_empty":
             hint = f"leave it out: {to} may have classes without stems"
             raise SettingError(error.key, f"--allow-empty: {to} does not need it", hint) from None
+        if push is not None and error.key == "push":
+            raise SettingError(error.key, f"--push: {to} is no format of the hub", "use --to hf") from None
         raise error.at("--set") from None
     targets = None if classes is None else parse_classes(classes)
     exported = export(

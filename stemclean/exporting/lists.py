@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import gzip
+import importlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from stemclean.disk import replacing
+from stemclean.errors import ConfigError
 
-__all__ = ["json_line", "write_csv", "write_jsonl"]
+__all__ = ["json_line", "pyarrow", "write_csv", "write_jsonl"]
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
@@ -36,3 +39,17 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> Path:
             with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed:
                 compressed.writelines(map(json_line, rows))
     return path
+
+
+def pyarrow() -> tuple[ModuleType, ModuleType]:
+    """Return the modules ``pyarrow`` and ``pyarrow.parquet``, which are optional.
+
+    Raises:
+        ConfigError: they are not installed.
+    """
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise ConfigError(
+            "Parquet needs pyarrow, which is not installed", 'python -m pip install "stemclean[parquet]"'
+        ) from None

@@ -80,7 +80,7 @@ class WebDataset(Format):
         first = converter.destination / next(iter(counts), "")
         shards = [converter.destination / name for name in counts]
         steps = [f'in Python: webdataset.WebDataset("{first}", shardshuffle=False)'] if shards else []
-        return Written([*shards, converter.destination / RECORD], {"num_samples": counts}, steps)
+        return Written(shards, {"num_samples": counts}, steps, beside=[converter.destination / RECORD])
 
 
 LAYOUT = WebDataset()

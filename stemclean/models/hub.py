@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from stemclean.errors import ConfigError, WeightsError
 
@@ -24,6 +25,8 @@ PICKLES = frozenset({".pt", ".pth", ".ckpt", ".bin", ".pkl", ".th"})
 DEFAULT_FILE = "model.safetensors"
 REPO = r"(?=.{1,96}$)(?!.*(--|\.\.))(?!.*\.git$)\w([\w.-]*\w)?/\w([\w.-]*\w)?"
 """Pattern of valid repository names, ORG/REPO."""
+PER_COMMIT = 1000
+"""Number of files in a commit; the hub refuses commits of several ten thousand."""
 TIMEOUT = 10.0
 """Seconds to wait for the hub's answer whether it has a file."""
 
@@ -63,34 +66,50 @@ def fetch(address: str) -> Path:
     return path
 
 
-def check_publishing(repo: str) -> None:
-    """Check before a training that its weights can be pushed: a valid name, a token, not offline.
+def check_publishing(repo: str, option: str = "--push-to-hub") -> None:
+    """Check before the work that its result can be pushed: a valid name, a token, not offline.
+
+    Args:
+        repo: ``ORG/REPO``.
+        option: The option that named it.
 
     Raises:
         ConfigError: ``repo`` is not of the form ``ORG/REPO``.
         WeightsError: There is no token, or offline mode is on.
     """
     if not re.fullmatch(REPO, repo, re.ASCII):
-        raise ConfigError(f'"{repo}" is not a hub repository', "write ORG/REPO, as in --push-to-hub my_name/my_stems")
+        raise ConfigError(f'"{repo}" is not a hub repository', f"write ORG/REPO, as in {option} my_name/my_stems")
     from huggingface_hub import constants, get_token
 
     if constants.HF_HUB_OFFLINE:
-        raise WeightsError(f"hub:{repo}: HF_HUB_OFFLINE is set", "unset it, or train without --push-to-hub")
+        raise WeightsError(f"hub:{repo}: HF_HUB_OFFLINE is set", f"unset it, or leave out {option}")
     if not get_token():
         raise WeightsError(f"hub:{repo}: you are not logged in to the hub", _LOG_IN)
 
 
-def publish(repo: str, files: Mapping[str, Path | bytes], message: str, *, quiet: bool = False) -> str:
-    """Upload files to a model repository in one commit. The repository is created if it does not exist.
+def publish(
+    repo: str,
+    files: Mapping[str, Path | bytes],
+    message: str,
+    *,
+    kind: Literal["model", "dataset"] = "model",
+    private: bool | None = None,
+    quiet: bool = False,
+) -> str:
+    """Upload files to a repository. The repository is created if it does not exist.
+
+    There is one commit, or for many files one for every :data:`PER_COMMIT` of them, in order.
 
     Args:
         repo: ``ORG/REPO``.
         files: Name in the repository -> path or content.
         message: Commit message.
+        kind: Kind of the repository.
+        private: Whether a new repository is private; None: the default of its owner.
         quiet: Show no progress bars.
 
     Returns:
-        The hash of the commit.
+        The hash of the last commit.
 
     Raises:
         ConfigError: As :func:`check_publishing`.
@@ -101,9 +120,13 @@ def publish(repo: str, files: Mapping[str, Path | bytes], message: str, *, quiet
 
     with _one_line(f"hub:{repo}", "try again later", quiet=quiet):
         api = HfApi()
-        api.create_repo(repo, exist_ok=True)
+        api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
         operations = [CommitOperationAdd(name, content) for name, content in files.items()]
-        return str(api.create_commit(repo, operations, commit_message=message).oid)
+        commit = ""
+        for at in range(0, len(operations), PER_COMMIT):
+            part = operations[at : at + PER_COMMIT]
+            commit = api.create_commit(repo, part, commit_message=message, repo_type=kind).oid
+        return commit
 
 
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token with write access"

@@ -90,7 +90,7 @@ def _keys(items: list[Item]) -> dict[tuple[str, str], str]:
     """Return the key of each item: the id of its stem, with the target class if the stem has several."""
     parts = Counter(item.stem.id for item in items)
     names = {item.key: item.stem.id + (f"-{item.target}" if parts[item.stem.id] > 1 else "") for item in items}
-    keys = {key: "/".join(safe_parts(name)) for key, name in names.items()}
+    keys = {key: "/".join(safe_parts(name)).replace(".", "_") for key, name in names.items()}
     same = Counter(keys.values())
     marks = {key: f"-{hashlib.sha256(name.encode()).hexdigest()[:8]}" for key, name in names.items()}
     return {key: safe + (marks[key] if same[safe] > 1 else "") for key, safe in keys.items()}

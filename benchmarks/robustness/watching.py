@@ -48,6 +48,7 @@ def worker_cases(seed: int, first: int, last: int, work: Path) -> Iterator[Recor
                 under_way = document["case"]
         end_session(process.pid)
         code = process.wait()
+        process.stdout.close()
         if first < last:
             if under_way is None:
                 raise RuntimeError(f"the worker ended with {code} before case {first}: {' '.join(words)}")

@@ -73,6 +73,14 @@ def test_containers_keep_the_sound_in_time(
     assert abs(lag) <= 1
 
 
+def test_the_first_samples_of_aac_are_whole(tmp_path: Path, encode: Callable[..., Path]) -> None:
+    """Each frame is added to the one before, the first to the encoder's delay, which is before time 0."""
+    sound = np.tile(0.2 * np.sin(2 * np.pi * 1500 * np.arange(RATE) / RATE), (2, 1))
+    back = files.read(encode(tmp_path / "a.m4a", [sound], RATE, "aac"))
+    difference = np.abs(back[:, :1024] - sound[:, :1024])
+    assert difference.max() < 0.04  # 0.2 without the delay
+
+
 @pytest.mark.parametrize(
     ("ending", "written", "codec"),
     [

@@ -143,12 +143,19 @@ class ContainerDecoder:
         """Decode the stream to find its length."""
         count = 0
         try:
-            self._container.seek(0)
+            self._rewind()
             for frame in self._container.decode(self._stream):
                 count += frame.samples
         except self._av.FFmpegError as error:
             raise AudioError(self.path, SkipReason.UNREADABLE, error.strerror or "decoding failed") from None
         return count
+
+    def _rewind(self) -> None:
+        """Seek to the first packet. In MP4, it lies before time 0: the encoder's delay, which the next one adds to."""
+        try:
+            self._container.seek(-self._av.time_base)
+        except self._av.FFmpegError:  # a format without times before 0
+            self._container.seek(0)
 
     def chunks(self, start: int, stop: int) -> Iterator[Waveform]:
         """Yield samples ``start`` to ``stop``; the file is decoded from its start."""
@@ -182,7 +189,7 @@ class ContainerDecoder:
         packed = self._av.AudioResampler(format="flt")  # planar frames of more than 8 channels crash PyAV
         channels, position = self.info.channels, 0
         try:
-            self._container.seek(0)
+            self._rewind()
             for frame in self._container.decode(self._stream):
                 for part in packed.resample(frame):
                     if part.layout.nb_channels != channels or part.sample_rate != self.info.sample_rate:

@@ -26,7 +26,8 @@ def command(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="Format of the training set: csv, demucs, hf, lhotse, track_folders, webdataset or zfturbo.",
+            help="Format of the training set: asteroid, csv, demucs, hf, lhotse, musdb, track_folders, webdataset or "
+            "zfturbo.",
         ),
     ],
     classes: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,7 +18,7 @@ from stemclean.audio.files import AudioInfo
 from stemclean.audio.formats import STREAM_ENDINGS
 from stemclean.errors import AudioError, ConfigError, LabelError, SkipReason, of_one_file
 from stemclean.labels import MIXTURE, Profile, Reading
-from stemclean.layouts.base import Found, reader_for
+from stemclean.layouts.base import SPLITS, Found, reader_for
 from stemclean.layouts.f0_files import SUNG, fitting, with_f0
 from stemclean.layouts.naming import common_folder, names, tracks, unclear
 from stemclean.layouts.walk import audio_files
@@ -51,6 +52,7 @@ def found_to_manifest(path: Path, profile: Profile, root: Path | None, *, quiet:
     )
     files_found, unused = with_f0(_with_tracks(files_found, root, profile), profile)
     stems, skipped = _look_into(files_found, root, profile, quiet=quiet)
+    stems = _without_splits(stems) if path.is_dir() else stems
     skipped = sorted([*skipped, *(_lost(label, root) for label in unused)], key=_by_path)
     return Manifest(created=created, labels=list(profile.labels), root=root.as_posix(), stems=stems, skipped=skipped)
 
@@ -181,6 +183,24 @@ def _streams(found: Found, path: str, first: AudioInfo, profile: Profile) -> Ite
             continue
         track = f"{Path(path).parent.as_posix()}/{names(found.path)}".removeprefix("./")
         yield _stem(replace(found, label=label, track=track), path, info, stream, sha256)
+
+
+def _without_splits(stems: list[Stem]) -> list[Stem]:
+    """Return the stems with songs that are files in the folder of their split named like the file alone.
+
+    If a song in another split would then have the same name, both keep the folder.
+    """
+    tracks_found = {stem.track: stem.split for stem in stems}
+    short = {
+        track: track.partition("/")[2]
+        for track, split in tracks_found.items()
+        if split and SPLITS.get(track.partition("/")[0].lower()) == split
+    }
+    places = Counter(short.get(track, track) for track in tracks_found)
+    return [
+        stem.model_copy(update={"track": name}) if (name := short.get(stem.track)) and places[name] == 1 else stem
+        for stem in stems
+    ]
 
 
 def _with_f0(

@@ -92,3 +92,20 @@ def test_the_list_is_read_with_its_tracks_classes_and_splits(data: Dataset, tmp_
     assert {(Path(skip.path).name, skip.reason) for skip in found.skipped} == {
         ("drums.wav", "class_unknown"), ("other.wav", "class_unknown"), ("other_2.wav", "class_unknown"),
     }  # fmt: skip
+
+
+def test_parquet_has_the_same_rows_with_types(data: Dataset, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
+    verdict = data.stems[0].verdict
+    assert verdict is not None
+    data.stems[0] = data.stems[0].model_copy(update={"verdict": None})
+    report = export(data.write(), "csv", tmp_path / "out", parquet=True, quiet=True)
+    table = parquet.read_table(report.files[1])
+    found = {row["path"]: row for row in table.to_pylist()}
+    for path, row in ((row["path"], row) for row in rows(report).values()):
+        text = {key: "" if value is None else str(value) for key, value in found[path].items()}
+        assert text == row
+    first = found[str(data.folder / "song" / "vocals.wav")]
+    assert (first["label_quality"], first["is_label_issue"], first["split"]) == (None, None, None)
+    types = {name: str(table.schema.field(name).type) for name in ("label_quality", "is_label_issue", "labels")}
+    assert types == {"label_quality": "double", "is_label_issue": "bool", "labels": "string"}

@@ -26,8 +26,8 @@ def command(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="Format of the training set: asteroid, csv, demucs, hf, lhotse, musdb, track_folders, webdataset or "
-            "zfturbo.",
+            help="Format of the training set: asteroid, audiocraft, bsrnn, csv, demucs, hf, lhotse, musdb, nemo, "
+            "track_folders, webdataset or zfturbo.",
         ),
     ],
     classes: Annotated[

@@ -27,7 +27,7 @@ def command(
             "--to",
             metavar="FORMAT",
             help="Format of the training set: asteroid, audiocraft, bsrnn, csv, demucs, hf, lhotse, musdb, nemo, "
-            "track_folders, webdataset or zfturbo.",
+            "openunmix, track_folders, webdataset or zfturbo.",
         ),
     ],
     classes: Annotated[

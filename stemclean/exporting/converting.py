@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +144,9 @@ class Converter:
 
         selection.keep(check, title="listen", quiet=self.quiet)
 
-    def place(self, selection: Selection, folder: Callable[[Item], str] | None = None) -> list[Placed]:
+    def place(
+        self, selection: Selection, folder: Callable[[Item], str] | None = None, *, single: bool = False
+    ) -> list[Placed]:
         """Return a file for every item: the original if it has the right form, else a copy below ``audio/``.
 
         If a copy would exceed full scale, all stems of its song are written, attenuated by the same gain. An item that
@@ -153,18 +155,26 @@ class Converter:
         Args:
             selection: the items.
             folder: returns the folder in the destination for the copy of an item, instead of ``audio``.
+            single: put every file directly into that folder, originals as links (as :attr:`link` says, or symbolic).
+
+        Raises:
+            ConfigError: with ``single``, a folder holds files of an earlier export that are not part of this one.
         """
+        link: Link | None = (self.link or "symlink") if single else self.link
         placed: list[Placed] = []
         seen: set[Path] = set()  # with segments, several items may be parts of a file
 
         def add(item: Item, source: Path, gain: float) -> None:
-            path = self._placed(item, source, gain, self.destination / (folder(item) if folder else AUDIO))
+            below = self.destination / (folder(item) if folder else AUDIO)
+            path = self._placed(item, source, gain, below, link, single=single)
             if path != source and path not in seen:
                 seen.add(path)
                 self.files.append(path)
             placed.append(Placed(item, path))
 
         self._each(selection, add)
+        if single:
+            _check_earlier(seen)
         return placed
 
     def pack(self, selection: Selection, use: Callable[[Placed], None] | None) -> None:
@@ -179,7 +189,7 @@ class Converter:
             def add(item: Item, source: Path, gain: float) -> None:
                 if use is None:
                     return
-                path = self._placed(item, source, gain, Path(folder))
+                path = self._placed(item, source, gain, Path(folder), self.link)
                 use(Placed(item, path))
                 if path != source:
                     path.unlink()
@@ -245,15 +255,17 @@ class Converter:
     def _source(self, item: Item) -> Path:
         return self.folder / item.stem.path
 
-    def _placed(self, item: Item, source: Path, gain: float, folder: Path) -> Path:
+    def _placed(
+        self, item: Item, source: Path, gain: float, folder: Path, link: Link | None, *, single: bool = False
+    ) -> Path:
         right = item.key in self._reads_right and reads_right(source, item.stem.stream, self.sample_rate)
         if not right or gain != 1.0:
-            return self._converted(item, source, gain, folder)
-        return source if self.link is None else self._linked(item, source, self.link, folder)
+            return self._converted(item, source, gain, folder, single=single)
+        return source if link is None else self._linked(item, source, link, folder, single=single)
 
-    def _linked(self, item: Item, source: Path, link: Link, folder: Path) -> Path:
+    def _linked(self, item: Item, source: Path, link: Link, folder: Path, *, single: bool) -> Path:
         """Link or copy a file into the destination; an existing one has the same content and is kept."""
-        path = _target(folder, item, source, link, source.suffix)
+        path = _target(folder, item, source, link, source.suffix, single=single)
         self._links.add(path)
         if not os.path.lexists(path):
             with replacing(path) as temporary:
@@ -264,13 +276,13 @@ class Converter:
                     _make_link(source.resolve(), temporary, link)
         return path
 
-    def _converted(self, item: Item, source: Path, gain: float, folder: Path) -> Path:
+    def _converted(self, item: Item, source: Path, gain: float, folder: Path, *, single: bool) -> Path:
         """Write a copy; an existing file has the same content and is kept."""
         contents = f"{self.sample_rate}"
         contents += f" {in_db(gain)} dB" if gain != 1.0 else ""
         spans = self._spans(item)
         contents += f" {spans}" if spans is not None else ""
-        path = _target(folder, item, source, contents, f".{self.audio_format}")
+        path = _target(folder, item, source, contents, f".{self.audio_format}", single=single)
         if not path.exists():
             info = files.probe(source, item.stem.stream)
             rate = self.sample_rate or info.sample_rate
@@ -281,13 +293,23 @@ class Converter:
         return path
 
 
-def _target(folder: Path, item: Item, source: Path, contents: str, suffix: str) -> Path:
+def _target(folder: Path, item: Item, source: Path, contents: str, suffix: str, *, single: bool) -> Path:
     """Return the path of a file in the destination; its name has a hash of the source and of what is done to it."""
     stem = item.stem
     whole = f"{stem.sha256 or source.stat().st_mtime_ns} {stem.stream} {contents}"
     mark = hashlib.sha256(whole.encode()).hexdigest()[:8]
-    *folders, name = safe_parts(stem.id)
+    *folders, name = [" - ".join(safe_parts(stem.id))] if single else safe_parts(stem.id)
     return folder.joinpath(*folders, f"{name}.{mark}{suffix}")
+
+
+def _check_earlier(paths: Collection[Path]) -> None:
+    """Refuse folders with other files than these: a trainer would read them, too."""
+    for folder in sorted({path.parent for path in paths}):
+        other = next((path for path in sorted(folder.iterdir()) if path not in paths and path.name[0] != "."), None)
+        if other is not None:
+            raise ConfigError(
+                f"{other} is a file of an earlier export, which is left out now", "export to a new folder"
+            )
 
 
 def _make_link(source: Path, path: Path, link: Link) -> None:

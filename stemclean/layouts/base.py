@@ -108,10 +108,18 @@ class Writer(Protocol):
     name: str
     reader: str
     sample_rate: int | None
-    held_out: bool
     audio_formats: Sequence[AudioFormat]
-    in_place: bool
     segments: bool
+
+    @property
+    def held_out(self) -> bool:
+        """See :class:`Format`."""
+        ...
+
+    @property
+    def in_place(self) -> bool:
+        """See :class:`Format`."""
+        ...
 
     def write(self, selection: Selection, converter: Converter) -> Written:
         """Write the selection below ``converter.destination``.
@@ -136,14 +144,20 @@ class Format(Settings):
     """what reads the format, in a few words for the documentation"""
     sample_rate: ClassVar[int | None] = 44100
     """sample rate of its audio in Hz, unless the user asks for another; None: files keep theirs"""
-    held_out: ClassVar[bool] = True
-    """whether it takes declared validation and test stems"""
     audio_formats: ClassVar[tuple[AudioFormat, ...]] = ("flac", "wav")
     """formats of audio that its reader takes; the first is written unless the user asks for another"""
-    in_place: ClassVar[bool] = True
-    """whether it uses files that need no conversion where they are"""
     segments: ClassVar[bool] = False
     """whether it lists the parts of a file that are used, so that ``--cut`` writes no audio"""
+
+    @property
+    def held_out(self) -> bool:
+        """Whether it takes declared validation and test stems. A class variable, or a property of the settings."""
+        return True
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it uses files that need no conversion where they are, or links to them. As ``held_out``."""
+        return True
 
 
 @cache

@@ -1,4 +1,4 @@
-"""JSON and TOML from untrusted sources: parsed, or refused with the position of the error.
+"""JSON, TOML and YAML from untrusted sources: parsed, or refused with the position of the error.
 
 No text makes the parser fail in any other way, not even thousands of brackets or a number of thousands of digits. The
 values may still be wrong; the caller checks them.
@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any, Final
 
-__all__ = ["FlawError", "json_of", "toml_of"]
+__all__ = ["FlawError", "json_of", "toml_of", "yaml_of"]
 
 LONGEST_NUMBER: Final = 308
 """Maximum number of digits of an integer, so that it fits into a float, too."""
@@ -92,6 +92,29 @@ def toml_of(text: str) -> dict[str, Any]:
     for name, problem in _unlike_toml(document):
         raise FlawError(name, problem)
     return document
+
+
+def yaml_of(text: str) -> Any:
+    """Parse a YAML text of plain values; no tag can make an object.
+
+    Aliases are allowed, so the result may hold the same object several times; it must not be walked through as a whole.
+
+    Raises:
+        FlawError: the text is not YAML, or is nested too deep.
+
+    >>> yaml_of("stems: {S01: {instrument: viola}}")
+    {'stems': {'S01': {'instrument': 'viola'}}}
+    """
+    import yaml  # only datasets with such files need it
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        at = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise FlawError(at, f"not YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+        raise FlawError("", f"not YAML: {str(error).partition(chr(10))[0]}") from None
 
 
 _PARSER_MESSAGE = re.compile(r"(.*) \(at (?:(line \d+, column \d+)|end of document)\)", re.DOTALL)

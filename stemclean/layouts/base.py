@@ -56,6 +56,7 @@ class Found:
         f0: its f0 file, found by :mod:`stemclean.layouts.f0_files`.
         reading: the classes read from its name or its folder's name.
         refused: reason code and detail if the layout itself skips the file.
+        extra: what else the dataset declares about the file, for ``extra`` of the stem.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Found:
     f0: Path | None = None
     reading: Reading | None = None
     refused: tuple[SkipReason, str] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -275,6 +275,7 @@ def _stem(found: Found, path: str, info: AudioInfo, stream: int, sha256: str) ->
         claimed=claimed,
         labels=list(claimed),
         issues=checks.of_header(info),
+        extra=dict(found.extra),
     )
 
 

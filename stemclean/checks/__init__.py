@@ -6,12 +6,42 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from stemclean.audio.signal_meter import Signal
 from stemclean.audio.stream import AudioInfo
-from stemclean.checks.base import Code, DatasetCheck, HeaderCheck, Sound, SoundCheck, checks
+from stemclean.checks.base import (
+    Code,
+    DatasetCheck,
+    HeaderCheck,
+    SignalCheck,
+    Song,
+    SongCheck,
+    Sound,
+    SoundCheck,
+    checks,
+)
 from stemclean.errors import SkipReason
 from stemclean.manifest import Issue, Stem
 
-__all__ = ["REMARKS", "Sound", "after_sound", "among", "codes", "of_header", "of_sound", "table", "with_issues"]
+__all__ = [
+    "REMARKS",
+    "SEVERITIES",
+    "Song",
+    "Sound",
+    "after_sound",
+    "among",
+    "codes",
+    "codes_of",
+    "matches",
+    "of_header",
+    "of_signal",
+    "of_song",
+    "of_sound",
+    "table",
+    "with_issues",
+]
+
+SEVERITIES = ("note", "warning", "error")
+"""Severities of issues, the lowest first."""
 
 REMARKS = (
     Code(
@@ -42,8 +72,28 @@ def of_sound(sound: Sound) -> list[Issue]:
 
 def after_sound(before: Sequence[Issue], sound: Sound) -> list[Issue]:
     """Return the issues of a stem, with those that depend on its sound replaced."""
-    names = {code.name for check in checks().values() if isinstance(check, SoundCheck) for code in check.codes}
-    return with_issues(before, of_sound(sound), names)
+    return with_issues(before, of_sound(sound), codes_of(SoundCheck))
+
+
+def of_signal(signal: Signal) -> list[Issue]:
+    """Return the issues that the checks find in the technical measurements of a stem."""
+    found = checks().values()
+    return [issue for check in found if isinstance(check, SignalCheck) for issue in check.of_signal(signal)]
+
+
+def of_song(song: Song) -> dict[str, list[Issue]]:
+    """Return the issues that the checks of a song find: id of a stem -> issues."""
+    issues: dict[str, list[Issue]] = {}
+    for check in checks().values():
+        if isinstance(check, SongCheck):
+            for identity, found in check.of_song(song).items():
+                issues.setdefault(identity, []).extend(found)
+    return issues
+
+
+def codes_of(*kinds: type) -> set[str]:
+    """Return the names of the codes of all checks of some kinds, such as :class:`~stemclean.checks.base.SignalCheck`."""
+    return {code.name for check in checks().values() if isinstance(check, kinds) for code in check.codes}
 
 
 def among(stems: Sequence[Stem]) -> list[Stem]:
@@ -64,6 +114,13 @@ def with_issues(before: Iterable[Issue], now: Iterable[Issue], names: Iterable[s
     """Return the issues of a stem, with those of the named codes replaced."""
     replaced = set(names)
     return [*(issue for issue in before if issue.code not in replaced), *now]
+
+
+def matches(code: str, severity: str, wanted: str) -> bool:
+    """Return whether an issue has the wanted code, or at least the wanted severity."""
+    if wanted in SEVERITIES:
+        return SEVERITIES.index(severity) >= SEVERITIES.index(wanted)
+    return code == wanted
 
 
 def table(stems: Iterable[Stem], most: int = 3) -> list[dict[str, Any]]:
@@ -96,5 +153,4 @@ def table(stems: Iterable[Stem], most: int = 3) -> list[dict[str, Any]]:
                 "examples": examples,
             }
         )
-    order = ("error", "warning", "note")
-    return sorted(rows, key=lambda row: (order.index(row["severity"]), -row["stems"], row["code"]))
+    return sorted(rows, key=lambda row: (-SEVERITIES.index(row["severity"]), -row["stems"], row["code"]))

@@ -4,7 +4,11 @@ Every module of this package that defines ``CHECK`` is a check, named after its 
 check has one or more of these methods:
 
 - ``of_header`` (:class:`HeaderCheck`) checks the header of a file, without decoding it;
-- ``of_sound`` (:class:`SoundCheck`) checks what was measured in one pass over the sound;
+- ``of_sound`` (:class:`SoundCheck`) checks what was measured in one pass over the sound, by every command that decodes;
+- ``of_signal`` (:class:`SignalCheck`) checks the technical measurements of ``stemclean check``, which other commands do
+  not take;
+- ``of_song`` (:class:`SongCheck`) compares the stems of a song, and its mixture if there is one; only ``stemclean
+  check`` does;
 - ``of_dataset`` (:class:`DatasetCheck`) checks all stems of a dataset: songs, splits, copies.
 
 A check never changes a label or a verdict.
@@ -19,11 +23,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
+from stemclean.audio.mixture_fit import MixtureFit
+from stemclean.audio.signal_meter import Signal
 from stemclean.audio.stereo import NO_FAULTS, ChannelFaults
 from stemclean.audio.stream import AudioInfo
 from stemclean.manifest import Issue, Severity, Stem
 
-__all__ = ["Code", "DatasetCheck", "HeaderCheck", "Sound", "SoundCheck", "checks"]
+__all__ = ["Code", "DatasetCheck", "HeaderCheck", "SignalCheck", "Song", "SongCheck", "Sound", "SoundCheck", "checks"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,21 @@ class Sound:
     faults: ChannelFaults = NO_FAULTS
 
 
+@dataclass(frozen=True)
+class Song:
+    """Measurements of the stems of a song.
+
+    Args:
+        stems: its stems.
+        silence: id of a stem with sound -> seconds of silence before and after it.
+        fit: comparison with the mixture; None if there is no mixture.
+    """
+
+    stems: Sequence[Stem]
+    silence: Mapping[str, tuple[float, float]]
+    fit: MixtureFit | None = None
+
+
 @runtime_checkable
 class HeaderCheck(Protocol):
     """A check of the header of a file."""
@@ -84,6 +105,28 @@ class SoundCheck(Protocol):
 
 
 @runtime_checkable
+class SignalCheck(Protocol):
+    """A check of the technical measurements of a stem."""
+
+    codes: tuple[Code, ...]
+
+    def of_signal(self, signal: Signal) -> list[Issue]:
+        """Return the issues found."""
+        ...
+
+
+@runtime_checkable
+class SongCheck(Protocol):
+    """A check of the stems of a song together."""
+
+    codes: tuple[Code, ...]
+
+    def of_song(self, song: Song) -> Mapping[str, list[Issue]]:
+        """Id of a stem -> its issues."""
+        ...
+
+
+@runtime_checkable
 class DatasetCheck(Protocol):
     """A check of all stems of a dataset."""
 
@@ -102,6 +145,6 @@ def checks() -> dict[str, Any]:
     by_name = {}
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
         check = getattr(importlib.import_module(f"{package.__name__}.{info.name}"), "CHECK", None)
-        if isinstance(check, HeaderCheck | SoundCheck | DatasetCheck):
+        if isinstance(check, HeaderCheck | SoundCheck | SignalCheck | SongCheck | DatasetCheck):
             by_name[info.name] = check
     return by_name

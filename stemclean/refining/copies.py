@@ -37,7 +37,7 @@ def with_copies(stems: Sequence[Stem], folder: Path, threads: Executor, files: U
     audio = duplicates.same_audio(bare)
     firsts: dict[str, Stem] = {}
     for stem, sound in zip(bare, audio, strict=True):
-        if stem.fingerprint and stem.scores:
+        if stem.fingerprint:
             firsts.setdefault(sound or f"stem {stem.id}", stem)
     distinct = list(firsts.values())  # one of each group of identical files
     near = copies.alike([stem.fingerprint or "" for stem in distinct])

@@ -17,6 +17,7 @@ from stemclean.verdicts import bleeding_classes, least_bleed_db
 
 __all__ = [
     "NO_FAILURE",
+    "describe_checked",
     "describe_completed",
     "describe_exported",
     "describe_planted",
@@ -83,6 +84,25 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
         **{name: summary[name] for name in ("rounds", "thresholds") if name in summary},
         "noise": summary.get("noise"),
         "duplicates": duplicates.counted(manifest.stems),
+        "issues": checks.table(manifest.stems),
+        "root": manifest.root,
+        **skips(manifest.skipped),
+    }
+
+
+def describe_checked(manifest: Manifest) -> dict[str, Any]:
+    """A short summary of the result of :func:`stemclean.check.check`.
+
+    Returns:
+        - ``stems``: number of stems; ``seconds``: their total duration; ``with_issues``: number of stems with an issue.
+        - ``issues``: issues that the checks found, see :func:`stemclean.checks.table`.
+        - ``root``: the folder of the stems, relative to that of the manifest.
+        - ``failures``, ``mixtures``, ``skipped_before``: see :func:`skips`.
+    """
+    return {
+        "stems": len(manifest.stems),
+        "seconds": round(sum(stem.duration for stem in manifest.stems), 3),
+        "with_issues": sum(bool(stem.issues) for stem in manifest.stems),
         "issues": checks.table(manifest.stems),
         "root": manifest.root,
         **skips(manifest.skipped),

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 import stemclean.checks as package
 from stemclean import checks, layouts, manifest
+from stemclean.audio.signal_meter import Signal
 from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.stream import AudioInfo
-from stemclean.checks.base import Code, DatasetCheck, HeaderCheck, SoundCheck
+from stemclean.checks.base import Code, DatasetCheck, HeaderCheck, SignalCheck, SongCheck, SoundCheck
 from stemclean.cli import app
 from stemclean.errors import SkipReason
 from stemclean.manifest import Issue, Stem
@@ -35,12 +36,15 @@ def stem(identity: str, *issues: Issue, **changes: object) -> Stem:
 @pytest.mark.parametrize("name", FILES)
 def test_each_file_defines_one_check(name: str) -> None:
     check = checks.base.checks()[name]
-    assert isinstance(check, HeaderCheck | SoundCheck | DatasetCheck)
+    assert isinstance(check, HeaderCheck | SoundCheck | SignalCheck | SongCheck | DatasetCheck)
     assert check.codes and all(isinstance(code, Code) for code in check.codes)
+    signal = Signal(RATE, 2, RATE, peak=0.5, true_peak=0.5, rms=0.1)
     info = AudioInfo(RATE, 2, RATE, "WAV", "PCM_16", 1, 0)
     for issue in (
         *(check.of_header(info) if isinstance(check, HeaderCheck) else ()),
         *(check.of_sound(checks.Sound()) if isinstance(check, SoundCheck) else ()),
+        *(check.of_signal(signal) if isinstance(check, SignalCheck) else ()),
+        *(check.of_song(checks.Song([stem("a")], {"a": (0.0, 0.0)})) if isinstance(check, SongCheck) else ()),
         *(check.of_dataset([stem("a"), stem("b")]) if isinstance(check, DatasetCheck) else ()),
     ):
         pytest.fail(f"{issue} is found where nothing is wrong")

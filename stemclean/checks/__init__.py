@@ -92,7 +92,7 @@ def of_song(song: Song) -> dict[str, list[Issue]]:
 
 
 def codes_of(*kinds: type) -> set[str]:
-    """Return the names of the codes of all checks of some kinds, such as :class:`~stemclean.checks.base.SignalCheck`."""
+    """Return the names of the codes of all checks of some kinds, such as ``SignalCheck``."""
     return {code.name for check in checks().values() if isinstance(check, kinds) for code in check.codes}
 
 

@@ -15,6 +15,7 @@ from stemclean.cli import (
     _log,
     _shared,
     _streams,
+    check,
     corrupt,
     eval,  # noqa: A004  `eval` is a command
     export,
@@ -37,6 +38,7 @@ app = _shared.new_app(
     epilog=_shared.example("stemclean refine my_stems"),
 )
 _shared.add(app, refine)
+_shared.add(app, check)
 _shared.add(app, export)
 _shared.add(app, trim)
 _shared.add(app, train_classifier)

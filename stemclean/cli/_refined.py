@@ -42,10 +42,17 @@ def tables(report: dict[str, Any]) -> list[Table | str]:
     if report["held_out"]:
         shown.append(held_out)
     noise = noise_tables(report.get("noise"))
-    return [*shown, *rounds_tables(report), f"{report['stems']} stems: {counts}", *_issues(report), *noise, classes]
+    return [
+        *shown,
+        *rounds_tables(report),
+        f"{report['stems']} stems: {counts}",
+        *issue_tables(report),
+        *noise,
+        classes,
+    ]
 
 
-def _issues(report: dict[str, Any]) -> list[Table | str]:
+def issue_tables(report: dict[str, Any]) -> list[Table | str]:
     """The table of issues that the checks found, if there are any."""
     if not report["issues"]:
         return []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -164,8 +163,8 @@ def _fit(stems: Sequence[Stem], folder: Path, mixtures: dict[str, str], unchange
 
 def _mono(path: Path, stream: int) -> NDArray[np.float32]:
     """Read a file in mono at the sample rate of the comparison; returns samples ``(time,)``."""
-    with closing(files.blocks(path, sample_rate=mixture_fit.SAMPLE_RATE, channels=1, stream=stream)) as blocks:
-        return np.concatenate([block[0] for block in blocks] or [np.zeros(0, np.float32)])
+    blocks = files.blocks(path, sample_rate=mixture_fit.SAMPLE_RATE, channels=1, stream=stream)
+    return np.concatenate([block[0] for block in blocks] or [np.zeros(0, np.float32)])
 
 
 def _with_song_issues(stem: Stem, issues: dict[str, list[manifest.Issue]]) -> Stem:

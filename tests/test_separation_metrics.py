@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 from conftest import LIKE
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from museval_reference import museval
 from scipy import signal
 
 from stemclean.audio import files
@@ -21,13 +20,6 @@ from stemclean.metrics import separation
 RATE = 8000
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "noisy_band" / "potassium"
 NAMES = ("SDR", "ISR", "SIR", "SAR")
-
-
-@functools.cache
-def museval() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what its own imports warn of
-        return pytest.importorskip("museval")
 
 
 def by_museval(reference: np.ndarray, estimate: np.ndarray, taps: int = 512) -> tuple[np.ndarray, ...]:

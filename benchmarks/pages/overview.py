@@ -19,6 +19,7 @@ from benchmarks.pages import (
     self_refining,
     separation,
     speed,
+    technical_faults,
     training_memory,
 )
 from benchmarks.pages.tables import Read
@@ -49,6 +50,7 @@ PAGES = (
     crosstalk,
     levels,
     noise,
+    technical_faults,
     self_refining,
     separation,
     joint,

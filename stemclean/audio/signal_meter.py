@@ -304,11 +304,11 @@ class _Gaps:
         if end - start > LONGEST_DROPOUT * self._rate or (self._found and self._found[-1][0] == begin + start):
             return
         before, after = joined[:, start - self._edge : start], joined[:, end : end + self._edge]
-        levels_ = [float(np.sqrt(np.square(part).mean(axis=1).max())) for part in (before, after)]
         few = max(2, self._edge // 20)
-        tips = float(np.abs(before[:, -few:]).max()), float(np.abs(after[:, :few]).max())
-        abrupt = all(tip >= 0.5 * level for tip, level in zip(tips, levels_, strict=True))
-        self._found.append((begin + start, begin + end, *levels_, abrupt))
+        rms_before, rms_after = (float(np.sqrt(np.square(part).mean(axis=1).max())) for part in (before, after))
+        tip_before, tip_after = float(np.abs(before[:, -few:]).max()), float(np.abs(after[:, :few]).max())
+        abrupt = tip_before >= 0.5 * rms_before and tip_after >= 0.5 * rms_after
+        self._found.append((begin + start, begin + end, rms_before, rms_after, abrupt))
 
     def dropouts(self, reference: float) -> tuple[Dropout, ...]:
         """Return the gaps that begin and end abruptly, within 20 dB of the level of the sound."""
@@ -351,7 +351,7 @@ class _Spectra:
 
     @property
     def _frequencies(self) -> NDArray[np.float64]:
-        return np.fft.rfftfreq(SPECTRUM_SAMPLES, 1 / self._rate)
+        return np.asarray(np.fft.rfftfreq(SPECTRUM_SAMPLES, 1 / self._rate), np.float64)
 
     def cutoff(self) -> Cutoff | None:
         """Return the frequency at which the mean spectrum falls most steeply, if nothing follows above it."""

@@ -93,7 +93,8 @@ def of_song(song: Song) -> dict[str, list[Issue]]:
 
 def codes_of(*kinds: type) -> set[str]:
     """Return the names of the codes of all checks of some kinds, such as ``SignalCheck``."""
-    return {code.name for check in checks().values() if isinstance(check, kinds) for code in check.codes}
+    of_kinds: list[Any] = [check for check in checks().values() if isinstance(check, kinds)]
+    return {code.name for check in of_kinds for code in check.codes}
 
 
 def among(stems: Sequence[Stem]) -> list[Stem]:

@@ -327,7 +327,7 @@ class TestEmptyBands:
             for first, second in zip(forwards[:4], back[:4], strict=True)
         ]
         assert apart[0] < 1e-9
-        assert max(apart[2:]) > 1.0
+        assert max(apart[2:]) > 0.05  # how much is chance: it is the rounding of LAPACK, enlarged a billion times
 
     def test_stems_with_empty_bands_are_marked(self, scores: separation.Scores) -> None:
         """The drums alone are cut off so low that already their own two channels do not determine a filter."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stemclean
-from stemclean.documents import FlawError, json_of, toml_of
+from stemclean.documents import FlawError, json_of, toml_of, yaml_of
 
 RECIPES = sorted((Path(stemclean.__file__).parent / "recipes").glob("*.toml"))
 
@@ -98,3 +98,25 @@ def test_brackets_and_digits_in_strings_are_not_counted() -> None:
         "9" * 400: 1,
         "c": [1.5] * 500,
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1, 2\nb: 3", "line 2, column 2: not YAML"),
+        ("a: !!python/object/apply:os.system [ls]", "line 1, column 4: not YAML"),
+        ("a: 2020-13-45", "not YAML"),
+        ("a: " + "[" * 20_000, "not YAML"),
+        ("a: " + "9" * 10_000, "not YAML"),
+        ("a\0b", "not YAML"),
+        ("{[1]: 2}", "not YAML"),
+    ],
+    ids=["bracket", "tag", "date", "deep", "long", "NUL", "key"],
+)
+def test_yaml_is_refused_with_its_position(text: str, message: str) -> None:
+    with pytest.raises(FlawError, match=message):
+        yaml_of(text)
+
+
+def test_yaml_may_say_yes_in_any_form() -> None:
+    assert yaml_of("a: &x [yes, 'no']\nb: *x") == {"a": [True, "no"], "b": [True, "no"]}

@@ -27,7 +27,18 @@ from stemclean.exporting.cutting import Spans
 from stemclean.exporting.selection import Item, Selection
 from stemclean.units import amplitude_to_db, seconds_to_samples
 
-__all__ = ["AUDIO", "CHANNELS", "AudioFormat", "Converter", "Link", "Meter", "Placed", "reads_right", "song_gains"]
+__all__ = [
+    "AUDIO",
+    "CHANNELS",
+    "LEFT_OVER",
+    "AudioFormat",
+    "Converter",
+    "Link",
+    "Meter",
+    "Placed",
+    "reads_right",
+    "song_gains",
+]
 
 AudioFormat = Literal["flac", "wav"]
 """Format of written audio."""
@@ -43,6 +54,9 @@ AUDIO = "audio"
 
 CHANNELS = 2
 """Number of channels of all audio, if a sample rate is given: separators are trained on stereo."""
+
+LEFT_OVER = ".stemclean-"
+"""Beginning of the names of temporary folders in the destination."""
 
 MAX_CHANNELS = 8
 """Limit of FLAC."""
@@ -184,7 +198,9 @@ class Converter:
             selection: the items.
             use: reads the file; a copy is removed afterwards. None: the archive exists, and nothing is converted.
         """
-        with TemporaryDirectory(prefix=".stemclean-", dir=self.destination) as folder:
+        for left_over in self.destination.glob(f"{LEFT_OVER}*"):  # of a killed run
+            shutil.rmtree(left_over, ignore_errors=True)
+        with TemporaryDirectory(prefix=LEFT_OVER, dir=self.destination) as folder:
 
             def add(item: Item, source: Path, gain: float) -> None:
                 if use is None:

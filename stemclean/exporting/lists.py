@@ -13,7 +13,7 @@ from types import ModuleType
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError
 
-__all__ = ["json_line", "pyarrow", "write_csv", "write_jsonl"]
+__all__ = ["json_line", "pyarrow", "remove_others", "write_csv", "write_jsonl"]
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
@@ -53,3 +53,17 @@ def pyarrow() -> tuple[ModuleType, ModuleType]:
         raise ConfigError(
             "Parquet needs pyarrow, which is not installed", 'python -m pip install "stemclean[parquet]"'
         ) from None
+
+
+def remove_others(folder: Path, pattern: str, written: Iterable[Path]) -> None:
+    """Remove the lists of an earlier export that are not written any more, such as those of a split that is gone.
+
+    Args:
+        folder: the destination.
+        pattern: glob pattern of the format's lists.
+        written: the lists of this export.
+    """
+    kept = set(written)
+    for path in folder.glob(pattern):
+        if path not in kept:
+            path.unlink()

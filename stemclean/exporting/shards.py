@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,12 @@ Opened = Callable[[Path], AbstractContextManager[Callable[[Placed], None]]]
 
 
 def write_shards(
-    selection: Selection, converter: Converter, name: Callable[[str, int], str], opened: Opened, size: int
+    selection: Selection,
+    converter: Converter,
+    name: Callable[[str, int], str],
+    opened: Opened,
+    size: int,
+    **settings: object,
 ) -> dict[str, int]:
     """Write every item of a selection that :meth:`~stemclean.exporting.converting.Converter.listen` has checked.
 
@@ -39,15 +44,16 @@ def write_shards(
         name: returns the name of the n-th shard of a split.
         opened: opens a shard.
         size: number of bytes of audio after which a shard is complete; one larger file is a shard of its own.
+        settings: settings of the format that the content depends on.
 
     Returns:
-        Name of a shard -> number of samples in it, in the order of the splits.
+        Name of a shard -> number of items in it, in the order of the splits.
 
     Raises:
         ConfigError: the destination holds shards that would be written differently.
     """
     record = converter.destination / RECORD
-    mark, earlier = _mark(selection, converter, size), _read(record)
+    mark, earlier = _mark(selection, converter, size, settings), _read(record)
     if earlier.get("mark", mark) != mark:
         raise ConfigError(
             f"{converter.destination} holds shards of an earlier export that would be written differently now",
@@ -105,7 +111,7 @@ class _Series:
         self._shard.__exit__(kind, error, trace)
 
 
-def _mark(selection: Selection, converter: Converter, size: int) -> str:
+def _mark(selection: Selection, converter: Converter, size: int, settings: Mapping[str, object]) -> str:
     """Return a hash of everything that the shards depend on."""
     items = [
         (
@@ -116,7 +122,7 @@ def _mark(selection: Selection, converter: Converter, size: int) -> str:
         )
         for item in selection.items
     ]
-    content = json.dumps([items, converter.sample_rate, converter.audio_format, size])
+    content = json.dumps([items, converter.sample_rate, converter.audio_format, size, settings])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

@@ -28,7 +28,7 @@ from stemclean.audio import files
 from stemclean.audio.waveform import Waveform
 from stemclean.exporting.converting import Converter, Placed
 from stemclean.exporting.descriptions import by_split, describe
-from stemclean.exporting.lists import write_jsonl
+from stemclean.exporting.lists import remove_others, write_jsonl
 from stemclean.exporting.selection import Item, Selection
 from stemclean.layouts.base import Format, Written
 from stemclean.units import db_to_amplitude
@@ -66,6 +66,7 @@ class AudioCraft(Format):
                 rows.append(_row(file, peaks[file.item.key] * db_to_amplitude(gain_db), selection))
             lists.append(write_jsonl(converter.destination / split / "data.jsonl.gz", rows))
             counts[split] = len(rows)
+        remove_others(converter.destination, "*/data.jsonl.gz", lists)
         keys = {"train": "datasource.train", "validation": "datasource.valid", "test": "datasource.evaluate"}
         settings = {keys[split]: str((converter.destination / split).absolute()) for split in counts}
         steps = [f"in AudioCraft: {key}={folder}" for key, folder in settings.items()]

@@ -26,6 +26,7 @@ from pydantic import Field
 from stemclean.disk import replacing
 from stemclean.exporting.converting import AudioFormat, Converter
 from stemclean.exporting.descriptions import regions_of
+from stemclean.exporting.lists import remove_others
 from stemclean.exporting.selection import Item, Selection
 from stemclean.exporting.songs import Song
 from stemclean.exporting.trees import write_tree
@@ -70,6 +71,7 @@ class BandSplitRNN(Format):
         for path in paths:
             with replacing(path) as temporary:
                 temporary.write_text("".join(lines[path.stem]), encoding="utf-8", newline="\n")
+        remove_others(folder, "*.txt", paths)
         settings = {"MUSDB_DIR": converter.destination.absolute(), "txt_dir": folder.absolute()}
         extra = {
             "num_songs": len(songs),

@@ -36,7 +36,7 @@ from pydantic import Field
 from stemclean.disk import replacing
 from stemclean.exporting.converting import Converter, Placed
 from stemclean.exporting.descriptions import SPLITS, by_split, describe
-from stemclean.exporting.lists import pyarrow, write_jsonl
+from stemclean.exporting.lists import pyarrow, remove_others, write_jsonl
 from stemclean.exporting.selection import Selection
 from stemclean.exporting.shards import RECORD, write_shards
 from stemclean.layouts.base import Format, Written
@@ -153,6 +153,7 @@ def _folders(selection: Selection, converter: Converter) -> tuple[list[Path], di
             for file, row in zip(placed[split], of_split, strict=True)
         )
         lists.append(write_jsonl(folder / "metadata.jsonl", named))
+    remove_others(converter.destination, "*/metadata.jsonl", lists)
     return lists, {split: len(of_split) for split, of_split in rows.items()}
 
 

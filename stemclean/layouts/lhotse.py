@@ -32,7 +32,7 @@ from typing import Any, ClassVar
 from stemclean.audio import files
 from stemclean.exporting.converting import Converter, Placed
 from stemclean.exporting.descriptions import by_split, describe, regions_of
-from stemclean.exporting.lists import write_jsonl
+from stemclean.exporting.lists import remove_others, write_jsonl
 from stemclean.exporting.selection import Selection
 from stemclean.layouts.base import Format, Written
 from stemclean.units import round_seconds
@@ -71,6 +71,7 @@ class Lhotse(Format):
                 path = converter.destination / f"{PREFIX}_{kind}_{split}.jsonl.gz"
                 lists.append(write_jsonl(path, rows))
             counts[split] = len(cuts)
+        remove_others(converter.destination, f"{PREFIX}_*.jsonl.gz", lists)
         return Written(
             lists, {"num_cuts": counts}, [f'in Python: lhotse.load_manifest("{path}")' for path in lists[:1]]
         )

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from stemclean.audio import files
 from stemclean.exporting.converting import Converter, Placed
 from stemclean.exporting.descriptions import by_split, describe
-from stemclean.exporting.lists import write_jsonl
+from stemclean.exporting.lists import remove_others, write_jsonl
 from stemclean.exporting.selection import Selection
 from stemclean.layouts.base import Format, Written
 from stemclean.units import round_seconds
@@ -52,6 +52,7 @@ class Nemo(Format):
             counts[split] = len(rows)
             settings[f"model.{keys[split]}.manifest_filepath"] = str(lists[-1].absolute())
             settings[f"model.{keys[split]}.channel_selector"] = "average"
+        remove_others(converter.destination, "*_manifest.json", lists)
         steps = [f"in NeMo: {key}={_plain(value)}" for key, value in settings.items()]
         return Written(lists, {"num_segments": counts, "next": settings}, steps)
 

@@ -82,3 +82,29 @@ def test_two_parts_of_a_stem_are_two_samples(data: Dataset, tmp_path: Path) -> N
     lengths = {key: len(sample["flac"][0]) / RATE for key, sample in found.items() if "half" in key}
     assert lengths == {"half/drums-drums": 1.5, "half/drums-vocals": 2.5}
     assert json.loads((tmp_path / "out" / "shards.json").read_text())["num_samples"]["train-000000.tar"] == 11
+
+
+def test_every_region_can_be_a_sample_with_its_own_classes(data: Dataset, tmp_path: Path) -> None:
+    regions = [
+        Region(start=0, end=1, labels=["drums"]),
+        Region(start=1, end=1.5, labels=[]),
+        Region(start=1.5, end=2, labels=["vocals"]),
+        Region(start=2, end=4, labels=["bass", "drums"]),
+    ]
+    data.add("half/drums.wav", ["bass", "drums"], tone(220, 4), regions=regions, verdict=("mixed", "bleed"))
+    classes = ["vocals", "accompaniment"]
+    for cut, expected in (
+        (False, {"0000": ["drums"], "0001": ["vocals"], "0002": ["bass", "drums"]}),
+        (True, {"0000": ["drums"], "0001": ["bass", "drums"]}),
+    ):
+        report = run(data.write(), "webdataset", tmp_path / f"out{cut}", regions=True, cut=cut, classes=classes)
+        found = samples(report)
+        half = {key[-4:]: sample for key, sample in found.items() if key.startswith("half")}
+        assert {key: sample["json"]["labels"] for key, sample in half.items()} == expected
+        last = half[max(half)]
+        assert (last["json"]["start"], last["json"]["end"], last["json"]["label"]) == (2, 4, "accompaniment")
+        faded = RATE // 50
+        wanted = tone(220, 4)[:, 2 * RATE :]
+        np.testing.assert_allclose(last["flac"][0].T[:, faded:-faded], wanted[:, faded:-faded], atol=2 / 32768)
+        assert found["song/bass-0000"]["json"]["labels"] == ["bass"]
+        assert not list((tmp_path / f"out{cut}").glob(".stemclean-*"))

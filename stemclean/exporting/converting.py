@@ -132,14 +132,23 @@ class Converter:
         """Number of files that had to be converted or turned down."""
         return len(self.files) - len(self._links)
 
-    def listen(self, selection: Selection, meter: Meter | None = None, *, uniform: bool = False) -> None:
+    def listen(
+        self,
+        selection: Selection,
+        meter: Meter | None = None,
+        *,
+        uniform: bool = False,
+        endings: Collection[str] | None = None,
+    ) -> None:
         """Read every item once; what cannot be read, does not pass the meter, or is a copy leaves the selection.
 
         Args:
             selection: the items.
             meter: the format's own rule.
             uniform: use an original only if it has the audio format of the export.
+            endings: use an original only if its name ends with one of these; None: whatever its name is.
         """
+        endings = (f".{self.audio_format}",) if uniform else endings
 
         def check(item: Item) -> str:
             stem = item.stem
@@ -148,7 +157,7 @@ class Converter:
                 reason = meter(item, peak) if meter else ""
                 peak.finish()
                 right = self._spans(item) is None and reads_right(source, stem.stream, self.sample_rate)
-                right = right and (not uniform or source.suffix.lower() == f".{self.audio_format}")
+                right = right and (endings is None or source.suffix.lower() in endings)
             reason = reason or ("" if not peak.peak else selection.copy_reason(item))  # silent stems are not duplicates
             if not reason and right:
                 self._reads_right.add(item.key)
@@ -159,7 +168,12 @@ class Converter:
         selection.keep(check, title="listen", quiet=self.quiet)
 
     def place(
-        self, selection: Selection, folder: Callable[[Item], str] | None = None, *, single: bool = False
+        self,
+        selection: Selection,
+        folder: Callable[[Item], str] | None = None,
+        *,
+        single: bool = False,
+        among: Callable[[Item], bool] | None = None,
     ) -> list[Placed]:
         """Return a file for every item: the original if it has the right form, else a copy below ``audio/``.
 
@@ -170,6 +184,7 @@ class Converter:
             selection: the items.
             folder: returns the folder in the destination for the copy of an item, instead of ``audio``.
             single: put every file directly into that folder, originals as links (as :attr:`link` says, or symbolic).
+            among: says which items are meant; the others stay in the selection. None: all.
 
         Raises:
             ConfigError: with ``single``, a folder holds files of an earlier export that are not part of this one.
@@ -186,7 +201,7 @@ class Converter:
                 self.files.append(path)
             placed.append(Placed(item, path))
 
-        self._each(selection, add)
+        self._each(selection, add, among)
         if single:
             _check_earlier(seen)
         return placed
@@ -212,11 +227,18 @@ class Converter:
 
             self._each(selection, add)
 
-    def _each(self, selection: Selection, use: Callable[[Item, Path, float], None]) -> None:
+    def _each(
+        self,
+        selection: Selection,
+        use: Callable[[Item, Path, float], None],
+        among: Callable[[Item], bool] | None = None,
+    ) -> None:
         """Call a function with every item, its file and its gain, while the file is known to be the one listened to."""
         gains = song_gains(self._written_peaks)
 
         def check(item: Item) -> str:
+            if among is not None and not among(item):
+                return ""
             gain = gains.get(song_of(item.stem), 1.0)
             with self.reading(item) as source:
                 use(item, source, gain)
@@ -315,7 +337,7 @@ def _target(folder: Path, item: Item, source: Path, contents: str, suffix: str, 
     whole = f"{stem.sha256 or source.stat().st_mtime_ns} {stem.stream} {contents}"
     mark = hashlib.sha256(whole.encode()).hexdigest()[:8]
     *folders, name = [" - ".join(safe_parts(stem.id))] if single else safe_parts(stem.id)
-    return folder.joinpath(*folders, f"{name}.{mark}{suffix}")
+    return folder.joinpath(*folders, f"{name}.{mark}{suffix.lower()}")
 
 
 def _check_earlier(paths: Collection[Path]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -95,6 +95,7 @@ def write_songs(
     mixture: str | None = None,
     complete: bool = False,
     silence: Sequence[str] = (),
+    tops: Collection[str] | None = None,
 ) -> list[Song]:
     """Write every song of a selection that :meth:`~stemclean.exporting.converting.Converter.listen` has checked.
 
@@ -104,21 +105,24 @@ def write_songs(
     Args:
         selection: the stems. A stem that can no longer be read leaves it, and the song is written without it.
         converter: must have a sample rate.
-        place: returns the folder of the song of an item, as a POSIX path below the destination.
+        place: returns the folder of the song of an item, as a POSIX path below the destination; "" if the item is not
+            meant.
         mixture: name of an additional file with the sum of all classes.
         complete: leave out songs that lack a class, as ``incomplete_song``.
         silence: targets that get a file of silence in a song without them.
+        tops: the folders in the destination that are for these songs alone; None: all.
 
     Raises:
         ConfigError: a stem was trimmed and is no longer aligned with the others; a class has the name of the mixture;
             or the destination holds a song that is not part of this export, or was made from something else.
     """
     assert converter.sample_rate is not None
-    _check(selection, mixture)
+    _check(selection, place, mixture)
     songs = _songs(selection, converter, place, mixture, silence)
     if complete:
         _leave_out_incomplete(selection, songs)
-    _check_earlier(converter.destination, songs)
+    for top in [""] if tops is None else tops:
+        _check_earlier(converter.destination / top, songs)
     for song in tqdm(songs, "write", unit="song", disable=True if converter.quiet else None):
         while song.items:
             try:
@@ -139,10 +143,10 @@ def write_songs(
     return [song for song in songs if song.items]
 
 
-def _check(selection: Selection, mixture: str | None) -> None:
+def _check(selection: Selection, place: Callable[[Item], str], mixture: str | None) -> None:
     if mixture in selection.targets.names:
         raise ConfigError(f'a class is named "{mixture}", as the file of the sum', "export without the mixture")
-    trimmed = next((item.stem for item in selection.items if item.stem.source is not None), None)
+    trimmed = next((item.stem for item in selection.items if item.stem.source is not None and place(item)), None)
     if trimmed is not None:
         raise ConfigError(
             f"{trimmed.id} was trimmed and is no longer aligned with the other stems of {trimmed.track}",
@@ -160,6 +164,7 @@ def _songs(
     by_place: dict[str, list[Item]] = {}
     for item in selection.items:
         by_place.setdefault(place(item), []).append(item)
+    by_place.pop("", None)
     songs: dict[str, Song] = {}
     for path, items in by_place.items():
         safe = "/".join(safe_parts(path))

@@ -89,15 +89,15 @@ def single_folders(selection: Selection, folders: Mapping[str, str] = FOLDERS) -
 
     Args:
         selection: the stems.
-        folders: split -> the folder of its songs.
+        folders: split -> the folder of its songs; songs of other splits have no place: "".
     """
     places: dict[tuple[str, str], str] = {}
     taken: set[str] = set()
     for item in selection.items:
         split, track = song = _split_and_track(item)
         if song not in places:
-            place = f"{folders[split]}/{track.replace('/', ' - ')}"
-            if place in taken:
+            place = f"{folders[split]}/{track.replace('/', ' - ')}" if split in folders else ""
+            if place and place in taken:
                 place += f" {hashlib.sha256(f'{split}/{track}'.encode()).hexdigest()[:8]}"
             taken.add(place)
             places[song] = place

@@ -123,7 +123,10 @@ def test_readme_names_every_page_and_folder_that_it_links_to() -> None:
 
 def test_ci_runs_the_commands_of_the_readme() -> None:
     result = subprocess.run([str(ROOT / ".ci" / "run"), "--print"], capture_output=True, text=True, check=True)
-    assert result.stdout.splitlines() == ['python -m pip install -e ".[dev,docs]"', "python -m pytest -n auto --dist loadfile"]
+    assert result.stdout.splitlines() == [
+        'python -m pip install -e ".[dev,docs]"',
+        "python -m pytest -n auto --dist loadfile",
+    ]
     assert result.stdout in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

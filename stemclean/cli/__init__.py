@@ -17,6 +17,7 @@ from stemclean.cli import (
     _streams,
     check,
     corrupt,
+    diff,
     eval,  # noqa: A004  `eval` is a command
     export,
     f0,
@@ -28,6 +29,7 @@ from stemclean.cli import (
     train_separator,
     train_tracker,
     trim,
+    validate,
 )
 
 __all__ = ["app", "main"]
@@ -49,6 +51,8 @@ _shared.add(app, pseudo_label)
 _shared.add(app, separate)
 _shared.add(app, f0)
 _shared.add(app, corrupt)
+_shared.add(app, validate)
+_shared.add(app, diff)
 app.add_typer(eval.app, name="eval")
 
 

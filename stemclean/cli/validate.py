@@ -1,0 +1,45 @@
+"""``stemclean validate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stemclean.cli import _options as options
+from stemclean.cli._shared import clock, data, report_failures
+
+CHECKED = {"manifest": "the manifest alone", "headers": "headers", "checksums": "headers and checksums"}
+EXAMPLE = "stemclean validate refined.json --checksums"
+
+
+def command(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest: .json, .jsonl or .jsonl.gz.")],
+    audio: Annotated[
+        bool, typer.Option("--audio/--no-audio", help="Compare the manifest with the headers of the audio files.")
+    ] = True,
+    checksums: Annotated[
+        bool, typer.Option("--checksums", help="Read all files, and compare their checksums, too.")
+    ] = False,
+    workers: options.Threads = None,
+    *,
+    printing: options.Printing,
+) -> None:
+    """Check that a manifest is valid, and that its files are there and unchanged.
+
+    Exits with 2 if the manifest breaks its schema, and with 3 if a file is missing, unreadable or not the one that the
+    manifest describes.
+    """
+    from stemclean.running import Running
+    from stemclean.validate import validate
+
+    running = Running(workers=workers, quiet=printing.quiet)
+    report = validate(manifest, audio=audio, checksums=checksums, running=running)
+    checked = {"manifest": "the manifest", "headers": "headers", "checksums": "headers and checksums"}[
+        report["checked"]
+    ]
+    state = "valid" if not report["failures"] else f"{len(report['failures'])} problems"
+    line = f"{manifest}: {state}; {report['stems']} stems ({clock(report['seconds'])}), checked {checked}"
+    data(report, [line], as_json=printing.as_json)
+    report_failures(report["failures"], quiet=printing.quiet)

@@ -79,7 +79,7 @@ def command(
             metavar="HZ",
             min=8000,
             max=384_000,
-            help="Sample rate that the trainer expects. Default: 44100; csv: files keep their rate.",
+            help="Sample rate that the trainer expects. Default: 44100, or that of each file, as the format needs it.",
         ),
     ] = None,
     allow_empty: Annotated[

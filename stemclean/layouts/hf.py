@@ -13,6 +13,8 @@ https://github.com/huggingface/datasets), and the consequences:
 - The type of a column is that of the first lines of each split, and the splits must agree; a column without any value
   has a type of its own. So missing texts are empty, and ``label_quality`` is left out if a split has none at all.
 - The front matter of ``README.md`` says which files belong to which split. So the record of the export is not data.
+- What was loaded is cached, and the cache of a local folder depends on that front matter, not on the data. So it holds
+  a hash of the content.
 - Audio is decoded when a row is read, at the rate of its file. So files keep their rate unless ``--sample-rate`` is
   given; all have the same format (``--format``).
 
@@ -25,6 +27,7 @@ would be the same, and refused if not.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -86,7 +89,7 @@ class HuggingFace(Format):
         lists, counts = (self._parquet if self.parquet else _folders)(selection, converter)
         card = converter.destination / "README.md"
         with replacing(card) as temporary:
-            temporary.write_text(_card(selection, counts, parquet=self.parquet), encoding="utf-8")
+            temporary.write_text(_card(selection, counts, _hash(lists), parquet=self.parquet), encoding="utf-8")
         extra: dict[str, Any] = {"num_rows": counts}
         steps = [f'in Python: datasets.load_dataset("{converter.destination}")']
         if self.push:
@@ -184,7 +187,13 @@ def _schema(arrow: Any) -> Any:
     return arrow.schema(types.items(), metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
-def _card(selection: Selection, counts: dict[str, int], *, parquet: bool) -> str:
+def _hash(lists: Sequence[Path]) -> str:
+    """Return a hash of the metadata, or of the record of the shards, which have hashes of the audio."""
+    content = [path.read_bytes() for path in lists if path.name in ("metadata.jsonl", RECORD)]
+    return hashlib.sha256(b"".join(content)).hexdigest()[:16]
+
+
+def _card(selection: Selection, counts: dict[str, int], content: str, *, parquet: bool) -> str:
     """Return the dataset card."""
     pattern = "data/{}-*.parquet" if parquet else "{}/**"
     files = [f"  - split: {split}\n    path: {pattern.format(split)}" for split in counts]
@@ -203,7 +212,8 @@ def _card(selection: Selection, counts: dict[str, int], *, parquet: bool) -> str
             "- music",
             "- music-source-separation",
             "- stemclean",
-            *(["configs:", "- config_name: default", "  data_files:", *files] if files else []),
+            *(["configs:", "- config_name: default", f"  description: content {content}"] if files else []),
+            *(["  data_files:", *files] if files else []),
             "---",
             "",
             "# Stems of music",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,21 @@ def test_splits_without_verdicts_have_the_same_columns(
     found = load(str(tmp_path / "out"))
     assert found["train"].column_names == found["test"].column_names
     assert "label_quality" not in found["test"].column_names and found["test"][0]["verdict"] == ""
+
+
+@pytest.mark.parametrize("parquet", [False, True])
+def test_a_new_export_is_not_taken_from_the_cache(
+    torchcodec: None, parquet: bool, data: Dataset, load: Any, tmp_path: Path
+) -> None:
+    for folder, first, second in (("a", "bass", "drums"), ("b" if parquet else "a", "drums", "bass")):
+        for place, label in ((1, first), (2, second)):
+            data.stems[place] = data.stems[place].model_copy(update={"labels": [label]})
+        run(data.write(), "hf", tmp_path / folder / "out", parquet=parquet)
+        if folder == "b":  # shards are not rewritten; the user moves them
+            shutil.rmtree(tmp_path / "a" / "out")
+            (tmp_path / "b" / "out").rename(tmp_path / "a" / "out")
+        labels = {row["id"]: row["label"] for row in load(str(tmp_path / "a" / "out"))["train"]}
+        assert (labels["song/bass"], labels["song/drums"]) == (first, second)
 
 
 def pushed(words: list[str], server: fake_hub.Server, home: Path, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,7 @@ from stemclean.cli import (
     check,
     corrupt,
     diff,
+    doctor,
     eval,  # noqa: A004  `eval` is a command
     export,
     f0,
@@ -53,6 +54,7 @@ _shared.add(app, f0)
 _shared.add(app, corrupt)
 _shared.add(app, validate)
 _shared.add(app, diff)
+_shared.add(app, doctor)
 app.add_typer(eval.app, name="eval")
 
 

@@ -111,8 +111,10 @@ def _override(key: str, value: object) -> str:
 
 
 def _quoted(value: object) -> str:
+    """Return a value in Hydra's grammar, where a backslash is itself unless it is before a quote."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if re.fullmatch(r"[\w./-]+", text, re.ASCII):
         return text
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)
+    escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))  # before the quote that closes it
+    return f'"{escaped}"'

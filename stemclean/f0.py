@@ -237,7 +237,7 @@ def _estimate(path: Path, loaded: Weights, config: F0Config, device: str | None)
         meter.add(block)
         num_samples += block.shape[1]
     if not num_samples:
-        raise AudioError(path, SkipReason.EMPTY, "it holds no samples")
+        raise AudioError(path, SkipReason.EMPTY, "the file has no samples")
     gain = loudness_gain(meter.relative_lufs(), loaded.card.get("loudness_lufs"))
     louder = (block * gain for block in _blocks(path, spec.sample_rate, spec.channels, faults))
     threshold = THRESHOLD if config.threshold is None else config.threshold

@@ -43,7 +43,7 @@ def pseudo_label(
         The manifest; its summary has the keys of :data:`stemclean.refining.half_labelled.KEYS`.
 
     Raises:
-        ConfigError: the output would lie inside the data, or has no common folder with it.
+        ConfigError: the output would lie inside the data, or has no common parent folder with it.
         WeightsError: the weights cannot be loaded, or belong to neither a cascade nor a pitch tracker.
     """
     output = manifest.check_output(output)

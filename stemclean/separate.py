@@ -256,7 +256,7 @@ def _measured(song: _Song, model: _Model) -> tuple[Waveform, float | None, int]:
             meter.add(block[channel : channel + 1])
         num_samples += block.shape[1]
     if not num_samples:
-        raise AudioError(song.path, SkipReason.EMPTY, "it holds no samples")
+        raise AudioError(song.path, SkipReason.EMPTY, "the file has no samples")
     loudness = [meter.relative_lufs() for meter in channel_meters or [song_meter] * song.channels]
     gains = np.array([[loudness_gain(lufs, model.loudness_lufs)] for lufs in loudness], np.float32)
     return gains, song_meter.integrated_lufs(), num_samples

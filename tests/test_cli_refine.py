@@ -118,7 +118,7 @@ def test_the_rounds_and_the_thresholds_are_shown(verb: Mock) -> None:
     result = run("refine stems --self --threshold adaptive")
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert "1 7 +5 -0 +1 -6" in lines
-    assert "1 12 (claimed 60, 2 filled up) 10 (claimed 60)" in lines
+    assert "1 12 (claimed 60, 2 added by label quality) 10 (claimed 60)" in lines
     assert "2 10 (claimed 60) 10 (claimed 60)" in lines
     assert "adaptive thresholds, from 24 stems: vocals 0.512, drums 0.9" in lines
     assert "3.68 dB" in result.stderr and "4.28 dB" in result.stderr

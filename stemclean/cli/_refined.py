@@ -89,7 +89,7 @@ def rounds_tables(report: dict[str, Any]) -> list[Table | str]:
 
 
 def _training_stems(class_: dict[str, int]) -> str:
-    filled = f", {class_['filled_up']} filled up" if class_["filled_up"] else ""
+    filled = f", {class_['filled_up']} added by label quality" if class_["filled_up"] else ""
     return f"{class_['stems']} (claimed {class_['claimed']}{filled})"
 
 

@@ -88,7 +88,10 @@ ISSUES = "https://github.com/stemclean/stemclean/issues"
 
 
 class _PipeClosedError(BrokenPipeError):
-    """The reader of our output is gone. It has no ``errno``, since Click would then exit with 1, a finding."""
+    """Raised when the reader of stdout or stderr has closed its pipe.
+
+    It has no ``errno``: with one, Click would exit with 1, the code for findings.
+    """
 
 
 class Edge(TyperGroup):

@@ -35,8 +35,8 @@ def command(
         typer.Option(
             metavar="NAMES|FILE",
             help="Classes of the training set, such as vocals,accompaniment (accompaniment is every class that is not "
-            "named), or a TOML or JSON file that lists the classes that each of them holds. Default: the classes of "
-            "REFINED.",
+            "named), or a TOML or JSON file that lists the classes that each of them holds (default: the classes of "
+            "REFINED).",
         ),
     ] = None,
     min_quality: Annotated[
@@ -61,7 +61,7 @@ def command(
         typer.Option(
             "--format",
             metavar="flac|wav",
-            help="Format of the audio that is written. Default: flac; track_folders: wav.",
+            help="Format of the audio that is written (default: the one that suits the format of the training set).",
             show_default=False,
         ),
     ] = None,
@@ -69,7 +69,7 @@ def command(
         Literal["symlink", "hardlink", "copy"] | None,
         typer.Option(
             metavar="symlink|hardlink|copy",
-            help="Put files that need no conversion into DST, too. Default: they are used where they are.",
+            help="Put files that need no conversion into DST, too (default: use them where they are).",
             show_default=False,
         ),
     ] = None,
@@ -79,7 +79,7 @@ def command(
             metavar="HZ",
             min=8000,
             max=384_000,
-            help="Sample rate that the trainer expects. Default: 44100, or that of each file, as the format needs it.",
+            help="Sample rate that the trainer expects (default: 44100 or that of each file, depending on the format).",
         ),
     ] = None,
     allow_empty: Annotated[
@@ -110,10 +110,11 @@ def command(
 ) -> None:
     """Export a refined dataset for training a separator.
 
-    zfturbo is the format of Music-Source-Separation-Training, dataset type 3; track_folders is a folder per song with
-    one file per class, all of the same length; csv lists all stems with their labels and verdicts. A class gets only
-    audio in which nothing but that class was found. Files with another sample rate or number of channels are converted
-    and written to DST; formats that are lists use all others in place.
+    Most formats are named after the code that reads them: zfturbo is for Music-Source-Separation-Training (dataset
+    type 3), hf for Hugging Face Datasets. track_folders writes a folder per song with one file per class, all of the
+    same length; csv lists all stems with their labels and verdicts. A class gets only audio in which nothing but that
+    class was found. Files with another sample rate or number of channels are converted and written to DST; formats that
+    are lists use all others in place.
     """
     with reading(refined, quiet=printing.quiet):
         from stemclean.export import export

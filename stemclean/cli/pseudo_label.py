@@ -78,9 +78,9 @@ def remarks(report: dict[str, Any]) -> list[str]:
     lines = []
     if report["unsung"]:
         lines.append(
-            f"in {report['unsung']} of {report['pseudo_f0']['stems']} voices, the tracker found no voiced frame, and "
-            "its confidence may be high all the same: evaluate it on known f0 with stemclean eval pitch before you "
-            "train on this"
+            f"the tracker found no voiced frame in {report['unsung']} of {report['pseudo_f0']['stems']} voices, "
+            "although its confidence may be high. Before training on these labels, evaluate the tracker on known f0: "
+            "stemclean eval pitch"
         )
     if report["left"]:
         lines.append(

@@ -133,8 +133,8 @@ class SelfRefining:
             metavar="SHARE",
             min=0,
             max=1,
-            help="Minimum share of its claims that a class keeps for the next round; it is filled up with the stems "
-            "of the best label quality.",
+            help="Minimum share of its claimed stems that each class keeps for the next round; if there are fewer, "
+            "the claimed stems with the highest label quality are added.",
         ),
     ] = MIN_SINGLE_SHARE
     workdir: Annotated[
@@ -171,15 +171,18 @@ def command(
     output: options.Manifest = Path("refined.json"),
     weights: options.WeightsOrBundled = None,
     by_itself: Annotated[
-        bool, typer.Option("--self", help="Train the classifier on DATA itself, faults included; requires no weights.")
+        bool,
+        typer.Option(
+            "--self", help="Train the classifier on DATA itself, including its wrong labels; no weights are needed."
+        ),
     ] = False,
     as_published: Annotated[
         bool,
         typer.Option(
             "--as-published",
             help="Follow the paper exactly: remove silence by peak amplitude, judge whole windows separately and "
-            "average them, use 0.9 for every class; with --self, its recipe, two rounds, no class filled up. Needs a "
-            "GPU in practice.",
+            "average them, and use 0.9 for every class. With --self: use the paper's recipe and two rounds, and add no "
+            "stems to small classes. In practice this needs a GPU.",
         ),
     ] = False,
     workers: options.Threads = None,

@@ -263,7 +263,7 @@ class Converter:
         """Yield the sound of an item as it will be written, before any gain.
 
         Args:
-            item: the item; of one with spans, only these are heard.
+            item: the item; if it has spans, only these are read.
             aligned: keep the time of everything: silence replaces what lies between the spans, which are otherwise
                 joined.
 

@@ -35,7 +35,7 @@ class Choice:
 def choose(stems: Sequence[Stem], labels: Sequence[str], method: SelfConfig) -> Choice:
     """Choose the stems for the next round: those with exactly one class, or ``all`` in which any class was found.
 
-    A class that keeps fewer than ``min_single_share`` of its claims is filled up to that share with stems that claim
+    If a class keeps fewer than ``min_single_share`` of its claims, it gets, up to that share, further stems that claim
     only this class, best label quality first, and they train under their claim. The reason: an early classifier may
     stay below the threshold in every stem of a class long after it has learned to *rank* them. This step is ours; the
     paper leaves it open. Silent stems are never added.

@@ -98,8 +98,8 @@ class SelfConfig(Settings):
             1: one classifier judges its own training data, as in the paper.
         retrain_on: the stems that train the next round: those with exactly one class (``single``, as in the paper), or
             ``all`` with any, each with the classes found in it.
-        min_single_share: minimum share of a class's claims that train the next round; a class with fewer is filled up,
-            see :func:`stemclean.refining.choosing.choose`. Ours; the paper leaves it open.
+        min_single_share: minimum share of a class's claims that train the next round; if there are fewer, stems are
+            added, see :func:`stemclean.refining.choosing.choose`. Ours; the paper leaves it open.
     """
 
     rounds: Annotated[int, Field(ge=1, le=1000), WHOLE] = ROUNDS

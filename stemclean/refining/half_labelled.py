@@ -222,7 +222,7 @@ class _Worker:
             stereo.blocks(path, sample_rate=spec.sample_rate, channels=spec.channels, stream=stem.stream, faults=faults)
         )
         if not blocks:
-            raise AudioError(path, SkipReason.EMPTY, "it holds no samples")
+            raise AudioError(path, SkipReason.EMPTY, "the file has no samples")
         return np.concatenate(blocks, axis=1)
 
 

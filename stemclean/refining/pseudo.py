@@ -37,8 +37,9 @@ def pseudo_f0(
 
     Args:
         loaded: weights of a tracker, or of a cascade loaded as ``pitch``.
-        vocals: vocals at the tracker's sample rate, one channel. They are brought to the loudness that the weights
-            were trained at: of vocals for a tracker, of mixtures for a cascade, whose tracker heard softer vocals.
+        vocals: vocals at the tracker's sample rate, one channel. They are scaled to the training loudness
+            of the weights: that of vocals for a tracker, that of mixtures for a cascade, whose tracker was trained on
+            softer vocals.
         threshold: minimum posterior of a voiced frame; None: the best one on the weights' validation data.
         device: torch device; None: a GPU if available.
     """

@@ -81,7 +81,7 @@ class Rounds:
             which = "of a single class" if self.method.retrain_on == "single" else "with any class"
             raise ConfigError(
                 f"round {number - 1} left no stems {which} to train the next round on",
-                "train longer, as with --set loop.examples=N, or fill up the classes: --min-single-share 0.2",
+                "train longer (--set loop.examples=N), or keep more stems per class (--min-single-share 0.2)",
             )
         paths = [self._weights_path(number, fold) for fold in range(len(sets))]
         for fold, (path, training) in enumerate(zip(paths, sets, strict=True)):

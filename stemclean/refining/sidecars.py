@@ -38,8 +38,8 @@ class Sidecars:
             self.root = Path(data.anchor)
         if self.root == self.root.parent and self.root not in (data, self._output.parent):
             raise ConfigError(
-                f"{output} and {folder} have no common folder that paths in the manifest could be relative to",
-                f"write beside the data: -o {folder.resolve().parent / output.name}",
+                f"{output} and {folder} have no common parent folder, so the manifest cannot use relative paths",
+                f"write the output next to the data: -o {folder.resolve().parent / output.name}",
             )
         self._prefix = data.relative_to(self.root).as_posix()
 

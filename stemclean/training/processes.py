@@ -44,8 +44,8 @@ def place(device: str | None) -> torch.device:
     """Return the device that this process trains on.
 
     Args:
-        device: Its name; None: a GPU if there is one. Several processes take a GPU each, so that they can only be told
-            its kind.
+        device: Its name; None: a GPU if there is one. Several processes take a GPU each, so only the kind of
+            device can be given.
 
     Raises:
         ConfigError: There is no such device, or several processes would share it.

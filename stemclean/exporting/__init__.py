@@ -22,8 +22,9 @@ with a ``write`` method. A format does not choose stems or touch samples; it wri
 * What a format needs is declared as class variables of :class:`stemclean.layouts.base.Format`, such as its sample rate;
   its settings are fields.
 * Lists per class follow from ``item.target``, in the order of ``selection.targets``; splits from ``item.stem.split``.
-* A format of time-aligned songs calls :func:`~stemclean.exporting.songs.write_songs` instead of ``place``; one whose
-  reader looks one folder deep, and wants every class in every song, calls :func:`~stemclean.exporting.trees.write_tree`.
+* A format of time-aligned songs calls :func:`~stemclean.exporting.songs.write_songs` instead of ``place``. If its
+  reader looks one folder deep and wants every class in every song, it calls
+  :func:`~stemclean.exporting.trees.write_tree`.
 * A format of folders with stems calls ``place`` with ``single``: every file lies in its folder, originals as links.
 * A format of segments declares ``segments`` and lists ``item.spans``, the seconds of the file that are used with
   ``--cut``; None is all of it. Then no audio is cut.

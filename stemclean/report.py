@@ -6,6 +6,7 @@ them as tables or, with ``--json``, as JSON. Times are in seconds.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "NO_FAILURE",
     "describe_checked",
     "describe_completed",
+    "describe_dataset",
     "describe_exported",
     "describe_planted",
     "describe_refined",
@@ -169,6 +171,50 @@ def describe_trimmed(manifest: Manifest) -> dict[str, Any]:
         "silent": [skip.path for skip in manifest.skipped if skip.reason == SkipReason.SILENT and skip.by is None],
         "turned_down": turned_down(manifest.stems),
         **skips(manifest.skipped),
+    }
+
+
+def describe_dataset(manifest: Manifest) -> dict[str, Any]:
+    """A short summary of any manifest.
+
+    Returns:
+        - ``stems``, ``tracks``: numbers; ``seconds``: total duration; ``by``: program and command that wrote it.
+        - ``classes``: class -> seconds of stems that claim it (``claimed``), and of stems that are not dropped and
+          believed to hold it alone (``alone``) or together with other classes (``with_others``).
+        - ``verdicts``, ``reasons``, ``splits``, ``sample_rates``, ``channels``, ``skipped`` (by reason): value ->
+          number, the most frequent first; stems without a verdict or split are ``none``.
+        - ``issues``: see :func:`stemclean.checks.table`.
+    """
+    stems = manifest.stems
+
+    def seconds(chosen: Iterable[Stem]) -> float:
+        return round(sum(stem.duration for stem in chosen), 3)
+
+    def counted(values: Iterable[Any]) -> dict[str, int]:
+        return {str(value): number for value, number in Counter(values).most_common()}
+
+    return {
+        "stems": len(stems),
+        "tracks": len({stem.track or stem.id for stem in stems}),
+        "seconds": seconds(stems),
+        "by": f"{manifest.created.by}, {manifest.created.command}",
+        "classes": {
+            label: {
+                "claimed": seconds(stem for stem in stems if label in stem.claimed),
+                "alone": seconds(stem for stem in stems if stem.usable and stem.single and label in stem.labels),
+                "with_others": seconds(
+                    stem for stem in stems if stem.usable and not stem.single and label in stem.labels
+                ),
+            }
+            for label in manifest.labels
+        },
+        "verdicts": counted(stem.verdict.action if stem.verdict else "none" for stem in stems),
+        "reasons": counted(stem.verdict.reason if stem.verdict else "none" for stem in stems),
+        "splits": counted(stem.split or "none" for stem in stems),
+        "sample_rates": counted(stem.sample_rate for stem in stems),
+        "channels": counted(stem.channels for stem in stems),
+        "skipped": counted(str(skip.reason) for skip in manifest.skipped),
+        "issues": checks.table(stems),
     }
 
 

@@ -22,9 +22,11 @@ from stemclean.cli import (
     eval,  # noqa: A004  `eval` is a command
     export,
     f0,
+    models,
     pseudo_label,
     refine,
     separate,
+    stats,
     train_classifier,
     train_joint,
     train_separator,
@@ -53,8 +55,10 @@ _shared.add(app, separate)
 _shared.add(app, f0)
 _shared.add(app, corrupt)
 _shared.add(app, validate)
+_shared.add(app, stats)
 _shared.add(app, diff)
 _shared.add(app, doctor)
+app.add_typer(models.app, name="models")
 app.add_typer(eval.app, name="eval")
 
 

@@ -1,0 +1,62 @@
+"""``stemclean models`` and ``stemclean stats``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_compare import AFTER
+from typer.testing import CliRunner
+
+from stemclean import manifest
+from stemclean.cli import app
+from stemclean.models import addresses, weights
+
+
+def output_of(*words: str | Path) -> tuple[int, str, str]:
+    run = CliRunner().invoke(app, [*map(str, words)])
+    return run.exit_code, run.stdout, run.stderr
+
+
+def test_all_bundled_weights_are_listed_with_one_default() -> None:
+    code, text, _ = output_of("models", "list", "--json")
+    rows = json.loads(text)["weights"]
+    assert code == 0 and [row["uri"] for row in rows] == [f"bundled:{name}" for name in addresses.bundled()]
+    assert [row["uri"] for row in rows if row["default"]] == [addresses.DEFAULT_CLASSIFIER]
+    assert all(row["bytes"] > 1e6 and row["parameters"] > 1e6 for row in rows)
+
+
+def test_a_card_is_shown_whole_in_json_and_readable_in_a_table() -> None:
+    code, text, _ = output_of("models", "show", addresses.DEFAULT_CLASSIFIER, "--json")
+    report = json.loads(text)
+    assert code == 0 and report["card"] == json.loads(json.dumps(weights.read_card(report["path"])))
+    code, text, _ = output_of("models", "show", addresses.DEFAULT_CLASSIFIER)
+    assert code == 0 and all(words in text for words in ("vocals, bass, drums, other", "44100 Hz", "licence", "MIT"))
+
+
+def test_weights_that_do_not_exist_are_refused_with_the_next_step(tmp_path: Path) -> None:
+    code, _, error = output_of("models", "show", "bundled:nothing")
+    assert code == 2 and "known: bundled:" in error
+    code, _, error = output_of("models", "download", f"file:{tmp_path / 'none.safetensors'}")
+    assert code == 2 and "no such weights file" in error
+
+
+def test_local_weights_are_their_own_download() -> None:
+    code, text, error = output_of("models", "download", addresses.DEFAULT_CLASSIFIER)
+    assert code == 0 and Path(text.strip()).is_file() and "stemclean refine DATA --weights" in error
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl.gz"])
+def test_stats_count_stems_and_seconds(tmp_path: Path, ending: str) -> None:
+    path = manifest.write(AFTER, tmp_path / f"m.{ending}")
+    code, text, _ = output_of("stats", path, "--json")
+    report = json.loads(text)
+    assert (code, report["stems"], report["tracks"], report["seconds"]) == (0, 3, 3, 30.0)
+    assert report["classes"] == {
+        "bass": {"claimed": 20.0, "alone": 10.0, "with_others": 0.0},
+        "drums": {"claimed": 10.0, "alone": 20.0, "with_others": 0.0},
+    }
+    assert report["verdicts"] == {"keep": 2, "relabel": 1} and report["splits"] == {"none": 3}
+    assert [row["code"] for row in report["issues"]] == ["clipped"]
+    assert "3 stems of 3 tracks" in output_of("stats", path)[1]

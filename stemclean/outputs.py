@@ -50,6 +50,8 @@ def only_writer(output: str | Path, *, folder: bool = False, also: Sequence[str 
     locked_folder = output if folder else output.parent
     lock = locked_folder / (".stemclean.lock" if folder else f".{short(output.name)}.stemclean.lock")
     created = [parent for parent in (locked_folder, *locked_folder.parents) if not parent.exists()]
+    if locked_folder.exists() and not locked_folder.is_dir():
+        raise ConfigError(f"{output}: {locked_folder} is a file, not a folder", "choose another place")
     with writing(lock if locked_folder.exists() else locked_folder):
         locked_folder.mkdir(parents=True, exist_ok=True)
     try:

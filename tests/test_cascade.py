@@ -111,8 +111,8 @@ class TestWeights:
         card["options"] = pitch_models.TINY_TRACKERS["rmvpe"]
         path = weights.save(tmp_path / "tracker.safetensors", tracker, card)
         assert weights.load(path, kind="pitch").model.hop == 80
-        for kind in ("cascades", "separators"):
-            with pytest.raises(WeightsError, match=f"weights of kind pitch, but {kind} are needed"):
+        for kind, noun in (("cascades", "cascade"), ("separators", "separator")):
+            with pytest.raises(WeightsError, match=f"weights of a pitch tracker; those of a {noun} are needed"):
                 weights.load(path, kind=kind)
-        with pytest.raises(WeightsError, match="weights of kind cascades, but classifiers are needed"):
+        with pytest.raises(WeightsError, match="weights of a cascade; those of a classifier are needed"):
             weights.load(saved[1])

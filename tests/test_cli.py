@@ -190,6 +190,22 @@ class TestHelp:
         own = [option for option in commands()[words].params if option.help not in help_texts]
         assert len([option for option in own if option.param_type_name == "option"]) <= 12
 
+    @pytest.mark.parametrize("verb", ["train-classifier", "train-separator", "train-tracker", "train-joint"])
+    def test_so_many_workers_that_the_machine_would_hang_are_refused(self, verb: str, tmp_path: Path) -> None:
+        result = run(f"{verb} {tmp_path} -o {tmp_path / 'out.safetensors'} --workers 9999999999999")
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[0] == "error: Invalid value for '--workers': must be 256 or less"
+
+    @pytest.mark.parametrize(
+        "command",
+        ["train-classifier {0} -o {0}/out.safetensors --push-to-hub ''", "export {0} {0}/out --to hf --push ''"],
+    )
+    def test_an_empty_name_of_a_repository_is_refused(self, command: str, tmp_path: Path, make_dataset: Any) -> None:
+        folder = make_dataset(tmp_path / "stems", tracks=2, seconds=0.5)
+        result = run(command.format(folder).replace(f"{folder}/out", str(tmp_path / "out")))
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[0] == 'error: "" is not a hub repository'
+
     @pytest.mark.parametrize("verb", ["train-classifier", "train-separator", "train-tracker", "train-joint", "refine"])
     def test_a_device_that_is_not_there_is_refused(self, verb: str, tmp_path: Path) -> None:
         output = tmp_path / ("out.json" if verb == "refine" else "out.safetensors")

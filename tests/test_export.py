@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import functools
 import json
 import random
 from pathlib import Path
@@ -395,6 +396,17 @@ def test_what_the_scan_of_a_folder_cannot_use_is_told(data: Dataset, tmp_path: P
         ("song/bass 2.wav", "not_audio", None),
         ("song/mixture.wav", "mixture", None),
     }
+
+
+@pytest.mark.parametrize(("rate", "refused"), [(383_999, True), (384_000, False), (44_101, False)])
+def test_sample_rates_that_flac_does_not_support_are_refused(tmp_path: Path, rate: int, refused: bool) -> None:
+    make = functools.partial(converting.Converter, tmp_path / "in", tmp_path / "out", rate)
+    assert make(audio_format="wav").sample_rate == rate
+    if refused:
+        with pytest.raises(ConfigError, match=f"FLAC does not support {rate} Hz"):
+            make()
+    else:
+        assert make().audio_format == "flac"
 
 
 def test_a_link_that_the_system_refuses_names_the_way_out(

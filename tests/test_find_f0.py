@@ -175,7 +175,7 @@ class TestFolders:
     def test_invalid_arguments_are_refused(self, tmp_path, saved):
         path = sung.put_voice(tmp_path / "in" / "a.wav", sung.melody(1.0))
         other = sung.put_voice(tmp_path / "other" / "a.wav", sung.melody(1.0))
-        with pytest.raises(WeightsError, match="weights of kind separators, but pitch are needed"):
+        with pytest.raises(WeightsError, match="weights of a separator; those of a pitch tracker are needed"):
             find_f0([path], tmp_path / "a.csv", weights_uri=saved("separators"))
         with pytest.raises(ConfigError, match="no such file or folder"):
             find_f0([tmp_path / "nowhere"], tmp_path / "a.csv", weights_uri=saved("pitch"))

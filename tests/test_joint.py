@@ -344,7 +344,7 @@ class TestRun:
 
     def test_too_few_songs_are_refused(self, tmp_path):
         few = aligned_songs.write(tmp_path, ("full", "only_stems"))
-        with pytest.raises(ConfigError, match=r"1 song\(s\) with vocals whose f0 is known"):
+        with pytest.raises(ConfigError, match=r"too few songs with vocals and an f0 \(1\)"):
             train_tracker(few, tmp_path / "a.safetensors", overrides=QUICK_TRACKER, running=running(tmp_path))
         none = aligned_songs.write(tmp_path / "none", ("only_stems",))
         with pytest.raises(ConfigError, match="no stem of vocals has an f0"):

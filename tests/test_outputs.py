@@ -140,3 +140,12 @@ class TestForeignFiles:
         (tmp_path / "summary.json").write_text("{}")
         with pytest.raises(ConfigError, match="no result of stemclean"):
             results.check_outputs([tmp_path / "summary.json"])
+
+
+def test_an_output_below_a_file_is_refused_by_the_name_of_that_file(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("a note")
+    with (
+        pytest.raises(ConfigError, match=r"note\.txt is a file, not a folder"),
+        only_writer(tmp_path / "note.txt" / "refined.json"),
+    ):
+        pytest.fail("the output was locked")

@@ -253,7 +253,7 @@ class TestRunning:
     def test_invalid_arguments_are_refused(self, tmp_path, saved, songs):
         with pytest.raises(ConfigError, match="is inside the source"):
             pseudo_label(songs[0], songs[0] / "out.json", weights_uri=saved("pitch"), running=QUIET)
-        with pytest.raises(WeightsError, match="weights of kind separators, but pitch are needed"):
+        with pytest.raises(WeightsError, match="weights of a separator; those of a pitch tracker are needed"):
             pseudo_label(songs[0], tmp_path / "out.json", weights_uri=saved("separators"), running=QUIET)
         with pytest.raises(ConfigError, match="no such file or folder"):
             pseudo_label(tmp_path / "nowhere", tmp_path / "out.json", weights_uri=saved("pitch"), running=QUIET)

@@ -205,7 +205,7 @@ def test_invalid_arguments_are_refused(tmp_path, echo):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="contains no audio files"):
         separate(tmp_path / "empty", tmp_path / "out", weights_uri=echo())
-    with pytest.raises(WeightsError, match="weights of kind classifiers, but separators are needed"):
+    with pytest.raises(WeightsError, match="weights of a classifier; those of a separator are needed"):
         separate(tmp_path / "empty", tmp_path / "out", weights_uri="bundled:atto.v2")
     for wrong in ({"format": "mp3"}, {"overlap": 1.0}):
         with pytest.raises(ConfigError):

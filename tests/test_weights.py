@@ -83,7 +83,7 @@ def test_other_files_are_refused(tmp_path, saved):
     save_file({"x": torch.zeros(1)}, bare)
     with pytest.raises(WeightsError, match="no stemclean card"):
         weights.load(bare)
-    with pytest.raises(WeightsError, match="weights of kind classifiers"):
+    with pytest.raises(WeightsError, match="weights of a classifier"):
         weights.load(saved[1], kind="separators")
 
 

@@ -59,6 +59,8 @@ __all__ = [
     "listed",
 ]
 
+MOST_WORKERS = 256
+"""Maximum number of processes; more would only exhaust the machine."""
 RUNNING = "Running"
 OUTPUT = "Output"
 """Groups of options in the help."""
@@ -183,6 +185,7 @@ Workers = Annotated[
         "--workers",
         metavar="N",
         min=0,
+        max=MOST_WORKERS,
         help=f"Number of processes that prepare examples (default: {training.WORKERS}; for a classifier "
         f"{training.CLASSIFIER_WORKERS}).",
         rich_help_panel=RUNNING,

@@ -61,6 +61,9 @@ LEFT_OVER = ".stemclean-"
 MAX_CHANNELS = 8
 """Limit of FLAC."""
 
+MAX_ODD_RATE = 65_535
+"""Limit of FLAC for sample rates in Hz that are no multiple of 10."""
+
 READ_RIGHT = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "VORBIS"})
 """libsndfile's names of the codecs that it seeks in exactly; other files are decoded once and written."""
 
@@ -102,7 +105,7 @@ class Converter:
         turned_down: song -> gain in dB, below 0, applied to all its stems because one exceeded full scale.
 
     Raises:
-        ConfigError: the source lies in the destination.
+        ConfigError: the source lies in the destination, or FLAC does not support the sample rate.
     """
 
     def __init__(
@@ -118,6 +121,8 @@ class Converter:
     ) -> None:
         if folder.resolve().is_relative_to(destination.resolve()):
             raise ConfigError(f"the source {folder} lies in the destination {destination}", "choose another folder")
+        if audio_format == "flac" and sample_rate and sample_rate > MAX_ODD_RATE and sample_rate % 10:
+            raise ConfigError(f"--sample-rate: FLAC does not support {sample_rate} Hz", "give a multiple of 10")
         self.folder, self.destination, self.sample_rate, self.quiet = folder, destination, sample_rate, quiet
         self.audio_format, self.link, self.segments = audio_format, link, segments
         self.files: list[Path] = []

@@ -57,7 +57,7 @@ class HuggingFace(Format):
     Args:
         parquet: write Parquet files with the audio in them, instead of a folder of audio.
         shard_mb: size of a Parquet file in megabytes of audio.
-        push: also upload it to this repository of the hub, ``ORG/REPO``; empty: do not.
+        push: also upload it to this repository of the hub, ``ORG/REPO``; None: do not.
         private: whether a new repository is private.
     """
 
@@ -68,7 +68,7 @@ class HuggingFace(Format):
 
     parquet: bool = False
     shard_mb: Annotated[int, Field(ge=1, le=100_000), WHOLE] = 500
-    push: str = ""
+    push: str | None = None
     private: bool = True
 
     def write(self, selection: Selection, converter: Converter) -> Written:
@@ -81,7 +81,7 @@ class HuggingFace(Format):
             ConfigError: pyarrow is missing, or ``push`` is no name of a repository.
             WeightsError: the hub cannot be reached, or refuses the upload.
         """
-        if self.push:
+        if self.push is not None:
             hub.check_publishing(self.push, "--push")
         if self.parquet:
             pyarrow()
@@ -92,7 +92,7 @@ class HuggingFace(Format):
             temporary.write_text(_card(selection, counts, _hash(lists), parquet=self.parquet), encoding="utf-8")
         extra: dict[str, Any] = {"num_rows": counts}
         steps = [f'in Python: datasets.load_dataset("{converter.destination}")']
-        if self.push:
+        if self.push is not None:
             extra["pushed"] = self._pushed([*converter.files, *lists, card], converter)
             steps.append(f"pushed to {extra['pushed']}")
         return Written(extra=extra, next_steps=steps, beside=[card, *lists])
@@ -131,6 +131,7 @@ class HuggingFace(Format):
         files: dict[str, Path | bytes] = {
             path.relative_to(converter.destination).as_posix(): path for path in paths if path.name != RECORD
         }
+        assert self.push is not None
         commit = hub.publish(
             self.push, files, "stemclean export", kind="dataset", private=self.private, quiet=converter.quiet
         )

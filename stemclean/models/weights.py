@@ -188,7 +188,10 @@ def load(uri: str | Path, *, kind: str = "classifiers") -> Weights:
     if card["kind"] == "cascades" and kind in cascade.PARTS:
         card, prefix = cascade.part_card(card, kind), f"{cascade.PARTS[kind]}."
     if card["kind"] != kind:
-        raise WeightsError(f"{name}: weights of kind {card['kind']}, but {kind} are needed", "give other weights")
+        found, needed = registry.called(card["kind"]), registry.called(kind)
+        raise WeightsError(
+            f"{name}: these are the weights of a {found}; those of a {needed} are needed", "give other weights"
+        )
     with _refusing(name):
         _check_names(header.tensors, file_card)
         keys = _check_tensors(header.tensors, card, prefix)

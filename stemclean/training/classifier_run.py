@@ -72,7 +72,7 @@ def fit_classifier(
         train_tracks, validation_tracks = split_tracks(stems, share=recipe.validation_share, seed=recipe.seed)
         if not validation_tracks:
             raise ConfigError(
-                f"{len(train_tracks)} track(s) are too few: at least one must be held out for validation",
+                "too few tracks: at least one must be held out for validation",
                 "give at least two tracks of each class",
             )
         torch.manual_seed(recipe.seed)
@@ -136,7 +136,7 @@ def _labels(manifest: Manifest, stems: Sequence[Stem]) -> tuple[str, ...]:
     labels = tuple(label for label in manifest.labels if counts[label])
     if len(labels) < 2:
         raise ConfigError(
-            f"{len(stems)} usable stems of {len(labels)} class(es): a classifier needs at least two classes",
+            f"there are usable stems of {len(labels)} of the classes; a classifier needs at least two",
             "check the folder, or use existing weights: `stemclean refine --weights`",
         )
     return labels

@@ -35,7 +35,7 @@ def check(output: str | Path, repo: str | None, running: Running) -> None:
     addresses.check_output(output)
     devices.check(running.device)
     check_logs(running.logs)
-    if repo:
+    if repo is not None:
         hub.check_publishing(repo)
 
 

@@ -123,7 +123,7 @@ def _labels(manifest: Manifest) -> tuple[str, ...]:
     labels = tuple(label for label in manifest.labels if counts[label])
     if len(labels) < 2:
         raise ConfigError(
-            f"{len(manifest.stems)} usable stems of {len(labels)} class(es): a separator needs at least two classes",
+            f"there are usable stems of {len(labels)} of the classes; a separator needs at least two",
             'check the folder; stems with the verdict "drop" are not used',
         )
     return labels
@@ -146,7 +146,8 @@ def _validation(pool: StemPool, labels: Sequence[str], recipe: SeparatorRecipe) 
     mixer = SourceMixer(pool, labels, recipe.mixing.plain(), recipe.spec["segment"], seed=(recipe.seed, 1))
     if mixer.num_single < 2:
         raise ConfigError(
-            f"the validation tracks have single-class stems of {mixer.num_single} class(es), but two are needed", hint
+            f"the validation tracks have single-class stems of {mixer.num_single} classes; at least two are needed",
+            hint,
         )
     return mixer
 

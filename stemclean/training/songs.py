@@ -103,7 +103,7 @@ class Songs:
         self.validation = [track for track in tracks if track.name in validating]
         if not self.train or not self.validation:
             raise ConfigError(
-                f"{len(tracks)} song(s) with vocals{' whose f0 is known' if alone else ''}: "
+                f"too few songs with vocals{' and an f0' if alone else ''} ({len(tracks)}): "
                 "at least one is needed for training and one for validation",
                 "give more songs; an f0 is read from a file beside the vocals, such as vocals.f0.csv",
             )

@@ -90,7 +90,7 @@ def fold_tracks(stems: Sequence[Stem], *, folds: int, seed: int) -> dict[str, in
         if not stem.held_out:
             classes_of.setdefault(stem.track, Counter()).update(stem.labels)
     if len(classes_of) < folds:
-        raise ConfigError(f"{len(classes_of)} track(s) cannot be split into {folds} folds", "give fewer --folds")
+        raise ConfigError(f"the dataset has {len(classes_of)} tracks, too few for {folds} folds", "give fewer --folds")
     total = Counter(label for classes in classes_of.values() for label in classes.elements())
     order = sorted(classes_of)
     np.random.default_rng(seed).shuffle(order)

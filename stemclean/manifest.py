@@ -628,7 +628,7 @@ def _open_text(path: Path) -> Any:
         return gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else open(path, encoding="utf-8-sig")
     except OSError as error:
         raise ManifestError(
-            f"{path}: {error.strerror or error}", "give a manifest (.json, .jsonl) or a folder of stems"
+            f"{path}: {error.strerror or error}", "give a manifest, as refine writes it (.json, .jsonl or .jsonl.gz)"
         ) from None
 
 

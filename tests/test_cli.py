@@ -218,6 +218,10 @@ class TestHelp:
     def test_every_object_is_documented(self, words: tuple[str, ...]) -> None:
         assert json_page.rows(" ".join(words))
 
+    @pytest.mark.parametrize("words", ["", "eval", "models"])
+    def test_the_lists_of_commands_cut_no_sentence(self, words: str) -> None:
+        assert "..." not in run(f"{words} --help").stdout.partition("Commands:")[2]
+
     def test_no_arguments_show_help(self) -> None:
         assert run("").stdout == run("--help").stdout
 

@@ -31,11 +31,11 @@ def command(
     *,
     printing: options.Printing,
 ) -> None:
-    """Find technical faults: clipping, dropouts, hum, lossy sources, copies, stems that the mixture lacks.
+    """Find technical faults: clipping, hum, dropouts, copies.
 
-    This needs no weights, and no audio is changed. The manifest contains the issues of each stem, with a score and the
-    evidence; labels stay as they are. refine accepts the manifest and keeps the issues. An interrupted run continues
-    where it stopped.
+    It also finds lossy sources and stems that the mixture lacks. It needs no weights and changes no audio. The manifest
+    contains the issues of each stem, with a score and the evidence; labels stay as they are. refine accepts the
+    manifest and keeps the issues. An interrupted run continues where it stopped.
     """
     with reading(stems, quiet=printing.quiet):
         from stemclean import checks

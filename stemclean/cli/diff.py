@@ -25,9 +25,10 @@ def command(
     *,
     printing: options.Printing,
 ) -> None:
-    """Show what changed between two manifests of a dataset, for each stem and each class.
+    """Show what changed between two manifests of a dataset.
 
-    Stems correspond by their ids. Labels, classes found, verdicts, splits and issues are compared; scores are not.
+    Stems are matched by id. For each stem and each class, labels, found classes, verdicts, splits and issues are
+    compared; scores are not.
     """
     from stemclean.compare import diff
 

@@ -11,9 +11,10 @@ EXAMPLE = "stemclean doctor"
 
 
 def command(*, printing: options.Printing) -> None:
-    """Check the installation: versions, decoders, GPUs, weights and folders, and say what to do.
+    """Check the installation, and say what to do.
 
-    Exits with 1 if something does not work. Please add the output to a bug report.
+    It checks versions, decoders, GPUs, weights and folders, and exits with 1 if something does not work. Please add the
+    output to a bug report.
     """
     from stemclean.doctor import doctor
 

@@ -55,9 +55,9 @@ def list_(*, printing: options.Printing) -> None:
 
 
 def show(uri: Uri, *, printing: options.Printing) -> None:
-    """Show the card of weights: what they do, and what they were trained on.
+    """Show the card of weights.
 
-    Weights on the hub are downloaded first.
+    The card says what the weights do and what they were trained on. Weights on the hub are downloaded first.
     """
     from stemclean.models import addresses, weights
 

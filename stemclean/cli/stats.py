@@ -22,7 +22,11 @@ def command(
     *,
     printing: options.Printing,
 ) -> None:
-    """Summarise a manifest: durations per class, verdicts, splits, formats and issues."""
+    """Summarise a manifest: durations, verdicts, issues.
+
+    Shows the duration of each class, and how many stems have each verdict, split, sample rate, number of channels and
+    issue.
+    """
     from stemclean import manifest as manifests
     from stemclean.report import describe_dataset
 

@@ -26,7 +26,7 @@ def command(
     *,
     printing: options.Printing,
 ) -> None:
-    """Check that a manifest is valid, and that its files are there and unchanged.
+    """Check that a manifest is valid and its files unchanged.
 
     Exits with 2 if the manifest breaks its schema, and with 3 if a file is missing, unreadable or not the one that the
     manifest describes.

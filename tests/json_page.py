@@ -37,7 +37,8 @@ def rows(command: str) -> list[Row]:
     text = sections[f"stemclean {command}"]
     if f"`{command}`" in sections[COMMON]:
         text += sections[COMMON]
-    return [Row(*cells) for cells in re.findall(r"^\| `(.+?)` \| (.+?) \| (.+?) \|$", text, re.MULTILINE)]
+    table = re.findall(r"^\| `(.+?)` \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
+    return [Row(key, kind, meaning) for keys, kind, meaning in table for key in keys.split("`, `")]
 
 
 def disagreements(command: str, report: dict[str, Any]) -> list[str]:

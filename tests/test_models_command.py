@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import json_page
 import pytest
 from test_compare import AFTER
 from typer.testing import CliRunner
@@ -33,6 +34,13 @@ def test_a_card_is_shown_whole_in_json_and_readable_in_a_table() -> None:
     assert code == 0 and report["card"] == json.loads(json.dumps(weights.read_card(report["path"])))
     code, text, _ = output_of("models", "show", addresses.DEFAULT_CLASSIFIER)
     assert code == 0 and all(words in text for words in ("vocals, bass, drums, other", "44100 Hz", "licence", "MIT"))
+
+
+@pytest.mark.parametrize("command", ["list", "show", "download"])
+def test_every_key_is_documented(command: str) -> None:
+    uri = [] if command == "list" else [addresses.DEFAULT_CLASSIFIER]
+    _, text, _ = output_of("models", command, *uri, "--json")
+    assert json_page.disagreements(f"models {command}", json.loads(text)) == []
 
 
 def test_weights_that_do_not_exist_are_refused_with_the_next_step(tmp_path: Path) -> None:

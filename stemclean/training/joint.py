@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from stemclean.data.aligned import AlignedMixer
 from stemclean.models.cascade import Cascade
 from stemclean.settings import OneOf, Settings
-from stemclean.training import SEP_WEIGHT, WEIGHTING, numbered, track
+from stemclean.training import SEP_WEIGHT, WEIGHTING, track
 from stemclean.training.processes import everyones
 from stemclean.training.separate import LossConfig, item_losses, sum_of_rows
 from stemclean.training.weighting import SampleLosses, Weighting
@@ -51,7 +51,7 @@ class JointConfig(Settings):
 
 
 @dataclass
-class JointTask:
+class JointTask(track.Excerpts):
     """The task of joint training; see :class:`stemclean.training.loop.Task`.
 
     Args:
@@ -82,20 +82,6 @@ class JointTask:
     validation_examples: int = 64
 
     score_name = "score"
-
-    def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
-        """Yield batches without end, see :func:`stemclean.training.track.stacked`.
-
-        Step k of a run always has the same examples, whatever the number of workers.
-        """
-        return numbered.batches(
-            lambda numbers: track.stacked(self.train, numbers),
-            self.batch_size,
-            rank=rank,
-            processes=self.processes,
-            start_step=start_step,
-            workers=self.workers,
-        )
 
     indivisible = "the weights of joint training compare all examples of a step"
 
@@ -149,10 +135,6 @@ class JointTask:
         losses = SampleLosses(separation, pitch, references[0] if references else None, trust, f0_trust)
         separation_weights, pitch_weights = self.weighting.weights(losses)
         return separation_weights[mine], pitch_weights[mine]
-
-    def forward(self, model: nn.Module, batch: tuple[Tensor, ...]) -> None:
-        """Run the model on the mixtures of a batch."""
-        model(batch[0].sum(1))
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return the SDR in dB and the pitch accuracies on the separated voice, on fixed excerpts.

@@ -54,8 +54,35 @@ class PitchLoss:
         return (items * trust).sum(1) / trust.sum(1).clamp_min(1e-6)
 
 
+class Excerpts:
+    """The batches of a task that trains on excerpts of songs."""
+
+    train: AlignedMixer
+    batch_size: int
+    processes: int
+    workers: int
+
+    def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
+        """Yield batches without end, see :func:`stacked`.
+
+        Step k of a run always has the same examples, whatever the number of workers.
+        """
+        return numbered.batches(
+            lambda numbers: stacked(self.train, numbers),
+            self.batch_size,
+            rank=rank,
+            processes=self.processes,
+            start_step=start_step,
+            workers=self.workers,
+        )
+
+    def forward(self, model: nn.Module, batch: tuple[Tensor, ...]) -> None:
+        """Run the model on the sums of the sources of a batch."""
+        model(batch[0].sum(1))
+
+
 @dataclass
-class TrackTask:
+class TrackTask(Excerpts):
     """The task of training a tracker on clean voices; see :class:`stemclean.training.loop.Task`.
 
     Args:
@@ -81,20 +108,6 @@ class TrackTask:
 
     score_name = "rpa"
 
-    def batches(self, rank: int, start_step: int) -> Iterator[tuple[Tensor, ...]]:
-        """Yield batches without end, see :func:`stacked`.
-
-        Step k of a run always has the same examples, whatever the number of workers.
-        """
-        return numbered.batches(
-            lambda numbers: stacked(self.train, numbers),
-            self.batch_size,
-            rank=rank,
-            processes=self.processes,
-            start_step=start_step,
-            workers=self.workers,
-        )
-
     def totals(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """See :class:`stemclean.training.loop.Task`."""
         return {"trust": batch[4].mean(1).sum()}
@@ -107,10 +120,6 @@ class TrackTask:
         torch.manual_seed((self.seed << 40) + int(numbers[0]))
         pitch = self.pitch(model(sources.sum(1)), f0_hz, f0_trust, self.model.cents)
         return {"loss": trusted_mean(pitch, f0_trust.mean(1), (totals or self.totals(batch))["trust"])}
-
-    def forward(self, model: nn.Module, batch: tuple[Tensor, ...]) -> None:
-        """Run the model on the voices of a batch."""
-        model(batch[0].sum(1))
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return the accuracies on fixed excerpts; ``score`` is the raw pitch accuracy."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OUTPUT",
     "RUNNING",
+    "AnyManifest",
     "CacheLimit",
     "ClassifierRecipe",
     "Data",
@@ -39,6 +40,7 @@ __all__ = [
     "Printing",
     "PushToHub",
     "Quiet",
+    "Refined",
     "Resume",
     "ResumeSongs",
     "Seed",
@@ -67,6 +69,8 @@ OUTPUT = "Output"
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="A folder of stems, a CSV list, or a manifest.")]
 Source = Annotated[Path, typer.Argument(metavar="SRC", help="A folder of stems, a CSV list, or a manifest.")]
+Refined = Annotated[Path, typer.Argument(metavar="REFINED", help="A manifest written by refine.")]
+AnyManifest = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest: .json, .jsonl or .jsonl.gz.")]
 Songs = Annotated[
     Path,
     typer.Argument(metavar="MANIFEST", help="A manifest, or a folder of songs with an f0 file next to the vocals."),

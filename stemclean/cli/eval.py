@@ -23,7 +23,7 @@ app = new_app(
 
 
 def labels(
-    refined: Annotated[Path, typer.Argument(metavar="REFINED", help="A manifest written by refine.")],
+    refined: options.Refined,
     truth: Annotated[
         Path, typer.Option("--truth", metavar="TRUTH", help="A manifest with the true labels, as written by corrupt.")
     ],

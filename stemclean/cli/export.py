@@ -14,7 +14,7 @@ EXAMPLE = "stemclean export refined.json --to zfturbo training_set"
 
 
 def command(
-    refined: Annotated[Path, typer.Argument(metavar="REFINED", help="A manifest written by refine.")],
+    refined: options.Refined,
     destination: Annotated[
         Path,
         typer.Argument(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from stemclean.cli import _options as options
 from stemclean.cli._refined import issue_tables
@@ -18,7 +15,7 @@ EXAMPLE = "stemclean stats refined.json"
 
 
 def command(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest: .json, .jsonl or .jsonl.gz.")],
+    manifest: options.AnyManifest,
     *,
     printing: options.Printing,
 ) -> None:

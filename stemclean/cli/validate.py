@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ EXAMPLE = "stemclean validate refined.json --checksums"
 
 
 def command(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest: .json, .jsonl or .jsonl.gz.")],
+    manifest: options.AnyManifest,
     audio: Annotated[
         bool, typer.Option("--audio/--no-audio", help="Compare the manifest with the headers of the audio files.")
     ] = True,

@@ -29,6 +29,7 @@ __all__ = [
     "plain_table",
     "short",
     "spread",
+    "timed",
     "unvoiced_or_number",
 ]
 
@@ -220,6 +221,28 @@ def check_seconds(times: Numbers, beside: Beside) -> None:
     if step >= LONGEST_HOP or far:
         detail = f"read as seconds, the frames lie {step:g} s apart and end at {end:g} s: these look like milliseconds"
         raise broken(detail, "divide the times by 1000", SkipReason.F0_WRONG_UNIT)
+
+
+def timed(
+    text: str, num: int, separator: str | None, beside: Beside
+) -> tuple[Numbers, tuple[float, float, NDArray[np.int64]]]:
+    """Parse a table with times in seconds in its first column and frequencies in its second.
+
+    Args:
+        text: the table.
+        num: number of columns to read.
+        separator: separator of columns; None: white space.
+        beside: the audio that the file belongs to.
+
+    Returns:
+        The table, and its regular grid as from :func:`grid`.
+
+    Raises:
+        LabelError: a line is broken, or the times are not in seconds or on no grid.
+    """
+    table = columns(text, num, separator, f0=1)
+    check_seconds(table[:, 0], beside)
+    return table, grid(table[:, 0])
 
 
 def grid(times: Numbers) -> tuple[float, float, NDArray[np.int64]]:

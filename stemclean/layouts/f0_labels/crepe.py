@@ -17,14 +17,12 @@ from stemclean.layouts.f0_labels.base import (
     Beside,
     broken,
     check_hz,
-    check_seconds,
-    columns,
     fields,
-    grid,
     lines,
     number,
     short,
     spread,
+    timed,
 )
 
 HEADER = tuple(CONFIDENT.split(","))
@@ -50,9 +48,8 @@ class Crepe:
         if not self.can_read(text, beside):
             raise broken(f"the first line is not {','.join(HEADER)}", "write that header")
         rows = ["#" if _is_header(fields(row)) else row for row in text.splitlines()]  # keeps the line numbers
-        table = columns(lines(rows), 3, "," if "," in "".join(rows) else None, f0=1)
-        check_seconds(table[:, 0], beside)
-        start, hop, frames = grid(table[:, 0])
+        separator = "," if "," in "".join(rows) else None
+        table, (start, hop, frames) = timed(lines(rows), 3, separator, beside)
         if (table[:, 1] < 0).any() or ((table[:, 2] < 0) | (table[:, 2] > 1)).any():
             raise broken("a frequency below 0, or a confidence outside of [0, 1]")
         confidence = spread(table[:, 2], frames)

@@ -13,14 +13,12 @@ from stemclean.layouts.f0_labels.base import (
     Beside,
     broken,
     check_hz,
-    check_seconds,
-    columns,
     fields,
-    grid,
     lines,
     number,
     short,
     spread,
+    timed,
     unvoiced_or_number,
 )
 
@@ -39,9 +37,7 @@ class MedleyDB:
 
     def read(self, text: str, beside: Beside) -> F0Track:
         """Read the track; frequencies below 0 are refused."""
-        table = columns(text, 2, ",", f0=1)
-        check_seconds(table[:, 0], beside)
-        start, hop, frames = grid(table[:, 0])
+        table, (start, hop, frames) = timed(text, 2, ",", beside)
         if (table[:, 1] < 0).any():
             raise broken(f"a frequency of {table[:, 1].min():g} Hz", "write 0 where nothing is sung")
         check_hz(table[:, 1])

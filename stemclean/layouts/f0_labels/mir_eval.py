@@ -13,14 +13,12 @@ from stemclean.audio.f0 import F0Track
 from stemclean.layouts.f0_labels.base import (
     Beside,
     check_hz,
-    check_seconds,
-    columns,
     fields,
-    grid,
     lines,
     number,
     short,
     spread,
+    timed,
     unvoiced_or_number,
 )
 
@@ -39,9 +37,7 @@ class MirEval:
 
     def read(self, text: str, beside: Beside) -> F0Track:
         """Read the track; estimates of unvoiced frames have a frequency and voicing 0."""
-        table = columns(text, 2, None, f0=1)
-        check_seconds(table[:, 0], beside)
-        start, hop, frames = grid(table[:, 0])
+        table, (start, hop, frames) = timed(text, 2, None, beside)
         f0_hz = spread(table[:, 1], frames)
         check_hz(np.abs(f0_hz))
         return F0Track(np.abs(f0_hz), (f0_hz > 0).astype(np.float64), hop, start)

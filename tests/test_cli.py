@@ -196,6 +196,13 @@ class TestHelp:
         assert result.exit_code == 2
         assert result.stderr.splitlines()[0] == "error: Invalid value for '--workers': must be 256 or less"
 
+    @pytest.mark.parametrize("verb", ["train-separator", "train-joint"])
+    def test_an_empty_list_of_classes_is_refused(self, verb: str, tmp_path: Path, make_dataset: Any) -> None:
+        folder = make_dataset(tmp_path / "stems", tracks=2, seconds=0.5)
+        result = run(f"{verb} {folder} -o {tmp_path / 'out.safetensors'} --labels '' --examples 1")
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[0] == 'error: "" cannot be the name of a class: it is empty'
+
     @pytest.mark.parametrize(
         "command",
         ["train-classifier {0} -o {0}/out.safetensors --push-to-hub ''", "export {0} {0}/out --to hf --push ''"],

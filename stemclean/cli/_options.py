@@ -330,4 +330,4 @@ def by_option(given: Mapping[str, tuple[str, Any]], settings: list[str] | None) 
 
 def listed(names: str | None) -> list[str] | None:
     """The names of a comma-separated list; None if there is none."""
-    return [name.strip() for name in names.split(",")] if names else None
+    return None if names is None else [name.strip() for name in names.split(",")]

@@ -182,7 +182,7 @@ class SourceMixer:
         self._multi = _Drawn(shared if config.multi_label_probability else [])
         self._chain = CHAINS[config.effects]
         if not self.alone and not any(set(stem.labels) <= set(self.labels) for stem in self._multi.stems):
-            raise ConfigError("no stem holds just classes of " + ", ".join(self.labels))
+            raise ConfigError("no stem contains only these classes: " + ", ".join(self.labels))
         if self._chain is not None and pool.audio.shape[1] != 2:
             raise ConfigError("effects are stereo", 'set mixing.effects="none" or spec.channels=2')
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stemclean import training
+from stemclean.cli._names import in_words, models
 from stemclean.data import CACHE_LIMIT_GB
 from stemclean.running import Running
 
@@ -63,6 +64,7 @@ __all__ = [
 
 MOST_WORKERS = 256
 """Maximum number of processes; more would only exhaust the machine."""
+_SIZES = "each with -small (for two CPU cores) or -paper; or a TOML file."
 RUNNING = "Running"
 OUTPUT = "Output"
 """Groups of options in the help."""
@@ -117,11 +119,10 @@ SeparatorRecipe = Annotated[
     typer.Option(
         "--recipe",
         metavar="NAME",
-        help="Recipe of the separator: xumx, hdemucs, band-split or unet-vocals, each with -small (for two CPU cores) "
-        "or -paper; or a TOML file.",
+        help=f"Recipe of the separator: {in_words(models('separators'))}, {_SIZES}",
     ),
 ]
-_TRACKERS = "rmvpe, crepe or harmof0, each with -small (for two CPU cores) or -paper; or a TOML file."
+_TRACKERS = f"{in_words(models('pitch'))}, {_SIZES}"
 TrackerRecipe = Annotated[str, typer.Option("--recipe", metavar="NAME", help=f"Recipe of the tracker: {_TRACKERS}")]
 JointTrackerRecipe = Annotated[
     str, typer.Option("--tracker", metavar="NAME", help=f"Recipe of the tracker: {_TRACKERS}")

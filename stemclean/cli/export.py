@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from stemclean.cli import _options as options
+from stemclean.cli._names import formats, in_words
 from stemclean.cli._shared import clock, data, passed_over, reading, remark, report_failures, softer, table, typed
 
 EXAMPLE = "stemclean export refined.json --to zfturbo training_set"
@@ -26,8 +27,7 @@ def command(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="Format of the training set: asteroid, audiocraft, bsrnn, csv, demucs, hf, lhotse, musdb, nemo, "
-            "openunmix, track_folders, webdataset or zfturbo.",
+            help=f"Format of the training set: {in_words(formats())}.",
         ),
     ],
     classes: Annotated[

@@ -17,9 +17,9 @@ import json_page
 import numpy as np
 import pytest
 import soundfile
-from conftest import LIKE
 from museval_reference import museval
 from scipy import signal
+from synthetic_stems import LIKE
 from typer.testing import CliRunner, Result
 
 from stemclean import manifest

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import LIKE
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from museval_reference import museval
 from scipy import signal
+from synthetic_stems import LIKE
 
 from stemclean.audio import files
 from stemclean.metrics import separation

@@ -30,15 +30,15 @@ def parts(read: Read) -> list[str]:
     rows = [_row(seed, song, result["runs"]) for seed, song in _songs(result["runs"])]
     return [
         title,
-        *answer(read),
+        *summary(read),
         ABOUT.format(steps=result["steps"]),
         table(["seed", "song", "mixture, dB", *(f"{name}, dB" for name in LABELS.values())], rows),
         "`python -m benchmarks.other_codebase SONGS benchmarks/results/other_codebase.json --python PYTHON`",
     ]
 
 
-def answer(read: Read) -> list[str]:
-    """Return the answer."""
+def summary(read: Read) -> list[str]:
+    """Return the result in one paragraph."""
     result = read(RESULT)
     if not result:
         return [unmeasured(RESULT)]

@@ -30,10 +30,9 @@ LIMIT = 150
 """Lines that the page may have."""
 
 INTRO = """
-Each question has a short answer here and a page with all tables. Scripts in `benchmarks/` write the numbers to
-`benchmarks/results/`, and `python -m benchmarks.page` writes these pages from them; see
-[how to repeat them](benchmarks/repeat.md). Faults are planted in held-out songs with a known ground truth, of which
-only a few are real songs. Unless stated otherwise, `refine` uses the classifier alone (`--no-crosstalk`).
+Each question has a page with all tables ([how to repeat them](benchmarks/repeat.md)); one more is on
+[another codebase](benchmarks/other-codebases.md). Faults are planted in held-out songs, of which only a few are real.
+Unless stated otherwise, `refine` uses the classifier alone (`--no-crosstalk`).
 """
 
 

@@ -56,9 +56,9 @@ def answer(read: Read) -> list[str]:
     mixtures = {row["change"]: row for row in result["mixtures"]}
     left_out = mixtures["left out"]
     text = (
-        f"Clipping by 3 dB is found in {found['clipping at full scale', 3]} stems, a dropout of 10 ms in "
-        f"{found['one dropout', 10]}, MP3 with 128 kbit/s in {found['MP3', 128]}, and a stem that the mixture lacks in "
-        f"{of(left_out['found'], left_out['songs'])} songs. Noise and hum are only found where the music pauses."
+        f"Clipping by 3 dB: {found['clipping at full scale', 3]} stems; a dropout of 10 ms: "
+        f"{found['one dropout', 10]}; MP3 at 128 kbit/s: {found['MP3', 128]}; a stem that the mixture lacks: "
+        f"{of(left_out['found'], left_out['songs'])} songs."
     )
     return [text]
 

@@ -23,7 +23,7 @@ from stemclean.audio.waveform import Waveform
 from stemclean.checks.base import SignalCheck, Song, SongCheck, Sound
 from stemclean.data.journal import Journal
 from stemclean.errors import AudioError, SkipReason, of_one_file
-from stemclean.manifest import Created, Input, Manifest, Skip, Stem
+from stemclean.manifest import Created, Manifest, Skip, Stem
 from stemclean.outputs import only_writer
 from stemclean.refining.copies import with_copies
 from stemclean.running import Running
@@ -54,7 +54,7 @@ def check(data: str | Path, output: str | Path, *, running: Running = Running())
     output = manifest.check_output(output)
     with only_writer(output):
         source, folder = layouts.load(data, quiet=running.quiet)
-        created = Created(by=f"stemclean {__version__}", command="check", inputs=[_input(data, output)])
+        created = Created(by=f"stemclean {__version__}", command="check", inputs=[manifest.input_of(data, output)])
         unchanged = Unchanged()
         stems = [stem.model_copy(update={"fingerprint": None, "same_sound": None}) for stem in source.stems]
         with (
@@ -172,9 +172,3 @@ def _with_song_issues(stem: Stem, issues: dict[str, list[manifest.Issue]]) -> St
     extra = {key: value for key, value in stem.extra.items() if key != SILENCE}
     found = checks.with_issues(stem.issues, issues.get(stem.id, ()), checks.codes_of(SongCheck))
     return stem.model_copy(update={"issues": found, "extra": extra})
-
-
-def _input(data: str | Path, output: Path) -> Input:
-    path = Path(data)
-    sha256 = manifest.file_sha256(path) if path.is_file() else None
-    return Input(path=manifest.relative_root(path, output), sha256=sha256)

@@ -69,9 +69,9 @@ def _packages() -> Iterator[Finding]:
             versions.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             optional = name == "pedalboard"
-            what = "effects in training mixtures do not work" if optional else "stemclean needs it"
+            effect = "effects in training mixtures do not work" if optional else "stemclean needs it"
             hint = f"python -m pip install {name}"
-            yield Finding(name, "warning" if optional else "error", f"not installed: {what}", hint)
+            yield Finding(name, "warning" if optional else "error", f"not installed: {effect}", hint)
     yield Finding("packages", "ok", ", ".join(versions))
 
 

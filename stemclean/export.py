@@ -24,7 +24,7 @@ from stemclean.exporting.converting import AudioFormat, Converter, Link
 from stemclean.exporting.selection import Selection
 from stemclean.exporting.targets import Classes, Targets
 from stemclean.layouts import base
-from stemclean.manifest import Created, Input, Skip
+from stemclean.manifest import Created, Skip
 from stemclean.outputs import only_writer
 from stemclean.settings import Settings
 
@@ -164,7 +164,7 @@ def export(
         by=f"stemclean {__version__}",
         command="export",
         config={"to": layout.name, "sample_rate": sample_rate, **shared, **chosen},
-        inputs=[_input(refined, destination)],
+        inputs=[manifest.input_of(refined, destination / RECORD)],
     )
     if refined.is_dir():  # check before the scan, which takes long
         _check_destination(destination, refined, created, refined)
@@ -249,11 +249,6 @@ def _recorded(destination: Path, created: Created) -> Iterator[None]:
         if [path for path in destination.iterdir() if path.name[0] != "."] == [record]:
             record.unlink()
         raise
-
-
-def _input(refined: Path, destination: Path) -> Input:
-    sha256 = manifest.file_sha256(refined) if refined.is_file() else None
-    return Input(path=manifest.relative_root(refined, destination / RECORD), sha256=sha256)
 
 
 def _hours(seconds: float) -> float:

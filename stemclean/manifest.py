@@ -49,6 +49,7 @@ __all__ = [
     "Verdict",
     "check_output",
     "file_sha256",
+    "input_of",
     "iter_stems",
     "json_schema",
     "read",
@@ -546,6 +547,12 @@ def _is_manifest(path: Path) -> bool:
                 return True
             before = block[-100:]
     return False
+
+
+def input_of(data: str | Path, output: str | Path) -> Input:
+    """Return an input as it is named in a manifest: relative to the output, with a checksum if it is a file."""
+    path = Path(data)
+    return Input(path=relative_root(path, Path(output)), sha256=file_sha256(path) if path.is_file() else None)
 
 
 def relative_root(folder: str | Path, manifest_path: str | Path) -> str:

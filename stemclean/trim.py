@@ -18,7 +18,7 @@ from stemclean.data.destination import check_free_or_own, refuse_in_source
 from stemclean.data.journal import sealed, unsealed, whole_lines
 from stemclean.disk import replacing, writing
 from stemclean.errors import AudioError, of_one_file
-from stemclean.manifest import Created, Input, Manifest, Skip, Stem
+from stemclean.manifest import Created, Manifest, Skip, Stem
 from stemclean.outputs import only_writer
 
 __all__ = ["MANIFEST_NAME", "TrimConfig", "trim"]
@@ -68,7 +68,7 @@ def trim(
         by=f"stemclean {__version__}",
         command="trim",
         config={**config.to_dict(), "regions_only": regions_only},
-        inputs=[_input(source, destination)],
+        inputs=[manifest.input_of(source, destination / MANIFEST_NAME)],
     )
     _Journal.check(destination, created)
     with only_writer(destination, folder=True):
@@ -177,8 +177,3 @@ def _first(partial: Path) -> Created | None:
         except ValueError:
             return None
     return origin if isinstance(origin, Created) else None
-
-
-def _input(source: Path, destination: Path) -> Input:
-    sha256 = manifest.file_sha256(source) if source.is_file() else None
-    return Input(path=manifest.relative_root(source, destination / MANIFEST_NAME), sha256=sha256)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import json_page
 import pytest
-from test_compare import AFTER
+from test_diff import AFTER
 from typer.testing import CliRunner
 
 from stemclean import manifest

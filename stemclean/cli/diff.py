@@ -30,7 +30,7 @@ def command(
     Stems are matched by id. For each stem and each class, labels, found classes, verdicts, splits and issues are
     compared; scores are not.
     """
-    from stemclean.compare import diff
+    from stemclean.diff import diff
 
     report = diff(before, after)
     data(report, _tables(report), as_json=printing.as_json)

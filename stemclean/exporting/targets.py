@@ -60,8 +60,8 @@ class Targets:
             members = tuple(label for label in labels if label in listed)
             unknown = [label for label in listed if label not in labels]
             if unknown or not members:
-                what = f'"{unknown[0]}", which is not a class of the manifest' if unknown else "no class"
-                raise ConfigError(f'--classes: "{target}" holds {what}', f"known: {', '.join(labels)}")
+                contents = f'"{unknown[0]}", which is not a class of the manifest' if unknown else "no class"
+                raise ConfigError(f'--classes: "{target}" holds {contents}', f"known: {', '.join(labels)}")
             same = next((other for other, others in targets.items() if others == members), None)
             if same:
                 raise ConfigError(f'--classes: "{target}" and "{same}" hold the same classes', "remove one of them")

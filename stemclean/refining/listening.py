@@ -18,7 +18,7 @@ from stemclean.checks import Sound, copies
 from stemclean.data.journal import Journal
 from stemclean.data.song_levels import SongLevels
 from stemclean.errors import AudioError, of_one_file
-from stemclean.manifest import Created, Input, Manifest, Model, Skip, Stem
+from stemclean.manifest import Created, Manifest, Model, Skip, Stem
 from stemclean.models.calibration import Calibration
 from stemclean.models.judge import Judgement, Recording, one_thread_each
 from stemclean.models.weights import Weights
@@ -109,7 +109,7 @@ def provenance(
         by=f"stemclean {stemclean.__version__}",
         command="refine",
         config=config.to_dict() | ({"self": trained} if trained else {}),
-        inputs=[_input(data, output)],
+        inputs=[manifest.input_of(data, output)],
         model=models[0] if len(models) == 1 else None,
         models=models if len(models) > 1 else [],
     )
@@ -121,14 +121,14 @@ def provenance_of(command: str, config: dict[str, Any], loaded: Weights, data: s
         by=f"stemclean {stemclean.__version__}",
         command=command,
         config=config,
-        inputs=[_input(data, output)],
+        inputs=[manifest.input_of(data, output)],
         model=Model(uri=loaded.uri, sha256=loaded.sha256),
     )
 
 
 def moved(refined: Manifest, folder: Path, data: str | Path, output: Path) -> Manifest:
     """Return a refined manifest with its paths relative to another output file."""
-    created = refined.created.model_copy(update={"inputs": [_input(data, output)]})
+    created = refined.created.model_copy(update={"inputs": [manifest.input_of(data, output)]})
     return refined.model_copy(update={"created": created, "root": manifest.relative_root(folder, output)})
 
 
@@ -217,11 +217,3 @@ def _with_verdict(
         levels_db=judgement.levels_over_time(),
     )
     return decision.applied(stem, **measurements, scores=scores, regions=regions)
-
-
-def _input(data: str | Path, output: Path) -> Input:
-    """Return the input as it is named in the manifest: relative to the output, with a hash if it is a file."""
-    path = Path(data)
-    return Input(
-        path=manifest.relative_root(path, output), sha256=manifest.file_sha256(path) if path.is_file() else None
-    )

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from stemclean import manifest
 from stemclean.cli import app
-from stemclean.compare import diff
+from stemclean.diff import diff
 from stemclean.manifest import Created, Issue, Manifest, Stem, Verdict
 
 

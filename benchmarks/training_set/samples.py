@@ -1,4 +1,4 @@
-"""Single notes and hits, sequenced: basses, a saxophone, MuldjordKit and Hydrogen's drum kits."""
+"""Single notes and hits, sequenced: basses, guitars, a saxophone, two sampled kits and Hydrogen's drum kits."""
 
 import re
 from functools import lru_cache
@@ -38,6 +38,22 @@ MULDJORD = {
     "hat_open": ("HihatOpen",), "crash": ("Crash",), "ride": ("RideL_", "RideR_"), "china": ("China",),
     "cowbell": ("RideRBell", "RideLBell"),
 }  # fmt: skip
+GOGODZE = {
+    "kick": ("ks",), "snare": ("sc", "se"), "stick": ("ss",), "tom_high": ("th",), "tom_mid": ("tm",),
+    "tom_low": ("tl",), "hat_closed": ("hc", "ht"), "hat_pedal": ("hf",), "hat_open": ("ho", "hl", "hh"),
+}  # fmt: skip
+GOGODZE_ROOM = ("front", "oh", "side", "wndw", "retro")
+GOGODZE_CLOSE = {"kick": "kick", "snare": "snare", "stick": "snare"}
+"""Microphones of the kit that hear all of it, and those at one drum."""
+OCTAVES = {"pasta_bassVI": -1, "growly_jazzbass": -1, "weresax": 1}
+"""By how many octaves the names of notes are off, measured with WORLD's Harvest."""
+BASSES = {
+    "electric_yr": 28, "meatbass_pizz": 26, "double_bass_pizz": 26, "meatbass_arco": 14, "pasta_bassVI": 24,
+    "fashion_simmony": 24, "growly_jazzbass": 24, "ergo_eub": 20, "electric_tonejs": 20,
+}  # fmt: skip
+"""Sampled basses and how many parts each plays."""
+GUITARS = ("emily_epiphone", "shiny_archtop")
+CHORDS = ((0, 4, 7), (0, 3, 7), (0, 7, 12), (0, 4, 7, 12), (0, 3, 7, 10), (0, 5, 7))
 # the first words found in an instrument's name say which drum it is
 DRUM_WORDS = (
     ("kick", ("kick", "bassdrum", "bass drum", "thump", "djembe.*bass", "dununba.*head")),
@@ -75,15 +91,16 @@ Kit = dict[str, list[np.ndarray]]
 
 
 def jobs(material: Path) -> list[Job]:
-    """Return jobs for every bass, the saxophone and every installed drum kit."""
+    """Return jobs for every bass and guitar, the saxophone and every drum kit, those of Hydrogen where installed."""
     files = sorted((material / "midi").glob("*/*.mid"))
     files = [path for path in files if split_of_score(path) == "train"]
     made = []
-    for folder, count in (("electric_yr", 28), ("meatbass_pizz", 26), ("double_bass_pizz", 26), ("meatbass_arco", 14)):
+    for folder, count in BASSES.items():
         made += _jobs("bass", folder, count, files, material)
-    made += _jobs("other", "weresax", 22, files, material)
-    for kit in ["muldjordkit", *installed_kits()]:
-        made += _jobs("drums", kit, 24 if kit == "muldjordkit" else 8, files, material)
+    for folder in ("weresax", *GUITARS):
+        made += _jobs("other", folder, 22, files, material)
+    for kit in ["muldjordkit", "gogodze2", *installed_kits()]:
+        made += _jobs("drums", kit, 8 if kit in KIT_LICENCES else 24, files, material)
     return sorted(made, key=lambda job: job.params["number"])
 
 
@@ -96,8 +113,11 @@ def render(job: Job, material: Path, rng: np.random.Generator) -> list[Stem]:
             hits = scores.groove(str(rng.choice(sorted(scores.GROOVES))), DURATION, rng)
         audio, licence = struck(hits, kit_of(name, material), rng), _kit_licence(name)
     else:
-        audio = played(_tones(job, score, rng), notes_of(job.params["label"], name, material), rng)
-        licence = "CC0-1.0"
+        tones = _tones(job, score, rng)
+        if name in GUITARS and rng.random() < 0.5:
+            tones = strummed(tones, rng)
+        audio = played(tones, notes_of(job.params["label"], name, material), rng)
+        licence = "CC-BY-3.0 (tonejs-instruments)" if name == "electric_tonejs" else "CC0-1.0"
     audio = _effects(job.params["label"], rng)(audio.T.astype(np.float32), SAMPLE_RATE).T.astype(np.float64)
     return [Stem(job.params["label"], with_peak(audio, rng.uniform(0.35, 0.95)), f"samples/{name}", licence, name)]
 
@@ -132,6 +152,19 @@ def played(tones: list[Tone], notes: dict[int, list[np.ndarray]], rng: np.random
     return np.repeat(mix, 2, axis=1)
 
 
+def strummed(tones: list[Tone], rng: np.random.Generator) -> list[Tone]:
+    """Return a chord over each tone, its notes 5 to 40 ms apart, and seldom a single note."""
+    chords = []
+    for tone in tones:
+        spread = rng.uniform(0.005, 0.04)
+        chord = CHORDS[rng.integers(len(CHORDS))] if rng.random() < 0.8 else (0,)
+        chords += [
+            Tone(tone.start + spread * place, tone.length, tone.pitch + interval, tone.velocity * rng.uniform(0.6, 1.0))
+            for place, interval in enumerate(chord)
+        ]
+    return chords
+
+
 def installed_kits() -> list[str]:
     """Return the names of the drum kits of known licence that are installed here."""
     return [name for name in sorted(KIT_LICENCES) if (KIT_FOLDER / name / "drumkit.xml").exists()]
@@ -143,6 +176,8 @@ def kit_of(name: str, material: Path) -> Kit:
     if name == "muldjordkit":
         files = sorted((material / "samples" / "drums" / name).glob("*.ogg"))
         chosen = {drum: [f for f in files if f.name.startswith(starts)] for drum, starts in MULDJORD.items()}
+    elif name == "gogodze2":
+        chosen = _gogodze_files(material / "samples" / "drums" / name)
     else:
         chosen = _hydrogen_files(KIT_FOLDER / name)
     return {drum: [with_peak(load_stereo(path), 0.9) for path in paths] for drum, paths in chosen.items() if paths}
@@ -153,14 +188,17 @@ def notes_of(label: str, name: str, material: Path) -> dict[int, list[np.ndarray
     """Return a sampled instrument's notes, (samples, 1) each, by MIDI pitch (C4 = 60)."""
     notes: dict[int, list[np.ndarray]] = {}
     for path in sorted((material / "samples" / label / name).glob("*.ogg")):
-        pitch = pitch_named(path.stem)
+        pitch = pitch_named(path.stem, lowest_e=name == "electric_yr", octaves=OCTAVES.get(name, 0))
         if pitch is not None:
             notes.setdefault(pitch, []).append(with_peak(load_mono(path), 0.9)[:, None])
     return notes
 
 
-def pitch_named(stem: str) -> int | None:
-    """Return the MIDI pitch a file name states; a name without octave is the bass's lowest from E1."""
+def pitch_named(stem: str, *, lowest_e: bool = False, octaves: int = 0) -> int | None:
+    """Return the MIDI pitch a file name states, `octaves` higher.
+
+    A name without octave is the bass's lowest from E1; with `lowest_e`, octaves are counted from there as well.
+    """
     match = NOTE_NAME.search(stem)
     if match is None:
         return None
@@ -168,9 +206,9 @@ def pitch_named(stem: str) -> int | None:
     pitch_class = PITCH_CLASS[letter.lower()] + {"b": -1, "s": 1, "": 0}[sign.lower()]
     if octave is None:
         return 28 + (pitch_class - 4) % 12
-    if letter.isupper():  # the YR bass: E2 is its second E
+    if lowest_e:  # E2 is the second E of the instrument
         return 28 + (pitch_class - 4) % 12 + 12 * (int(octave) - 1)
-    return 12 * (int(octave) + 1) + pitch_class
+    return 12 * (int(octave) + 1 + octaves) + pitch_class
 
 
 def _jobs(label: str, instrument: str, count: int, files: list[Path], material: Path) -> list[Job]:
@@ -201,6 +239,15 @@ def _tones(job: Job, score: Path, rng: np.random.Generator) -> list[Tone]:
         return scores.melody(DURATION, rng, center=float(rng.uniform(50, 66)))
     low = int(rng.choice([24, 28, 28, 31, 40]))  # now and then a bass that plays high
     return scores.bass_line(DURATION, rng, low, low + 20)
+
+
+def _gogodze_files(folder: Path) -> dict[str, list[Path]]:
+    chosen = {}
+    for drum, codes in GOGODZE.items():
+        microphones = (*GOGODZE_ROOM, *([GOGODZE_CLOSE[drum]] if drum in GOGODZE_CLOSE else []))
+        starts = tuple(f"Samples_{microphone}_mic_{code}_" for microphone in microphones for code in codes)
+        chosen[drum] = [path for path in sorted(folder.glob("*.ogg")) if path.name.startswith(starts)]
+    return chosen
 
 
 def _hydrogen_files(folder: Path) -> dict[str, list[Path]]:
@@ -247,7 +294,8 @@ def _add(mix: np.ndarray, sound: np.ndarray, time: float) -> None:
 
 
 def _kit_licence(name: str) -> str:
-    return KIT_LICENCES.get(name, "CC-BY-4.0 (DrumGizmo, Lars Muldjord)")
+    known = {"muldjordkit": "CC-BY-4.0 (DrumGizmo, Lars Muldjord)", "gogodze2": "CC0-1.0"}
+    return known[name] if name in known else KIT_LICENCES[name]
 
 
 def _effects(label: str, rng: np.random.Generator) -> Pedalboard:

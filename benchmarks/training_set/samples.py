@@ -14,6 +14,7 @@ from .scores import Hit, Tone
 from .track import SAMPLE_RATE, Job, Stem, generator_for, load_mono, load_stereo, with_peak
 
 DURATION = 40.0
+PARTS_AT_A_TIME = 8
 KIT_FOLDER = Path("/usr/share/hydrogen/data/drumkits")  # Debian: hydrogen-drumkits
 # as stated in Debian's copyright file for hydrogen-drumkits and in each drumkit.xml
 KIT_LICENCES = {
@@ -101,7 +102,8 @@ def jobs(material: Path) -> list[Job]:
         made += _jobs("other", folder, 22, files, material)
     for kit in ["muldjordkit", "gogodze2", *installed_kits()]:
         made += _jobs("drums", kit, 8 if kit in KIT_LICENCES else 24, files, material)
-    return sorted(made, key=lambda job: job.params["number"])
+    # some parts of each instrument at a time: their samples stay in memory
+    return sorted(made, key=lambda job: (job.params["number"] // PARTS_AT_A_TIME, job.params["instrument"]))
 
 
 def render(job: Job, material: Path, rng: np.random.Generator) -> list[Stem]:

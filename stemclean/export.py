@@ -8,7 +8,7 @@ on any of them. What they share (the selection of stems, the target classes, the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,6 +144,7 @@ def export(
     """
     layout = base.writer(to, options) if isinstance(to, str) else to
     chosen = layout.to_dict(given=True) if isinstance(layout, Settings) else {}
+    chosen |= {name: getattr(layout, name) for name in layout.shape}
     sample_rate = layout.sample_rate if sample_rate is None else sample_rate
     if min_quality is not None and not 0 <= min_quality <= 1:
         raise ConfigError(f"the minimum quality is {min_quality:g}; it must be from 0 to 1")
@@ -167,12 +168,12 @@ def export(
         inputs=[manifest.input_of(refined, destination / RECORD)],
     )
     if refined.is_dir():  # check before the scan, which takes long
-        _check_destination(destination, refined, created, refined)
+        _check_destination(destination, refined, created, refined, layout.shape)
     elif not layouts.is_list(refined):
-        _check_destination(destination, layouts.load(refined, quiet=quiet)[1], created, refined)
+        _check_destination(destination, layouts.load(refined, quiet=quiet)[1], created, refined, layout.shape)
     with only_writer(destination, folder=True):
         data, folder = layouts.load(refined, quiet=quiet)
-        _check_destination(destination, None if layouts.is_list(refined) else folder, created, refined)
+        _check_destination(destination, None if layouts.is_list(refined) else folder, created, refined, layout.shape)
         selection = Selection(
             data,
             Targets.of(classes, data.labels),
@@ -220,10 +221,12 @@ def _hours_of_classes(selection: Selection) -> dict[str, ClassHours]:
     }
 
 
-def _check_destination(destination: Path, source: Path | None, created: Created, named_by: Path) -> None:
+def _check_destination(
+    destination: Path, source: Path | None, created: Created, named_by: Path, shape: Sequence[str]
+) -> None:
     if source is not None:
         refuse_in_source(destination, source, named_by)
-    check_free_or_own(destination, _earlier(destination), created, same=("to",))
+    check_free_or_own(destination, _earlier(destination), created, same=("to", *shape))
 
 
 def _earlier(destination: Path) -> Created | None:

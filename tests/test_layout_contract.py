@@ -9,6 +9,7 @@ import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -73,6 +74,13 @@ def read_here(report: ExportReport) -> bool:
 def read_back(report: ExportReport) -> tuple[Manifest, Path]:
     assert report.output is not None
     return layouts.load(report.output, quiet=True)
+
+
+def choices(layout: type[base.Format], setting: str) -> list[Any]:
+    """The values of a setting, its default first."""
+    field = layout.model_fields[setting]
+    values = [False, True] if field.annotation is bool else list(get_args(field.annotation))
+    return sorted(values, key=lambda value: value != field.default)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -251,6 +259,19 @@ class TestWriters:
             relative = path.relative_to(tmp_path / "out").as_posix()
             if path.suffix in (".wav", ".flac", ".tar"):
                 assert after[relative] == before[relative]
+
+    def test_datasets_of_two_shapes_do_not_share_a_folder(self, name: str, data: Dataset, tmp_path: Path) -> None:
+        layout = base.layouts()[name]
+        assert isinstance(layout, base.Format)
+        for setting in layout.shape:
+            first, *others = choices(type(layout), setting)
+            run(data.write(), name, tmp_path / setting, **{setting: first})
+            before = snapshot(tmp_path / setting)
+            for other in others:
+                with pytest.raises(ConfigError, match=f"was written with {setting} {first}, not {other}") as caught:
+                    run(data.write(), name, tmp_path / setting, **{setting: other})
+                assert caught.value.hint == "give a new folder"
+            assert snapshot(tmp_path / setting) == before
 
     def test_what_a_name_says_is_missing_is_no_stem(self, name: str, data: Dataset, tmp_path: Path) -> None:
         songs = tmp_path / "songs"

@@ -112,6 +112,7 @@ class Writer(Protocol):
     sample_rate: int | None
     audio_formats: Sequence[AudioFormat]
     segments: bool
+    shape: Sequence[str]
 
     @property
     def held_out(self) -> bool:
@@ -150,6 +151,8 @@ class Format(Settings):
     """formats of audio that its reader takes; the first is written unless the user asks for another"""
     segments: ClassVar[bool] = False
     """whether it lists the parts of a file that are used, so that ``--cut`` writes no audio"""
+    shape: ClassVar[tuple[str, ...]] = ()
+    """settings that decide which files and folders are written: exports that differ in one cannot share a folder"""
 
     @property
     def held_out(self) -> bool:

@@ -65,6 +65,7 @@ class HuggingFace(Format):
     reader: ClassVar[str] = "Hugging Face Datasets"
     sample_rate: ClassVar[int | None] = None
     in_place: ClassVar[bool] = False
+    shape: ClassVar[tuple[str, ...]] = ("parquet",)
 
     parquet: bool = False
     shard_mb: Annotated[int, Field(ge=1, le=100_000), WHOLE] = 500

@@ -46,6 +46,7 @@ class OpenUnmix(Format):
     name: ClassVar[str] = "openunmix"
     reader: ClassVar[str] = "Open-Unmix"
     audio_formats: ClassVar[tuple[AudioFormat, ...]] = ("wav", "flac")
+    shape: ClassVar[tuple[str, ...]] = ("dataset",)
 
     dataset: Literal["aligned", "sourcefolder", "trackfolder_fix", "trackfolder_var"] = "trackfolder_fix"
     complete: bool = False

@@ -96,6 +96,7 @@ class ZFTurbo(Format):
 
     name: ClassVar[str] = "zfturbo"
     reader: ClassVar[str] = "Music-Source-Separation-Training"
+    shape: ClassVar[tuple[str, ...]] = ("type",)
 
     type: Literal[1, 2, 3, 4, 5, 6, 7] = 3
     validation: bool = False

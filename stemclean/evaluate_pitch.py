@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 import stemclean
+from stemclean import plots
 from stemclean.audio.f0 import F0Track
 from stemclean.errors import AudioError, ConfigError, LabelError
 from stemclean.evaluating import f0_plot, results
@@ -63,7 +64,7 @@ def evaluate_pitch(
         ManifestError: a broken manifest.
     """
     if plot:
-        f0_plot.check(Path(plot))
+        plots.check(Path(plot))
     elif track or audio:
         raise ConfigError("--track and --audio need --plot", "name the image file: --plot FILE.png")
     pairs, failures = pair(Path(reference), Path(estimate))

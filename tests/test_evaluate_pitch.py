@@ -269,10 +269,10 @@ class TestPicture:
     def test_both_f0_curves_match_the_spectrogram(self, songs: tuple[Path, Path], tmp_path: Path) -> None:
         """The tone that follows the reference is the darkest row of every column."""
         pytest.importorskip("matplotlib")
-        from stemclean.evaluating.f0_plot import _spectrogram
+        from stemclean.audio.semitones import semitone_levels
 
         label = f0_labels.read(songs[0] / "song 0" / "f0.pv")
-        levels, seconds = _spectrogram(songs[0] / "song 0" / "vocals.wav", 0, 30.0, 84.0)
+        levels, seconds = semitone_levels(songs[0] / "song 0" / "vocals.wav", 0, 30.0, 84.0)
         assert seconds == pytest.approx(3.1)
         midi = 69 + 12 * np.log2(np.maximum(label.f0_hz, 1) / 440)
         for frame in np.flatnonzero(label.voiced)[10:-10:7]:

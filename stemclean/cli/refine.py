@@ -12,6 +12,7 @@ import typer
 
 from stemclean.audio import SILENCE_FLOOR_DBFS
 from stemclean.cli import _options as options
+from stemclean.cli._explained import print_explanation
 from stemclean.cli._published import refuse_contradictions
 from stemclean.cli._refined import next_steps, tables
 from stemclean.cli._shared import FINDINGS, data, reading, remark, report_failures
@@ -188,6 +189,24 @@ def command(
     workers: options.Threads = None,
     device: options.Device = None,
     resume: options.Resume = True,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEM",
+            help="Explain the verdict on one stem, named by its id or path, and draw it: the strongest windows, the "
+            "measured bleed and the rule that decided. Only its song is judged, and no manifest is written. If DATA is "
+            "a refined manifest, its settings and weights are used.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="With --explain: the picture (default: STEM.png in the current folder, if matplotlib is installed).",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
     fail_on: Annotated[
         list[FailOn] | None,
         typer.Option(
@@ -231,6 +250,13 @@ def command(
     running = Running(
         cache_limit_gb=method.cache_limit, device=device, workers=workers, resume=resume, quiet=printing.quiet
     )
+    if explain is not None:
+        refuse(ctx, ["by_itself", "output", "fail_on"], "--explain explains one stem and writes no manifest")
+        settings = [*(field.name for field in (*fields(Judging), *fields(Bleed))), "as_published"]
+        asked = config if any(was_given(ctx, name) for name in settings) else None
+        print_explanation(stems, explain, asked, weights, plot, running, as_json=printing.as_json)
+        return
+    refuse(ctx, ["plot"], "it requires --explain")
     if by_itself:
         refuse(ctx, ["weights"], "refine trains its own weights with --self")
         refuse(ctx, LATER if method.rounds == 1 else (), "it applies from the second round on, and --rounds 1 has one")
@@ -258,10 +284,15 @@ def refuse(ctx: typer.Context, names: Iterable[str], why: str) -> None:
         typer.BadParameter: there is one.
     """
     for name in names:
-        source = ctx.get_parameter_source(name)
-        if source and source.name == "COMMANDLINE":
+        if was_given(ctx, name):
             option = next(parameter.opts[0] for parameter in ctx.command.params if parameter.name == name)
             raise typer.BadParameter(why, param_hint=option)
+
+
+def was_given(ctx: typer.Context, name: str) -> bool:
+    """Whether a parameter was given on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def parsed_threshold(text: str) -> float | Literal["adaptive"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,50 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemclean.audio import files
+from stemclean import plots
 from stemclean.audio.f0 import F0Track
-from stemclean.disk import replacing
-from stemclean.errors import ConfigError
+from stemclean.audio.semitones import RATE, semitone_levels
 from stemclean.metrics import pitch
-from stemclean.outputs import refuse_foreign
 from stemclean.units import hz_to_midi, midi_to_hz
 
-__all__ = ["check", "draw"]
-
-ENDINGS = (".png", ".svg", ".pdf")
-
-RATE = 16000
-N_FFT = 2048
-"""128 ms: long enough to separate the harmonics of a low voice, short enough to show a vibrato."""
-
-MAX_COLUMNS = 1600
-"""Maximum number of spectrogram columns: about the width of the plot in pixels."""
-
-ROWS_PER_SEMITONE = 4
-RANGE_DB = 70.0
-"""Dynamic range of the colour scale, below the loudest point."""
+__all__ = ["draw"]
 
 TOLERANCE = 0.5
 """Maximum error of a correct f0, in semitones."""
-
-
-def check(path: Path) -> None:
-    """Check that a plot can be written, before any input is read.
-
-    Raises:
-        ConfigError: matplotlib is not installed, the file extension is not supported, or the file exists and is not a
-            plot by stemclean.
-    """
-    if path.suffix.lower() not in ENDINGS:
-        raise ConfigError(
-            f"{path}: the name of a plot must end in {', '.join(ENDINGS)}", f"name it {path.with_suffix('.png')}"
-        )
-    try:
-        importlib.import_module("matplotlib.figure")
-    except ImportError:
-        hint = 'python -m pip install "stemclean[plots]"'
-        raise ConfigError("plots need matplotlib, which is not installed", hint) from None
-    refuse_foreign(path, lambda path: b"stemclean" in path.read_bytes(), "picture that stemclean drew")
 
 
 def draw(
@@ -77,13 +42,22 @@ def draw(
     Raises:
         AudioError: the audio cannot be read.
     """
-    figure_class = importlib.import_module("matplotlib.figure").Figure
-    figure = figure_class(figsize=(12, 5), dpi=130, layout="constrained")
-    axes = figure.add_subplot()
+    with plots.plot(path, 12, 5) as figure:
+        _draw(figure.add_subplot(), track, reference, estimate, scores, sound)
+
+
+def _draw(
+    axes: Any,
+    track: str,
+    reference: F0Track,
+    estimate: F0Track,
+    scores: Mapping[str, float | None],
+    sound: tuple[Path, int] | None,
+) -> None:
     low, high = _range(reference, estimate)
     end = max(float(f0.times[-1]) + f0.hop for f0 in (reference, estimate))
     if sound:
-        levels, seconds = _spectrogram(*sound, low, high)
+        levels, seconds = semitone_levels(*sound, low, high)
         axes.imshow(
             levels, origin="lower", aspect="auto", extent=(0, seconds, low, high), cmap="gray_r", vmin=0, vmax=1
         )
@@ -106,14 +80,6 @@ def draw(
     axes.legend(loc="upper right", ncols=3, fontsize="small")
     shown = "   ".join(f"{short} {_share(scores[key])}" for key, (short, _) in pitch.METRICS.items())
     axes.set_title(f"{track}\n{shown}", fontsize="medium", parse_math=False)
-    with replacing(path) as temporary:
-        kind = path.suffix.lower().lstrip(".")
-        undated: dict[str, Any] = {
-            "png": {"Software": "stemclean"},
-            "svg": {"Date": None, "Creator": "stemclean"},
-            "pdf": {"CreationDate": None, "Creator": "stemclean"},
-        }
-        figure.savefig(temporary, format=kind, metadata=undated[kind])
 
 
 def _range(*tracks: F0Track) -> tuple[float, float]:
@@ -123,29 +89,6 @@ def _range(*tracks: F0Track) -> tuple[float, float]:
         return 36.0, 96.0
     low, high = np.floor(midi.min()) - 5, np.ceil(midi.max()) + 19
     return float(low), float(min(high, hz_to_midi(RATE / 2)))
-
-
-def _spectrogram(path: Path, stream: int, low: float, high: float) -> tuple[NDArray[np.float64], float]:
-    """Compute a spectrogram on a semitone scale, with levels in [0, 1]; the audio is read in blocks.
-
-    Returns:
-        (levels, seconds). Shape: (row, column)
-    """
-    duration = files.probe(path, stream).duration
-    hop = max(RATE // 100, round(duration * RATE / MAX_COLUMNS))
-    per_block = max(1, 30 * RATE // hop)
-    window = np.hanning(N_FFT)
-    bins = midi_to_hz(np.arange(low, high, 1 / ROWS_PER_SEMITONE)) * N_FFT / RATE
-    columns = []
-    blocks = files.blocks(path, sample_rate=RATE, channels=1, block_duration=per_block * hop / RATE, stream=stream)
-    for block in blocks:
-        padded = np.pad(block[0], (N_FFT // 2, N_FFT))
-        for start in range(0, block.shape[1], hop):
-            power = np.abs(np.fft.rfft(padded[start : start + N_FFT] * window)) ** 2
-            columns.append(np.interp(bins, np.arange(len(power)), power))
-    power = np.stack(columns, axis=1)  # (row, column)
-    levels = 10 * np.log10(np.maximum(power, 1e-12) / max(1e-12, power.max()))
-    return np.clip(1 + levels / RANGE_DB, 0, 1), duration
 
 
 def _lines(track: F0Track) -> NDArray[np.float64]:

@@ -32,7 +32,7 @@ from stemclean.running import Running
 from stemclean.units import samples_to_seconds
 from stemclean.verdicts import Evidence, Policy, decide
 
-__all__ = ["moved", "provenance", "provenance_of", "relabel", "scores_of"]
+__all__ = ["judgement_of", "moved", "provenance", "provenance_of", "relabel", "scores_of"]
 
 
 def relabel(
@@ -141,6 +141,13 @@ def scores_of(stem: Stem, folder: Path, jury: Jury, config: RefineConfig, songs:
     except AudioError:
         return None
     return dict(zip(jury.labels, scores.tolist(), strict=True)) if judgement.weights.any() else None
+
+
+def judgement_of(stem: Stem, folder: Path, jury: Jury, config: RefineConfig, songs: SongLevels) -> Judgement:
+    """Return the scores and levels over time on which :func:`relabel` bases its verdict. Raises AudioError."""
+    with of_one_file(folder / stem.path):
+        recording = _recording(stem, folder, jury)
+        return _score(stem, recording, jury, songs, config, plain=config.plain_windows)[0]
 
 
 def _recording(stem: Stem, folder: Path, jury: Jury) -> Recording:

@@ -17,8 +17,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from stemclean import __version__, layouts, manifest
+from stemclean import decisions as decided
 from stemclean.data.destination import check_free_or_own, refuse_in_source
-from stemclean.disk import replacing
+from stemclean.disk import file_sha256, replacing
 from stemclean.errors import ConfigError
 from stemclean.exporting.converting import AudioFormat, Converter, Link
 from stemclean.exporting.selection import Selection
@@ -59,6 +60,8 @@ class ExportReport:
         layout: name of the format.
         classes: target class -> hours, in order. Audio with several labels counts under each target that holds one.
         stems: number of stems in the source.
+        decisions: with a file of decisions: how many fit, and those that do not, see
+            :func:`stemclean.decisions.applied`; None without one.
         unjudged: number of stems without a verdict; their labels are their claims.
         outside: hours of audio of classes that no target holds.
         output: what the other codebase is given: a list, or the folder.
@@ -73,6 +76,7 @@ class ExportReport:
     layout: str
     classes: dict[str, ClassHours]
     stems: int = 0
+    decisions: dict[str, Any] | None = None
     unjudged: int = 0
     outside: float = 0.0
     output: Path | None = None
@@ -90,6 +94,7 @@ class ExportReport:
             "classes": {label: dataclasses.asdict(hours) for label, hours in self.classes.items()},
             "stems": self.stems,
             "unjudged": self.unjudged,
+            **({} if self.decisions is None else {"decisions": self.decisions}),
             "outside": self.outside,
             "output": None if self.output is None else self.output.as_posix(),
             "files": [path.as_posix() for path in self.files],
@@ -109,6 +114,7 @@ def export(
     classes: Classes | None = None,
     min_quality: float | None = None,
     cut: bool = False,
+    decisions: str | Path | None = None,
     audio_format: AudioFormat | None = None,
     link: Link | None = None,
     quiet: bool = False,
@@ -129,6 +135,8 @@ def export(
         min_quality: label quality below which a training stem is left out, in [0, 1]; None: any will do.
         cut: export only the parts of training stems that fit their class, with short fades, so that a half-clean stem
             is half kept; see :mod:`stemclean.exporting.cutting`.
+        decisions: a file of people's decisions, see :mod:`stemclean.decisions`, which overrule the labels and verdicts
+            of the manifest.
         audio_format: format of the audio that is written, ``"flac"`` or ``"wav"``; None: that of the layout.
         link: ``"symlink"``, ``"hardlink"`` or ``"copy"``: put files that need no conversion into the destination, too,
             so that it is complete; None: use them where they are.
@@ -152,10 +160,12 @@ def export(
         raise ConfigError(f"--link: {layout.name} writes all audio anew", "leave it out")
     if audio_format and audio_format not in layout.audio_formats:
         raise ConfigError(f"--format: {layout.name} is written as {layout.audio_formats[0]} alone", "leave it out")
+    filed = None if decisions is None else decided.read(decisions)
     asked = {
         "classes": classes,
         "min_quality": min_quality,
         "cut": cut or None,
+        "decisions": None if decisions is None else file_sha256(decisions),
         "audio_format": audio_format,
         "link": link,
     }
@@ -174,6 +184,9 @@ def export(
     with only_writer(destination, folder=True):
         data, folder = layouts.load(refined, quiet=quiet)
         _check_destination(destination, None if layouts.is_list(refined) else folder, created, refined, layout.shape)
+        fitting = None
+        if filed is not None:
+            data, fitting = decided.applied(data, filed)
         selection = Selection(
             data,
             Targets.of(classes, data.labels),
@@ -196,6 +209,7 @@ def export(
         layout=layout.name,
         classes=_hours_of_classes(selection),
         stems=len(data.stems),
+        decisions=fitting,
         unjudged=sum(stem.verdict is None for stem in data.stems),
         outside=_hours(selection.outside_seconds),
         output=written.lists[0] if written.lists else destination,

@@ -37,6 +37,7 @@ __all__ = [
     "Created",
     "Crosstalk",
     "Estimated",
+    "HumanDecision",
     "Input",
     "Issue",
     "Manifest",
@@ -162,6 +163,27 @@ class Verdict(_Noun):
     """code; see the reasons of a verdict"""
     label_quality: Score | None = None
     """estimated probability that the stem holds exactly what it claims; 0 for silence"""
+
+
+class HumanDecision(_Noun):
+    """What a person who listened to a stem decided. It overrules what was measured."""
+
+    action: Literal["accept", "relabel", "drop"]
+    """``accept`` the claim, ``relabel`` to other classes, or ``drop``"""
+    labels: list[str]
+    """classes that the stem holds, according to the person; empty if it is dropped"""
+    note: str = ""
+    """remark of the person"""
+    by: str = ""
+    """name of the person"""
+
+    @model_validator(mode="after")
+    def _agrees_with_its_action(self) -> HumanDecision:
+        if self.action == "drop" and self.labels:
+            raise ValueError("labels: must be empty, because the action is drop")
+        if self.action != "drop" and not self.labels:
+            raise ValueError(f"labels: must name a class, because the action is {self.action}")
+        return self
 
 
 class Issue(_Noun):
@@ -297,6 +319,8 @@ class Stem(_Noun):
     """sample peak; null if silent"""
     verdict: Verdict | None = None
     """what to do with it; null if it was not judged"""
+    decision: HumanDecision | None = None
+    """what a person decided about it; null if nobody did"""
     fingerprint: Fingerprint | None = None
     """sixteen 16-bit numbers in hex that are nearly equal for copies; null if silent or not computed"""
     same_sound: Name | None = None
@@ -401,6 +425,7 @@ class Manifest(_Noun):
                 ("scores", stem.scores),
                 ("found", stem.found or []),
                 ("levels_db", stem.levels_db),
+                ("decision.labels", stem.decision.labels if stem.decision else []),
                 ("crosstalk", [bleed.label for bleed in stem.crosstalk or [] if bleed.label is not None]),
                 *((f"regions[{number}].labels", region.labels) for number, region in enumerate(stem.regions)),
                 *((f"regions[{number}].levels_db", region.levels_db) for number, region in enumerate(stem.regions)),
@@ -578,7 +603,7 @@ def json_schema() -> dict[str, Any]:
 
 def _shorten(stem: dict[str, Any]) -> None:
     """Remove empty optional keys of a stem before it is written."""
-    for optional in ("source", "stream", "levels_db", "f0", "estimated", "fingerprint", "same_sound"):
+    for optional in ("source", "stream", "levels_db", "f0", "estimated", "decision", "fingerprint", "same_sound"):
         if not stem.get(optional):
             stem.pop(optional, None)
     if stem["sampling_weight"] == 1.0:

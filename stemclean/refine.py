@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from stemclean import decisions as decided
 from stemclean import layouts, manifest
 from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest
@@ -38,6 +39,7 @@ def refine(
     config: RefineConfig = RefineConfig(),
     *,
     weights_uri: str = addresses.DEFAULT_CLASSIFIER,
+    decisions: str | Path | None = None,
     running: Running = Running(),
 ) -> Manifest:
     """Judge every stem of a dataset and write the refined manifest.
@@ -47,6 +49,8 @@ def refine(
         output: the manifest to write (``.json``, ``.jsonl``, ``.jsonl.gz``).
         config: settings of judging.
         weights_uri: the classifier.
+        decisions: a file of people's decisions, see :mod:`stemclean.decisions`, which overrule the measurements. The
+            manifest keeps those that fit with their stems; ``summary["decisions"]`` lists the others.
         running: how to run: the device, the number of stems judged in parallel (default: one per core; the result does
             not depend on it), and whether to resume, that is, to reuse the judged stems of an interrupted run with the
             same data, weights and settings.
@@ -59,7 +63,7 @@ def refine(
     addresses.resolve(weights_uri)  # report a wrong name now, not after the scan
     devices.check(running.device)
     with only_writer(output):
-        source, folder = _load(data, config, running)
+        source, folder, judged_by_people = _load(data, config, running, decisions)
         with waiting(f"loading {weights_uri} …", quiet=running.quiet):  # torch takes seconds
             from stemclean.models import weights
             from stemclean.refining import adaptive
@@ -71,7 +75,8 @@ def refine(
         sample = adaptive.sample(source.stems)
         resolved, thresholds = adaptive.resolve(config, sample, folder, jury, running, source.stems)
         created = provenance(resolved, jury, data, output)
-        return relabel(source, folder, output, resolved, jury, running, created, thresholds)
+        also = thresholds | judged_by_people
+        return relabel(source, folder, output, resolved, jury, running, created, also)
 
 
 def refine_self(
@@ -86,6 +91,7 @@ def refine_self(
     recipe: str | Path | ClassifierRecipe = CLASSIFIER_RECIPE,
     overrides: Sequence[str | Assignment] = (),
     workdir: str | Path | None = None,
+    decisions: str | Path | None = None,
     running: Running = Running(),
 ) -> Manifest:
     """Refine a noisy dataset with classifiers trained on the dataset itself; no weights are needed.
@@ -109,6 +115,7 @@ def refine_self(
         recipe: recipe of each classifier: a name, a ``.toml`` file or a recipe object.
         overrides: ``key=value`` settings that override the recipe.
         workdir: work folder; default: ``OUTPUT`` with the ending ``.work``.
+        decisions: as for :func:`refine`; the first round is trained with the labels that people decided on.
         running: as for :func:`refine`, also for the training: device, cache, checkpoints and logs. ``resume=False``
             starts from scratch.
 
@@ -135,7 +142,7 @@ def refine_self(
         )
     work = Path(workdir) if workdir else output.with_suffix(".work")
     with only_writer(output, also=[work]):
-        source, folder = _load(data, config, running)
+        source, folder, judged_by_people = _load(data, config, running, decisions)
         shared = Rounds(source, folder, data, work, chosen, config, method, running)
         refined, history = None, []
         for number in range(1, method.rounds + 1):
@@ -147,16 +154,27 @@ def refine_self(
             manifest.write(refined, shared.manifest_path(number))
         assert refined is not None
         final = moved(refined, folder, data, output)
+        final.summary.update(judged_by_people)
         manifest.write(final, output)
         return final
 
 
-def _load(data: str | Path, config: RefineConfig, running: Running) -> tuple[Manifest, Path]:
-    """Load the dataset without earlier measurements between its stems, because the files may have changed."""
+def _load(
+    data: str | Path, config: RefineConfig, running: Running, decisions: str | Path | None
+) -> tuple[Manifest, Path, dict[str, Any]]:
+    """Load the dataset without earlier measurements between its stems, because the files may have changed.
+
+    Returns:
+        (the manifest with people's decisions, the folder of its stems, what the summary says about the decisions)
+    """
+    filed = None if decisions is None else decided.read(decisions)  # report a broken file now, not after the scan
     source, folder = layouts.load(data, quiet=running.quiet)
     if config.detector != "sustained":  # the sustained detector runs while stems are judged
         source = sounding(source, folder, config.detector, workers=running.workers, quiet=running.quiet)
     stems = [
         stem.model_copy(update={"crosstalk": None, "fingerprint": None, "same_sound": None}) for stem in source.stems
     ]
-    return source.with_stems(stems), folder
+    source, report = source.with_stems(stems), {}
+    if filed is not None:
+        source, report["decisions"] = decided.applied(source, filed)
+    return source, folder, report

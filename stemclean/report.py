@@ -67,6 +67,8 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
         - ``held_out``: the same for declared test and validation stems, whose labels are not changed.
         - ``rounds``: with ``--self``, the changes in each round, see :func:`stemclean.refining.rounds.bookkeeping`.
         - ``thresholds``: with ``--threshold adaptive``, see :func:`stemclean.refining.adaptive.resolve`.
+        - ``decisions``: with ``--decisions``, how many fit, and those that do not, see
+          :func:`stemclean.decisions.applied`.
         - ``noise``: estimated noise of the claims, see :data:`stemclean.refining.noise.KEYS`; None if it is unknown.
         - ``duplicates``: number of sounds that occur in several stems, see :func:`stemclean.duplicates.counted`.
         - ``issues``: issues that the checks found, see :func:`stemclean.checks.table`.
@@ -83,7 +85,7 @@ def describe_refined(manifest: Manifest) -> dict[str, Any]:
             [_finding(stem, config) for stem in manifest.stems if stem.verdict and stem.verdict.action != "keep"]
         ),
         "held_out": _worst_first([_finding(stem, config) for stem in held_out if stem.found != stem.claimed]),
-        **{name: summary[name] for name in ("rounds", "thresholds") if name in summary},
+        **{name: summary[name] for name in ("rounds", "thresholds", "decisions") if name in summary},
         "noise": summary.get("noise"),
         "duplicates": duplicates.counted(manifest.stems),
         "issues": checks.table(manifest.stems),

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal, Self
 
 import numpy as np
 from scipy.special import logit
 
-from stemclean.manifest import Crosstalk, Stem, Verdict
+from stemclean.manifest import Crosstalk, HumanDecision, Stem, Verdict
 from stemclean.metrics.label_beliefs import as_claimed
 from stemclean.regions import levels_with
 
@@ -36,6 +36,7 @@ __all__ = [
     "limits",
     "louder_by",
     "own_classes",
+    "with_decision",
 ]
 
 PRESENT_DB = -30.0
@@ -77,6 +78,14 @@ class VerdictReason(StrEnum):
     NO_CLASS = "no_class", "drop", "no class exceeded its threshold"
     SILENT = "silent", "drop", "no part of the file is loud enough to be judged"
     HELD_OUT = "held_out", "keep", "a declared test or validation stem, which is reported on but never relabelled"
+    ACCEPTED_BY_LISTENER = "accepted_by_listener", "keep", "a person listened and found exactly the claimed classes"
+    RELABELLED_BY_LISTENER = "relabelled_by_listener", "relabel", "a person listened and found one other class"
+    MIXED_BY_LISTENER = (
+        "mixed_by_listener",
+        "mixed",
+        "a person listened and found several classes, which are not exactly the claimed ones",
+    )
+    DROPPED_BY_LISTENER = "dropped_by_listener", "drop", "a person listened and decided that it must not be used"
 
     def __new__(cls, value: str, action: Action, meaning: str) -> Self:
         """Create a member from its value, action and meaning."""
@@ -114,6 +123,7 @@ class Evidence:
         scores: class -> score in [0, 1]; empty if the stem is silent.
         levels_db: class -> estimated level relative to the stem; empty if the weights estimate no levels.
         crosstalk: bleed from other stems of the song, as measured.
+        decision: what a person decided who listened to it; None if nobody did.
     """
 
     claimed: Sequence[str]
@@ -122,11 +132,20 @@ class Evidence:
     scores: Mapping[str, float] = field(default_factory=dict)
     levels_db: Mapping[str, float] = field(default_factory=dict)
     crosstalk: Sequence[Crosstalk] = ()
+    decision: HumanDecision | None = None
 
     @classmethod
     def of(cls, stem: Stem) -> Evidence:
         """Return the evidence that the manifest holds about a judged stem."""
-        return cls(stem.claimed, stem.labels, stem.held_out, stem.scores, stem.levels_db, stem.crosstalk or ())
+        return cls(
+            stem.claimed,
+            stem.labels,
+            stem.held_out,
+            stem.scores,
+            stem.levels_db,
+            stem.crosstalk or (),
+            stem.decision,
+        )
 
 
 @dataclass(frozen=True)
@@ -236,8 +255,43 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
     """Decide which classes a stem contains, what its labels become, and what to do with it.
 
     A class is found if its score is above its limit, or if bleed of it was measured. Bleed alone is no content: if
-    measured bleed is all that was found in a stem, only the scores count. Held-out stems always keep their labels.
+    measured bleed is all that was found in a stem, only the scores count. A person's decision overrules labels and
+    verdict, but not what was found. Held-out stems always keep their labels.
     """
+    measured = _measured(evidence, policy)
+    if evidence.decision is None or evidence.held_out:
+        return measured
+    labels, verdict = _by_listener(evidence.decision, evidence.claimed)
+    return replace(measured, labels=labels, verdict=verdict)
+
+
+def with_decision(stem: Stem, decision: HumanDecision) -> Stem:
+    """Return a stem with a person's decision and the labels and verdict that follow from it.
+
+    The stem need not be judged. The labels of a held-out stem do not change.
+    """
+    if stem.held_out:
+        return stem.model_copy(update={"decision": decision})
+    labels, verdict = _by_listener(decision, stem.claimed)
+    return stem.model_copy(update={"decision": decision, "labels": labels, "verdict": verdict})
+
+
+def _by_listener(decision: HumanDecision, claimed: Sequence[str]) -> tuple[list[str], Verdict]:
+    """Return the labels and the verdict that follow from a person's decision."""
+    labels = list(decision.labels)
+    if not labels:
+        reason = VerdictReason.DROPPED_BY_LISTENER
+    elif set(labels) == set(claimed):
+        reason = VerdictReason.ACCEPTED_BY_LISTENER
+    elif len(set(labels)) == 1:
+        reason = VerdictReason.RELABELLED_BY_LISTENER
+    else:
+        reason = VerdictReason.MIXED_BY_LISTENER
+    return labels, _verdict(reason, 1.0 if reason is VerdictReason.ACCEPTED_BY_LISTENER else 0.0)
+
+
+def _measured(evidence: Evidence, policy: Policy) -> Decision:
+    """Decide from measurements alone."""
     if not evidence.scores:
         reason = VerdictReason.HELD_OUT if evidence.held_out else VerdictReason.SILENT
         return Decision([], list(evidence.labels) if evidence.held_out else [], {}, {}, _verdict(reason, 0.0))

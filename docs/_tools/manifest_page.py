@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from stemclean import checks, manifest, verdicts
+from stemclean import checks, decisions, manifest, verdicts
 from stemclean.errors import SkipReason
 from stemclean.refining import half_labelled, noise, summary
 
@@ -56,6 +56,7 @@ ORDER = (
     "Estimated",
     "Region",
     "Verdict",
+    "HumanDecision",
     "Issue",
     "Skip",
 )
@@ -77,6 +78,9 @@ def render() -> str:
     parts.append(_keys("The summary of refine", summary.KEYS))
     parts.append(_keys("The summary of pseudo-label", half_labelled.KEYS))
     parts.append(_keys("Noise in the summary of refine", noise.KEYS))
+    fields = decisions.StemDecision.model_fields.items()
+    parts.append(_keys("Each decision in decisions.json", {name: field.description or "" for name, field in fields}))
+    parts.append(_reasons("Decisions that no longer fit", decisions.MISFITS))
     return "\n".join(parts)
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "CacheLimit",
     "ClassifierRecipe",
     "Data",
+    "Decisions",
     "Device",
     "Examples",
     "Init",
@@ -73,6 +74,15 @@ Data = Annotated[Path, typer.Argument(metavar="DATA", help="A folder of stems, a
 Source = Annotated[Path, typer.Argument(metavar="SRC", help="A folder of stems, a CSV list, or a manifest.")]
 Refined = Annotated[Path, typer.Argument(metavar="REFINED", help="A manifest written by refine.")]
 AnyManifest = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest: .json, .jsonl or .jsonl.gz.")]
+Decisions = Annotated[
+    Path | None,
+    typer.Option(
+        "--decisions",
+        metavar="FILE",
+        help="Decisions of people who listened (decisions.json, from the page of stemclean report), which overrule the "
+        "measurements.",
+    ),
+]
 Songs = Annotated[
     Path,
     typer.Argument(metavar="MANIFEST", help="A manifest, or a folder of songs with an f0 file next to the vocals."),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemclean.cli._noise import noise_tables
-from stemclean.cli._shared import clock, passed_over, place, table, typed
+from stemclean.cli._shared import clock, misfits, passed_over, place, table, typed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -95,7 +95,7 @@ def _training_stems(class_: dict[str, int]) -> str:
 
 def next_steps(report: dict[str, Any]) -> list[str]:
     """Remarks on the result and the next command, one per line."""
-    lines = [f"wrote {report['output']}", *passed_over(report), *_duplicates(report)]
+    lines = [f"wrote {report['output']}", *passed_over(report), *misfits(report.get("decisions")), *_duplicates(report)]
     if report["findings"]:
         worst = report["findings"][0]
         found = " and ".join(worst["found"]) or "no known class"

@@ -50,6 +50,7 @@ __all__ = [
     "clock",
     "data",
     "example",
+    "misfits",
     "new_app",
     "passed_over",
     "place",
@@ -264,6 +265,21 @@ def passed_over(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"passed over {_many(report['mixtures'], 'mixture')}")
     if report["skipped_before"]:
         lines.append(f"earlier runs passed over {_many(report['skipped_before'], 'file')}")
+    return lines
+
+
+def misfits(decided: Mapping[str, Any] | None) -> list[str]:
+    """Lines on people's decisions: how many fit, and those that do not; see :func:`stemclean.decisions.applied`."""
+    if decided is None:
+        return []
+    lines = [f"{_many(decided['fit'], 'stem')} as decided by listeners"]
+    if decided["unfit"]:
+        from stemclean.decisions import MISFITS
+
+        unfit = decided["unfit"]
+        lines.append(f"{_many(len(unfit), 'decision')} no longer fit{'s' if len(unfit) == 1 else ''}:")
+        lines += [f"  {decision['id']}: {MISFITS[decision['reason']]}" for decision in unfit[:ROWS]]
+        lines += [f"  and {len(unfit) - ROWS} more; --json lists all"] if len(unfit) > ROWS else []
     return lines
 
 

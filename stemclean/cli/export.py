@@ -9,7 +9,18 @@ import typer
 
 from stemclean.cli import _options as options
 from stemclean.cli._names import formats, in_words
-from stemclean.cli._shared import clock, data, passed_over, reading, remark, report_failures, softer, table, typed
+from stemclean.cli._shared import (
+    clock,
+    data,
+    misfits,
+    passed_over,
+    reading,
+    remark,
+    report_failures,
+    softer,
+    table,
+    typed,
+)
 
 EXAMPLE = "stemclean export refined.json --to zfturbo training_set"
 
@@ -56,6 +67,7 @@ def command(
             "half-clean stem is half kept.",
         ),
     ] = False,
+    decisions: options.Decisions = None,
     audio_format: Annotated[
         Literal["flac", "wav"] | None,
         typer.Option(
@@ -143,6 +155,7 @@ def command(
         classes=targets,
         min_quality=min_quality,
         cut=cut,
+        decisions=decisions,
         audio_format=audio_format,
         link=link,
         quiet=printing.quiet,
@@ -157,6 +170,7 @@ def command(
     data(report, [shown], as_json=printing.as_json)
     remark(
         *_judged(report, refined),
+        *misfits(report.get("decisions")),
         *softer(report["turned_down"]),
         *_wrote(report),
         *exported.next_steps,

@@ -186,6 +186,7 @@ def command(
             "stems to small classes. In practice this needs a GPU.",
         ),
     ] = False,
+    decisions: options.Decisions = None,
     workers: options.Threads = None,
     device: options.Device = None,
     resume: options.Resume = True,
@@ -261,10 +262,11 @@ def command(
         refuse(ctx, ["weights"], "refine trains its own weights with --self")
         refuse(ctx, LATER if method.rounds == 1 else (), "it applies from the second round on, and --rounds 1 has one")
         chosen = method.arguments() | (published_self(method.settings or ()) if as_published else {})
-        refined = refine_self(stems, output, config, **chosen, running=running)
+        refined = refine_self(stems, output, config, **chosen, decisions=decisions, running=running)
     else:
         refuse(ctx, [field.name for field in fields(method)], "it requires --self")
-        refined = refine(stems, output, config, **({"weights_uri": weights} if weights else {}), running=running)
+        given = {"weights_uri": weights} if weights else {}
+        refined = refine(stems, output, config, **given, decisions=decisions, running=running)
     report = {**describe_refined(refined), "output": str(output)}
     data(report, tables(report), as_json=printing.as_json)
     remark(

@@ -70,8 +70,9 @@ class Selection:
         held_out: whether declared validation and test stems are taken. They are taken whole and as claimed, because
             they are never relabelled.
         min_quality: label quality below which a stem is left out; None: any will do. It is the probability that the
-            claim is right, so relabelled stems are left out, too.
+            claim is right, so relabelled stems are left out, too, except if a person relabelled them.
         cut: whether only the parts of a stem that fit a target are taken, see :mod:`stemclean.exporting.cutting`.
+            Stems that a person decided about are taken whole.
 
     Attributes:
         items: what is exported so far.
@@ -198,7 +199,7 @@ class Selection:
             return "" if self.held_out else "held_out"
         if not stem.labels:
             return "no_class"
-        if self.min_quality is None:
+        if self.min_quality is None or stem.decision is not None:
             return ""
         if stem.verdict is None or stem.verdict.label_quality is None:
             return "not_judged"
@@ -206,7 +207,7 @@ class Selection:
 
     def _take(self, stem: Stem) -> None:
         """Add the items of a stem."""
-        if self.cut and not stem.held_out:
+        if self.cut and not stem.held_out and stem.decision is None:
             parts = good_parts(stem, self.targets)
             self.items += [Item(stem, target, spans) for target, spans in parts.kept.items()]
             for labels, reason, seconds in parts.lost:

@@ -204,7 +204,7 @@ def _with_verdict(
     stem = stem.model_copy(update={"issues": checks.after_sound(stem.issues, Sound(judgement.faults))})
     if stem.source is None:
         measurements["active"] = active
-    evidence = Evidence(stem.claimed, stem.labels, stem.held_out)
+    evidence = Evidence(stem.claimed, stem.labels, stem.held_out, decision=stem.decision)
     if not judgement.weights.any():
         codes = {code.name for code in copies.CHECK.codes}  # silent files are no copies of each other
         stem = stem.model_copy(update={"issues": checks.with_issues(stem.issues, (), codes)})

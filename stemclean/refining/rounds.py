@@ -278,7 +278,8 @@ def _counted(labellings: Sequence[Sequence[str] | set[str]], labels: Sequence[st
 
 def _identity(stem: Stem) -> tuple[Any, ...]:
     """Return what identifies a stem in all rounds."""
-    return (stem.id, stem.sha256, stem.split, stem.track, *stem.claimed, stem.path)
+    decision = stem.decision.model_dump_json() if stem.decision else ""
+    return (stem.id, stem.sha256, stem.split, stem.track, decision, *stem.claimed, stem.path)
 
 
 def _as_stored(created: Created) -> Any:

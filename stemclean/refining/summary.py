@@ -16,6 +16,8 @@ KEYS: dict[str, str] = {
     "reasons": "reason of a verdict -> number of stems",
     "seconds": "class -> duration in seconds: `claimed`, and `kept` (stems that hold only this class)",
     "noise": "estimated noise of the claims, see below; null if no stem could be judged",
+    "decisions": "with `--decisions`: number of stems whose decision fits (`fit`), and the decisions that do not "
+    "(`unfit`), each with `id`, `sha256`, `action` and `reason`",
 }
 """Keys of a refined manifest's ``summary`` -> what they mean; ``--self`` and ``--threshold adaptive`` add theirs."""
 

@@ -51,11 +51,17 @@ __all__ = [
     "check_output",
     "file_sha256",
     "input_of",
+    "is_lines",
     "iter_stems",
     "json_schema",
+    "lines_of",
     "read",
+    "read_documents",
+    "read_header",
     "relative_root",
+    "stem_of_line",
     "write",
+    "write_lines",
 ]
 
 ENDINGS = (".json", ".jsonl", ".jsonl.gz")
@@ -419,18 +425,7 @@ class Manifest(_Noun):
             if stem.id in seen:
                 raise ValueError(f'stems[{index}].id: "{stem.id}" is also the id of stems[{seen[stem.id]}]')
             seen[stem.id] = index
-            named: list[tuple[str, Iterable[str]]] = [
-                ("claimed", stem.claimed),
-                ("labels", stem.labels),
-                ("scores", stem.scores),
-                ("found", stem.found or []),
-                ("levels_db", stem.levels_db),
-                ("decision.labels", stem.decision.labels if stem.decision else []),
-                ("crosstalk", [bleed.label for bleed in stem.crosstalk or [] if bleed.label is not None]),
-                *((f"regions[{number}].labels", region.labels) for number, region in enumerate(stem.regions)),
-                *((f"regions[{number}].levels_db", region.levels_db) for number, region in enumerate(stem.regions)),
-            ]
-            for field, labels in named:
+            for field, labels in _classes_of(stem):
                 unknown = sorted(set(labels) - classes)
                 if unknown:
                     raise ValueError(f'stems[{index}].{field}: "{unknown[0]}" is not among the labels {self.labels}')
@@ -447,6 +442,25 @@ class Manifest(_Noun):
             manifest_path: where the manifest was read from; None if ``root`` is the folder itself.
         """
         return Path(self.root) if manifest_path is None else manifest_path.parent / self.root
+
+
+def _classes_of(stem: Stem) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yield the classes that a stem names, with the name of the field."""
+    yield "claimed", stem.claimed
+    yield "labels", stem.labels
+    yield "scores", stem.scores
+    yield "found", stem.found or []
+    yield "levels_db", stem.levels_db
+    yield "decision.labels", stem.decision.labels if stem.decision else []
+    yield "crosstalk", [bleed.label for bleed in stem.crosstalk or [] if bleed.label is not None]
+    for number, region in enumerate(stem.regions):
+        yield f"regions[{number}].labels", region.labels
+        yield f"regions[{number}].levels_db", region.levels_db
+
+
+def _named(stem: Stem) -> set[str]:
+    """Return all classes that a stem names."""
+    return set().union(*(labels for _, labels in _classes_of(stem)))
 
 
 def _leaves_root(path: str) -> bool:
@@ -475,16 +489,16 @@ def read(path: str | Path) -> Manifest:
             as in ``stems[412].active[0]: end 41.2 s is after the file's end (40.9 s)``.
     """
     path = Path(path)
-    with _readable(path):
-        if _is_lines(path):
-            with _open_text(path) as lines:
-                header = _parse(path, lines.readline())
-                stems = [_parse(path, line, number) for number, line in enumerate(lines, 2) if line.strip()]
-            document = {**header, "stems": stems}
-        else:
-            with _open_text(path) as file:
-                document = _parse(path, file.read())
-    return _validate(path, document)
+    return _validate(path, _document(path))
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """Return the whole content of a manifest."""
+    with _readable(path), _open_text(path) as file:
+        if not is_lines(path):
+            return _parse(path, file.read())
+        header = _parse(path, file.readline())
+        return {**header, "stems": [_parse(path, line, number) for number, line in enumerate(file, 2) if line.strip()]}
 
 
 def iter_stems(path: str | Path) -> Iterator[Stem]:
@@ -494,17 +508,66 @@ def iter_stems(path: str | Path) -> Iterator[Stem]:
         ManifestError: as in :func:`read`, with the line number.
     """
     path = Path(path)
-    if not _is_lines(path):
+    if not is_lines(path):
         yield from read(path).stems
         return
+    header = read_header(path)
+    for number, text in lines_of(path):
+        yield stem_of_line(path, header, number, text)[1]
+
+
+def read_header(path: str | Path) -> Manifest:
+    """Return a manifest without its stems; of a ``.jsonl``, only the first line is read.
+
+    Raises:
+        ManifestError: as in :func:`read`.
+    """
+    path = Path(path)
+    if not is_lines(path):
+        return read(path).with_stems([])
     with _readable(path), _open_text(path) as lines:
-        header = _validate(path, _parse(path, lines.readline()))
-        for number, line in enumerate(lines, 2):
-            if line.strip():
-                document = _parse(path, line, number)
-                yield _validate(
-                    path, {"created": header.created, "labels": header.labels, "stems": [document]}, number
-                ).stems[0]
+        return _validate(path, _parse(path, lines.readline()))
+
+
+def read_documents(path: str | Path) -> tuple[Manifest, list[tuple[dict[str, Any], Stem]]]:
+    """Return a manifest without its stems, and its stems, each as it is written and as an object.
+
+    Raises:
+        ManifestError: as in :func:`read`.
+    """
+    path = Path(path)
+    document = _document(path)
+    whole = _validate(path, document)
+    return whole.with_stems([]), list(zip(document.get("stems", []), whole.stems, strict=True))
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of the stems of a ``.jsonl``, each with its number in the file.
+
+    Raises:
+        ManifestError: it cannot be read.
+    """
+    with _readable(path), _open_text(path) as lines:
+        next(lines, None)
+        for number, text in enumerate(lines, 2):
+            if text.strip():
+                yield number, text
+
+
+def stem_of_line(path: Path, header: Manifest, number: int, text: str) -> tuple[dict[str, Any], Stem]:
+    """Return the stem on a line, as it is written and as an object.
+
+    Raises:
+        ManifestError: as in :func:`read`, with the number of the line.
+    """
+    document = _parse(path, text, number)
+    if "\\u" not in text:  # half a character is only possible as an escape
+        with contextlib.suppress(ValidationError):
+            stem = Stem.model_validate(document)
+            if _is_typed(document) and _named(stem).issubset(header.labels):
+                return document, stem
+    whole = {"created": header.created, "labels": header.labels, "stems": [document]}
+    return document, _validate(path, whole, number).stems[0]
 
 
 def write(manifest: Manifest, path: str | Path) -> Path:
@@ -513,28 +576,48 @@ def write(manifest: Manifest, path: str | Path) -> Path:
     The file is written under a temporary name and then renamed, so it is never incomplete.
     """
     path = Path(path)
-    document = manifest.model_dump(mode="json", by_alias=True)
-    for stem in document["stems"]:
-        _shorten(stem)
+    header = manifest.with_stems([])
+    stems = (_rounded(_shortened(stem.model_dump(mode="json", by_alias=True))) for stem in manifest.stems)
+    if is_lines(path):
+        lines = (json.dumps(stem, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n" for stem in stems)
+        return write_lines(header, (line.encode() for line in lines), path)
+    document = {**_head(header), "stems": list(stems)}
+    text = json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode())
+    return path
+
+
+def write_lines(header: Manifest, lines: Iterable[bytes], path: str | Path) -> Path:
+    """Write a manifest as JSON lines from the lines of its stems, without holding it in memory.
+
+    Args:
+        header: the manifest without its stems.
+        lines: a line for each stem, with sorted keys.
+        path: ``.jsonl`` or ``.jsonl.gz``.
+    """
+    path = Path(path)
+    first = json.dumps(_head(header), sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        packed = gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) if path.suffix == ".gz" else file
+        packed.write(first.encode())
+        for line in lines:
+            packed.write(line)
+        if packed is not file:
+            packed.close()
+    return path
+
+
+def _head(header: Manifest) -> dict[str, Any]:
+    """Return the header of a manifest as it is written."""
+    document = header.model_dump(mode="json", by_alias=True, exclude={"stems"})
     if not document["created"]["models"]:
         del document["created"]["models"]
     for skip in document["skipped"]:
         if skip["by"] is None:
             del skip["by"]
-    document = _rounded(document)
-    if _is_lines(path):
-        stems = document.pop("stems")
-        text = "".join(
-            json.dumps(line, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n" for line in (document, *stems)
-        )
-    else:
-        text = json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
-    data = text.encode()
-    if path.suffix == ".gz":
-        data = gzip.compress(data, mtime=0)
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
-    return path
+    rounded: dict[str, Any] = _rounded(document)
+    return rounded
 
 
 def check_output(path: str | Path) -> Path:
@@ -601,8 +684,8 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
 
 
-def _shorten(stem: dict[str, Any]) -> None:
-    """Remove empty optional keys of a stem before it is written."""
+def _shortened(stem: dict[str, Any]) -> dict[str, Any]:
+    """Remove empty optional keys of a stem before it is written, and return it."""
     for optional in ("source", "stream", "levels_db", "f0", "estimated", "decision", "fingerprint", "same_sound"):
         if not stem.get(optional):
             stem.pop(optional, None)
@@ -615,6 +698,7 @@ def _shorten(stem: dict[str, Any]) -> None:
             del region["levels_db"]
     if "source" in stem and not stem["source"]["stream"]:
         del stem["source"]["stream"]
+    return stem
 
 
 _DECIMALS = {
@@ -641,7 +725,8 @@ def _rounded(value: Any, decimals: int = 6) -> Any:
     return value
 
 
-def _is_lines(path: Path) -> bool:
+def is_lines(path: Path) -> bool:
+    """Return whether a manifest has one stem per line (``.jsonl``, ``.jsonl.gz``), by its name."""
     return path.name.endswith((".jsonl", ".jsonl.gz"))
 
 
@@ -739,6 +824,33 @@ def _flaws(value: Any, at: str = "", depth: int = 0) -> Iterator[tuple[str, str]
             yield from _flaws(item, f"{at}[{index}]", depth + 1)
     elif (problem := _flaw(value)) is not None:
         yield at, problem
+
+
+_NESTED: dict[str, type[_Noun]] = {
+    "verdict": Verdict,
+    "source": Source,
+    "f0": F0,
+    "estimated": Estimated,
+    "decision": HumanDecision,
+}
+_NESTED_LISTS: dict[str, type[_Noun]] = {"regions": Region, "issues": Issue, "crosstalk": Crosstalk}
+_TYPED: list[type[_Noun]] = [Stem, Span, *_NESTED.values(), *_NESTED_LISTS.values()]
+_KEYS = {kind: frozenset(kind.model_fields) for kind in _TYPED}
+
+
+def _is_typed(document: dict[str, Any]) -> bool:
+    """Return whether a valid stem has no values but those with a type, in which :func:`_flaws` finds nothing more."""
+    if document.get("extra") or not document.keys() <= _KEYS[Stem]:
+        return False
+    for key, kind in _NESTED.items():
+        if (value := document.get(key)) and not value.keys() <= _KEYS[kind]:
+            return False
+    for key, kinds in _NESTED_LISTS.items():
+        for value in document.get(key) or ():
+            if not value.keys() <= _KEYS[kinds]:
+                return False
+    spans = (span for bleed in document.get("crosstalk") or () for span in bleed.get("spans", ()))
+    return all(span.keys() <= _KEYS[Span] for span in spans)
 
 
 def _flaw(value: object) -> str | None:

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from stemclean import manifest
 from stemclean.audio import files
 from stemclean.disk import file_sha256
-from stemclean.errors import AudioError, SkipReason, of_one_file
-from stemclean.manifest import Manifest, Stem
+from stemclean.errors import AudioError, ManifestError, SkipReason, of_one_file
+from stemclean.manifest import Stem
+from stemclean.manifest_chunks import Chunk, in_chunks
 from stemclean.running import Running
 
 __all__ = ["validate"]
 
 Failure = dict[str, str]
 UNKNOWN_STEM = "unknown_stem"
+MOST_PENDING = 10_000
+"""References to stems that come later in the manifest, up to which they are kept without another look."""
 
 
 def validate(
     path: str | Path, *, audio: bool = True, checksums: bool = False, running: Running = Running()
 ) -> dict[str, Any]:
     """Check a manifest: its schema, and the files that it names.
+
+    A ``.jsonl`` is read line by line, a large one by several processes.
 
     Args:
         path: the manifest.
@@ -42,30 +46,84 @@ def validate(
         ManifestError: the manifest does not follow the schema; the message contains the address of the flaw.
     """
     path = Path(path)
-    read = manifest.read(path)
-    folder = read.folder(path)
-    failures = list(_dangling(read))
-    if audio or checksums:
-        with ThreadPoolExecutor(running.workers) as threads:
-            found = threads.map(lambda stem: _of_files(stem, folder, checksums), read.stems)
-            shown = tqdm(found, "validate", len(read.stems), unit="stem", disable=True if running.quiet else None)
-            failures += [failure for of_stem in shown for failure in of_stem]
+    checked = "checksums" if checksums else "headers" if audio else "manifest"
+    work = partial(_of_chunk, checked=checked, threads=running.workers)
+    known: dict[str, str] = {}
+    seconds, failures, references = 0.0, list[Failure](), list[_Reference]()
+    for found in in_chunks(path, work, processes=running.workers, title="validate", quiet=running.quiet):
+        for address, identity in found.ids:
+            if identity in known:
+                raise ManifestError(
+                    f'{path}: {address}.id: "{identity}" is also the id of {known[identity]}',
+                    "remove one of the two stems, or rename it",
+                )
+            known[identity] = address
+        seconds += found.seconds
+        failures += found.failures
+        references += found.references
+        if len(references) > MOST_PENDING:
+            references = [reference for reference in references if reference.stem not in known]
+    dangling = [reference.failure() for reference in references if reference.stem not in known]
     return {
-        "stems": len(read.stems),
-        "seconds": round(sum(stem.duration for stem in read.stems), 3),
-        "checked": "checksums" if checksums else "headers" if audio else "manifest",
-        "failures": failures,
+        "stems": len(known),
+        "seconds": round(seconds, 3),
+        "checked": checked,
+        "failures": [*dangling, *failures],
     }
 
 
-def _dangling(read: Manifest) -> Iterator[Failure]:
-    """Yield the references to stems that the manifest does not have."""
-    known = {stem.id for stem in read.stems}
-    for stem in read.stems:
-        sources = [("crosstalk", bleed.stem) for bleed in stem.crosstalk or ()]
-        for name, other in [*sources, *([("same_sound", stem.same_sound)] if stem.same_sound else [])]:
-            if other not in known:
-                yield _failure(stem.path, UNKNOWN_STEM, f'{name} names "{other}", which is no stem of the manifest')
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """A stem that another stem names.
+
+    Args:
+        path: file of the stem that names it.
+        field: where.
+        stem: its id.
+    """
+
+    path: str
+    field: str
+    stem: str
+
+    def failure(self) -> Failure:
+        """Return what is wrong with it if there is no such stem."""
+        detail = f'{self.field} names "{self.stem}", which is no stem of the manifest'
+        return _failure(self.path, UNKNOWN_STEM, detail)
+
+
+@dataclass
+class _Found:
+    """What was found in a chunk of a manifest: address and id of its stems, their duration, failures, references."""
+
+    ids: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+    references: list[_Reference] = field(default_factory=list)
+
+
+def _of_chunk(chunk: Chunk, checked: str, threads: int | None) -> _Found:
+    found, stems = _Found(), []
+    for address, _, stem in chunk.stems():
+        found.ids.append((address, stem.id))
+        found.references += _references(stem)
+        stems.append(stem)
+    here = {identity for _, identity in found.ids}
+    found.references = [reference for reference in found.references if reference.stem not in here]
+    found.seconds = sum(stem.duration for stem in stems)
+    if checked != "manifest":
+        folder = chunk.header.folder(chunk.path)
+        with ThreadPoolExecutor(threads) as pool:
+            of_files = pool.map(lambda stem: _of_files(stem, folder, checked == "checksums"), stems)
+            found.failures = [failure for of_stem in of_files for failure in of_stem]
+    return found
+
+
+def _references(stem: Stem) -> Iterator[_Reference]:
+    for bleed in stem.crosstalk or ():
+        yield _Reference(stem.path, "crosstalk", bleed.stem)
+    if stem.same_sound:
+        yield _Reference(stem.path, "same_sound", stem.same_sound)
 
 
 def _of_files(stem: Stem, folder: Path, checksums: bool) -> list[Failure]:

@@ -22,6 +22,7 @@ from stemclean.cli import (
     eval,  # noqa: A004  `eval` is a command
     export,
     f0,
+    merge,
     models,
     pseudo_label,
     refine,
@@ -54,6 +55,7 @@ _shared.add(app, pseudo_label)
 _shared.add(app, separate)
 _shared.add(app, f0)
 _shared.add(app, corrupt)
+_shared.add(app, merge)
 _shared.add(app, validate)
 _shared.add(app, stats)
 _shared.add(app, diff)

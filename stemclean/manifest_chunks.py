@@ -1,0 +1,125 @@
+"""Work on the stems of a large manifest in chunks, by several processes, without holding the manifest in memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from stemclean import manifest
+from stemclean.manifest import Manifest, Stem
+
+__all__ = ["Chunk", "in_chunks"]
+
+T = TypeVar("T")
+
+SIZE = 1000
+"""Stems in a chunk: a megabyte, so that hardly any time goes into passing chunks between processes."""
+LARGE = 50 * 10**6
+"""Size of a manifest in bytes from which several processes are worth the second that they take to start."""
+AHEAD = 2
+"""Chunks per process that wait, so that no process waits for the one that reads."""
+
+
+class Chunk:
+    """Some stems of a manifest; it can be sent to another process.
+
+    Args:
+        path: the manifest.
+        header: the manifest without its stems.
+        lines: lines of a ``.jsonl`` with their numbers; or stems that have been read, as they are written and as
+            objects, with their indices.
+    """
+
+    def __init__(self, path: Path, header: Manifest, lines: list[tuple[int, Any]]) -> None:
+        self.path = path
+        self.header = header
+        self.lines = lines
+
+    def stems(self) -> Iterator[tuple[str, dict[str, Any], Stem]]:
+        """Yield the address of each stem in the manifest, such as ``line 7``, the stem as it is written, and as object.
+
+        Raises:
+            ManifestError: a stem breaks a rule; the message contains the address.
+        """
+        for number, content in self.lines:
+            if isinstance(content, str):
+                yield f"line {number}", *manifest.stem_of_line(self.path, self.header, number, content)
+            else:
+                yield f"stems[{number}]", *content
+
+
+def in_chunks(
+    path: Path, work: Callable[[Chunk], T], *, processes: int | None = None, title: str, quiet: bool
+) -> Iterator[T]:
+    """Yield the result of a function for each chunk of a manifest, in the order of the manifest.
+
+    Args:
+        path: a manifest; a ``.jsonl`` is read line by line.
+        work: the function. For large manifests, it runs in other processes, to which it must be possible to send it.
+        processes: number of processes for large manifests; None: one per core.
+        title: what the progress bar says.
+        quiet: show no progress.
+
+    Raises:
+        ManifestError: the manifest cannot be read.
+    """
+    size = path.stat().st_size if path.exists() else 0
+    in_bytes = manifest.is_lines(path) and path.suffix != ".gz"
+    unit: dict[str, Any] = {"total": size, "unit": "B", "unit_scale": True} if in_bytes else {"unit": "stem"}
+    with tqdm(desc=title, disable=True if quiet else None, **unit) as shown:
+        chunks = _chunks(path)
+
+        def counted(results: Iterable[tuple[Chunk, T]]) -> Iterator[T]:
+            for chunk, result in results:
+                yield result
+                shown.update(sum(len(text) for _, text in chunk.lines) if in_bytes else len(chunk.lines))
+
+        if manifest.is_lines(path) and size >= LARGE:
+            yield from counted(_by_processes(chunks, work, processes or os.cpu_count() or 1))
+        else:
+            yield from counted((chunk, work(chunk)) for chunk in chunks)
+
+
+def _chunks(path: Path) -> Iterator[Chunk]:
+    if manifest.is_lines(path):
+        header = manifest.read_header(path)
+        lines: Iterator[tuple[int, Any]] = manifest.lines_of(path)
+    else:
+        header, documents = manifest.read_documents(path)
+        lines = enumerate(documents)
+    slim = header.model_copy(update={"skipped": [], "summary": {}})  # which can be long
+    while some := list(islice(lines, SIZE)):
+        yield Chunk(path, slim, some)
+
+
+def _by_processes(chunks: Iterable[Chunk], work: Callable[[Chunk], T], processes: int) -> Iterator[tuple[Chunk, T]]:
+    """Yield each chunk with its result, in order."""
+    context = multiprocessing.get_context("spawn")
+    waiting: deque[tuple[Chunk, Future[T]]] = deque()
+    with ProcessPoolExecutor(processes, context, _ignore_interrupts) as pool:
+        try:
+            for chunk in chunks:
+                waiting.append((chunk, pool.submit(work, chunk)))
+                if len(waiting) > AHEAD * processes:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C, which a terminal sends to all processes, to the first process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

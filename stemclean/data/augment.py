@@ -17,7 +17,7 @@ import numpy as np
 
 from stemclean.units import db_to_amplitude
 
-__all__ = ["CHAINS", "MILD", "PAPER", "Effects", "EffectsChain", "equalizer_curve"]
+__all__ = ["CHAINS", "MILD", "PAPER", "Effects", "EffectsChain", "equalizer_curve", "lossy"]
 
 Range = tuple[float, float]
 
@@ -147,6 +147,16 @@ PAPER = EffectsChain(
 MILD = EffectsChain()
 Effects = Literal["paper", "mild", "none"]
 CHAINS: dict[Effects, EffectsChain | None] = {"paper": PAPER, "mild": MILD, "none": None}
+
+
+def lossy(waveform: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the waveform after MP3 at a random variable bit rate, about 65 to 190 kbit/s.
+
+    Shape:
+        ``(2, time)`` -> ``(2, time)``, float32. The encoder's delay is not removed.
+    """
+    plugin = _pedalboard().MP3Compressor(vbr_quality=rng.uniform(2.0, 9.0))
+    return _run(plugin, waveform, sample_rate)
 
 
 def equalizer_curve(

@@ -13,8 +13,9 @@ from typing import Annotated, ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from stemclean.data.augment import CHAINS, Effects
+from stemclean.data.augment import CHAINS, Effects, lossy
 from stemclean.data.pool import PooledStem, StemPool
+from stemclean.data.rooms import draw_room
 from stemclean.errors import ConfigError
 from stemclean.settings import RISING, WHOLE, Chance, Count, LevelsDb, Settings
 from stemclean.units import db_to_amplitude
@@ -43,6 +44,9 @@ class MixingConfig(Settings):
         level: Normalise segments to the same RMS level before their gains are drawn.
         quiet_chance: Chance that a source other than the first is quiet, as bleed is.
         quiet_db: Range of the level of a quiet source in dB relative to the first; needs ``level``.
+        room_chance: Chance that a source other than the first comes through a room, as bleed in recordings does (ours);
+            see :mod:`stemclean.data.rooms`.
+        codec_chance: Chance that the mixture was an MP3 before, of a random quality (ours).
         speed: Range of playback speeds, which also change the pitch, so that one singer sounds like several (ours);
             (1, 1): unchanged.
         noise_chance: Chance of background noise, 15 to 45 dB below the mixture (ours).
@@ -61,6 +65,8 @@ class MixingConfig(Settings):
     level: bool = True
     quiet_chance: Chance = 0.4
     quiet_db: LevelsDb = (-24.0, -6.0)
+    room_chance: Chance = 0.0
+    codec_chance: Chance = 0.0
     speed: Annotated[tuple[_Speed, _Speed], *RISING] = (1.0, 1.0)
     noise_chance: Chance = 0.1
     empty_chance: Chance = 0.02
@@ -162,6 +168,9 @@ class RandomMixer:
             segment, stem, cells = (
                 self._processed(label, number, rng) if song is None else self._fresh(song[label], rng)
             )
+            if position and self.config.room_chance and rng.random() < self.config.room_chance:
+                segment = draw_room(self.pool.sample_rate, rng)(segment)
+                cells = self._cells(segment) if self._cells else None
             gain = db_to_amplitude(self._gain_db(position, rng))
             mixture += segment * np.float32(gain)
             cells = None if cells is None else cells * np.float32(gain**2)
@@ -171,6 +180,8 @@ class RandomMixer:
             noise = _at_level(noise, _rms(mixture), rng.uniform(-45, -15))
             mixture += noise
             sources.append(self._source((), noise))
+        if self.config.codec_chance and rng.random() < self.config.codec_chance:
+            mixture = lossy(mixture, self.pool.sample_rate, rng)
         return self._example(mixture, sources, rng)
 
     def _source(self, labels: tuple[str, ...], waveform: np.ndarray) -> _Source:
@@ -290,8 +301,8 @@ def _faster(waveform: np.ndarray, speed: float, num_samples: int) -> np.ndarray:
     positions = np.arange(num_samples) * speed
     before = positions.astype(np.int64)
     after_share = (positions - before).astype(np.float32)
-    first = waveform[:, before]
-    faster: np.ndarray = first + (waveform[:, before + 1] - first) * after_share
+    first = waveform.take(before, axis=1)  # several times as fast as an index
+    faster: np.ndarray = first + (waveform.take(before + 1, axis=1) - first) * after_share
     return faster
 
 

@@ -283,7 +283,7 @@ class _Run:
         """
         config = self.config
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * _schedule(self.step, config)
+            group["lr"] = config.learning_rate * group["scale"] * _schedule(self.step, config)
         self.model.train()
         losses = _gradients(task, self.model, batch, config.micro_batch_size, place)
         loss = float(losses["loss"])
@@ -454,9 +454,19 @@ def _schedule(step: int, config: LoopConfig) -> float:
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    """Return the groups of the optimiser; ``scale`` is a group's share of the learning rate.
+
+    A model says the share of each parameter by a method ``learning_rate_scale(name)``; without it, all have 1.
+    """
+    scale_of: Callable[[str], float] = getattr(model, "learning_rate_scale", lambda _: 1.0)
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((parameter.ndim > 1, scale_of(name)), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": weight_decay if decayed else 0.0, "scale": scale}
+        for (decayed, scale), parameters in groups.items()
+    ]
 
 
 def _has_bf16(device: torch.device) -> bool:

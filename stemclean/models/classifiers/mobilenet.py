@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -51,7 +52,7 @@ POWER_FLOOR, LOG_OFFSET, LOG_SCALE = 1e-5, 4.5, 5.0
 
 
 class FrozenBatchNorm(nn.Module):
-    """A batch norm with frozen statistics and trainable scale and shift.
+    """The parameters of a batch norm with frozen statistics and trainable scale and shift.
 
     In fine-tuning, batches are small and mixtures differ from AudioSet, so the statistics of batches would drift.
     """
@@ -62,12 +63,6 @@ class FrozenBatchNorm(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
-
-    def forward(self, cells: Tensor) -> Tensor:
-        """``(batch, channel, freq, frame)`` -> the same."""
-        scale = self.weight * (self.get_buffer("running_var") + self.eps).rsqrt()
-        shift = self.bias - self.get_buffer("running_mean") * scale
-        return cells * scale[:, None, None].to(cells.dtype) + shift[:, None, None].to(cells.dtype)
 
 
 class SqueezeExcitation(nn.Module):
@@ -96,6 +91,24 @@ class SqueezeExcitation(nn.Module):
         return cells * weights
 
 
+class NormedConvolution(nn.Sequential):
+    """A convolution and its frozen batch norm, in one pass over the cells, and an activation."""
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """``(batch, channel, freq, frame)`` -> the same, with the convolution's stride."""
+        convolution, norm = self[0], self[1]
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        cells = functional.conv2d(
+            cells,
+            convolution.weight * scale[:, None, None, None],
+            norm.bias - norm.running_mean * scale,
+            convolution.stride,
+            convolution.padding,
+            groups=convolution.groups,
+        )
+        return self[2](cells) if len(self) > 2 else cells
+
+
 def _convolution(
     inputs: int, outputs: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, activation: nn.Module | None = None
 ) -> nn.Sequential:
@@ -104,7 +117,7 @@ def _convolution(
         FrozenBatchNorm(outputs),
         *([activation] if activation else []),
     ]
-    return nn.Sequential(*layers)
+    return NormedConvolution(*layers)
 
 
 class InvertedResidual(nn.Module):
@@ -140,10 +153,17 @@ class MobileNet(nn.Module):
         outputs: number of outputs.
         frames: number of frames in a window.
         dropout: dropout rate before the last layer.
+        frozen_blocks: number of blocks at the bottom that are not trained; with 1 or more, neither is the first
+            convolution.
+        layer_decay: factor on the learning rate from each block to the one below it; 1: all learn alike.
     """
 
-    def __init__(self, outputs: int, frames: int, dropout: float = 0.2) -> None:
+    def __init__(
+        self, outputs: int, frames: int, dropout: float = 0.2, *, frozen_blocks: int = 0, layer_decay: float = 1.0
+    ) -> None:
         super().__init__()
+        self.frozen = min(frozen_blocks, len(BLOCKS)) + 1 if frozen_blocks else 0
+        self.layer_decay = layer_decay
         layers: list[nn.Module] = [_convolution(1, STEM, 3, 2, activation=nn.Hardswish())]
         inputs, stride = STEM, 2
         for row in BLOCKS:
@@ -155,10 +175,25 @@ class MobileNet(nn.Module):
         self.classifier = nn.Sequential(
             nn.Linear(TRUNK, HIDDEN), nn.Hardswish(), nn.Dropout(dropout), nn.Linear(HIDDEN, outputs)
         )
+        self.features[: self.frozen].requires_grad_(False)
+
+    def learning_rate_scale(self, name: str) -> float:
+        """Return a parameter's share of the learning rate, see ``layer_decay``."""
+        part, number = name.split(".")[:2]
+        return self.layer_decay ** (len(self.features) - int(number)) if part == "features" else 1.0
+
+    def cells(self, features: Tensor) -> Tensor:
+        """``(batch, 1, mel, frame)`` -> ``(batch, channel, freq, frame)``, each 32 times shorter."""
+        features = features.contiguous(memory_format=torch.channels_last)
+        if self.frozen and self.training:
+            with torch.no_grad():
+                features = self.features[: self.frozen](features)
+            return cast("Tensor", self.features[self.frozen :](features))
+        return cast("Tensor", self.features(features))
 
     def forward(self, features: Tensor) -> Tensor:
         """``(batch, 1, mel, frame)`` -> ``(batch, output)``."""
-        outputs: Tensor = self.classifier(self.features(features).mean((2, 3)))
+        outputs: Tensor = self.classifier(self.cells(features).mean((2, 3)))
         return outputs
 
 
@@ -171,6 +206,7 @@ class MobileNetClassifier(nn.Module):
         level_head: estimate the level of each class as well: the logits of the classes are followed by one value per
             class and one for everything else, whose softmax is the share of the power.
         level_dbfs: see :class:`~stemclean.models.contract.Classifier`.
+        frozen_blocks, layer_decay: see :class:`MobileNet`; for training only.
 
     Raises:
         ConfigError: another sample rate, or a segment that is not a multiple of four cells.
@@ -185,6 +221,8 @@ class MobileNetClassifier(nn.Module):
         dropout: float = 0.2,
         level_head: bool = False,
         level_dbfs: float | None = None,
+        frozen_blocks: int = 0,
+        layer_decay: float = 1.0,
     ) -> None:
         super().__init__()
         self.spec, self.level_head, self.level_dbfs = spec, level_head, level_dbfs
@@ -201,7 +239,9 @@ class MobileNetClassifier(nn.Module):
             )
         num_labels = len(spec.labels)
         outputs = num_labels + (num_labels + 1 if level_head else 0)
-        self.net = MobileNet(outputs, spec.segment // HOP, dropout)
+        self.net = MobileNet(
+            outputs, spec.segment // HOP, dropout, frozen_blocks=frozen_blocks, layer_decay=layer_decay
+        )
 
     def features(self, waveform: Tensor) -> Tensor:
         """See :class:`~stemclean.models.contract.Classifier`; about [-1.5, 2]."""
@@ -259,7 +299,7 @@ class MobileNetClassifier(nn.Module):
         """
         if hop % self.stride:
             raise ConfigError(f"a hop of {hop} samples is no multiple of the trunk's stride, {self.stride} samples")
-        trunk = self.net.features(self.features(waveform))  # (batch, channel, freq, cell)
+        trunk = self.net.cells(self.features(waveform))  # (batch, channel, freq, cell)
         cells = trunk.float().mean(2)  # -> (batch, channel, cell)
         pooled = functional.avg_pool1d(cells, self.spec.segment // self.stride, hop // self.stride)
         outputs: Tensor = self.net.classifier(pooled.transpose(1, 2))  # (batch, window, output)

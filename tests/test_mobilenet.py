@@ -123,3 +123,27 @@ def test_impossible_shapes_are_refused():
         MobileNetClassifier(ModelSpec(44100, 2, LABELS, SEGMENT))
     with pytest.raises(ConfigError, match="segment is 50000"):
         MobileNetClassifier(ModelSpec(SAMPLE_RATE, 2, LABELS, 50000))
+
+
+def test_frozen_blocks_keep_their_weights_and_lower_blocks_learn_more_slowly():
+    from stemclean.training.loop import _parameter_groups
+
+    model = classifier(frozen_blocks=4, layer_decay=0.5, level_head=True, level_dbfs=-20.0)
+    groups = [group for group in _parameter_groups(model.net, 0.1) if group["params"]]
+    scales = {parameter: group["scale"] for group in groups for parameter in group["params"]}
+    parameters = dict(model.net.named_parameters())
+    assert {name for name, parameter in parameters.items() if parameter not in scales} == {
+        name for name in parameters if name.startswith(tuple(f"features.{layer}." for layer in range(5)))
+    }
+    assert scales[parameters["classifier.0.weight"]] == 1.0
+    assert scales[parameters["features.16.0.weight"]] == 0.5
+    assert scales[parameters["features.15.block.0.0.weight"]] == 0.25
+    model.train()
+    model(music(SEGMENT)[None]).square().mean().backward()
+    assert all((parameter.grad is not None) == (parameter in scales) for parameter in parameters.values())
+
+
+def test_freezing_does_not_change_what_the_network_computes():
+    plain, frozen = classifier(), classifier(frozen_blocks=8)
+    with torch.no_grad():
+        torch.testing.assert_close(plain(music(SEGMENT)[None]), frozen(music(SEGMENT)[None]))

@@ -44,6 +44,12 @@ def command(
             "time).",
         ),
     ] = None,
+    bleed_rooms: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="Share of the bleeds that come through a room: late and reverberant."
+        ),
+    ] = 0.0,
     silence: Annotated[
         float, typer.Option(metavar="SHARE", min=0, max=1, help="Share of stems that are replaced by silence.")
     ] = 0.0,
@@ -71,6 +77,7 @@ def command(
         bleed=bleed,
         bleed_db=levels,
         bleed_share=share,
+        bleed_rooms=bleed_rooms,
         silence=silence,
         foreign=foreign,
         seed=seed,

@@ -20,6 +20,7 @@ from stemclean.audio.unchanged import Unchanged
 from stemclean.data import corrupt as sound
 from stemclean.data.faults import KINDS, Fault
 from stemclean.data.issues import GAIN_DB, turned_down_issue
+from stemclean.data.rooms import draw_room
 from stemclean.errors import AudioError, ConfigError, of_one_file
 from stemclean.manifest import Issue, Region, Skip, Stem
 from stemclean.settings import RISING, WHOLE, Chance, LevelsDb, Settings
@@ -30,6 +31,8 @@ __all__ = ["CorruptConfig", "Planter", "Truth"]
 NEAR_SILENCE_DBFS = (-90.0, -75.0)
 """Range of noise floors of a channel that recorded nothing, below the gate of :mod:`stemclean.data.corrupt`."""
 
+ROOM = 1
+"""Key of the random stream of rooms."""
 
 _Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -44,6 +47,8 @@ class CorruptConfig(Settings):
         bleed_share: Smallest and largest share of the stem's time in which bleed is audible, in (0, 1], drawn
             uniformly. The bleed is intermittent, in stretches of a few seconds to half a minute. A donor that sounds
             less than that bleeds less. None: wherever the donor sounds.
+        bleed_rooms: Share of the bleeds that come through a room, in [0, 1]: late, reverberant and with another
+            spectrum (:mod:`stemclean.data.rooms`). The others are exact copies of what the donor plays.
         coincide: Whether a swapped stem may also have bleed, silence or foreign sound; otherwise stems have one fault.
         seed: Random seed; the same seed and data give the same bytes.
     """
@@ -52,6 +57,7 @@ class CorruptConfig(Settings):
     bleed: Chance = 0.2
     bleed_db: LevelsDb = (-20.0, 0.0)
     bleed_share: Annotated[tuple[_Share, _Share], *RISING] | None = None
+    bleed_rooms: Chance = 0.0
     silence: Chance = 0.0
     foreign: Chance = 0.0
     coincide: bool = False
@@ -195,8 +201,17 @@ def _corrupted(
     if fault.donor is not None:
         donor = files.read(folder / fault.donor.path, sample_rate=rate, channels=channels, stream=fault.donor.stream)
         sounding = _sounding(donor[:, : audio.shape[1]], rate)
+        acoustics = np.random.default_rng([config.seed, zlib.crc32(stem.id.encode()), ROOM])
+        room = draw_room(rate, acoustics, channels) if acoustics.random() < config.bleed_rooms else None
         spans = None
         extra["bleed"] = {"label": fault.donor.labels[0], "level_db": fault.level_db, "from": fault.donor.id}
+        if room is not None:
+            donor = room(donor)
+            extra["bleed"]["room"] = {
+                "delay": round(room.delay, 4),
+                "reverberation": round(room.reverberation, 3),
+                "tilt_db_per_octave": round(room.tilt_db, 2),
+            }
         if fault.share is not None:
             duration = audio.shape[1] / rate
             spans = sound.bleeding_spans(sounding, fault.share * duration, random)

@@ -1,6 +1,6 @@
 """Make a clean dataset of songs that the bundled weights were not trained on, to plant faults in.
 
-    python -m benchmarks.heldout SET MATERIAL DST
+    python -m benchmarks.heldout SET MATERIAL DST [--seconds 60]
 
 ``SET`` is the training set (:mod:`benchmarks.training_set`), of which the test split is used. ``MATERIAL`` has the
 recordings that it was made from, among them the singers of MIR-1K, who are in no set. The output is
@@ -77,7 +77,9 @@ class Singer:
     songs: int = 0
 
 
-def build(training_set: Path, material: Path, destination: Path, *, quiet: bool = False) -> int:
+def build(
+    training_set: Path, material: Path, destination: Path, *, seconds: float = REAL_DURATION, quiet: bool = False
+) -> int:
     """Write the songs.
 
     Returns:
@@ -98,7 +100,7 @@ def build(training_set: Path, material: Path, destination: Path, *, quiet: bool 
     parts = _parts(singers(test, training_set, material), [name for name in songs if name.startswith("sung__")])
     origins: list[Origin] = []
     for name, stems in tqdm(sorted(songs.items()), "held-out songs", unit="song", disable=True if quiet else None):
-        origins += _write(name, stems, training_set, parts.get(name), trained, destination)
+        origins += _write(name, stems, training_set, parts.get(name), trained, destination, seconds)
     with open(destination / "sources.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(asdict(origins[0])))
         writer.writeheader()
@@ -181,9 +183,10 @@ def _write(
     part: tuple[Singer, list[Path]] | None,
     trained: set[str],
     destination: Path,
+    seconds: float,
 ) -> list[Origin]:
     """Write a song, if two of its stems sound."""
-    longest = SUNG_DURATION if part else REAL_DURATION
+    longest = min(seconds, SUNG_DURATION if part else REAL_DURATION)
     sounds: dict[str, tuple[Waveform, Row]] = {}
     for row in stems:
         sound = files.read(training_set / row["path"], sample_rate=SAMPLE_RATE, channels=2, duration=longest)
@@ -227,9 +230,10 @@ def main() -> None:
     parser.add_argument("training_set", type=Path, metavar="SET")
     parser.add_argument("material", type=Path, metavar="MATERIAL")
     parser.add_argument("destination", type=Path, metavar="DST")
+    parser.add_argument("--seconds", type=float, default=REAL_DURATION, help="cut longer songs; default: %(default)g")
     arguments = parser.parse_args()
     try:
-        num_songs = build(arguments.training_set, arguments.material, arguments.destination)
+        num_songs = build(arguments.training_set, arguments.material, arguments.destination, seconds=arguments.seconds)
         print(f"{num_songs} songs in {arguments.destination}")
     except StemcleanError as error:
         parser.error(str(error))

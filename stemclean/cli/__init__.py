@@ -26,6 +26,8 @@ from stemclean.cli import (
     models,
     pseudo_label,
     refine,
+    report,
+    review,
     separate,
     stats,
     train_classifier,
@@ -45,6 +47,8 @@ app = _shared.new_app(
 )
 _shared.add(app, refine)
 _shared.add(app, check)
+_shared.add(app, report)
+_shared.add(app, review)
 _shared.add(app, export)
 _shared.add(app, trim)
 _shared.add(app, train_classifier)

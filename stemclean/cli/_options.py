@@ -43,6 +43,7 @@ __all__ = [
     "PushToHub",
     "Quiet",
     "Refined",
+    "ReportPage",
     "Resume",
     "ResumeSongs",
     "Seed",
@@ -81,6 +82,15 @@ Decisions = Annotated[
         metavar="FILE",
         help="Decisions of people who listened (decisions.json, from the page of stemclean report), which overrule the "
         "measurements.",
+    ),
+]
+ReportPage = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        help="Also write a web page to look through the result, listen, and decide; see stemclean report.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Songs = Annotated[

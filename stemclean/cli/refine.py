@@ -15,6 +15,7 @@ from stemclean.cli import _options as options
 from stemclean.cli._explained import print_explanation
 from stemclean.cli._published import refuse_contradictions
 from stemclean.cli._refined import next_steps, tables
+from stemclean.cli._report import check_page, page_of, wrote
 from stemclean.cli._shared import FINDINGS, data, reading, remark, report_failures
 from stemclean.refining import CLAIMED_THRESHOLD, MIN_SINGLE_SHARE, RETRAIN_ON, ROUNDS, THRESHOLD
 from stemclean.training import CLASSIFIER_RECIPE
@@ -208,6 +209,7 @@ def command(
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
+    report_page: options.ReportPage = None,
     fail_on: Annotated[
         list[FailOn] | None,
         typer.Option(
@@ -237,6 +239,7 @@ def command(
         from stemclean.report import describe_refined
         from stemclean.running import Running
 
+    check_page(report_page)
     if as_published:
         refuse_contradictions(ctx)
         config = PUBLISHED
@@ -252,7 +255,11 @@ def command(
         cache_limit_gb=method.cache_limit, device=device, workers=workers, resume=resume, quiet=printing.quiet
     )
     if explain is not None:
-        refuse(ctx, ["by_itself", "output", "fail_on"], "--explain explains one stem and writes no manifest")
+        refuse(
+            ctx,
+            ["by_itself", "output", "fail_on", "report_page", "decisions"],
+            "--explain explains one stem and writes no manifest",
+        )
         settings = [*(field.name for field in (*fields(Judging), *fields(Bleed))), "as_published"]
         asked = config if any(was_given(ctx, name) for name in settings) else None
         print_explanation(stems, explain, asked, weights, plot, running, as_json=printing.as_json)
@@ -267,10 +274,13 @@ def command(
         refuse(ctx, [field.name for field in fields(method)], "it requires --self")
         given = {"weights_uri": weights} if weights else {}
         refined = refine(stems, output, config, **given, decisions=decisions, running=running)
-    report = {**describe_refined(refined), "output": str(output)}
+    report = {**describe_refined(refined), "output": str(output), **page_of(output, report_page, running)}
     data(report, tables(report), as_json=printing.as_json)
     remark(
-        *([f"note: {ADAPTIVE}"] if judging.threshold == "adaptive" else []), *next_steps(report), quiet=printing.quiet
+        *([f"note: {ADAPTIVE}"] if judging.threshold == "adaptive" else []),
+        *next_steps(report),
+        *wrote(report.get("report")),
+        quiet=printing.quiet,
     )
     try:
         report_failures(report["failures"], quiet=printing.quiet)

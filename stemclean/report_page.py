@@ -1,0 +1,155 @@
+"""Write the report of a manifest, a page to look through it, listen and decide: the verb ``report``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tqdm import tqdm
+
+from stemclean import manifest
+from stemclean.audio.unchanged import Unchanged
+from stemclean.disk import replacing
+from stemclean.errors import ConfigError
+from stemclean.manifest import Stem
+from stemclean.outputs import only_writer, refuse_foreign
+from stemclean.reporting import page as pages
+from stemclean.reporting.media import Media, media_of, size_for
+from stemclean.reporting.overall import overall
+from stemclean.reporting.rows import LIMIT, flagged, keys, row, url_of, worst_first
+from stemclean.running import Running
+
+__all__ = ["check_output", "report"]
+
+MARK = '<meta name="generator" content="stemclean '
+
+
+def report(
+    refined: str | Path,
+    output: str | Path,
+    *,
+    assets: bool = False,
+    limit: int = LIMIT,
+    running: Running = Running(),
+) -> dict[str, Any]:
+    """Write the report of a manifest.
+
+    The page lists the stems, worst first. The flagged ones have a spectrogram and the worst seconds as a clip. The page
+    contains as many of them as fit into 50 MB, the worst first; with ``assets``, all of them are in a folder beside it.
+
+    Args:
+        refined: a manifest, usually the output of ``refine``.
+        output: the page to write (``.html``).
+        assets: put pictures and clips into the folder ``NAME_assets`` beside the page.
+        limit: maximum number of stems that the page lists.
+        running: workers and progress.
+
+    Returns:
+        ``output``; ``stems``: number of stems listed; ``flagged``, of these; ``pictures``, ``clips``: number of each;
+        ``left_out``: number of clips that did not fit into the page; ``bytes``: size of the page; ``unreadable``: stems
+        without a picture, because the file cannot be read, each with ``id`` and ``reason``.
+
+    Raises:
+        ConfigError: the template engine is not installed, or the output is no page of ours.
+        ManifestError: the manifest cannot be read.
+    """
+    output = check_output(output)
+    source = Path(refined)
+    data = manifest.read(source)
+    folder = data.folder(source)
+    listed = worst_first(data.stems)[:limit]
+    folder_name = f"{output.stem}_assets"
+    with only_writer(output):
+        media = _media(listed, folder, assets=assets, running=running)
+        key_of = keys(data.stems)
+        rows = [row(stem, key_of[stem.id], data.labels, url_of(stem, folder, output)) for stem in listed]
+        files = [(found.picture, found.clip) if found else (b"", b"") for found in media]
+        if assets:
+            embedded: Sequence[tuple[bytes, bytes]] = ()
+            _write_assets(output.with_name(folder_name), files, rows, folder_name)
+        else:
+            embedded = pages.within_budget(files)
+            for entry, (picture, clip) in zip(rows, embedded, strict=True):
+                entry.update({name: True for name, data_of in (("picture", picture), ("clip", clip)) if data_of})
+        for entry, found in zip(rows, media, strict=True):
+            entry.update(_about(found))
+        text = pages.PageText(
+            title=source.resolve().parent.name if data.root == "." else folder.resolve().name,
+            origin=f"{source.name}, written by {data.created.by}, {data.created.command}",
+            labels=data.labels,
+            overall=overall(data),
+            num_left_out=len(data.stems) - len(listed),
+        )
+        with replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(pages.page(text, rows, embedded))
+    return {
+        "output": str(output),
+        "stems": len(listed),
+        "flagged": sum(map(flagged, listed)),
+        "pictures": sum("picture" in entry for entry in rows),
+        "clips": sum("clip" in entry for entry in rows),
+        "left_out": sum(bool(clip) for _, clip in files) - sum("clip" in entry for entry in rows),
+        "bytes": output.stat().st_size,
+        "unreadable": [
+            {"id": stem.id, "reason": found.failure}
+            for stem, found in zip(listed, media, strict=True)
+            if found and found.failure
+        ],
+    }
+
+
+def check_output(path: str | Path) -> Path:
+    """Refuse an output path for a page before any work.
+
+    Raises:
+        ConfigError: the template engine is not installed, the extension is not that of a page, or the file exists and
+            is no page of ours.
+    """
+    pages.check_installed()
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"{path}: the report is a web page", f"name it {path.with_suffix('.html')}")
+    refuse_foreign(path, _is_report, "report of stemclean")
+    return path
+
+
+def _is_report(path: Path) -> bool:
+    with path.open(encoding="utf-8") as file:
+        return MARK in file.read(4096)
+
+
+def _media(listed: Sequence[Stem], folder: Path, *, assets: bool, running: Running) -> list[Media | None]:
+    """Return what the page shows and plays of each stem; None for those that are not flagged."""
+    wanted = [stem for stem in listed if flagged(stem)]
+    size, unchanged = size_for(1 if assets else len(wanted)), Unchanged()
+    with ThreadPoolExecutor(running.workers or cpu_count() or 1) as threads:
+        found = threads.map(lambda stem: media_of(stem, folder, size, unchanged), wanted)
+        media: Iterator[Media] = iter(
+            tqdm(found, "report", len(wanted), unit="stem", disable=True if running.quiet else None)
+        )
+        return [next(media) if flagged(stem) else None for stem in listed]
+
+
+def _about(found: Media | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    if found.failure:
+        return {"failure": found.failure}
+    return {"worst": list(found.worst)} if found.clip else {}
+
+
+def _write_assets(
+    folder: Path, files: Sequence[tuple[bytes, bytes]], rows: Sequence[dict[str, Any]], name: str
+) -> None:
+    """Write pictures and clips into the folder beside the page, and their addresses into the rows."""
+    for index, ((picture, clip), entry) in enumerate(zip(files, rows, strict=True)):
+        for kind, content, ending in (("picture", picture, "png"), ("clip", clip, "ogg")):
+            if content:
+                file_name = f"{index:05}.{ending}"
+                with replacing(folder / file_name) as temporary:
+                    temporary.write_bytes(content)
+                entry[kind] = f"{quote(name)}/{file_name}"

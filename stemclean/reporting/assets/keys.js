@@ -1,0 +1,32 @@
+// The keyboard.
+const KEYS = {
+  ' ': () => playWorst(), w: () => playWhole(), j: () => step(1), k: () => step(-1), a: () => decide('accept'),
+  r: () => openRelabel(), d: () => decide('drop'), u: () => undo(),
+  n: () => { $('note')?.focus(); }, '/': () => { $('search').focus(); $('search').select(); }, '?': () => openHelp(),
+};
+const IN_LIST = {ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -1e9, End: 1e9};
+
+function openHelp() {
+  $('shortcuts').showModal();
+}
+
+document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
+  const target = event.target;
+  const typing = target.matches('textarea, select, input:not([type=checkbox])');
+  if (typing) {
+    if (event.key === 'Escape') $('list').focus({preventScroll: true});
+    return;
+  }
+  if (target === $('list') && event.key in IN_LIST) {
+    event.preventDefault();
+    return step(IN_LIST[event.key]);
+  }
+  const act = KEYS[event.key];
+  if (!act || !options.get('keys')) return;
+  if (event.key === ' ' && target.matches('button, summary, a, input')) return;  // the space bar presses what has the focus
+  event.preventDefault();
+  act();
+});
+$('help').addEventListener('click', openHelp);
+$('close-help').addEventListener('click', () => $('shortcuts').close());

@@ -113,7 +113,8 @@ def review(
     filed = decisions.read(output) if output.exists() and output.stat().st_size else Decisions()
     folder = data.folder(source)
     listed = worst_first(data.stems)[:limit]
-    rows, elsewhere = _rows(listed, keys(data.stems), data.labels, filed)
+    key_of = keys(data.stems)
+    _, elsewhere = _rows(listed, key_of, data.labels, filed)
     text = pages.PageText(
         title=source.resolve().parent.name if data.root == "." else folder.resolve().name,
         origin=f"{source.name}; decisions are saved in {output.name}",
@@ -123,13 +124,17 @@ def review(
         served=True,
     )
 
+    def rendered() -> bytes:
+        held = decisions.read(output) if output.exists() and output.stat().st_size else filed
+        return "".join(pages.page(text, _rows(listed, key_of, data.labels, held)[0])).encode()
+
     def save(content: str) -> None:
         made = decisions.parsed(content, "decisions")
         decisions.write(Decisions(decisions=[*made.decisions, *elsewhere]), output)
 
     with TemporaryDirectory() as work:
         session = _Session(listed, folder, Path(work))
-        site = Site("".join(pages.page(text, rows)).encode(), session.picture, session.clip, session.audio, save)
+        site = Site(rendered, session.picture, session.clip, session.audio, save)
         try:
             server, address = serve(site, port)
         except OSError as error:

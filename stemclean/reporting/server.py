@@ -36,13 +36,13 @@ class Site:
     """What is served.
 
     Args:
-        page: the page.
+        page: returns the page with the decisions made so far.
         picture, clip: return a picture or a clip by the number of its row; empty if there is none.
         audio: returns the file of a row and its type; None if there is none.
         save: takes the text of a file of decisions, and raises :class:`~stemclean.errors.StemcleanError` if it is none.
     """
 
-    page: bytes
+    page: Callable[[], bytes]
     picture: Callable[[int], bytes]
     clip: Callable[[int], bytes]
     audio: Callable[[int], tuple[Path, str] | None]
@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         kind, _, number = path.partition("/")
         if path == "":
-            self._send(self.server.site.page, "text/html; charset=utf-8")
+            self._send(self.server.site.page(), "text/html; charset=utf-8")
         elif kind in ("picture", "clip", "audio") and number.isascii() and number.isdecimal() and len(number) < 10:
             self._send_media(kind, int(number))
         else:

@@ -31,17 +31,14 @@ function undo() {
 
 function openRelabel() {
   if (!current) return;
-  stopKeysUntilClosed = true;
   const before = decisions.get(current.key)?.action === 'relabel' ? decisions.get(current.key).labels : named(current.found?.length ? current.found : current.claimed);
   $('relabel-name').textContent = current.id;
   $('relabel-classes').replaceChildren(...labels.map((label, number) => make('label', {class: 'choice'},
     make('input', {type: 'checkbox', name: 'class', value: label, checked: before.includes(label)}),
     dot(number), label, number < 9 ? make('kbd', {text: number + 1, 'aria-hidden': 'true'}) : null)));
-  $('relabel').showModal();
+  $('choose-classes').showModal();
   $('relabel-classes').querySelector('input')?.focus();
 }
-let stopKeysUntilClosed = false;
-
 $('relabel-form').addEventListener('submit', (event) => {
   const chosen = [...$('relabel-classes').querySelectorAll('input:checked')].map((box) => box.value);
   if (!chosen.length) {
@@ -50,7 +47,7 @@ $('relabel-form').addEventListener('submit', (event) => {
   }
   decide('relabel', chosen);
 });
-$('relabel').addEventListener('keydown', (event) => {
+$('choose-classes').addEventListener('keydown', (event) => {
   const box = /^[1-9]$/.test(event.key) && $('relabel-classes').querySelectorAll('input')[Number(event.key) - 1];
   if (box) {
     box.checked = !box.checked;
@@ -60,8 +57,8 @@ $('relabel').addEventListener('keydown', (event) => {
     $('relabel-form').requestSubmit();
   }
 });
-$('relabel').addEventListener('close', () => { stopKeysUntilClosed = false; $('list').focus({preventScroll: true}); });
-$('relabel-cancel').addEventListener('click', () => $('relabel').close());
+$('choose-classes').addEventListener('close', () => $('list').focus({preventScroll: true}));
+$('relabel-cancel').addEventListener('click', () => $('choose-classes').close());
 
 $('download').addEventListener('click', () => {
   const address = URL.createObjectURL(new Blob([decisionsFile()], {type: 'application/json'}));

@@ -7,6 +7,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.signal import oaconvolve
 
 from stemclean.audio.crosstalk import BLOCK, Crosstalk, measure
 
@@ -162,3 +163,39 @@ def test_short_and_silent_stems_are_handled(band):
     assert pairs(measured) == [(1, 0)]
     assert measured_bleeds(np.zeros((2, 100), np.float32), np.zeros((2, 100), np.float32)) == []
     assert measured_bleeds() == []
+
+
+def room(seed: int, direct: float = 0.5, rt60: float = 0.3) -> np.ndarray:
+    """The response of a room: a direct sound 6 ms late, then noise that decays; (2, time)."""
+    rng = np.random.default_rng(seed)
+    late, length = round(0.006 * RATE), round(0.4 * RATE)
+    response = rng.standard_normal((2, length)) * 10 ** (-3 * np.arange(length) / RATE / rt60)
+    response[:, :late] = 0.0
+    response /= np.sqrt(np.square(response).sum(1, keepdims=True))
+    response[:, late] += direct
+    return response
+
+
+def in_room(sound: np.ndarray, response: np.ndarray) -> np.ndarray:
+    return oaconvolve(sound, response, axes=1)[:, : sound.shape[1]].astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("source", "host", "level_db"), [("drums", "voice", -3.0), ("drums", "voice", -12.0), ("voice", "bass", -3.0)]
+)
+def test_bleed_through_a_room_is_found_with_its_level(band, source, host, level_db):
+    bleed = at_level(in_room(band[source], room(4)), band[host], level_db)
+    stem = band[host] + bleed
+    [measured] = measured_bleeds(stem, band[source])
+    assert (measured.source, measured.into) == (1, 0)
+    assert measured.level_db == pytest.approx(relative_db(bleed, stem), abs=3.0)
+    assert 0.004 < measured.delay < 0.02
+
+
+def test_bleed_earlier_than_its_source_is_no_room_the_other_way(band):
+    """The track of the drums starts late: their bleed is 8 ms earlier than they are."""
+    early = np.roll(band["drums"], -round(0.008 * RATE), axis=1)
+    bleed = at_level(early, band["voice"], -10.0)
+    [measured] = measured_bleeds(band["voice"] + bleed, band["drums"])
+    assert (measured.source, measured.into) == (1, 0)
+    assert measured.delay == pytest.approx(-0.008, abs=2 / RATE)

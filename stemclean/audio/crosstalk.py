@@ -13,8 +13,12 @@ Direction
     reduces the logarithm of the local powers more. Whether there is bleed in both directions is tested again after the
     bleed found in the source has been removed from it.
 
-Limits: it cannot find sound that is in no other stem of the song, other takes, echoes later than :data:`LATEST`, or
-sources whose channels cancel (repair those first, :mod:`stemclean.audio.stereo`). The same sampled part in two stems is
+Rooms
+    Bleed that is heard later than its source, with reflections, is measured by
+    :mod:`stemclean.audio.crosstalk_room`, which has the same weights but more freedom.
+
+Limits: it cannot find sound that is in no other stem of the song, other takes, echoes later than 0.3 s, or sources
+whose channels cancel (repair those first, :mod:`stemclean.audio.stereo`). The same sampled part in two stems is
 reported as bleed.
 """
 
@@ -30,6 +34,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft
 
 from stemclean.audio.crosstalk_fit import Blocks, Cells, Fit, blocks_together, fit, inverse_power
+from stemclean.audio.crosstalk_room import AGREEMENT, fit_rooms, heard_later
 from stemclean.units import seconds_to_samples
 
 __all__ = ["BLOCK", "LOWEST_DB", "Crosstalk", "measure"]
@@ -88,9 +93,38 @@ def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
         AudioError: a stem cannot be read.
     """
     cells = Cells(sample_rate)
-    lags, loudness = _salient(stems, cells, seconds_to_samples(LATEST, sample_rate))
+    lags, rooms, loudness = _salient(stems, cells, seconds_to_samples(LATEST, sample_rate))
+    in_rooms = _in_rooms(stems, cells, rooms)
+    settled = {pair for bleed in in_rooms for pair in ((bleed.source, bleed.into), (bleed.into, bleed.source))}
+    lags = {pair: lag for pair, lag in lags.items() if pair not in settled}
+    bleeds = [*in_rooms, *_direct(stems, cells, lags, loudness)]
+    return sorted(bleeds, key=lambda bleed: (bleed.into, bleed.source))
+
+
+def _in_rooms(stems: Sequence[Blocks], cells: Cells, lags: Mapping[tuple[int, int], int]) -> list[Crosstalk]:
+    """Measure the bleed that went through a room, see :mod:`stemclean.audio.crosstalk_room`."""
     if not lags:
         return []
+    sources = {into: [source for source, other in lags if other == into] for _, into in lags}
+    fits, powers = fit_rooms(stems, cells, sources)
+    bleeds = []
+    for (source, into), fitted in fits.items():
+        power = float(powers[:, into].sum())
+        share = min(float(fitted.bleed.sum()) / power, 1.0) if power else 0.0
+        if fitted.agreement >= AGREEMENT and 10 ** (LOWEST_DB / 10) < share < SAME_SOUND:
+            delay = lags[source, into] / cells.sample_rate
+            spans = _spans(fitted.bleed, np.maximum(powers[:, into], 1e-20))
+            bleeds.append(Crosstalk(source, into, 10 * math.log10(share), delay, spans))
+    return bleeds
+
+
+def _direct(
+    stems: Sequence[Blocks], cells: Cells, lags: dict[tuple[int, int], int], loudness: NDArray[np.float64]
+) -> list[Crosstalk]:
+    """Measure the bleed that is a copy of its source, except for a delay and a filter."""
+    if not lags:
+        return []
+    sample_rate = cells.sample_rate
     first, powers = fit(stems, cells, lags, loudness)
     twins = _twins(first, powers)
     if twins:  # the regression could not tell which of them bleeds
@@ -111,7 +145,7 @@ def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
     fits = {pair: rid[pair] for pair in present}
     if any(into in sources for _, into in present):  # a source has bleed itself, which is estimated better now
         fits, _ = fit(stems, cells, {pair: lags[pair] for pair in present}, loudness, fits)
-    bleeds = [
+    return [
         Crosstalk(
             source,
             into,
@@ -123,7 +157,6 @@ def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
         for share in [_share(fits, (source, into), powers)]
         if share > 10 ** (LOWEST_DB / 10)
     ]
-    return sorted(bleeds, key=lambda bleed: (bleed.into, bleed.source))
 
 
 def _both_ways(
@@ -168,14 +201,15 @@ def _spans(bleed: NDArray[np.float64], power: NDArray[np.float64]) -> tuple[tupl
 
 def _salient(
     stems: Sequence[Blocks], cells: Cells, latest: int
-) -> tuple[dict[tuple[int, int], int], NDArray[np.float64]]:
-    """Return pairs of stems whose weighted cross-correlation has a peak, in both directions.
+) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], int], NDArray[np.float64]]:
+    """Return pairs of stems whose weighted cross-correlation has a peak.
 
     Args:
         latest: the furthest lag, in samples.
 
     Returns:
-        ((source, stem) -> lag, power of each stem where it sounds)
+        ((source, stem) -> lag, in both directions; the same for bleed through a room, in its direction; power of each
+        stem where it sounds)
     """
     num, bins = len(stems), cells.length // 2 + 1
     cross = np.zeros((bins, num, num), np.complex64)  # of the stem bled into and the source
@@ -190,18 +224,26 @@ def _salient(
         source_power += weights @ power.transpose(0, 2, 1)
         own_power += (weights * power).sum(-1)
 
-    def peak(source: int, into: int) -> tuple[float, int]:
+    def correlation(source: int, into: int) -> NDArray[np.float32]:
         norm = source_power[:, into, source] * own_power[:, into]
         audible = norm > 1e-9 * norm.max()
-        return _peak(irfft(np.where(audible, cross[:, into, source] / np.sqrt(norm + 1e-30), 0)), latest)
+        result: NDArray[np.float32] = irfft(np.where(audible, cross[:, into, source] / np.sqrt(norm + 1e-30), 0))
+        return result
 
-    lags = {}
-    for first, second in combinations(range(num), 2):
-        (salience, lag), (back, back_lag) = peak(first, second), peak(second, first)
-        if max(salience, back) >= SALIENCE:
-            lag = lag if salience >= back else -back_lag
-            lags[first, second], lags[second, first] = lag, -lag
-    return lags, _loudness(np.array(powers))
+    lags, rooms = {}, {}
+    for pair in combinations(range(num), 2):
+        there, back = correlation(*pair), correlation(*pair[::-1])
+        (salience, lag), (back_salience, back_lag) = _peak(there, latest), _peak(back, latest)
+        later = {}
+        if heard_later(there, back, lag, cells.sample_rate):
+            later[pair] = lag
+        if heard_later(back, there, back_lag, cells.sample_rate):
+            later[pair[::-1]] = back_lag
+        rooms.update(later)
+        if max(salience, back_salience) >= SALIENCE:
+            lag = lag if salience >= back_salience else -back_lag
+            lags[pair], lags[pair[::-1]] = lag, -lag
+    return lags, rooms, _loudness(np.array(powers))
 
 
 def _loudness(powers: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -211,7 +253,7 @@ def _loudness(powers: NDArray[np.float64]) -> NDArray[np.float64]:
     return total
 
 
-def _peak(correlation: NDArray[np.float64], latest: int) -> tuple[float, int]:
+def _peak(correlation: NDArray[np.floating], latest: int) -> tuple[float, int]:
     """Return the ratio of the highest peak within the lags to the RMS outside them, and the lag of the peak."""
     near = np.roll(correlation, latest)[: 2 * latest + 1]
     far = correlation[latest + 1 : -latest]

@@ -15,6 +15,9 @@ Which stems
     Sound reaches the other microphone later than its own. The weighted cross-correlation of the two stems therefore has
     more energy at positive lags than at negative ones. Music that is played together is correlated at both, so that the
     negative lags are the null distribution, from the same two stems.
+
+Limits: tonal sources such as a bass are often not clearly later, and are then measured as copies. If two stems bleed
+into each other through a room, one direction is reported, and its level is too high.
 """
 
 from __future__ import annotations

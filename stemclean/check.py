@@ -34,7 +34,7 @@ SILENCE = "silence"
 """Key in ``extra`` of a stem in the journal: seconds of silence before and after its sound."""
 
 
-def check(data: str | Path, output: str | Path, *, running: Running = Running()) -> Manifest:
+def check(data: str | Path, output: str | Path, *, layout: str | None = None, running: Running = Running()) -> Manifest:
     """Check every stem of a dataset for technical faults, and write a manifest with the issues found.
 
     Labels and verdicts do not change, and ``refine`` keeps the issues. Every file is decoded once, at its own sample
@@ -43,6 +43,7 @@ def check(data: str | Path, output: str | Path, *, running: Running = Running())
     Args:
         data: a folder, a list or a manifest.
         output: the manifest to write (``.json``, ``.jsonl``, ``.jsonl.gz``).
+        layout: layout of the data, such as ``class_folders``; None: detect it.
         running: workers, resuming and progress.
 
     Returns:
@@ -53,8 +54,9 @@ def check(data: str | Path, output: str | Path, *, running: Running = Running())
     """
     output = manifest.check_output(output)
     with only_writer(output):
-        source, folder = layouts.load(data, quiet=running.quiet)
-        created = Created(by=f"stemclean {__version__}", command="check", inputs=[manifest.input_of(data, output)])
+        source, folder = layouts.load(data, layout=layout, quiet=running.quiet)
+        named = manifest.input_of(data, output, source)
+        created = Created(by=f"stemclean {__version__}", command="check", inputs=[named])
         unchanged = Unchanged()
         stems = [stem.model_copy(update={"fingerprint": None, "same_sound": None}) for stem in source.stems]
         with (

@@ -43,7 +43,12 @@ UNFINISHED = "truth.json.part"
 
 
 def corrupt(
-    source: str | Path, destination: str | Path, config: CorruptConfig | None = None, *, quiet: bool = False
+    source: str | Path,
+    destination: str | Path,
+    config: CorruptConfig | None = None,
+    *,
+    layout: str | None = None,
+    quiet: bool = False,
 ) -> Manifest:
     """Write a corrupted copy of a dataset.
 
@@ -58,6 +63,7 @@ def corrupt(
         destination: a new or empty folder, or one with the same run unfinished, which is then completed. Gets FLAC
             files at the source's sample rate (at most two channels, 16 bits) and ``truth.json``.
         config: the faults to add; None: the defaults.
+        layout: layout of the source, such as ``class_folders``; None: detect it.
         quiet: show no progress bars.
 
     Returns:
@@ -79,7 +85,7 @@ def corrupt(
     if Path(source).is_dir():
         refuse_in_source(destination, Path(source))
     with only_writer(destination, folder=True):
-        data, folder = layouts.load(source, quiet=quiet)
+        data, folder = layouts.load(source, layout=layout, quiet=quiet)
         if not layouts.is_list(source):
             refuse_in_source(destination, folder, source)
         created = _created(data, folder, destination, config)
@@ -196,7 +202,9 @@ def _created(data: Manifest, folder: Path, destination: Path, config: CorruptCon
     chosen = {name: value for name, value in config.to_dict().items() if value is not None}
     settings = json.loads(json.dumps(chosen), parse_float=lambda text: round(float(text), 6))
     by = f"stemclean {__version__}"
-    return Created(by=by, command="corrupt", config=settings, inputs=[Input(path=path, sha256=digest)])
+    return Created(
+        by=by, command="corrupt", config=settings, inputs=[Input(path=path, sha256=digest, layout=data.layout)]
+    )
 
 
 def _sha256(path: Path) -> str | None:

@@ -35,6 +35,7 @@ def evaluate_separation(
     profile: Profile = FOUR_STEMS,
     csv: str | Path | None = None,
     parquet: str | Path | None = None,
+    layout: str | None = None,
     workers: int | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -53,6 +54,7 @@ def evaluate_separation(
         profile: the classes and their synonyms.
         csv: CSV file to write, with one row per song and class.
         parquet: Parquet file to write, with the same rows.
+        layout: layout of the reference, such as ``class_folders``; None: detect it.
         workers: number of songs evaluated in parallel; further workers compute within songs. None: one per core.
         quiet: show no progress bars.
 
@@ -80,7 +82,8 @@ def evaluate_separation(
     results.check_outputs([], csv, parquet)
     with only_writer(output, folder=True), only_writer_of(csv, parquet):
         songs, failures = pair(
-            layouts.load(reference, profile=profile, quiet=quiet), layouts.load(estimate, profile=profile, quiet=quiet)
+            layouts.load(reference, profile=profile, layout=layout, quiet=quiet),
+            layouts.load(estimate, profile=profile, quiet=quiet),
         )
         used_names: set[str] = set()
         track_files = [results.track_file(song.track, used_names) for song in songs]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stemclean import layouts, plots
 from stemclean.errors import ConfigError
-from stemclean.manifest import Created, Manifest
+from stemclean.manifest import Created, Manifest, input_of
 from stemclean.models import addresses, devices
 from stemclean.progress import waiting
 from stemclean.refining.config import RefineConfig
@@ -26,6 +26,7 @@ def explain(
     *,
     weights_uri: str | None = None,
     plot: str | Path | None = None,
+    layout: str | None = None,
     running: Running = Running(),
 ) -> Explanation:
     """Judge the song of a stem, and explain the verdict on the stem. No manifest is written.
@@ -36,6 +37,7 @@ def explain(
         config: settings of judging; None: those of the run of ``refine`` that wrote the manifest, or else the default.
         weights_uri: the classifier; None: as for ``config``.
         plot: image file (``.png``, ``.svg``, ``.pdf``) to write; needs matplotlib.
+        layout: layout of the data, such as ``class_folders``; None: detect it.
         running: as for :func:`stemclean.refine.refine`; nothing is resumed.
 
     Raises:
@@ -44,7 +46,7 @@ def explain(
     """
     if plot:
         plots.check(Path(plot))
-    source, folder = layouts.load(data, quiet=running.quiet)
+    source, folder = layouts.load(data, layout=layout, quiet=running.quiet)
     stem = stem_named(source.stems, name)
     recorded = source.created if source.created.command == "refine" else None
     config = config or _config_of(recorded)
@@ -61,7 +63,7 @@ def explain(
 
         jury = Jury([weights.load(weights_uri)], device=running.device, calibrated=config.calibrated)
         output = Path(work) / "explained.json"
-        created = provenance(config, jury, data, output)
+        created = provenance(config, jury, input_of(data, output, source))
         refined = relabel(song, folder, output, config, jury, replace(running, quiet=True, resume=False), created)
         judged = next((other for other in refined.stems if other.id == stem.id), None)
         if judged is None:

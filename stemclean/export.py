@@ -117,6 +117,7 @@ def export(
     decisions: str | Path | None = None,
     audio_format: AudioFormat | None = None,
     link: Link | None = None,
+    layout: str | None = None,
     quiet: bool = False,
     **options: Any,
 ) -> ExportReport:
@@ -140,6 +141,7 @@ def export(
         audio_format: format of the audio that is written, ``"flac"`` or ``"wav"``; None: that of the layout.
         link: ``"symlink"``, ``"hardlink"`` or ``"copy"``: put files that need no conversion into the destination, too,
             so that it is complete; None: use them where they are.
+        layout: layout of a folder or a list, such as ``class_folders``; None: detect it.
         quiet: show no progress bars.
         options: settings of the named layout, such as ``allow_empty=True``.
 
@@ -150,16 +152,16 @@ def export(
         ConfigError: an unknown layout or option, a destination with other files, or a result that the other codebase
             could not use, such as a class without audio.
     """
-    layout = base.writer(to, options) if isinstance(to, str) else to
-    chosen = layout.to_dict(given=True) if isinstance(layout, Settings) else {}
-    chosen |= {name: getattr(layout, name) for name in layout.shape}
-    sample_rate = layout.sample_rate if sample_rate is None else sample_rate
+    target = base.writer(to, options) if isinstance(to, str) else to
+    chosen = target.to_dict(given=True) if isinstance(target, Settings) else {}
+    chosen |= {name: getattr(target, name) for name in target.shape}
+    sample_rate = target.sample_rate if sample_rate is None else sample_rate
     if min_quality is not None and not 0 <= min_quality <= 1:
         raise ConfigError(f"the minimum quality is {min_quality:g}; it must be from 0 to 1")
-    if link and not layout.in_place:
-        raise ConfigError(f"--link: {layout.name} writes all audio anew", "leave it out")
-    if audio_format and audio_format not in layout.audio_formats:
-        raise ConfigError(f"--format: {layout.name} is written as {layout.audio_formats[0]} alone", "leave it out")
+    if link and not target.in_place:
+        raise ConfigError(f"--link: {target.name} writes all audio anew", "leave it out")
+    if audio_format and audio_format not in target.audio_formats:
+        raise ConfigError(f"--format: {target.name} is written as {target.audio_formats[0]} alone", "leave it out")
     filed = None if decisions is None else decided.read(decisions)
     asked = {
         "classes": classes,
@@ -174,23 +176,26 @@ def export(
     created = Created(
         by=f"stemclean {__version__}",
         command="export",
-        config={"to": layout.name, "sample_rate": sample_rate, **shared, **chosen},
+        config={"to": target.name, "sample_rate": sample_rate, **shared, **chosen},
         inputs=[manifest.input_of(refined, destination / RECORD)],
     )
     if refined.is_dir():  # check before the scan, which takes long
-        _check_destination(destination, refined, created, refined, layout.shape)
+        _check_destination(destination, refined, created, refined, target.shape)
     elif not layouts.is_list(refined):
-        _check_destination(destination, layouts.load(refined, quiet=quiet)[1], created, refined, layout.shape)
+        _check_destination(
+            destination, layouts.load(refined, layout=layout, quiet=quiet)[1], created, refined, target.shape
+        )
     with only_writer(destination, folder=True):
-        data, folder = layouts.load(refined, quiet=quiet)
-        _check_destination(destination, None if layouts.is_list(refined) else folder, created, refined, layout.shape)
+        data, folder = layouts.load(refined, layout=layout, quiet=quiet)
+        _check_destination(destination, None if layouts.is_list(refined) else folder, created, refined, target.shape)
+        created = created.of(manifest.input_of(refined, destination / RECORD, data))
         fitting = None
         if filed is not None:
             data, fitting = decided.applied(data, filed)
         selection = Selection(
             data,
             Targets.of(classes, data.labels),
-            held_out=layout.held_out,
+            held_out=target.held_out,
             min_quality=min_quality,
             cut=cut,
         )
@@ -198,15 +203,15 @@ def export(
             folder,
             destination,
             sample_rate,
-            audio_format=audio_format or layout.audio_formats[0],
+            audio_format=audio_format or target.audio_formats[0],
             link=link,
-            segments=layout.segments,
+            segments=target.segments,
             quiet=quiet,
         )
         with _recorded(destination, created):
-            written = layout.write(selection, converter)
+            written = target.write(selection, converter)
     return ExportReport(
-        layout=layout.name,
+        layout=target.name,
         classes=_hours_of_classes(selection),
         stems=len(data.stems),
         decisions=fitting,

@@ -116,6 +116,8 @@ class Input(_Noun):
     """as given, or relative to the folder of the manifest"""
     sha256: str | None = None
     """checksum of its bytes; for a folder, of its contents"""
+    layout: str | None = None
+    """layout in which its stems were found, such as ``track_folders``; null if it is a manifest"""
 
 
 class Model(_Noun):
@@ -142,6 +144,10 @@ class Created(_Noun):
     """weights that judged the stems; null if none did"""
     models: list[Model] = Field(default_factory=list)
     """with ``--folds``: weights of each fold, instead of ``model``"""
+
+    def of(self, source: Input) -> Created:
+        """Return a copy with another input."""
+        return self.model_copy(update={"inputs": [source]})
 
 
 class Region(_Noun):
@@ -431,6 +437,11 @@ class Manifest(_Noun):
                     raise ValueError(f'stems[{index}].{field}: "{unknown[0]}" is not among the labels {self.labels}')
         return self
 
+    @property
+    def layout(self) -> str | None:
+        """Layout in which :func:`stemclean.layouts.scan` has found its stems; None: another command wrote it."""
+        return self.created.config.get("layout") if self.created.command == "scan" else None
+
     def with_stems(self, stems: Sequence[Stem], **changes: Any) -> Manifest:
         """A copy with other stems and, by keyword, other header fields."""
         return self.model_copy(update={"stems": list(stems), **changes})
@@ -657,10 +668,20 @@ def _is_manifest(path: Path) -> bool:
     return False
 
 
-def input_of(data: str | Path, output: str | Path) -> Input:
-    """Return an input as it is named in a manifest: relative to the output, with a checksum if it is a file."""
+def input_of(data: str | Path, output: str | Path, source: Manifest | None = None) -> Input:
+    """Return an input as it is named in a manifest: relative to the output, with a checksum if it is a file.
+
+    Args:
+        data: the file or folder.
+        output: the manifest that names it.
+        source: what was read from it, which knows the layout; None: not read yet.
+    """
     path = Path(data)
-    return Input(path=relative_root(path, Path(output)), sha256=file_sha256(path) if path.is_file() else None)
+    return Input(
+        path=relative_root(path, Path(output)),
+        sha256=file_sha256(path) if path.is_file() else None,
+        layout=source.layout if source else None,
+    )
 
 
 def relative_root(folder: str | Path, manifest_path: str | Path) -> str:

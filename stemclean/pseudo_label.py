@@ -22,6 +22,7 @@ def pseudo_label(
     *,
     weights_uri: str,
     threshold: float | None = None,
+    layout: str | None = None,
     running: Running = Running(),
 ) -> Manifest:
     """Complete half-labelled songs for the second stage of MAJL (Wei et al. 2025, arXiv 2501.03689).
@@ -36,6 +37,7 @@ def pseudo_label(
             deepest folder that contains these files and the data.
         weights_uri: weights of a cascade, or of a pitch tracker, which leaves mixtures unchanged.
         threshold: minimum posterior of a voiced frame; None: the best one on the weights' validation data.
+        layout: layout of the data, such as ``class_folders``; None: detect it.
         running: how to run: the device, and whether to resume, that is, to reuse the songs that an interrupted run with
             the same data, weights and settings has completed.
 
@@ -49,7 +51,7 @@ def pseudo_label(
     output = manifest.check_output(output)
     path, _ = addresses.resolve(weights_uri)
     devices.check(running.device)
-    layouts.check(data)
+    layouts.check(data, layout=layout)
     name = output.name.rpartition(".json")[0]
     with only_writer(output, also=[output.with_name(f"{name}.{kind}") for kind in ("f0", "vocals")]):
         with waiting(f"loading {weights_uri} …", quiet=running.quiet):  # torch takes seconds
@@ -64,11 +66,12 @@ def pseudo_label(
             cascade = weights.load(weights_uri, kind="cascades") if is_cascade else None
             models = Models(tracker, cascade, threshold_of(tracker.card) if threshold is None else threshold)
         profile = known_as(models.cascade.model.spec.labels) if models.cascade else FOUR_STEMS
-        source, folder = layouts.load(data, profile=profile, quiet=running.quiet)
+        source, folder = layouts.load(data, profile=profile, layout=layout, quiet=running.quiet)
         sidecars = Sidecars(output, folder)
         if Path(data).is_dir():
             refuse_in_source(sidecars.folder("vocals"), Path(data))
-        created = provenance_of("pseudo-label", {"threshold": models.threshold}, models.tracker, data, output)
+        named = manifest.input_of(data, output, source)
+        created = provenance_of("pseudo-label", {"threshold": models.threshold}, models.tracker, named)
         completed = complete(source, sidecars, output, created, models, running)
         manifest.write(completed, output)
         return completed

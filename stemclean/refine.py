@@ -40,6 +40,7 @@ def refine(
     *,
     weights_uri: str = addresses.DEFAULT_CLASSIFIER,
     decisions: str | Path | None = None,
+    layout: str | None = None,
     running: Running = Running(),
 ) -> Manifest:
     """Judge every stem of a dataset and write the refined manifest.
@@ -51,6 +52,7 @@ def refine(
         weights_uri: the classifier.
         decisions: a file of people's decisions, see :mod:`stemclean.decisions`, which overrule the measurements. The
             manifest keeps those that fit with their stems; ``summary["decisions"]`` lists the others.
+        layout: layout of the data, such as ``class_folders``; None: detect it.
         running: how to run: the device, the number of stems judged in parallel (default: one per core; the result does
             not depend on it), and whether to resume, that is, to reuse the judged stems of an interrupted run with the
             same data, weights and settings.
@@ -63,7 +65,7 @@ def refine(
     addresses.resolve(weights_uri)  # report a wrong name now, not after the scan
     devices.check(running.device)
     with only_writer(output):
-        source, folder, judged_by_people = _load(data, config, running, decisions)
+        source, folder, judged_by_people = _load(data, config, layout, running, decisions)
         with waiting(f"loading {weights_uri} …", quiet=running.quiet):  # torch takes seconds
             from stemclean.models import weights
             from stemclean.refining import adaptive
@@ -74,7 +76,7 @@ def refine(
         jury.check(source, levels=config.max_bleed_db is not None)
         sample = adaptive.sample(source.stems)
         resolved, thresholds = adaptive.resolve(config, sample, folder, jury, running, source.stems)
-        created = provenance(resolved, jury, data, output)
+        created = provenance(resolved, jury, manifest.input_of(data, output, source))
         also = thresholds | judged_by_people
         return relabel(source, folder, output, resolved, jury, running, created, also)
 
@@ -92,6 +94,7 @@ def refine_self(
     overrides: Sequence[str | Assignment] = (),
     workdir: str | Path | None = None,
     decisions: str | Path | None = None,
+    layout: str | None = None,
     running: Running = Running(),
 ) -> Manifest:
     """Refine a noisy dataset with classifiers trained on the dataset itself; no weights are needed.
@@ -116,6 +119,7 @@ def refine_self(
         overrides: ``key=value`` settings that override the recipe.
         workdir: work folder; default: ``OUTPUT`` with the ending ``.work``.
         decisions: as for :func:`refine`; the first round is trained with the labels that people decided on.
+        layout: layout of the data, such as ``class_folders``; None: detect it.
         running: as for :func:`refine`, also for the training: device, cache, checkpoints and logs. ``resume=False``
             starts from scratch.
 
@@ -142,7 +146,7 @@ def refine_self(
         )
     work = Path(workdir) if workdir else output.with_suffix(".work")
     with only_writer(output, also=[work]):
-        source, folder, judged_by_people = _load(data, config, running, decisions)
+        source, folder, judged_by_people = _load(data, config, layout, running, decisions)
         shared = Rounds(source, folder, data, work, chosen, config, method, running)
         refined, history = None, []
         for number in range(1, method.rounds + 1):
@@ -153,14 +157,14 @@ def refine_self(
             refined.summary["rounds"] = history
             manifest.write(refined, shared.manifest_path(number))
         assert refined is not None
-        final = moved(refined, folder, data, output)
+        final = moved(refined, folder, manifest.input_of(data, output, source), output)
         final.summary.update(judged_by_people)
         manifest.write(final, output)
         return final
 
 
 def _load(
-    data: str | Path, config: RefineConfig, running: Running, decisions: str | Path | None
+    data: str | Path, config: RefineConfig, layout: str | None, running: Running, decisions: str | Path | None
 ) -> tuple[Manifest, Path, dict[str, Any]]:
     """Load the dataset without earlier measurements between its stems, because the files may have changed.
 
@@ -168,7 +172,7 @@ def _load(
         (the manifest with people's decisions, the folder of its stems, what the summary says about the decisions)
     """
     filed = None if decisions is None else decided.read(decisions)  # report a broken file now, not after the scan
-    source, folder = layouts.load(data, quiet=running.quiet)
+    source, folder = layouts.load(data, layout=layout, quiet=running.quiet)
     if config.detector != "sustained":  # the sustained detector runs while stems are judged
         source = sounding(source, folder, config.detector, workers=running.workers, quiet=running.quiet)
     stems = [

@@ -26,6 +26,7 @@ def train_classifier(
     init: str | Path | None = None,
     card: Mapping[str, Any] | None = None,
     push_to_hub: str | None = None,
+    layout: str | None = None,
     running: Running = Running(),
 ) -> dict[str, Any]:
     """Train a classifier and write its weights and card.
@@ -44,6 +45,7 @@ def train_classifier(
             are initialised randomly; the card lists them.
         card: further entries for the model card (data, licences, …).
         push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights to, with their model card.
+        layout: layout of the data, such as ``class_folders``; None: detect it.
         running: how to run; by default, one process prepares mixtures.
 
     Returns:
@@ -58,6 +60,6 @@ def train_classifier(
     finished.check(output, push_to_hub, running)
     chosen = read(recipe, overrides)
     with only_writer(output):
-        manifest, folder = layouts.load(data, quiet=running.quiet)
+        manifest, folder = layouts.load(data, layout=layout, quiet=running.quiet)
         result = fit_classifier(manifest, folder, Path(output), chosen, init=init, card=card, running=running)
         return finished.published(result, push_to_hub, quiet=running.quiet)

@@ -30,6 +30,7 @@ def train_joint(
     start: Start = Start(),
     card: Mapping[str, Any] | None = None,
     push_to_hub: str | None = None,
+    layout: str | None = None,
     running: Running = Running(),
 ) -> dict[str, Any]:
     """Train a cascade and write its weights and card.
@@ -53,6 +54,7 @@ def train_joint(
         start: weights to start from.
         card: further entries for the model card.
         push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights to, with their model card.
+        layout: layout of the data, such as ``class_folders``; None: detect it.
         running: how to run; by default, two processes prepare excerpts.
 
     Returns:
@@ -68,7 +70,7 @@ def train_joint(
     both = read_joint(recipe, tracker, overrides)
     profile = known_as(labels) if labels else scanned_for(None)  # a mixture contains exactly the separated classes
     with only_writer(output):
-        manifest, folder = layouts.load(data, profile=profile, quiet=running.quiet)
+        manifest, folder = layouts.load(data, profile=profile, layout=layout, quiet=running.quiet)
         result = fit_joint(
             manifest,
             folder,

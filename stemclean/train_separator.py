@@ -29,6 +29,7 @@ def train_separator(
     init: str | Path | None = None,
     card: Mapping[str, Any] | None = None,
     push_to_hub: str | None = None,
+    layout: str | None = None,
     running: Running = Running(),
 ) -> dict[str, Any]:
     """Train a separator and write its weights and card.
@@ -51,6 +52,7 @@ def train_separator(
         init: weights to start from (``hub:``, ``file:``) instead of random ones, for fine-tuning.
         card: further entries for the model card (data, licences, …).
         push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights to, with their model card.
+        layout: layout of the data, such as ``class_folders``; None: detect it.
         running: how to run; by default, two processes prepare mixtures.
 
     Returns:
@@ -65,7 +67,7 @@ def train_separator(
     finished.check(output, push_to_hub, running)
     chosen = read_separator(recipe, overrides)
     with only_writer(output):
-        manifest, folder = layouts.load(data, profile=scanned_for(labels), quiet=running.quiet)
+        manifest, folder = layouts.load(data, profile=scanned_for(labels), layout=layout, quiet=running.quiet)
         result = fit_separator(
             manifest,
             folder,

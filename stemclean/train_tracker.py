@@ -26,6 +26,7 @@ def train_tracker(
     init: str | Path | None = None,
     card: Mapping[str, Any] | None = None,
     push_to_hub: str | None = None,
+    layout: str | None = None,
     running: Running = Running(),
 ) -> dict[str, Any]:
     """Train a pitch tracker and write its weights and card.
@@ -39,6 +40,7 @@ def train_tracker(
         init: weights of a tracker, or of a cascade, to start from.
         card: further entries for the model card.
         push_to_hub: ``ORG/REPO`` on the Hugging Face Hub to publish the weights to, with their model card.
+        layout: layout of the data, such as ``class_folders``; None: detect it.
         running: how to run; by default, two processes prepare excerpts.
 
     Returns:
@@ -53,6 +55,6 @@ def train_tracker(
     finished.check(output, push_to_hub, running)
     chosen = read_tracker(recipe, overrides)
     with only_writer(output):
-        manifest, folder = layouts.load(data, quiet=running.quiet)
+        manifest, folder = layouts.load(data, layout=layout, quiet=running.quiet)
         result = fit_tracker(manifest, folder, Path(output), chosen, init=init, card=card, running=running)
         return finished.published(result, push_to_hub, quiet=running.quiet)

@@ -32,6 +32,7 @@ def trim(
     config: TrimConfig | None = None,
     *,
     regions_only: bool = False,
+    layout: str | None = None,
     quiet: bool = False,
 ) -> Manifest:
     """Cut the silence out of every stem.
@@ -50,6 +51,7 @@ def trim(
         destination: a folder outside the source.
         config: settings of trimming; None: the defaults.
         regions_only: write only the manifest: paths point to the source, and ``active`` lists the parts to keep.
+        layout: layout of the data, such as ``class_folders``; None: detect it.
         quiet: show no progress bar.
 
     Returns:
@@ -72,7 +74,8 @@ def trim(
     )
     _Journal.check(destination, created)
     with only_writer(destination, folder=True):
-        data, folder = layouts.load(source, quiet=quiet)
+        data, folder = layouts.load(source, layout=layout, quiet=quiet)
+        created = created.of(manifest.input_of(source, destination / MANIFEST_NAME, data))
         if not layouts.is_list(source):
             refuse_in_source(destination, folder, source)
         stems: list[Stem] = []

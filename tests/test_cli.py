@@ -422,7 +422,7 @@ class TestRefine:
         assert (data, output) == (Path("stems"), Path("o.json"))
         assert (config.threshold, config.claimed_threshold) == (0.8, 0.8)
         running = Running(device="cpu", workers=3, quiet=True)
-        assert verb.call_args.kwargs == {"weights_uri": "file:w", "running": running}
+        assert verb.call_args.kwargs == {"weights_uri": "file:w", "decisions": None, "layout": None, "running": running}
 
     def test_without_weights_the_default_is_used(self, refining: Callable[..., Mock]) -> None:
         verb = refining(judged())
@@ -496,8 +496,8 @@ class TestExport:
     def test_settings_reach_the_layout(self, exporting: Mock) -> None:
         run("export refined.json --to zfturbo set --allow-empty --set chunk_size=5 --sample-rate 48000 -q")
         assert exporting.call_args.kwargs == {
-            "sample_rate": 48000, "classes": None, "min_quality": None, "cut": False,
-            "audio_format": None, "link": None, "quiet": True,
+            "sample_rate": 48000, "classes": None, "min_quality": None, "cut": False, "decisions": None,
+            "audio_format": None, "link": None, "layout": None, "quiet": True,
         }  # fmt: skip
         assert exporting.call_args.args[1] == ZFTurbo(allow_empty=True, chunk_size=5)
         run("export refined.json --to zfturbo set --classes vocals,accompaniment --cut --min-quality 0.7 -q")
@@ -550,6 +550,7 @@ class TestTrainClassifier:
             "init": None,
             "card": None,
             "push_to_hub": None,
+            "layout": None,
             "running": Running(resume=False),
         }
 

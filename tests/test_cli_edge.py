@@ -51,7 +51,8 @@ class TestClosedPipes:
     ) -> None:
         command = [*OURS, "trim", str(one_song), str(tmp_path / "out"), *options]
         result = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
-        assert (result.returncode, result.stderr) == (_shared.CLOSED_PIPE, "")
+        read = f"reading {one_song} as track_folders\n"
+        assert (result.returncode, result.stderr) == (_shared.CLOSED_PIPE, read)
         assert (tmp_path / "out" / "manifest.json").is_file()
 
     @pytest.mark.parametrize("words", ["trim nothing out", "nonsense"])
@@ -62,7 +63,7 @@ class TestClosedPipes:
     def test_a_broken_pipe_elsewhere_is_reported(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         program = (
             "import sys; from stemclean import layouts; from stemclean.cli import main\n"
-            "def broken(path): raise BrokenPipeError(32, 'Broken pipe')\n"
+            "def broken(path, **options): raise BrokenPipeError(32, 'Broken pipe')\n"
             "layouts.check = broken; sys.argv = ['stemclean', 'trim', 'a', 'b']; main()"
         )
         result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -269,7 +270,7 @@ class TestStreams:
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
     def test_data_that_cannot_be_written_is_an_error(self, tmp_path: Path, one_song: Path) -> None:
-        result = self.run("trim {stems} {out} --json > /dev/full", stems=one_song, out=tmp_path / "out")
+        result = self.run("trim {stems} {out} --json -q > /dev/full", stems=one_song, out=tmp_path / "out")
         assert (result.returncode, result.stderr.splitlines()[0]) == (2, "error: stdout: the disk is full")
 
     def test_a_full_disk_without_a_file_name_is_not_a_bug(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -426,6 +426,6 @@ def test_the_manifest_records_its_settings(tmp_path: Path, songs: Path) -> None:
     assert document["created"]["command"] == "trim"
     assert document["created"]["config"]["first_db"] == 40.0
     assert document["created"]["config"]["regions_only"] is False
-    assert document["created"]["inputs"] == [{"path": "../songs", "sha256": None}]
+    assert document["created"]["inputs"] == [{"layout": "track_folders", "path": "../songs", "sha256": None}]
     assert document["root"] == "."
     assert Manifest.model_validate(document)

@@ -27,6 +27,7 @@ def print_explanation(
     plot: Path | None,
     running: Running,
     *,
+    layout: str | None,
     as_json: bool,
 ) -> None:
     """Explain the verdict on a stem, print the explanation, and draw it."""
@@ -35,7 +36,7 @@ def print_explanation(
     drawable = importlib.util.find_spec("matplotlib") is not None
     if plot is None and drawable:
         plot = Path(name.rstrip("/").replace("/", "_").replace("\\", "_")).with_suffix(".png")
-    explanation = explain(stems, name, config, weights_uri=weights, plot=plot, running=running)
+    explanation = explain(stems, name, config, weights_uri=weights, plot=plot, layout=layout, running=running)
     data({**explanation.to_dict(), "plot": str(plot) if plot else None}, tables(explanation), as_json=as_json)
     note = f"wrote {plot}" if plot else 'note: no picture without matplotlib: python -m pip install "stemclean[plots]"'
     remark(note, quiet=running.quiet)

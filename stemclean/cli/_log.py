@@ -1,9 +1,10 @@
-"""Log messages as remarks on stderr, such as the warnings of a decoder, with the name of the file."""
+"""Log messages as remarks on stderr, such as the layout of a dataset, or the warnings of a decoder with their file."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 
 from stemclean.errors import visible
@@ -23,7 +24,8 @@ class _AboveTheBar(logging.Handler):
 
 
 def to_stderr(*, quiet: bool) -> None:
-    """Print log messages from now on; with ``quiet``, print none."""
+    """Print log messages from now on; with ``quiet``, print none. Of several processes, only the first informs."""
     logger = logging.getLogger("stemclean")
+    logger.setLevel(logging.WARNING if int(os.environ.get("RANK") or 0) else logging.INFO)
     logger.handlers = [logging.NullHandler() if quiet else _AboveTheBar()]
     logger.propagate = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["formats", "in_words", "models"]
+__all__ = ["formats", "in_words", "layouts", "models"]
 
 
 def formats() -> list[str]:
@@ -15,6 +15,16 @@ def formats() -> list[str]:
     ['asteroid', 'audiocraft']
     """
     return [path.stem for path in _files("layouts", "*.py") if "(Format):" in path.read_text(encoding="utf-8")]
+
+
+def layouts() -> list[str]:
+    """Return the names of the layouts that are read: the modules of :mod:`stemclean.layouts` with a reader.
+
+    >>> layouts()[:2]
+    ['class_folders', 'csv_list']
+    """
+    found = (path for path in _files("layouts", "*.py") if path.stem != "base")
+    return [path.stem for path in found if "def can_read(" in path.read_text(encoding="utf-8")]
 
 
 def models(kind: str) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stemclean import training
-from stemclean.cli._names import in_words, models
+from stemclean.cli._names import in_words, layouts, models
 from stemclean.data import CACHE_LIMIT_GB
 from stemclean.running import Running
 
@@ -36,6 +36,7 @@ __all__ = [
     "Json",
     "KeepCheckpoint",
     "Labels",
+    "Layout",
     "License",
     "Logs",
     "Manifest",
@@ -122,6 +123,14 @@ WeightsOrBundled = Annotated[
         "--weights",
         metavar="URI",
         help="Weights: hub:ORG/REPO, file:PATH or bundled:NAME (default: the bundled weights).",
+    ),
+]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        metavar="NAME",
+        help=f"Layout of the folder or list: {in_words(layouts())} (default: detected).",
     ),
 ]
 
@@ -302,6 +311,7 @@ class Training:
     examples: Examples = None
     seed: Seed = None
     init: Init = None
+    layout: Layout = None
     settings: Settings = None
     device: Device = None
     workers: Workers = None
@@ -325,6 +335,7 @@ class Training:
             "overrides": by_option({**(given or {}), **lengths}, self.settings),
             "card": {"license": self.license_name} if self.license_name else None,
             "push_to_hub": self.push_to_hub,
+            "layout": self.layout,
             "running": Running(
                 cache_limit_gb=self.cache_limit,
                 device=self.device,

@@ -221,16 +221,16 @@ def _is_first() -> bool:
 
 
 @contextmanager
-def reading(path: Path, *, quiet: bool = False) -> Iterator[None]:
+def reading(path: Path, *, layout: str | None = None, quiet: bool = False) -> Iterator[None]:
     """Check a dataset, and show on a terminal that it is being read while the block imports the verb.
 
     Raises:
-        ConfigError: the dataset does not exist, or contains no audio file.
+        ConfigError: the dataset does not exist, does not have the layout, or contains no audio file.
     """
     with waiting(f"reading {path} …", quiet=quiet):
         from stemclean import layouts
 
-        layouts.check(path)
+        layouts.check(path, layout=layout)
         yield
 
 

@@ -20,7 +20,7 @@ def checking(stems: Path, output: Path, options: Training) -> Iterator[None]:
     Raises:
         ConfigError: the dataset does not exist or contains no audio file, or the file has another ending.
     """
-    with reading(stems, quiet=options.quiet):
+    with reading(stems, layout=options.layout, quiet=options.quiet):
         from stemclean.models import addresses
 
         addresses.check_output(output)

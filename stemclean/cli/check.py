@@ -26,6 +26,7 @@ def command(
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
+    layout: options.Layout = None,
     workers: options.Threads = None,
     resume: options.Resume = True,
     *,
@@ -37,7 +38,7 @@ def command(
     contains the issues of each stem, with a score and the evidence; labels stay as they are. refine accepts the
     manifest and keeps the issues. An interrupted run continues where it stopped.
     """
-    with reading(stems, quiet=printing.quiet):
+    with reading(stems, layout=layout, quiet=printing.quiet):
         from stemclean import checks
         from stemclean.check import check
         from stemclean.report import describe_checked
@@ -49,7 +50,7 @@ def command(
         if name not in known:
             raise typer.BadParameter(f"no issue '{name}'; known: {', '.join(known)}", param_hint="--fail-on")
     running = Running(workers=workers, resume=resume, quiet=printing.quiet)
-    report = describe_checked(check(stems, output, running=running))
+    report = describe_checked(check(stems, output, layout=layout, running=running))
     report["output"] = str(output)
     summary = f"{report['stems']} stems ({clock(report['seconds'])}): {report['with_issues']} with issues"
     data(report, [*issue_tables(report), summary], as_json=printing.as_json)

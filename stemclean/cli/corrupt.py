@@ -58,6 +58,7 @@ def command(
         typer.Option(metavar="SHARE", min=0, max=1, help="Share of stems that are replaced by sound other than music."),
     ] = 0.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed; the same seed plants the same faults.")] = 0,
+    layout: options.Layout = None,
     *,
     printing: options.Printing,
 ) -> None:
@@ -68,7 +69,7 @@ def command(
     """
     levels = parse_range(bleed_db, "--bleed-db")
     share = parse_range(bleed_share, "--bleed-share") if bleed_share else None
-    with reading(source, quiet=printing.quiet):
+    with reading(source, layout=layout, quiet=printing.quiet):
         from stemclean.corrupt import CorruptConfig, corrupt
         from stemclean.report import describe_planted
 
@@ -82,7 +83,7 @@ def command(
         foreign=foreign,
         seed=seed,
     )
-    report = describe_planted(corrupt(source, destination, config, quiet=printing.quiet))
+    report = describe_planted(corrupt(source, destination, config, layout=layout, quiet=printing.quiet))
     report["output"] = str(destination / "truth.json")
     shown = table("Planted faults", "fault", "stems", numbers=("stems",))
     for fault, count in report["faults"].items():

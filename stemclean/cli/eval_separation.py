@@ -51,6 +51,10 @@ def command(
         Path | None,
         typer.Option("--parquet", metavar="FILE", help="Write the same rows as Parquet (requires pyarrow)."),
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", metavar="NAME", help="Layout of REFERENCE, as for refine (default: detected)."),
+    ] = None,
     workers: options.Threads = None,
     *,
     printing: options.Printing,
@@ -62,7 +66,7 @@ def command(
     is a folder of files called vocals, bass, drums and other. Songs and stems without a counterpart are listed, and
     the exit code is 3; the others are evaluated.
     """
-    with reading(reference, quiet=printing.quiet), reading(estimate, quiet=printing.quiet):
+    with reading(reference, layout=layout, quiet=printing.quiet), reading(estimate, quiet=printing.quiet):
         from stemclean.evaluate_separation import classes as profile_of
         from stemclean.evaluate_separation import evaluate_separation
 
@@ -75,6 +79,7 @@ def command(
         profile=wanted,
         csv=csv,
         parquet=parquet,
+        layout=layout,
         workers=workers,
         quiet=printing.quiet,
     )

@@ -117,6 +117,7 @@ def command(
             help="Change any other setting of the format, such as chunk_size=352800. Repeatable.",
         ),
     ] = None,
+    layout: options.Layout = None,
     *,
     printing: options.Printing,
 ) -> None:
@@ -128,7 +129,7 @@ def command(
     class was found. Files with another sample rate or number of channels are converted and written to DST; formats that
     are lists use all others in place.
     """
-    with reading(refined, quiet=printing.quiet):
+    with reading(refined, layout=layout, quiet=printing.quiet):
         from stemclean.export import export
         from stemclean.exporting.targets import parse_classes
         from stemclean.layouts.base import writer
@@ -138,7 +139,7 @@ def command(
     own = {"--allow-empty": ("allow_empty", allow_empty or None), "--push": ("push", push)}
     given = assignments(options.by_option(own, settings))
     try:
-        layout = writer(to, merged({}, given))
+        target = writer(to, merged({}, given))
     except SettingError as error:
         if allow_empty and error.key == "allow_empty":
             hint = f"leave it out: {to} may have classes without stems"
@@ -146,18 +147,18 @@ def command(
         if push is not None and error.key == "push":
             raise SettingError(error.key, f"--push: {to} is no format of the hub", "use --to hf") from None
         raise error.at("--set") from None
-    targets = None if classes is None else parse_classes(classes)
     exported = export(
         refined,
-        layout,
+        target,
         destination,
         sample_rate=sample_rate,
-        classes=targets,
+        classes=None if classes is None else parse_classes(classes),
         min_quality=min_quality,
         cut=cut,
         decisions=decisions,
         audio_format=audio_format,
         link=link,
+        layout=layout,
         quiet=printing.quiet,
     )
     report = describe_exported(exported.to_dict())

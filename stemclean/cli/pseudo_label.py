@@ -32,6 +32,7 @@ def command(
     weights: options.Weights,
     output: options.Manifest = Path("completed.json"),
     threshold: options.VoicingThreshold = None,
+    layout: options.Layout = None,
     device: options.Device = None,
     resume: options.Resume = True,
     *,
@@ -44,13 +45,13 @@ def command(
     confidence, by which train-joint weights it. The annotations of the dataset are not changed. An interrupted run
     continues where it stopped.
     """
-    with reading(stems, quiet=printing.quiet):
+    with reading(stems, layout=layout, quiet=printing.quiet):
         from stemclean.pseudo_label import pseudo_label
         from stemclean.report import describe_completed
         from stemclean.running import Running
 
     running = Running(device=device, resume=resume, quiet=printing.quiet)
-    completed = pseudo_label(stems, output, weights_uri=weights, threshold=threshold, running=running)
+    completed = pseudo_label(stems, output, weights_uri=weights, threshold=threshold, layout=layout, running=running)
     report = {**describe_completed(completed), "output": str(output)}
     data(report, tables(report), as_json=printing.as_json)
     remark(*remarks(report), quiet=printing.quiet)

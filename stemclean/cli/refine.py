@@ -172,6 +172,7 @@ def command(
     stems: options.Data,
     output: options.Manifest = Path("refined.json"),
     weights: options.WeightsOrBundled = None,
+    layout: options.Layout = None,
     by_itself: Annotated[
         bool,
         typer.Option(
@@ -233,7 +234,7 @@ def command(
     stems; a second one, trained on the stems with one class, relabels them again. An interrupted run continues where it
     stopped.
     """
-    with reading(stems, quiet=printing.quiet):
+    with reading(stems, layout=layout, quiet=printing.quiet):
         from stemclean.refine import RefineConfig, refine, refine_self
         from stemclean.refining.published import PUBLISHED, published_self
         from stemclean.report import describe_refined
@@ -262,18 +263,18 @@ def command(
         )
         settings = [*(field.name for field in (*fields(Judging), *fields(Bleed))), "as_published"]
         asked = config if any(was_given(ctx, name) for name in settings) else None
-        print_explanation(stems, explain, asked, weights, plot, running, as_json=printing.as_json)
+        print_explanation(stems, explain, asked, weights, plot, running, layout=layout, as_json=printing.as_json)
         return
     refuse(ctx, ["plot"], "it requires --explain")
     if by_itself:
         refuse(ctx, ["weights"], "refine trains its own weights with --self")
         refuse(ctx, LATER if method.rounds == 1 else (), "it applies from the second round on, and --rounds 1 has one")
         chosen = method.arguments() | (published_self(method.settings or ()) if as_published else {})
-        refined = refine_self(stems, output, config, **chosen, decisions=decisions, running=running)
+        refined = refine_self(stems, output, config, **chosen, decisions=decisions, layout=layout, running=running)
     else:
         refuse(ctx, [field.name for field in fields(method)], "it requires --self")
         given = {"weights_uri": weights} if weights else {}
-        refined = refine(stems, output, config, **given, decisions=decisions, running=running)
+        refined = refine(stems, output, config, **given, decisions=decisions, layout=layout, running=running)
     report = {**describe_refined(refined), "output": str(output), **page_of(output, report_page, running)}
     data(report, tables(report), as_json=printing.as_json)
     remark(

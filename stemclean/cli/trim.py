@@ -64,6 +64,7 @@ def command(
         ),
     ] = Detector.SUSTAINED,
     silence_floor_dbfs: options.SilenceFloor = SILENCE_FLOOR_DBFS,
+    layout: options.Layout = None,
     *,
     printing: options.Printing,
 ) -> None:
@@ -72,14 +73,15 @@ def command(
     The stems are written to DST as FLAC, with short cross-fades at the joins. A manifest.json maps every sample that
     was kept to its place in the source. Nothing in SRC is changed.
     """
-    with reading(source, quiet=printing.quiet):
+    with reading(source, layout=layout, quiet=printing.quiet):
         from stemclean.report import describe_trimmed
         from stemclean.trim import TrimConfig, trim
 
     config = TrimConfig(
         first_db=first_db, second_db=second_db, silence_floor_dbfs=silence_floor_dbfs, detector=detector.value
     )
-    report = describe_trimmed(trim(source, destination, config, regions_only=regions_only, quiet=printing.quiet))
+    trimmed = trim(source, destination, config, regions_only=regions_only, layout=layout, quiet=printing.quiet)
+    report = describe_trimmed(trimmed)
     report["output"] = str(destination / "manifest.json")
     shown = table("Trimmed", "class", "stems", "before", "after", numbers=("stems", "before", "after"))
     for label, numbers in report["classes"].items():

@@ -32,6 +32,11 @@ RECORD = "song.json"
 """File in the folder of each song: what it was made from, and by which gain it was turned down."""
 
 
+def target_of(item: Item) -> str:
+    """Return the target class of an item: one file for each class."""
+    return item.target
+
+
 @dataclass
 class Song:
     """A song of the export.
@@ -43,6 +48,7 @@ class Song:
         sample_rate: in Hz.
         audio_format: of its files.
         silence: targets that have a file in any case: of silence if the song has no item of them.
+        file_of: returns the name of the file of an item, without its ending.
     """
 
     folder: Path
@@ -51,13 +57,14 @@ class Song:
     sample_rate: int
     audio_format: AudioFormat
     silence: Sequence[str] = ()
+    file_of: Callable[[Item], str] = target_of
 
     @property
     def classes(self) -> dict[str, list[Item]]:
-        """Target -> the items that are summed to its file; none if it is silent."""
+        """Name of a file, which is a target -> the items that are summed to it; none if it is silent."""
         found: dict[str, list[Item]] = {target: [] for target in self.silence}
         for item in self.items:
-            found.setdefault(item.target, []).append(item)
+            found.setdefault(self.file_of(item), []).append(item)
         return found
 
     @property
@@ -96,6 +103,7 @@ def write_songs(
     complete: bool = False,
     silence: Sequence[str] = (),
     tops: Collection[str] | None = None,
+    file_of: Callable[[Item], str] = target_of,
 ) -> list[Song]:
     """Write every song of a selection that :meth:`~stemclean.exporting.converting.Converter.listen` has checked.
 
@@ -111,6 +119,8 @@ def write_songs(
         complete: leave out songs that lack a class, as ``incomplete_song``.
         silence: targets that get a file of silence in a song without them.
         tops: the folders in the destination that are for these songs alone; None: all.
+        file_of: returns the name of the file of an item in the folder of its song, without its ending; items with the
+            same name are summed. Default: its target.
 
     Raises:
         ConfigError: a stem was trimmed and is no longer aligned with the others; a class has the name of the mixture;
@@ -118,7 +128,7 @@ def write_songs(
     """
     assert converter.sample_rate is not None
     _check(selection, place, mixture)
-    songs = _songs(selection, converter, place, mixture, silence)
+    songs = _songs(selection, converter, place, mixture, silence, file_of)
     if complete:
         _leave_out_incomplete(selection, songs)
     for top in [""] if tops is None else tops:
@@ -160,6 +170,7 @@ def _songs(
     place: Callable[[Item], str],
     mixture: str | None,
     silence: Sequence[str],
+    file_of: Callable[[Item], str],
 ) -> list[Song]:
     by_place: dict[str, list[Item]] = {}
     for item in selection.items:
@@ -172,7 +183,13 @@ def _songs(
             safe += f".{hashlib.sha256(path.encode()).hexdigest()[:8]}"
         assert converter.sample_rate is not None
         songs[safe.casefold()] = Song(
-            converter.destination / safe, items, mixture, converter.sample_rate, converter.audio_format, silence
+            converter.destination / safe,
+            items,
+            mixture,
+            converter.sample_rate,
+            converter.audio_format,
+            silence,
+            file_of,
         )
     return list(songs.values())
 
@@ -241,7 +258,7 @@ def _summed(song: Song, converter: Converter) -> Iterator[dict[str, Waveform]]:
         sounds = {name: np.zeros((CHANNELS, length), np.float32) for name in song.files}
         for item, block in zip(song.items, blocks, strict=True):
             if block is not None:
-                for name in (item.target, song.mixture):
+                for name in (song.file_of(item), song.mixture):
                     if name is not None:
                         sounds[name][:, : block.shape[1]] += block
         at += length

@@ -5,10 +5,12 @@ Every verb starts with :func:`load`, which turns a folder, a list or a manifest 
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from stemclean import checks
 from stemclean import manifest as manifests
+from stemclean.errors import ConfigError
 from stemclean.labels import FOUR_STEMS, Profile
 from stemclean.layouts.accents import as_on_disk, otherwise_written
 from stemclean.layouts.base import reader_for
@@ -19,12 +21,19 @@ from stemclean.manifest import Manifest, Skip
 
 __all__ = ["check", "is_list", "load", "scan"]
 
+_LOG = logging.getLogger("stemclean.layouts")
+
 MANIFEST_NAMES = ("manifest.json", "manifest.jsonl", "manifest.jsonl.gz")
 """A folder that holds one of these is read through it by :func:`load`."""
 
 
 def scan(
-    path: str | Path, *, profile: Profile = FOUR_STEMS, root: str | Path | None = None, quiet: bool = False
+    path: str | Path,
+    *,
+    profile: Profile = FOUR_STEMS,
+    root: str | Path | None = None,
+    layout: str | None = None,
+    quiet: bool = False,
 ) -> Manifest:
     """Scan a dataset into a manifest: its stems, the class that each file claims, and skipped files with reasons.
 
@@ -36,6 +45,7 @@ def scan(
         profile: the classes and their synonyms.
         root: folder that paths are relative to; None: the folder itself, or for a CSV, the deepest folder that contains
             all of its files.
+        layout: name of the layout, such as ``class_folders``; None: detect it.
         quiet: show no progress bar.
 
     Returns:
@@ -44,30 +54,35 @@ def scan(
         form of its paths, which becomes that of the names on disk.
 
     Raises:
-        ConfigError: no such path, an unknown layout, or no audio files.
+        ConfigError: no such path, an unknown layout, one that does not fit, or no audio files.
         ManifestError: a broken manifest.
     """
     path = Path(path)
     if _is_manifest(path):
+        _check_unnamed(path, layout)
         manifest = manifests.read(path)
         root = manifest.folder(path)
         root = root if root.exists() else otherwise_written(root) or root
         return manifest.with_stems(as_on_disk(manifest.stems, root), root=root.as_posix())
-    return found_to_manifest(path, profile, Path(root) if root is not None else None, quiet=quiet)
+    return found_to_manifest(path, profile, Path(root) if root is not None else None, layout=layout, quiet=quiet)
 
 
-def load(path: str | Path, *, profile: Profile = FOUR_STEMS, quiet: bool = False) -> tuple[Manifest, Path]:
+def load(
+    path: str | Path, *, profile: Profile = FOUR_STEMS, layout: str | None = None, quiet: bool = False
+) -> tuple[Manifest, Path]:
     """Load a dataset; every verb starts here.
 
-    A manifest is read, everything else is scanned. If a folder contains ``manifest.json`` (or ``.jsonl``), that
-    manifest is read, because it may hold more than the names: the classes of a trimmed dataset, the origin of each
-    sample, declared splits. Audio files in such a folder that are not in the manifest are listed in ``skipped`` as
-    ``not_in_manifest``. Skips in a manifest are kept, with the verb that skipped the file as ``by``; they do not count
-    as failures of the new run. Issues about stems with the same audio are renewed.
+    A manifest is read, everything else is scanned. If a folder contains ``manifest.json`` (or ``.jsonl``) and no layout
+    is named, that manifest is read, because it may hold more than the names: the classes of a trimmed dataset, the
+    origin of each sample, declared splits. Audio files in such a folder that are not in the manifest are listed in
+    ``skipped`` as ``not_in_manifest``. Skips in a manifest are kept, with the verb that skipped the file as ``by``;
+    they do not count as failures of the new run. Issues about stems with the same audio are renewed. What is read, and
+    as which layout, is logged.
 
     Args:
         path: a folder, a CSV ``instrum,path`` or a manifest.
         profile: as in :func:`scan`.
+        layout: as in :func:`scan`.
         quiet: show no progress bar.
 
     Returns:
@@ -78,8 +93,10 @@ def load(path: str | Path, *, profile: Profile = FOUR_STEMS, quiet: bool = False
         ManifestError: a broken manifest.
     """
     path = Path(path)
-    inside = next((path / name for name in MANIFEST_NAMES if (path / name).is_file()), None)
-    manifest = scan(inside or path, profile=profile, quiet=quiet)
+    inside = None if layout else next((path / name for name in MANIFEST_NAMES if (path / name).is_file()), None)
+    if inside is not None:
+        _LOG.info("reading %s", inside)
+    manifest = scan(inside or path, profile=profile, layout=layout, quiet=quiet)
     folder = Path(manifest.root)
     if not _is_manifest(inside or path):
         return manifest, folder
@@ -89,13 +106,16 @@ def load(path: str | Path, *, profile: Profile = FOUR_STEMS, quiet: bool = False
     return manifest.with_stems(checks.among(manifest.stems), skipped=skipped), folder
 
 
-def check(path: str | Path, *, profile: Profile = FOUR_STEMS) -> None:
+def check(path: str | Path, *, profile: Profile = FOUR_STEMS, layout: str | None = None) -> None:
     """Check quickly that :func:`load` will accept a path; in a folder, names are read up to the first audio file.
 
     Raises:
         ConfigError: no such path, an unknown layout, or no audio files.
     """
     path = Path(path)
+    if layout is not None:
+        _check_unnamed(path, layout)
+        reader_for(path, profile, layout)
     if path.is_dir():
         if not any((path / name).is_file() for name in MANIFEST_NAMES) and not holds_audio(path):
             raise no_audio(path)
@@ -110,6 +130,12 @@ def is_list(path: str | Path) -> bool:
 
 def _is_manifest(path: Path) -> bool:
     return path.is_file() and path.name.endswith(manifests.ENDINGS)
+
+
+def _check_unnamed(path: Path, layout: str | None) -> None:
+    """Refuse a layout for a manifest."""
+    if layout is not None and _is_manifest(path):
+        raise ConfigError(f"--layout: {path} is a manifest, which has no layout", "leave it out")
 
 
 def _by_earlier_run(skip: Skip, command: str) -> Skip:

@@ -76,6 +76,8 @@ class Reader(Protocol):
 
     name: str
     priority: int
+    any_folder: bool
+    """whether it reads any folder if it is asked to, so that ``can_read`` is a guess from names"""
 
     def can_read(self, path: Path, profile: Profile) -> bool:
         """Return whether ``path`` has this layout; reads only names, never audio."""
@@ -179,15 +181,28 @@ def layouts() -> dict[str, Reader | Writer]:
     return by_name
 
 
-def reader_for(path: Path, profile: Profile) -> Reader:
-    """Return the first layout, by priority, that can read ``path``.
+def reader_for(path: Path, profile: Profile, name: str | None = None) -> Reader:
+    """Return the layout with a name, or the first one, by priority, that can read ``path``.
+
+    Args:
+        path: a folder or a list.
+        profile: the classes.
+        name: name of the layout; None: detect it.
 
     Raises:
-        ConfigError: there is no such file or folder, or no layout can read it.
+        ConfigError: there is no such file or folder, no layout can read it, or the named one cannot.
     """
+    readers = sorted((item for item in layouts().values() if isinstance(item, Reader)), key=lambda item: item.priority)
+    named = next((reader for reader in readers if reader.name == name), None)
+    if name is not None and named is None:
+        known = ", ".join(sorted(reader.name for reader in readers))
+        raise ConfigError(f'--layout: no layout named "{name}" can be read', f"known: {known}")
     if not path.exists():
         raise ConfigError(f"no such file or folder: {path}", DATA)
-    readers = sorted((item for item in layouts().values() if isinstance(item, Reader)), key=lambda item: item.priority)
+    if named is not None:
+        if named.can_read(path, profile) or (named.any_folder and path.is_dir()):
+            return named
+        raise ConfigError(f"--layout: {path} cannot be read as {name}", "leave it out to detect the layout")
     for reader in readers:
         if reader.can_read(path, profile):
             return reader

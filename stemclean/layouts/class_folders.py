@@ -22,6 +22,7 @@ class ClassFolders:
 
     name = "class_folders"
     priority = 50
+    any_folder = True
 
     def can_read(self, path: Path, profile: Profile) -> bool:
         """Return whether at least half of the folders in ``path`` are classes; reads only names."""

@@ -38,6 +38,7 @@ class CsvList:
 
     name = "csv_list"
     priority = 10
+    any_folder = False
 
     def can_read(self, path: Path, profile: Profile) -> bool:
         """Return whether the path is a file with the extension .csv or .tsv."""

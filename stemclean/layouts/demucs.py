@@ -12,8 +12,8 @@ consequences:
 - All files of a song must have the same length and sample rate. So they have.
 - It divides a song by the standard deviation of its mixture. So a song whose mixture is silent is not listed.
 - It trains on ``train`` and does not start without a song in ``valid``.
-- At the end, it tests on the folder ``test`` in ``dset.musdb``, which must have MUSDB18's tree.classes. So that is this
-  dataset if it has test songs and no other tree.classes.
+- At the end, it tests on the folder ``test`` in ``dset.musdb``, which must have MUSDB18's classes. So that is this
+  dataset if it has test songs and no other classes.
 - ``weights`` holds a weight for each class; the default has four. So others are printed.
 """
 

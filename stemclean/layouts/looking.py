@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 from collections import Counter
@@ -26,15 +27,20 @@ from stemclean.manifest import ANNOTATION, ESTIMATE, F0, Created, Input, Manifes
 
 __all__ = ["found_to_manifest", "no_audio", "not_named"]
 
+_LOG = logging.getLogger("stemclean.layouts")
+
 
 def no_audio(path: Path) -> ConfigError:
     """Return the error for a folder without audio files."""
     return ConfigError(f"{path}: no audio files", f"looked for {' '.join(sorted(files.ENDINGS))}")
 
 
-def found_to_manifest(path: Path, profile: Profile, root: Path | None, *, quiet: bool) -> Manifest:
+def found_to_manifest(
+    path: Path, profile: Profile, root: Path | None, *, layout: str | None = None, quiet: bool
+) -> Manifest:
     """Scan a folder or a list; see :func:`stemclean.layouts.scan`."""
-    reader = reader_for(path, profile)
+    reader = reader_for(path, profile, layout)
+    _LOG.info("reading %s as %s", path, reader.name)
     files_found = list(reader.read(path, profile))
     if not files_found:
         raise no_audio(path)

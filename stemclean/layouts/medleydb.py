@@ -39,6 +39,7 @@ class MedleyDb:
 
     name = "medleydb"
     priority = 21
+    any_folder = False
 
     def can_read(self, path: Path, profile: Profile) -> bool:
         """Return whether there are such files up to two levels below."""

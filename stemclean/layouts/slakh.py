@@ -50,6 +50,7 @@ class Slakh:
 
     name = "slakh"
     priority = 22
+    any_folder = False
 
     def can_read(self, path: Path, profile: Profile) -> bool:
         """Return whether songs up to two levels below have such metadata."""

@@ -37,6 +37,7 @@ class TrackFolders(Format):
 
     name: ClassVar[str] = "track_folders"
     priority: ClassVar[int] = 100
+    any_folder: ClassVar[bool] = True
     reader: ClassVar[str] = "everything that reads folders of songs"
     audio_formats: ClassVar[tuple[AudioFormat, ...]] = ("wav", "flac")
     in_place: ClassVar[bool] = False

@@ -18,7 +18,7 @@ from stemclean.checks import Sound, copies
 from stemclean.data.journal import Journal
 from stemclean.data.song_levels import SongLevels
 from stemclean.errors import AudioError, of_one_file
-from stemclean.manifest import Created, Manifest, Model, Skip, Stem
+from stemclean.manifest import Created, Input, Manifest, Model, Skip, Stem
 from stemclean.models.calibration import Calibration
 from stemclean.models.judge import Judgement, Recording, one_thread_each
 from stemclean.models.weights import Weights
@@ -92,16 +92,13 @@ def relabel(
     return refined
 
 
-def provenance(
-    config: RefineConfig, jury: Jury, data: str | Path, output: Path, trained: dict[str, Any] | None = None
-) -> Created:
+def provenance(config: RefineConfig, jury: Jury, source: Input, trained: dict[str, Any] | None = None) -> Created:
     """Describe the origin of a refined manifest.
 
     Args:
         config: settings of judging.
         jury: the classifiers.
-        data: the input as the user gave it.
-        output: the manifest; paths of inputs are relative to it.
+        source: the dataset, see :func:`stemclean.manifest.input_of`.
         trained: how :func:`stemclean.refine.refine_self` trained the weights.
     """
     models = jury.models()
@@ -109,27 +106,27 @@ def provenance(
         by=f"stemclean {stemclean.__version__}",
         command="refine",
         config=config.to_dict() | ({"self": trained} if trained else {}),
-        inputs=[manifest.input_of(data, output)],
+        inputs=[source],
         model=models[0] if len(models) == 1 else None,
         models=models if len(models) > 1 else [],
     )
 
 
-def provenance_of(command: str, config: dict[str, Any], loaded: Weights, data: str | Path, output: Path) -> Created:
+def provenance_of(command: str, config: dict[str, Any], loaded: Weights, source: Input) -> Created:
     """Describe the origin of a manifest that holds the estimates of one model; see :func:`provenance`."""
     return Created(
         by=f"stemclean {stemclean.__version__}",
         command=command,
         config=config,
-        inputs=[manifest.input_of(data, output)],
+        inputs=[source],
         model=Model(uri=loaded.uri, sha256=loaded.sha256),
     )
 
 
-def moved(refined: Manifest, folder: Path, data: str | Path, output: Path) -> Manifest:
-    """Return a refined manifest with its paths relative to another output file."""
-    created = refined.created.model_copy(update={"inputs": [manifest.input_of(data, output)]})
-    return refined.model_copy(update={"created": created, "root": manifest.relative_root(folder, output)})
+def moved(refined: Manifest, folder: Path, source: Input, output: Path) -> Manifest:
+    """Return a refined manifest with its paths, and that of the dataset, relative to another output file."""
+    root = manifest.relative_root(folder, output)
+    return refined.model_copy(update={"created": refined.created.of(source), "root": root})
 
 
 def scores_of(stem: Stem, folder: Path, jury: Jury, config: RefineConfig, songs: SongLevels) -> dict[str, float] | None:

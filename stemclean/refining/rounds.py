@@ -111,7 +111,7 @@ class Rounds:
         config, thresholds = adaptive.resolve(
             self.config, self._sample(sets), self.folder, jury, self.running, self.source.stems
         )
-        created = provenance(config, jury, self.data, target, self._about(number))
+        created = provenance(config, jury, manifests.input_of(self.data, target, self.source), self._about(number))
         relabel(self._with_crosstalk(number), self.folder, target, config, jury, self.running, created, thresholds)
         return manifests.read(target)
 
@@ -217,7 +217,7 @@ class Rounds:
             if not isinstance(earlier.created.config.get("threshold"), dict):
                 return None
             config = config.changed(threshold=earlier.created.config["threshold"])
-        wanted = provenance(config, jury, self.data, target, self._about(number))
+        wanted = provenance(config, jury, manifests.input_of(self.data, target, self.source), self._about(number))
         return earlier if _as_stored(earlier.created) == _as_stored(wanted) else None
 
     def _earlier(self, target: Path) -> Manifest | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,3 +47,16 @@ def songs(tmp_path: Any) -> Any:
     data.add("sparse/drums_2.wav", ["drums"], tone(1700))
     data.add("sparse/vocals.wav", ["vocals", "drums"], verdict=("mixed", "unclaimed_class_present"))
     return data
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the readers that ran, and those that are not installed."""
+    modules: dict[str, set[str]] = {"passed": set(), "skipped": set()}
+    for outcome, names in modules.items():
+        for report in terminalreporter.stats.get(outcome, []):
+            path = Path(report.nodeid.partition("::")[0])
+            if path.parent.name == "consumers" and getattr(report, "when", "call") in ("call", "setup", "collect"):
+                names.add(path.stem.removeprefix("test_").removesuffix("_reads"))
+    ran, missing = modules["passed"], modules["skipped"] - modules["passed"]
+    terminalreporter.write_line(f"readers that ran: {', '.join(sorted(ran)) or 'none'}")
+    terminalreporter.write_line(f"readers that are not installed: {', '.join(sorted(missing)) or 'none'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from stemclean import manifest
 from stemclean.manifest import Manifest, Stem
+from stemclean.stopping import tidily
 
 __all__ = ["Chunk", "in_chunks"]
 
@@ -105,7 +107,7 @@ def _by_processes(chunks: Iterable[Chunk], work: Callable[[Chunk], T], processes
     """Yield each chunk with its result, in order."""
     context = multiprocessing.get_context("spawn")
     waiting: deque[tuple[Chunk, Future[T]]] = deque()
-    with ProcessPoolExecutor(processes, context, _ignore_interrupts) as pool:
+    with tidily(), ProcessPoolExecutor(processes, context, _obey) as pool:
         try:
             for chunk in chunks:
                 waiting.append((chunk, pool.submit(work, chunk)))
@@ -120,6 +122,14 @@ def _by_processes(chunks: Iterable[Chunk], work: Callable[[Chunk], T], processes
                 future.cancel()
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C, which a terminal sends to all processes, to the first process."""
+def _obey() -> None:
+    """Leave Ctrl-C, which a terminal sends to all processes, to the first one; end with it, even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

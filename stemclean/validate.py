@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stemclean import gate
 from stemclean.audio import files
 from stemclean.disk import file_sha256
 from stemclean.errors import AudioError, ManifestError, SkipReason, of_one_file
@@ -25,7 +26,12 @@ MOST_PENDING = 10_000
 
 
 def validate(
-    path: str | Path, *, audio: bool = True, checksums: bool = False, running: Running = Running()
+    path: str | Path,
+    *,
+    audio: bool = True,
+    checksums: bool = False,
+    fail_on: Sequence[str] = (),
+    running: Running = Running(),
 ) -> dict[str, Any]:
     """Check a manifest: its schema, and the files that it names.
 
@@ -35,21 +41,26 @@ def validate(
         path: the manifest.
         audio: read the header of every file, and compare it with the manifest. Otherwise only the manifest is checked.
         checksums: also read all files, and compare their checksums.
+        fail_on: conditions, see :mod:`stemclean.gate`.
         running: workers and progress.
 
     Returns:
         ``stems``: number of stems; ``seconds``: their total duration; ``checked``: ``manifest``, ``headers`` or
         ``checksums``; ``failures``: files that are missing, differ or cannot be read, and references to stems that do
-        not exist, each with ``path``, ``reason`` and ``detail``.
+        not exist, each with ``path``, ``reason`` and ``detail``; ``failed_on``: stems that meet a condition, see
+        :func:`stemclean.gate.failing`.
 
     Raises:
+        ConfigError: there is no such condition.
         ManifestError: the manifest does not follow the schema; the message contains the address of the flaw.
     """
     path = Path(path)
+    gate.check(fail_on)
     checked = "checksums" if checksums else "headers" if audio else "manifest"
-    work = partial(_of_chunk, checked=checked, threads=running.workers)
+    work = partial(_of_chunk, checked=checked, fail_on=fail_on, threads=running.workers)
     known: dict[str, str] = {}
     seconds, failures, references = 0.0, list[Failure](), list[_Reference]()
+    failed_on: list[dict[str, Any]] = []
     for found in in_chunks(path, work, processes=running.workers, title="validate", quiet=running.quiet):
         for address, identity in found.ids:
             if identity in known:
@@ -61,6 +72,7 @@ def validate(
         seconds += found.seconds
         failures += found.failures
         references += found.references
+        failed_on += found.failed_on
         if len(references) > MOST_PENDING:
             references = [reference for reference in references if reference.stem not in known]
     dangling = [reference.failure() for reference in references if reference.stem not in known]
@@ -69,6 +81,7 @@ def validate(
         "seconds": round(seconds, 3),
         "checked": checked,
         "failures": [*dangling, *failures],
+        "failed_on": failed_on,
     }
 
 
@@ -94,15 +107,16 @@ class _Reference:
 
 @dataclass
 class _Found:
-    """What was found in a chunk of a manifest: address and id of its stems, their duration, failures, references."""
+    """What was found in a chunk: address and id of its stems, their duration, failures, references, failing stems."""
 
     ids: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
     references: list[_Reference] = field(default_factory=list)
+    failed_on: list[dict[str, Any]] = field(default_factory=list)
 
 
-def _of_chunk(chunk: Chunk, checked: str, threads: int | None) -> _Found:
+def _of_chunk(chunk: Chunk, checked: str, fail_on: Sequence[str], threads: int | None) -> _Found:
     found, stems = _Found(), []
     for address, _, stem in chunk.stems():
         found.ids.append((address, stem.id))
@@ -111,6 +125,7 @@ def _of_chunk(chunk: Chunk, checked: str, threads: int | None) -> _Found:
     here = {identity for _, identity in found.ids}
     found.references = [reference for reference in found.references if reference.stem not in here]
     found.seconds = sum(stem.duration for stem in stems)
+    found.failed_on = gate.failing(stems, fail_on)
     if checked != "manifest":
         folder = chunk.header.folder(chunk.path)
         with ThreadPoolExecutor(threads) as pool:

@@ -79,11 +79,14 @@ def test_fail_on_takes_severities_and_codes(songs: Path, tmp_path: Path, wanted:
     options = [word for name in wanted for word in ("--fail-on", name)]
     run = CliRunner().invoke(app, ["check", str(songs), "-o", str(tmp_path / "c.json"), *options])
     assert run.exit_code == code, run.output
+    assert ("failed: 1 stem by --fail-on\n  faulty/bass: clipped" in run.stderr) == (wanted == ["clipped"])
 
 
 def test_an_unknown_issue_is_refused_before_the_work(songs: Path, tmp_path: Path) -> None:
     run = CliRunner().invoke(app, ["check", str(songs), "-o", str(tmp_path / "c.json"), "--fail-on", "clipping"])
-    assert run.exit_code == 2 and "no issue 'clipping'" in run.stderr and "clipped" in run.stderr
+    assert (
+        run.exit_code == 2 and "no verdict or issue 'clipping'" in run.stderr and "did you mean clipped?" in run.stderr
+    )
     assert not (tmp_path / "c.json").exists()
 
 

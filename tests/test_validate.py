@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from stemclean import layouts, manifest
 from stemclean.cli import app
-from stemclean.manifest import Crosstalk
+from stemclean.manifest import Created, Crosstalk, Issue, Manifest, Stem, Verdict
 from stemclean.running import Running
 from stemclean.validate import validate
 
@@ -86,3 +86,35 @@ def test_a_manifest_that_breaks_its_schema_has_an_address(written: Path) -> None
 def test_a_moved_dataset_is_not_found(written: Path, tmp_path: Path) -> None:
     shutil.move(tmp_path / "stems", tmp_path / "elsewhere")
     assert set(reasons(written)) == {"not_found"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "failed"),
+    [
+        ([], {}),
+        (["wrong"], {"a": ["wrong"]}),
+        (["mixed", "any"], {"a": ["any"], "b": ["mixed", "any"]}),
+        (["warning"], {"b": ["clipped"]}),
+        (["note", "drop"], {"b": ["clipped"], "c": ["dual_mono"]}),
+        (["dual_mono"], {"c": ["dual_mono"]}),
+    ],
+)
+def test_fail_on_names_the_stems(tmp_path: Path, conditions: list[str], failed: dict[str, list[str]]) -> None:
+    def stem(name: str, action: str, found: list[str], **changes: object) -> Stem:
+        verdict = Verdict.model_validate({"action": action, "reason": "test"})
+        return Stem(
+            id=name, track=name, path=f"{name}.wav", sample_rate=100, channels=1, num_samples=9, claimed=["bass"],
+            labels=["bass"], found=found, verdict=verdict, **changes,
+        )  # fmt: skip
+
+    stems = [
+        stem("a", "relabel", ["drums"]),
+        stem("b", "mixed", ["bass", "drums"], issues=[Issue(code="clipped", severity="warning")]),
+        stem("c", "keep", ["bass"], issues=[Issue(code="dual_mono")]),
+    ]
+    made = Manifest(created=Created(by="test", command="refine"), labels=["bass", "drums"], stems=stems)
+    path = manifest.write(made, tmp_path / "m.jsonl")
+    options = [word for name in conditions for word in ("--fail-on", name)]
+    run = CliRunner().invoke(app, ["validate", str(path), "--no-audio", "--json", *options])
+    assert {stem["id"]: stem["reasons"] for stem in json.loads(run.stdout)["failed_on"]} == failed
+    assert run.exit_code == bool(failed) and all(f"  {name}: " in run.stderr for name in failed)

@@ -35,6 +35,8 @@ data](datasets.md) for the input formats and [JSON output](json.md) for the outp
 | 70 | a bug in stemclean |
 | 130, 143, 129 | interrupted (Ctrl-C), terminated or hung up; the same command continues the run |
 | 141 | the reader of the output is gone, as in `stemclean … \\| head` |
+
+Every command takes `--config FILE` and `--log-json`; see [In CI and batch jobs](howto/ci.md).
 """
 
 

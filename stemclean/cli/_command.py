@@ -11,9 +11,15 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 from typer.core import TyperCommand
 
+from stemclean.cli._config import Config
+from stemclean.cli._log import LogJson
 from stemclean.cli._options import OUTPUT, RUNNING
 
 __all__ = ["Command", "expanded"]
+
+
+COMMON: dict[str, tuple[Any, Any]] = {"config_file": (Config, None), "log_json": (LogJson, False)}
+"""Options that all commands have and none takes as an argument, since callbacks do all."""
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
@@ -32,14 +38,23 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
+        for name in COMMON:
+            values.pop(name, None)
         for name, kind in bundles.items():
             values[name] = kind(**{field.name: values.pop(field.name) for field in fields(kind)})
         command(**values)
 
     del run.__wrapped__
+    parameters += _common()
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def _common() -> Iterator[inspect.Parameter]:
+    """Yield the parameters of :data:`COMMON`."""
+    for name, (option, default) in COMMON.items():
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
 
 
 def _of_bundle(kind: Any) -> Iterator[inspect.Parameter]:

@@ -31,6 +31,7 @@ __all__ = [
     "Decisions",
     "Device",
     "Examples",
+    "FailOn",
     "Init",
     "JointTrackerRecipe",
     "Json",
@@ -286,6 +287,17 @@ License = Annotated[
         "--license",
         metavar="NAME",
         help="Licence of the weights for their card, such as CC-BY-4.0.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+FailOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-on",
+        metavar="WHAT",
+        help="Exit with 1 if a stem has this verdict: wrong (only classes that it does not claim were found), relabel, "
+        "mixed (several classes), drop (no class) or any of these; an issue of this severity or a higher one (note, "
+        "warning, error); or an issue with this code, such as clipped. Repeatable.",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -18,7 +18,7 @@ def refuse_contradictions(ctx: typer.Context) -> None:
     published: dict[str, Any] = {**PUBLISHED.to_dict(), **PUBLISHED_SELF.to_dict(), "recipe": RECIPE}
     for name, value in published.items():
         source = ctx.get_parameter_source(name)
-        if source and source.name == "COMMANDLINE" and not _agrees(ctx.params[name], value):
+        if source and source.name in ("COMMANDLINE", "DEFAULT_MAP") and not _agrees(ctx.params[name], value):
             has = value if not _is_switch(value) else "it off" if value is False else "none"
             raise typer.BadParameter(
                 f"it contradicts --as-published, which has {has}", param_hint=f"--{name.replace('_', '-')}"

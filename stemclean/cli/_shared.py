@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from stemclean import __version__, stopping
+from stemclean import __version__, progress, stopping
 from stemclean.cli._command import Command, expanded
 from stemclean.disk import FULL
 from stemclean.errors import OutputError, SkipReason, StemcleanError, in_plain_words, visible
@@ -58,6 +58,7 @@ __all__ = [
     "register",
     "remark",
     "report_failures",
+    "report_findings",
     "table",
     "typed",
 ]
@@ -121,6 +122,8 @@ class Edge(TyperGroup):
         except _PipeClosedError:
             _discard_closed_pipes()
             code = CLOSED_PIPE
+        finally:
+            progress.use_json(False)
         sys.exit(code if isinstance(code, int) else 0)
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
@@ -195,7 +198,12 @@ def data(report: Mapping[str, Any], tables: Iterable[Table | str] = (), *, as_js
 
 def remark(*lines: str, quiet: bool = False) -> None:
     """Print lines on stderr; a name cannot break its line. Of several processes, only the first prints."""
-    if lines and not quiet and _is_first():
+    if not lines or quiet or not _is_first():
+        return
+    if progress.as_json():
+        for line in lines:
+            progress.tell("remark", line)
+    else:
         _console(stderr=True).print("\n".join(map(visible, lines)), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -283,6 +291,25 @@ def misfits(decided: Mapping[str, Any] | None) -> list[str]:
     return lines
 
 
+def report_findings(failing: Sequence[Mapping[str, Any]], *, quiet: bool = False) -> None:
+    """List the stems that meet ``--fail-on`` and exit with code 1; do nothing if there are none.
+
+    Args:
+        failing: see :func:`stemclean.gate.failing`.
+        quiet: print nothing.
+
+    Raises:
+        typer.Exit: with :data:`FINDINGS`, if there are any.
+    """
+    if not failing:
+        return
+    lines = [f"{stem['id']}: {', '.join(stem['reasons'])}" for stem in failing[:ROWS]]
+    if len(failing) > ROWS:
+        lines.append(f"and {len(failing) - ROWS} more; --json lists all")
+    remark(f"failed: {_many(len(failing), 'stem')} by --fail-on", *(f"  {line}" for line in lines), quiet=quiet)
+    raise typer.Exit(FINDINGS)
+
+
 def report_failures(
     failures: Sequence[Mapping[str, str]], *, quiet: bool = False, labels: Sequence[str] = CLASSES
 ) -> None:
@@ -295,8 +322,12 @@ def report_failures(
     """
     if not failures:
         return
+    heading = f"skipped {_many(len(failures), 'file')} that could not be used"
+    if progress.as_json():
+        progress.tell("warning", heading, failures=[dict(failure) for failure in ([] if quiet else failures)])
+        raise typer.Exit(FAILED_INPUTS)
     console = _console(stderr=True)
-    console.print(f"[yellow]skipped[/] {_many(len(failures), 'file')} that could not be used", highlight=False)
+    console.print(heading.replace("skipped", "[yellow]skipped[/]"), highlight=False)
     for line in () if quiet else _listed(failures, labels):
         console.print(f"  {visible(line)}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(FAILED_INPUTS)
@@ -435,6 +466,9 @@ def _explain(error: Exception) -> int:
 
 
 def _complain(message: str, hint: str = "") -> None:
+    if progress.as_json():
+        progress.tell("error", message, hint=hint)
+        return
     console = _console(stderr=True)
     console.print("[bold red]error:[/] ", end="")
     console.print(visible(message), markup=False, highlight=False, soft_wrap=True)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from stemclean.cli import _options as options
 from stemclean.cli._refined import issue_tables
-from stemclean.cli._shared import FINDINGS, clock, data, passed_over, reading, remark, report_failures, typed
+from stemclean.cli._shared import clock, data, passed_over, reading, remark, report_failures, report_findings, typed
 
 EXAMPLE = "stemclean check my_stems -o checked.json"
 
@@ -17,15 +14,7 @@ EXAMPLE = "stemclean check my_stems -o checked.json"
 def command(
     stems: options.Data,
     output: options.Manifest = Path("checked.json"),
-    fail_on: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="WHAT",
-            help="Exit with 1 if there is an issue of this severity or a higher one (note, warning, error), or with "
-            "this code, such as clipped. Repeatable.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
+    fail_on: options.FailOn = None,
     layout: options.Layout = None,
     workers: options.Threads = None,
     resume: options.Resume = True,
@@ -39,19 +28,16 @@ def command(
     manifest and keeps the issues. An interrupted run continues where it stopped.
     """
     with reading(stems, layout=layout, quiet=printing.quiet):
-        from stemclean import checks
+        from stemclean import gate
         from stemclean.check import check
         from stemclean.report import describe_checked
         from stemclean.running import Running
 
-    wanted = fail_on or []
-    known = [*checks.SEVERITIES, *checks.codes()]
-    for name in wanted:
-        if name not in known:
-            raise typer.BadParameter(f"no issue '{name}'; known: {', '.join(known)}", param_hint="--fail-on")
+    gate.check(fail_on or ())
     running = Running(workers=workers, resume=resume, quiet=printing.quiet)
-    report = describe_checked(check(stems, output, layout=layout, running=running))
-    report["output"] = str(output)
+    checked = check(stems, output, layout=layout, running=running)
+    failed_on = gate.failing(checked.stems, fail_on or ())
+    report = {**describe_checked(checked), "output": str(output), "failed_on": failed_on}
     summary = f"{report['stems']} stems ({clock(report['seconds'])}): {report['with_issues']} with issues"
     data(report, [*issue_tables(report), summary], as_json=printing.as_json)
     next_command = typed("refine", output, "-o", "refined.json")
@@ -59,5 +45,4 @@ def command(
     try:
         report_failures(report["failures"], quiet=printing.quiet)
     finally:
-        if any(checks.matches(row["code"], row["severity"], name) for row in report["issues"] for name in wanted):
-            raise typer.Exit(FINDINGS)
+        report_findings(failed_on, quiet=printing.quiet)

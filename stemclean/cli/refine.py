@@ -16,7 +16,7 @@ from stemclean.cli._explained import print_explanation
 from stemclean.cli._published import refuse_contradictions
 from stemclean.cli._refined import next_steps, tables
 from stemclean.cli._report import check_page, page_of, wrote
-from stemclean.cli._shared import FINDINGS, data, reading, remark, report_failures
+from stemclean.cli._shared import data, reading, remark, report_failures, report_findings
 from stemclean.refining import CLAIMED_THRESHOLD, MIN_SINGLE_SHARE, RETRAIN_ON, ROUNDS, THRESHOLD
 from stemclean.training import CLASSIFIER_RECIPE
 
@@ -36,15 +36,6 @@ class RetrainOn(StrEnum):
 
 
 DEFAULT_RETRAIN_ON = RetrainOn(RETRAIN_ON)
-
-
-class FailOn(StrEnum):
-    """The values of ``--fail-on``."""
-
-    WRONG = "wrong"
-    MIXED = "mixed"
-    DROP = "drop"
-    ANY = "any"
 
 
 @dataclass(frozen=True)
@@ -211,15 +202,7 @@ def command(
         ),
     ] = None,
     report_page: options.ReportPage = None,
-    fail_on: Annotated[
-        list[FailOn] | None,
-        typer.Option(
-            metavar="WHAT",
-            help="Exit with 1 if a stem is wrong (only classes that it does not claim were found), mixed (several "
-            "classes), drop (no class), or any of these. Repeatable.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
+    fail_on: options.FailOn = None,
     *,
     judging: Judging,
     bleed: Bleed,
@@ -235,12 +218,14 @@ def command(
     stopped.
     """
     with reading(stems, layout=layout, quiet=printing.quiet):
+        from stemclean import gate
         from stemclean.refine import RefineConfig, refine, refine_self
         from stemclean.refining.published import PUBLISHED, published_self
         from stemclean.report import describe_refined
         from stemclean.running import Running
 
     check_page(report_page)
+    gate.check(fail_on or ())
     if as_published:
         refuse_contradictions(ctx)
         config = PUBLISHED
@@ -275,7 +260,13 @@ def command(
         refuse(ctx, [field.name for field in fields(method)], "it requires --self")
         given = {"weights_uri": weights} if weights else {}
         refined = refine(stems, output, config, **given, decisions=decisions, layout=layout, running=running)
-    report = {**describe_refined(refined), "output": str(output), **page_of(output, report_page, running)}
+    failed_on = gate.failing(refined.stems, fail_on or ())
+    report = {
+        **describe_refined(refined),
+        "output": str(output),
+        "failed_on": failed_on,
+        **page_of(output, report_page, running),
+    }
     data(report, tables(report), as_json=printing.as_json)
     remark(
         *([f"note: {ADAPTIVE}"] if judging.threshold == "adaptive" else []),
@@ -286,8 +277,7 @@ def command(
     try:
         report_failures(report["failures"], quiet=printing.quiet)
     finally:
-        if any(matches(finding, kind) for finding in report["findings"] for kind in fail_on or ()):
-            raise typer.Exit(FINDINGS)
+        report_findings(failed_on, quiet=printing.quiet)
 
 
 def refuse(ctx: typer.Context, names: Iterable[str], why: str) -> None:
@@ -303,9 +293,9 @@ def refuse(ctx: typer.Context, names: Iterable[str], why: str) -> None:
 
 
 def was_given(ctx: typer.Context, name: str) -> bool:
-    """Whether a parameter was given on the command line."""
+    """Whether a parameter was given on the command line or in a file of options."""
     source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    return source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
 
 
 def parsed_threshold(text: str) -> float | Literal["adaptive"]:
@@ -320,11 +310,3 @@ def parsed_threshold(text: str) -> float | Literal["adaptive"]:
         return float(text)
     except ValueError:
         raise typer.BadParameter(f"'{text}' is neither a number nor adaptive", param_hint="--threshold") from None
-
-
-def matches(finding: dict[str, Any], kind: FailOn) -> bool:
-    """Whether a finding is of the given kind."""
-    absent = not set(finding["claimed"]) & set(finding["found"])
-    if kind is FailOn.WRONG:
-        return absent and bool(finding["found"])
-    return kind is FailOn.ANY or finding["action"] == kind

@@ -17,7 +17,7 @@ from stemclean.verdicts import VerdictReason
 
 __all__ = ["BUDGET", "PageText", "check_installed", "page", "within_budget"]
 
-BUDGET = 46_000_000
+BUDGET = 42_000_000
 """Maximum size in bytes of the pictures and clips that a page contains."""
 PICTURES = 0.7
 """Maximum share of the budget that is used for pictures."""

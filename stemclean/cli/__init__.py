@@ -41,6 +41,7 @@ from stemclean.cli import (
 __all__ = ["app", "main"]
 
 app = _shared.new_app(
+    completion=True,
     cls=_shared.Edge,
     help="Find the wrong stems in a music dataset, say why, and write a dataset to train a separator on.",
     epilog=_shared.example("stemclean refine my_stems"),

@@ -150,10 +150,10 @@ class Edge(TyperGroup):
                 raise typer.Exit(_explain(error)) from None
 
 
-def new_app(**options: Any) -> typer.Typer:
-    """A Typer group in the house style."""
+def new_app(*, completion: bool = False, **options: Any) -> typer.Typer:
+    """A Typer group in the house style; the outermost one has the options that install completion in the shell."""
     return typer.Typer(
-        add_completion=False,
+        add_completion=completion,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},

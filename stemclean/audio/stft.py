@@ -43,7 +43,7 @@ def spectrogram(
     num_frames = waveform.shape[-1] // hop_length
     frames = padded.unfold(-1, n_fft, hop_length)[..., :num_frames, :]  # (..., time) -> (..., frame, sample)
     spectrum = torch.fft.rfft(frames * (window / window.sum()))
-    squares = spectrum.real.square() + spectrum.imag.square()  # three times faster than a sum over the two
+    squares: Tensor = spectrum.real.square() + spectrum.imag.square()  # three times faster than a sum over the two
     return (squares if power == 2 else squares.pow(power / 2)).transpose(-1, -2)  # -> (..., freq, frame)
 
 

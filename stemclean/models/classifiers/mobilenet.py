@@ -94,30 +94,29 @@ class SqueezeExcitation(nn.Module):
 class NormedConvolution(nn.Sequential):
     """A convolution and its frozen batch norm, in one pass over the cells, and an activation."""
 
+    def __init__(self, convolution: nn.Conv2d, norm: FrozenBatchNorm, *activation: nn.Module) -> None:
+        super().__init__(convolution, norm, *activation)
+
     def forward(self, cells: Tensor) -> Tensor:
         """``(batch, channel, freq, frame)`` -> the same, with the convolution's stride."""
-        convolution, norm = self[0], self[1]
-        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        convolution, norm = cast("nn.Conv2d", self[0]), cast("FrozenBatchNorm", self[1])
+        scale = norm.weight * (norm.get_buffer("running_var") + norm.eps).rsqrt()
         cells = functional.conv2d(
             cells,
             convolution.weight * scale[:, None, None, None],
-            norm.bias - norm.running_mean * scale,
+            norm.bias - norm.get_buffer("running_mean") * scale,
             convolution.stride,
-            convolution.padding,
+            cast("tuple[int, int]", convolution.padding),
             groups=convolution.groups,
         )
-        return self[2](cells) if len(self) > 2 else cells
+        return cast("Tensor", self[2](cells)) if len(self) > 2 else cells
 
 
 def _convolution(
     inputs: int, outputs: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, activation: nn.Module | None = None
 ) -> nn.Sequential:
-    layers = [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        FrozenBatchNorm(outputs),
-        *([activation] if activation else []),
-    ]
-    return NormedConvolution(*layers)
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return NormedConvolution(convolution, FrozenBatchNorm(outputs), *([activation] if activation else []))
 
 
 class InvertedResidual(nn.Module):

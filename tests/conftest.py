@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
+
+# Before torch is imported, and for the processes that tests start: threads of processes that share busy cores wait for
+# each other in a loop, so that a training of seconds takes minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import json
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -82,6 +82,8 @@ def test_omitted_options_use_the_defaults(verb: Mock) -> None:
         "recipe": "small",
         "overrides": (),
         "workdir": None,
+        "decisions": None,
+        "layout": None,
         "running": Running(),
     }
     assert (verb.call_args.args[2].threshold, verb.call_args.args[2].claimed_threshold) == (0.9, 0.3)

@@ -115,7 +115,7 @@ def test_a_stem_is_named_by_its_id_or_path() -> None:
 def test_a_swapped_stem_of_the_example_is_explained_and_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     plot = tmp_path / "why.png"
-    result = run(str(EXAMPLE), "--explain", "potassium/bass", "--plot", str(plot), "--json", "--quiet")
+    result = run(str(EXAMPLE), "--explain", "potassium/bass", "-o", str(plot), "--json", "--quiet")
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert (report["stem"], report["found"], report["verdict"]["action"]) == ("potassium/bass", ["drums"], "relabel")
@@ -141,16 +141,15 @@ def test_a_refined_manifest_is_explained_with_its_settings_and_weights(tmp_path:
 
 def test_a_plot_without_matplotlib_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    result = run(str(EXAMPLE), "--explain", "potassium/bass", "--plot", str(tmp_path / "a.png"))
+    result = run(str(EXAMPLE), "--explain", "potassium/bass", "-o", str(tmp_path / "a.png"))
     assert result.exit_code == 2 and "plots need matplotlib" in result.stderr and "stemclean[plots]" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--explain", "x", "-o", "r.json"], "writes no manifest"),
+        (["--explain", "x", "-o", "r.json"], "name of a plot must end in .png"),
         (["--explain", "x", "--self"], "writes no manifest"),
-        (["--plot", "a.png"], "requires --explain"),
         (["--explain", "potassium/bass", "--threshold", "adaptive"], "whole dataset"),
         (["--explain", "x"], "no stem x"),
     ],

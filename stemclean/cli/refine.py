@@ -188,16 +188,8 @@ def command(
         typer.Option(
             metavar="STEM",
             help="Explain the verdict on one stem, named by its id or path, and draw it: the strongest windows, the "
-            "measured bleed and the rule that decided. Only its song is judged, and no manifest is written. If DATA is "
-            "a refined manifest, its settings and weights are used.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.png",
-            help="With --explain: the picture (default: STEM.png in the current folder, if matplotlib is installed).",
+            "measured bleed and the rule that decided. Only its song is judged, and no manifest is written: --output "
+            "names the picture (default: STEM.png). If DATA is a refined manifest, its settings and weights are used.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -243,14 +235,14 @@ def command(
     if explain is not None:
         refuse(
             ctx,
-            ["by_itself", "output", "fail_on", "report_page", "decisions"],
+            ["by_itself", "fail_on", "report_page", "decisions"],
             "--explain explains one stem and writes no manifest",
         )
         settings = [*(field.name for field in (*fields(Judging), *fields(Bleed))), "as_published"]
         asked = config if any(was_given(ctx, name) for name in settings) else None
-        print_explanation(stems, explain, asked, weights, plot, running, layout=layout, as_json=printing.as_json)
+        picture = output if was_given(ctx, "output") else None
+        print_explanation(stems, explain, asked, weights, picture, running, layout=layout, as_json=printing.as_json)
         return
-    refuse(ctx, ["plot"], "it requires --explain")
     if by_itself:
         refuse(ctx, ["weights"], "refine trains its own weights with --self")
         refuse(ctx, LATER if method.rounds == 1 else (), "it applies from the second round on, and --rounds 1 has one")

@@ -37,7 +37,7 @@ def command(
     *,
     printing: options.Printing,
 ) -> None:
-    """Write a web page to look through a manifest, listen, and decide.
+    """Write a web page to look at stems, listen and decide.
 
     The page begins with a summary. Below, it lists the stems, worst first, with spectrograms, classes over time and the
     worst seconds to play. It is a single file that needs no network. Decisions (accept, relabel, drop) stay in the

@@ -34,7 +34,7 @@ def command(
     *,
     printing: options.Printing,
 ) -> None:
-    """Look through a manifest in the browser, listen, and decide; decisions are saved as they are made.
+    """Look, listen and decide in the browser.
 
     Serves the page of stemclean report on this machine alone, with all stems to play as a whole. The address contains a
     secret token. Ctrl-C ends it.

@@ -122,6 +122,17 @@ def test_it_plays_the_worst_seconds_and_the_whole_stem(page: Any) -> None:
     assert page.evaluate("sound.paused")
 
 
+def test_the_first_key_brings_the_stems_into_view(page: Any) -> None:
+    page.set_viewport_size({"width": 1200, "height": 700})
+    page.evaluate("scrollTo(0, 0)")
+    first = page.inner_text("#detail h2")
+    page.keyboard.press("d")
+    assert page.evaluate("document.querySelector('#detail').getBoundingClientRect().top < innerHeight / 2")
+    assert page.inner_text("#progress") == "5 to look at" and page.inner_text("#detail h2") == first
+    page.keyboard.press("d")
+    assert page.inner_text("#progress") == "1 decided, 4 to go" and page.inner_text("#detail h2") != first
+
+
 def test_filters_and_search_choose_what_is_shown(page: Any) -> None:
     def count() -> str:
         return str(page.inner_text("#count"))

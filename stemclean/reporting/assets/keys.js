@@ -4,10 +4,19 @@ const KEYS = {
   r: () => openRelabel(), d: () => decide('drop'), u: () => undo(),
   n: () => { $('note')?.focus(); }, '/': () => { $('search').focus(); $('search').select(); }, '?': () => openHelp(),
 };
+const ANYWHERE = ['/', '?', 'u'];
 const IN_LIST = {ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -1e9, End: 1e9};
 
 function openHelp() {
   $('shortcuts').showModal();
+}
+
+// Nobody decides on a stem out of sight: the first key only brings the stems into view.
+function bringIntoView() {
+  const box = $('detail').getBoundingClientRect();
+  if (box.top < innerHeight / 2 && box.bottom > innerHeight / 4) return false;
+  $('stems').scrollIntoView({behavior: 'auto'});
+  return true;
 }
 
 document.addEventListener('keydown', (event) => {
@@ -26,7 +35,7 @@ document.addEventListener('keydown', (event) => {
   if (!act || !options.get('keys')) return;
   if (event.key === ' ' && target.matches('button, summary, a, input')) return;  // the space bar presses what has the focus
   event.preventDefault();
-  act();
+  if (ANYWHERE.includes(event.key) || !bringIntoView()) act();
 });
 $('help').addEventListener('click', openHelp);
 $('close-help').addEventListener('click', () => $('shortcuts').close());

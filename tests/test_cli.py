@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -20,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 import stemclean
 from stemclean import evaluate, export, layouts, manifest, refine
+from stemclean.__main__ import SPINS
 from stemclean.cli import _options, _refined, _shared, app
 from stemclean.cli._command import COMMON
 from stemclean.errors import ConfigError
@@ -220,6 +222,21 @@ class TestHelp:
 
     def test_no_arguments_show_help(self) -> None:
         assert run("").stdout == run("--help").stdout
+
+    @pytest.mark.parametrize("given", [None, "5"])
+    def test_threads_wait_shortly_for_each_other(self, given: str | None) -> None:
+        """It must be set before torch is imported, and a value of the user stays."""
+        program = (
+            "import os, sys; from stemclean import cli, __main__\n"
+            "cli.main = lambda: print('torch' in sys.modules, os.environ['GOMP_SPINCOUNT'])\n"
+            "__main__.main()"
+        )
+        environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+        if given:
+            environment["GOMP_SPINCOUNT"] = given
+        command = [sys.executable, "-c", program]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert result.stdout.split() == ["False", given or SPINS]
 
     def test_version(self) -> None:
         assert run("--version").stdout == f"stemclean {stemclean.__version__}\n"

@@ -10,6 +10,7 @@ import pytest
 import soxr
 from numpy.typing import NDArray
 
+from stemclean.audio import signal_meter
 from stemclean.audio.mixture_fit import fit_mixture
 from stemclean.audio.signal_meter import Signal, measure_signal
 
@@ -98,6 +99,28 @@ def test_a_lower_sample_rate_in_the_past_shows_as_a_cutoff() -> None:
     low = soxr.resample(soxr.resample(bright.T, RATE, 22_050), 22_050, RATE).T
     found = measure_signal(low, RATE).cutoff
     assert found is not None and found.hz == pytest.approx(11_025, abs=800) and found.fall_db > 25
+
+
+def strokes(seconds: float = 40.0) -> Sound:
+    """Strokes of noise of many colours, a second apart, whose decays are as flat and as soft as noise in the mean."""
+    generator = np.random.default_rng(5)
+    after = np.arange(RATE) / RATE
+    frequencies = np.fft.rfftfreq(RATE, 1 / RATE)
+    sound = []
+    for _ in range(round(seconds)):
+        gains_db = np.interp(frequencies, np.linspace(0, RATE / 2, 60), generator.uniform(-15, 15, 60))
+        spectrum = np.fft.rfft(generator.standard_normal(RATE)) * 10 ** (gains_db / 20)
+        sound.append(np.fft.irfft(spectrum, RATE) * 10 ** (-generator.uniform(50, 70) * after / 20))
+    return np.asarray(np.concatenate(sound)[None] * 0.05, np.float32)
+
+
+def test_decays_are_not_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    drums = strokes()
+    noise = 1e-3 * np.random.default_rng(6).standard_normal(drums.shape).astype(np.float32)
+    assert measure_signal(drums, RATE).noise_dbfs is None
+    assert measure_signal(drums + noise, RATE).noise_dbfs == pytest.approx(-60, abs=1.5)
+    monkeypatch.setattr(signal_meter, "SPREAD_DB", np.inf)
+    assert measure_signal(drums, RATE).noise_dbfs is not None  # level and spectrum alone would not tell
 
 
 def test_noise_and_hum_are_heard_in_pauses() -> None:

@@ -38,6 +38,11 @@ LOWEST_DB = 100.0
 FLATNESS = 0.9
 """Spectral flatness of noise, relative to that of white noise, in narrow bands."""
 
+NOISE_BANDS, SPREAD_DB = 16, 2.5
+"""Each band of noise keeps its level: the median of their standard deviations over time is at most so many dB. Frames
+in the decay of many notes or drum strokes may have one level and a flat mean, but their bands differ by 4 dB or more;
+the bands of stationary noise differ by less than 1.5 dB at any sample rate."""
+
 FLAT_RUN = 3
 """Samples in a row at the highest level that count as clipped."""
 
@@ -395,17 +400,20 @@ class _Spectra:
         steady = quiet[first : ends[first]]
         if len(steady) < FEWEST_STEADY:
             return None, None
-        mean = power[steady].mean(axis=0)
-        return self._noise(mean, len(steady)), self._hum(mean)
+        return self._noise(power[steady]), self._hum(power[steady].mean(axis=0))
 
-    def _noise(self, quiet: NDArray[np.float64], num_frames: int) -> float | None:
-        """Return the level of a mean spectrum that has no tones between 300 Hz and 6 kHz, that is, of noise."""
+    def _noise(self, quiet: NDArray[np.float64]) -> float | None:
+        """Return the level of spectra ``(frame, freq)`` that are noise: stationary, and flat from 300 Hz to 6 kHz."""
         frequencies = self._frequencies
-        inside = quiet[(frequencies >= 300) & (frequencies <= min(6000, 0.4 * self._rate))] + 1e-20
-        bands = np.array_split(inside, 16)
-        flatness = [np.exp(np.log(band).mean()) / band.mean() for band in bands]
-        expected = np.exp(digamma(num_frames)) / num_frames  # of white noise
-        return float(10 * np.log10(quiet.sum() + 1e-20)) if np.median(flatness) >= FLATNESS * expected else None
+        inside = quiet[:, (frequencies >= 300) & (frequencies <= min(6000, 0.4 * self._rate))] + 1e-20
+        bands = np.array_split(inside, NOISE_BANDS, axis=1)
+        spreads_db = [np.std(10 * np.log10(band.sum(axis=1))) for band in bands]
+        means = [band.mean(axis=0) for band in bands]
+        flatness = [np.exp(np.log(mean).mean()) / mean.mean() for mean in means]
+        expected = np.exp(digamma(len(quiet))) / len(quiet)  # of white noise
+        if np.median(spreads_db) > SPREAD_DB or np.median(flatness) < FLATNESS * expected:
+            return None
+        return float(10 * np.log10(quiet.mean(axis=0).sum() + 1e-20))
 
     def _hum(self, quiet: NDArray[np.float64]) -> Hum | None:
         bin_hz = self._rate / SPECTRUM_SAMPLES

@@ -21,7 +21,7 @@ from stemclean.audio.splicing import splice
 from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
 from stemclean.data.song_levels import song_of
-from stemclean.disk import replacing
+from stemclean.disk import replacing, short
 from stemclean.errors import ConfigError, of_one_file
 from stemclean.exporting.cutting import Spans
 from stemclean.exporting.selection import Item, Selection
@@ -36,6 +36,7 @@ __all__ = [
     "Link",
     "Meter",
     "Placed",
+    "is_marked",
     "reads_right",
     "song_gains",
 ]
@@ -340,9 +341,25 @@ def _target(folder: Path, item: Item, source: Path, contents: str, suffix: str, 
     """Return the path of a file in the destination; its name has a hash of the source and of what is done to it."""
     stem = item.stem
     whole = f"{stem.sha256 or source.stat().st_mtime_ns} {stem.stream} {contents}"
-    mark = hashlib.sha256(whole.encode()).hexdigest()[:8]
-    *folders, name = [" - ".join(safe_parts(stem.id))] if single else safe_parts(stem.id)
+    mark = _mark(whole)
+    *folders, name = [short(" - ".join(safe_parts(stem.id)))] if single else safe_parts(stem.id)
     return folder.joinpath(*folders, f"{name}.{mark}{suffix.lower()}")
+
+
+def _mark(content: str) -> str:
+    """Return eight hexadecimal digits, of which one is a letter, so that no date looks like one."""
+    mark = hashlib.sha256(content.encode()).hexdigest()[:8]
+    return f"f{mark[1:]}" if mark.isdigit() else mark
+
+
+def is_marked(name: str) -> bool:
+    """Return whether a name, without its extension, ends with the mark of an export.
+
+    >>> is_marked("song - drums.3f2a91bc"), is_marked("drums.20240115"), is_marked("drums")
+    (True, False, False)
+    """
+    mark = re.fullmatch(r".+\.([0-9a-f]{8})", name)
+    return mark is not None and not mark[1].isdigit()
 
 
 def _check_earlier(paths: Collection[Path]) -> None:
@@ -431,8 +448,13 @@ def in_db(gain: float) -> float:
 
 
 def safe_parts(path: str) -> Sequence[str]:
-    """Return the parts of a POSIX path as names that any file system and list can hold."""
-    return [re.sub(r"[^\w #&'!()+,=.-]|^\.|\.$", "_", part.strip()) or "_" for part in path.split("/")]
+    """Return the parts of a POSIX path as names that any file system and list can hold.
+
+    >>> safe_parts("AC/DC: Live?/drums.")
+    ['AC', 'DC_ Live_', 'drums_']
+    """
+    safe = (re.sub(r"[^\w #&'!()+,=.-]|^\.|\.$", "_", part.strip()) or "_" for part in path.split("/"))
+    return [short(part) for part in safe]
 
 
 def written_subtype(subtype: str) -> str:

@@ -6,6 +6,9 @@ The folder decides, with two exceptions:
 * If the last part of the name consists of another class alone (``drums/song_bass.wav``), the file gets no class,
   because either may be wrong. A kind of the folder's class (``bass/synth.wav``) is not another class.
 
+A name with the mark of an export (``drums/Karaoke - kick.3f2a91bc.flac``) says nothing: the export chose the folder,
+and the name holds the title of the song.
+
 Titles do not count (``vocals/Drums of War.wav``): classes among unknown words, and names that occur in folders of
 several classes (``drums/Guitar.wav`` and ``vocals/Guitar.wav``).
 """
@@ -16,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from stemclean.exporting.converting import is_marked
 from stemclean.labels import MIXTURE, Profile, Reading
 from stemclean.labels.splitting import cut, normal
 from stemclean.layouts.walk import names
@@ -45,7 +49,7 @@ def settled(
         name = names(path)
         reading = profile.read(name)
         other_labels = titles[_words(name)] - {claim.label, reading.label}
-        if claim.label in (None, MIXTURE):
+        if claim.label in (None, MIXTURE) or is_marked(name):
             resolved[path] = claim, ""
         elif _is_mixture(reading, claim, shared=bool(other_labels)):
             resolved[path] = reading, ""

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 
+from stemclean.exporting.songs import RECORD
 from stemclean.labels import MIXTURE, Profile, Reading
 from stemclean.labels.reading import phrase
 from stemclean.labels.splitting import Word, cut, normal
@@ -36,7 +37,7 @@ _JOINING = CONNECTORS | {"+", "&"}
 
 
 def folder_claims(in_folder: Mapping[Path, Sequence[Path]], profile: Profile) -> dict[Path, Reading | None]:
-    """Return what the name of each folder says about its files; None if it says nothing.
+    """Return what the name of each folder says about its files; None if it says nothing, as that of an exported song.
 
     Args:
         in_folder: folder -> its files.
@@ -48,9 +49,10 @@ def folder_claims(in_folder: Mapping[Path, Sequence[Path]], profile: Profile) ->
         if claim is not None:
             sibling_labels[folder.parent].add(claim.label)
     for folder, claim in claims.items():
-        if claim is not None and _is_song(
-            claim, in_folder[folder], profile, alone=len(sibling_labels[folder.parent]) == 1
-        ):
+        if claim is None:
+            continue
+        alone = len(sibling_labels[folder.parent]) == 1
+        if (folder / RECORD).is_file() or _is_song(claim, in_folder[folder], profile, alone=alone):
             claims[folder] = None
     return claims
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +25,12 @@ from stemclean.checks.base import SignalCheck, Song, SongCheck, Sound
 from stemclean.data.journal import Journal
 from stemclean.errors import AudioError, SkipReason, of_one_file
 from stemclean.manifest import Created, Manifest, Skip, Stem
-from stemclean.outputs import only_writer
+from stemclean.outputs import check_writable, only_writer
+from stemclean.plans import MANIFEST_BYTES, Plan, Product, measured, plan_of
 from stemclean.refining.copies import with_copies
 from stemclean.running import Running
 
-__all__ = ["check"]
+__all__ = ["check", "plan_check"]
 
 SILENCE = "silence"
 """Key in ``extra`` of a stem in the journal: seconds of silence before and after its sound."""
@@ -82,6 +84,27 @@ def check(data: str | Path, output: str | Path, *, layout: str | None = None, ru
         checked = source.with_stems(kept, created=created, root=root, skipped=skipped, summary={})
         manifest.write(checked, output)
         return checked
+
+
+def plan_check(
+    data: str | Path, output: str | Path, *, layout: str | None = None, running: Running = Running()
+) -> Plan:
+    """Return what :func:`check` would do with the same arguments, after the same checks; nothing is written.
+
+    The estimates do not include the comparison of stems with the mixture of their song, nor what an earlier run has
+    done already.
+    """
+    output = manifest.check_output(output)
+    check_writable(output)
+    source, folder = layouts.load(data, layout=layout, quiet=running.quiet)
+
+    def work(stem: Stem) -> float:
+        with of_one_file(folder / stem.path):
+            return len(_measured(stem, folder / stem.path).model_dump_json())
+
+    workers = running.workers_or(os.cpu_count() or 1)
+    speed = measured(source.stems, lambda stem: stem.duration, work, workers=workers, quiet=running.quiet)
+    return plan_of("check", data, source, [Product(output, 1, len(source.stems) * MANIFEST_BYTES)], speed=speed)
 
 
 def _measured_or_skipped(stem: Stem, folder: Path, unchanged: Unchanged) -> Stem | Skip:

@@ -27,15 +27,16 @@ from stemclean.audio.unchanged import Unchanged
 from stemclean.data import corrupt as sound
 from stemclean.data.destination import refuse_in_source
 from stemclean.data.faults import KINDS, Fault, plan
-from stemclean.data.planting import CorruptConfig, Planter, Truth
+from stemclean.data.planting import CorruptConfig, Planter, Truth, trial
 from stemclean.data.song_levels import song_of
 from stemclean.disk import replacing
 from stemclean.errors import AudioError, ConfigError, SkipReason, StemcleanError, of_one_file
 from stemclean.labels import FOUR_STEMS, PROFILES
 from stemclean.manifest import Created, Input, Manifest, Skip, Stem
-from stemclean.outputs import only_writer
+from stemclean.outputs import check_writable, only_writer
+from stemclean.plans import MANIFEST_BYTES, Plan, Product, measured, plan_of
 
-__all__ = ["CorruptConfig", "corrupt"]
+__all__ = ["CorruptConfig", "corrupt", "plan_corrupt"]
 
 TRUTH = "truth.json"
 UNFINISHED = "truth.json.part"
@@ -81,20 +82,16 @@ def corrupt(
             the faults, for example no song with a second stem.
     """
     config = config or CorruptConfig()
-    destination = Path(destination)
-    if Path(source).is_dir():
-        refuse_in_source(destination, Path(source))
+    source, destination = Path(source), Path(destination)
+    if source.is_dir():
+        refuse_in_source(destination, source)
     with only_writer(destination, folder=True):
-        data, folder = layouts.load(source, layout=layout, quiet=quiet)
-        if not layouts.is_list(source):
-            refuse_in_source(destination, folder, source)
-        created = _created(data, folder, destination, config)
+        data, folder, created = _loaded(source, destination, config, layout, quiet=quiet)
         _claim(destination, created)
-
         sources = Unchanged()
         levels, skipped = _measure(data, folder, sources, quiet)
         stems = [stem for stem in data.stems if stem.id in levels]
-        nums = {kind: math.floor(getattr(config, kind) * len(stems) + 0.5) for kind in KINDS}
+        nums = _nums(config, len(stems))
         faults = plan(
             stems,
             levels,
@@ -119,6 +116,57 @@ def corrupt(
         manifest.write(truth, destination / TRUTH)
         (destination / UNFINISHED).unlink(missing_ok=True)
         return truth
+
+
+def plan_corrupt(
+    source: str | Path,
+    destination: str | Path,
+    config: CorruptConfig | None = None,
+    *,
+    layout: str | None = None,
+    quiet: bool = False,
+) -> Plan:
+    """Return what :func:`corrupt` would do with the same arguments, after the same checks; nothing is written.
+
+    Silent stems, which get no faults, are only known when all stems are read.
+    """
+    config = config or CorruptConfig()
+    source, destination = Path(source), Path(destination)
+    if source.is_dir():
+        refuse_in_source(destination, source)
+    check_writable(destination, folder=True)
+    data, folder, _ = _loaded(source, destination, config, layout, quiet=quiet)
+    stems = [stem for stem in data.stems if len(stem.claimed) == 1]
+
+    def work(stem: Stem) -> float:
+        return trial(stem, folder)
+
+    speed = measured(stems, lambda stem: stem.duration, work, quiet=quiet)
+    seconds = sum(stem.duration for stem in stems)
+    size = None if speed is None else round(seconds * speed.bytes_per_second)
+    products = [
+        Product(destination / TRUTH, 1, len(stems) * MANIFEST_BYTES),
+        Product(destination, len(stems), size),
+    ]
+    figures = {"faults": _nums(config, len(stems))}
+    return plan_of("corrupt", source, data, products, speed=speed, seconds=seconds, figures=figures)
+
+
+def _nums(config: CorruptConfig, num_stems: int) -> dict[str, int]:
+    """Return the number of stems with each kind of fault."""
+    return {kind: math.floor(getattr(config, kind) * num_stems + 0.5) for kind in KINDS}
+
+
+def _loaded(
+    source: Path, destination: Path, config: CorruptConfig, layout: str | None, *, quiet: bool
+) -> tuple[Manifest, Path, Created]:
+    """Load the dataset and check the destination. Returns the stems, their folder and the origin of the output."""
+    data, folder = layouts.load(source, layout=layout, quiet=quiet)
+    if not layouts.is_list(source):
+        refuse_in_source(destination, folder, source)
+    created = _created(data, folder, destination, config)
+    _check_owner(destination, created)
+    return data, folder, created
 
 
 def _measure(
@@ -216,7 +264,13 @@ def _sha256(path: Path) -> str | None:
 
 
 def _claim(destination: Path, created: Created) -> None:
-    """Mark the destination as belonging to this run.
+    """Mark the destination as belonging to this run."""
+    with replacing(destination / UNFINISHED) as temporary:
+        temporary.write_text(created.model_dump_json(), encoding="utf-8")
+
+
+def _check_owner(destination: Path, created: Created) -> None:
+    """Refuse a destination that does not belong to this run.
 
     Raises:
         ConfigError: it holds the files of another run, or other files.
@@ -231,8 +285,6 @@ def _claim(destination: Path, created: Created) -> None:
         owner = created
     if owner != created:
         raise ConfigError(f"{destination} holds other files", "choose a new folder, or remove this one first")
-    with replacing(destination / UNFINISHED) as temporary:
-        temporary.write_text(created.model_dump_json(), encoding="utf-8")
 
 
 def _safe(track: str) -> str:

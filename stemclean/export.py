@@ -19,20 +19,24 @@ from pydantic import ValidationError
 from stemclean import __version__, layouts, manifest
 from stemclean import decisions as decided
 from stemclean.data.destination import check_free_or_own, refuse_in_source
+from stemclean.data.song_levels import song_of
 from stemclean.disk import file_sha256, replacing
-from stemclean.errors import ConfigError
+from stemclean.errors import AudioError, ConfigError
 from stemclean.exporting.converting import AudioFormat, Converter, Link
-from stemclean.exporting.selection import Selection
+from stemclean.exporting.selection import Item, Selection
 from stemclean.exporting.targets import Classes, Targets
 from stemclean.layouts import base
-from stemclean.manifest import Created, Skip
-from stemclean.outputs import only_writer
+from stemclean.manifest import Created, Manifest, Skip
+from stemclean.outputs import check_writable, only_writer
+from stemclean.plans import Plan, Product, measured, plan_of
 from stemclean.settings import Settings
 
-__all__ = ["RECORD", "ClassHours", "ExportReport", "export"]
+__all__ = ["RECORD", "ClassHours", "ExportReport", "export", "plan_export"]
 
 RECORD = "export.json"
 """File in the destination that records the source and the format; a later run recognises its own output by it."""
+LISTED_BYTES = 200
+"""Approximate size of a stem in a list."""
 
 
 @dataclass(frozen=True)
@@ -152,62 +156,25 @@ def export(
         ConfigError: an unknown layout or option, a destination with other files, or a result that the other codebase
             could not use, such as a class without audio.
     """
-    target = base.writer(to, options) if isinstance(to, str) else to
-    chosen = target.to_dict(given=True) if isinstance(target, Settings) else {}
-    chosen |= {name: getattr(target, name) for name in target.shape}
-    sample_rate = target.sample_rate if sample_rate is None else sample_rate
-    if min_quality is not None and not 0 <= min_quality <= 1:
-        raise ConfigError(f"the minimum quality is {min_quality:g}; it must be from 0 to 1")
-    if link and not target.in_place:
-        raise ConfigError(f"--link: {target.name} writes all audio anew", "leave it out")
-    if audio_format and audio_format not in target.audio_formats:
-        raise ConfigError(f"--format: {target.name} is written as {target.audio_formats[0]} alone", "leave it out")
-    filed = None if decisions is None else decided.read(decisions)
-    asked = {
-        "classes": classes,
-        "min_quality": min_quality,
-        "cut": cut or None,
-        "decisions": None if decisions is None else file_sha256(decisions),
-        "audio_format": audio_format,
-        "link": link,
-    }
-    shared = {name: value for name, value in asked.items() if value is not None}
-    refined, destination = Path(refined), Path(destination)
-    created = Created(
-        by=f"stemclean {__version__}",
-        command="export",
-        config={"to": target.name, "sample_rate": sample_rate, **shared, **chosen},
-        inputs=[manifest.input_of(refined, destination / RECORD)],
+    request = _Request(
+        Path(refined),
+        base.writer(to, options) if isinstance(to, str) else to,
+        Path(destination),
+        sample_rate,
+        classes,
+        min_quality,
+        cut,
+        decisions,
+        audio_format,
+        link,
+        layout,
+        quiet,
     )
-    if refined.is_dir():  # check before the scan, which takes long
-        _check_destination(destination, refined, created, refined, target.shape)
-    elif not layouts.is_list(refined):
-        _check_destination(
-            destination, layouts.load(refined, layout=layout, quiet=quiet)[1], created, refined, target.shape
-        )
+    created = request.checked()
+    refined, target, destination = request.refined, request.target, request.destination
     with only_writer(destination, folder=True):
-        data, folder = layouts.load(refined, layout=layout, quiet=quiet)
-        _check_destination(destination, None if layouts.is_list(refined) else folder, created, refined, target.shape)
+        data, fitting, selection, converter = request.selected(created)
         created = created.of(manifest.input_of(refined, destination / RECORD, data))
-        fitting = None
-        if filed is not None:
-            data, fitting = decided.applied(data, filed)
-        selection = Selection(
-            data,
-            Targets.of(classes, data.labels),
-            held_out=target.held_out,
-            min_quality=min_quality,
-            cut=cut,
-        )
-        converter = Converter(
-            folder,
-            destination,
-            sample_rate,
-            audio_format=audio_format or target.audio_formats[0],
-            link=link,
-            segments=target.segments,
-            quiet=quiet,
-        )
         with _recorded(destination, created):
             written = target.write(selection, converter)
     return ExportReport(
@@ -225,6 +192,148 @@ def export(
         extra=written.extra,
         next_steps=written.next_steps,
     )
+
+
+def plan_export(
+    refined: str | Path, to: base.Writer, destination: str | Path, *, sample_rate: int | None = None, **arguments: Any
+) -> Plan:
+    """Return what :func:`export` would do with the same arguments, after the same checks; nothing is written.
+
+    Stems that are too quiet for the trainer, silent or unreadable are only known when all are read; they count here.
+    """
+    request = _Request(Path(refined), to, Path(destination), sample_rate, **arguments)
+    created = request.checked()
+    check_writable(request.destination, folder=True)
+    data, _, selection, converter = request.selected(created)
+    in_place = request.target.in_place
+
+    def work(item: Item) -> float:
+        return converter.trial(item, in_place=in_place)
+
+    speed = measured(selection.items, lambda item: item.seconds, work, quiet=request.quiet)
+    seconds = sum(item.seconds for item in selection.items)
+    size = (
+        None
+        if speed is None
+        else round(speed.bytes_per_second * (seconds if in_place else seconds + _length(selection)))
+    )
+    products = [Product(request.destination / RECORD, 1, len(data.stems) * LISTED_BYTES)]
+    num_written = sum(not (in_place and request.link is None and _fits(converter, item)) for item in selection.items)
+    if num_written:
+        products.append(Product(request.destination, num_written, size))
+    figures = {"hours": {target: _hours(kept) for target, kept in selection.kept_seconds.items()}}
+    return plan_of("export", refined, data, products, speed=speed, seconds=seconds, figures=figures)
+
+
+def _length(selection: Selection) -> float:
+    """Return the duration in seconds of all songs, and so of the mixtures that some formats add."""
+    songs: dict[str, float] = {}
+    for item in selection.items:
+        song = song_of(item.stem)
+        songs[song] = max(songs.get(song, 0.0), item.stem.duration)
+    return sum(songs.values())
+
+
+def _fits(converter: Converter, item: Item) -> bool:
+    try:
+        return converter.fits(item)
+    except AudioError:  # the run reports it
+        return True
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The arguments of an export, see :func:`export`."""
+
+    refined: Path
+    target: base.Writer
+    destination: Path
+    sample_rate: int | None = None
+    classes: Classes | None = None
+    min_quality: float | None = None
+    cut: bool = False
+    decisions: str | Path | None = None
+    audio_format: AudioFormat | None = None
+    link: Link | None = None
+    layout: str | None = None
+    quiet: bool = False
+
+    @property
+    def rate(self) -> int | None:
+        """The sample rate of all exported audio in Hz; None: files keep theirs."""
+        return self.target.sample_rate if self.sample_rate is None else self.sample_rate
+
+    def checked(self) -> Created:
+        """Check the arguments and the destination before the scan, which takes long; return the origin of the output.
+
+        Raises:
+            ConfigError: as for :func:`export`.
+        """
+        target, destination = self.target, self.destination
+        if self.min_quality is not None and not 0 <= self.min_quality <= 1:
+            raise ConfigError(f"the minimum quality is {self.min_quality:g}; it must be from 0 to 1")
+        if self.link and not target.in_place:
+            raise ConfigError(f"--link: {target.name} writes all audio anew", "leave it out")
+        if self.audio_format and self.audio_format not in target.audio_formats:
+            raise ConfigError(f"--format: {target.name} is written as {target.audio_formats[0]} alone", "leave it out")
+        if self.decisions is not None:
+            decided.read(self.decisions)
+        chosen = target.to_dict(given=True) if isinstance(target, Settings) else {}
+        chosen |= {name: getattr(target, name) for name in target.shape}
+        asked = {
+            "classes": self.classes,
+            "min_quality": self.min_quality,
+            "cut": self.cut or None,
+            "decisions": None if self.decisions is None else file_sha256(self.decisions),
+            "audio_format": self.audio_format,
+            "link": self.link,
+        }
+        shared = {name: value for name, value in asked.items() if value is not None}
+        created = Created(
+            by=f"stemclean {__version__}",
+            command="export",
+            config={"to": target.name, "sample_rate": self.rate, **shared, **chosen},
+            inputs=[manifest.input_of(self.refined, destination / RECORD)],
+        )
+        if self.refined.is_dir():
+            _check_destination(destination, self.refined, created, self.refined, target.shape)
+        elif not layouts.is_list(self.refined):
+            folder = layouts.load(self.refined, layout=self.layout, quiet=self.quiet)[1]
+            _check_destination(destination, folder, created, self.refined, target.shape)
+        return created
+
+    def selected(self, created: Created) -> tuple[Manifest, dict[str, Any] | None, Selection, Converter]:
+        """Load the dataset and select its stems.
+
+        Args:
+            created: see :meth:`checked`.
+
+        Returns:
+            (the stems with people's decisions, how these fit, the selection, the converter of its audio)
+        """
+        data, folder = layouts.load(self.refined, layout=self.layout, quiet=self.quiet)
+        source = None if layouts.is_list(self.refined) else folder
+        _check_destination(self.destination, source, created, self.refined, self.target.shape)
+        fitting = None
+        if self.decisions is not None:
+            data, fitting = decided.applied(data, decided.read(self.decisions))
+        selection = Selection(
+            data,
+            Targets.of(self.classes, data.labels),
+            held_out=self.target.held_out,
+            min_quality=self.min_quality,
+            cut=self.cut,
+        )
+        converter = Converter(
+            folder,
+            self.destination,
+            self.rate,
+            audio_format=self.audio_format or self.target.audio_formats[0],
+            link=self.link,
+            segments=self.target.segments,
+            quiet=self.quiet,
+        )
+        return data, fitting, selection, converter
 
 
 def _hours_of_classes(selection: Selection) -> dict[str, ClassHours]:

@@ -13,10 +13,10 @@ from io import FileIO
 from pathlib import Path
 
 from stemclean.disk import short, sweep, writing
-from stemclean.errors import ConfigError
+from stemclean.errors import ConfigError, OutputError
 from stemclean.stopping import tidily
 
-__all__ = ["only_writer", "only_writer_of", "refuse_foreign"]
+__all__ = ["check_writable", "only_writer", "only_writer_of", "refuse_foreign"]
 
 _held: set[Path] = set()
 """Locks of this process, to which the system would grant them again."""
@@ -45,13 +45,9 @@ def only_writer(output: str | Path, *, folder: bool = False, also: Sequence[str 
         with tidily():
             yield
         return
-    if folder and output.exists() and not output.is_dir():
-        raise ConfigError(f"{output} is a file, but must be a folder", "name a new folder")
-    locked_folder = output if folder else output.parent
-    lock = locked_folder / (".stemclean.lock" if folder else f".{short(output.name)}.stemclean.lock")
+    lock = _lock_of(output, folder=folder)
+    locked_folder = lock.parent
     created = [parent for parent in (locked_folder, *locked_folder.parents) if not parent.exists()]
-    if locked_folder.exists() and not locked_folder.is_dir():
-        raise ConfigError(f"{output}: {locked_folder} is a file, not a folder", "choose another place")
     with writing(lock if locked_folder.exists() else locked_folder):
         locked_folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -64,6 +60,27 @@ def only_writer(output: str | Path, *, folder: bool = False, also: Sequence[str 
         for parent in created:
             with suppress(OSError):  # it is not empty
                 parent.rmdir()
+
+
+def check_writable(output: str | Path, *, folder: bool = False) -> None:
+    """Refuse an output that :func:`only_writer` would refuse, but write nothing, not even a lock.
+
+    Raises:
+        ConfigError: another run is writing there, or a folder is a file.
+        OutputError: the output cannot be written.
+    """
+    output = Path(output)
+    lock = _lock_of(output, folder=folder)
+    above = next(parent for parent in lock.parents if parent.exists())
+    if not above.is_dir():
+        raise OutputError(lock.parent, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(above)))
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(lock.parent, PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(above)))
+    if lock.exists():
+        if lock.resolve() in _held:
+            raise _refused(output, str(os.getpid()))
+        with suppress(OSError), lock.open("r+b", buffering=0) as file:
+            _lock_or_refuse(file, output)
 
 
 @contextmanager
@@ -107,6 +124,20 @@ def refuse_foreign(path: Path, is_ours: Callable[[Path], bool], kind: str) -> No
         raise ConfigError(f"{path} already exists and contains no {kind}", hint)
 
 
+def _lock_of(output: Path, *, folder: bool) -> Path:
+    """Return the lock file of an output.
+
+    Raises:
+        ConfigError: the output, or the folder that it lies in, is a file.
+    """
+    if folder and output.exists() and not output.is_dir():
+        raise ConfigError(f"{output} is a file, but must be a folder", "name a new folder")
+    locked_folder = output if folder else output.parent
+    if locked_folder.exists() and not locked_folder.is_dir():
+        raise ConfigError(f"{output}: {locked_folder} is a file, not a folder", "choose another place")
+    return locked_folder / (".stemclean.lock" if folder else f".{short(output.name)}.stemclean.lock")
+
+
 @contextmanager
 def _locked(lock: Path, output: Path) -> Iterator[None]:
     key = lock.resolve()
@@ -132,20 +163,25 @@ def _opened(lock: Path, output: Path) -> FileIO:
     """Open the lock file, locked for this process, but not for processes forked from it."""
     while True:
         file = lock.open("a+b", buffering=0)
-        try:
-            _lock(file)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
-                file.seek(0)
-                holder = (file.read(200) or b"").decode(errors="replace").strip()
-                file.close()
-                raise _refused(output, holder) from None
+        _lock_or_refuse(file, output)
         if lock.exists() and os.path.samestat(lock.stat(), os.fstat(file.fileno())):
             with suppress(OSError):  # the name of the holder is optional; the disk may be full
                 file.truncate(0)
                 file.write(f"{os.getpid()} on {platform.node()}\n".encode())
             return file
         file.close()  # the run that held it has just ended and removed it
+
+
+def _lock_or_refuse(file: FileIO, output: Path) -> None:
+    """Lock the lock file of an output; refuse the output if another process has locked it."""
+    try:
+        _lock(file)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            file.seek(0)
+            holder = (file.read(200) or b"").decode(errors="replace").strip()
+            file.close()
+            raise _refused(output, holder) from None
 
 
 def _lock(file: FileIO) -> None:

@@ -18,7 +18,8 @@ from stemclean import layouts, manifest
 from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest
 from stemclean.models import addresses, devices
-from stemclean.outputs import only_writer
+from stemclean.outputs import check_writable, only_writer
+from stemclean.plans import MANIFEST_BYTES, Plan, Product, plan_of
 from stemclean.progress import waiting
 from stemclean.refining import FOLDS, MIN_SINGLE_SHARE, RETRAIN_ON, ROUNDS
 from stemclean.refining.config import RefineConfig, SelfConfig
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from stemclean.settings import Assignment
     from stemclean.training.recipe import ClassifierRecipe
 
-__all__ = ["RefineConfig", "refine", "refine_self"]
+__all__ = ["RefineConfig", "plan_refine", "refine", "refine_self"]
 
 
 def refine(
@@ -79,6 +80,36 @@ def refine(
         created = provenance(resolved, jury, manifest.input_of(data, output, source))
         also = thresholds | judged_by_people
         return relabel(source, folder, output, resolved, jury, running, created, also)
+
+
+def plan_refine(
+    data: str | Path,
+    output: str | Path,
+    config: RefineConfig = RefineConfig(),
+    *,
+    weights_uri: str = addresses.DEFAULT_CLASSIFIER,
+    decisions: str | Path | None = None,
+    layout: str | None = None,
+    running: Running = Running(),
+) -> Plan:
+    """Return what :func:`refine` would do with the same arguments, after the same checks; nothing is written.
+
+    The estimates do not include what an earlier run has done already.
+    """
+    output = manifest.check_output(output)
+    addresses.resolve(weights_uri)
+    devices.check(running.device)
+    check_writable(output)
+    source, folder, _ = _load(data, config.changed(detector="sustained"), layout, running, decisions)
+    with waiting(f"loading {weights_uri} …", quiet=running.quiet):
+        from stemclean.models import weights
+        from stemclean.refining.jury import Jury
+        from stemclean.refining.listening import judging_speed
+
+        jury = Jury([weights.load(weights_uri)], device=running.device, calibrated=config.calibrated)
+    jury.check(source, levels=config.max_bleed_db is not None)
+    speed = judging_speed(source, folder, config, jury, running)
+    return plan_of("refine", data, source, [Product(output, 1, len(source.stems) * MANIFEST_BYTES)], speed=speed)
 
 
 def refine_self(

@@ -13,15 +13,16 @@ from typing import Any, Self
 from tqdm import tqdm
 
 from stemclean import __version__, layouts, manifest
-from stemclean.data.cutting import Cutter, TrimConfig
+from stemclean.data.cutting import Cutter, TrimConfig, trial
 from stemclean.data.destination import check_free_or_own, refuse_in_source
 from stemclean.data.journal import sealed, unsealed, whole_lines
 from stemclean.disk import replacing, writing
 from stemclean.errors import AudioError, of_one_file
 from stemclean.manifest import Created, Manifest, Skip, Stem
-from stemclean.outputs import only_writer
+from stemclean.outputs import check_writable, only_writer
+from stemclean.plans import MANIFEST_BYTES, Plan, Product, measured, plan_of
 
-__all__ = ["MANIFEST_NAME", "TrimConfig", "trim"]
+__all__ = ["MANIFEST_NAME", "TrimConfig", "plan_trim", "trim"]
 
 MANIFEST_NAME = "manifest.json"
 
@@ -64,20 +65,10 @@ def trim(
     """
     config = config or TrimConfig()
     source, destination = Path(source), Path(destination)
-    if source.is_dir():
-        refuse_in_source(destination, source)
-    created = Created(
-        by=f"stemclean {__version__}",
-        command="trim",
-        config={**config.to_dict(), "regions_only": regions_only},
-        inputs=[manifest.input_of(source, destination / MANIFEST_NAME)],
-    )
-    _Journal.check(destination, created)
+    created = _created(source, destination, config, regions_only=regions_only)
     with only_writer(destination, folder=True):
-        data, folder = layouts.load(source, layout=layout, quiet=quiet)
+        data, folder = _loaded(source, destination, layout, quiet=quiet)
         created = created.of(manifest.input_of(source, destination / MANIFEST_NAME, data))
-        if not layouts.is_list(source):
-            refuse_in_source(destination, folder, source)
         stems: list[Stem] = []
         skipped = list(data.skipped)
         with _Journal(destination / MANIFEST_NAME, created) as journal:
@@ -94,6 +85,58 @@ def trim(
             result = data.with_stems(stems, created=created, root=root, skipped=skipped, summary={})
             written = manifest.write(result, destination / MANIFEST_NAME)
         return manifest.read(written)
+
+
+def plan_trim(
+    source: str | Path,
+    destination: str | Path,
+    config: TrimConfig | None = None,
+    *,
+    regions_only: bool = False,
+    layout: str | None = None,
+    quiet: bool = False,
+) -> Plan:
+    """Return what :func:`trim` would do with the same arguments, after the same checks; nothing is written.
+
+    The estimates assume that nothing was trimmed by an earlier run.
+    """
+    source, destination = Path(source), Path(destination)
+    _created(source, destination, config or TrimConfig(), regions_only=regions_only)
+    check_writable(destination, folder=True)
+    data, folder = _loaded(source, destination, layout, quiet=quiet)
+
+    def work(stem: Stem) -> float:
+        return trial(stem, folder, regions_only=regions_only)
+
+    speed = measured(data.stems, lambda stem: stem.duration, work, quiet=quiet)
+    products = [Product(destination / MANIFEST_NAME, 1, len(data.stems) * MANIFEST_BYTES)]
+    if not regions_only:
+        seconds = sum(stem.duration for stem in data.stems)
+        size = None if speed is None else round(seconds * speed.bytes_per_second)
+        products.append(Product(destination, len(data.stems), size))
+    return plan_of("trim", source, data, products, speed=speed)
+
+
+def _created(source: Path, destination: Path, config: TrimConfig, *, regions_only: bool) -> Created:
+    """Check the destination before the scan, and return the origin of the output."""
+    if source.is_dir():
+        refuse_in_source(destination, source)
+    created = Created(
+        by=f"stemclean {__version__}",
+        command="trim",
+        config={**config.to_dict(), "regions_only": regions_only},
+        inputs=[manifest.input_of(source, destination / MANIFEST_NAME)],
+    )
+    _Journal.check(destination, created)
+    return created
+
+
+def _loaded(source: Path, destination: Path, layout: str | None, *, quiet: bool) -> tuple[Manifest, Path]:
+    """Load the dataset, and check that the destination is outside of it."""
+    data, folder = layouts.load(source, layout=layout, quiet=quiet)
+    if not layouts.is_list(source):
+        refuse_in_source(destination, folder, source)
+    return data, folder
 
 
 class _Journal:

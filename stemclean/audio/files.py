@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ __all__ = [
     "AudioWriter",
     "blocks",
     "create",
+    "flac_size",
     "mix_channels",
     "probe",
     "read",
@@ -259,6 +261,23 @@ def create(path: str | Path, sample_rate: int, channels: int, *, subtype: str | 
         _check_end(temporary, writer.num_samples)
         if family == "wav" and subtype in ("FLOAT", "DOUBLE"):
             _undated(temporary)
+
+
+def flac_size(sound: Iterable[Waveform], sample_rate: int, channels: int, *, subtype: str = "PCM_16") -> int:
+    """Return the size in bytes that a sound would have as FLAC; it is encoded in memory, and nothing is written.
+
+    Args:
+        sound: blocks ``(channel, time)``.
+        sample_rate: sample rate in Hz.
+        channels: number of channels.
+        subtype: soundfile's name of the sample format.
+    """
+    memory = io.BytesIO()
+    with soundfile.SoundFile(memory, "w", sample_rate, channels, subtype, format="FLAC") as file:
+        writer = AudioWriter(file)
+        for block in sound:
+            writer.write(block)
+    return len(memory.getbuffer())
 
 
 def _check_end(path: Path, num_samples: int) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "Data",
     "Decisions",
     "Device",
+    "DryRun",
     "Examples",
     "FailOn",
     "Init",
@@ -300,6 +301,10 @@ FailOn = Annotated[
         "warning, error); or an issue with this code, such as clipped. Repeatable.",
         rich_help_panel=OUTPUT,
     ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show what would be done, and write nothing.", rich_help_panel=OUTPUT),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stemclean.cli import _options as options
+from stemclean.cli._planned import print_plan
 from stemclean.cli._refined import issue_tables
 from stemclean.cli._shared import clock, data, passed_over, reading, remark, report_failures, report_findings, typed
 
@@ -18,6 +19,7 @@ def command(
     layout: options.Layout = None,
     workers: options.Threads = None,
     resume: options.Resume = True,
+    dry_run: options.DryRun = False,
     *,
     printing: options.Printing,
 ) -> None:
@@ -29,12 +31,15 @@ def command(
     """
     with reading(stems, layout=layout, quiet=printing.quiet):
         from stemclean import gate
-        from stemclean.check import check
+        from stemclean.check import check, plan_check
         from stemclean.report import describe_checked
         from stemclean.running import Running
 
     gate.check(fail_on or ())
     running = Running(workers=workers, resume=resume, quiet=printing.quiet)
+    if dry_run:
+        print_plan(plan_check(stems, output, layout=layout, running=running), printing)
+        return
     checked = check(stems, output, layout=layout, running=running)
     failed_on = gate.failing(checked.stems, fail_on or ())
     report = {**describe_checked(checked), "output": str(output), "failed_on": failed_on}

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stemclean.cli import _options as options
+from stemclean.cli._planned import print_plan
 from stemclean.cli._shared import data, passed_over, reading, remark, report_failures, softer, table, typed
 
 EXAMPLE = "stemclean corrupt my_clean_stems planted --mislabel 0.2 --bleed 0.2 --bleed-db -20:0 --seed 1"
@@ -59,6 +60,7 @@ def command(
     ] = 0.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed; the same seed plants the same faults.")] = 0,
     layout: options.Layout = None,
+    dry_run: options.DryRun = False,
     *,
     printing: options.Printing,
 ) -> None:
@@ -70,7 +72,7 @@ def command(
     levels = parse_range(bleed_db, "--bleed-db")
     share = parse_range(bleed_share, "--bleed-share") if bleed_share else None
     with reading(source, layout=layout, quiet=printing.quiet):
-        from stemclean.corrupt import CorruptConfig, corrupt
+        from stemclean.corrupt import CorruptConfig, corrupt, plan_corrupt
         from stemclean.report import describe_planted
 
     config = CorruptConfig(
@@ -83,6 +85,9 @@ def command(
         foreign=foreign,
         seed=seed,
     )
+    if dry_run:
+        print_plan(plan_corrupt(source, destination, config, layout=layout, quiet=printing.quiet), printing)
+        return
     report = describe_planted(corrupt(source, destination, config, layout=layout, quiet=printing.quiet))
     report["output"] = str(destination / "truth.json")
     shown = table("Planted faults", "fault", "stems", numbers=("stems",))

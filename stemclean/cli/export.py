@@ -9,6 +9,7 @@ import typer
 
 from stemclean.cli import _options as options
 from stemclean.cli._names import formats, in_words
+from stemclean.cli._planned import print_plan
 from stemclean.cli._shared import (
     clock,
     data,
@@ -118,6 +119,7 @@ def command(
         ),
     ] = None,
     layout: options.Layout = None,
+    dry_run: options.DryRun = False,
     *,
     printing: options.Printing,
 ) -> None:
@@ -130,7 +132,7 @@ def command(
     are lists use all others in place.
     """
     with reading(refined, layout=layout, quiet=printing.quiet):
-        from stemclean.export import export
+        from stemclean.export import export, plan_export
         from stemclean.exporting.targets import parse_classes
         from stemclean.layouts.base import writer
         from stemclean.report import describe_exported
@@ -147,20 +149,21 @@ def command(
         if push is not None and error.key == "push":
             raise SettingError(error.key, f"--push: {to} is no format of the hub", "use --to hf") from None
         raise error.at("--set") from None
-    exported = export(
-        refined,
-        target,
-        destination,
-        sample_rate=sample_rate,
-        classes=None if classes is None else parse_classes(classes),
-        min_quality=min_quality,
-        cut=cut,
-        decisions=decisions,
-        audio_format=audio_format,
-        link=link,
-        layout=layout,
-        quiet=printing.quiet,
-    )
+    how: dict[str, Any] = {
+        "sample_rate": sample_rate,
+        "classes": None if classes is None else parse_classes(classes),
+        "min_quality": min_quality,
+        "cut": cut,
+        "decisions": decisions,
+        "audio_format": audio_format,
+        "link": link,
+        "layout": layout,
+        "quiet": printing.quiet,
+    }
+    if dry_run:
+        print_plan(plan_export(refined, target, destination, **how), printing)
+        return
+    exported = export(refined, target, destination, **how)
     report = describe_exported(exported.to_dict())
     won = any(hours["won"] for hours in report["classes"].values())
     columns = ["class", "kept", *["of other claims"] * won, "lost", "why lost"]

@@ -13,6 +13,7 @@ import typer
 from stemclean.audio import SILENCE_FLOOR_DBFS
 from stemclean.cli import _options as options
 from stemclean.cli._explained import print_explanation
+from stemclean.cli._planned import print_plan
 from stemclean.cli._published import refuse_contradictions
 from stemclean.cli._refined import next_steps, tables
 from stemclean.cli._report import check_page, page_of, wrote
@@ -195,6 +196,7 @@ def command(
     ] = None,
     report_page: options.ReportPage = None,
     fail_on: options.FailOn = None,
+    dry_run: options.DryRun = False,
     *,
     judging: Judging,
     bleed: Bleed,
@@ -211,7 +213,7 @@ def command(
     """
     with reading(stems, layout=layout, quiet=printing.quiet):
         from stemclean import gate
-        from stemclean.refine import RefineConfig, refine, refine_self
+        from stemclean.refine import RefineConfig, plan_refine, refine, refine_self
         from stemclean.refining.published import PUBLISHED, published_self
         from stemclean.report import describe_refined
         from stemclean.running import Running
@@ -235,7 +237,7 @@ def command(
     if explain is not None:
         refuse(
             ctx,
-            ["by_itself", "fail_on", "report_page", "decisions"],
+            ["by_itself", "dry_run", "fail_on", "report_page", "decisions"],
             "--explain explains one stem and writes no manifest",
         )
         settings = [*(field.name for field in (*fields(Judging), *fields(Bleed))), "as_published"]
@@ -245,12 +247,17 @@ def command(
         return
     if by_itself:
         refuse(ctx, ["weights"], "refine trains its own weights with --self")
+        refuse(ctx, ["dry_run"], "the time of --self is not estimated")
         refuse(ctx, LATER if method.rounds == 1 else (), "it applies from the second round on, and --rounds 1 has one")
         chosen = method.arguments() | (published_self(method.settings or ()) if as_published else {})
         refined = refine_self(stems, output, config, **chosen, decisions=decisions, layout=layout, running=running)
     else:
         refuse(ctx, [field.name for field in fields(method)], "it requires --self")
         given = {"weights_uri": weights} if weights else {}
+        if dry_run:
+            plan = plan_refine(stems, output, config, **given, decisions=decisions, layout=layout, running=running)
+            print_plan(plan, printing)
+            return
         refined = refine(stems, output, config, **given, decisions=decisions, layout=layout, running=running)
     failed_on = gate.failing(refined.stems, fail_on or ())
     report = {

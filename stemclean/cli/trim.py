@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from stemclean.audio import SILENCE_FLOOR_DBFS
 from stemclean.cli import _options as options
+from stemclean.cli._planned import print_plan
 from stemclean.cli._shared import (
     clock,
     data,
@@ -65,6 +66,7 @@ def command(
     ] = Detector.SUSTAINED,
     silence_floor_dbfs: options.SilenceFloor = SILENCE_FLOOR_DBFS,
     layout: options.Layout = None,
+    dry_run: options.DryRun = False,
     *,
     printing: options.Printing,
 ) -> None:
@@ -75,12 +77,16 @@ def command(
     """
     with reading(source, layout=layout, quiet=printing.quiet):
         from stemclean.report import describe_trimmed
-        from stemclean.trim import TrimConfig, trim
+        from stemclean.trim import TrimConfig, plan_trim, trim
 
     config = TrimConfig(
         first_db=first_db, second_db=second_db, silence_floor_dbfs=silence_floor_dbfs, detector=detector.value
     )
-    trimmed = trim(source, destination, config, regions_only=regions_only, layout=layout, quiet=printing.quiet)
+    how: dict[str, Any] = {"regions_only": regions_only, "layout": layout, "quiet": printing.quiet}
+    if dry_run:
+        print_plan(plan_trim(source, destination, config, **how), printing)
+        return
+    trimmed = trim(source, destination, config, **how)
     report = describe_trimmed(trimmed)
     report["output"] = str(destination / "manifest.json")
     shown = table("Trimmed", "class", "stems", "before", "after", numbers=("stems", "before", "after"))

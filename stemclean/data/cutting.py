@@ -32,7 +32,7 @@ from stemclean.manifest import Issue, Source, Stem
 from stemclean.settings import Settings, SilenceDbfs
 from stemclean.units import amplitude_to_db, db_to_amplitude, samples_to_seconds, seconds_to_samples
 
-__all__ = ["Cutter", "TrimConfig"]
+__all__ = ["Cutter", "TrimConfig", "trial"]
 
 MAX_CHANNELS = 8
 """Limit of FLAC; files with more channels are mixed down to stereo."""
@@ -297,8 +297,7 @@ class Cutter:
         self, path: Path, stem: Stem, info: AudioInfo, regions: Sequence[tuple[int, int]], target: Path, gain: float
     ) -> dict[str, Any]:
         """Write the regions to a file; returns the fields of the stem that describe it."""
-        channels = info.channels if info.channels <= MAX_CHANNELS else 2
-        subtype = "PCM_16" if info.subtype in SIXTEEN_BITS else "PCM_24"
+        channels, subtype = _written_format(info)
         meter = LoudnessMeter(info.sample_rate)
         fade = seconds_to_samples(self._config.fade, info.sample_rate)
         sound = files.blocks(path, channels=channels, stream=stem.stream)
@@ -341,6 +340,33 @@ class Cutter:
 
     def _relative(self, path: Path) -> str:
         return manifest.relative_root(path, self._destination / "manifest.json")
+
+
+def trial(stem: Stem, folder: Path, *, regions_only: bool = False) -> int:
+    """Do the work of trimming on a stem without writing, to measure its speed.
+
+    Returns:
+        The size in bytes of the stem as FLAC, which is about that of the trimmed stem, because silence takes no room.
+    """
+    path = folder / stem.path
+    info = _measure(path, stem).info
+    if regions_only:
+        return 0
+    channels, subtype = _written_format(info)
+    meter = LoudnessMeter(info.sample_rate)
+
+    def metered(block: Waveform) -> Waveform:
+        meter.add(block)
+        return block
+
+    sound = map(metered, files.blocks(path, channels=channels, stream=stem.stream))
+    return files.flac_size(sound, info.sample_rate, channels, subtype=subtype)
+
+
+def _written_format(info: AudioInfo) -> tuple[int, str]:
+    """Return the number of channels and the sample format of a trimmed file."""
+    channels = info.channels if info.channels <= MAX_CHANNELS else 2
+    return channels, "PCM_16" if info.subtype in SIXTEEN_BITS else "PCM_24"
 
 
 def _f0_sha256(stem: Stem) -> str | None:

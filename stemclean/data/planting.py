@@ -26,7 +26,7 @@ from stemclean.manifest import Issue, Region, Skip, Stem
 from stemclean.settings import RISING, WHOLE, Chance, LevelsDb, Settings
 from stemclean.units import amplitude_to_db, seconds_to_samples
 
-__all__ = ["CorruptConfig", "Planter", "Truth"]
+__all__ = ["CorruptConfig", "Planter", "Truth", "trial"]
 
 NEAR_SILENCE_DBFS = (-90.0, -75.0)
 """Range of noise floors of a channel that recorded nothing, below the gate of :mod:`stemclean.data.corrupt`."""
@@ -176,6 +176,15 @@ class Planter:
             for file_stem in (stem, *([fault.donor] if fault.donor else [])):
                 stack.enter_context(self.sources.reading(self.folder / file_stem.path, file_stem.sha256))
             yield
+
+
+def trial(stem: Stem, folder: Path) -> int:
+    """Do the work of corrupting on a stem without writing, to measure its speed; returns its size in bytes as FLAC."""
+    path = folder / stem.path
+    with of_one_file(path):
+        sound.level(files.read(path, stream=stem.stream), stem.sample_rate)
+        audio = files.read(path, channels=min(stem.channels, 2), stream=stem.stream)
+        return files.flac_size([audio], stem.sample_rate, audio.shape[0])
 
 
 def _lost(stem: Stem, folder: Path, error: AudioError) -> Skip:

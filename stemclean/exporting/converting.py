@@ -292,6 +292,41 @@ class Converter:
         fade = seconds_to_samples(FADE, rate)
         return _muted(sound, regions, num_samples, fade) if aligned else splice(sound, regions, num_samples, fade)
 
+    def fits(self, item: Item) -> bool:
+        """Return whether the original of an item can be used as it is; reads only its header. Raises AudioError."""
+        return self._spans(item) is None and reads_right(self._source(item), item.stem.stream, self.sample_rate)
+
+    def trial(self, item: Item, *, in_place: bool) -> int:
+        """Do the work on an item without writing, to measure its speed. Raises AudioError.
+
+        Args:
+            item: the item.
+            in_place: whether the format uses originals that fit.
+
+        Returns:
+            The size in bytes of the file that would be written; 0 if the original is used.
+        """
+        source = self._source(item)
+        with of_one_file(source):
+            _Peak(self.blocks(item)).finish()
+            if in_place and self.fits(item):
+                return source.stat().st_size if self.link == "copy" else 0
+            rate, channels, subtype = self._written_format(item, source)
+            if self.audio_format == "flac":
+                return files.flac_size(self.blocks(item), rate, channels, subtype=subtype)
+            num_samples = sum(int(block.shape[1]) for block in self.blocks(item))
+            return num_samples * channels * (3 if subtype == "PCM_24" else 2)
+
+    def _written_format(self, item: Item, source: Path) -> tuple[int, int, str]:
+        """Return the sample rate, the number of channels and the sample format of the copy of an item."""
+        info = files.probe(source, item.stem.stream)
+        as_it_is = self.sample_rate is None and info.channels <= MAX_CHANNELS
+        return (
+            self.sample_rate or info.sample_rate,
+            info.channels if as_it_is else CHANNELS,
+            written_subtype(info.subtype),
+        )
+
     def _spans(self, item: Item) -> Spans | None:
         """Return the parts of an item that are cut out; None if its file is written whole."""
         return None if self.segments else item.spans
@@ -328,10 +363,8 @@ class Converter:
         contents += f" {spans}" if spans is not None else ""
         path = _target(folder, item, source, contents, f".{self.audio_format}", single=single)
         if not path.exists():
-            info = files.probe(source, item.stem.stream)
-            rate = self.sample_rate or info.sample_rate
-            channels = info.channels if self.sample_rate is None and info.channels <= MAX_CHANNELS else CHANNELS
-            with files.create(path, rate, channels, subtype=written_subtype(info.subtype)) as file:
+            rate, channels, subtype = self._written_format(item, source)
+            with files.create(path, rate, channels, subtype=subtype) as file:
                 for block in self.blocks(item):
                     file.write(block * np.float32(gain))
         return path

@@ -30,7 +30,7 @@ from stemclean.regions import with_measured
 from stemclean.units import round_seconds, seconds_to_samples
 from stemclean.verdicts import Evidence, Policy, decide
 
-__all__ = ["CHANNELS", "SAMPLE_RATE", "in_time", "measured", "with_crosstalk"]
+__all__ = ["CHANNELS", "MOST", "SAMPLE_RATE", "in_time", "measured", "with_bleed", "with_crosstalk"]
 
 MOST = 24
 """Maximum number of stems in a song; songs with more are skipped, because the time grows quadratically."""
@@ -138,6 +138,23 @@ def _with_bleed(song: Sequence[Stem], folder: Path, done: Journal, files: Unchan
         return [stem for stem in stored if stem]
     if len(song) < 2:
         return list(song)
+    results = with_bleed(song, folder, files)
+    for stem, result in zip(song, results, strict=True):
+        done.put(stem, result, among)
+    return results
+
+
+def with_bleed(song: Sequence[Stem], folder: Path, files: Unchanged) -> list[Stem]:
+    """Return the stems of a song with the bleed of the others in each, without the classes of the sources.
+
+    Args:
+        song: at least two judged stems.
+        folder: folder that their paths are relative to.
+        files: the state of the files when they were judged.
+
+    Raises:
+        AudioError: one of them cannot be read.
+    """
     with ExitStack() as stack:
         for stem in song:
             stack.enter_context(files.reading(folder / stem.path, stem.sha256))
@@ -152,10 +169,7 @@ def _with_bleed(song: Sequence[Stem], folder: Path, done: Journal, files: Unchan
             spans=_within(measurement.spans, song[measurement.into]),
         )
         bleeds[measurement.into].append(bleed)
-    results = [stem.model_copy(update={"crosstalk": found}) for stem, found in zip(song, bleeds, strict=True)]
-    for stem, result in zip(song, results, strict=True):
-        done.put(stem, result, among)
-    return results
+    return [stem.model_copy(update={"crosstalk": found}) for stem, found in zip(song, bleeds, strict=True)]
 
 
 def _within(spans: Sequence[tuple[float, float, float]], stem: Stem) -> list[Span]:

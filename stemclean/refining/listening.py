@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,15 +18,18 @@ from stemclean import checks, manifest, verdicts
 from stemclean.audio.unchanged import Unchanged
 from stemclean.checks import Sound, copies
 from stemclean.data.journal import Journal
-from stemclean.data.song_levels import SongLevels
+from stemclean.data.song_levels import SongLevels, song_of
 from stemclean.errors import AudioError, of_one_file
 from stemclean.manifest import Created, Input, Manifest, Model, Skip, Stem
 from stemclean.models.calibration import Calibration
 from stemclean.models.judge import Judgement, Recording, one_thread_each
 from stemclean.models.weights import Weights
+from stemclean.plans import Speed
+from stemclean.plans import measured as speed_of
+from stemclean.refining import THRESHOLD
 from stemclean.refining.config import RefineConfig
 from stemclean.refining.copies import with_copies
-from stemclean.refining.crosstalk import measured, with_crosstalk
+from stemclean.refining.crosstalk import MOST, measured, with_bleed, with_crosstalk
 from stemclean.refining.jury import Jury
 from stemclean.refining.summary import summary
 from stemclean.regions import labelled_regions
@@ -32,7 +37,10 @@ from stemclean.running import Running
 from stemclean.units import samples_to_seconds
 from stemclean.verdicts import Evidence, Policy, decide
 
-__all__ = ["judgement_of", "moved", "provenance", "provenance_of", "relabel", "scores_of"]
+__all__ = ["judgement_of", "judging_speed", "moved", "provenance", "provenance_of", "relabel", "scores_of"]
+
+MEASURED_SECONDS = 600.0
+"""Audio of a song that is judged to measure the speed, at most."""
 
 
 def relabel(
@@ -90,6 +98,42 @@ def relabel(
     )
     manifest.write(refined, output)
     return refined
+
+
+def judging_speed(source: Manifest, folder: Path, config: RefineConfig, jury: Jury, running: Running) -> Speed | None:
+    """Measure the speed of :func:`relabel` on a few songs, or on parts of them; None if nothing can be read.
+
+    Args:
+        source: the dataset.
+        folder: folder that its paths are relative to.
+        config: settings of judging.
+        jury: the classifiers.
+        running: settings of the run.
+    """
+    if config.threshold == "adaptive":  # chosen by the run; any threshold takes as long
+        config = config.changed(threshold=THRESHOLD)
+    levels, files = SongLevels(source.stems, folder, config.silence_floor_dbfs), Unchanged()
+    workers = running.workers_or(os.cpu_count() or 1)
+    most = min(MEASURED_SECONDS, sum(stem.duration for stem in source.stems) / 10 / workers)
+    songs: dict[str, list[Stem]] = {}
+    for stem in source.stems:
+        part = songs.setdefault(song_of(stem), [])
+        if len(part) < 2 or sum(other.duration for other in part) + stem.duration < most:  # two, for the bleed
+            part.append(stem)
+
+    def work(song: Sequence[Stem]) -> float:
+        judged = [_judged_or_skipped(stem, folder, jury, config, levels, files) for stem in song]
+        results = [result for result in judged if isinstance(result, Stem)]
+        sounding = [stem for stem in results if stem.scores]
+        if config.crosstalk and 1 < len(sounding) <= MOST:
+            with_bleed(sounding, folder, files)
+        return 0.0
+
+    def seconds(song: Sequence[Stem]) -> float:
+        return sum(stem.duration for stem in song)
+
+    with one_thread_each(workers):
+        return speed_of(list(songs.values()), seconds, work, workers=workers, quiet=running.quiet)
 
 
 def provenance(config: RefineConfig, jury: Jury, source: Input, trained: dict[str, Any] | None = None) -> Created:

@@ -15,6 +15,7 @@ import math
 import os
 import posixpath
 import re
+import shlex
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -764,6 +765,10 @@ def _readable(path: Path) -> Iterator[None]:
 def _open_text(path: Path) -> Any:
     try:
         return gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else open(path, encoding="utf-8-sig")
+    except IsADirectoryError:
+        raise ManifestError(
+            f"{path} is a folder, not a manifest", f"stemclean refine {shlex.quote(str(path))} makes a manifest of it"
+        ) from None
     except OSError as error:
         raise ManifestError(
             f"{path}: {error.strerror or error}", "give a manifest, as refine writes it (.json, .jsonl or .jsonl.gz)"

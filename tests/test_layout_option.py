@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from stemclean import layouts, manifest
@@ -20,7 +24,8 @@ from stemclean.trim import trim
 
 RATE = 8000
 COMMANDS = [
-    "check DATA", "refine DATA", "refine DATA --self", "corrupt DATA out", "trim DATA out", "export DATA out --to csv",
+    "check DATA", "refine DATA", "refine DATA --self", "refine DATA --explain drums/one",
+    "corrupt DATA out", "trim DATA out", "export DATA out --to csv",
     "pseudo-label DATA --weights file:w.safetensors", "train-classifier DATA -o w.safetensors",
     "train-separator DATA -o w.safetensors", "train-tracker DATA -o w.safetensors", "train-joint DATA -o w.safetensors",
     "eval separation DATA DATA",
@@ -96,6 +101,35 @@ def test_every_command_that_reads_data_refuses_a_layout_that_does_not_fit(words:
     ):
         run = CliRunner().invoke(app, [*arguments, "--layout", name, "-q"])
         assert run.exit_code == 2 and f"error: --layout: {problem}" in run.stderr
+
+
+def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """All commands with their names."""
+    if not hasattr(command, "commands"):
+        yield " ".join(words), command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, (*words, name))
+
+
+def test_every_command_that_reads_a_dataset_has_the_option() -> None:
+    reading = {
+        name
+        for name, command in commands(get_command(app))
+        for argument in command.params
+        if argument.param_type_name == "argument" and re.search("folder (of (stems|songs))?.*manifest", argument.help)
+    }
+    having = {
+        name for name, command in commands(get_command(app)) if any("--layout" in it.opts for it in command.params)
+    }
+    tested = {words.partition(" DATA")[0] for words in COMMANDS}
+    assert reading - having == {"eval pitch"}  # its folders are of f0 files
+    assert having == tested
+
+
+@pytest.mark.parametrize("words", ["report", "review", "stats", "validate"])
+def test_commands_for_manifests_say_how_a_folder_becomes_one(words: str, stems: Path) -> None:
+    run = CliRunner().invoke(app, [words, str(stems)])
+    assert run.exit_code == 2 and "is a folder, not a manifest\n  stemclean refine " in run.stderr
 
 
 def test_a_manifest_has_no_layout(stems: Path, tmp_path: Path) -> None:

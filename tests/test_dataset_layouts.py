@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
+from dataset_trees import dump, sound, write_slakh
 
 from stemclean import layouts
-from stemclean.audio import files
 from stemclean.errors import ConfigError
 from stemclean.labels import FOUR_STEMS
 from stemclean.layouts import base
 from stemclean.manifest import Manifest
-
-_sounds = iter(range(10**6))
-
-
-def sound(path: Path) -> Path:
-    noise = np.random.default_rng(next(_sounds)).uniform(-0.3, 0.3, (1, 4000))
-    return files.write(path, noise.astype(np.float32), 8000, subtype="PCM_16")
-
-
-def dump(path: Path, document: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document) if path.suffix == ".json" else yaml.safe_dump(document), encoding="utf-8")
-    return path
 
 
 def claims(found: Manifest) -> dict[str, tuple[Any, ...]]:
@@ -90,22 +75,7 @@ def medleydb(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def slakh(tmp_path: Path) -> Path:
-    classes = [("Guitar", False), ("Bass", False), ("Drums", True), ("Chromatic Percussion", False), ("Pipe", False)]
-    for split, track in (("train", "Track00001"), ("test", "Track01876"), ("omitted", "Track00010")):
-        folder = tmp_path / "slakh" / split / track
-        stems = {
-            f"S{number:02d}": {
-                "audio_rendered": number != 4, "inst_class": kind, "integrated_loudness": -13.1, "is_drum": drum,
-                "midi_program_name": "Program", "midi_saved": True, "plugin_name": "x.nkm", "program_num": 30,
-            }
-            for number, (kind, drum) in enumerate(classes)
-        }  # fmt: skip
-        for number in range(4):
-            sound(folder / "stems" / f"S{number:02d}.flac")
-        sound(folder / "mix.flac")
-        document = {"UUID": "1a81", "audio_dir": "stems", "normalized": True, "overall_gain": 0.18, "stems": stems}
-        dump(folder / "metadata.yaml", document)
-    return tmp_path / "slakh"
+    return write_slakh(tmp_path / "slakh")
 
 
 def test_moisesdb_keeps_what_it_says_of_bleed(moisesdb: Path) -> None:
@@ -152,6 +122,23 @@ def test_medleydb_knows_instruments_and_the_bleed_of_a_song(medleydb: Path) -> N
     (medleydb.parent / "Metadata").mkdir()
     metadata.rename(medleydb.parent / "Metadata" / metadata.name)  # as in its repository
     assert len(layouts.scan(medleydb.parent, quiet=True).stems) == 4
+
+
+@pytest.mark.parametrize(
+    ("instruments", "label"),
+    [(["male singer", "vocalists"], "vocals"), (["male singer", "Unlabeled"], None), (["piano", "tambourine"], None)],
+)
+def test_a_stem_of_several_instruments_has_a_class_if_all_have_it(
+    medleydb: Path, instruments: list[str], label: str | None
+) -> None:
+    (path,) = medleydb.rglob("*_METADATA.yaml")
+    document = yaml.safe_load(path.read_text())
+    document["stems"]["S01"]["instrument"] = instruments
+    dump(path, document)
+    found = layouts.scan(medleydb, quiet=True)
+    first = "LizNelson_Rainfall/LizNelson_Rainfall_STEMS/LizNelson_Rainfall_STEM_01"
+    assert [stem.claimed for stem in found.stems if stem.id == first] == ([[label]] if label else [])
+    assert skips(found).get(f"{first}.wav") == (None if label else "class_unknown")
 
 
 def test_slakh_has_splits_and_families_of_instruments(slakh: Path) -> None:

@@ -3,19 +3,22 @@
 The metadata (see ``medleydb/multitrack.py``; https://github.com/marl/medleydb) may also lie in a folder ``Metadata``
 beside ``Audio``, as in its repository. ``stems`` holds a ``filename`` and an ``instrument`` for each stem, and
 ``has_bleed`` says of the song whether its stems hold more than one instrument. Stems without a single instrument
-("Main System", "Unlabeled") have no class. The raw recordings (``SONG_RAW``) that the stems were made of are ignored.
-``extra`` of a stem keeps ``instrument``, ``component`` (melody or bass) and ``has_bleed``: it is what the dataset
-declares, and does not influence the verdict.
+("Main System", "Unlabeled") have no class, and neither have those of several instruments, unless all have the same
+class. The raw recordings (``SONG_RAW``) that the stems were made of are ignored. ``extra`` of a stem keeps
+``instrument``, ``component`` (melody or bass) and ``has_bleed``: it is what the dataset declares, and does not
+influence the verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from stemclean.labels import MIXTURE, Profile
 from stemclean.layouts.base import Found
 from stemclean.layouts.metadata import Document, FileName, any_song, claimed, read, unlisted
+from stemclean.layouts.naming import unclear
 
 ENDING = "_METADATA.yaml"
 
@@ -65,9 +68,14 @@ class MedleyDb:
                 file = folder / song.stem_dir / stem.filename
                 if file not in listed:
                     listed.add(file)
-                    instrument = stem.instrument if isinstance(stem.instrument, str) else ", ".join(stem.instrument)
+                    instruments = [stem.instrument] if isinstance(stem.instrument, str) else stem.instrument
                     declared = {"component": stem.component or None, "has_bleed": song.has_bleed}
-                    yield claimed(file, instrument, name, profile, **declared)
+                    item = claimed(file, ", ".join(instruments), name, profile, **declared)
+                    unknown = next((kind for kind in instruments if profile.read(kind).label is None), None)
+                    if item.label and unknown:
+                        detail = f'its metadata says "{unknown}", which {unclear(unknown, profile)}'
+                        item = replace(item, label=None, detail=detail, reading=None)
+                    yield item
         yield from unlisted(path, listed, raw)
 
 

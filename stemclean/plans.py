@@ -92,9 +92,9 @@ class Plan:
 
     @property
     def num_bytes(self) -> int | None:
-        """Approximate size of all that would be written; None if it is unknown."""
-        sizes = [product.num_bytes for product in self.products]
-        return None if None in sizes else sum(size for size in sizes if size is not None)
+        """Approximate size of all that would be written and whose size is known; None if none is."""
+        sizes = [product.num_bytes for product in self.products if product.num_bytes is not None]
+        return sum(sizes) if sizes else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as a dict for JSON, without the skipped files."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from stemclean.settings import Assignment
     from stemclean.training.recipe import ClassifierRecipe
 
-__all__ = ["RefineConfig", "plan_refine", "refine", "refine_self"]
+__all__ = ["RefineConfig", "plan_refine", "plan_refine_self", "refine", "refine_self"]
 
 
 def refine(
@@ -170,11 +170,7 @@ def refine_self(
         from stemclean.training.recipe import read as read_recipe
 
     chosen = read_recipe(recipe, overrides)
-    if config.max_bleed_db is not None and not chosen.options.get("level_head"):
-        raise ConfigError(
-            f"the recipe {chosen.name} trains no level head, which max_bleed_db needs",
-            "add it to the recipe: --set options.level_head=true",
-        )
+    _check_levels(config, chosen)
     work = Path(workdir) if workdir else output.with_suffix(".work")
     with only_writer(output, also=[work]):
         source, folder, judged_by_people = _load(data, config, layout, running, decisions)
@@ -192,6 +188,57 @@ def refine_self(
         final.summary.update(judged_by_people)
         manifest.write(final, output)
         return final
+
+
+def plan_refine_self(
+    data: str | Path,
+    output: str | Path,
+    config: RefineConfig = RefineConfig(),
+    *,
+    rounds: int = ROUNDS,
+    folds: int = FOLDS,
+    retrain_on: Literal["single", "all"] = RETRAIN_ON,
+    min_single_share: float = MIN_SINGLE_SHARE,
+    recipe: str | Path | ClassifierRecipe = CLASSIFIER_RECIPE,
+    overrides: Sequence[str | Assignment] = (),
+    workdir: str | Path | None = None,
+    decisions: str | Path | None = None,
+    layout: str | None = None,
+    running: Running = Running(),
+) -> Plan:
+    """Return what :func:`refine_self` would do with the same arguments, after the same checks; nothing is written.
+
+    The duration of the training is left open.
+    """
+    method = SelfConfig(rounds=rounds, folds=folds, retrain_on=retrain_on, min_single_share=min_single_share)
+    output = manifest.check_output(output)
+    devices.check(running.device)
+    with waiting("loading the training code …", quiet=running.quiet):
+        from stemclean.training.planned import cache_of, length_of
+        from stemclean.training.recipe import read as read_recipe
+
+    chosen = read_recipe(recipe, overrides)
+    _check_levels(config, chosen)
+    check_writable(output)
+    source, _, _ = _load(data, config.changed(detector="sustained"), layout, running, decisions)
+    size = len(source.stems) * MANIFEST_BYTES
+    seconds = sum(stem.duration for stem in source.stems)
+    products = [
+        Product(output, 1, size),
+        Product(Path(workdir) if workdir else output.with_suffix(".work"), method.rounds * (1 + 2 * method.folds)),
+        cache_of(seconds, chosen.spec, running),
+    ]
+    figures = {"rounds": method.rounds, "classifiers": method.rounds * method.folds, **length_of(chosen.loop)}
+    return plan_of("refine", data, source, products, figures=figures)
+
+
+def _check_levels(config: RefineConfig, recipe: ClassifierRecipe) -> None:
+    """Refuse a recipe without a level head if levels are needed."""
+    if config.max_bleed_db is not None and not recipe.options.get("level_head"):
+        raise ConfigError(
+            f"the recipe {recipe.name} trains no level head, which max_bleed_db needs",
+            "add it to the recipe: --set options.level_head=true",
+        )
 
 
 def _load(

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
-from stemclean.outputs import only_writer
+from stemclean.outputs import check_writable, only_writer
+from stemclean.plans import Plan
 from stemclean.running import Running
 from stemclean.settings import Assignment
 from stemclean.training import CLASSIFIER_RECIPE, finished
-from stemclean.training.classifier_run import fit_classifier
+from stemclean.training.classifier_run import classifier_run, fit_classifier
+from stemclean.training.planned import local, plan_training
 from stemclean.training.recipe import ClassifierRecipe, read
 
-__all__ = ["train_classifier"]
+__all__ = ["plan_train_classifier", "train_classifier"]
 
 
 def train_classifier(
@@ -63,3 +65,27 @@ def train_classifier(
         manifest, folder = layouts.load(data, layout=layout, quiet=running.quiet)
         result = fit_classifier(manifest, folder, Path(output), chosen, init=init, card=card, running=running)
         return finished.published(result, push_to_hub, quiet=running.quiet)
+
+
+def plan_train_classifier(
+    data: str | Path,
+    output: str | Path,
+    *,
+    recipe: str | ClassifierRecipe = CLASSIFIER_RECIPE,
+    overrides: Sequence[str | Assignment] = (),
+    init: str | Path | None = None,
+    push_to_hub: str | None = None,
+    layout: str | None = None,
+    running: Running = Running(),
+    **_: Any,
+) -> Plan:
+    """Return what :func:`train_classifier` would do with the same arguments, after the same checks; nothing is written.
+
+    Initial weights of the hub are not downloaded, and so not checked.
+    """
+    finished.check(output, push_to_hub, running)
+    chosen = read(recipe, overrides)
+    check_writable(output)
+    manifest, folder = layouts.load(data, layout=layout, quiet=running.quiet)
+    run = classifier_run(manifest, folder, chosen, init=local(init), running=running)
+    return plan_training("train-classifier", data, output, manifest, run, running)

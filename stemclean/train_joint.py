@@ -8,15 +8,17 @@ from typing import Any
 
 from stemclean import layouts
 from stemclean.labels import known_as, scanned_for
-from stemclean.outputs import only_writer
+from stemclean.outputs import check_writable, only_writer
+from stemclean.plans import Plan
 from stemclean.running import Running
 from stemclean.settings import Assignment
 from stemclean.training import JOINT_RECIPE, TRACKER_RECIPE, finished
-from stemclean.training.joint_run import fit_joint
+from stemclean.training.joint_run import fit_joint, joint_run
+from stemclean.training.planned import local, plan_training
 from stemclean.training.recipe import SeparatorRecipe, TrackerRecipe, read_joint
 from stemclean.training.songs import Start
 
-__all__ = ["train_joint"]
+__all__ = ["plan_train_joint", "train_joint"]
 
 
 def train_joint(
@@ -84,3 +86,33 @@ def train_joint(
             running=running,
         )
         return finished.published(result, push_to_hub, quiet=running.quiet)
+
+
+def plan_train_joint(
+    data: str | Path,
+    output: str | Path,
+    *,
+    recipe: str | Path | SeparatorRecipe = JOINT_RECIPE,
+    tracker: str | Path | TrackerRecipe = TRACKER_RECIPE,
+    overrides: Sequence[str | Assignment] = (),
+    labels: Sequence[str] | None = None,
+    start: Start = Start(),
+    push_to_hub: str | None = None,
+    layout: str | None = None,
+    running: Running = Running(),
+    **_: Any,
+) -> Plan:
+    """Return what :func:`train_joint` would do with the same arguments, after the same checks; nothing is written.
+
+    Initial weights of the hub are not downloaded, and so not checked.
+    """
+    finished.check(output, push_to_hub, running)
+    both = read_joint(recipe, tracker, overrides)
+    check_writable(output)
+    profile = known_as(labels) if labels else scanned_for(None)
+    manifest, folder = layouts.load(data, profile=profile, layout=layout, quiet=running.quiet)
+    start = Start(local(start.separator), local(start.tracker))
+    run = joint_run(
+        manifest, folder, both.separator, both.tracker, both.config, labels=labels, start=start, running=running
+    )
+    return plan_training("train-joint", data, output, manifest, run, running)

@@ -8,14 +8,16 @@ from typing import Any
 
 from stemclean import layouts
 from stemclean.labels import scanned_for
-from stemclean.outputs import only_writer
+from stemclean.outputs import check_writable, only_writer
+from stemclean.plans import Plan
 from stemclean.running import Running
 from stemclean.settings import Assignment
 from stemclean.training import SEPARATOR_RECIPE, finished
+from stemclean.training.planned import local, plan_training
 from stemclean.training.recipe import SeparatorRecipe, read_separator
-from stemclean.training.separator_run import fit_separator
+from stemclean.training.separator_run import fit_separator, separator_run
 
-__all__ = ["train_separator"]
+__all__ = ["plan_train_separator", "train_separator"]
 
 
 def train_separator(
@@ -80,3 +82,31 @@ def train_separator(
             running=running,
         )
         return finished.published(result, push_to_hub, quiet=running.quiet)
+
+
+def plan_train_separator(
+    data: str | Path,
+    output: str | Path,
+    *,
+    recipe: str | Path | SeparatorRecipe = SEPARATOR_RECIPE,
+    overrides: Sequence[str | Assignment] = (),
+    labels: Sequence[str] | None = None,
+    use_claimed: bool = False,
+    init: str | Path | None = None,
+    push_to_hub: str | None = None,
+    layout: str | None = None,
+    running: Running = Running(),
+    **_: Any,
+) -> Plan:
+    """Return what :func:`train_separator` would do with the same arguments, after the same checks; nothing is written.
+
+    Initial weights of the hub are not downloaded, and so not checked.
+    """
+    finished.check(output, push_to_hub, running)
+    chosen = read_separator(recipe, overrides)
+    check_writable(output)
+    manifest, folder = layouts.load(data, profile=scanned_for(labels), layout=layout, quiet=running.quiet)
+    run = separator_run(
+        manifest, folder, chosen, labels=labels, use_claimed=use_claimed, init=local(init), running=running
+    )
+    return plan_training("train-separator", data, output, manifest, run, running)

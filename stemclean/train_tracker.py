@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from stemclean import layouts
-from stemclean.outputs import only_writer
+from stemclean.outputs import check_writable, only_writer
+from stemclean.plans import Plan
 from stemclean.running import Running
 from stemclean.settings import Assignment
 from stemclean.training import TRACKER_RECIPE, finished
+from stemclean.training.planned import local, plan_training
 from stemclean.training.recipe import TrackerRecipe, read_tracker
-from stemclean.training.tracker_run import fit_tracker
+from stemclean.training.tracker_run import fit_tracker, tracker_run
 
-__all__ = ["train_tracker"]
+__all__ = ["plan_train_tracker", "train_tracker"]
 
 
 def train_tracker(
@@ -58,3 +60,27 @@ def train_tracker(
         manifest, folder = layouts.load(data, layout=layout, quiet=running.quiet)
         result = fit_tracker(manifest, folder, Path(output), chosen, init=init, card=card, running=running)
         return finished.published(result, push_to_hub, quiet=running.quiet)
+
+
+def plan_train_tracker(
+    data: str | Path,
+    output: str | Path,
+    *,
+    recipe: str | Path | TrackerRecipe = TRACKER_RECIPE,
+    overrides: Sequence[str | Assignment] = (),
+    init: str | Path | None = None,
+    push_to_hub: str | None = None,
+    layout: str | None = None,
+    running: Running = Running(),
+    **_: Any,
+) -> Plan:
+    """Return what :func:`train_tracker` would do with the same arguments, after the same checks; nothing is written.
+
+    Initial weights of the hub are not downloaded, and so not checked.
+    """
+    finished.check(output, push_to_hub, running)
+    chosen = read_tracker(recipe, overrides)
+    check_writable(output)
+    manifest, folder = layouts.load(data, layout=layout, quiet=running.quiet)
+    run = tracker_run(manifest, folder, chosen, init=local(init), running=running)
+    return plan_training("train-tracker", data, output, manifest, run, running)

@@ -338,6 +338,7 @@ class Training:
     keep_checkpoint: KeepCheckpoint = False
     push_to_hub: PushToHub = None
     license_name: License = None
+    dry_run: DryRun = False
     as_json: Json = False
     quiet: Quiet = False
 

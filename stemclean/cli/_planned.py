@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stemclean.cli._options import Printing
+from stemclean.cli._options import Printing, Training
 from stemclean.cli._shared import clock, data, passed_over, remark, report_failures, table
 from stemclean.progress import warn
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["about_bytes", "about_time", "print_plan"]
 
 
-def print_plan(plan: Plan, printing: Printing) -> None:
+def print_plan(plan: Plan, printing: Printing | Training) -> None:
     """Print what a command would do.
 
     Raises:
@@ -32,7 +32,7 @@ def print_plan(plan: Plan, printing: Printing) -> None:
         shown.add_row("writes", f"{product.path}: {_many(product.num_files, 'file')}{size}")
     for name, value in plan.figures.items():
         text = ", ".join(f"{key} {part:g}" for key, part in value.items()) if isinstance(value, dict) else str(value)
-        shown.add_row(name, text)
+        shown.add_row(name.replace("_", " "), text)
     needed = "unknown" if plan.num_bytes is None else about_bytes(plan.num_bytes)
     shown.add_row("disk", f"{needed}; {about_bytes(plan.free_bytes).removeprefix('about ')} free")
     if plan.run_seconds is not None and plan.speed is not None:

@@ -213,7 +213,7 @@ def command(
     """
     with reading(stems, layout=layout, quiet=printing.quiet):
         from stemclean import gate
-        from stemclean.refine import RefineConfig, plan_refine, refine, refine_self
+        from stemclean.refine import RefineConfig, plan_refine, plan_refine_self, refine, refine_self
         from stemclean.refining.published import PUBLISHED, published_self
         from stemclean.report import describe_refined
         from stemclean.running import Running
@@ -247,9 +247,14 @@ def command(
         return
     if by_itself:
         refuse(ctx, ["weights"], "refine trains its own weights with --self")
-        refuse(ctx, ["dry_run"], "the time of --self is not estimated")
         refuse(ctx, LATER if method.rounds == 1 else (), "it applies from the second round on, and --rounds 1 has one")
         chosen = method.arguments() | (published_self(method.settings or ()) if as_published else {})
+        if dry_run:
+            plan = plan_refine_self(
+                stems, output, config, **chosen, decisions=decisions, layout=layout, running=running
+            )
+            print_plan(plan, printing)
+            return
         refined = refine_self(stems, output, config, **chosen, decisions=decisions, layout=layout, running=running)
     else:
         refuse(ctx, [field.name for field in fields(method)], "it requires --self")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stemclean.cli import _options as options
+from stemclean.cli._planned import print_plan
 from stemclean.cli._training import checking, report
 from stemclean.training import CLASSIFIER_RECIPE
 
@@ -30,8 +31,11 @@ def command(
     several GPUs: accelerate launch -m stemclean train-classifier DATA -o FILE.
     """
     with checking(stems, output, training):
-        from stemclean.train_classifier import train_classifier
+        from stemclean.train_classifier import plan_train_classifier, train_classifier
 
     arguments = training.arguments({"--loss": ("loss", loss)})
+    if training.dry_run:
+        print_plan(plan_train_classifier(stems, output, recipe=recipe, init=training.init, **arguments), training)
+        return
     card = train_classifier(stems, output, recipe=recipe, init=training.init, **arguments)
     report(card, training, ["refine", "DATA"])

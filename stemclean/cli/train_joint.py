@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stemclean.cli import _options as options
+from stemclean.cli._planned import print_plan
 from stemclean.cli._training import checking, report
 from stemclean.training import JOINT_RECIPE, SEP_WEIGHT, TRACKER_RECIPE, WEIGHTING
 
@@ -50,17 +51,19 @@ def command(
     and the validation metrics. An interrupted run continues where it stopped, with the same result.
     """
     with checking(stems, output, training):
-        from stemclean.train_joint import train_joint
+        from stemclean.train_joint import plan_train_joint, train_joint
         from stemclean.training.songs import Start
 
     given = {"--weighting": ("joint.weighting", weighting), "--sep-weight": ("joint.sep_weight", sep_weight)}
-    card = train_joint(
-        stems,
-        output,
-        recipe=recipe,
-        tracker=tracker,
-        labels=options.listed(labels),
-        start=Start(init_separator or training.init, init_tracker or training.init),
+    arguments = {
+        "recipe": recipe,
+        "tracker": tracker,
+        "labels": options.listed(labels),
+        "start": Start(init_separator or training.init, init_tracker or training.init),
         **training.arguments(given),
-    )
+    }
+    if training.dry_run:
+        print_plan(plan_train_joint(stems, output, **arguments), training)
+        return
+    card = train_joint(stems, output, **arguments)
     report(card, training, ["separate", "SONG", "-o", "DIR"], ["f0", "SONG", "-o", "FILE"])

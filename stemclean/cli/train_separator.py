@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stemclean.cli import _options as options
+from stemclean.cli._planned import print_plan
 from stemclean.cli._training import checking, report
 from stemclean.training import SEPARATOR_RECIPE
 
@@ -66,20 +67,22 @@ def command(
     train-separator MANIFEST -o FILE.
     """
     with checking(stems, output, training):
-        from stemclean.train_separator import train_separator
+        from stemclean.train_separator import plan_train_separator, train_separator
 
     given = {
         "--multi-label-probability": ("mixing.multi_label_probability", multi_label_probability),
         "--whole-stems": ("mixing.whole_stems", whole_stems),
         "--robust": ("loss.robust", robust),
     }
-    card = train_separator(
-        stems,
-        output,
-        recipe=recipe,
-        labels=options.listed(labels),
-        use_claimed=use_claimed,
-        init=training.init,
+    arguments = {
+        "recipe": recipe,
+        "labels": options.listed(labels),
+        "use_claimed": use_claimed,
+        "init": training.init,
         **training.arguments(given),
-    )
+    }
+    if training.dry_run:
+        print_plan(plan_train_separator(stems, output, **arguments), training)
+        return
+    card = train_separator(stems, output, **arguments)
     report(card, training, ["separate", "SONG", "-o", "DIR"])

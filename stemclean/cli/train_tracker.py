@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stemclean.cli import _options as options
+from stemclean.cli._planned import print_plan
 from stemclean.cli._training import checking, report
 from stemclean.training import TRACKER_RECIPE
 
@@ -23,7 +24,11 @@ def command(
     a cascade. An interrupted run continues where it stopped, with the same result.
     """
     with checking(stems, output, training):
-        from stemclean.train_tracker import train_tracker
+        from stemclean.train_tracker import plan_train_tracker, train_tracker
 
-    card = train_tracker(stems, output, recipe=recipe, init=training.init, **training.arguments())
+    arguments = training.arguments()
+    if training.dry_run:
+        print_plan(plan_train_tracker(stems, output, recipe=recipe, init=training.init, **arguments), training)
+        return
+    card = train_tracker(stems, output, recipe=recipe, init=training.init, **arguments)
     report(card, training, ["f0", "VOCALS", "-o", "FILE"])

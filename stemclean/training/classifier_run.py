@@ -24,7 +24,7 @@ from stemclean.training.recipe import ClassifierRecipe
 from stemclean.training.run import Ready, Run, decoded, in_order_of, start_from, without_length
 from stemclean.training.split import leaked, split_tracks
 
-__all__ = ["fit_classifier"]
+__all__ = ["classifier_run", "fit_classifier"]
 
 
 def fit_classifier(
@@ -62,6 +62,22 @@ def fit_classifier(
         ConfigError: The recipe is invalid, or there are too few stems.
         WeightsError: The initial weights cannot be loaded or do not fit the model.
     """
+    return classifier_run(manifest, folder, recipe, labels=labels, init=init, pool=pool, running=running).result(
+        output, card, running
+    )
+
+
+def classifier_run(
+    manifest: Manifest,
+    folder: Path,
+    recipe: ClassifierRecipe,
+    *,
+    labels: Sequence[str] | None = None,
+    init: str | Path | None = None,
+    pool: Callable[[], StemPool] | None = None,
+    running: Running = Running(),
+) -> Run:
+    """Return the training that :func:`fit_classifier` runs, after its checks. Nothing is decoded yet."""
     if recipe.loss not in LOSSES:
         raise ConfigError(f'no loss named "{recipe.loss}"', f"known: {', '.join(LOSSES)}")
     stems = [stem for stem in manifest.stems if stem.trainable]
@@ -115,15 +131,16 @@ def fit_classifier(
         }
         return Ready(task, model, entries, model.net, sounds.skipped, calibration)
 
-    run = Run(
+    return Run(
         {"recipe": recipe.to_dict()},
         _depends_on(stems, folder, classes, recipe, start),
         recipe.loop,
         torch.float16,
         prepare,
         manifest.skipped,
+        stems,
+        recipe.spec,
     )
-    return run.result(output, card, running)
 
 
 def _labels(manifest: Manifest, stems: Sequence[Stem]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from stemclean.training.run import Ready, Run, in_order_of, mixtures, start_from
 from stemclean.training.songs import PITCHED, Songs, Start, depends_on, threshold
 from stemclean.training.track import PitchLoss
 
-__all__ = ["fit_joint"]
+__all__ = ["fit_joint", "joint_run"]
 
 
 def fit_joint(
@@ -62,6 +62,23 @@ def fit_joint(
         ConfigError: A recipe is invalid, or there are too few songs.
         WeightsError: The initial weights cannot be loaded or do not fit the model.
     """
+    return joint_run(
+        manifest, folder, recipe, tracker_recipe, config, labels=labels, start=start, running=running
+    ).result(output, card, running)
+
+
+def joint_run(
+    manifest: Manifest,
+    folder: Path,
+    recipe: SeparatorRecipe,
+    tracker_recipe: TrackerRecipe,
+    config: JointConfig,
+    *,
+    labels: Sequence[str] | None = None,
+    start: Start = Start(),
+    running: Running = Running(),
+) -> Run:
+    """Return the training that :func:`fit_joint` runs, after its checks. Nothing is decoded yet."""
     mixing = _mixing(recipe)
     usable = trusted(manifest)
     loaded = start.loaded()
@@ -113,15 +130,16 @@ def fit_joint(
         }
         return Ready(task, model, entries, skipped=songs.pool.skipped, results=threshold)
 
-    run = Run(
+    return Run(
         settings,
         depends_on(usable, folder, list(settings.values()), classes, loaded),
         recipe.loop,
         torch.float32,  # float16 cannot hold the scales of spectra
         prepare,
         [*manifest.skipped, *_beyond(usable, classes)],
+        usable.stems,
+        recipe.spec,
     )
-    return run.result(output, card, running)
 
 
 def _part(recipe: SeparatorRecipe | TrackerRecipe, labels: Sequence[str]) -> dict[str, Any]:

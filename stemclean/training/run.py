@@ -19,7 +19,7 @@ from torch import nn
 
 import stemclean
 from stemclean.data.pool import StemPool
-from stemclean.manifest import Manifest, Skip
+from stemclean.manifest import Manifest, Skip, Stem
 from stemclean.models import weights
 from stemclean.running import Running
 from stemclean.training import checkpoints, finished, processes
@@ -66,6 +66,8 @@ class Run:
         dtype: Data type of the floating-point tensors on disk.
         prepare: Decodes the data and builds the model; only called if the weights are not finished yet.
         skipped: Stems that were skipped before.
+        stems: The stems that it is trained on.
+        spec: Sample rate and channels of their decoded audio.
     """
 
     settings: Mapping[str, Any]
@@ -73,7 +75,9 @@ class Run:
     loop: LoopConfig
     dtype: torch.dtype
     prepare: Callable[[], Ready]
-    skipped: Sequence[Skip] = ()
+    skipped: Sequence[Skip]
+    stems: Sequence[Stem]
+    spec: Spec
 
     @cached_property
     def key(self) -> str:

@@ -25,7 +25,7 @@ from stemclean.training.run import LENGTH, Ready, Run, decoded, in_order_of, mix
 from stemclean.training.separate import SeparateTask
 from stemclean.training.split import leaked, split_tracks
 
-__all__ = ["fit_separator"]
+__all__ = ["fit_separator", "separator_run"]
 
 
 def fit_separator(
@@ -60,6 +60,22 @@ def fit_separator(
         ConfigError: The recipe is invalid, or there are too few stems.
         WeightsError: The initial weights cannot be loaded or do not fit the model.
     """
+    return separator_run(
+        manifest, folder, recipe, labels=labels, use_claimed=use_claimed, init=init, running=running
+    ).result(output, card, running)
+
+
+def separator_run(
+    manifest: Manifest,
+    folder: Path,
+    recipe: SeparatorRecipe,
+    *,
+    labels: Sequence[str] | None = None,
+    use_claimed: bool = False,
+    init: str | Path | None = None,
+    running: Running = Running(),
+) -> Run:
+    """Return the training that :func:`fit_separator` runs, after its checks. Nothing is decoded yet."""
     usable = trusted(manifest, use_claimed=use_claimed)
     chosen = labels or _labels(usable)
     start = weights.load(init, kind="separators") if init else None
@@ -102,15 +118,16 @@ def fit_separator(
         }
         return Ready(task, model, entries, skipped=pool.skipped, results=_metrics)
 
-    run = Run(
+    return Run(
         {"recipe": recipe.to_dict()},
         _depends_on(usable.stems, folder, classes, recipe, start),
         recipe.loop,
         torch.float32,  # float16 cannot hold the scales of spectra
         prepare,
         manifest.skipped,
+        usable.stems,
+        recipe.spec,
     )
-    return run.result(output, card, running)
 
 
 def _labels(manifest: Manifest) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from stemclean.training.run import Ready, Run, start_from
 from stemclean.training.songs import PITCHED, Songs, Start, depends_on, threshold
 from stemclean.training.track import PitchLoss, TrackTask
 
-__all__ = ["fit_tracker"]
+__all__ = ["fit_tracker", "tracker_run"]
 
 
 def fit_tracker(
@@ -53,6 +53,18 @@ def fit_tracker(
         ConfigError: The recipe is invalid, or there are too few songs.
         WeightsError: The initial weights cannot be loaded or do not fit the model.
     """
+    return tracker_run(manifest, folder, recipe, init=init, running=running).result(output, card, running)
+
+
+def tracker_run(
+    manifest: Manifest,
+    folder: Path,
+    recipe: TrackerRecipe,
+    *,
+    init: str | Path | None = None,
+    running: Running = Running(),
+) -> Run:
+    """Return the training that :func:`fit_tracker` runs, after its checks. Nothing is decoded yet."""
     usable = trusted(manifest)
     usable = usable.with_stems([stem for stem in usable.stems if stem.labels == [PITCHED] and stem.f0 is not None])
     if not usable.stems:
@@ -89,12 +101,13 @@ def fit_tracker(
         }
         return Ready(task, model, entries, skipped=songs.pool.skipped, results=threshold)
 
-    run = Run(
+    return Run(
         {"recipe": recipe.to_dict()},
         depends_on(usable, folder, [recipe.to_dict()], [PITCHED], loaded),
         recipe.loop,
         torch.float32,  # float16 cannot hold the scales of spectra
         prepare,
         manifest.skipped,
+        usable.stems,
+        recipe.spec,
     )
-    return run.result(output, card, running)

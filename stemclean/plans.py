@@ -23,7 +23,9 @@ __all__ = ["MANIFEST_BYTES", "Plan", "Product", "Speed", "free_bytes", "measured
 T = TypeVar("T")
 
 ENOUGH_SECONDS = 5.0
-"""No further item is measured after this time."""
+"""No further item is measured after this time, once there are enough."""
+LEAST_MEASURED = 3
+"""Minimum number of items, because classes differ in size: vocals have pauses."""
 MOST_MEASURED = 8
 """Maximum number of items to measure, or of workers if there are more."""
 MANIFEST_BYTES = 2000
@@ -200,7 +202,7 @@ def measured(
             done = threads.map(try_work, chosen[at : at + workers])
             results += [result for result in done if result is not None]
             elapsed = time.perf_counter() - start
-            if elapsed > ENOUGH_SECONDS:
+            if elapsed > ENOUGH_SECONDS and len(results) >= LEAST_MEASURED:
                 break
     total = sum(seconds for seconds, _ in results)
     if total == 0:

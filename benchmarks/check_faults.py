@@ -1,6 +1,6 @@
 """Which technical faults does ``stemclean check`` find, and how often does it report clean stems?
 
-    python -m benchmarks.check_faults SONGS OUT.json [--seconds 30] [--seed 0]
+    python -m benchmarks.check_faults SONGS OUT.json [--seconds 30] [--seed 0] [--only PART]
 
 The loudest ``--seconds`` of every stem are taken as clean. Each kind of fault is planted in all of them at several
 strengths, and the share of the stems with the code of that fault is counted. Mixtures are the sums of the stems of a
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,15 @@ def of_mixtures(stems: dict[str, dict[str, NDArray[np.float32]]]) -> list[Record
     return rows
 
 
+def mono_songs(songs: Path) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """Return the stems of each song in mono, at the sample rate at which they are compared with a mixture."""
+    mono: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for path in sorted(songs.rglob("*.ogg")):
+        blocks = files.blocks(path, sample_rate=mixture_fit.SAMPLE_RATE, channels=1)
+        mono.setdefault(path.parent.name, {})[path.stem] = np.concatenate([block[0] for block in blocks])
+    return mono
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -211,13 +221,20 @@ def main() -> None:
     parser.add_argument("output", type=Path, metavar="OUT.json")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of each stem; default: 30")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parts = ["clean", *FAULTS, "mixtures"]
+    parser.add_argument("--only", choices=parts, action="append", help="measure this part again; may be repeated")
     given = parser.parse_args()
+    asked = given.only or parts
+    earlier = json.loads(given.output.read_text()) if given.only else {}
     stems = list(excerpts(given.songs, given.seconds))
     clean = [codes_in(sound, rate) for _, _, sound, rate in stems]
     counts = {code: sum(code in found for found in clean) for code in sorted(set().union(*clean))}
     print("clean", len(stems), counts, flush=True)
     rows = []
     for name, (fault, code, strengths, unit) in FAULTS.items():
+        if name not in asked:
+            rows += [row for row in earlier["faults"] if row["fault"] == name]
+            continue
         for strength in strengths:
             found = []
             for index, (_, _, sound, rate) in enumerate(stems):
@@ -236,11 +253,7 @@ def main() -> None:
                 }
             )
             print(rows[-1], flush=True)
-    mono: dict[str, dict[str, NDArray[np.float32]]] = {}
-    for path in sorted(given.songs.rglob("*.ogg")):
-        blocks = files.blocks(path, sample_rate=mixture_fit.SAMPLE_RATE, channels=1)
-        mono.setdefault(path.parent.name, {})[path.stem] = np.concatenate([block[0] for block in blocks])
-    mixtures = of_mixtures(mono)
+    mixtures = of_mixtures(mono_songs(given.songs)) if "mixtures" in asked else earlier["mixtures"]
     write_json(
         given.output,
         {

@@ -8,7 +8,7 @@ from benchmarks.pages.tables import Read, Record, of, table, unmeasured
 
 PATH = "docs/benchmarks/technical-faults.md"
 QUESTION = "Which technical faults does `stemclean check` find?"
-RESULT = "check_faults"
+RESULT, COPIES, SPEED = "check_faults", "planted_copies", "check_speed"
 
 ABOUT = """
 Each fault was planted in the loudest {seconds:g} s of every stem with sound of 13 real songs, at several strengths.
@@ -23,6 +23,20 @@ with it. *Accused* counts songs in which another stem than the changed one was c
 CLEAN = """
 Without any planted fault. The songs are Ogg Vorbis files, which have no sound above some frequency: for them,
 `band_limited` is right. `dual_mono` is right as well; these stems have two equal channels.
+"""
+COPIES_ABOUT = """
+Copies of the loudest {seconds:g} s of each stem were changed. *Near* are those whose fingerprint selects them for the
+comparison, *found* are those whose waveform agrees as well and that get an issue such as `duplicate_across_splits`.
+Shortened and equalised copies, and those with another stem in them, are usually taken for other sounds; so is a
+different speed.
+"""
+COPIES_PAIRS = """
+Of {num} pairs of different stems, {near} are near and {found} are taken for copies. The comparison alone, without
+the fingerprint, takes {same} of them for copies.
+"""
+SPEED_ABOUT = """
+Processor time of the whole command, with the process that decodes, on a machine that did other work as well. The speed
+is that of {processors} processors with nothing else to do. The goal is 300 times real time.
 """
 
 
@@ -44,6 +58,10 @@ def parts(read: Read) -> list[str]:
         CLEAN,
         table(["issue", "stems"], [[f"`{code}`", of(count, clean["stems"])] for code, count in clean["found"].items()]),
         "`python -m benchmarks.check_faults SONGS benchmarks/results/check_faults.json`",
+        "## Copies",
+        *_copies(read(COPIES)),
+        "## Speed",
+        *_speed(read(SPEED)),
     ]
 
 
@@ -61,6 +79,39 @@ def answer(read: Read) -> list[str]:
         f"{of(left_out['found'], left_out['songs'])} songs."
     )
     return [text]
+
+
+def _copies(result: Record) -> list[str]:
+    if not result:
+        return [unmeasured(COPIES)]
+    rows = [
+        [
+            f"{row['change']} {row['strength']:g} {row['unit']}",
+            *(of(row[key], row["stems"]) for key in ("near", "found")),
+        ]
+        for row in result["changes"]
+    ]
+    sums = {key: sum(counts[key] for counts in result["pairs"].values()) for key in ("pairs", "near", "same", "found")}
+    return [
+        COPIES_ABOUT.format(seconds=result["seconds"]),
+        table(["copy", "near", "found"], rows),
+        COPIES_PAIRS.format(num=sums["pairs"], **{key: sums[key] or "none" for key in ("near", "same", "found")}),
+        "`python -m benchmarks.planted_copies SONGS benchmarks/results/planted_copies.json`",
+    ]
+
+
+def _speed(result: Record) -> list[str]:
+    if not result:
+        return [unmeasured(SPEED)]
+    rows = [
+        [name, f"{row['hours']:.1f} h", f"{row['processor_seconds_per_hour']:.0f} s", row["times_real_time"]]
+        for name, row in result["runs"].items()
+    ]
+    return [
+        SPEED_ABOUT.format(processors=result["processors"]),
+        table(["files", "sound", "processor time per hour of sound", "times real time"], rows),
+        "`python -m benchmarks.check_speed DATA benchmarks/results/check_speed.json`",
+    ]
 
 
 def _row(row: Record) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 from scipy.ndimage import median_filter, uniform_filter1d
 from scipy.special import digamma
 
@@ -51,6 +52,9 @@ SHORTEST_DROPOUT, LONGEST_DROPOUT = 0.0004, 1.0
 
 EDGE = 0.01
 """Seconds on each side of a dropout whose level is compared."""
+
+GAPS = 512
+"""Gaps that are measured at once; the decay of one note may have thousands."""
 
 INTERSAMPLE = 64
 """Samples around a peak that are interpolated for the true peak."""
@@ -287,7 +291,8 @@ class _Gaps:
         self._edge = max(4, round(EDGE * sample_rate))
         self._at = 0
         self._rest: Waveform = np.zeros((0, 0), np.float32)
-        self._found: list[tuple[int, int, float, float, bool]] = []  # start, end, RMS before and after, abrupt
+        self._last = -1  # start of the last gap that was measured
+        self._found: list[tuple[int, int, float, float]] = []  # abrupt ones: start, end, RMS before and after
 
     def add(self, block: Waveform) -> None:
         rest = self._rest if self._rest.shape[0] == block.shape[0] else block[:, :0]
@@ -295,33 +300,41 @@ class _Gaps:
         begin = self._at - rest.shape[1]
         self._at += block.shape[1]
         silent = ~joined.any(axis=0)
-        keep = self._edge
+        keep, longest = self._edge, round(LONGEST_DROPOUT * self._rate)
         if silent.any():
-            edges = np.flatnonzero(np.diff(np.concatenate([[False], silent, [False]]).astype(np.int8)))
-            for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-                if end + self._edge > joined.shape[1]:  # what follows is not here yet
-                    keep = min(joined.shape[1] - start + self._edge, round(LONGEST_DROPOUT * self._rate) + self._edge)
-                elif end - start >= max(2, SHORTEST_DROPOUT * self._rate) and start >= self._edge:
-                    self._note(joined, start, end, begin)
+            edges = np.flatnonzero(np.diff(silent, prepend=False, append=False))
+            starts, ends = edges[::2], edges[1::2]
+            complete = ends + self._edge <= joined.shape[1]
+            if not complete.all():  # what follows is not here yet
+                keep = min(joined.shape[1] - int(starts[~complete][0]), longest) + self._edge
+            lengths = ends - starts
+            whole = complete & (starts >= self._edge) & (begin + starts > self._last)
+            whole &= (lengths >= max(2, SHORTEST_DROPOUT * self._rate)) & (lengths <= longest)
+            for first in range(0, int(whole.sum()), GAPS):
+                self._measure(joined, starts[whole][first : first + GAPS], ends[whole][first : first + GAPS], begin)
         self._rest = joined[:, -keep:].copy()
 
-    def _note(self, joined: Waveform, start: int, end: int, begin: int) -> None:
-        if end - start > LONGEST_DROPOUT * self._rate or (self._found and self._found[-1][0] == begin + start):
-            return
-        before, after = joined[:, start - self._edge : start], joined[:, end : end + self._edge]
+    def _measure(self, joined: Waveform, starts: NDArray[np.intp], ends: NDArray[np.intp], begin: int) -> None:
+        """Measure both sides of some gaps, given their first samples and those after their last ones."""
+        self._last = begin + int(starts[-1])
+        around = np.arange(self._edge)
         few = max(2, self._edge // 20)
-        rms_before, rms_after = (float(np.sqrt(np.square(part).mean(axis=1).max())) for part in (before, after))
-        tip_before, tip_after = float(np.abs(before[:, -few:]).max()), float(np.abs(after[:, :few]).max())
-        abrupt = tip_before >= 0.5 * rms_before and tip_after >= 0.5 * rms_after
-        self._found.append((begin + start, begin + end, rms_before, rms_after, abrupt))
+        before = joined[:, starts[:, None] - self._edge + around]  # (channel, gap, sample)
+        after = joined[:, ends[:, None] + around]
+        rms_before, rms_after = (np.sqrt(np.square(side).mean(axis=2).max(axis=0)) for side in (before, after))
+        tip_before = np.abs(before[:, :, -few:]).max(axis=(0, 2))
+        tip_after = np.abs(after[:, :, :few]).max(axis=(0, 2))
+        abrupt = (tip_before >= 0.5 * rms_before) & (tip_after >= 0.5 * rms_after)
+        columns = (begin + starts, begin + ends, rms_before, rms_after)
+        self._found.extend(zip(*(column[abrupt].tolist() for column in columns), strict=True))
 
     def dropouts(self, reference: float) -> tuple[Dropout, ...]:
         """Return the gaps that begin and end abruptly, within 20 dB of the level of the sound."""
         least = reference / 10
         return tuple(
             Dropout(start / self._rate, end / self._rate)
-            for start, end, before, after, abrupt in self._found
-            if abrupt and min(before, after) >= least > 0
+            for start, end, before, after in self._found
+            if min(before, after) >= least > 0
         )
 
 
@@ -349,7 +362,7 @@ class _Spectra:
             frames.append(joined[:, first : first + SPECTRUM_SAMPLES])
             self._next += self._hop
         if frames:
-            spectrum = np.fft.rfft(np.stack(frames) * self._window, axis=2)
+            spectrum = fft.rfft(np.stack(frames) * self._window, axis=2)
             power = (np.square(spectrum.real) + np.square(spectrum.imag)).mean(axis=1) * self._scale
             self._power.extend(power.astype(np.float32))
         self._rest = joined[:, -SPECTRUM_SAMPLES:].copy()

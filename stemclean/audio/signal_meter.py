@@ -53,6 +53,10 @@ SHORTEST_DROPOUT, LONGEST_DROPOUT = 0.0004, 1.0
 EDGE = 0.01
 """Seconds on each side of a dropout whose level is compared."""
 
+HUM_SPREAD_DB = 1.5
+"""Mains hum keeps its level: the median of the standard deviations of its harmonics over time is at most so many dB.
+That of planted hum is 0.3 dB, that of decaying bass notes more than 4 dB."""
+
 GAPS = 512
 """Gaps that are measured at once; the decay of one note may have thousands."""
 
@@ -325,8 +329,11 @@ class _Gaps:
         tip_before = np.abs(before[:, :, -few:]).max(axis=(0, 2))
         tip_after = np.abs(after[:, :, :few]).max(axis=(0, 2))
         abrupt = (tip_before >= 0.5 * rms_before) & (tip_after >= 0.5 * rms_after)
-        columns = (begin + starts, begin + ends, rms_before, rms_after)
-        self._found.extend(zip(*(column[abrupt].tolist() for column in columns), strict=True))
+        times = (begin + starts[abrupt]).tolist(), (begin + ends[abrupt]).tolist()
+        for start, end, left, right in zip(
+            *times, rms_before[abrupt].tolist(), rms_after[abrupt].tolist(), strict=True
+        ):
+            self._found.append((start, end, left, right))
 
     def dropouts(self, reference: float) -> tuple[Dropout, ...]:
         """Return the gaps that begin and end abruptly, within 20 dB of the level of the sound."""
@@ -413,7 +420,7 @@ class _Spectra:
         steady = quiet[first : ends[first]]
         if len(steady) < FEWEST_STEADY:
             return None, None
-        return self._noise(power[steady]), self._hum(power[steady].mean(axis=0))
+        return self._noise(power[steady]), self._hum(power[steady])
 
     def _noise(self, quiet: NDArray[np.float64]) -> float | None:
         """Return the level of spectra ``(frame, freq)`` that are noise: stationary, and flat from 300 Hz to 6 kHz."""
@@ -429,19 +436,24 @@ class _Spectra:
         return float(10 * np.log10(quiet.mean(axis=0).sum() + 1e-20))
 
     def _hum(self, quiet: NDArray[np.float64]) -> Hum | None:
+        """Return the hum in spectra ``(frame, freq)`` of pauses, if its harmonics keep their levels."""
         bin_hz = self._rate / SPECTRUM_SAMPLES
         if bin_hz > 7:
             return None
-        surroundings = median_filter(quiet, max(5, round(120 / bin_hz)))
+        mean = quiet.mean(axis=0)
+        surroundings = median_filter(mean, max(5, round(120 / bin_hz)))
         best: Hum | None = None
         for mains in MAINS_HZ:
-            excess, level = [], 0.0
+            excess, level, spreads_db = [], 0.0, []
             for harmonic in range(1, HARMONICS + 1):
                 index = round(harmonic * mains / bin_hz)
                 around = slice(max(1, index - 1), index + 2)
-                value = float(quiet[around].max())
+                value = float(mean[around].max())
                 excess.append(10 * np.log10((value + 1e-20) / (float(surroundings[index]) + 1e-20)))
-                level += float(quiet[around].sum())
+                level += float(mean[around].sum())
+                spreads_db.append(np.std(10 * np.log10(quiet[:, around].sum(axis=1) + 1e-20)))
+            if np.median(spreads_db) > HUM_SPREAD_DB:
+                continue
             above = float(np.sort(excess)[1:].mean())  # one of them may be masked
             if best is None or above > best.above_db:
                 best = Hum(mains, float(10 * np.log10(level + 1e-20)), above)

@@ -417,7 +417,7 @@ def measured(stems: Sequence[Waveform]) -> list[Crosstalk]:
     def blocks(sound: Waveform) -> Iterator[Waveform]:
         yield from (sound[:, start : start + length] for start in range(0, sound.shape[1], length))
 
-    return crosstalk.measure([partial(blocks, stem) for stem in stems], SAMPLE_RATE)
+    return crosstalk.measure([partial(blocks, stem) for stem in stems], SAMPLE_RATE).bleeds
 
 
 def compared_with_truth(

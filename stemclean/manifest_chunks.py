@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from stemclean import manifest
+from stemclean.errors import StemcleanError
 from stemclean.manifest import Manifest, Stem
 from stemclean.stopping import tidily
 
@@ -73,6 +75,7 @@ def in_chunks(
 
     Raises:
         ManifestError: the manifest cannot be read.
+        StemcleanError: a process was killed.
     """
     size = path.stat().st_size if path.exists() else 0
     in_bytes = manifest.is_lines(path) and path.suffix != ".gz"
@@ -117,6 +120,9 @@ def _by_processes(chunks: Iterable[Chunk], work: Callable[[Chunk], T], processes
             while waiting:
                 first, future = waiting.popleft()
                 yield first, future.result()
+        except BrokenProcessPool as error:
+            hint = "did memory run out? run the same command again, perhaps with fewer --workers"
+            raise StemcleanError("a worker process was killed", hint) from error
         finally:
             for _, future in waiting:
                 future.cancel()

@@ -15,7 +15,7 @@ from stemclean import checks, layouts, manifest
 from stemclean.audio.signal_meter import Signal
 from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.stream import AudioInfo
-from stemclean.checks.base import Code, DatasetCheck, HeaderCheck, SignalCheck, SongCheck, SoundCheck
+from stemclean.checks.base import Code, DatasetCheck, HeaderCheck, PhaseCheck, SignalCheck, SongCheck, SoundCheck
 from stemclean.cli import app
 from stemclean.errors import SkipReason
 from stemclean.manifest import Issue, Stem
@@ -36,7 +36,7 @@ def stem(identity: str, *issues: Issue, **changes: object) -> Stem:
 @pytest.mark.parametrize("name", FILES)
 def test_each_file_defines_one_check(name: str) -> None:
     check = checks.base.checks()[name]
-    assert isinstance(check, HeaderCheck | SoundCheck | SignalCheck | SongCheck | DatasetCheck)
+    assert isinstance(check, HeaderCheck | SoundCheck | SignalCheck | SongCheck | PhaseCheck | DatasetCheck)
     assert check.codes and all(isinstance(code, Code) for code in check.codes)
     signal = Signal(RATE, 2, RATE, peak=0.5, true_peak=0.5, rms=0.1)
     info = AudioInfo(RATE, 2, RATE, "WAV", "PCM_16", 1, 0)

@@ -21,7 +21,7 @@ def blocks(sound: np.ndarray, block: float = BLOCK) -> Callable[[], Iterator[np.
 
 
 def measured_bleeds(*sounds: np.ndarray) -> list[Crosstalk]:
-    return measure([blocks(sound) for sound in sounds], RATE)
+    return measure([blocks(sound) for sound in sounds], RATE).bleeds
 
 
 def pairs(bleeds: list[Crosstalk]) -> list[tuple[int, int]]:

@@ -17,6 +17,10 @@ Rooms
     Bleed that is heard later than its source, with reflections, is measured by
     :mod:`stemclean.audio.crosstalk_room`, which has the same weights but more freedom.
 
+Separated stems
+    A separator leaves a share of each cell of the mixture in every stem, with gains that vary from cell to cell. This
+    is no bleed of one stem into another; :mod:`stemclean.audio.phase_agreement` recognises it.
+
 Limits: it cannot find sound that is in no other stem of the song, other takes, echoes later than 0.3 s, or sources
 whose channels cancel (repair those first, :mod:`stemclean.audio.stereo`). The same sampled part in two stems is
 reported as bleed.
@@ -35,9 +39,11 @@ from scipy.fft import irfft
 
 from stemclean.audio.crosstalk_fit import Blocks, Cells, Fit, blocks_together, fit, inverse_power
 from stemclean.audio.crosstalk_room import AGREEMENT, fit_rooms, heard_later
+from stemclean.audio.phase_agreement import AGREEMENT as SEPARATED
+from stemclean.audio.phase_agreement import PhaseAgreement
 from stemclean.units import seconds_to_samples
 
-__all__ = ["BLOCK", "LOWEST_DB", "Crosstalk", "measure"]
+__all__ = ["BLOCK", "LOWEST_DB", "Crosstalk", "Measured", "measure"]
 
 BLOCK = 2.0
 """Block length in seconds: within a block, bleed has a constant gain in each band; it may change between blocks."""
@@ -78,7 +84,20 @@ class Crosstalk:
     spans: tuple[tuple[float, float, float], ...] = ()
 
 
-def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
+@dataclass(frozen=True)
+class Measured:
+    """What was measured between the stems of a song.
+
+    Args:
+        bleeds: sorted by the stem that they are in, then by source; none between stems that a separator made.
+        separated: pairs of stems that a separator made from one mixture, and the agreement of their phases, in [0, 1].
+    """
+
+    bleeds: list[Crosstalk]
+    separated: dict[tuple[int, int], float]
+
+
+def measure(stems: Sequence[Blocks], sample_rate: int) -> Measured:
     """Measure all bleed between time-aligned stems of a song.
 
     Args:
@@ -87,18 +106,20 @@ def measure(stems: Sequence[Blocks], sample_rate: int) -> list[Crosstalk]:
         sample_rate: sample rate of all stems in Hz.
 
     Returns:
-        The bleeds, sorted by the stem that they are in, then by source.
+        The bleeds, and the stems that a separator made.
 
     Raises:
         AudioError: a stem cannot be read.
     """
     cells = Cells(sample_rate)
-    lags, rooms, loudness = _salient(stems, cells, seconds_to_samples(LATEST, sample_rate))
-    in_rooms = _in_rooms(stems, cells, rooms)
-    settled = {pair for bleed in in_rooms for pair in ((bleed.source, bleed.into), (bleed.into, bleed.source))}
+    lags, rooms, loudness, agreement = _salient(stems, cells, seconds_to_samples(LATEST, sample_rate))
+    separated = {pair: value for pair, value in agreement.items() if value >= SEPARATED}
+    settled = {*separated, *(pair[::-1] for pair in separated)}
+    in_rooms = _in_rooms(stems, cells, {pair: lag for pair, lag in rooms.items() if pair not in settled})
+    settled |= {pair for bleed in in_rooms for pair in ((bleed.source, bleed.into), (bleed.into, bleed.source))}
     lags = {pair: lag for pair, lag in lags.items() if pair not in settled}
     bleeds = [*in_rooms, *_direct(stems, cells, lags, loudness)]
-    return sorted(bleeds, key=lambda bleed: (bleed.into, bleed.source))
+    return Measured(sorted(bleeds, key=lambda bleed: (bleed.into, bleed.source)), separated)
 
 
 def _in_rooms(stems: Sequence[Blocks], cells: Cells, lags: Mapping[tuple[int, int], int]) -> list[Crosstalk]:
@@ -201,7 +222,7 @@ def _spans(bleed: NDArray[np.float64], power: NDArray[np.float64]) -> tuple[tupl
 
 def _salient(
     stems: Sequence[Blocks], cells: Cells, latest: int
-) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], int], NDArray[np.float64]]:
+) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], int], NDArray[np.float64], dict[tuple[int, int], float]]:
     """Return pairs of stems whose weighted cross-correlation has a peak.
 
     Args:
@@ -209,16 +230,17 @@ def _salient(
 
     Returns:
         ((source, stem) -> lag, in both directions; the same for bleed through a room, in its direction; power of each
-        stem where it sounds)
+        stem where it sounds; agreement of the phases of each pair)
     """
     num, bins = len(stems), cells.length // 2 + 1
     cross = np.zeros((bins, num, num), np.complex64)  # of the stem bled into and the source
     source_power, own_power = np.zeros((bins, num, num), np.float32), np.zeros((bins, num), np.float32)
-    powers = [np.zeros(num)]
+    powers, phases = [np.zeros(num)], PhaseAgreement(num)
     for block in blocks_together(stems, cells.length):
         powers.append(np.square(block, dtype=np.float64).mean((1, 2)))
         spectra = cells.spectra(block.mean(1)).transpose(2, 0, 1)  # (bin, stem, frame)
         power = np.abs(spectra) ** 2
+        phases.add(spectra, power)
         weights = inverse_power(cells.around(power.transpose(1, 2, 0))).transpose(2, 0, 1)
         cross += (weights * spectra) @ spectra.conj().transpose(0, 2, 1)
         source_power += weights @ power.transpose(0, 2, 1)
@@ -243,7 +265,7 @@ def _salient(
         if max(salience, back_salience) >= SALIENCE:
             lag = lag if salience >= back_salience else -back_lag
             lags[pair], lags[pair[::-1]] = lag, -lag
-    return lags, rooms, _loudness(np.array(powers))
+    return lags, rooms, _loudness(np.array(powers)), phases.pairs()
 
 
 def _loudness(powers: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,6 +9,8 @@ check has one or more of these methods:
   not take;
 - ``of_song`` (:class:`SongCheck`) compares the stems of a song, and its mixture if there is one; only ``stemclean
   check`` does;
+- ``of_phases`` (:class:`PhaseCheck`) checks how far the phases of the stems of a song agree, which ``stemclean refine``
+  measures together with the bleed between them;
 - ``of_dataset`` (:class:`DatasetCheck`) checks all stems of a dataset: songs, splits, copies.
 
 A check never changes a label or a verdict.
@@ -29,7 +31,18 @@ from stemclean.audio.stereo import NO_FAULTS, ChannelFaults
 from stemclean.audio.stream import AudioInfo
 from stemclean.manifest import Issue, Severity, Stem
 
-__all__ = ["Code", "DatasetCheck", "HeaderCheck", "SignalCheck", "Song", "SongCheck", "Sound", "SoundCheck", "checks"]
+__all__ = [
+    "Code",
+    "DatasetCheck",
+    "HeaderCheck",
+    "PhaseCheck",
+    "SignalCheck",
+    "Song",
+    "SongCheck",
+    "Sound",
+    "SoundCheck",
+    "checks",
+]
 
 
 @dataclass(frozen=True)
@@ -127,6 +140,17 @@ class SongCheck(Protocol):
 
 
 @runtime_checkable
+class PhaseCheck(Protocol):
+    """A check of the phases that stems of a song have in common."""
+
+    codes: tuple[Code, ...]
+
+    def of_phases(self, agreement: Mapping[tuple[str, str], float]) -> Mapping[str, list[Issue]]:
+        """Ids of two stems that a separator made -> their agreement, in [0, 1]; returns id of a stem -> its issues."""
+        ...
+
+
+@runtime_checkable
 class DatasetCheck(Protocol):
     """A check of all stems of a dataset."""
 
@@ -145,6 +169,6 @@ def checks() -> dict[str, Any]:
     by_name = {}
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
         check = getattr(importlib.import_module(f"{package.__name__}.{info.name}"), "CHECK", None)
-        if isinstance(check, HeaderCheck | SoundCheck | SignalCheck | SongCheck | DatasetCheck):
+        if isinstance(check, HeaderCheck | SoundCheck | SignalCheck | SongCheck | PhaseCheck | DatasetCheck):
             by_name[info.name] = check
     return by_name

@@ -22,7 +22,7 @@ from stemclean.audio import crosstalk, stereo
 from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
-from stemclean.checks import channels
+from stemclean.checks import channels, separated, with_issues
 from stemclean.data.journal import Journal
 from stemclean.errors import AudioError
 from stemclean.manifest import Crosstalk, Skip, Span, Stem
@@ -158,9 +158,9 @@ def with_bleed(song: Sequence[Stem], folder: Path, files: Unchanged) -> list[Ste
     with ExitStack() as stack:
         for stem in song:
             stack.enter_context(files.reading(folder / stem.path, stem.sha256))
-        measurements = crosstalk.measure([partial(in_time, stem, folder / stem.path) for stem in song], SAMPLE_RATE)
+        together = crosstalk.measure([partial(in_time, stem, folder / stem.path) for stem in song], SAMPLE_RATE)
     bleeds: list[list[Crosstalk]] = [[] for _ in song]
-    for measurement in measurements:
+    for measurement in together.bleeds:
         bleed = Crosstalk(
             stem=song[measurement.source].id,
             label=None,
@@ -169,7 +169,12 @@ def with_bleed(song: Sequence[Stem], folder: Path, files: Unchanged) -> list[Ste
             spans=_within(measurement.spans, song[measurement.into]),
         )
         bleeds[measurement.into].append(bleed)
-    return [stem.model_copy(update={"crosstalk": found}) for stem, found in zip(song, bleeds, strict=True)]
+    agreement = {(song[one].id, song[other].id): value for (one, other), value in together.separated.items()}
+    issues, codes = separated.CHECK.of_phases(agreement), [code.name for code in separated.CHECK.codes]
+    return [
+        stem.model_copy(update={"crosstalk": found, "issues": with_issues(stem.issues, issues.get(stem.id, ()), codes)})
+        for stem, found in zip(song, bleeds, strict=True)
+    ]
 
 
 def _within(spans: Sequence[tuple[float, float, float]], stem: Stem) -> list[Span]:

@@ -31,7 +31,7 @@ function undo() {
 
 function openRelabel() {
   if (!current) return;
-  const before = decisions.get(current.key)?.action === 'relabel' ? decisions.get(current.key).labels : named(current.found?.length ? current.found : current.claimed);
+  const before = decisions.get(current.key)?.action === 'relabel' ? decisions.get(current.key).labels : named(current.found ?? []);
   $('relabel-name').textContent = current.id;
   $('relabel-classes').replaceChildren(...labels.map((label, number) => make('label', {class: 'choice'},
     make('input', {type: 'checkbox', name: 'class', value: label, checked: before.includes(label)}),

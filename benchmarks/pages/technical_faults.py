@@ -27,16 +27,14 @@ Without any planted fault. The songs are Ogg Vorbis files, which have no sound a
 COPIES_ABOUT = """
 Copies of the loudest {seconds:g} s of each stem were changed. *Near* are those whose fingerprint selects them for the
 comparison, *found* are those whose waveform agrees as well and that get an issue such as `duplicate_across_splits`.
-Shortened and equalised copies, and those with another stem in them, are usually taken for other sounds; so is a
-different speed.
 """
 COPIES_PAIRS = """
 Of {num} pairs of different stems, {near} are near and {found} are taken for copies. The comparison alone, without
 the fingerprint, takes {same} of them for copies.
 """
 SPEED_ABOUT = """
-Processor time of the whole command, with the process that decodes, on a machine that did other work as well. The speed
-is that of {processors} processors with nothing else to do. The goal is 300 times real time.
+Processor time of the whole command, with the process that decodes, on a machine that did other work as well, which
+makes it longer. The speed is computed from it for {processors} processors. The goal is 300 times real time.
 """
 
 

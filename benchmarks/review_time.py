@@ -120,7 +120,8 @@ def _hours(labelled: list[tuple[Stem, list[str]]]) -> dict[str, float]:
 
 
 def _stemclean(*words: str | Path) -> None:
-    subprocess.run([sys.executable, "-m", "stemclean", *map(str, words), "--quiet"], check=True)
+    command = [sys.executable, "-m", "stemclean", *map(str, words), "--quiet"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ __all__ = ["main"]
 SPINS = "20000"
 """Rounds of a loop in which a thread of torch waits for the others before it sleeps; GNU OpenMP waits 15 times as long.
 
-On cores that other processes share, a long wait takes the time from the thread that is waited for. Training steps with
-two threads beside three busy processes were about 1.8 times as fast with this as with GNU's default, and equally fast
-on idle cores.
+On cores that other processes share, a long wait takes the time from the thread that is waited for.
 """
 
 

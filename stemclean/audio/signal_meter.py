@@ -41,8 +41,7 @@ FLATNESS = 0.9
 
 NOISE_BANDS, SPREAD_DB = 16, 2.5
 """Each band of noise keeps its level: the median of their standard deviations over time is at most so many dB. Frames
-in the decay of many notes or drum strokes may have one level and a flat mean, but their bands mostly differ by more:
-those of planted noise by 0.5 to 1.2 dB, those of most decays by 4.7 dB or more, and those of some drums by 3 dB."""
+in the decay of many notes or drum strokes may have one level and a flat mean, but their bands mostly differ by more."""
 
 FLAT_RUN = 3
 """Samples in a row at the highest level that count as clipped."""
@@ -55,7 +54,7 @@ EDGE = 0.01
 
 HUM_SPREAD_DB = 1.5
 """Mains hum keeps its level: the median of the standard deviations of its harmonics over time is at most so many dB.
-That of planted hum was 0.3 dB or less, that of a few stems of bass and synthesizers 2.3 dB or more."""
+The harmonics of decaying notes do not."""
 
 GAPS = 512
 """Gaps that are measured at once; the decay of one note may have thousands."""

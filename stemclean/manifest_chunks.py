@@ -17,13 +17,15 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from stemclean import manifest
-from stemclean.errors import StemcleanError
+from stemclean.errors import ManifestError, StemcleanError
 from stemclean.manifest import Manifest, Stem
 from stemclean.stopping import tidily
 
-__all__ = ["Chunk", "in_chunks"]
+__all__ = ["Chunk", "Ids", "Loaded", "in_chunks"]
 
 T = TypeVar("T")
+Loaded = tuple[Manifest, list[tuple[dict[str, Any], Stem]]]
+"""What :func:`stemclean.manifest.read_documents` returns."""
 
 SIZE = 1000
 """Stems in a chunk: a megabyte, so that hardly any time goes into passing chunks between processes."""
@@ -61,8 +63,46 @@ class Chunk:
                 yield f"stems[{number}]", *content
 
 
+class Ids:
+    """The ids of the stems of a manifest, which must differ.
+
+    Args:
+        path: the manifest.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __contains__(self, identity: str) -> bool:
+        return identity in self._known
+
+    def add(self, found: Iterable[tuple[str, str]]) -> None:
+        """Add the address and the id of more stems.
+
+        Raises:
+            ManifestError: an id occurs twice.
+        """
+        for address, identity in found:
+            if identity in self._known:
+                raise ManifestError(
+                    f'{self.path}: {address}.id: "{identity}" is also the id of {self._known[identity]}',
+                    "remove one of the two stems, or rename it",
+                )
+            self._known[identity] = address
+
+
 def in_chunks(
-    path: Path, work: Callable[[Chunk], T], *, processes: int | None = None, title: str, quiet: bool
+    path: Path,
+    work: Callable[[Chunk], T],
+    *,
+    processes: int | None = None,
+    loaded: Loaded | None = None,
+    title: str,
+    quiet: bool,
 ) -> Iterator[T]:
     """Yield the result of a function for each chunk of a manifest, in the order of the manifest.
 
@@ -70,6 +110,7 @@ def in_chunks(
         path: a manifest; a ``.jsonl`` is read line by line.
         work: the function. For large manifests, it runs in other processes, to which it must be possible to send it.
         processes: number of processes for large manifests; None: one per core.
+        loaded: the content of a ``.json`` that has been read already.
         title: what the progress bar says.
         quiet: show no progress.
 
@@ -81,7 +122,7 @@ def in_chunks(
     in_bytes = manifest.is_lines(path) and path.suffix != ".gz"
     unit: dict[str, Any] = {"total": size, "unit": "B", "unit_scale": True} if in_bytes else {"unit": "stem"}
     with tqdm(desc=title, disable=True if quiet else None, **unit) as shown:
-        chunks = _chunks(path)
+        chunks = _chunks(path, loaded)
 
         def counted(results: Iterable[tuple[Chunk, T]]) -> Iterator[T]:
             for chunk, result in results:
@@ -94,12 +135,12 @@ def in_chunks(
             yield from counted((chunk, work(chunk)) for chunk in chunks)
 
 
-def _chunks(path: Path) -> Iterator[Chunk]:
+def _chunks(path: Path, loaded: Loaded | None) -> Iterator[Chunk]:
     if manifest.is_lines(path):
         header = manifest.read_header(path)
         lines: Iterator[tuple[int, Any]] = manifest.lines_of(path)
     else:
-        header, documents = manifest.read_documents(path)
+        header, documents = loaded or manifest.read_documents(path)
         lines = enumerate(documents)
     slim = header.model_copy(update={"skipped": [], "summary": {}})  # which can be long
     while some := list(islice(lines, SIZE)):

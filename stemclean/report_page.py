@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from operator import itemgetter
 from os import cpu_count
 from pathlib import Path
 from typing import Any
@@ -15,12 +18,13 @@ from stemclean import manifest
 from stemclean.audio.unchanged import Unchanged
 from stemclean.disk import replacing
 from stemclean.errors import ConfigError
-from stemclean.manifest import Stem
+from stemclean.manifest import Manifest, Stem
+from stemclean.manifest_chunks import Chunk, Ids, in_chunks
 from stemclean.outputs import only_writer, refuse_foreign
 from stemclean.reporting import page as pages
 from stemclean.reporting.media import Media, media_of, size_for
-from stemclean.reporting.overall import overall
-from stemclean.reporting.rows import LIMIT, flagged, keys, row, url_of, worst_first
+from stemclean.reporting.overall import Overall
+from stemclean.reporting.rows import LIMIT, badness, content_of, flagged, keys, row, url_of
 from stemclean.running import Running
 
 __all__ = ["check_output", "report"]
@@ -59,13 +63,12 @@ def report(
     """
     output = check_output(output)
     source = Path(refined)
-    data = manifest.read(source)
+    data, listed, counted, repeated = _read(source, limit, running)
     folder = data.folder(source)
-    listed = worst_first(data.stems)[:limit]
     folder_name = f"{output.stem}_assets"
     with only_writer(output):
         media = _media(listed, folder, assets=assets, running=running)
-        key_of = keys(data.stems)
+        key_of = keys(listed, repeated)
         rows = [row(stem, key_of[stem.id], data.labels, url_of(stem, folder, output)) for stem in listed]
         files = [(found.picture, found.clip) if found else (b"", b"") for found in media]
         if assets:
@@ -81,8 +84,8 @@ def report(
             title=source.resolve().parent.name if data.root == "." else folder.resolve().name,
             origin=f"{source.name}, written by {data.created.by}, {data.created.command}",
             labels=data.labels,
-            overall=overall(data),
-            num_left_out=len(data.stems) - len(listed),
+            overall=counted.summary(data),
+            num_left_out=counted.stems - len(listed),
         )
         with replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(pages.page(text, rows, embedded))
@@ -100,6 +103,61 @@ def report(
             if found and found.failure
         ],
     }
+
+
+def _read(source: Path, limit: int, running: Running) -> tuple[Manifest, list[Stem], Overall, set[str]]:
+    """Read a manifest, in JSON lines without holding it in memory.
+
+    Returns:
+        (the manifest without its stems, the worst stems in the order of the page, counts of all stems, contents of
+        files that several stems have)
+
+    Raises:
+        ManifestError: it cannot be read.
+    """
+    loaded = None if manifest.is_lines(source) else manifest.read_documents(source)
+    header = loaded[0] if loaded else manifest.read_header(source)
+    counted, ids, worst = Overall(header.labels), Ids(source), list[_Listed]()
+    contents, repeated = set[str](), set[str]()
+    parts = in_chunks(
+        source, _of_chunk, processes=running.workers, loaded=loaded, title=source.name, quiet=running.quiet
+    )
+    for part in parts:
+        ids.add(part.ids)
+        counted.join(part.counted)
+        repeated.update(content for content in part.contents if content in contents)
+        repeated.update(content for content, times in Counter(part.contents).items() if times > 1)
+        contents.update(part.contents)
+        worst += part.stems
+        if len(worst) > 2 * limit:
+            worst = sorted(worst, key=itemgetter(0))[:limit]
+    lines = [(number, content) for _, number, content in sorted(worst, key=itemgetter(0))[:limit]]
+    return header, [stem for _, _, stem in Chunk(source, header, lines).stems()], counted, repeated
+
+
+_Listed = tuple[tuple[bool, bool, float, str], int, Any]
+"""How bad a stem is, its number in the manifest, and its line or what was read from it."""
+
+
+@dataclass
+class _Part:
+    """What a chunk adds: counts, address and id of each stem, contents of the files, and the stems."""
+
+    counted: Overall
+    ids: list[tuple[str, str]] = field(default_factory=list)
+    contents: list[str] = field(default_factory=list)
+    stems: list[_Listed] = field(default_factory=list)
+
+
+def _of_chunk(chunk: Chunk) -> _Part:
+    part = _Part(Overall(chunk.header.labels))
+    for (number, content), (address, _, stem) in zip(chunk.lines, chunk.stems(), strict=True):
+        part.counted.add(stem)
+        part.ids.append((address, stem.id))
+        part.stems.append((badness(stem), number, content))
+        if of_file := content_of(stem):
+            part.contents.append(of_file)
+    return part
 
 
 def check_output(path: str | Path) -> Path:

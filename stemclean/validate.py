@@ -12,9 +12,9 @@ from typing import Any
 from stemclean import gate
 from stemclean.audio import files
 from stemclean.disk import file_sha256
-from stemclean.errors import AudioError, ManifestError, SkipReason, of_one_file
+from stemclean.errors import AudioError, SkipReason, of_one_file
 from stemclean.manifest import Stem
-from stemclean.manifest_chunks import Chunk, in_chunks
+from stemclean.manifest_chunks import Chunk, Ids, in_chunks
 from stemclean.running import Running
 
 __all__ = ["validate"]
@@ -58,17 +58,10 @@ def validate(
     gate.check(fail_on)
     checked = "checksums" if checksums else "headers" if audio else "manifest"
     work = partial(_of_chunk, checked=checked, fail_on=fail_on, threads=running.workers)
-    known: dict[str, str] = {}
-    seconds, failures, references = 0.0, list[Failure](), list[_Reference]()
+    known, seconds, failures, references = Ids(path), 0.0, list[Failure](), list[_Reference]()
     failed_on: list[dict[str, Any]] = []
     for found in in_chunks(path, work, processes=running.workers, title="validate", quiet=running.quiet):
-        for address, identity in found.ids:
-            if identity in known:
-                raise ManifestError(
-                    f'{path}: {address}.id: "{identity}" is also the id of {known[identity]}',
-                    "remove one of the two stems, or rename it",
-                )
-            known[identity] = address
+        known.add(found.ids)
         seconds += found.seconds
         failures += found.failures
         references += found.references

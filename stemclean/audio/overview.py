@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -77,8 +78,9 @@ def overview(path: Path, *, columns: int, rows: int, stream: int = 0) -> Overvie
     return Overview(levels.astype(np.float32), power / np.maximum(num_samples, 1), total / rate)
 
 
+@cache
 def _bands(rate: int, rows: int) -> NDArray[np.float64]:
-    """Return the weights that average the bins of a spectrum over each band, ``(row, bin)``."""
+    """Return the weights that average the bins of a spectrum over each band, ``(row, bin)``; not to be changed."""
     edges = np.geomspace(LOWEST_HZ, HIGHEST_HZ, rows + 1) * N_FFT / rate
     bins = np.arange(N_FFT // 2 + 1)
     weights: NDArray[np.float64] = np.stack(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ __all__ = [
     "SEVERITIES",
     "Song",
     "Sound",
+    "Tally",
     "after_sound",
     "among",
     "codes",
@@ -134,24 +134,55 @@ def table(stems: Iterable[Stem], most: int = 3) -> list[dict[str, Any]]:
         For each code, ``code``, ``severity``, ``meaning``, ``stems`` (their number) and ``examples``: the issues with
         the highest scores, each with ``id``, ``score`` and ``detail``.
     """
-    by_code: dict[str, list[tuple[Stem, Issue]]] = defaultdict(list)
+    tally = Tally(most)
     for stem in stems:
+        tally.add(stem)
+    return tally.table()
+
+
+class Tally:
+    """Counts the issues of stems; the counts of parts of a dataset can be joined.
+
+    Args:
+        most: maximum number of examples of each code.
+    """
+
+    def __init__(self, most: int = 3) -> None:
+        self.most = most
+        self._stems: dict[str, int] = {}
+        self._worst: dict[str, list[tuple[float, str, str, str]]] = {}  # code -> -score, id, severity, detail
+
+    def add(self, stem: Stem) -> None:
+        """Count the issues of a stem."""
+        for code in {issue.code for issue in stem.issues}:
+            self._stems[code] = self._stems.get(code, 0) + 1
         for issue in stem.issues:
-            by_code[issue.code].append((stem, issue))
-    codes_by_name, rows = codes(), []
-    of_files = {str(reason): reason.meaning for reason in SkipReason}
-    for name, pairs in by_code.items():
-        pairs.sort(key=lambda pair: (-pair[1].score, pair[0].id))
-        examples = [{"id": stem.id, "score": issue.score, "detail": issue.detail} for stem, issue in pairs[:most]]
-        meaning = codes_by_name[name].meaning if name in codes_by_name else of_files.get(name, "")
-        num_stems = len({stem.id for stem, _ in pairs})
-        rows.append(
-            {
-                "code": name,
-                "severity": pairs[0][1].severity,
-                "meaning": meaning,
-                "stems": num_stems,
-                "examples": examples,
-            }
-        )
-    return sorted(rows, key=lambda row: (-SEVERITIES.index(row["severity"]), -row["stems"], row["code"]))
+            self._keep(issue.code, [(-issue.score, stem.id, issue.severity, issue.detail)])
+
+    def join(self, other: Tally) -> None:
+        """Add what another has counted in later stems."""
+        for code, number in other._stems.items():
+            self._stems[code] = self._stems.get(code, 0) + number
+            self._keep(code, other._worst[code])
+
+    def _keep(self, code: str, found: list[tuple[float, str, str, str]]) -> None:
+        both = [*self._worst.get(code, []), *found]
+        self._worst[code] = sorted(both, key=lambda entry: entry[:2])[: self.most]
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return the issues by code, see :func:`table`."""
+        codes_by_name, rows = codes(), []
+        of_files = {str(reason): reason.meaning for reason in SkipReason}
+        for name, worst in self._worst.items():
+            meaning = codes_by_name[name].meaning if name in codes_by_name else of_files.get(name, "")
+            examples = [{"id": identity, "score": -score, "detail": detail} for score, identity, _, detail in worst]
+            rows.append(
+                {
+                    "code": name,
+                    "severity": worst[0][2],
+                    "meaning": meaning,
+                    "stems": self._stems[name],
+                    "examples": examples,
+                }
+            )
+        return sorted(rows, key=lambda row: (-SEVERITIES.index(row["severity"]), -row["stems"], row["code"]))

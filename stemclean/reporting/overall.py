@@ -10,12 +10,125 @@ from stemclean.errors import visible
 from stemclean.manifest import Manifest, Stem
 from stemclean.reporting.rows import flagged
 
-__all__ = ["BINS", "overall"]
+__all__ = ["BINS", "Overall", "overall"]
 
 BINS = 20
 """Number of bars of the histogram of label qualities."""
 NOTHING = "nothing"
 ACTIONS = ("keep", "relabel", "mixed", "drop")
+
+
+class Overall:
+    """Counts the stems of a manifest for the page; the counts of parts of it can be joined.
+
+    Args:
+        labels: the classes.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.stems = self.judged = self.flagged = 0
+        self.tracks: set[str] = set()
+        self.seconds = 0.0
+        self.actions = dict.fromkeys(ACTIONS, 0)
+        self.claims = dict.fromkeys(labels, 0)
+        self.claimed = dict.fromkeys(labels, 0.0)
+        self.kept = dict.fromkeys(labels, 0.0)
+        self.judged_claims = dict.fromkeys(labels, 0)
+        self.cells = {label: dict.fromkeys([*labels, NOTHING], 0) for label in labels}
+        self.qualities = [0] * BINS
+        self.issues = checks.Tally()
+
+    def add(self, stem: Stem) -> None:
+        """Count a stem."""
+        verdict, duration = stem.verdict, stem.duration
+        self.stems += 1
+        self.tracks.add(stem.track or stem.id)
+        self.judged += stem.found is not None
+        self.flagged += flagged(stem)
+        self.seconds += duration
+        for label in dict.fromkeys(stem.claimed):
+            self.claims[label] += 1
+            self.claimed[label] += duration
+            if stem.found is not None:
+                self.judged_claims[label] += 1
+                for found in dict.fromkeys(stem.found) or (NOTHING,):
+                    self.cells[label][found] += 1
+        if stem.usable and stem.single:
+            self.kept[stem.labels[0]] += duration
+        if verdict is not None:
+            self.actions[verdict.action] += 1
+            if verdict.label_quality is not None:
+                self.qualities[min(BINS - 1, int(verdict.label_quality * BINS))] += 1
+        self.issues.add(stem)
+
+    def join(self, other: Overall) -> None:
+        """Add what another has counted in later stems."""
+        self.stems += other.stems
+        self.tracks |= other.tracks
+        self.judged += other.judged
+        self.flagged += other.flagged
+        self.seconds += other.seconds
+        for mine, theirs in (
+            (self.actions, other.actions),
+            (self.claims, other.claims),
+            (self.judged_claims, other.judged_claims),
+            *((self.cells[label], cells) for label, cells in other.cells.items()),
+        ):
+            for name, number in theirs.items():
+                mine[name] += number
+        for durations, more in ((self.claimed, other.claimed), (self.kept, other.kept)):
+            for label, duration in more.items():
+                durations[label] += duration
+        self.qualities = [mine + theirs for mine, theirs in zip(self.qualities, other.qualities, strict=True)]
+        self.issues.join(other.issues)
+
+    def summary(self, header: Manifest) -> dict[str, Any]:
+        """Return the summary, see :func:`overall`.
+
+        Args:
+            header: the manifest; its stems are not read.
+        """
+        noise = header.summary.get("noise")
+        of_classes = (noise or {}).get("classes", {})
+        most = max([1, *self.qualities])
+        return {
+            "stems": self.stems,
+            "tracks": len(self.tracks),
+            "judged": self.judged,
+            "flagged": self.flagged,
+            "hours": self.seconds / 3600,
+            "verdicts": [(action, number, number / max(1, self.stems)) for action, number in self.actions.items()],
+            "noise": noise,
+            "classes": [
+                {
+                    "label": label,
+                    "stems": self.claims[label],
+                    "claimed": self.claimed[label],
+                    "kept": self.kept[label],
+                    "noise": of_classes.get(label),
+                }
+                for label in header.labels
+            ],
+            "matrix": [
+                {"label": label, "stems": self.judged_claims[label], "cells": self.cells[label]}
+                for label in header.labels
+                if self.judged_claims[label]
+            ],
+            "nothing": NOTHING,
+            "histogram": [
+                {"low": index / BINS, "high": (index + 1) / BINS, "stems": number, "share": number / most}
+                for index, number in enumerate(self.qualities)
+            ],
+            "issues": self.issues.table(),
+            "skipped": [
+                {
+                    "path": visible(skip.path),
+                    "reason": str(skip.reason).replace("_", " "),
+                    "detail": visible(skip.detail),
+                }
+                for skip in header.skipped
+            ],
+        }
 
 
 def overall(manifest: Manifest) -> dict[str, Any]:
@@ -34,59 +147,7 @@ def overall(manifest: Manifest) -> dict[str, Any]:
         - ``issues``: see :func:`stemclean.checks.table`.
         - ``skipped``: files that could not be used, with reasons.
     """
-    stems, labels = manifest.stems, manifest.labels
-    noise = manifest.summary.get("noise")
-    judged = [stem for stem in stems if stem.found is not None]
-    actions = {action: sum(s.verdict is not None and s.verdict.action == action for s in stems) for action in ACTIONS}
-    return {
-        "stems": len(stems),
-        "tracks": len({stem.track or stem.id for stem in stems}),
-        "judged": len(judged),
-        "flagged": sum(map(flagged, stems)),
-        "hours": sum(stem.duration for stem in stems) / 3600,
-        "verdicts": [(action, number, number / max(1, len(stems))) for action, number in actions.items()],
-        "noise": noise,
-        "classes": [_class_row(label, stems, noise) for label in labels],
-        "matrix": _matrix(judged, labels),
-        "nothing": NOTHING,
-        "histogram": _histogram(stems),
-        "issues": checks.table(stems),
-        "skipped": [
-            {"path": visible(skip.path), "reason": str(skip.reason).replace("_", " "), "detail": visible(skip.detail)}
-            for skip in manifest.skipped
-        ],
-    }
-
-
-def _class_row(label: str, stems: Sequence[Stem], noise: dict[str, Any] | None) -> dict[str, Any]:
-    claiming = [stem for stem in stems if label in stem.claimed]
-    return {
-        "label": label,
-        "stems": len(claiming),
-        "claimed": sum(stem.duration for stem in claiming),
-        "kept": sum(stem.duration for stem in stems if stem.usable and stem.single and label in stem.labels),
-        "noise": (noise or {}).get("classes", {}).get(label),
-    }
-
-
-def _matrix(judged: Sequence[Stem], labels: Sequence[str]) -> list[dict[str, Any]]:
-    rows = []
-    for claim in labels:
-        claiming = [stem for stem in judged if claim in stem.claimed]
-        cells = {found: sum(found in (stem.found or []) for stem in claiming) for found in labels}
-        cells[NOTHING] = sum(not stem.found for stem in claiming)
-        if claiming:
-            rows.append({"label": claim, "stems": len(claiming), "cells": cells})
-    return rows
-
-
-def _histogram(stems: Sequence[Stem]) -> list[dict[str, Any]]:
-    qualities = [s.verdict.label_quality for s in stems if s.verdict and s.verdict.label_quality is not None]
-    numbers = [0] * BINS
-    for quality in qualities:
-        numbers[min(BINS - 1, int(quality * BINS))] += 1
-    most = max([1, *numbers])
-    return [
-        {"low": index / BINS, "high": (index + 1) / BINS, "stems": number, "share": number / most}
-        for index, number in enumerate(numbers)
-    ]
+    counted = Overall(manifest.labels)
+    for stem in manifest.stems:
+        counted.add(stem)
+    return counted.summary(manifest)

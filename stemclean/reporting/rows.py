@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +12,7 @@ from urllib.parse import quote
 from stemclean.errors import visible
 from stemclean.manifest import Stem
 
-__all__ = ["DOUBTFUL", "LIMIT", "flagged", "keys", "row", "url_of", "worst_first"]
+__all__ = ["DOUBTFUL", "LIMIT", "badness", "content_of", "flagged", "keys", "row", "url_of", "worst_first"]
 
 LIMIT = 5000
 """Default number of stems that a page lists."""
@@ -33,28 +33,42 @@ def flagged(stem: Stem) -> bool:
     return stem.verdict.action != "keep" or differs or (quality is not None and quality < DOUBTFUL)
 
 
+def badness(stem: Stem) -> tuple[bool, bool, float, str]:
+    """Return the key by which the page sorts: flagged stems first, by label quality, silent ones last of them."""
+    quality = stem.verdict.label_quality if stem.verdict else None
+    silent = stem.verdict is not None and stem.verdict.reason == "silent"
+    return (not flagged(stem), silent, 1.0 if quality is None else quality, stem.id)
+
+
 def worst_first(stems: Sequence[Stem]) -> list[Stem]:
-    """Return the stems in the order of the page: flagged ones first, by label quality, silent ones last of them."""
-
-    def badness(stem: Stem) -> tuple[bool, bool, float, str]:
-        quality = stem.verdict.label_quality if stem.verdict else None
-        silent = stem.verdict is not None and stem.verdict.reason == "silent"
-        return (not flagged(stem), silent, 1.0 if quality is None else quality, stem.id)
-
+    """Return the stems in the order of the page, see :func:`badness`."""
     return sorted(stems, key=badness)
 
 
-def keys(stems: Sequence[Stem]) -> dict[str, str]:
+def content_of(stem: Stem) -> str:
+    """Return what tells the content of a stem's file: its checksum and stream; empty if there is no checksum."""
+    return (stem.sha256 or "") + (f":{stem.stream}" if stem.stream and stem.sha256 else "")
+
+
+def keys(stems: Iterable[Stem], repeated: Container[str] | None = None) -> dict[str, str]:
     """Return id -> key of the stem's content, by which a browser keeps its decision.
 
     The key is the checksum; the stream and, for copies, the id follow it where they are needed.
+
+    Args:
+        stems: the stems.
+        repeated: contents that several stems of the dataset have; None: ``stems`` are the whole dataset.
     """
-    contents = {stem.id: f"{stem.sha256 or '?'}" + (f":{stem.stream}" if stem.stream else "") for stem in stems}
-    number = Counter(contents.values())
-    return {
-        name: content if number[content] == 1 and not content.startswith("?") else f"{content}#{name}"
-        for name, content in contents.items()
-    }
+    stems = list(stems)
+    if repeated is None:
+        number = Counter(map(content_of, stems))
+        repeated = {content for content, times in number.items() if times > 1}
+    found = {}
+    for stem in stems:
+        content = content_of(stem)
+        unknown = "?" + (f":{stem.stream}" if stem.stream else "")
+        found[stem.id] = content if content and content not in repeated else f"{content or unknown}#{stem.id}"
+    return found
 
 
 def row(stem: Stem, key: str, labels: Sequence[str], url: str | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from stemclean.audio.stereo import ChannelMeter
 from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
 from stemclean.checks.base import SignalCheck, Song, SongCheck, Sound
-from stemclean.data.journal import Journal
+from stemclean.data.journal import Journal, finished
 from stemclean.errors import AudioError, SkipReason, of_one_file
 from stemclean.manifest import Created, Manifest, Skip, Stem
 from stemclean.outputs import check_writable, only_writer
@@ -32,6 +32,8 @@ from stemclean.running import Running
 
 __all__ = ["check", "plan_check"]
 
+SETTINGS = [f"stemclean {__version__}", "check"]
+"""What the measurements of a stem depend on besides the stem."""
 SILENCE = "silence"
 """Key in ``extra`` of a stem in the journal: seconds of silence before and after its sound."""
 
@@ -60,9 +62,9 @@ def check(data: str | Path, output: str | Path, *, layout: str | None = None, ru
         named = manifest.input_of(data, output, source)
         created = Created(by=f"stemclean {__version__}", command="check", inputs=[named])
         unchanged = Unchanged()
-        stems = [stem.model_copy(update={"fingerprint": None, "same_sound": None}) for stem in source.stems]
+        stems = list(map(_fresh, source.stems))
         with (
-            Journal(output, [created.by, "check"], resume=running.resume) as done,
+            Journal(output, SETTINGS, resume=running.resume) as done,
             ThreadPoolExecutor(running.workers) as threads,
         ):
 
@@ -91,8 +93,8 @@ def plan_check(
 ) -> Plan:
     """Return what :func:`check` would do with the same arguments, after the same checks; nothing is written.
 
-    The estimates do not include the comparison of stems with the mixture of their song, nor what an earlier run has
-    done already.
+    Stems that an interrupted run has measured take no time. The comparison of stems with the mixture of their song is
+    not included.
     """
     output = manifest.check_output(output)
     check_writable(output)
@@ -104,7 +106,14 @@ def plan_check(
 
     workers = running.workers_or(os.cpu_count() or 1)
     speed = measured(source.stems, lambda stem: stem.duration, work, workers=workers, quiet=running.quiet)
-    return plan_of("check", data, source, [Product(output, 1, len(source.stems) * MANIFEST_BYTES)], speed=speed)
+    product = Product(output, 1, len(source.stems) * MANIFEST_BYTES)
+    done = finished(output, SETTINGS, map(_fresh, source.stems)) if running.resume else {}
+    return plan_of("check", data, source, [product], speed=speed, finished=done.values())
+
+
+def _fresh(stem: Stem) -> Stem:
+    """Return a stem without what it has in common with others."""
+    return stem.model_copy(update={"fingerprint": None, "same_sound": None})
 
 
 def _measured_or_skipped(stem: Stem, folder: Path, unchanged: Unchanged) -> Stem | Skip:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,8 @@ from stemclean.layouts.f0_files import SUNG
 from stemclean.layouts.walk import audio_files
 from stemclean.manifest import Skip
 from stemclean.models import addresses, devices
-from stemclean.outputs import only_writer
+from stemclean.outputs import check_writable, only_writer
+from stemclean.plans import Plan, Product, download_of, lengths_of, measured, not_downloaded, plan_of_files
 from stemclean.progress import waiting
 from stemclean.settings import Chance, OneOf, Settings
 
@@ -32,11 +34,15 @@ if TYPE_CHECKING:
     from stemclean.audio.f0 import F0Track
     from stemclean.models.weights import Weights
 
-__all__ = ["F0Config", "find_f0"]
+__all__ = ["F0Config", "find_f0", "plan_f0"]
 
 RECORD_NAME = "followed.json"
 BLOCK = 10.0
 """Length of the blocks that are read, in seconds."""
+MEASURED_BLOCKS = 4
+"""Number of blocks of a recording that are used to measure the speed: a whole number of the tracker's windows."""
+LINE_BYTES = 30
+"""Approximate size of a frame in a file."""
 
 
 class F0Config(Settings):
@@ -136,6 +142,56 @@ def find_f0(
         return {**report, "skipped": skips, "output": str(output), "seconds": time.monotonic() - began}
 
 
+def plan_f0(
+    sources: Sequence[str | Path],
+    output: str | Path,
+    *,
+    weights_uri: str | Path,
+    config: F0Config = F0Config(),
+    device: str | None = None,
+    resume: bool = True,
+    quiet: bool = False,
+) -> Plan:
+    """Return what :func:`find_f0` would do with the same arguments, after the same checks; nothing is written.
+
+    Weights of the hub that are not cached are not downloaded, so that the time and the recordings of a folder, which
+    depend on the input of the weights, are unknown; all its audio files are counted.
+    """
+    output = Path(output)
+    found = addresses.look(weights_uri)
+    _check_sources(sources)
+    _check_output(output, sources)
+    devices.check(device)
+    check_writable(output, folder=not _is_file(output, sources))
+    shown = ", ".join(map(str, sources))
+    if not isinstance(found, Path):
+        lengths, skipped = lengths_of(_songs(sources, ""), Path.as_posix)
+        products = [Product(output, len(lengths)), download_of(found.folder, found.num_bytes)]
+        unknown = not_downloaded(found.uri)
+        return plan_of_files("f0", shown, lengths, products, skipped=skipped, unknown_because=unknown)
+    with waiting(f"loading {weights_uri} …", quiet=quiet):
+        loaded, config = _loaded(found, config)
+    songs = _songs(sources, SUNG if loaded.card["kind"] == "pitch" else MIXTURE)
+    lengths, skipped = lengths_of(songs, Path.as_posix)
+    finished = set[str]()
+    if not (len(songs) == 1 and _is_file(output, sources)):
+        record, sounds = _record(output, loaded.named(weights_uri), config, resume=resume), Unchanged()
+        record.check(songs)
+        finished = {name for name in lengths if record.has(name) and record.holds(name, sounds.sha256(songs[name]))}
+
+    def work(name: str) -> float:
+        with of_one_file(songs[name]):
+            return LINE_BYTES * _estimate(songs[name], loaded, config, device, MEASURED_BLOCKS).num_frames
+
+    speed = measured(
+        list(lengths), lambda name: min(lengths[name], MEASURED_BLOCKS * BLOCK), work, least=1, quiet=quiet
+    )
+    size = None if speed is None else round(sum(lengths.values()) * speed.bytes_per_second)
+    done = sum(lengths[name] for name in finished)
+    products = [Product(output, len(lengths), size)]
+    return plan_of_files("f0", shown, lengths, products, speed=speed, finished_seconds=done, skipped=skipped)
+
+
 def _loaded(uri: str | Path, config: F0Config) -> tuple[Weights, F0Config]:
     """Load the weights of a tracker or a cascade, and set the threshold to theirs if none is given."""
     from stemclean.models import weights
@@ -224,8 +280,13 @@ def _file(name: str, format_: str) -> str:
     return f"{name}{ending}" if ending == ".pv" else f"{name}.f0{ending}"
 
 
-def _estimate(path: Path, loaded: Weights, config: F0Config, device: str | None) -> F0Track:
-    """Estimate the f0 of one recording; it is read several times, to measure its channels and its loudness first."""
+def _estimate(
+    path: Path, loaded: Weights, config: F0Config, device: str | None, num_blocks: int | None = None
+) -> F0Track:
+    """Estimate the f0 of one recording; it is read several times, to measure its channels and its loudness first.
+
+    ``num_blocks`` is the number of blocks to use; None: all.
+    """
     from stemclean.data.sources import loudness_gain
     from stemclean.models.decoding import THRESHOLD
     from stemclean.models.tracking import follow
@@ -233,13 +294,14 @@ def _estimate(path: Path, loaded: Weights, config: F0Config, device: str | None)
     spec = loaded.model.spec
     meter, num_samples = LoudnessMeter(spec.sample_rate), 0
     faults = stereo.faults_of(path)
-    for block in _blocks(path, spec.sample_rate, spec.channels, faults):
+    for block in islice(_blocks(path, spec.sample_rate, spec.channels, faults), num_blocks):
         meter.add(block)
         num_samples += block.shape[1]
     if not num_samples:
         raise AudioError(path, SkipReason.EMPTY, "the file has no samples")
     gain = loudness_gain(meter.relative_lufs(), loaded.card.get("loudness_lufs"))
-    louder = (block * gain for block in _blocks(path, spec.sample_rate, spec.channels, faults))
+    blocks = islice(_blocks(path, spec.sample_rate, spec.channels, faults), num_blocks)
+    louder = (block * gain for block in blocks)
     threshold = THRESHOLD if config.threshold is None else config.threshold
     return follow(loaded.model, louder, threshold=threshold, device=device)
 

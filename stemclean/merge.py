@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,12 +19,16 @@ from stemclean.errors import ConfigError
 from stemclean.manifest import Created, Manifest, Model, Skip, Stem
 from stemclean.manifest_chunks import LARGE, Chunk, in_chunks
 from stemclean.models import addresses
-from stemclean.outputs import only_writer
+from stemclean.outputs import check_writable, only_writer
+from stemclean.plans import Plan, Product, Speed, free_bytes
 from stemclean.refining.noise import noise
 from stemclean.refining.summary import Counter
 from stemclean.running import Running
 
-__all__ = ["merge"]
+__all__ = ["merge", "plan_merge"]
+
+ZIPPED = 5
+"""Approximate factor by which gzip shrinks a manifest."""
 
 _Json = dict[str, Any]
 _dumps = partial(json.dumps, sort_keys=True, allow_nan=False, ensure_ascii=False)
@@ -107,6 +113,50 @@ def merge(
         "skipped": len(skipped),
         "noise_estimated": bool(summary.get("noise")),
     }
+
+
+def plan_merge(
+    paths: Sequence[str | Path],
+    output: str | Path,
+    *,
+    rename: bool = False,
+    allow_differences: bool = False,
+    running: Running = Running(),
+) -> Plan:
+    """Return what :func:`merge` would do with the same arguments, after the same checks; nothing is written.
+
+    All stems are read, because only that shows whether manifests contradict each other.
+    """
+    output = manifest.check_output(output)
+    inputs = _inputs(paths, output)
+    if not allow_differences:
+        _refuse_differences(inputs)
+    check_writable(output)
+    root = _common_root([source.folder for source in inputs])
+    labels = list(dict.fromkeys(label for source in inputs for label in source.header.labels))
+    gathered = _Gathered(None, labels)
+    started = time.monotonic()
+    for source in inputs:
+        place = source.folder.relative_to(root).as_posix()
+        work = partial(_of_chunk, place=place, rename=rename, labels=labels, estimate=False)
+        for part in in_chunks(
+            source.path, work, processes=running.workers, title=source.path.name, quiet=running.quiet
+        ):
+            gathered.add(part, source)
+    elapsed = max(time.monotonic() - started, 1e-3)
+    size = gathered.num_bytes // (ZIPPED if output.suffix == ".gz" else 1)
+    return Plan(
+        command="merge",
+        source=root,
+        num_stems=len(gathered.places),
+        num_tracks=len(gathered.sources),
+        seconds=gathered.seconds,
+        products=[Product(output, 1, size)],
+        free_bytes=free_bytes(output),
+        run_seconds=elapsed,
+        speed=Speed(max(gathered.seconds, 1e-3) / elapsed, len(inputs)),
+        figures={"manifests": len(inputs), "repeated": gathered.repeated},
+    )
 
 
 @dataclass(frozen=True)
@@ -236,14 +286,14 @@ class _Gathered:
     """The lines of all stems, in a temporary file, and where each begins.
 
     Args:
-        spool: the temporary file.
+        spool: the temporary file; None: keep only a checksum of each line.
         labels: the classes of all manifests.
     """
 
-    def __init__(self, spool: IO[bytes], labels: Sequence[str]) -> None:
+    def __init__(self, spool: IO[bytes] | None, labels: Sequence[str]) -> None:
         self.spool = spool
         self.counter = Counter(labels)
-        self.places: dict[str, tuple[int, int]] = {}  # id -> offset, length
+        self.places: dict[str, tuple[int, int] | bytes] = {}  # id -> offset and length, or checksum
         self.sources: dict[str, _Source] = {}  # song -> manifest that has it
         self.seconds = 0.0
         self.repeated = 0
@@ -261,7 +311,7 @@ class _Gathered:
         for identity, track, line in part.lines:
             first = self.sources.setdefault(track, source)
             if identity in self.places:
-                if self._line(identity) != line:
+                if not self._holds(identity, line):
                     raise _conflict("stem", identity, first, source)
                 stem = Stem.model_validate(json.loads(line))
                 self.counter.add(stem, -1)
@@ -270,19 +320,40 @@ class _Gathered:
                 continue
             if first.folder != source.folder:
                 raise _conflict("song", track, first, source)
-            self.spool.seek(self._end)
-            self.places[identity] = self._end, self.spool.write(line)
-            self._end += len(line)
+            self.places[identity] = self._put(line)
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all lines."""
+        return self._end
+
+    def _put(self, line: bytes) -> tuple[int, int] | bytes:
+        start = self._end
+        self._end += len(line)
+        if self.spool is None:
+            return _checksum(line)
+        self.spool.seek(start)
+        return start, self.spool.write(line)
+
+    def _holds(self, identity: str, line: bytes) -> bool:
+        """Return whether the line of a stem is this one."""
+        return self.places[identity] == _checksum(line) if self.spool is None else self._line(identity) == line
 
     def _line(self, identity: str) -> bytes:
-        offset, length = self.places[identity]
-        self.spool.seek(offset)
-        return self.spool.read(length)
+        place = self.places[identity]
+        assert self.spool is not None
+        assert not isinstance(place, bytes)
+        self.spool.seek(place[0])
+        return self.spool.read(place[1])
 
     def sorted_lines(self) -> Iterator[bytes]:
         """Yield the lines, sorted by the ids of their stems."""
         for identity in sorted(self.places):
             yield self._line(identity)
+
+
+def _checksum(line: bytes) -> bytes:
+    return hashlib.sha256(line).digest()
 
 
 def _conflict(kind: str, name: str, first: _Source, second: _Source) -> ConfigError:

@@ -19,7 +19,7 @@ from stemclean.errors import ConfigError
 from stemclean.manifest import Manifest
 from stemclean.models import addresses, devices
 from stemclean.outputs import check_writable, only_writer
-from stemclean.plans import MANIFEST_BYTES, Plan, Product, plan_of
+from stemclean.plans import MANIFEST_BYTES, Plan, Product, download_of, not_downloaded, plan_of
 from stemclean.progress import waiting
 from stemclean.refining import FOLDS, MIN_SINGLE_SHARE, RETRAIN_ON, ROUNDS
 from stemclean.refining.config import RefineConfig, SelfConfig
@@ -94,22 +94,28 @@ def plan_refine(
 ) -> Plan:
     """Return what :func:`refine` would do with the same arguments, after the same checks; nothing is written.
 
-    The estimates do not include what an earlier run has done already.
+    Weights of the hub that are not cached are not downloaded, so that the time is unknown. Stems that an interrupted
+    run has judged take no time, unless thresholds are ``adaptive``, which only the run finds.
     """
     output = manifest.check_output(output)
-    addresses.resolve(weights_uri)
+    found = addresses.look(weights_uri)
     devices.check(running.device)
     check_writable(output)
     source, folder, _ = _load(data, config.changed(detector="sustained"), layout, running, decisions)
+    product = Product(output, 1, len(source.stems) * MANIFEST_BYTES)
+    if not isinstance(found, Path):
+        products = [product, download_of(found.folder, found.num_bytes)]
+        return plan_of("refine", data, source, products, unknown_because=not_downloaded(found.uri))
     with waiting(f"loading {weights_uri} …", quiet=running.quiet):
         from stemclean.models import weights
         from stemclean.refining.jury import Jury
-        from stemclean.refining.listening import judging_speed
+        from stemclean.refining.listening import judged_before, judging_speed
 
-        jury = Jury([weights.load(weights_uri)], device=running.device, calibrated=config.calibrated)
+        jury = Jury([weights.load(found)], device=running.device, calibrated=config.calibrated)
     jury.check(source, levels=config.max_bleed_db is not None)
     speed = judging_speed(source, folder, config, jury, running)
-    return plan_of("refine", data, source, [Product(output, 1, len(source.stems) * MANIFEST_BYTES)], speed=speed)
+    finished = judged_before(source, output, config, jury) if running.resume else []
+    return plan_of("refine", data, source, [product], speed=speed, finished=finished)
 
 
 def refine_self(
@@ -214,7 +220,7 @@ def plan_refine_self(
     output = manifest.check_output(output)
     devices.check(running.device)
     with waiting("loading the training code …", quiet=running.quiet):
-        from stemclean.training.planned import cache_of, length_of
+        from stemclean.training.planned import LEFT_OPEN, cache_of, length_of
         from stemclean.training.recipe import read as read_recipe
 
     chosen = read_recipe(recipe, overrides)
@@ -229,7 +235,7 @@ def plan_refine_self(
         cache_of(seconds, chosen.spec, running),
     ]
     figures = {"rounds": method.rounds, "classifiers": method.rounds * method.folds, **length_of(chosen.loop)}
-    return plan_of("refine", data, source, products, figures=figures)
+    return plan_of("refine", data, source, products, figures=figures, unknown_because=LEFT_OPEN)
 
 
 def _check_levels(config: RefineConfig, recipe: ClassifierRecipe) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from os import cpu_count
 from pathlib import Path
@@ -17,18 +17,21 @@ from tqdm import tqdm
 from stemclean import manifest
 from stemclean.audio.unchanged import Unchanged
 from stemclean.disk import replacing
-from stemclean.errors import ConfigError
+from stemclean.errors import AudioError, ConfigError, SkipReason
 from stemclean.manifest import Manifest, Stem
 from stemclean.manifest_chunks import Chunk, Ids, in_chunks
-from stemclean.outputs import only_writer, refuse_foreign
+from stemclean.outputs import check_writable, only_writer, refuse_foreign
+from stemclean.plans import Plan, Product, measured, plan_of
 from stemclean.reporting import page as pages
 from stemclean.reporting.media import Media, media_of, size_for
 from stemclean.reporting.overall import Overall
 from stemclean.reporting.rows import LIMIT, badness, content_of, flagged, keys, row, url_of
 from stemclean.running import Running
 
-__all__ = ["check_output", "report"]
+__all__ = ["check_output", "plan_report", "report"]
 
+ROW_BYTES = 1500
+"""Approximate size of a stem in the page, without its picture and clip."""
 MARK = '<meta name="generator" content="stemclean '
 
 
@@ -103,6 +106,48 @@ def report(
             if found and found.failure
         ],
     }
+
+
+def plan_report(
+    refined: str | Path,
+    output: str | Path,
+    *,
+    assets: bool = False,
+    limit: int = LIMIT,
+    running: Running = Running(),
+) -> Plan:
+    """Return what :func:`report` would do with the same arguments, after the same checks; nothing is written.
+
+    Only the stems that the page lists are counted.
+    """
+    output = check_output(output)
+    check_writable(output)
+    source = Path(refined)
+    data, listed, _, _ = _read(source, limit, running)
+    folder = data.folder(source)
+    wanted = [stem for stem in listed if flagged(stem)]
+    size, unchanged = size_for(1 if assets else len(wanted)), Unchanged()
+    pictures: list[int] = []
+
+    def work(stem: Stem) -> float:
+        media = media_of(stem, folder, size, unchanged)
+        if media.failure:
+            raise AudioError(folder / stem.path, SkipReason.UNREADABLE, media.failure)
+        pictures.append(len(media.picture) + len(media.clip))
+        return 0.0
+
+    speed = measured(
+        wanted, lambda stem: stem.duration, work, workers=running.workers_or(cpu_count() or 1), quiet=running.quiet
+    )
+    of_media = round(len(wanted) * sum(pictures) / len(pictures)) if pictures else 0
+    products = [Product(output, 1, len(listed) * ROW_BYTES + (0 if assets else min(of_media * 4 // 3, pages.BUDGET)))]
+    if assets and wanted:
+        products.append(Product(output.with_name(f"{output.stem}_assets"), 2 * len(wanted), of_media))
+    seconds = sum(stem.duration for stem in wanted)
+    figures = {"listed": len(listed), "with_pictures": len(wanted)}
+    # Files that earlier commands passed over are no concern of the page.
+    plan = plan_of("report", refined, data.with_stems(listed), products, speed=speed, seconds=seconds, figures=figures)
+    return replace(plan, skipped=())
 
 
 def _read(source: Path, limit: int, running: Running) -> tuple[Manifest, list[Stem], Overall, set[str]]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,18 +31,24 @@ from stemclean.errors import AudioError, ConfigError, SkipReason, of_one_file
 from stemclean.labels import FOUR_STEMS, MIXTURE
 from stemclean.layouts.walk import audio_files
 from stemclean.manifest import Skip
-from stemclean.models import devices, weights
+from stemclean.models import addresses, devices, weights
 from stemclean.models.overlap_add import overlap_add
-from stemclean.outputs import only_writer
+from stemclean.outputs import check_writable, only_writer
+from stemclean.plans import Plan, Product, download_of, lengths_of, measured, not_downloaded, plan_of_files
+from stemclean.progress import waiting
 from stemclean.settings import OneOf, Settings
 from stemclean.units import amplitude_to_db
 
-__all__ = ["RECORD_NAME", "SeparateConfig", "separate"]
+__all__ = ["RECORD_NAME", "SeparateConfig", "plan_separate", "separate"]
 
 RECORD_NAME = "separated.json"
 FORMATS = ("wav", "flac")
 BLOCK = 10.0
 """Length of the blocks that are read, in seconds."""
+MEASURED_BLOCKS = 2
+"""Number of blocks of a song that are separated to measure the speed."""
+ENTRY_BYTES = 400
+"""Approximate size of a song in the record."""
 
 
 class SeparateConfig(Settings):
@@ -122,6 +129,77 @@ def separate(
                     Skip(path=_shown(path, source), reason=SkipReason.UNREADABLE, detail=error.strerror or str(error))
                 )
         return {**record.written(), "output": str(output), "seconds": time.monotonic() - began}
+
+
+def plan_separate(
+    source: str | Path,
+    output: str | Path,
+    *,
+    weights_uri: str | Path,
+    config: SeparateConfig = SeparateConfig(),
+    device: str | None = None,
+    batch_size: int = 1,
+    resume: bool = True,
+    quiet: bool = False,
+) -> Plan:
+    """Return what :func:`separate` would do with the same arguments, after the same checks; nothing is written.
+
+    Weights of the hub that are not cached are not downloaded, so that the time is unknown.
+    """
+    source, output = Path(source), Path(output)
+    devices.check(device)
+    if source.is_dir():
+        refuse_in_source(output, source)
+    check_writable(output, folder=True)
+    found = addresses.look(weights_uri)
+    songs = _songs(source)
+    lengths, skipped = lengths_of(songs, lambda path: _shown(path, source))
+    record_file = Product(output / RECORD_NAME, 1, len(songs) * ENTRY_BYTES)
+    if not isinstance(found, Path):
+        products = [record_file, Product(output, None), download_of(found.folder, found.num_bytes)]
+        return plan_of_files(
+            "separate", source, lengths, products, skipped=skipped, unknown_because=not_downloaded(found.uri)
+        )
+    with waiting(f"loading {weights_uri} …", quiet=quiet):
+        loaded = weights.load(found, kind="separators")
+    record = _record(output, loaded.named(weights_uri), config, resume=resume)
+    record.check(songs)
+    model, sounds = _Model(loaded, device, batch_size), Unchanged()
+    finished = {name for name in lengths if record.has(name) and record.holds(name, sounds.sha256(songs[name]))}
+    labels = model.spec.labels
+
+    def work(name: str) -> float:
+        path = songs[name]
+        with of_one_file(path):
+            return _trial(path, model, config)
+
+    speed = measured(
+        list(lengths), lambda name: min(lengths[name], MEASURED_BLOCKS * BLOCK), work, least=1, quiet=quiet
+    )
+    size = None if speed is None else round(sum(lengths.values()) * speed.bytes_per_second)
+    products = [record_file, Product(output, len(lengths) * len(labels), size)]
+    done = sum(lengths[name] for name in finished)
+    return plan_of_files("separate", source, lengths, products, speed=speed, finished_seconds=done, skipped=skipped)
+
+
+def _trial(path: Path, model: _Model, config: SeparateConfig) -> float:
+    """Separate the beginning of a song without writing, and return the size of the estimates in bytes."""
+    info = files.probe(path)
+    song = _Song(path, info.sample_rate, model.channels(info.channels), ChannelFaults(), MEASURED_BLOCKS)
+    gains, _, num_samples = _measured(song, model)
+    written = min(info.channels, 2)
+    parts = list(_estimates(song, num_samples, gains, model, config))
+    if config.format == "wav":
+        return 3 * num_samples * written * len(model.spec.labels)  # 24 bits
+    return sum(
+        files.flac_size(
+            [np.clip(files.mix_channels(part[row], written), -1, 1) for part in parts],
+            info.sample_rate,
+            written,
+            subtype="PCM_24",
+        )
+        for row in range(len(model.spec.labels))
+    )
 
 
 def _songs(source: Path) -> dict[str, Path]:
@@ -226,18 +304,21 @@ class _Song:
         sample_rate: sample rate of the file in Hz.
         channels: number of channels to read.
         faults: faults of its channels.
+        num_blocks: number of blocks to read; None: the whole file.
     """
 
     path: Path
     sample_rate: int
     channels: int
     faults: ChannelFaults
+    num_blocks: int | None = None
 
     def blocks(self, sample_rate: int) -> Iterator[Waveform]:
         """Yield the song at a sample rate, with faults of its channels repaired."""
-        return stereo.blocks(
+        blocks = stereo.blocks(
             self.path, sample_rate=sample_rate, channels=self.channels, block_duration=BLOCK, faults=self.faults
         )
+        return islice(blocks, self.num_blocks)
 
 
 def _measured(song: _Song, model: _Model) -> tuple[Waveform, float | None, int]:

@@ -98,10 +98,11 @@ def plan_trim(
 ) -> Plan:
     """Return what :func:`trim` would do with the same arguments, after the same checks; nothing is written.
 
-    The estimates assume that nothing was trimmed by an earlier run.
+    Stems that an earlier run has trimmed take no time.
     """
+    config = config or TrimConfig()
     source, destination = Path(source), Path(destination)
-    _created(source, destination, config or TrimConfig(), regions_only=regions_only)
+    created = _created(source, destination, config, regions_only=regions_only)
     check_writable(destination, folder=True)
     data, folder = _loaded(source, destination, layout, quiet=quiet)
 
@@ -114,7 +115,9 @@ def plan_trim(
         seconds = sum(stem.duration for stem in data.stems)
         size = None if speed is None else round(seconds * speed.bytes_per_second)
         products.append(Product(destination, len(data.stems), size))
-    return plan_of("trim", source, data, products, speed=speed)
+    journal = _Journal(destination / MANIFEST_NAME, created, keep_damaged=False)
+    cutter = Cutter(data.stems, config, folder, destination, journal.earlier, regions_only=regions_only)
+    return plan_of("trim", source, data, products, speed=speed, finished=filter(cutter.has, data.stems))
 
 
 def _created(source: Path, destination: Path, config: TrimConfig, *, regions_only: bool) -> Created:
@@ -146,8 +149,9 @@ class _Journal:
     removed once the manifest is written.
     """
 
-    def __init__(self, path: Path, created: Created) -> None:
+    def __init__(self, path: Path, created: Created, *, keep_damaged: bool = True) -> None:
         self._partial = _partial(path)
+        self._keep_damaged = keep_damaged
         self._created = created
         self._known = {stem.id: stem for stem in [*self._finished(path), *self._unfinished()]}
 
@@ -169,7 +173,9 @@ class _Journal:
         return earlier.stems if self._agrees(earlier.created) else []
 
     def _unfinished(self) -> list[Stem]:
-        lines = whole_lines(self._partial, _read) if self._partial.exists() else []
+        if not self._partial.exists():
+            return []
+        lines = whole_lines(self._partial, _read, keep_damaged=self._keep_damaged)
         if not lines or not isinstance(lines[0], Created) or not self._agrees(lines[0]):
             return []
         return [stem for stem in lines[1:] if isinstance(stem, Stem)]

@@ -25,11 +25,15 @@ def print_plan(plan: Plan, printing: Printing | Training) -> None:
     report = {**plan.to_dict(), **skips(plan.skipped)}
     shown = table(f"Dry run of {plan.command}", "", "")
     shown.show_header = False
-    shown.add_row("reads", f"{plan.source}: {_many(plan.num_stems, 'stem')}, {_many(plan.num_tracks, 'track')}")
+    tracks = f", {_many(plan.num_tracks, 'track')}" if plan.noun == "stem" else ""
+    shown.add_row("reads", f"{plan.source}: {_many(plan.num_stems, plan.noun)}{tracks}")
     shown.add_row("audio", f"{clock(plan.seconds)} (hours: {plan.seconds / 3600:.2f})")
+    if plan.finished_seconds:
+        shown.add_row("finished", f"{clock(plan.finished_seconds)}, by an earlier run")
     for product in plan.products:
+        number = "files" if product.num_files is None else _many(product.num_files, "file")
         size = "" if product.num_bytes is None else f", {about_bytes(product.num_bytes)}"
-        shown.add_row("writes", f"{product.path}: {_many(product.num_files, 'file')}{size}")
+        shown.add_row("writes", f"{product.path}: {number}{size}")
     for name, value in plan.figures.items():
         text = ", ".join(f"{key} {part:g}" for key, part in value.items()) if isinstance(value, dict) else str(value)
         shown.add_row(name.replace("_", " "), text)
@@ -38,6 +42,8 @@ def print_plan(plan: Plan, printing: Printing | Training) -> None:
     if plan.run_seconds is not None and plan.speed is not None:
         basis = f"{plan.speed.times_real_time:.0f} times real time, measured on {plan.speed.num_measured} of the files"
         shown.add_row("time", f"{about_time(plan.run_seconds)} ({basis})")
+    elif plan.unknown_because:
+        shown.add_row("time", f"unknown: {plan.unknown_because}")
     data(report, [shown], as_json=printing.as_json)
     if plan.num_bytes is not None and plan.num_bytes > plan.free_bytes and not printing.quiet:
         warn("the disk has less free space than the run is likely to need")

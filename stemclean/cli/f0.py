@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from stemclean.cli import _options as options
+from stemclean.cli._planned import print_plan
 from stemclean.cli._shared import clock, data, remark, report_failures, table
 
 EXAMPLE = "stemclean f0 song.mp3 -o song.f0.csv --weights file:my_cascade.safetensors"
@@ -41,6 +42,7 @@ def command(
     threshold: options.VoicingThreshold = None,
     device: options.Device = None,
     resume: options.ResumeSongs = True,
+    dry_run: options.DryRun = False,
     *,
     printing: options.Printing,
 ) -> None:
@@ -51,19 +53,21 @@ def command(
     frame: the time, the frequency in Hz (0 if nothing is sung), the probability that there is a voice, and the
     confidence of the estimate.
     """
-    from stemclean.f0 import F0Config, find_f0
+    from stemclean.f0 import F0Config, find_f0, plan_f0
     from stemclean.manifest import Skip
     from stemclean.report import skips
 
-    done = find_f0(
-        sources,
-        output,
-        weights_uri=weights,
-        config=F0Config(format=format_, threshold=threshold, vocals=vocals),
-        device=device,
-        resume=resume,
-        quiet=printing.quiet,
-    )
+    how: dict[str, Any] = {
+        "weights_uri": weights,
+        "config": F0Config(format=format_, threshold=threshold, vocals=vocals),
+        "device": device,
+        "resume": resume,
+        "quiet": printing.quiet,
+    }
+    if dry_run:
+        print_plan(plan_f0(sources, output, **how), printing)
+        return
+    done = find_f0(sources, output, **how)
     report = {
         **{key: done[key] for key in ("output", "weights", "config", "songs")},
         "seconds": round(done["seconds"], 1),

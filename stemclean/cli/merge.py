@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stemclean.cli import _options as options
+from stemclean.cli._planned import print_plan
 from stemclean.cli._shared import clock, data, remark, typed
 
 EXAMPLE = "stemclean merge refined_1.jsonl.gz refined_2.jsonl.gz -o refined.jsonl.gz"
@@ -34,6 +35,7 @@ def command(
         ),
     ] = False,
     workers: options.Threads = None,
+    dry_run: options.DryRun = False,
     *,
     printing: options.Printing,
 ) -> None:
@@ -43,10 +45,14 @@ def command(
     Manifests that contradict each other are refused. No audio is moved: paths become relative to the folder that holds
     the stems of all.
     """
-    from stemclean.merge import merge
+    from stemclean.merge import merge, plan_merge
     from stemclean.running import Running
 
     running = Running(workers=workers, quiet=printing.quiet)
+    if dry_run:
+        plan = plan_merge(manifests, output, rename=rename, allow_differences=allow_differences, running=running)
+        print_plan(plan, printing)
+        return
     report = merge(manifests, output, rename=rename, allow_differences=allow_differences, running=running)
     line = f"{report['manifests']} manifests: {report['stems']} stems ({clock(report['seconds'])})"
     if report["repeated"]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from stemclean.cli import _options as options
+from stemclean.cli._planned import about_bytes
 from stemclean.cli._shared import data, example, new_app, register, remark, table, typed
 
 EXAMPLE = "stemclean models show bundled:atto.v2"
@@ -69,18 +71,38 @@ def show(uri: Uri, *, printing: options.Printing) -> None:
     data({"uri": name, "path": str(path), "card": card}, [shown], as_json=printing.as_json)
 
 
-def download(uri: Uri, *, printing: options.Printing) -> None:
+def download(uri: Uri, dry_run: options.DryRun = False, *, printing: options.Printing) -> None:
     """Download weights from the hub, and print where they are.
 
     Later runs with the same URI work without a network.
     """
     from stemclean.models import addresses, weights
 
+    if dry_run:
+        print_download(uri, printing)
+        return
     path, name = addresses.resolve(uri)
     card = weights.read_card(path)
     data({"uri": name, "path": str(path), "kind": card["kind"]}, [str(path)], as_json=printing.as_json)
     verbs = {"classifiers": "refine", "separators": "separate", "pitch": "f0", "cascades": "separate"}
     remark(f"next: {typed(verbs[card['kind']], 'DATA', '--weights', uri)}", quiet=printing.quiet)
+
+
+def print_download(uri: str, printing: options.Printing) -> None:
+    """Print what would be downloaded, and its size."""
+    from stemclean.models import addresses
+    from stemclean.plans import free_bytes
+
+    found = addresses.look(uri)
+    here = isinstance(found, Path)
+    path = found if isinstance(found, Path) else found.folder
+    size = found.stat().st_size if isinstance(found, Path) else found.num_bytes
+    report = {"dry_run": True, "uri": uri, "cached": here, "path": str(path), "bytes": size}
+    free = free_bytes(path)
+    known = "an unknown size" if size is None else about_bytes(size)
+    line = f"{path}: there already, {known}" if here else f"{uri}: {known}, to {path}; {about_bytes(free)} free"
+    data({**report, "free_bytes": free}, [line], as_json=printing.as_json)
+    remark("dry run: nothing was downloaded", quiet=printing.quiet)
 
 
 register(app, "list", list_, "stemclean models list")

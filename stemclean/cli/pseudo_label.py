@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemclean.cli import _options as options
+from stemclean.cli._planned import print_plan
 from stemclean.cli._shared import (
     clock,
     data,
@@ -35,6 +36,7 @@ def command(
     layout: options.Layout = None,
     device: options.Device = None,
     resume: options.Resume = True,
+    dry_run: options.DryRun = False,
     *,
     printing: options.Printing,
 ) -> None:
@@ -46,11 +48,17 @@ def command(
     continues where it stopped.
     """
     with reading(stems, layout=layout, quiet=printing.quiet):
-        from stemclean.pseudo_label import pseudo_label
+        from stemclean.pseudo_label import plan_pseudo_label, pseudo_label
         from stemclean.report import describe_completed
         from stemclean.running import Running
 
     running = Running(device=device, resume=resume, quiet=printing.quiet)
+    if dry_run:
+        plan = plan_pseudo_label(
+            stems, output, weights_uri=weights, threshold=threshold, layout=layout, running=running
+        )
+        print_plan(plan, printing)
+        return
     completed = pseudo_label(stems, output, weights_uri=weights, threshold=threshold, layout=layout, running=running)
     report = {**describe_completed(completed), "output": str(output)}
     data(report, tables(report), as_json=printing.as_json)

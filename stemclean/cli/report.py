@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stemclean.cli import _options as options
+from stemclean.cli._planned import print_plan
 from stemclean.cli._report import wrote
 from stemclean.cli._shared import data, remark
 from stemclean.progress import waiting
@@ -34,6 +35,7 @@ def command(
         int, typer.Option(metavar="N", min=1, help="Maximum number of stems that the page lists, the worst first.")
     ] = 5000,
     workers: options.Threads = None,
+    dry_run: options.DryRun = False,
     *,
     printing: options.Printing,
 ) -> None:
@@ -44,11 +46,13 @@ def command(
     browser and are downloaded as decisions.json, which refine and export take with --decisions.
     """
     with waiting(f"reading {manifest} …", quiet=printing.quiet):
-        from stemclean.report_page import report
+        from stemclean.report_page import plan_report, report
         from stemclean.running import Running
 
-    written = report(
-        manifest, output, assets=assets, limit=limit, running=Running(workers=workers, quiet=printing.quiet)
-    )
+    running = Running(workers=workers, quiet=printing.quiet)
+    if dry_run:
+        print_plan(plan_report(manifest, output, assets=assets, limit=limit, running=running), printing)
+        return
+    written = report(manifest, output, assets=assets, limit=limit, running=running)
     data(written, [], as_json=printing.as_json)
     remark(*wrote(written), quiet=printing.quiet)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from stemclean.cli import _options as options
+from stemclean.cli._planned import print_plan
 from stemclean.cli._shared import clock, data, kept_in_float, remark, report_failures, softer, table
 
 EXAMPLE = "stemclean separate song.mp3 -o separated --weights file:my_separator.safetensors"
@@ -33,6 +34,7 @@ def command(
     device: options.Device = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Number of segments to separate at once.")] = 1,
     resume: options.ResumeSongs = True,
+    dry_run: options.DryRun = False,
     *,
     printing: options.Printing,
 ) -> None:
@@ -43,18 +45,20 @@ def command(
     """
     from stemclean.manifest import Skip
     from stemclean.report import skips
-    from stemclean.separate import SeparateConfig, separate
+    from stemclean.separate import SeparateConfig, plan_separate, separate
 
-    done = separate(
-        source,
-        output,
-        weights_uri=weights,
-        config=SeparateConfig(overlap=overlap, format=format_),
-        device=device,
-        batch_size=batch_size,
-        resume=resume,
-        quiet=printing.quiet,
-    )
+    how: dict[str, Any] = {
+        "weights_uri": weights,
+        "config": SeparateConfig(overlap=overlap, format=format_),
+        "device": device,
+        "batch_size": batch_size,
+        "resume": resume,
+        "quiet": printing.quiet,
+    }
+    if dry_run:
+        print_plan(plan_separate(source, output, **how), printing)
+        return
+    done = separate(source, output, **how)
     report = {
         **{key: done[key] for key in ("output", "weights", "config", "songs")},
         "seconds": round(done["seconds"], 1),

@@ -194,6 +194,10 @@ class Cutter:
         trimmed = _trimmed(stem, {**written, "path": target, "issues": issues, **origin})
         return self._with_f0(stem, trimmed, _seconds(regions, info.sample_rate))
 
+    def has(self, stem: Stem) -> bool:
+        """Return whether an earlier run has trimmed a stem, which has not changed since."""
+        return self._unchanged(stem) is not None
+
     def _unchanged(self, stem: Stem) -> Stem | None:
         """Return the result of an earlier run if the stem has not changed since."""
         earlier = self._earlier(stem.id)

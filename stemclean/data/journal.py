@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from stemclean.documents import json_of
 from stemclean.manifest import Skip, Stem
 from stemclean.progress import warn
 
-__all__ = ["Journal", "sealed", "unsealed", "whole_lines"]
+__all__ = ["Journal", "finished", "sealed", "unsealed", "whole_lines"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Journal:
     """
 
     def __init__(self, output: Path, settings: Any, *, resume: bool = True) -> None:
-        self.path = output.with_name(output.name + ".partial.jsonl")
+        self.path = _path(output)
         self.settings = settings
         earlier = whole_lines(self.path, _entry) if resume and self.path.exists() else []
         self._earlier = dict(earlier)
@@ -77,8 +77,35 @@ class Journal:
         return result
 
     def _key(self, stem: Stem, step: str) -> str:
-        document = json.dumps([self.settings, stem.model_dump(mode="json"), *([step] if step else [])], sort_keys=True)
-        return hashlib.sha256(document.encode()).hexdigest()
+        return _key(self.settings, stem, step)
+
+
+def finished(output: Path, settings: Any, stems: Iterable[Stem]) -> dict[str, Stem]:
+    """Return what a :class:`Journal` with the same output and settings would reuse; nothing is written.
+
+    Args:
+        output: The file that the run will write.
+        settings: As for the journal.
+        stems: The stems before the run.
+
+    Returns:
+        Id of a stem -> its result.
+    """
+    path = _path(output)
+    if not path.exists():
+        return {}
+    earlier = dict(whole_lines(path, _entry, keep_damaged=False))
+    results = {stem.id: earlier.get(_key(settings, stem, "")) for stem in stems}
+    return {identity: result for identity, result in results.items() if result is not None}
+
+
+def _path(output: Path) -> Path:
+    return output.with_name(output.name + ".partial.jsonl")
+
+
+def _key(settings: Any, stem: Stem, step: str) -> str:
+    document = json.dumps([settings, stem.model_dump(mode="json"), *([step] if step else [])], sort_keys=True)
+    return hashlib.sha256(document.encode()).hexdigest()
 
 
 def sealed(content: Any) -> str:
@@ -102,7 +129,7 @@ def _checksum(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def whole_lines(path: Path, parse: Callable[[Any], T]) -> list[T]:
+def whole_lines(path: Path, parse: Callable[[Any], T], *, keep_damaged: bool = True) -> list[T]:
     """Return the contents of the undamaged lines of a journal.
 
     A killed run may leave an incomplete last line, which is ignored. Other damaged lines are moved to
@@ -111,6 +138,7 @@ def whole_lines(path: Path, parse: Callable[[Any], T]) -> list[T]:
     Args:
         path: The journal.
         parse: Converts the content of a line; raises :class:`ValueError` if it is invalid.
+        keep_damaged: Move damaged lines aside; otherwise nothing is written, and they are only ignored.
     """
     good: list[T] = []
     bad: list[bytes] = []
@@ -120,7 +148,7 @@ def whole_lines(path: Path, parse: Callable[[Any], T]) -> list[T]:
                 good.append(parse(unsealed(line)))
             except ValueError:
                 bad += [line] if line.endswith(b"\n") else []
-    if bad:
+    if bad and keep_damaged:
         aside = path.with_name(path.name + ".damaged")
         with replacing(aside) as temporary:
             temporary.write_bytes(b"".join(bad))

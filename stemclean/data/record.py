@@ -52,6 +52,10 @@ class Record:
                 if name not in self._ours and path.exists():
                     raise ConfigError(f"{path} is there already and no earlier run wrote it", "give a new folder")
 
+    def has(self, name: str) -> bool:
+        """Return whether an earlier run with the same settings finished a song, whose sound may have changed since."""
+        return name in self._earlier
+
     def holds(self, name: str, sha256: str) -> bool:
         """Return whether a song with this checksum is finished; its result is then reused."""
         entry = self._earlier.get(name)

@@ -10,7 +10,7 @@ from stemclean.errors import ConfigError, WeightsError
 from stemclean.models import hub
 from stemclean.outputs import refuse_foreign
 
-__all__ = ["DEFAULT_CLASSIFIER", "bundled", "check_output", "resolve"]
+__all__ = ["DEFAULT_CLASSIFIER", "bundled", "check_output", "look", "resolve"]
 
 DEFAULT_CLASSIFIER = "bundled:atto.v2"
 LARGEST_HEADER = 4 << 20
@@ -50,6 +50,16 @@ def bundled() -> list[str]:
         for p in (resources.files("stemclean") / "weights").iterdir()
         if p.name.endswith(".safetensors")
     )
+
+
+def look(uri: str | Path) -> Path | hub.Download:
+    """Return the local path of weights, or what :func:`resolve` would download; nothing is downloaded.
+
+    Raises:
+        WeightsError: As for :func:`resolve`.
+    """
+    scheme, _, rest = str(uri).partition(":")
+    return hub.look(rest) if scheme == "hub" else resolve(uri)[0]
 
 
 def resolve(uri: str | Path) -> tuple[Path, str]:

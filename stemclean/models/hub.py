@@ -13,12 +13,13 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from stemclean.errors import ConfigError, WeightsError
 
-__all__ = ["PICKLES", "check_publishing", "fetch", "publish"]
+__all__ = ["PICKLES", "Download", "check_publishing", "fetch", "look", "publish"]
 
 PICKLES = frozenset({".pt", ".pth", ".ckpt", ".bin", ".pkl", ".th"})
 """Suffixes of pickles, which can run any code when they are loaded."""
@@ -41,16 +42,7 @@ def fetch(address: str) -> Path:
         WeightsError: The address is invalid, the file is a pickle, or it cannot be downloaded.
     """
     name = f"hub:{address}"
-    match = re.fullmatch(r"(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?", address)
-    if not match:
-        raise WeightsError(
-            f'"{name}" is not a hub address', "write hub:ORG/REPO, hub:ORG/REPO@REVISION or hub:ORG/REPO/FILE"
-        )
-    repo, revision, file = match["repo"], match["revision"], match["file"] or DEFAULT_FILE
-    if Path(file).suffix in PICKLES:
-        raise WeightsError(
-            f"{name}: pickled weights are not loaded, because they can run any code", "give a .safetensors file"
-        )
+    repo, revision, file = _parsed(address)
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     with _one_line(name, "check organisation, repository, revision and file"):
@@ -64,6 +56,77 @@ def fetch(address: str) -> Path:
             with suppress(Exception):  # the card beside the weights is optional
                 hf_hub_download(repo, card, revision=commit)
     return path
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file on the hub that is not cached.
+
+    Args:
+        uri: ``hub:`` and its address.
+        folder: Folder that it would be downloaded to.
+        num_bytes: Its size; None: unknown.
+    """
+
+    uri: str
+    folder: Path
+    num_bytes: int | None
+
+
+def look(address: str) -> Path | Download:
+    """Return the local path of a file on the hub if it is cached, or else what would be downloaded.
+
+    Nothing is downloaded or written; the hub is only asked for the version and the size of the file. If it cannot be
+    reached, a cached file will do.
+
+    Args:
+        address: ``ORG/REPO[@REVISION][/FILE]``.
+
+    Raises:
+        WeightsError: The address is invalid, the file is a pickle, or it is not cached and the hub does not have it or
+            cannot be reached.
+    """
+    name = f"hub:{address}"
+    repo, revision, file = _parsed(address)
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+    cached = try_to_load_from_cache(repo, file, revision=revision)
+    try:
+        with _one_line(name, "check organisation, repository, revision and file"):
+            if constants.HF_HUB_OFFLINE:
+                raise WeightsError(
+                    f"{name}: offline, and the file is not in the cache", "download it once while online"
+                )
+            found = get_hf_file_metadata(hf_hub_url(repo, file, revision=revision), timeout=TIMEOUT)
+    except WeightsError:
+        if isinstance(cached, str):
+            return Path(cached)
+        raise
+    cached = try_to_load_from_cache(repo, file, revision=found.commit_hash)
+    if isinstance(cached, str):
+        return Path(cached)
+    folder = Path(constants.HF_HUB_CACHE) / constants.REPO_ID_SEPARATOR.join(["models", *repo.split("/")])
+    return Download(name, folder, found.size)
+
+
+def _parsed(address: str) -> tuple[str, str | None, str]:
+    """Return the repository, the revision if there is one, and the file of an address.
+
+    Raises:
+        WeightsError: The address is invalid, or the file is a pickle.
+    """
+    name = f"hub:{address}"
+    match = re.fullmatch(r"(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?", address)
+    if not match:
+        raise WeightsError(
+            f'"{name}" is not a hub address', "write hub:ORG/REPO, hub:ORG/REPO@REVISION or hub:ORG/REPO/FILE"
+        )
+    file = match["file"] or DEFAULT_FILE
+    if Path(file).suffix in PICKLES:
+        raise WeightsError(
+            f"{name}: pickled weights are not loaded, because they can run any code", "give a .safetensors file"
+        )
+    return match["repo"], match["revision"], file
 
 
 def check_publishing(repo: str, option: str = "--push-to-hub") -> None:

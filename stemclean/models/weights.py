@@ -11,7 +11,7 @@ import inspect
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -67,6 +67,11 @@ class Weights:
     card: dict[str, Any]
     uri: str
     sha256: str
+
+    def named(self, uri: str | Path) -> Weights:
+        """Return the same model as :func:`load` would return it for another URI of its file."""
+        text = str(uri)
+        return replace(self, uri=text) if text.partition(":")[0] in ("bundled", "hub") else self
 
 
 def save(path: str | Path, model: nn.Module, card: dict[str, Any], *, dtype: torch.dtype = torch.float16) -> Path:

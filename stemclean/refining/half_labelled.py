@@ -16,21 +16,30 @@ import numpy as np
 from tqdm import tqdm
 
 from stemclean.audio import files, stereo
+from stemclean.audio.f0 import F0Track
 from stemclean.audio.loudness import peak_dbfs
 from stemclean.audio.stereo import ChannelFaults
 from stemclean.audio.unchanged import Unchanged
 from stemclean.audio.waveform import Waveform
-from stemclean.data.journal import Journal
+from stemclean.data.journal import Journal, finished
 from stemclean.errors import AudioError, LabelError, SkipReason, of_one_file
 from stemclean.layouts import f0_labels
 from stemclean.layouts.f0_files import SUNG
 from stemclean.manifest import F0, Created, Estimated, Issue, Manifest, Skip, Stem, file_sha256
 from stemclean.models.weights import Weights
+from stemclean.plans import MANIFEST_BYTES, Plan, Product, measured, plan_of
 from stemclean.refining.pseudo import pseudo_f0, pseudo_vocals
 from stemclean.refining.sidecars import Sidecars
 from stemclean.running import Running
 
-__all__ = ["KEYS", "Models", "complete"]
+__all__ = ["KEYS", "Models", "complete", "plan_completion"]
+
+MEASURED_SECONDS = 40.0
+"""Audio of a stem that is used to measure the speed, at most."""
+LINE_BYTES, FRAMES_PER_SECOND = 30, 100
+"""Approximate size of a frame in a file of f0, and number of frames in a second."""
+VOICE_BYTES_PER_SECOND = 120_000
+"""Approximate size of a second of an estimated voice: FLAC of 24 bits."""
 
 KEYS: dict[str, str] = {
     "annotated": "number of stems whose f0 came with the dataset",
@@ -79,24 +88,23 @@ def complete(
     if models.cascade is not None:
         data = data.with_stems([stem for stem in data.stems if stem.estimated is None])
     data = sidecars.moved(data)
-    with_vocals = {stem.track for stem in data.stems if stem.labels == [SUNG] and stem.estimated is None}
-    with_f0 = {stem.track for stem in data.stems if stem.labels == [SUNG] and stem.f0 and stem.f0.annotated}
+    wanted = wanted_of(data)
     taken = {stem.id for stem in data.stems}
     worker = _Worker(sidecars, models, running.device)
-    settings = [created.by, created.config, models.tracker.sha256]
+    settings = settings_of(created, models)
     stems: list[Stem] = []
     skipped = list(data.skipped)
     left = 0
     with Journal(output, settings, resume=running.resume) as done:
         for stem in tqdm(data.stems, "pseudo-label", unit="stem", disable=True if running.quiet else None):
             result: Stem | Skip = stem
-            if _lacks_f0(stem) and stem.track not in with_f0:
+            if stem.id in wanted.f0:
                 result = _stored(done, stem, sidecars) or done.put(stem, worker.f0(stem))
             if isinstance(result, Skip):
                 skipped.append(result)
                 continue
             stems.append(result)
-            if not _lacks_vocals(stem) or stem.track in with_vocals:
+            if stem.id not in wanted.vocals:
                 continue
             if models.cascade is None:
                 left += 1
@@ -111,6 +119,69 @@ def complete(
     stems.sort(key=lambda stem: stem.id)
     skipped.sort(key=lambda skip: (skip.path, skip.reason))
     return data.with_stems(stems, created=created, skipped=skipped, summary=_summary(stems, sidecars, left))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What songs lack.
+
+    Args:
+        f0: ids of the vocal stems whose f0 is to be estimated.
+        vocals: ids of the mixtures whose vocals are to be separated.
+    """
+
+    f0: set[str]
+    vocals: set[str]
+
+
+def wanted_of(data: Manifest) -> Wanted:
+    """Return what the songs of a dataset lack."""
+    with_vocals = {stem.track for stem in data.stems if stem.labels == [SUNG] and stem.estimated is None}
+    with_f0 = {stem.track for stem in data.stems if stem.labels == [SUNG] and stem.f0 and stem.f0.annotated}
+    return Wanted(
+        {stem.id for stem in data.stems if _lacks_f0(stem) and stem.track not in with_f0},
+        {stem.id for stem in data.stems if _lacks_vocals(stem) and stem.track not in with_vocals},
+    )
+
+
+def settings_of(created: Created, models: Models) -> list[Any]:
+    """Return what an estimate depends on besides the stem."""
+    return [created.by, created.config, models.tracker.sha256]
+
+
+def plan_completion(
+    data: Manifest, sidecars: Sidecars, output: Path, created: Created, models: Models, running: Running
+) -> Plan:
+    """Return what :func:`complete` would do with the same arguments; nothing is written."""
+    if models.cascade is not None:
+        data = data.with_stems([stem for stem in data.stems if stem.estimated is None])
+    moved = sidecars.moved(data)
+    wanted = wanted_of(moved)
+    cascade = models.cascade
+    items = [(stem, False) for stem in moved.stems if stem.id in wanted.f0]
+    items += [(stem, True) for stem in moved.stems if stem.id in wanted.vocals and cascade is not None]
+    worker = _Worker(sidecars, models, running.device)
+    speed = measured(
+        items, lambda item: min(item[0].duration, MEASURED_SECONDS), worker.trial, least=1, quiet=running.quiet
+    )
+    earlier = finished(output, settings_of(created, models), moved.stems) if running.resume else {}
+    products = [Product(output, 1, len(moved.stems) * MANIFEST_BYTES)]
+    for kind, estimates_vocals, bytes_per_second in (
+        ("f0", False, LINE_BYTES * FRAMES_PER_SECOND), (SUNG, True, VOICE_BYTES_PER_SECOND),
+    ):  # fmt: skip
+        seconds = [stem.duration for stem, separates in items if separates is estimates_vocals]
+        if seconds:
+            products.append(Product(sidecars.folder(kind), len(seconds), round(sum(seconds) * bytes_per_second)))
+    return plan_of(
+        "pseudo-label",
+        sidecars.root,
+        data,
+        products,
+        speed=speed,
+        seconds=sum(stem.duration for stem, _ in items),
+        figures={"voices_without_f0": len(wanted.f0), "mixtures_without_voice": len(wanted.vocals)},
+        finished=[stem for stem, _ in items if stem.id in earlier],
+    )
 
 
 def _completable(stem: Stem) -> bool:
@@ -208,6 +279,26 @@ class _Worker:
             estimated=Estimated(by=loaded.uri, confidence=round(confidence, 4)),
             issues=[Issue(code="kept_in_float", detail=f"it reaches {peak:+.2f} dBFS")] if in_float else [],
         )
+
+    def trial(self, item: tuple[Stem, bool]) -> float:
+        """Estimate the labels of the beginning of a stem without writing.
+
+        Args:
+            item: the stem, and whether its vocals are to be separated rather than its f0 estimated.
+        """
+        stem, separates = item
+        loaded = self.models.cascade if separates else self.models.tracker
+        assert loaded is not None
+        with self._reading(stem):
+            sound = self._read(stem, loaded, ChannelFaults())[
+                :, : round(MEASURED_SECONDS * loaded.model.spec.sample_rate)
+            ]
+            if separates:
+                silence = F0Track(np.zeros(2, np.float32), np.zeros(2, np.float32), 1.0)
+                pseudo_vocals(loaded, sound, silence, device=self.device)
+            else:
+                pseudo_f0(loaded, sound, threshold=self.models.threshold, device=self.device)
+        return 0.0
 
     @contextmanager
     def _reading(self, stem: Stem) -> Iterator[None]:

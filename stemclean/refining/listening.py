@@ -17,7 +17,7 @@ import stemclean
 from stemclean import checks, manifest, verdicts
 from stemclean.audio.unchanged import Unchanged
 from stemclean.checks import Sound, copies
-from stemclean.data.journal import Journal
+from stemclean.data.journal import Journal, finished
 from stemclean.data.song_levels import SongLevels, song_of
 from stemclean.errors import AudioError, of_one_file
 from stemclean.manifest import Created, Input, Manifest, Model, Skip, Stem
@@ -37,7 +37,16 @@ from stemclean.running import Running
 from stemclean.units import samples_to_seconds
 from stemclean.verdicts import Evidence, Policy, decide
 
-__all__ = ["judgement_of", "judging_speed", "moved", "provenance", "provenance_of", "relabel", "scores_of"]
+__all__ = [
+    "judged_before",
+    "judgement_of",
+    "judging_speed",
+    "moved",
+    "provenance",
+    "provenance_of",
+    "relabel",
+    "scores_of",
+]
 
 MEASURED_SECONDS = 600.0
 """Audio of a song that is judged to measure the speed, at most."""
@@ -71,8 +80,10 @@ def relabel(
     jury.check(source, levels=config.max_bleed_db is not None)
     songs = SongLevels(source.stems, folder, config.silence_floor_dbfs)
     files = Unchanged()
-    settings = [created.by, created.config, [model.sha256 for model in jury.models()]]
-    with Journal(output, settings, resume=running.resume) as done, one_thread_each(running.workers) as threads:
+    with (
+        Journal(output, _settings(created, jury), resume=running.resume) as done,
+        one_thread_each(running.workers) as threads,
+    ):
 
         def judge(stem: Stem) -> Stem | Skip:
             return done.get(stem) or done.put(stem, _judged_or_skipped(stem, folder, jury, config, songs, files))
@@ -98,6 +109,21 @@ def relabel(
     )
     manifest.write(refined, output)
     return refined
+
+
+def judged_before(source: Manifest, output: Path, config: RefineConfig, jury: Jury) -> list[Stem]:
+    """Return the stems that an interrupted :func:`relabel` has judged, as it would reuse them; nothing is written.
+
+    With ``adaptive`` thresholds, which are part of the settings and only known to the run, there are none.
+    """
+    if config.threshold == "adaptive":
+        return []
+    return list(finished(output, _settings(provenance(config, jury, Input(path=".")), jury), source.stems).values())
+
+
+def _settings(created: Created, jury: Jury) -> list[Any]:
+    """Return what the judgement of a stem depends on besides the stem."""
+    return [created.by, created.config, [model.sha256 for model in jury.models()]]
 
 
 def judging_speed(source: Manifest, folder: Path, config: RefineConfig, jury: Jury, running: Running) -> Speed | None:

@@ -13,8 +13,10 @@ from stemclean.training.loop import LoopConfig
 from stemclean.training.recipe import Spec
 from stemclean.training.run import Run
 
-__all__ = ["cache_of", "length_of", "local", "plan_training"]
+__all__ = ["LEFT_OPEN", "cache_of", "length_of", "local", "plan_training"]
 
+LEFT_OPEN = "it depends on the model and the machine; the training shows the time left after its first steps"
+"""Why the duration of a training is unknown: a step cannot be timed before the audio is decoded."""
 SAMPLE_BYTES = 2
 """Size of a sample of decoded audio."""
 
@@ -36,7 +38,8 @@ def plan_training(
     seconds = sum(stem.duration for stem in run.stems)
     trained = {"training_stems": len(run.stems), "training_hours": round(seconds / 3600, 3)}
     products = [Product(output, 1), Product(output.with_suffix(".json"), 1), cache_of(seconds, run.spec, running)]
-    return plan_of(command, data, source, products, figures=length_of(run.loop) | trained)
+    figures = length_of(run.loop) | trained
+    return plan_of(command, data, source, products, figures=figures, unknown_because=LEFT_OPEN)
 
 
 def length_of(loop: LoopConfig) -> dict[str, Any]:

@@ -55,16 +55,17 @@ def explain(
     addresses.resolve(weights_uri)
     devices.check(running.device)
     song = _song(source, stem.track, stem.id)
-    with waiting(f"judging {stem.track or stem.id} …", quiet=running.quiet), tempfile.TemporaryDirectory() as work:
+    with waiting(f"loading {weights_uri} …", quiet=running.quiet):  # torch takes seconds
         from stemclean.data.song_levels import SongLevels
         from stemclean.models import weights
         from stemclean.refining.jury import Jury
         from stemclean.refining.listening import judgement_of, provenance, relabel
 
         jury = Jury([weights.load(weights_uri)], device=running.device, calibrated=config.calibrated)
+    with tempfile.TemporaryDirectory() as work:
         output = Path(work) / "explained.json"
         created = provenance(config, jury, input_of(data, output, source))
-        refined = relabel(song, folder, output, config, jury, replace(running, quiet=True, resume=False), created)
+        refined = relabel(song, folder, output, config, jury, replace(running, resume=False), created)
         judged = next((other for other in refined.stems if other.id == stem.id), None)
         if judged is None:
             failed = next(skip for skip in refined.skipped if skip.path == stem.path)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from stemclean import manifest
 from stemclean.errors import ManifestError, StemcleanError
 from stemclean.manifest import Manifest, Stem
-from stemclean.stopping import tidily
+from stemclean.stopping import blocked, tidily, unblock
 
 __all__ = ["Chunk", "Ids", "Loaded", "in_chunks"]
 
@@ -154,7 +154,9 @@ def _by_processes(chunks: Iterable[Chunk], work: Callable[[Chunk], T], processes
     with tidily(), ProcessPoolExecutor(processes, context, _obey) as pool:
         try:
             for chunk in chunks:
-                waiting.append((chunk, pool.submit(work, chunk)))
+                with blocked():  # a Ctrl-C would end a process that has not come to ignore it yet with a traceback
+                    future = pool.submit(work, chunk)
+                waiting.append((chunk, future))
                 if len(waiting) > AHEAD * processes:
                     first, future = waiting.popleft()
                     yield first, future.result()
@@ -172,6 +174,7 @@ def _by_processes(chunks: Iterable[Chunk], work: Callable[[Chunk], T], processes
 def _obey() -> None:
     """Leave Ctrl-C, which a terminal sends to all processes, to the first one; end with it, even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    unblock()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -1,19 +1,22 @@
 """The verb ``report``: short summaries of manifests.
 
-All functions are pure: they take a manifest and return objects that can be written as JSON. The command line prints
-them as tables or, with ``--json``, as JSON. Times are in seconds.
+All functions but one are pure: they take a manifest and return objects that can be written as JSON. The command line
+prints them as tables or, with ``--json``, as JSON. Times are in seconds.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from stemclean import checks, duplicates
 from stemclean.data.issues import turned_down
 from stemclean.errors import SkipReason
-from stemclean.manifest import Manifest, Skip, Stem
+from stemclean.manifest import Manifest, Skip, Stem, read_header
+from stemclean.manifest_chunks import Chunk, in_chunks
+from stemclean.running import Running
 from stemclean.verdicts import bleeding_classes, least_bleed_db
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "describe_completed",
     "describe_dataset",
     "describe_exported",
+    "describe_manifest",
     "describe_planted",
     "describe_refined",
     "describe_training",
@@ -187,37 +191,99 @@ def describe_dataset(manifest: Manifest) -> dict[str, Any]:
           number, the most frequent first; stems without a verdict or split are ``none``.
         - ``issues``: see :func:`stemclean.checks.table`.
     """
-    stems = manifest.stems
+    tally = _Tally()
+    tally.add(manifest.stems)
+    return tally.described(manifest)
 
-    def seconds(chosen: Iterable[Stem]) -> float:
-        return round(sum(stem.duration for stem in chosen), 3)
 
-    def counted(values: Iterable[Any]) -> dict[str, int]:
-        return {str(value): number for value, number in Counter(values).most_common()}
+def describe_manifest(path: str | Path, *, running: Running = Running()) -> dict[str, Any]:
+    """A short summary of any manifest, as :func:`describe_dataset` returns it.
 
-    return {
-        "stems": len(stems),
-        "tracks": len({stem.track or stem.id for stem in stems}),
-        "seconds": seconds(stems),
-        "by": f"{manifest.created.by}, {manifest.created.command}",
-        "classes": {
-            label: {
-                "claimed": seconds(stem for stem in stems if label in stem.claimed),
-                "alone": seconds(stem for stem in stems if stem.usable and stem.single and label in stem.labels),
-                "with_others": seconds(
-                    stem for stem in stems if stem.usable and not stem.single and label in stem.labels
-                ),
-            }
-            for label in manifest.labels
-        },
-        "verdicts": counted(stem.verdict.action if stem.verdict else "none" for stem in stems),
-        "reasons": counted(stem.verdict.reason if stem.verdict else "none" for stem in stems),
-        "splits": counted(stem.split or "none" for stem in stems),
-        "sample_rates": counted(stem.sample_rate for stem in stems),
-        "channels": counted(stem.channels for stem in stems),
-        "skipped": counted(str(skip.reason) for skip in manifest.skipped),
-        "issues": checks.table(stems),
-    }
+    A ``.jsonl`` is read line by line, a large one by several processes.
+
+    Args:
+        path: the manifest.
+        running: workers and progress.
+
+    Raises:
+        ManifestError: the manifest cannot be read.
+    """
+    path, whole = Path(path), _Tally()
+    for part in in_chunks(path, _tally_of, processes=running.workers, title="stats", quiet=running.quiet):
+        whole.join(part)
+    return whole.described(read_header(path))
+
+
+class _Tally:
+    """Counts of stems, which can be taken in parts."""
+
+    COUNTED = ("verdicts", "reasons", "splits", "sample_rates", "channels")
+
+    def __init__(self) -> None:
+        self.stems = 0
+        self.seconds: defaultdict[tuple[str, str], float] = defaultdict(float)  # (kind, class) -> seconds
+        self.tracks: set[str] = set()
+        self.counts: dict[str, Counter[str]] = {name: Counter() for name in self.COUNTED}
+        self.issues = checks.Tally()
+
+    def add(self, stems: Sequence[Stem]) -> None:
+        """Count some stems."""
+        self.stems += len(stems)
+        for stem in stems:
+            self.issues.add(stem)
+            self.tracks.add(stem.track or stem.id)
+            self.seconds["all", ""] += stem.duration
+            for label in stem.claimed:
+                self.seconds["claimed", label] += stem.duration
+            for label in stem.labels if stem.usable else ():
+                self.seconds["alone" if stem.single else "with_others", label] += stem.duration
+            verdict = stem.verdict
+            values = (
+                verdict.action if verdict else "none",
+                verdict.reason if verdict else "none",
+                stem.split or "none",
+                stem.sample_rate,
+                stem.channels,
+            )
+            for name, value in zip(self.COUNTED, values, strict=True):
+                self.counts[name][str(value)] += 1
+
+    def join(self, other: _Tally) -> None:
+        """Add the counts of other stems."""
+        self.stems += other.stems
+        for key, seconds in other.seconds.items():
+            self.seconds[key] += seconds
+        self.tracks |= other.tracks
+        for name, counts in other.counts.items():
+            self.counts[name].update(counts)
+        self.issues.join(other.issues)
+
+    def described(self, header: Manifest) -> dict[str, Any]:
+        """Return the summary; ``header`` may lack the stems."""
+
+        def seconds(kind: str, label: str) -> float:
+            return round(self.seconds[kind, label], 3) + 0.0
+
+        skipped = Counter(str(skip.reason) for skip in header.skipped)
+        return {
+            "stems": self.stems,
+            "tracks": len(self.tracks),
+            "seconds": seconds("all", ""),
+            "by": f"{header.created.by}, {header.created.command}",
+            "classes": {
+                label: {kind: seconds(kind, label) for kind in ("claimed", "alone", "with_others")}
+                for label in header.labels
+            },
+            **{name: dict(counts.most_common()) for name, counts in self.counts.items()},
+            "skipped": dict(skipped.most_common()),
+            "issues": self.issues.table(),
+        }
+
+
+def _tally_of(chunk: Chunk) -> _Tally:
+    tally = _Tally()
+    tally.add([stem for _, _, stem in chunk.stems()])
+    return tally
 
 
 def describe_exported(exported: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class _State:
     owner: int | None = None
     received: Stopped | None = None
     at_work = 0
+    holding = 0
+    held: int | None = None
 
 
 _state = _State()
@@ -65,17 +67,25 @@ def received() -> Stopped | None:
 def blocked() -> Iterator[None]:
     """Hold back signals while the ``with`` block runs; they arrive at its end.
 
-    A fork needs this: Python drops exceptions that are raised in the callbacks around it. The new process inherits the
-    blocked signals and must call :func:`unblock`.
+    The start of a process needs this: Python drops exceptions that are raised in the callbacks around a fork, and a
+    process that was spawned but has not got its task yet would complain. The new process inherits the blocked signals
+    and must call :func:`unblock`.
     """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    here = threading.current_thread() is threading.main_thread()
+    masks = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS) if masks else set()
+    _state.holding += here
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _state.holding -= here
+        held = _state.held
+        if here and held is not None and not _state.holding:
+            _state.held = None
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if here and held is not None and not _state.holding:
+            _stop(held, None)
 
 
 def unblock() -> None:
@@ -105,6 +115,9 @@ def _stop(signum: int, _: FrameType | None) -> None:
             raise KeyboardInterrupt
         signal.signal(signum, signal.SIG_DFL)
         os.kill(os.getpid(), signum)
+        return
+    if _state.holding:  # a thread that does not block signals has received it
+        _state.held = signum
         return
     for handled in SIGNALS:
         if signal.getsignal(handled) is _stop:

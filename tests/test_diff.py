@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from stemclean import manifest
+from stemclean import manifest, manifest_chunks
 from stemclean.cli import app
 from stemclean.diff import diff
+from stemclean.errors import ManifestError
 from stemclean.manifest import Created, Issue, Manifest, Stem, Verdict
+from stemclean.running import Running
 
 
 def stem(identity: str, claimed: str, labels: list[str], action: str = "keep", **changes: object) -> Stem:
@@ -50,6 +52,26 @@ def test_changed_added_and_removed_stems_are_listed() -> None:
         "bass": {"seconds_before": 20.0, "seconds_after": 10.0, "gained": 0, "lost": 1},
         "drums": {"seconds_before": 10.0, "seconds_after": 20.0, "gained": 1, "lost": 0},
     }
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl", "jsonl.gz"])
+def test_manifests_are_read_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    """Three stems in chunks of two, the second one in other processes, give the same as two whole manifests."""
+    monkeypatch.setattr(manifest_chunks, "SIZE", 2)
+    paths = [manifest.write(value, tmp_path / f"{n}.{ending}") for n, value in enumerate((BEFORE, AFTER))]
+    assert diff(*paths) == diff(BEFORE, AFTER)
+    if ending == "jsonl":
+        monkeypatch.setattr(manifest_chunks, "LARGE", paths[0].stat().st_size)
+        assert diff(*paths, running=Running(workers=2, quiet=True)) == diff(BEFORE, AFTER)
+
+
+def test_a_stem_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    path = manifest.write(BEFORE, tmp_path / "a.jsonl")
+    with path.open("a") as file:
+        file.write(path.read_text().splitlines()[1] + "\n")
+    for pair in ((path, BEFORE), (BEFORE, path)):
+        with pytest.raises(ManifestError, match='two stems have the id "a"'):
+            diff(*pair)
 
 
 @pytest.mark.parametrize(

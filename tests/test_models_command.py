@@ -10,9 +10,12 @@ import pytest
 from test_diff import AFTER
 from typer.testing import CliRunner
 
-from stemclean import manifest
+from stemclean import manifest, manifest_chunks
 from stemclean.cli import app
+from stemclean.manifest import Issue
 from stemclean.models import addresses, weights
+from stemclean.report import describe_dataset, describe_manifest
+from stemclean.running import Running
 
 
 def output_of(*words: str | Path) -> tuple[int, str, str]:
@@ -53,6 +56,28 @@ def test_weights_that_do_not_exist_are_refused_with_the_next_step(tmp_path: Path
 def test_local_weights_are_their_own_download() -> None:
     code, text, error = output_of("models", "download", addresses.DEFAULT_CLASSIFIER)
     assert code == 0 and Path(text.strip()).is_file() and "stemclean refine DATA --weights" in error
+
+
+def test_stats_of_chunks_are_those_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stems = [
+        stem.model_copy(
+            update={
+                "id": f"{stem.id}{n}",
+                "track": f"song {n % 3}",
+                "issues": [Issue(code="clipped", score=n / 10), Issue(code="noisy", score=0.5)][: n % 3],
+            }
+        )
+        for n in range(7)
+        for stem in AFTER.stems
+    ]
+    whole = AFTER.with_stems(stems)
+    path = manifest.write(whole, tmp_path / "m.jsonl")
+    monkeypatch.setattr(manifest_chunks, "SIZE", 4)
+    expected = describe_dataset(whole)
+    assert (expected["stems"], expected["tracks"], expected["issues"][0]["stems"]) == (21, 3, 12)
+    assert describe_manifest(path, running=Running(quiet=True)) == expected
+    monkeypatch.setattr(manifest_chunks, "LARGE", 0)
+    assert describe_manifest(path, running=Running(workers=2, quiet=True)) == expected
 
 
 @pytest.mark.parametrize("ending", ["json", "jsonl.gz"])

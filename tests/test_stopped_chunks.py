@@ -58,6 +58,30 @@ def test_a_signal_leaves_no_process_and_no_file(verb: str, write: Callable[[Path
     assert [path.name for path in (tmp_path / "out").iterdir()] == []
 
 
+@pytest.mark.parametrize("verb", COMMANDS)
+@pytest.mark.parametrize("wait", [0.0, 0.3])
+def test_ctrl_c_while_the_processes_start_is_silent(
+    verb: str, wait: float, write: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    """A terminal sends it to all processes, also to one that has just begun to import."""
+    run = cli_process.run(COMMANDS[verb], write(tmp_path), more=IN_PROCESSES)
+    until = time.monotonic() + cli_process.WAIT_SECONDS
+    while not any(b"spawn_main" in command_of(pid) for pid in run.workers()) and time.monotonic() < until:
+        time.sleep(0.001)
+    time.sleep(wait)
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.ended() == 130
+    assert cli_process.left_of([run]) == []
+    assert run.stderr.strip() == f"error: interrupted\n  {HINT}"
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def test_a_killed_merge_is_done_by_the_next_one(write: Callable[[Path], Path], tmp_path: Path) -> None:
     run = under_way(COMMANDS["merge"], write(tmp_path))
     os.kill(run.pid, signal.SIGKILL)

@@ -19,6 +19,7 @@ ROWS = 20
 def command(
     before: Annotated[Path, typer.Argument(metavar="OLD", help="A manifest.")],
     after: Annotated[Path, typer.Argument(metavar="NEW", help="Another manifest of the same dataset.")],
+    workers: options.Threads = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 1 if there are differences.", rich_help_panel=options.OUTPUT)
     ] = False,
@@ -31,8 +32,9 @@ def command(
     compared; scores are not.
     """
     from stemclean.diff import diff
+    from stemclean.running import Running
 
-    report = diff(before, after)
+    report = diff(before, after, running=Running(workers=workers, quiet=printing.quiet))
     data(report, _tables(report), as_json=printing.as_json)
     if exit_code and (report["changed"] or report["added"] or report["removed"]):
         raise typer.Exit(FINDINGS)

@@ -16,6 +16,7 @@ EXAMPLE = "stemclean stats refined.json"
 
 def command(
     manifest: options.AnyManifest,
+    workers: options.Threads = None,
     *,
     printing: options.Printing,
 ) -> None:
@@ -24,10 +25,10 @@ def command(
     Shows the duration of each class, and how many stems have each verdict, split, sample rate, number of channels and
     issue.
     """
-    from stemclean import manifest as manifests
-    from stemclean.report import describe_dataset
+    from stemclean.report import describe_manifest
+    from stemclean.running import Running
 
-    report = describe_dataset(manifests.read(manifest))
+    report = describe_manifest(manifest, running=Running(workers=workers, quiet=printing.quiet))
     data(report, _tables(report), as_json=printing.as_json)
 
 

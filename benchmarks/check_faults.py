@@ -9,7 +9,6 @@ song, in which one stem is left out, inverted, late or softer.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from benchmarks.arguments import parser_of
 from benchmarks.resumable import write_json
 from stemclean import __version__, checks
 from stemclean.audio import files, mixture_fit
@@ -214,11 +214,7 @@ def mono_songs(songs: Path) -> dict[str, dict[str, NDArray[np.float32]]]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter, prog="check_faults"
-    )
-    parser.add_argument("songs", type=Path, metavar="SONGS", help="folders of stems, as .ogg")
-    parser.add_argument("output", type=Path, metavar="OUT.json")
+    parser = parser_of("check_faults", __doc__, "SONGS", "folders of stems, as .ogg")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of each stem; default: 30")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parts = ["clean", *FAULTS, "mixtures"]

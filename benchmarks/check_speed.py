@@ -9,7 +9,6 @@ time, times the number of processors, is the speed on a machine that does nothin
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import parser_of
 from benchmarks.resumable import write_json
 from stemclean import __version__, layouts
 from stemclean.audio import files
@@ -60,11 +60,7 @@ def measured(data: Path, folder: Path, workers: int) -> dict[str, Any]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter, prog="check_speed"
-    )
-    parser.add_argument("data", type=Path, metavar="DATA", help="folder of stems")
-    parser.add_argument("output", type=Path, metavar="OUT.json")
+    parser = parser_of("check_speed", __doc__, "DATA", "folder of stems")
     parser.add_argument("--workers", type=int, default=PROCESSORS, metavar="N", help="of `check`; default: 2")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

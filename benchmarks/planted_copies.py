@@ -4,25 +4,26 @@
 
 A copy of the loudest ``--seconds`` of every stem is changed in one way at several strengths. It is *found* if its
 fingerprint is near that of the stem and the waveforms agree, as ``check`` and ``refine`` do it. *Near* counts the first
-step alone. False alarms are counted among all pairs of different stems, of one song or of two, by both steps together
-and by the second one alone, as if all fingerprints were near.
+step alone. False alarms are counted among all pairs of different stems, of one song or of two, and among the halves of
+each stem, which may repeat a loop: by both steps together, and by the second one alone, as if all fingerprints were
+near.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import soundfile
 import soxr
 
+from benchmarks.arguments import parser_of
 from benchmarks.check_faults import as_mp3, excerpts
 from benchmarks.resumable import write_json
 from stemclean import __version__
@@ -37,7 +38,7 @@ LOWEST_HZ, HIGHEST_HZ = 50.0, 15_000.0
 """A tilt of the spectrum has its full gain at these frequencies, of opposite signs, and none at the pivot."""
 
 
-KINDS = ("one song", "two songs")
+KINDS = ("one song", "two songs", "halves of one stem")
 
 
 def louder(sound: Waveform, _: int, gain_db: float, __: Waveform) -> Waveform:
@@ -53,6 +54,28 @@ def later(sound: Waveform, rate: int, seconds: float, _: Waveform) -> Waveform:
 def shortened(sound: Waveform, _: int, share: float, __: Waveform) -> Waveform:
     """Keep a share of the length, from the start."""
     return sound[:, : round(share * sound.shape[1])]
+
+
+def beheaded(sound: Waveform, _: int, share: float, __: Waveform) -> Waveform:
+    """Keep a share of the length, up to the end."""
+    return sound[:, -round(share * sound.shape[1]) :]
+
+
+def as_aac(sound: Waveform, rate: int, kbps: float, _: Waveform) -> Waveform:
+    """Encode as AAC with a bit rate, and decode, with the delay of the encoder."""
+    file = io.BytesIO()
+    layout = "mono" if sound.shape[0] == 1 else "stereo"
+    with av.open(file, "w", format="adts") as container:
+        stream = container.add_stream("aac", rate=rate, layout=layout)
+        stream.bit_rate = round(1000 * kbps)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(np.clip(sound, -1, 1)), format="fltp", layout=layout)
+        frame.sample_rate = rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    file.seek(0)
+    with av.open(file) as container:
+        decoded = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    return np.ascontiguousarray(np.concatenate(decoded, axis=1), np.float32)
 
 
 def as_vorbis(sound: Waveform, rate: int, kbps: float, _: Waveform) -> Waveform:
@@ -103,9 +126,11 @@ def mixed(sound: Waveform, _: int, relative_db: float, other: Waveform) -> Wavef
 CHANGES: dict[str, tuple[Change, tuple[float, ...], str]] = {
     "gain": (louder, (-12, -6, 6), "dB"),
     "later": (later, (0.01, 0.1, 1, 10), "s"),
-    "cut": (shortened, (0.9, 0.5), "of the length"),
+    "end cut off": (shortened, (0.9, 0.75, 0.5), "of the length kept"),
+    "beginning cut off": (beheaded, (0.9, 0.75, 0.5), "of the length kept"),
     "MP3": (mp3, (64, 128, 192), "kbit/s"),
     "Ogg Vorbis": (as_vorbis, (64, 128, 192), "kbit/s"),
+    "AAC": (as_aac, (64, 128, 192), "kbit/s"),
     "resampled and back": (resampled, (48_000, 22_050), "Hz"),
     "tilted spectrum": (tilted, (-6, -3, 3, 6), "dB"),
     "with another stem": (mixed, (-20, -10), "dB"),
@@ -155,7 +180,7 @@ def of_change(name: str, strength: float) -> dict[str, Any]:
     near = found = 0
     for stem, other in zip(STEMS, OTHERS, strict=True):
         changed = change(stem.sound, stem.rate, strength, other)
-        close = copies.distance_db(stem.taken, fingerprint(changed, stem.rate) or "") <= copies.TOLERANCE_DB
+        close = is_near(stem.taken, fingerprint(changed, stem.rate))
         near += close
         found += close and copies.same(stem.wave, compared(changed, stem.rate))
     return {"change": name, "strength": strength, "unit": unit, "stems": len(STEMS), "near": near, "found": found}
@@ -167,13 +192,25 @@ def of_pairs(first: int) -> dict[str, Any]:
     stem = STEMS[first]
     for other in STEMS[first + 1 :]:
         count = counts[KINDS[other.song != stem.song]]
-        near = copies.distance_db(stem.taken, other.taken) <= copies.TOLERANCE_DB
+        near = is_near(stem.taken, other.taken)
         same = copies.same(stem.wave, other.wave)
         for key, yes in (("pairs", True), ("near", near), ("same", same), ("found", near and same)):
             count[key] += yes
         if same:
             print(f"same: {stem.song}/{stem.name} and {other.song}/{other.name}", flush=True)
+    halves = np.array_split(stem.sound, 2, axis=1)
+    near = is_near(fingerprint(halves[0], stem.rate), fingerprint(halves[1], stem.rate))
+    same = copies.same(compared(halves[0], stem.rate), compared(halves[1], stem.rate))
+    for key, yes in (("pairs", True), ("near", near), ("same", same), ("found", near and same)):
+        counts[KINDS[2]][key] += yes
+    if same:
+        print(f"same: both halves of {stem.song}/{stem.name}", flush=True)
     return counts
+
+
+def is_near(first: str | None, second: str | None) -> bool:
+    """Return whether two fingerprints are near; a silent sound has none."""
+    return bool(first and second) and copies.distance_db(first or "", second or "") <= copies.TOLERANCE_DB
 
 
 def measured(seed: int, workers: int) -> dict[str, Any]:
@@ -200,11 +237,7 @@ def measured(seed: int, workers: int) -> dict[str, Any]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter, prog="planted_copies"
-    )
-    parser.add_argument("songs", type=Path, metavar="SONGS", help="folders of stems")
-    parser.add_argument("output", type=Path, metavar="OUT.json")
+    parser = parser_of("planted_copies", __doc__, "SONGS", "folders of stems")
     parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help="of each stem; default: 20")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes; default: 2")

@@ -92,6 +92,49 @@ def test_other_takes_and_classes_are_not_copies(takes: dict[str, np.ndarray]) ->
     assert [pair for pair in pairs if copies.same(sounds[pair[0]], sounds[pair[1]])] == []
 
 
+CUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "end": lambda sound: sound[:, : round(0.65 * sound.shape[1])],
+    "beginning": lambda sound: sound[:, -round(0.65 * sound.shape[1]) :],
+    "both, softer, later": lambda sound: np.pad(-0.3 * sound[:, RATE:-RATE], ((0, 0), (5000, 0))).astype(np.float32),
+    "mp3 of the end": lambda sound: coded(sound[:, round(0.35 * sound.shape[1]) :], "MP3", "MPEG_LAYER_III"),
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("names", [("other 1",), ("vocals 1", "other 2", "drums 2")])
+def test_a_part_is_the_same_sound(takes: dict[str, np.ndarray], names: tuple[str, ...], cut: str) -> None:
+    """A sound, and a medley of three; the sung note alone agrees with itself everywhere."""
+    whole = np.concatenate([takes[name] for name in names], axis=1)
+    sounds = [whole, CUTS[cut](whole)]
+    first, second = [soxr.resample(sound.T, RATE, copies.SAMPLE_RATE).T.astype(np.float32) for sound in sounds]
+    assert copies.same([first], [second])
+    assert copies.same([second], [first])
+
+
+def test_sections_with_the_same_loop_are_not_copies(takes: dict[str, np.ndarray]) -> None:
+    """A bar of two seconds, ten times: a section of six bars agrees with the whole at five places."""
+    bar = soxr.resample(takes["vocals 1"].T, RATE, copies.SAMPLE_RATE).T.astype(np.float32)[:, : 2 * copies.SAMPLE_RATE]
+    whole = np.tile(bar, 10)
+    assert not copies.same([whole], [np.tile(bar, 6)])
+    assert copies.same([whole], [0.5 * whole])
+
+
+def test_a_part_in_other_company_is_not_a_copy(takes: dict[str, np.ndarray]) -> None:
+    """Half of each sound is the same, and the other half is not."""
+    sounds = [
+        soxr.resample(np.concatenate(halves, axis=1).T, RATE, copies.SAMPLE_RATE).T.astype(np.float32)
+        for halves in ((takes["vocals 1"], takes["other 1"]), (takes["vocals 1"], takes["other 2"]))
+    ]
+    assert not copies.same([sounds[0]], [sounds[1]])
+
+
+def test_a_half_has_a_fingerprint_that_is_near_and_silence_has_none() -> None:
+    noise = np.random.default_rng(0).standard_normal((2, 20 * RATE)).astype(np.float32)
+    taken = [fingerprint(noise), fingerprint(noise[:, : 10 * RATE])]
+    assert copies.distance_db(taken[0] or "", taken[1] or "") <= copies.TOLERANCE_DB
+    assert fingerprint(0 * noise) is None
+
+
 def test_a_mix_is_not_a_copy(takes: dict[str, np.ndarray]) -> None:
     assert not same(takes["vocals 1"], takes["vocals 1"] + 0.5 * takes["other 1"])
 

@@ -8,6 +8,7 @@ from benchmarks.pages.tables import Read, Record, of, table, unmeasured
 
 PATH = "docs/benchmarks/technical-faults.md"
 QUESTION = "Which technical faults does `stemclean check` find?"
+HALVES = "halves of one stem"
 RESULT, COPIES, SPEED = "check_faults", "planted_copies", "check_speed"
 
 ABOUT = """
@@ -31,6 +32,12 @@ comparison, *found* are those whose waveform agrees as well and that get an issu
 COPIES_PAIRS = """
 Of {num} pairs of different stems, {near} are near and {found} are taken for copies. The comparison alone, without
 the fingerprint, takes {same} of them for copies.
+"""
+COPIES_HALVES = """
+The two halves of a stem are different sections of a song. {found} pairs of {pairs} are taken for copies, and {same} by
+the comparison alone: they agree as a whole, since a sequencer plays the same samples again. A cut copy is missed if its
+sound repeats itself, since it agrees with the whole at several places, or if the part has another spectrum than the
+whole, so that the fingerprints are not near.
 """
 SPEED_ABOUT = """
 Processor time of the whole command, with the process that decodes, on a machine that did other work as well, which
@@ -89,11 +96,13 @@ def _copies(result: Record) -> list[str]:
         ]
         for row in result["changes"]
     ]
-    sums = {key: sum(counts[key] for counts in result["pairs"].values()) for key in ("pairs", "near", "same", "found")}
+    pairs = [counts for kind, counts in result["pairs"].items() if kind != HALVES]
+    sums = {key: sum(counts[key] for counts in pairs) for key in ("pairs", "near", "same", "found")}
     return [
         COPIES_ABOUT.format(seconds=result["seconds"]),
         table(["copy", "near", "found"], rows),
         COPIES_PAIRS.format(num=sums["pairs"], **{key: sums[key] or "none" for key in ("near", "same", "found")}),
+        COPIES_HALVES.format(**result["pairs"][HALVES]),
         "`python -m benchmarks.planted_copies SONGS benchmarks/results/planted_copies.json`",
     ]
 

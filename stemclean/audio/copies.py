@@ -6,11 +6,16 @@ Gain and delay do not change them. Fingerprints are computed while a sound is re
 files to compare. Then both files are decoded, aligned, and compared in cells of time and frequency; almost all cells
 must hold the same waveform. Sounds that differ by another instrument, an equaliser, a compressor, another microphone or
 another take are not the same.
+
+A part of a sound, such as a copy whose end was cut off, is the same sound, too. Only the overlap is compared, if one
+sound lies in it almost as a whole, it is long enough, and the sounds agree nowhere else nearly as well: two sections of
+a song that repeat the same loop are not copies of each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +44,8 @@ OTHER_CHANNELS = 0.7
 """Weight of each channel relative to the one before, so that opposite channels do not cancel."""
 TOLERANCE_DB = 1.4
 """Maximum difference of each number between the fingerprints of two copies."""
+SHORTER_DB = 3.5
+"""The same for durations: a copy may have lost half of its length."""
 MOST = 12
 """Maximum number of files that a file is compared with: those with the nearest fingerprints."""
 
@@ -61,6 +68,16 @@ RISE_DB = 6.0
 """A sound that becomes louder again by this much is more than one note."""
 LONGEST = 600
 """Seconds from the start of both sounds that are used to align them."""
+LEAST_OVERLAP = 5.0
+"""Minimum duration in seconds of a part of a sound that is recognised."""
+CONTAINED = 0.9
+"""Minimum share of one of the sounds, by amplitude, that lies in the overlap, if parts are to be recognised."""
+ELSEWHERE = 0.8
+"""Maximum correlation at another delay, relative to the best one, if parts are to be recognised."""
+SEARCHED = 200
+"""Seconds of both sounds, around the beginning of their overlap, in which another delay is looked for."""
+APART = 0.25
+"""Minimum distance of another delay in seconds; a neighbouring one agrees because the sound has a pitch."""
 
 
 class Fingerprinter:
@@ -119,8 +136,11 @@ class Fingerprinter:
         return float(10 * np.log10(smooth.sum() ** 2 / (smooth**2).sum() * self._seconds))
 
 
+_SCALE = np.repeat([1.0, TOLERANCE_DB / SHORTER_DB], [len(BAND_EDGES_HZ) - 1, GROUPS + 1])
+
+
 def distance_db(first: str, second: str) -> float:
-    """Return the largest difference between the numbers of two fingerprints."""
+    """Return the largest difference between the numbers of two fingerprints; that of durations counts less."""
     return float(np.abs(_numbers(first) - _numbers(second)).max())
 
 
@@ -142,33 +162,98 @@ def alike(fingerprints: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _numbers(fingerprint: str) -> NDArray[np.float64]:
-    return np.frombuffer(bytes.fromhex(fingerprint), ">i2") * STEP_DB
+    """Return the numbers, scaled so that all have the same tolerance."""
+    return np.asarray(np.frombuffer(bytes.fromhex(fingerprint), ">i2") * STEP_DB * _SCALE, np.float64)
 
 
 def same(first: Iterable[Waveform], second: Iterable[Waveform]) -> bool:
-    """Return whether two sounds are the same; the module docstring describes the method.
+    """Return whether two sounds are the same, or one is a part of the other; the module docstring describes the method.
 
     Args:
         first, second: blocks at :data:`SAMPLE_RATE`. Shape: (channel, time)
     """
-    cells = _Cells(_joined(first), _joined(second))
+    pair = _Aligned(_joined(first), _joined(second))
+    cells = _Cells(*pair.spectra())
     if cells.single_note:
         return cells.share(NOTE_COHERENCE) >= NOTE_SHARE
-    return cells.share(COHERENCE) >= SHARE
+    if cells.share(COHERENCE) >= SHARE:
+        return True
+    if pair.overlap < LEAST_OVERLAP * SAMPLE_RATE or pair.contained() < CONTAINED:
+        return False
+    part = _Cells(*pair.spectra(overlap=True))
+    return not part.single_note and part.share(COHERENCE) >= SHARE and pair.elsewhere() <= ELSEWHERE
 
 
-class _Cells:
-    """Two sounds, aligned with the delay and the gain, of either sign, at which they agree best.
+class _Aligned:
+    """Two sounds, aligned with the delay at which they agree best.
 
     Args:
         first, second: the sounds. Shape: (time,)
     """
 
     def __init__(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> None:
-        lag = _lag(first, second) if first.any() and second.any() else 0
-        first, second = np.pad(first, (max(0, -lag), 0)), np.pad(second, (max(0, lag), 0))
+        self._sounds = first, second
+        self._lag = _lag(first, second) if first.any() and second.any() else 0
+        self._starts = starts = max(0, -self._lag), max(0, self._lag)
+        self._start = max(starts)
+        self._end = min(starts[0] + len(first), starts[1] + len(second))
+        self._padded = [np.pad(sound, (start, 0)) for sound, start in zip(self._sounds, starts, strict=True)]
+
+    @property
+    def overlap(self) -> int:
+        """Number of samples in which there are both files."""
+        return max(0, self._end - self._start)
+
+    def spectra(self, *, overlap: bool = False) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
+        """Return the spectra of both sounds, or only of their overlap. Shape: (frame, freq)."""
+        first, second = self._padded
+        if overlap:
+            first, second = first[self._start : self._end], second[self._start : self._end]
         length = -(-max(len(first), len(second), 1) // FRAME) * FRAME
-        spectra_1, spectra_2 = _frames(first, length), _frames(second, length)
+        return _frames(first, length), _frames(second, length)
+
+    def contained(self) -> float:
+        """Return the share, by amplitude, of the sound that lies in the overlap, of the sound of which it is larger."""
+        return max(
+            float(np.abs(sound[self._start : self._end]).sum() / max(np.abs(sound).sum(), 1e-30))
+            for sound in self._padded
+        )
+
+    def elsewhere(self) -> float:
+        """Return the highest correlation at another delay, relative to the best one.
+
+        Correlations are those of the overlap at each delay, which must not be shorter than half of the shorter sound.
+        """
+        begins = [max(0, self._start - start - SEARCHED * SAMPLE_RATE // 2) for start in self._starts]
+        first, second = (
+            sound[begin : begin + SEARCHED * SAMPLE_RATE].astype(np.float64)
+            for sound, begin in zip(self._sounds, begins, strict=True)
+        )
+        known = self._lag - begins[0] + begins[1]
+        correlation, lags = _correlation(first, second)
+        starts, ends = np.maximum(0, lags), np.minimum(len(first), len(second) + lags)  # the overlap within the first
+        long_enough = ends - starts >= min(len(first), len(second)) / 2
+        starts, ends = np.minimum(starts, len(first)), np.clip(ends, 0, len(first))
+        energy_1, energy_2 = (np.concatenate([[0.0], np.cumsum(sound**2)]) for sound in (first, second))
+        in_1 = energy_1[ends] - energy_1[starts]
+        in_2 = energy_2[np.clip(ends - lags, 0, len(second))] - energy_2[np.clip(starts - lags, 0, len(second))]
+        floor = 1e-4 * min(energy_1[-1], energy_2[-1])
+        relative = np.where(
+            long_enough & (in_1 > floor) & (in_2 > floor), correlation / np.sqrt(np.maximum(in_1 * in_2, floor**2)), 0
+        )
+        best = relative[lags == known].max(initial=0.0)
+        others = relative[np.abs(lags - known) > APART * SAMPLE_RATE]
+        return float(others.max(initial=0.0) / max(best, 1e-12))
+
+
+class _Cells:
+    """Two aligned sounds with the gain, of either sign, and the fraction of a sample at which they agree best.
+
+    Args:
+        spectra_1, spectra_2: spectra of their frames. Shape: (frame, freq)
+    """
+
+    def __init__(self, spectra_1: NDArray[np.complex64], spectra_2: NDArray[np.complex64]) -> None:
         cross = spectra_1 * np.conj(spectra_2)
         low = round(LOWEST_HZ * FRAME / SAMPLE_RATE)
         omega = 2 * np.pi * (low + np.arange(cross.shape[1])) / FRAME
@@ -206,11 +291,18 @@ def _joined(sound: Iterable[Waveform]) -> NDArray[np.float32]:
 
 def _lag(first: NDArray[np.float32], second: NDArray[np.float32]) -> int:
     """Return the delay of the first sound relative to the second, in samples, from the beginning of both."""
-    first, second = first[: LONGEST * SAMPLE_RATE], second[: LONGEST * SAMPLE_RATE]
+    correlation, lags = _correlation(first[: LONGEST * SAMPLE_RATE], second[: LONGEST * SAMPLE_RATE])
+    return int(lags[correlation.argmax()])
+
+
+def _correlation(
+    first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
+    """Return the magnitude of the correlation of two sounds, and the delay of the first, in samples, of each value."""
     size = fft.next_fast_len(len(first) + len(second), real=True)
     product = fft.rfft(first, size) * np.conj(fft.rfft(second, size))
-    lag = int(np.abs(fft.irfft(product, size)).argmax())
-    return lag if lag < len(first) else lag - size
+    lags = np.arange(size)
+    return np.abs(fft.irfft(product, size)), np.where(lags < len(first), lags, lags - size)
 
 
 def _frames(sound: NDArray[np.float32], length: int) -> NDArray[np.complex64]:

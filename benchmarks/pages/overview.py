@@ -31,9 +31,9 @@ LIMIT = 150
 """Lines that the page may have."""
 
 INTRO = """
-Each question has a page with all tables ([how to repeat them](benchmarks/repeat.md)); one more is on
-[another codebase](benchmarks/other-codebases.md). Faults are planted in held-out songs, of which only a few are real.
-Unless stated otherwise, `refine` uses the classifier alone (`--no-crosstalk`).
+Each question has a page with all tables ([how to repeat them](benchmarks/repeat.md)); two more are on
+[another codebase](benchmarks/other-codebases.md) and [large manifests](benchmarks/large-manifests.md). Faults are
+planted in held-out songs, of which few are real. `refine` uses the classifier alone unless stated otherwise.
 """
 
 

@@ -175,7 +175,7 @@ class _Journal:
     def _unfinished(self) -> list[Stem]:
         if not self._partial.exists():
             return []
-        lines = whole_lines(self._partial, _read, keep_damaged=self._keep_damaged)
+        lines = list(whole_lines(self._partial, _read, keep_damaged=self._keep_damaged))
         if not lines or not isinstance(lines[0], Created) or not self._agrees(lines[0]):
             return []
         return [stem for stem in lines[1:] if isinstance(stem, Stem)]

@@ -345,7 +345,7 @@ class TestInterrupted:
         journal = Journal(place / f"{command}.json", checking.SETTINGS)
         for stem in data.stems[:3]:
             journal.put(stem, checking._measured_or_skipped(stem, folder, Unchanged()))
-        journal._file.close()
+        journal.__exit__(KeyboardInterrupt, None, None)
         return data.stems[:3]
 
     def test_of_check(self, place: Path) -> None:

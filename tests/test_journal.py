@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 from stemclean.data import journal as journals
@@ -65,7 +66,7 @@ def test_damaged_lines_are_moved_to_a_file_and_the_others_count(tmp_path, capsys
     output = tmp_path / "refined.json"
     path = killed(output, stem("a"), stem("b"), stem("c"))
     lines = path.read_bytes().splitlines(keepends=True)
-    document = json.loads(lines[1])["told"]
+    document = json.loads(lines[1])["content"]
     damaged = [
         b'{"key": "1", "stem": {"id": 3}}\n',
         b"\xff\xfe\n",
@@ -83,3 +84,28 @@ def test_damaged_lines_are_moved_to_a_file_and_the_others_count(tmp_path, capsys
         assert journal.get(stem("a")) and journal.get(stem("c")) and journal.get(stem("b")) is None
     assert (tmp_path / "refined.json.partial.jsonl.damaged").read_bytes() == b"".join(damaged)
     assert "10 damaged line(s) moved to" in capsys.readouterr().err
+
+
+def test_the_results_stay_on_disk(tmp_path):
+    """In memory, a journal takes a fifth of its file at most (measured: a tenth); the bound leaves room for Python."""
+    many = [stem(f"stem {number}").model_copy(update={"extra": {"note": "x" * 2000}}) for number in range(2000)]
+    path = killed(tmp_path / "o.json", *many)
+    size = path.stat().st_size
+    tracemalloc.start()
+    with Journal(tmp_path / "o.json", 1) as journal:
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held < size / 5
+        assert journal.get(stem("stem 7")) == many[7]
+
+
+def test_a_result_is_the_last_one_that_was_put(tmp_path):
+    journal = Journal(tmp_path / "o.json", 1)
+    journal.put(stem("a"), stem("a").model_copy(update={"loudness_lufs": -20.0}))
+    journal.put(stem("a"), stem("a").model_copy(update={"loudness_lufs": -30.0}))
+    journal.__exit__(KeyboardInterrupt, None, None)
+    found = journals.finished(tmp_path / "o.json", 1, [stem("a"), stem("b")])
+    assert [result.loudness_lufs for result in found.values()] == [-30.0]
+    with Journal(tmp_path / "o.json", 1) as journal:
+        result = journal.get(stem("a"))
+    assert result is not None and result.loudness_lufs == -30.0

@@ -86,11 +86,17 @@ class TrimConfig(Settings):
 
 @dataclass(frozen=True)
 class _Measured:
-    """The measurements of a stem before it is cut."""
+    """The measurements of a stem before it is cut.
+
+    Args:
+        peak: Largest absolute sample; full scale is 1.
+        loudness: None if the stem will be written, because it is measured then.
+    """
 
     info: AudioInfo
     levels: Levels
-    loudness: LoudnessMeter
+    peak: float
+    loudness: LoudnessMeter | None
     faults: ChannelFaults
 
 
@@ -175,7 +181,7 @@ class Cutter:
         sha256 = self._sha256(stem)
         issues = checks.after_sound(stem.issues, Sound(measured.faults))
         loudness, info = measured.loudness, measured.info
-        if self._regions_only:
+        if loudness is not None:  # nothing is written
             levels = {"loudness_lufs": loudness.integrated_lufs(), "peak_dbfs": loudness.peak_dbfs()}
             active = stem.active if stem.source else _seconds(regions, info.sample_rate)
             return stem.model_copy(update={**levels, "sha256": sha256, "active": active, "issues": issues})
@@ -268,7 +274,7 @@ class Cutter:
             path = self._folder / stem.path
             try:
                 with self._reading(stem), of_one_file(path):
-                    self._measured[stem.id] = _measure(path, stem)
+                    self._measured[stem.id] = _measure(path, stem, loudness=self._regions_only)
             except AudioError as error:
                 self._measured[stem.id] = error
         return self._measured[stem.id]
@@ -281,7 +287,7 @@ class Cutter:
         name = song_of(stem)
         if name not in self._songs:
             readable = [stem for stem in map(self._measure, self._stems[name]) if isinstance(stem, _Measured)]
-            peaks = [stem.loudness.peak for stem in readable if can_exceed(stem.info)]
+            peaks = [stem.peak for stem in readable if can_exceed(stem.info)]
             self._songs[name] = _Song(max(stem.levels.sustained_peak for stem in readable), max(peaks, default=0.0))
         return self._songs[name]
 
@@ -353,7 +359,7 @@ def trial(stem: Stem, folder: Path, *, regions_only: bool = False) -> int:
         The size in bytes of the stem as FLAC, which is about that of the trimmed stem, because silence takes no room.
     """
     path = folder / stem.path
-    info = _measure(path, stem).info
+    info = _measure(path, stem, loudness=regions_only).info
     if regions_only:
         return 0
     channels, subtype = _written_format(info)
@@ -383,17 +389,22 @@ def _trimmed(stem: Stem, written: dict[str, Any]) -> Stem:
     return stem.model_copy(update={**written, "regions": [], "crosstalk": None})
 
 
-def _measure(path: Path, stem: Stem) -> _Measured:
+def _measure(path: Path, stem: Stem, *, loudness: bool) -> _Measured:
     info = files.probe(path, stem.stream)
-    loudness, channels = LoudnessMeter(info.sample_rate), ChannelMeter(info.sample_rate)
+    meter = LoudnessMeter(info.sample_rate) if loudness else None
+    channels = ChannelMeter(info.sample_rate)
+    peak = 0.0
 
     def metered(block: Waveform) -> Waveform:
-        loudness.add(block)
+        nonlocal peak
+        peak = max(peak, float(block.max(initial=0.0)), -float(block.min(initial=0.0)))
         channels.add(block)
+        if meter is not None:
+            meter.add(block)
         return block
 
     levels = activity.levels(map(metered, files.blocks(path, stream=stem.stream)), info.sample_rate)
-    return _Measured(info, levels, loudness, channels.faults())
+    return _Measured(info, levels, peak, meter, channels.faults())
 
 
 def _seconds(regions: Sequence[tuple[int, int]], sample_rate: int) -> list[tuple[float, float]]:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Literal, Self
 
 import numpy as np
-from scipy.special import logit
+import scipy
 
 from stemclean.manifest import Crosstalk, HumanDecision, Stem, Verdict
 from stemclean.metrics.label_beliefs import as_claimed
@@ -213,7 +213,7 @@ def borderline(scores: np.ndarray, limits: Mapping[str, float], margin: float) -
         margin: distance in logits, the scale on which the difference between two ways of scoring is constant.
     """
     clipped, bounds = (np.clip(values, 1e-6, 1 - 1e-6) for values in (scores, np.array(list(limits.values()))))
-    return bool(np.abs(logit(clipped) - logit(bounds)).min() < margin)
+    return bool(np.abs(scipy.special.logit(clipped) - scipy.special.logit(bounds)).min() < margin)
 
 
 def label_quality(scores: Mapping[str, float], claimed: Sequence[str], chance: float = 0.5) -> float:

@@ -134,6 +134,20 @@ class TestHelp:
         result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert result.stdout.split("] ") == [f"[{', '.join(['0'] * (len(names) + 1))}", "[]\n"]
 
+    def test_no_part_of_scipy_is_loaded_before_the_work_begins(self) -> None:
+        """Its parts load when they are first used, which takes twice as long as all else that a verb imports."""
+        verbs = ["check", "diff", "export", "merge", "refine", "report", "trim", "validate"]
+        program = (
+            "import importlib, scipy, sys\n"
+            "parts = {f'scipy.{part}' for part in ('fft', 'linalg', 'ndimage', 'signal', 'special')}\n"
+            f"for verb in {verbs!r}:\n"
+            "    importlib.import_module(f'stemclean.{verb}')\n"
+            "    print(verb, sorted(parts & set(sys.modules)))\n"
+            "print(scipy.fft.rfft([1.0, 2.0])[0].real, sorted(parts & set(sys.modules))[0])"
+        )
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert result.stdout.splitlines() == [*(f"{verb} []" for verb in verbs), "3.0 scipy.fft"]
+
     @pytest.mark.parametrize("words", commands(), ids=" ".join)
     def test_help_ends_with_a_valid_example(self, words: tuple[str, ...]) -> None:
         lines = run(f"{' '.join(words)} --help").stdout.rstrip().splitlines()

@@ -18,9 +18,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.spatial import cKDTree
 
 from stemclean.audio.waveform import Waveform
 
@@ -107,7 +106,7 @@ class Fingerprinter:
         if len(pending) >= self._length:
             low, high = self._edges[0], self._edges[-1]
             frames = np.lib.stride_tricks.sliding_window_view(pending, self._length)[:: self._hop]
-            spectra = fft.rfft(frames * self._window, axis=1)[:, low:high]
+            spectra = scipy.fft.rfft(frames * self._window, axis=1)[:, low:high]
             powers = spectra.real**2 + spectra.imag**2
             self._powers.append(np.add.reduceat(powers, self._edges[:-1] - low, axis=1))
             num_done = len(frames) * self._hop
@@ -149,7 +148,7 @@ def alike(fingerprints: Sequence[str]) -> list[tuple[int, int]]:
     if len(fingerprints) < 2:
         return []
     points = np.array([_numbers(fingerprint) for fingerprint in fingerprints])
-    near, nearest = cKDTree(points).query(
+    near, nearest = scipy.spatial.cKDTree(points).query(
         points, min(MOST + 1, len(points)), p=np.inf, distance_upper_bound=TOLERANCE_DB
     )
     pairs = {
@@ -299,10 +298,10 @@ def _correlation(
     first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
     """Return the magnitude of the correlation of two sounds, and the delay of the first, in samples, of each value."""
-    size = fft.next_fast_len(len(first) + len(second), real=True)
-    product = fft.rfft(first, size) * np.conj(fft.rfft(second, size))
+    size = scipy.fft.next_fast_len(len(first) + len(second), real=True)
+    product = scipy.fft.rfft(first, size) * np.conj(scipy.fft.rfft(second, size))
     lags = np.arange(size)
-    return np.abs(fft.irfft(product, size)), np.where(lags < len(first), lags, lags - size)
+    return np.abs(scipy.fft.irfft(product, size)), np.where(lags < len(first), lags, lags - size)
 
 
 def _frames(sound: NDArray[np.float32], length: int) -> NDArray[np.complex64]:
@@ -312,4 +311,4 @@ def _frames(sound: NDArray[np.float32], length: int) -> NDArray[np.complex64]:
     window = np.hanning(FRAME).astype(np.float32)
     low, high = (round(hz * FRAME / SAMPLE_RATE) for hz in (LOWEST_HZ, HIGHEST_HZ))
     parts = np.array_split(frames, -(-len(frames) // 500))
-    return np.asarray(np.concatenate([fft.rfft(part * window)[:, low:high] for part in parts]))
+    return np.asarray(np.concatenate([scipy.fft.rfft(part * window)[:, low:high] for part in parts]))

@@ -34,8 +34,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.fft import irfft
 
 from stemclean.audio.crosstalk_fit import Blocks, Cells, Fit, blocks_together, fit, inverse_power
 from stemclean.audio.crosstalk_room import AGREEMENT, fit_rooms, heard_later
@@ -249,7 +249,9 @@ def _salient(
     def correlation(source: int, into: int) -> NDArray[np.float32]:
         norm = source_power[:, into, source] * own_power[:, into]
         audible = norm > 1e-9 * norm.max()
-        result: NDArray[np.float32] = irfft(np.where(audible, cross[:, into, source] / np.sqrt(norm + 1e-30), 0))
+        result: NDArray[np.float32] = scipy.fft.irfft(
+            np.where(audible, cross[:, into, source] / np.sqrt(norm + 1e-30), 0)
+        )
         return result
 
     lags, rooms = {}, {}

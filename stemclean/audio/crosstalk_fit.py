@@ -13,9 +13,8 @@ from itertools import zip_longest
 from types import MappingProxyType
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.fft import rfft
-from scipy.ndimage import uniform_filter1d
 
 from stemclean.audio.waveform import Waveform
 
@@ -62,7 +61,7 @@ class Cells:
     def spectra(self, block: Waveform) -> Spectra:
         """Return spectra ``(..., time)`` -> ``(..., frame, bin)``; an incomplete last window is left out."""
         frames = np.lib.stride_tricks.sliding_window_view(block, self.length, -1)[..., :: self.hop, :]
-        spectra = np.asarray(rfft(frames * self._window, axis=-1), np.complex64)
+        spectra = np.asarray(scipy.fft.rfft(frames * self._window, axis=-1), np.complex64)
         spectra[..., : self._inaudible] = 0.0
         return spectra
 
@@ -70,7 +69,7 @@ class Cells:
         """Return the mean over the band and some frames around each cell: ``(..., frame, bin)`` -> the same."""
         counts = np.diff(self._local, append=power.shape[-1]).astype(np.float32)
         bands = np.add.reduceat(power, self._local, axis=-1) / counts
-        bands = uniform_filter1d(bands, LOCAL_FRAMES, axis=-2, mode="nearest")
+        bands = scipy.ndimage.uniform_filter1d(bands, LOCAL_FRAMES, axis=-2, mode="nearest")
         return np.repeat(bands, counts.astype(int), axis=-1)
 
     def spread(self, gains: NDArray[np.complex128]) -> Spectra:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.signal import sosfilt
 
 from stemclean.audio.waveform import Sound, Waveform, as_blocks
 from stemclean.units import amplitude_to_db
@@ -90,7 +90,7 @@ class LoudnessMeter:
             channels = block.shape[0]
             self._state = np.zeros((len(self._sections), channels, 2))
             self._gains = np.array(_CHANNEL_GAINS.get(channels, (1.0,) * channels))
-        weighted, self._state = sosfilt(self._sections, block.astype(np.float64), axis=1, zi=self._state)
+        weighted, self._state = scipy.signal.sosfilt(self._sections, block.astype(np.float64), axis=1, zi=self._state)
         self._peak = max(self._peak, float(np.abs(block).max()))
         self._add_energies(self._gains @ (weighted**2))
 

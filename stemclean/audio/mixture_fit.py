@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft, linalg
 
 __all__ = ["MAX_STEMS", "SAMPLE_RATE", "MixtureFit", "Part", "fit_mixture"]
 
@@ -88,9 +88,9 @@ def fit_mixture(mixture: NDArray[np.float32], stems: Mapping[str, NDArray[np.flo
     if power <= 0 or not sounds:
         return None
     length = max(len(mixture), *map(len, sounds.values()))
-    size = fft.next_fast_len(length + round(2 * MAX_DELAY * SAMPLE_RATE), real=True)
-    spectrum = fft.rfft(mixture, size)
-    found = {name: _response(spectrum, fft.rfft(stem, size), size) for name, stem in sounds.items()}
+    size = scipy.fft.next_fast_len(length + round(2 * MAX_DELAY * SAMPLE_RATE), real=True)
+    spectrum = scipy.fft.rfft(mixture, size)
+    found = {name: _response(spectrum, scipy.fft.rfft(stem, size), size) for name, stem in sounds.items()}
     aligned = [_delayed(stem, found[name][0], len(mixture)) for name, stem in sounds.items()]
     best_db, gains = _fitted(mixture, aligned, power)
     plain = np.sum([_delayed(stem, 0, len(mixture)) for stem in sounds.values()], axis=0)
@@ -108,7 +108,7 @@ def fit_mixture(mixture: NDArray[np.float32], stems: Mapping[str, NDArray[np.flo
 def _response(mixture: NDArray[np.complex64], stem: NDArray[np.complex64], size: int) -> tuple[int, int, bool]:
     """Return the delay in samples and the sign of the highest peak of the response, and whether it is clear."""
     power = np.square(np.abs(stem))
-    response = fft.irfft(mixture * np.conj(stem) / (power + REGULARISATION * power.mean()), size)
+    response = scipy.fft.irfft(mixture * np.conj(stem) / (power + REGULARISATION * power.mean()), size)
     longest, near = round(MAX_DELAY * SAMPLE_RATE), round(NEAR * SAMPLE_RATE)
     around = np.concatenate([response[-longest:], response[: longest + 1]])
     peak = int(np.argmax(np.abs(around)))
@@ -130,6 +130,6 @@ def _fitted(
     """Return the residual in dB after a least-squares fit, and the gains."""
     matrix = np.array([[float(a @ b) for b in sounds] for a in sounds])
     right = np.array([float(sound @ mixture) for sound in sounds])
-    gains, *_ = linalg.lstsq(matrix, right)
+    gains, *_ = scipy.linalg.lstsq(matrix, right)
     residual = max(power - float(right @ gains), 0.0)
     return float(10 * np.log10(residual / power + 1e-12)), np.asarray(gains, np.float64)

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.ndimage import median_filter, uniform_filter1d
-from scipy.special import digamma
 
 from stemclean.audio.activity import Levels, levels, regions_of
 from stemclean.audio.waveform import Sound, Waveform, as_blocks
@@ -368,7 +366,7 @@ class _Spectra:
             frames.append(joined[:, first : first + SPECTRUM_SAMPLES])
             self._next += self._hop
         if frames:
-            spectrum = fft.rfft(np.stack(frames) * self._window, axis=2)
+            spectrum = scipy.fft.rfft(np.stack(frames) * self._window, axis=2)
             power = (np.square(spectrum.real) + np.square(spectrum.imag)).mean(axis=1) * self._scale
             self._power.extend(power.astype(np.float32))
         self._rest = joined[:, -SPECTRUM_SAMPLES:].copy()
@@ -386,9 +384,9 @@ class _Spectra:
         spectrum = np.maximum(spectrum, spectrum.max() - LOWEST_DB)
         bin_hz = self._rate / SPECTRUM_SAMPLES
         kilohertz = max(4, round(1000 / bin_hz))
-        smooth = median_filter(spectrum, max(3, kilohertz // 4))
+        smooth = scipy.ndimage.median_filter(spectrum, max(3, kilohertz // 4))
         gap, width = max(1, round(150 / bin_hz)), max(3, round(600 / bin_hz))
-        below = uniform_filter1d(smooth, width, origin=0)
+        below = scipy.ndimage.uniform_filter1d(smooth, width, origin=0)
         best: Cutoff | None = None
         lowest, highest = round(2000 / bin_hz), len(smooth) - gap - width
         if highest <= lowest:
@@ -429,7 +427,7 @@ class _Spectra:
         spreads_db = [np.std(10 * np.log10(band.sum(axis=1))) for band in bands]
         means = [band.mean(axis=0) for band in bands]
         flatness = [np.exp(np.log(mean).mean()) / mean.mean() for mean in means]
-        expected = np.exp(digamma(len(quiet))) / len(quiet)  # of white noise
+        expected = np.exp(scipy.special.digamma(len(quiet))) / len(quiet)  # of white noise
         if np.median(spreads_db) > SPREAD_DB or np.median(flatness) < FLATNESS * expected:
             return None
         return float(10 * np.log10(quiet.mean(axis=0).sum() + 1e-20))
@@ -440,7 +438,7 @@ class _Spectra:
         if bin_hz > 7:
             return None
         mean = quiet.mean(axis=0)
-        surroundings = median_filter(mean, max(5, round(120 / bin_hz)))
+        surroundings = scipy.ndimage.median_filter(mean, max(5, round(120 / bin_hz)))
         best: Hum | None = None
         for mains in MAINS_HZ:
             excess, level, spreads_db = [], 0.0, []

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from stemclean.audio import files
 from stemclean.audio.activity import FRAME_LENGTH, frame_samples
@@ -240,7 +240,7 @@ def _moments(frames: NDArray[np.float32]) -> NDArray[np.float64]:
 def _faults(moments: NDArray[np.float64], duration: float) -> Iterator[ChannelFault]:
     """Yield the regions in which both channels hold the same sound. Shape of the moments: (2, 2, frame)."""
     size = round(WINDOW / FRAME_LENGTH) + 1
-    around = uniform_filter1d(moments, size, axis=2, mode="constant")  # zero outside the sound
+    around = scipy.ndimage.uniform_filter1d(moments, size, axis=2, mode="constant")  # zero outside the sound
     left, right, product = np.maximum(around[0, 0], 0.0), np.maximum(around[1, 1], 0.0), around[0, 1]
     energy = np.maximum(moments[0, 0], moments[1, 1])
     rank = min(len(energy), REFERENCE_FRAMES)

@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfilt
 
 from stemclean.units import amplitude_to_db, db_to_amplitude, seconds_to_samples
 
@@ -267,8 +267,8 @@ def _hum(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) 
 
 def _wind(shape: tuple[int, int], sample_rate: int, random: np.random.Generator) -> NDArray[np.floating]:
     """Return wind on a microphone: low-passed noise in gusts of seconds."""
-    sections = butter(2, random.uniform(200.0, 700.0), fs=sample_rate, output="sos")
-    rumble: NDArray[np.floating] = sosfilt(sections, _coloured(shape, sample_rate, 1.0, random))
+    sections = scipy.signal.butter(2, random.uniform(200.0, 700.0), fs=sample_rate, output="sos")
+    rumble: NDArray[np.floating] = scipy.signal.sosfilt(sections, _coloured(shape, sample_rate, 1.0, random))
     return rumble * _slow(shape[1], sample_rate, 0.6, random)
 
 
@@ -324,8 +324,8 @@ def _coloured(
 
 def _band(sound: NDArray[np.floating], low_hz: float, high_hz: float, sample_rate: int) -> NDArray[np.floating]:
     high_hz = min(high_hz, 0.45 * sample_rate)
-    filtered: NDArray[np.floating] = sosfilt(
-        butter(2, (low_hz, high_hz), "bandpass", fs=sample_rate, output="sos"), sound
+    filtered: NDArray[np.floating] = scipy.signal.sosfilt(
+        scipy.signal.butter(2, (low_hz, high_hz), "bandpass", fs=sample_rate, output="sos"), sound
     )
     return filtered
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import fftconvolve
+import scipy
 
 from stemclean.units import db_to_amplitude
 
@@ -44,7 +44,7 @@ class Room(NamedTuple):
         Shape:
             ``(channel, time)`` -> the same, float32.
         """
-        sound = fftconvolve(waveform, self.response, axes=1)[:, : waveform.shape[1]]
+        sound = scipy.signal.fftconvolve(waveform, self.response, axes=1)[:, : waveform.shape[1]]
         before, after = float(np.sqrt(np.mean(waveform**2))), float(np.sqrt(np.mean(sound**2)))
         scaled: np.ndarray = (sound * (before / max(after, 1e-9))).astype(np.float32)
         return scaled

@@ -20,8 +20,8 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import logit
 
 __all__ = ["Beliefs", "Group", "Prior", "as_claimed", "beliefs", "beliefs_of", "evidence_of", "flat", "groups_of"]
 
@@ -102,7 +102,7 @@ def beliefs(scores: Floats, claimed: Mask, chance: float, prior: Prior = Prior()
 
 def evidence_of(scores: Floats, chance: float) -> Floats:
     """Return the log odds of each class minus the prior log odds that the scores were calibrated at."""
-    return np.asarray(logit(np.clip(scores, CLIP, 1 - CLIP)) - logit(chance))
+    return np.asarray(scipy.special.logit(np.clip(scores, CLIP, 1 - CLIP)) - scipy.special.logit(chance))
 
 
 def flat(prior: Prior, num_labels: int) -> tuple[Floats, Floats, float]:

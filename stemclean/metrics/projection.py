@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 from stemclean.metrics import toeplitz
 
@@ -201,7 +201,7 @@ class Projector:
 
     def __post_init__(self) -> None:
         self._buffers = _Buffers()
-        self._num_bins = int(fft.next_fast_len(self.window + LOOK_BACK, real=True))
+        self._num_bins = int(scipy.fft.next_fast_len(self.window + LOOK_BACK, real=True))
         num_taps, num_inputs, num_outputs = self.filters.every.shape
         self._channels = num_outputs // len(self.owners)
         self._owned = [owner * self._channels + channel for owner in self.owners for channel in range(self._channels)]

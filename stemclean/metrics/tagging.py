@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 __all__ = [
     "accuracy",
@@ -135,7 +135,7 @@ def roc_auc(wrong: Mask, score: NDArray[np.floating]) -> Value:
     num_negatives = len(wrong) - num_positives
     if num_positives == 0 or num_negatives == 0:
         return None
-    rank_sum = float(rankdata(score)[wrong].sum())
+    rank_sum = float(scipy.stats.rankdata(score)[wrong].sum())
     return (rank_sum - num_positives * (num_positives + 1) / 2) / (num_positives * num_negatives)
 
 

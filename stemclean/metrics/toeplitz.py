@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 __all__ = ["Solution", "independent", "solve"]
 
@@ -206,10 +206,10 @@ def _step(upper: Array, lower: Array, width: int) -> tuple[Array, Array]:
 def _multiply(blocks: Array, filters: Array) -> Array:
     """Multiply the matrix by vectors, by FFT. Shape: ``(num_taps, channel, target)``, in and out."""
     num_taps = len(blocks)
-    num_bins = fft.next_fast_len(2 * num_taps, real=True)
+    num_bins = scipy.fft.next_fast_len(2 * num_taps, real=True)
     circle = np.zeros((num_bins, *blocks.shape[1:]))
     circle[:num_taps] = blocks
     circle[num_bins - num_taps + 1 :] = blocks[:0:-1].transpose(0, 2, 1)
-    product = fft.rfft(circle, axis=0) @ fft.rfft(filters, num_bins, axis=0)
-    result: Array = fft.irfft(product, num_bins, axis=0)[:num_taps]
+    product = scipy.fft.rfft(circle, axis=0) @ scipy.fft.rfft(filters, num_bins, axis=0)
+    result: Array = scipy.fft.irfft(product, num_bins, axis=0)[:num_taps]
     return result

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, logit
+import scipy
 
 __all__ = ["Calibration", "chance_of_card", "fit", "pool"]
 
@@ -62,8 +61,8 @@ class Calibration:
         Shape:
             ``(2, ..., label)``, as returned by :func:`pool` -> ``(..., label)``.
         """
-        mean, high = logit(np.clip(pooled, CLIP, 1 - CLIP))
-        return np.asarray(expit(self.slope * mean + self.high_slope * high + self.intercept))
+        mean, high = scipy.special.logit(np.clip(pooled, CLIP, 1 - CLIP))
+        return np.asarray(scipy.special.expit(self.slope * mean + self.high_slope * high + self.intercept))
 
     def of_windows(self, scores: np.ndarray) -> np.ndarray:
         """Return calibrated scores of single windows or points in time, whose two pooled scores are equal."""
@@ -99,7 +98,7 @@ def fit(pooled: np.ndarray, truth: np.ndarray, *, prior: float = 1.0) -> Calibra
 
 
 def _fit_one(scores: np.ndarray, truth: np.ndarray, prior: float) -> np.ndarray:
-    mean, high = logit(np.clip(scores, CLIP, 1 - CLIP))
+    mean, high = scipy.special.logit(np.clip(scores, CLIP, 1 - CLIP))
     positives, negatives = int(truth.sum()), int((~truth).sum())
     target = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
@@ -109,7 +108,9 @@ def _fit_one(scores: np.ndarray, truth: np.ndarray, prior: float) -> np.ndarray:
         pull = np.log(slope + high_slope + 1e-3) ** 2 + 0.1 * intercept**2
         return float(np.sum(np.logaddexp(0, z) - target * z) + prior * pull)
 
-    best = minimize(cost, np.array([0.5, 0.5, 0.0]), method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)])
+    best = scipy.optimize.minimize(
+        cost, np.array([0.5, 0.5, 0.0]), method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)]
+    )
     return np.asarray(best.x)
 
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from scipy.optimize import linprog
+import scipy
 
 __all__ = ["LevelCalibration", "fit_levels"]
 
@@ -81,11 +80,13 @@ def fit_levels(predicted: np.ndarray, true: np.ndarray) -> LevelCalibration:
     if count < MIN_LEVELS or np.ptp(predicted) < LEAST_SPREAD_DB:
         return LevelCalibration()
     line = np.stack([predicted, np.ones(count)], axis=1)
-    best = linprog(  # slope, intercept, and for each bleed the distance of the line below it and above it
-        np.r_[0.0, 0.0, np.ones(2 * count)],
-        A_eq=sparse.hstack([line, sparse.eye(count), -sparse.eye(count)]),
-        b_eq=true,
-        bounds=[(0, STEEPEST), (None, None), *[(0, None)] * (2 * count)],
+    best = (
+        scipy.optimize.linprog(  # slope, intercept, and for each bleed the distance of the line below it and above it
+            np.r_[0.0, 0.0, np.ones(2 * count)],
+            A_eq=scipy.sparse.hstack([line, scipy.sparse.eye(count), -scipy.sparse.eye(count)]),
+            b_eq=true,
+            bounds=[(0, STEEPEST), (None, None), *[(0, None)] * (2 * count)],
+        )
     )
     return LevelCalibration(float(best.x[0]), float(best.x[1]), LOWEST_DB) if best.success else LevelCalibration()
 

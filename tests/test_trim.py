@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import soundfile
 
 from stemclean import layouts, manifest
 from stemclean.audio import files
+from stemclean.data import cutting
 from stemclean.data.journal import sealed
 from stemclean.errors import ConfigError, SkipReason
 from stemclean.manifest import Manifest, Stem
@@ -71,6 +73,25 @@ def test_every_kept_sample_equals_its_source(tmp_path: Path, songs: Path) -> Non
         assert stem.sha256 == manifest.file_sha256(tmp_path / "trimmed" / stem.path)
         assert stem.loudness_lufs is not None
         assert stem.peak_dbfs == pytest.approx(-6.02, abs=0.02)
+
+
+def test_stems_that_are_decoded_twice_give_the_same_bytes(
+    tmp_path: Path, songs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Path] = []
+    blocks = cutting.files.blocks
+
+    def counted(path: Path, **options: Any) -> Iterator[np.ndarray]:
+        reads.append(path)
+        return blocks(path, **options)
+
+    monkeypatch.setattr(cutting.files, "blocks", counted)
+    count = len(trim(songs, tmp_path / "once").stems)
+    assert len(reads) == count
+    monkeypatch.setattr(cutting, "HELD_BYTES", 0)
+    trim(songs, tmp_path / "twice")
+    assert len(reads) == 3 * count
+    assert content(tmp_path / "once") == content(tmp_path / "twice")
 
 
 def test_trimming_twice_equals_trimming_once(tmp_path: Path, songs: Path) -> None:

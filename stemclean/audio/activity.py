@@ -161,7 +161,8 @@ def levels(sound: Sound, sample_rate: int) -> Levels:
         )  # (channel, time) -> (channel, frame, sample)
         power.append(_power(frames))
         means.append(frames.mean(axis=2, dtype=np.float64))
-        peak.append(np.abs(frames).max(axis=(0, 2), initial=0.0).astype(np.float64))
+        highest, lowest = frames.max(2, initial=0.0).max(0), frames.min(2, initial=0.0).min(0)
+        peak.append(np.maximum(highest, -lowest).astype(np.float64))
         remainder = pending[:, num_whole:]
     if remainder.shape[1]:
         power.append(_power(remainder[:, None]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -50,6 +51,9 @@ _CARRIED = ("track", "split", "claimed", "labels", "scores", "levels_db", "verdi
 """Fields that trimming does not change."""
 
 
+HELD_BYTES = 1 << 29
+"""Decoded sound that is kept between measuring and writing: four stems of six minutes. Others are decoded twice."""
+
 _Db = Annotated[float, Field(ge=0, le=300)]
 _Seconds = Annotated[float, Field(ge=0, le=3600)]
 
@@ -89,15 +93,25 @@ class _Measured:
     """The measurements of a stem before it is cut.
 
     Args:
-        peak: Largest absolute sample; full scale is 1.
         loudness: None if the stem will be written, because it is measured then.
+        sound: The decoded blocks, each ``(channel, time)``; None if the stem is decoded again to be written.
     """
 
     info: AudioInfo
     levels: Levels
-    peak: float
     loudness: LoudnessMeter | None
     faults: ChannelFaults
+    sound: list[Waveform] | None = None
+
+    @property
+    def peak(self) -> float:
+        """Largest absolute sample; full scale is 1."""
+        return float(self.levels.peak.max(initial=0.0))
+
+    @property
+    def held(self) -> int:
+        """Size of the decoded blocks in bytes."""
+        return sum(block.nbytes for block in self.sound or [])
 
 
 @dataclass(frozen=True)
@@ -151,6 +165,7 @@ class Cutter:
             self._stems[song_of(stem)].append(stem)
         self._earlier = earlier
         self._measured: dict[str, _Measured | AudioError] = {}  # by id
+        self._held = 0  # bytes of decoded sound in it
         self._songs: dict[str, _Song] = {}
         self._files = Unchanged()
         self._config = config
@@ -176,6 +191,7 @@ class Cutter:
         song = self._song(stem)
         regions = self._regions(measured, song)
         del self._measured[stem.id]
+        self._held -= measured.held
         if not regions:
             raise AudioError(path, SkipReason.SILENT, "nothing in it is loud enough to be kept")
         sha256 = self._sha256(stem)
@@ -196,7 +212,7 @@ class Cutter:
         ):
             return self._reused(earlier, stem)
         with self._reading(stem):
-            written = self._write(path, stem, info, regions, self._destination / target, song.gain)
+            written = self._write(path, stem, measured, regions, self._destination / target, song.gain)
         trimmed = _trimmed(stem, {**written, "path": target, "issues": issues, **origin})
         return self._with_f0(stem, trimmed, _seconds(regions, info.sample_rate))
 
@@ -274,7 +290,10 @@ class Cutter:
             path = self._folder / stem.path
             try:
                 with self._reading(stem), of_one_file(path):
-                    self._measured[stem.id] = _measure(path, stem, loudness=self._regions_only)
+                    room = 0 if self._regions_only else HELD_BYTES - self._held
+                    measured = _measure(path, stem, loudness=self._regions_only, room=room)
+                self._measured[stem.id] = measured
+                self._held += measured.held
             except AudioError as error:
                 self._measured[stem.id] = error
         return self._measured[stem.id]
@@ -304,17 +323,24 @@ class Cutter:
         )
 
     def _write(
-        self, path: Path, stem: Stem, info: AudioInfo, regions: Sequence[tuple[int, int]], target: Path, gain: float
+        self, path: Path, stem: Stem, measured: _Measured, regions: Sequence[tuple[int, int]], target: Path, gain: float
     ) -> dict[str, Any]:
         """Write the regions to a file; returns the fields of the stem that describe it."""
+        info = measured.info
         channels, subtype = _written_format(info)
         meter = LoudnessMeter(info.sample_rate)
         fade = seconds_to_samples(self._config.fade, info.sample_rate)
-        sound = files.blocks(path, channels=channels, stream=stem.stream)
-        with files.create(target, info.sample_rate, channels, subtype=subtype) as file:
+        if measured.sound is None:
+            sound = files.blocks(path, channels=channels, stream=stem.stream)
+        else:
+            sound = (files.mix_channels(block, channels) for block in measured.sound)
+        with files.create(target, info.sample_rate, channels, subtype=subtype) as file, ThreadPoolExecutor(1) as thread:
+            metered: Future[None] | None = None
             for block in splice(sound, regions, info.num_samples, fade):
                 softer = block if gain == 1.0 else block * np.float32(gain)
-                meter.add(softer)
+                if metered is not None:
+                    metered.result()
+                metered = thread.submit(meter.add, softer)
                 file.write(softer)
             num_samples = file.num_samples
         return {
@@ -389,22 +415,29 @@ def _trimmed(stem: Stem, written: dict[str, Any]) -> Stem:
     return stem.model_copy(update={**written, "regions": [], "crosstalk": None})
 
 
-def _measure(path: Path, stem: Stem, *, loudness: bool) -> _Measured:
+def _measure(path: Path, stem: Stem, *, loudness: bool, room: int = 0) -> _Measured:
+    """Measure a stem.
+
+    Args:
+        loudness: Also measure its loudness.
+        room: Keep the decoded sound if it is not larger than this, in bytes.
+    """
     info = files.probe(path, stem.stream)
     meter = LoudnessMeter(info.sample_rate) if loudness else None
     channels = ChannelMeter(info.sample_rate)
-    peak = 0.0
+    size = info.num_samples * info.channels * np.dtype(np.float32).itemsize
+    kept: list[Waveform] | None = [] if size <= room else None
 
     def metered(block: Waveform) -> Waveform:
-        nonlocal peak
-        peak = max(peak, float(block.max(initial=0.0)), -float(block.min(initial=0.0)))
         channels.add(block)
         if meter is not None:
             meter.add(block)
+        if kept is not None:
+            kept.append(block)
         return block
 
     levels = activity.levels(map(metered, files.blocks(path, stream=stem.stream)), info.sample_rate)
-    return _Measured(info, levels, peak, meter, channels.faults())
+    return _Measured(info, levels, meter, channels.faults(), kept)
 
 
 def _seconds(regions: Sequence[tuple[int, int]], sample_rate: int) -> list[tuple[float, float]]:
